@@ -1,0 +1,28 @@
+# Compile options of our own targets; dependencies are SYSTEM and stay silent.
+function(steerlm_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wdouble-promotion
+                         -Wno-missing-field-initializers $<$<BOOL:${STEERLM_WERROR}>:-Werror>)
+  target_compile_definitions(${target} PRIVATE STEERLM_VERSION="${PROJECT_VERSION}")
+  if(STEERLM_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${STEERLM_SANITIZE} -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=${STEERLM_SANITIZE})
+  endif()
+endfunction()
+
+# steerlm_module(NAME [MODULES other…] [LIBRARIES library…]): src/NAME/**.cpp as the static library steerlm_NAME.
+function(steerlm_module name)
+  cmake_parse_arguments(arg "" "" "MODULES;LIBRARIES" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/src/cli/main.cpp$")
+  list(TRANSFORM arg_MODULES PREPEND steerlm_)
+  if(sources)
+    add_library(steerlm_${name} STATIC ${sources})
+    steerlm_options(steerlm_${name})
+    set(scope PUBLIC)
+  else()
+    add_library(steerlm_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(steerlm_${name} ${scope} ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(steerlm_${name} ${scope} ${arg_MODULES} ${arg_LIBRARIES})
+endfunction()

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace steerlm {
+
+// "did you mean 'learning_rate'?" for the name nearest to `wrong` (Damerau-Levenshtein, at most a third of its length), else "".
+std::string suggest(std::string_view wrong, const std::vector<std::string>& names);
+
+// "a, b, c"
+std::string join(const std::vector<std::string>& names, std::string_view separator = ", ");
+
+}  // namespace steerlm

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "steerlm/core/fields.h"
+
+namespace steerlm {
+
+enum class Format { auto_detect, conversations, oasst, hh_rlhf, helpsteer, helpsteer2, sharegpt, messages, text };
+template <>
+struct EnumNames<Format> {
+  static constexpr std::array<std::pair<Format, std::string_view>, 9> table{{{Format::auto_detect, "auto"},
+                                                                             {Format::conversations, "conversations"},
+                                                                             {Format::oasst, "oasst"},
+                                                                             {Format::hh_rlhf, "hh-rlhf"},
+                                                                             {Format::helpsteer, "helpsteer"},
+                                                                             {Format::helpsteer2, "helpsteer2"},
+                                                                             {Format::sharegpt, "sharegpt"},
+                                                                             {Format::messages, "messages"},
+                                                                             {Format::text, "text"}}};
+};
+
+struct SourceOptions {
+  std::string path;  // "-": standard input
+  Format format = Format::auto_detect;
+  std::int64_t repeat = 1;
+  std::int64_t limit = 0;
+
+  void fields(auto& field) {
+    field("path", path, "file; .gz and .zst are unpacked; '-' is standard input");
+    field("format", format, "what the file holds; auto recognises it");
+    field("repeat", repeat, at_least(1), "how often the source is taken");
+    field("limit", limit, at_least(0), "lines of the file that are read; 0: all");
+  }
+};
+
+enum class OverLength { drop, truncate, error };
+template <>
+struct EnumNames<OverLength> {
+  static constexpr std::array<std::pair<OverLength, std::string_view>, 3> table{
+      {{OverLength::drop, "drop"}, {OverLength::truncate, "truncate"}, {OverLength::error, "error"}}};
+};
+
+struct DataOptions {
+  std::vector<SourceOptions> train;
+  std::vector<SourceOptions> validation;
+  double validation_fraction = 0;
+  std::int64_t max_tokens = 4096;
+  OverLength over_length = OverLength::drop;
+  bool shuffle = true;
+
+  void fields(auto& field) {
+    field("train", train, "training sources");
+    field("validation", validation, "validation sources");
+    field("validation_fraction", validation_fraction, between(0, 1), "share of the training dialogues that is held out, by tree or first user text");
+    field("max_tokens", max_tokens, at_least(2), "longest conversation, in tokens");
+    field("over_length", over_length, "what happens to a longer one");
+    field("shuffle", shuffle, "false: file order");
+  }
+};
+
+}  // namespace steerlm

@@ -1,0 +1,222 @@
+// A resolved recipe: plain structs, a default beside each key. Which keys a stage uses is said once, in fields().
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "steerlm/core/fields.h"
+#include "steerlm/data/options.h"
+#include "steerlm/infer/options.h"
+#include "steerlm/nn/options.h"
+#include "steerlm/optim/options.h"
+#include "steerlm/text/options.h"
+#include "steerlm/train/options.h"
+
+namespace steerlm {
+
+enum class Stage { tokenizer, train_predictor, annotate, sft, bootstrap, generate, evaluate, pipeline };
+template <>
+struct EnumNames<Stage> {
+  static constexpr std::array<std::pair<Stage, std::string_view>, 8> table{{{Stage::tokenizer, "tokenizer"},
+                                                                            {Stage::train_predictor, "train-predictor"},
+                                                                            {Stage::annotate, "annotate"},
+                                                                            {Stage::sft, "sft"},
+                                                                            {Stage::bootstrap, "bootstrap"},
+                                                                            {Stage::generate, "generate"},
+                                                                            {Stage::evaluate, "evaluate"},
+                                                                            {Stage::pipeline, "pipeline"}}};
+};
+
+// The three generations of the method (steerlm.md): they set defaults only.
+enum class Method { steerlm, helpsteer, helpsteer2 };
+template <>
+struct EnumNames<Method> {
+  static constexpr std::array<std::pair<Method, std::string_view>, 3> table{
+      {{Method::steerlm, "steerlm"}, {Method::helpsteer, "helpsteer"}, {Method::helpsteer2, "helpsteer2"}}};
+};
+
+enum class Precision { automatic, fp32, bf16 };
+template <>
+struct EnumNames<Precision> {
+  static constexpr std::array<std::pair<Precision, std::string_view>, 3> table{
+      {{Precision::automatic, "auto"}, {Precision::fp32, "fp32"}, {Precision::bf16, "bf16"}}};
+};
+
+// A Hugging Face folder, or a fresh model over a tokenizer file.
+struct ModelOptions {
+  std::string path;
+  std::optional<ModelConfig> init;
+  std::string tokenizer;
+
+  void fields(auto& field) {
+    field("path", path, "Hugging Face model folder to start from");
+    field("init", init, "start from nothing instead: keys of config.json");
+    field("tokenizer", tokenizer, "tokenizer file of a fresh model");
+  }
+};
+
+enum class HumanLabels { overwrite, keep };
+template <>
+struct EnumNames<HumanLabels> {
+  static constexpr std::array<std::pair<HumanLabels, std::string_view>, 2> table{
+      {{HumanLabels::overwrite, "overwrite"}, {HumanLabels::keep, "keep"}}};
+};
+enum class OnBadRecord { stop, quarantine };
+template <>
+struct EnumNames<OnBadRecord> {
+  static constexpr std::array<std::pair<OnBadRecord, std::string_view>, 2> table{
+      {{OnBadRecord::stop, "stop"}, {OnBadRecord::quarantine, "quarantine"}}};
+};
+enum class StartFrom { policy, base };
+template <>
+struct EnumNames<StartFrom> {
+  static constexpr std::array<std::pair<StartFrom, std::string_view>, 2> table{
+      {{StartFrom::policy, "policy"}, {StartFrom::base, "base"}}};
+};
+enum class Judge { toy, predictor, text };
+template <>
+struct EnumNames<Judge> {
+  static constexpr std::array<std::pair<Judge, std::string_view>, 3> table{
+      {{Judge::toy, "toy"}, {Judge::predictor, "predictor"}, {Judge::text, "text"}}};
+};
+enum class TokenizerKind { unigram, bpe };
+template <>
+struct EnumNames<TokenizerKind> {
+  static constexpr std::array<std::pair<TokenizerKind, std::string_view>, 2> table{
+      {{TokenizerKind::unigram, "unigram"}, {TokenizerKind::bpe, "bpe"}}};
+};
+
+// `i/n`: the part i (from 0) of n. Out of range is an error of the recipe.
+struct AnnotateOptions {
+  std::string predictor;
+  std::vector<SourceOptions> input;  // a path in the recipe is one source
+  std::string output;
+  std::string shard = "0/1";
+  std::int64_t batch_tokens = 16384;
+  std::int64_t block_records = 1024;
+  HumanLabels human_labels = HumanLabels::overwrite;
+  OnBadRecord on_bad_record = OnBadRecord::quarantine;
+  double max_bad_share = 0.05;
+
+  void fields(auto& field) {
+    field("predictor", predictor, "model folder of the attribute predictor");
+    field("input", input, "a path, or a list of sources");
+    field("output", output, "annotated records, JSON lines");
+    field("shard", shard, "i/n: annotate the i-th of n parts (i from 0) into an output of its own");
+    field("batch_tokens", batch_tokens, at_least(1), "tokens scored at once; bounds memory, never changes a score");
+    field("block_records", block_records, at_least(1), "records that are sorted, batched, written and synced together");
+    field("human_labels", human_labels, "overwrite: predicted labels replace them; keep: only missing attributes are filled in");
+    field("on_bad_record", on_bad_record, "stop at the first bad record, or put it aside and go on");
+    field("max_bad_share", max_bad_share, between(0, 1), "a larger share of bad records ends with exit 3");
+  }
+};
+
+struct BootstrapOptions {
+  std::string policy;
+  std::string predictor;
+  std::vector<SourceOptions> prompts;
+  std::int64_t max_prompts = 0;
+  std::string labels_from;
+  std::map<std::string, std::string> select;  // attribute -> "max" or a value
+  std::int64_t samples_per_prompt = 1;
+  SamplingOptions sampling;
+  StartFrom start_from = StartFrom::policy;
+  bool mix_original = false;
+
+  void fields(auto& field) {
+    field("policy", policy, "model folder that answers the prompts");
+    field("predictor", predictor, "model folder that annotates the answers");
+    field("prompts", prompts, "sources: each record up to its last user turn, or lines with prompt or turns");
+    field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
+    field("labels_from", labels_from, "annotated records whose distinct labels are drawn from");
+    field("select", select, "values that a drawn label must have: a number, or max for the largest that occurs");
+    field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt");
+    field("sampling", sampling, "how answers are sampled");
+    field("start_from", start_from, "what the second fine-tuning starts from: policy, or base (model.path)");
+    field("mix_original", mix_original, "add data.train to the sampled records");
+  }
+};
+
+struct GenerateOptions {
+  std::string model;
+  std::vector<SourceOptions> prompts;
+  std::int64_t max_prompts = 0;
+  std::map<std::string, std::int64_t> set;
+  std::int64_t samples_per_prompt = 1;
+  SamplingOptions sampling;
+  std::string output;
+
+  void fields(auto& field) {
+    field("model", model, "model folder");
+    field("prompts", prompts, "sources: each record up to its last user turn, or lines with prompt or turns");
+    field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
+    field("set", set, "dials; the others take the model folder's defaults");
+    field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt");
+    field("sampling", sampling, "how answers are sampled");
+    field("output", output, "JSON lines");
+  }
+};
+
+struct DialOptions {
+  std::vector<SourceOptions> prompts;
+  std::int64_t max_prompts = 0;
+  std::vector<std::string> attributes;  // empty ("all" in a recipe): all
+  std::int64_t samples_per_prompt = 1;
+  SamplingOptions sampling;
+  Judge judge = Judge::text;
+
+  void fields(auto& field) {
+    field("prompts", prompts, "sources of the fixed prompts of the sweep");
+    field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
+    field("attributes", attributes, "dials that are swept; all: every one");
+    field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt and level");
+    field("sampling", sampling, "how answers are sampled");
+    field("judge", judge, "toy: the toy language's oracle; predictor: the predictor's scores; text: characters and Flesch-Kincaid grade");
+  }
+};
+
+struct TokenizerOptions {
+  std::vector<std::string> input;
+  std::int64_t vocab_size = 4096;
+  TokenizerKind kind = TokenizerKind::unigram;
+  std::string output;
+
+  void fields(auto& field) {
+    field("input", input, "text or record files");
+    field("vocab_size", vocab_size, at_least(1), "pieces");
+    field("kind", kind, "unigram or bpe");
+    field("output", output, "the sentencepiece model");
+  }
+};
+
+struct Recipe {
+  Stage stage = Stage::sft;
+  Method method = Method::steerlm;
+  std::int64_t seed = 1234;
+  std::string run_dir;
+  std::string device = "auto";
+  Precision precision = Precision::automatic;
+  ModelOptions model;
+  AttributeOptions attributes;
+  bool attributes_given = false;  // the recipe names them itself; else they are the method's
+  TemplateOptions text_template;  // key `template`
+  bool template_given = false;
+  DataOptions data;
+  HeadOptions head;
+  OptimizerOptions optimizer;
+  ScheduleOptions schedule;
+  TrainOptions train;
+  EvaluateOptions evaluate;
+  CheckpointOptions checkpoint;
+  AnnotateOptions annotate;    // keys at the top level of an annotate recipe
+  BootstrapOptions bootstrap;  // likewise
+  GenerateOptions generate;    // likewise
+  std::string predictor;       // evaluate
+  std::optional<DialOptions> dials;
+  TokenizerOptions tokenizer;
+};
+
+}  // namespace steerlm

@@ -1,0 +1,63 @@
+// What a recipe says about attributes and templates. Contracts: recipes and model folders share these.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "steerlm/core/fields.h"
+
+namespace steerlm {
+
+// The dials: names in the order in which labels are written, one integer range for all (steerlm.md section 2).
+struct AttributeOptions {
+  std::vector<std::string> names;                // empty: none declared, labels are used as written
+  std::int64_t min = 0;
+  std::int64_t max = 4;
+  std::map<std::string, std::int64_t> defaults;  // for steering; a name without one gets min
+
+  void fields(auto& field) {
+    field("names", names, "attribute names, in the order in which labels are written");
+    field("min", min, "smallest value of every attribute");
+    field("max", max, "largest value of every attribute");
+    field("defaults", defaults, "values used for steering where none is asked for; a name without one gets min");
+  }
+};
+
+enum class TemplateName { steerlm, plain, chatml, llama3 };
+template <>
+struct EnumNames<TemplateName> {
+  static constexpr std::array<std::pair<TemplateName, std::string_view>, 4> table{{{TemplateName::steerlm, "steerlm"},
+                                                                                   {TemplateName::plain, "plain"},
+                                                                                   {TemplateName::chatml, "chatml"},
+                                                                                   {TemplateName::llama3, "llama3"}}};
+};
+
+// How <extra_id_0..2> reach the model: as text that the tokenizer splits as it likes, or as pieces of their own.
+enum class SpecialTokens { text, added };
+template <>
+struct EnumNames<SpecialTokens> {
+  static constexpr std::array<std::pair<SpecialTokens, std::string_view>, 2> table{
+      {{SpecialTokens::text, "text"}, {SpecialTokens::added, "added"}}};
+};
+
+// The Vicuna v1 system prompt, SYSTEM_PROMPT of NeMo-Aligner's examples/nlp/data/steerlm/common.py.
+inline constexpr std::string_view default_system_prompt =
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite "
+    "answers to the user's questions.";
+
+struct TemplateOptions {
+  TemplateName name = TemplateName::steerlm;
+  std::string system = std::string(default_system_prompt);
+  SpecialTokens special_tokens = SpecialTokens::text;
+
+  void fields(auto& field) {
+    field("name", name, "steerlm: the paper's template; plain: raw text for a base model");
+    field("system", system, "system prompt of records that have none");
+    field("special_tokens", special_tokens, "text: the markers are ordinary text; added: they are pieces of the tokenizer");
+  }
+};
+
+}  // namespace steerlm
