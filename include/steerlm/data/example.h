@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace steerlm {
+
+// One training sequence.
+struct Example {
+  std::vector<std::int32_t> ids;     // (n)
+  std::vector<std::uint8_t> target;  // (n) 1: this token is predicted and trained; empty for regression
+  std::vector<float> labels;         // (a) regression: one an attribute, NaN unknown; empty for a language model
+};
+
+}  // namespace steerlm
