@@ -1,6 +1,7 @@
 # Compile options of our own targets; dependencies are SYSTEM and stay silent.
 function(steerlm_options target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wdouble-promotion
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-float-conversion
+                         -Wdouble-promotion
                          -Wno-missing-field-initializers $<$<BOOL:${STEERLM_WERROR}>:-Werror>)
   target_compile_definitions(${target} PRIVATE STEERLM_VERSION="${PROJECT_VERSION}")
   if(STEERLM_SANITIZE)

@@ -54,10 +54,10 @@ class Rng {
   }
   // In [0, count), without bias (Lemire 2019).
   constexpr std::uint64_t below(std::uint64_t count) {
+    __extension__ typedef unsigned __int128 Wide;
     if (count <= 1) return 0;
     for (;;) {
       const std::uint64_t high = bits();
-      const __extension__ using Wide = unsigned __int128;
       const Wide product = static_cast<Wide>(high << 32 | bits()) * count;
       if (static_cast<std::uint64_t>(product) >= (-count) % count) return static_cast<std::uint64_t>(product >> 64);
     }

@@ -1,0 +1,16 @@
+// y = x W^T, W as Hugging Face stores it: (out, in).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace steerlm {
+
+at::Tensor linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi);
+
+// dx = dy W
+at::Tensor linear_backward_input(const at::Tensor& dy_no, const at::Tensor& w_oi);
+
+// dw += dy^T x. dw is fp32 for bf16 operands: micro-batches are summed in fp32.
+void linear_backward_weight(const at::Tensor& dy_no, const at::Tensor& x_ni, at::Tensor& dw_oi);
+
+}  // namespace steerlm

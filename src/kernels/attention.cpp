@@ -1,0 +1,132 @@
+#include "steerlm/kernels/attention.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/dispatch.h"
+
+namespace steerlm {
+namespace {
+
+// (n, g, e) -> (n, h, e): each key/value head serves h/g query heads that lie side by side.
+at::Tensor repeat_heads(const at::Tensor& x_nge, std::int64_t heads) {
+  const std::int64_t n = x_nge.size(0), g = x_nge.size(1), e = x_nge.size(2);
+  if (g == heads) return x_nge;
+  return x_nge.unsqueeze(2).expand({n, g, heads / g, e}).reshape({n, heads, e});
+}
+
+// The gradient of repeat_heads: sums over the query heads that share a key/value head.
+at::Tensor sum_heads(const at::Tensor& dx_nhe, std::int64_t g) {
+  const std::int64_t n = dx_nhe.size(0), h = dx_nhe.size(1), e = dx_nhe.size(2);
+  if (g == h) return dx_nhe;
+  return dx_nhe.reshape({n, g, h / g, e}).sum(2);
+}
+
+// Tokens begin … end-1 as the (1, h, t, e) view that ATen's kernels take; nothing is copied.
+at::Tensor segment(const at::Tensor& x_nhe, std::int64_t begin, std::int64_t end) {
+  return x_nhe.narrow(0, begin, end - begin).transpose(0, 1).unsqueeze(0);
+}
+
+void check(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v_nge, const std::vector<std::int64_t>& cu_seqlens) {
+  require(q_nhe.dim() == 3 && k_nge.dim() == 3 && k_nge.sizes() == v_nge.sizes() && q_nhe.size(2) == k_nge.size(2) &&
+              q_nhe.size(0) == k_nge.size(0) && q_nhe.size(1) % k_nge.size(1) == 0,
+          "attention: q is (n, h, e), k and v are (n, g, e), g divides h");
+  require(!cu_seqlens.empty() && cu_seqlens.front() == 0 && cu_seqlens.back() == q_nhe.size(0), "attention: cu_seqlens covers n");
+  for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
+    require(cu_seqlens[s] < cu_seqlens[s + 1], "attention: an empty sequence");  // ATen's kernel divides by its length
+  }
+}
+
+}  // namespace
+
+AttentionOutput attention_forward(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v_nge,
+                                  const std::vector<std::int64_t>& cu_seqlens) {
+  check(q_nhe, k_nge, v_nge, cu_seqlens);
+  const at::Tensor k_nhe = repeat_heads(k_nge, q_nhe.size(1));
+  const at::Tensor v_nhe = repeat_heads(v_nge, q_nhe.size(1));
+  AttentionOutput output{at::empty_like(q_nhe), {}};
+  for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
+    const std::int64_t begin = cu_seqlens[s], end = cu_seqlens[s + 1];
+    auto [out, logsumexp] = at::_scaled_dot_product_flash_attention_for_cpu(
+        segment(q_nhe, begin, end), segment(k_nhe, begin, end), segment(v_nhe, begin, end), 0.0, /*is_causal=*/true);
+    segment(output.out_nhe, begin, end).copy_(out);
+    output.logsumexp.push_back(logsumexp);
+  }
+  return output;
+}
+
+AttentionGradients attention_backward(const at::Tensor& dout_nhe, const at::Tensor& q_nhe, const at::Tensor& k_nge,
+                                      const at::Tensor& v_nge, const AttentionOutput& saved,
+                                      const std::vector<std::int64_t>& cu_seqlens) {
+  check(q_nhe, k_nge, v_nge, cu_seqlens);
+  const at::Tensor k_nhe = repeat_heads(k_nge, q_nhe.size(1));
+  const at::Tensor v_nhe = repeat_heads(v_nge, q_nhe.size(1));
+  at::Tensor dq_nhe = at::empty_like(q_nhe);
+  at::Tensor dk_nhe = at::empty_like(q_nhe);
+  at::Tensor dv_nhe = at::empty_like(q_nhe);
+  for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
+    const std::int64_t begin = cu_seqlens[s], end = cu_seqlens[s + 1];
+    auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+        segment(dout_nhe, begin, end), segment(q_nhe, begin, end), segment(k_nhe, begin, end), segment(v_nhe, begin, end),
+        segment(saved.out_nhe, begin, end), saved.logsumexp[s], 0.0, /*is_causal=*/true);
+    segment(dq_nhe, begin, end).copy_(dq);
+    segment(dk_nhe, begin, end).copy_(dk);
+    segment(dv_nhe, begin, end).copy_(dv);
+  }
+  return {dq_nhe, sum_heads(dk_nhe, k_nge.size(1)), sum_heads(dv_nhe, k_nge.size(1))};
+}
+
+at::Tensor decode_attention(const at::Tensor& q_rhe, const at::Tensor& k_rgte, const at::Tensor& v_rgte,
+                            const std::vector<std::int64_t>& lengths) {
+  require(q_rhe.dim() == 3 && k_rgte.dim() == 4 && q_rhe.is_contiguous() && k_rgte.is_contiguous() && v_rgte.is_contiguous() &&
+              q_rhe.size(0) == static_cast<std::int64_t>(lengths.size()) && q_rhe.size(0) <= k_rgte.size(0),
+          "decode_attention: q is (r, h, e), k and v are (r, g, t, e)");
+  const std::int64_t rows = q_rhe.size(0), heads = q_rhe.size(1), e = q_rhe.size(2);
+  const std::int64_t groups = k_rgte.size(1), capacity = k_rgte.size(2);
+  at::Tensor out_rhe = at::zeros_like(q_rhe);
+  dispatch_dtype(q_rhe, [&](auto zero) {
+    using T = decltype(zero);
+    using A = Accumulate<T>;
+    const T* q_data = q_rhe.const_data_ptr<T>();
+    const T* k_data = k_rgte.const_data_ptr<T>();
+    const T* v_data = v_rgte.const_data_ptr<T>();
+    T* out_data = out_rhe.mutable_data_ptr<T>();
+    const A scale = A(1) / std::sqrt(A(e));
+    at::parallel_for(0, rows * heads, 8, [&](std::int64_t begin, std::int64_t end) {
+      std::vector<A> score(static_cast<size_t>(capacity));
+      std::vector<A> sum(static_cast<size_t>(e));
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t row = i / heads, head = i % heads, length = lengths[row];
+        if (length == 0) continue;
+        const std::int64_t cache = (row * groups + head / (heads / groups)) * capacity * e;
+        const T* q = q_data + i * e;
+        A largest = -std::numeric_limits<A>::infinity();
+        for (std::int64_t t = 0; t < length; ++t) {
+          const T* k = k_data + cache + t * e;
+          A dot = 0;
+          for (std::int64_t c = 0; c < e; ++c) dot += A(q[c]) * A(k[c]);
+          score[t] = dot * scale;
+          largest = std::max(largest, score[t]);
+        }
+        std::fill(sum.begin(), sum.end(), A(0));
+        A total = 0;
+        for (std::int64_t t = 0; t < length; ++t) {
+          const A weight = std::exp(score[t] - largest);
+          const T* v = v_data + cache + t * e;
+          total += weight;
+          for (std::int64_t c = 0; c < e; ++c) sum[c] += weight * A(v[c]);
+        }
+        for (std::int64_t c = 0; c < e; ++c) out_data[i * e + c] = T(sum[c] / total);
+      }
+    });
+  });
+  return out_rhe;
+}
+
+}  // namespace steerlm

@@ -1,0 +1,110 @@
+#include "steerlm/kernels/rms_norm.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+
+#include <cmath>
+
+#include "kernels/dispatch.h"
+
+namespace steerlm {
+namespace {
+
+// Eight partial sums: the compiler may use vector registers without changing the order of any sum.
+template <class T, class Term>
+Accumulate<T> sum_lanes(std::int64_t d, Term&& term) {
+  Accumulate<T> lanes[8] = {};
+  std::int64_t j = 0;
+  for (; j + 8 <= d; j += 8) {
+    for (int l = 0; l < 8; ++l) lanes[l] += term(j + l);
+  }
+  for (; j < d; ++j) lanes[j % 8] += term(j);
+  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+}
+
+void check(const at::Tensor& x_nd, const at::Tensor& w_d) {
+  require(x_nd.dim() == 2 && w_d.dim() == 1 && x_nd.size(1) == w_d.size(0), "rms_norm: x is (n, d), w is (d)");
+  require(x_nd.is_contiguous() && w_d.is_contiguous(), "rms_norm: contiguous tensors");
+  require(x_nd.scalar_type() == w_d.scalar_type(), "rms_norm: x and w have one dtype");
+}
+
+}  // namespace
+
+RmsNormOutput rms_norm_forward(const at::Tensor& x_nd, const at::Tensor& w_d, double eps) {
+  check(x_nd, w_d);
+  const std::int64_t n = x_nd.size(0), d = x_nd.size(1);
+  at::Tensor rstd_n = at::empty({n}, x_nd.options().dtype(accumulate_dtype(x_nd)));
+  dispatch_dtype(x_nd, [&](auto zero) {
+    using T = decltype(zero);
+    using A = Accumulate<T>;
+    const T* x = x_nd.const_data_ptr<T>();
+    A* rstd = rstd_n.mutable_data_ptr<A>();
+    at::parallel_for(0, n, grain(d), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const T* row = x + i * d;
+        const A squares = sum_lanes<T>(d, [&](std::int64_t j) { return A(row[j]) * A(row[j]); });
+        rstd[i] = A(1) / std::sqrt(squares / A(d) + A(eps));
+      }
+    });
+  });
+  return {rms_norm_recompute(x_nd, w_d, rstd_n), rstd_n};
+}
+
+at::Tensor rms_norm_recompute(const at::Tensor& x_nd, const at::Tensor& w_d, const at::Tensor& rstd_n) {
+  check(x_nd, w_d);
+  const std::int64_t n = x_nd.size(0), d = x_nd.size(1);
+  at::Tensor y_nd = at::empty_like(x_nd);
+  dispatch_dtype(x_nd, [&](auto zero) {
+    using T = decltype(zero);
+    using A = Accumulate<T>;
+    const T* x = x_nd.const_data_ptr<T>();
+    const T* w = w_d.const_data_ptr<T>();
+    const A* rstd = rstd_n.const_data_ptr<A>();
+    T* y = y_nd.mutable_data_ptr<T>();
+    at::parallel_for(0, n, grain(d), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        for (std::int64_t j = 0; j < d; ++j) y[i * d + j] = T(A(x[i * d + j]) * rstd[i] * A(w[j]));
+      }
+    });
+  });
+  return y_nd;
+}
+
+at::Tensor rms_norm_backward(const at::Tensor& dy_nd, const at::Tensor& x_nd, const at::Tensor& w_d, const at::Tensor& rstd_n,
+                             at::Tensor& dw_d) {
+  check(x_nd, w_d);
+  require(dy_nd.is_contiguous() && dy_nd.sizes() == x_nd.sizes(), "rms_norm: dy has the shape of x");
+  const std::int64_t n = x_nd.size(0), d = x_nd.size(1);
+  at::Tensor dx_nd = at::empty_like(x_nd);
+  dispatch_dtype(x_nd, [&](auto zero) {
+    using T = decltype(zero);
+    using A = Accumulate<T>;
+    const T* dy = dy_nd.const_data_ptr<T>();
+    const T* x = x_nd.const_data_ptr<T>();
+    const T* w = w_d.const_data_ptr<T>();
+    const A* rstd = rstd_n.const_data_ptr<A>();
+    T* dx = dx_nd.mutable_data_ptr<T>();
+    A* dw = dw_d.mutable_data_ptr<A>();
+    at::parallel_for(0, n, grain(d), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const T* dy_row = dy + i * d;
+        const T* x_row = x + i * d;
+        const A dot = sum_lanes<T>(d, [&](std::int64_t j) { return A(dy_row[j]) * A(w[j]) * A(x_row[j]); });
+        const A mean = dot * rstd[i] / A(d);
+        for (std::int64_t j = 0; j < d; ++j) {
+          dx[i * d + j] = T(rstd[i] * (A(dy_row[j]) * A(w[j]) - A(x_row[j]) * rstd[i] * mean));
+        }
+      }
+    });
+    // Columns are dealt out, rows are summed in order: the same bits for every number of threads.
+    at::parallel_for(0, d, grain(n), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = 0; i < n; ++i) {
+        for (std::int64_t j = begin; j < end; ++j) dw[j] += A(dy[i * d + j]) * A(x[i * d + j]) * rstd[i];
+      }
+    });
+  });
+  return dx_nd;
+}
+
+}  // namespace steerlm
