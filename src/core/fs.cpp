@@ -90,6 +90,27 @@ void publish(const Path& from, const Path& to) {
   sync_directory(to.parent_path());
 }
 
+void publish_directory(const Path& from, const Path& to) {
+  if (is_missing_or_empty_directory(to)) return publish(from, to);
+  if (int error = injected("rename", to)) fail_write("rename", to, error);
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
+    sync_directory(to.parent_path());
+    return steerlm::remove_all(from);
+  }
+  if (errno != EINVAL && errno != ENOSYS) fail_write("rename", to, errno);
+  Path old = to;
+  old += ".old";
+  steerlm::remove_all(old);
+  publish(to, old);
+  try {
+    publish(from, to);
+  } catch (...) {
+    ::rename(old.c_str(), to.c_str());
+    throw;
+  }
+  steerlm::remove_all(old);
+}
+
 void remove_all(const Path& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);

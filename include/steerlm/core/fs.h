@@ -25,6 +25,9 @@ void make_directory(const Path& path);
 
 // rename(2) and fsync of the parent folder.
 void publish(const Path& from, const Path& to);
+// The same for a folder, also where a full one is at `to`: the two are swapped in one step and the old one is removed. Where the file
+// system cannot swap, the old one is at `to`.old for a moment.
+void publish_directory(const Path& from, const Path& to);
 void remove_all(const Path& path);
 bool is_missing_or_empty_directory(const Path& path);
 
