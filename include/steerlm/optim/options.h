@@ -18,7 +18,7 @@ struct OptimizerOptions {
   void fields(auto& field) {
     field("learning_rate", learning_rate, between(0, 1), "step size after warm-up");
     field("weight_decay", weight_decay, between(0, 1), "decoupled decay of parameters with two or more dimensions");
-    field("betas", betas, between(0, 1), "decay of the first and second moment");
+    field("betas", betas, half_open(0, 1), "decay of the first and second moment");
     field("eps", eps, above(0), "added to the root of the second moment");
     field("clip_grad_norm", clip_grad_norm, at_least(0), "largest global gradient norm; 0: no clipping");
   }
