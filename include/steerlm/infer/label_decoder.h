@@ -1,0 +1,25 @@
+// The language-model predictor (SteerLM section 3.1): it writes the label after the response. Names are forced; at each value the model's
+// probabilities of the allowed values alone decide.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "steerlm/nn/transformer.h"
+#include "steerlm/text/attributes.h"
+#include "steerlm/text/tokenizer.h"
+
+namespace steerlm {
+
+struct DecodedLabel {
+  std::vector<float> best;      // the most probable allowed value of each attribute; the smaller one on a tie
+  std::vector<float> expected;  // expectation over the allowed values
+};
+
+// `prefixes`: token ids up to and including <extra_id_2> (ConversationTemplate::encode_label_prefix). Throws model where the tokenizer
+// does not tell two values apart by one piece, data where a prefix leaves no room for the label.
+std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenizer& tokenizer, const Attributes& attributes,
+                                        std::span<const std::vector<std::int32_t>> prefixes, std::int64_t slots);
+
+}  // namespace steerlm

@@ -1,0 +1,54 @@
+#include "steerlm/infer/score.h"
+
+#include "steerlm/data/batch.h"
+#include "steerlm/data/packer.h"
+#include "steerlm/kernels/linear_cross_entropy.h"
+
+namespace steerlm {
+namespace {
+
+// Calls run(batch, members) for each packed batch.
+template <class Run>
+void for_each_batch(std::span<const Example> examples, std::int64_t batch_tokens, Run&& run) {
+  std::vector<std::int64_t> lengths;
+  for (const Example& example : examples) lengths.push_back(static_cast<std::int64_t>(example.ids.size()));
+  for (const std::vector<size_t>& members : pack(lengths, batch_tokens)) {
+    std::vector<const Example*> pointers;
+    for (size_t member : members) pointers.push_back(&examples[member]);
+    run(make_batch(pointers), members);
+  }
+}
+
+}  // namespace
+
+std::vector<std::vector<double>> token_log_probabilities(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens) {
+  std::vector<std::vector<double>> results(examples.size());
+  for_each_batch(examples, batch_tokens, [&](const Batch& batch, const std::vector<size_t>& members) {
+    const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(batch.ids, batch.cu_seqlens), nullptr);
+    const std::vector<double> log_p = linear_log_probabilities(hidden_nd, model.weights.output_vd(), batch.targets, batch.weights);
+    for (size_t s = 0; s < members.size(); ++s) {
+      // Row i predicts token i + 1.
+      std::vector<double>& result = results[members[s]];
+      result.push_back(0);
+      result.insert(result.end(), log_p.begin() + batch.cu_seqlens[s], log_p.begin() + batch.cu_seqlens[s + 1] - 1);
+    }
+  });
+  return results;
+}
+
+std::vector<std::vector<float>> attribute_scores(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens) {
+  std::vector<std::vector<float>> results(examples.size());
+  for_each_batch(examples, batch_tokens, [&](const Batch& batch, const std::vector<size_t>& members) {
+    const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(batch.ids, batch.cu_seqlens), nullptr);
+    const at::Tensor scores_ba = attribute_scores(model, last_tokens(hidden_nd, batch.cu_seqlens)).to(at::kFloat).contiguous();
+    const std::int64_t a = scores_ba.size(1);
+    const float* scores = scores_ba.const_data_ptr<float>();
+    for (size_t s = 0; s < members.size(); ++s) {
+      const float* row = scores + static_cast<std::int64_t>(s) * a;
+      results[members[s]].assign(row, row + a);
+    }
+  });
+  return results;
+}
+
+}  // namespace steerlm
