@@ -1,0 +1,23 @@
+// Pearson's and Spearman's correlation and the least-squares slope. All take two lists of equal length and give NaN where the
+// figure is not defined: fewer than two points, or a list that does not vary.
+#pragma once
+
+#include <span>
+#include <vector>
+
+namespace steerlm {
+
+double mean(std::span<const double> values);  // NaN of none
+
+double pearson(std::span<const double> x, std::span<const double> y);
+
+// Pearson's correlation of the ranks; equal values share their mean rank (Kendall 1945).
+double spearman(std::span<const double> x, std::span<const double> y);
+
+// From 1; equal values get the mean of the ranks that they take up.
+std::vector<double> average_ranks(std::span<const double> values);
+
+// b of the line y = a + b x with the smallest sum of squares.
+double slope(std::span<const double> x, std::span<const double> y);
+
+}  // namespace steerlm

@@ -1,0 +1,48 @@
+// Does a model do what its dials say? A sweep sets one dial to every level, the others at their defaults, and measures the answers.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "steerlm/eval/intervals.h"
+
+namespace steerlm {
+
+// One answer of a sweep.
+struct DialSample {
+  size_t dial = 0;               // index of the dial that is swept
+  int level = 0;                 // what was asked of it
+  std::vector<double> measured;  // one value a measure
+};
+
+// Dial d over its levels l and the measures m. The measure of a dial's own attribute is the one with its name; where there is none
+// (a judge that measures characters), `own` is -1 and own_… are NaN.
+struct DialRow {
+  std::string name;
+  int own = -1;
+  std::vector<int> levels;                 // ascending
+  std::vector<std::int64_t> count;         // answers, one a level
+  std::vector<std::vector<double>> means;  // (l, m)
+  std::vector<double> spearman;            // of the level means with the levels, one a measure
+  std::vector<double> slope;               // change of the measure a level, least squares over the answers
+  std::vector<double> effect;              // slope x (last level - first level): what the whole dial does to the measure
+  double own_spearman = 0;
+  double own_slope = 0;
+  Interval own_slope_interval;             // 95 %, bootstrap over the answers
+  bool own_monotone = false;               // each level mean is larger than the one before
+  double side_effect = 0;                  // mean |effect| on the other measures
+  double side_share = 0;                   // side_effect / |effect on its own|
+};
+
+struct DialTable {
+  std::vector<std::string> measures;
+  std::vector<DialRow> rows;  // one a dial, also those without an answer
+};
+
+// `dials`: names of the dials that `DialSample::dial` counts; `measures`: names of what is measured.
+DialTable make_dial_table(std::span<const std::string> dials, std::span<const std::string> measures, std::span<const DialSample> samples,
+                          std::uint64_t seed);
+
+}  // namespace steerlm

@@ -1,0 +1,199 @@
+#include "steerlm/toy/toy_data.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "steerlm/core/json.h"
+#include "steerlm/core/rng.h"
+#include "steerlm/toy/oracle.h"
+#include "toy/language.h"
+
+namespace steerlm {
+namespace {
+
+constexpr size_t attributes = 6;
+constexpr std::uint64_t annotators = 5;
+
+// What sets one file apart from another.
+struct Source {
+  std::string purpose;                       // part of the key of every draw
+  std::array<int, 3> task_weights{1, 1, 1};  // copy, reverse, sort
+  int min_items = 3;
+  int max_items = 5;
+  double two_tasks = 0;                      // share of conversations with a second task
+  bool held_out = false;                     // prompts that no other source has
+  std::vector<size_t> rated;                 // attributes that the annotators rate; none: no labels
+};
+
+const std::vector<size_t> all_rated{0, 1, 2, 3, 4, 5};
+
+// One annotator: a bias an attribute, one size of noise, one share of missing values.
+struct Annotator {
+  std::array<double, attributes> bias{};
+  double noise = 0;
+  double missing = 0;
+};
+
+Annotator make_annotator(std::uint64_t seed, std::uint64_t index) {
+  Rng rng(seed, "toy annotator", index);
+  Annotator annotator;
+  for (double& bias : annotator.bias) bias = 0.6 * rng.uniform() - 0.3;
+  annotator.noise = 0.3 + 0.4 * rng.uniform();
+  annotator.missing = 0.1 + 0.3 * rng.uniform();
+  return annotator;
+}
+
+int round_level(double value) { return static_cast<int>(std::clamp(std::nearbyint(value), 0.0, 4.0)); }
+
+std::string label_of(const std::vector<int>& values, const std::vector<size_t>& which) {
+  std::string label;
+  for (size_t a : which) {
+    if (!label.empty()) label += ',';
+    label += toy_attribute_names()[a] + ':' + std::to_string(values[a]);
+  }
+  return label;
+}
+
+// What the annotator writes; the first rated attribute when every value would be missing.
+std::string noisy_label(const Annotator& annotator, const std::vector<double>& truth, const std::vector<size_t>& rated, Rng& rng) {
+  std::vector<int> values(attributes);
+  std::vector<size_t> kept;
+  for (size_t a : rated) {
+    values[a] = round_level(truth[a] + annotator.bias[a] + annotator.noise * rng.normal());
+    if (rng.uniform() >= annotator.missing) kept.push_back(a);
+  }
+  if (kept.empty() && !rated.empty()) kept.push_back(rated.front());
+  return label_of(values, kept);
+}
+
+// Two in five responses are of full quality, so that the task itself can be learned; all else is uniform.
+ToyDials draw_dials(Rng& rng) {
+  const auto level = [&rng] { return static_cast<int>(rng.below(5)); };
+  ToyDials dials;
+  dials.quality = rng.uniform() < 0.25 ? 4 : level();
+  dials.toxicity = level();
+  dials.humor = level();
+  dials.creativity = level();
+  dials.complexity = level();
+  dials.verbosity = level();
+  return dials;
+}
+
+// One prompt in ten is held out, by its text.
+std::string draw_prompt(const Source& source, Rng& rng) {
+  const auto below = [&rng](int count) { return static_cast<int>(rng.below(static_cast<std::uint64_t>(count))); };
+  for (;;) {
+    const auto& weights = source.task_weights;
+    int place = below(weights[0] + weights[1] + weights[2]);
+    size_t task = 0;
+    while (place >= weights[task]) place -= weights[task++];
+    std::string prompt = make_toy_prompt(toy_tasks[task], source.min_items + below(source.max_items - source.min_items + 1), rng);
+    if ((fnv1a(prompt) % 10 == 0) == source.held_out) return prompt;
+  }
+}
+
+Json values_of(const std::vector<double>& truth) {
+  Json values = Json::object();
+  for (size_t a = 0; a < attributes; ++a) values[toy_attribute_names()[a]] = truth[a];
+  return values;
+}
+
+// `exact`: the oracle's values, rounded, instead of an annotator's.
+Json make_record(const Source& source, std::uint64_t seed, std::uint64_t index, bool exact = false) {
+  Rng rng(seed, source.purpose, index);
+  const std::uint64_t who = rng.below(annotators);
+  const Annotator annotator = make_annotator(seed, who);
+  const int tasks = rng.uniform() < source.two_tasks ? 2 : 1;
+  Json turns = Json::array(), oracle = Json::array();
+  for (int i = 0; i < tasks; ++i) {
+    const std::string prompt = draw_prompt(source, rng);
+    const std::string response = make_toy_response(prompt, draw_dials(rng), rng);
+    const std::vector<double> truth = toy_oracle(prompt, response);
+    Json label = nullptr;
+    if (!source.rated.empty()) label = noisy_label(annotator, truth, source.rated, rng);
+    if (exact) {
+      std::vector<int> values(attributes);
+      for (size_t a = 0; a < attributes; ++a) values[a] = round_level(truth[a]);
+      label = label_of(values, all_rated);
+    }
+    turns.push_back({{"from", "User"}, {"value", prompt}, {"label", nullptr}});
+    turns.push_back({{"from", "Assistant"}, {"value", response}, {"label", std::move(label)}});
+    oracle.push_back(values_of(truth));
+  }
+  Json record = {{"mask", "User"}, {"type", "VALUE_TO_TEXT"}, {"conversations", std::move(turns)}};
+  if (!source.rated.empty() && !exact) record["annotator"] = who;
+  record["oracle"] = std::move(oracle);
+  return record;
+}
+
+void write_records(const Path& path, const Source& source, std::int64_t count, std::uint64_t seed, bool exact = false) {
+  std::string bytes;
+  for (std::int64_t i = 0; i < count; ++i) {
+    bytes += dump_json(make_record(source, seed, static_cast<std::uint64_t>(i), exact)) + '\n';
+  }
+  write_file_atomic(path, bytes);
+}
+
+void write_prompts(const Path& path, std::int64_t count, std::uint64_t seed) {
+  const Source source{.purpose = "toy prompts", .held_out = true};
+  std::string bytes;
+  for (std::int64_t i = 0; i < count; ++i) {
+    Rng rng(seed, source.purpose, static_cast<std::uint64_t>(i));
+    bytes += dump_json({{"prompt", draw_prompt(source, rng)}}) + '\n';
+  }
+  write_file_atomic(path, bytes);
+}
+
+void write_base(const Path& path, std::int64_t count, std::uint64_t seed) {
+  const Source source{.purpose = "toy base"};
+  std::string bytes;
+  for (std::int64_t i = 0; i < count; ++i) {
+    Rng rng(seed, source.purpose, static_cast<std::uint64_t>(i));
+    const std::string prompt = draw_prompt(source, rng);
+    bytes += prompt + ' ' + make_toy_response(prompt, draw_dials(rng), rng) + '\n';
+  }
+  write_file_atomic(path, bytes);
+}
+
+// A value and a label line start right after a marker or a line end, so their first word has no space before it. sentencepiece cuts
+// at a change of script: behind a colon, such words become pieces too.
+void write_tokenizer_text(const Path& path, std::int64_t count, std::uint64_t seed) {
+  const Source source{.purpose = "toy tokenizer"};
+  std::string bytes;
+  for (std::int64_t i = 0; i < count; ++i) {
+    Rng rng(seed, source.purpose, static_cast<std::uint64_t>(i));
+    const std::string prompt = draw_prompt(source, rng);
+    std::vector<int> values;
+    for (size_t a = 0; a < attributes; ++a) values.push_back(static_cast<int>(rng.below(5)));
+    bytes += "<extra_id_0>:System <extra_id_1>:User <extra_id_1>:Assistant <extra_id_2>:" + label_of(values, all_rated) + '\n';
+    bytes += ':' + prompt + " :" + make_toy_response(prompt, draw_dials(rng), rng) + '\n';
+  }
+  write_file_atomic(path, bytes);
+}
+
+}  // namespace
+
+void make_toy_data(const Path& directory, std::int64_t count, std::uint64_t seed) {
+  if (count < 1) {
+    fail(ExitCode::recipe, {.what = "cannot make toy data", .found = std::to_string(count), .expected = "at least 1 record"});
+  }
+  make_directory(directory);
+  const std::int64_t held_out = std::clamp<std::int64_t>(count / 20, 1, 1000);
+  const std::int64_t fifth = std::max<std::int64_t>(count / 5, 1);
+  const Source validation{.purpose = "toy validation", .two_tasks = 0.1, .held_out = true, .rated = all_rated};
+  write_records(directory / "validation.jsonl", validation, held_out, seed);
+  write_records(directory / "truth.jsonl", validation, held_out, seed, true);
+  write_records(directory / "first.jsonl", {.purpose = "toy first", .rated = {0, 1, 2, 3}}, fifth, seed);
+  write_records(directory / "second.jsonl", {.purpose = "toy second", .rated = {4, 5}}, fifth, seed);
+  const Source shifted{.purpose = "toy unlabelled", .task_weights = {1, 2, 5}, .min_items = 4, .max_items = 7};
+  write_records(directory / "unlabelled.jsonl", shifted, fifth, seed);
+  write_prompts(directory / "prompts.jsonl", held_out, seed);
+  write_base(directory / "base.txt", count, seed);
+  write_tokenizer_text(directory / "tokenizer.txt", std::clamp<std::int64_t>(count / 5, 200, 4000), seed);
+  write_records(directory / "train.jsonl", {.purpose = "toy train", .two_tasks = 0.1, .rated = all_rated}, count, seed);
+}
+
+}  // namespace steerlm

@@ -1,0 +1,76 @@
+#include "steerlm/eval/steerability.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace steerlm {
+namespace {
+
+using testing::ElementsAre;
+
+const std::vector<std::string> dials{"humor", "toxicity"};
+
+TEST(Steerability, SweepByHand) {
+  // The humor dial moves humor by 2 a level and toxicity by 0.5.
+  std::vector<DialSample> samples;
+  for (int level : {4, 0, 2}) {
+    samples.push_back({0, level, {2.0 * level - 1, 0.5 * level}});
+    samples.push_back({0, level, {2.0 * level + 1, 0.5 * level}});
+  }
+  const DialTable table = make_dial_table(dials, dials, samples, 1);
+  EXPECT_EQ(table.measures, dials);
+  const DialRow& humor = table.rows.at(0);
+  EXPECT_EQ(humor.name, "humor");
+  EXPECT_EQ(humor.own, 0);
+  EXPECT_THAT(humor.levels, ElementsAre(0, 2, 4));
+  EXPECT_THAT(humor.count, ElementsAre(2, 2, 2));
+  EXPECT_THAT(humor.means, ElementsAre(ElementsAre(0, 0), ElementsAre(4, 1), ElementsAre(8, 2)));
+  EXPECT_THAT(humor.slope, ElementsAre(2, 0.5));
+  EXPECT_THAT(humor.effect, ElementsAre(8, 2));
+  EXPECT_THAT(humor.spearman, ElementsAre(1, 1));
+  EXPECT_EQ(humor.own_spearman, 1);
+  EXPECT_TRUE(humor.own_monotone);
+  EXPECT_EQ(humor.side_effect, 2);
+  EXPECT_EQ(humor.side_share, 0.25);
+  EXPECT_LE(humor.own_slope_interval.low, 2);
+  EXPECT_GE(humor.own_slope_interval.high, 2);
+  EXPECT_LT(humor.own_slope_interval.high - humor.own_slope_interval.low, 1.5);
+}
+
+TEST(Steerability, ADialWithoutAnswersHasUndefinedFigures) {
+  const std::vector<DialSample> samples{{0, 0, {1, 1}}};
+  const DialTable table = make_dial_table(dials, dials, samples, 1);
+  EXPECT_TRUE(table.rows.at(1).levels.empty());
+  EXPECT_TRUE(std::isnan(table.rows.at(1).own_slope));
+  EXPECT_TRUE(std::isnan(table.rows.at(1).own_slope_interval.low));
+  EXPECT_TRUE(std::isnan(table.rows.at(0).own_spearman)) << "one level shows no trend";
+  EXPECT_FALSE(table.rows.at(0).own_monotone);
+}
+
+// Level means 0.5, 1.6, 1.6, 2.8, 2.1: scipy 1.17.1, stats.spearmanr.
+TEST(Steerability, SpearmanTakesTiedMeansTogether) {
+  std::vector<DialSample> samples;
+  for (int level = 0; level < 5; ++level) {
+    samples.push_back({0, level, {std::vector<double>{0.5, 1.6, 1.6, 2.8, 2.1}[static_cast<size_t>(level)], 3}});
+  }
+  const DialRow row = make_dial_table(dials, dials, samples, 1).rows.at(0);
+  EXPECT_NEAR(row.own_spearman, 0.8720815992723809, 1e-14);
+  EXPECT_FALSE(row.own_monotone);
+  EXPECT_EQ(row.side_effect, 0);
+  EXPECT_TRUE(std::isnan(row.spearman[1]));
+}
+
+TEST(Steerability, MeasuresNeedNotBeAttributes) {
+  const std::vector<std::string> measures{"characters", "grade"};
+  const std::vector<DialSample> samples{{1, 0, {100, 5}}, {1, 3, {400, 8}}};
+  const DialRow row = make_dial_table(dials, measures, samples, 1).rows.at(1);
+  EXPECT_EQ(row.own, -1);
+  EXPECT_THAT(row.effect, ElementsAre(300, 3));
+  EXPECT_TRUE(std::isnan(row.own_slope));
+  EXPECT_TRUE(std::isnan(row.side_share));
+}
+
+}  // namespace
+}  // namespace steerlm

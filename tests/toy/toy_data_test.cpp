@@ -1,0 +1,180 @@
+#include "steerlm/toy/toy_data.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "steerlm/core/hash.h"
+#include "steerlm/core/json.h"
+#include "steerlm/toy/oracle.h"
+
+namespace steerlm {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class ToyData : public testing::Test {
+ protected:
+  ToyData() : directory_(Path(testing::TempDir()) / ("toy_data_" + std::to_string(::getpid()))) {}
+  ~ToyData() override { steerlm::remove_all(directory_); }
+
+  std::vector<std::string> lines(const std::string& name) const {
+    std::istringstream text(read_file(directory_ / name, ExitCode::data, "toy file"));
+    std::vector<std::string> found;
+    for (std::string line; std::getline(text, line);) found.push_back(line);
+    return found;
+  }
+  std::vector<Json> records(const std::string& name) const {
+    std::vector<Json> found;
+    for (const std::string& line : lines(name)) found.push_back(parse_json(line, name, ExitCode::data));
+    return found;
+  }
+
+  Path directory_;
+};
+
+std::map<std::string, int> parse(const std::string& label) {
+  std::map<std::string, int> values;
+  std::istringstream text(label);
+  for (std::string part; std::getline(text, part, ',');) values[part.substr(0, part.find(':'))] = std::stoi(part.substr(part.find(':') + 1));
+  return values;
+}
+
+TEST_F(ToyData, WritesEveryFile) {
+  make_toy_data(directory_, 200, 1);
+  std::map<std::string, size_t> found;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
+    found[entry.path().filename()] = lines(entry.path().filename()).size();
+  }
+  const std::map<std::string, size_t> expected{{"train.jsonl", 200}, {"validation.jsonl", 10}, {"truth.jsonl", 10},
+                                               {"first.jsonl", 40},  {"second.jsonl", 40},     {"unlabelled.jsonl", 40},
+                                               {"prompts.jsonl", 10}, {"base.txt", 200},       {"tokenizer.txt", 400}};
+  EXPECT_EQ(found, expected);
+}
+
+TEST_F(ToyData, TheSeedAndTheCountAloneDecide) {
+  make_toy_data(directory_ / "a", 50, 7);
+  make_toy_data(directory_ / "b", 50, 7);
+  make_toy_data(directory_ / "c", 50, 8);
+  for (const auto& entry : std::filesystem::directory_iterator(directory_ / "a")) {
+    const Path name = entry.path().filename();
+    const std::string a = sha256_file(directory_ / "a" / name, ExitCode::data);
+    EXPECT_EQ(a, sha256_file(directory_ / "b" / name, ExitCode::data)) << name;
+    EXPECT_NE(a, sha256_file(directory_ / "c" / name, ExitCode::data)) << name;
+  }
+}
+
+TEST_F(ToyData, ARecordIsAConversationWithItsTruth) {
+  make_toy_data(directory_, 300, 3);
+  size_t two_tasks = 0;
+  for (const Json& record : records("train.jsonl")) {
+    EXPECT_EQ(record["mask"], "User");
+    EXPECT_EQ(record["type"], "VALUE_TO_TEXT");
+    const Json& turns = record["conversations"];
+    ASSERT_EQ(turns.size(), 2 * record["oracle"].size());
+    two_tasks += turns.size() == 4 ? 1 : 0;
+    for (size_t t = 0; t < turns.size(); t += 2) {
+      EXPECT_EQ(turns[t]["from"], "User");
+      EXPECT_TRUE(turns[t]["label"].is_null());
+      EXPECT_EQ(turns[t + 1]["from"], "Assistant");
+      const auto truth = toy_oracle(turns[t]["value"].get<std::string>(), turns[t + 1]["value"].get<std::string>());
+      for (size_t a = 0; a < truth.size(); ++a) EXPECT_EQ(record["oracle"][t / 2][toy_attribute_names()[a]], truth[a]);
+    }
+  }
+  EXPECT_GT(two_tasks, 10u);
+  EXPECT_LT(two_tasks, 60u);
+}
+
+TEST_F(ToyData, AnnotatorsAreNoisyAndLeaveValuesOut) {
+  make_toy_data(directory_, 2000, 5);
+  std::map<std::string, int> known;
+  std::map<std::string, double> error, bias;
+  std::map<int, std::pair<int, int>> missing_by;  // annotator -> missing, all
+  for (const Json& record : records("train.jsonl")) {
+    for (size_t i = 0; i < record["oracle"].size(); ++i) {
+      const auto values = parse(record["conversations"][2 * i + 1]["label"].get<std::string>());
+      auto& [missing, all] = missing_by[record["annotator"].get<int>()];
+      missing += 6 - static_cast<int>(values.size());
+      all += 6;
+      for (const auto& [name, value] : values) {
+        ASSERT_TRUE(value >= 0 && value <= 4) << name;
+        ++known[name];
+        error[name] += std::abs(value - record["oracle"][i][name].get<double>());
+      }
+    }
+  }
+  ASSERT_EQ(known.size(), 6u);
+  for (const auto& [name, count] : known) {
+    EXPECT_GT(error[name] / count, 0.1) << name;
+    EXPECT_LT(error[name] / count, 0.8) << name;
+  }
+  ASSERT_EQ(missing_by.size(), 5u);
+  for (const auto& [who, counts] : missing_by) {
+    const double share = 1.0 * counts.first / counts.second;
+    EXPECT_TRUE(share > 0.07 && share < 0.43) << "annotator " << who << ": " << share;
+  }
+}
+
+TEST_F(ToyData, SourcesDifferInWhatTheyRate) {
+  make_toy_data(directory_, 500, 9);
+  const auto names = [&](const std::string& file) {
+    std::set<std::string> found;
+    for (const Json& record : records(file)) {
+      for (const Json& turn : record["conversations"]) {
+        if (turn["label"].is_null()) continue;
+        for (const auto& [name, value] : parse(turn["label"].get<std::string>())) found.insert(name);
+      }
+    }
+    return found;
+  };
+  EXPECT_THAT(names("first.jsonl"), ElementsAre("creativity", "humor", "quality", "toxicity"));
+  EXPECT_THAT(names("second.jsonl"), ElementsAre("complexity", "verbosity"));
+  EXPECT_TRUE(names("unlabelled.jsonl").empty());
+  const auto noisy = records("validation.jsonl"), exact = records("truth.jsonl");
+  for (size_t i = 0; i < exact.size(); ++i) {
+    EXPECT_EQ(noisy[i]["conversations"][1]["value"], exact[i]["conversations"][1]["value"]);
+    const auto values = parse(exact[i]["conversations"][1]["label"].get<std::string>());
+    ASSERT_EQ(values.size(), 6u);
+    for (const auto& [name, value] : values) EXPECT_EQ(value, std::nearbyint(exact[i]["oracle"][0][name].get<double>()));
+  }
+}
+
+TEST_F(ToyData, PromptsOfValidationAreHeldOut) {
+  make_toy_data(directory_, 4000, 2);
+  std::set<std::string> trained;
+  for (const char* file : {"train.jsonl", "first.jsonl", "second.jsonl", "unlabelled.jsonl"}) {
+    for (const Json& record : records(file)) {
+      for (const Json& turn : record["conversations"]) trained.insert(turn["value"].get<std::string>());
+    }
+  }
+  for (const Json& record : records("validation.jsonl")) EXPECT_EQ(trained.count(record["conversations"][0]["value"]), 0u);
+  for (const Json& prompt : records("prompts.jsonl")) EXPECT_EQ(trained.count(prompt["prompt"]), 0u);
+}
+
+TEST_F(ToyData, RefusesACountBelowOneAndAFileInTheWay) {
+  try {
+    make_toy_data(directory_, 0, 1);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::recipe);
+    EXPECT_THAT(error.what(), HasSubstr("at least 1 record"));
+  }
+  write_file_atomic(directory_.string() + "_file", "");
+  EXPECT_THROW(make_toy_data(directory_.string() + "_file", 1, 1), Error);
+  steerlm::remove_all(directory_.string() + "_file");
+}
+
+TEST_F(ToyData, OneRecordIsEnough) {
+  make_toy_data(directory_, 1, 1);
+  EXPECT_EQ(records("train.jsonl").size(), 1u);
+  EXPECT_EQ(records("validation.jsonl").size(), 1u);
+}
+
+}  // namespace
+}  // namespace steerlm
