@@ -1,0 +1,157 @@
+#include "steerlm/data/dataset.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "data/place.h"
+#include "steerlm/core/error.h"
+#include "steerlm/data/batch.h"
+#include "steerlm/data/record_reader.h"
+#include "steerlm/data/split.h"
+
+namespace steerlm {
+namespace {
+
+bool is_labelled_answer(const Turn& turn) { return turn.from == "Assistant" && turn.label && !turn.label->text.empty(); }
+
+// Counts, cuts or drops; true where the example is kept.
+bool fit_length(Example& example, const Record& record, const EncodeOptions& options, DatasetCounts& counts) {
+  const std::int64_t length = static_cast<std::int64_t>(example.ids.size());
+  counts.longest = std::max(counts.longest, length);
+  if (length <= options.max_tokens) return true;
+  if (options.over_length == OverLength::error) {
+    fail(ExitCode::data, {.what = "a conversation longer than data.max_tokens",
+                          .where = where(record),
+                          .found = std::to_string(length) + " tokens",
+                          .expected = "at most " + std::to_string(options.max_tokens),
+                          .advice = "raise data.max_tokens, or set data.over_length to drop or truncate"});
+  }
+  if (options.over_length == OverLength::truncate && options.objective != Objective::regression) {
+    example.ids.resize(static_cast<size_t>(options.max_tokens));
+    example.target.resize(static_cast<size_t>(options.max_tokens));
+    if (target_count(example) > 0) {
+      ++counts.truncated;
+      return true;
+    }
+  }
+  ++counts.dropped_over_length;
+  return false;
+}
+
+void keep(Example example, std::vector<Example>& examples, DatasetCounts& counts) {
+  ++counts.examples;
+  counts.tokens += static_cast<std::int64_t>(example.ids.size());
+  counts.target_tokens += target_count(example) + label_count(example);
+  examples.push_back(std::move(example));
+}
+
+void encode_conversation(const Record& record, const Conversation& conversation, const ConversationTemplate& conversation_template,
+                         const EncodeOptions& options, std::vector<Example>& examples, DatasetCounts& counts) {
+  EncodedConversation encoded = conversation_template.encode(conversation);
+  Example example{std::move(encoded.ids), std::move(encoded.target), {}};
+  if (target_count(example) == 0) {
+    if (options.objective == Objective::response) {
+      fail(ExitCode::data, {.what = "a record without a target: none of its turns is trained",
+                            .where = where(record),
+                            .expected = "a turn after the first whose role is not in 'mask'; under TEXT_TO_VALUE one with a label",
+                            .advice = "take the record out, or correct its 'mask', 'type' or labels"});
+    }
+    ++counts.without_target;
+    return;
+  }
+  if (fit_length(example, record, options, counts)) keep(std::move(example), examples, counts);
+}
+
+void encode_scored_turns(const Record& record, const ConversationTemplate& conversation_template, const EncodeOptions& options,
+                         std::vector<Example>& examples, DatasetCounts& counts) {
+  bool any = false;
+  for (size_t t = 0; t < record.conversation.turns.size(); ++t) {
+    const Turn& turn = record.conversation.turns[t];
+    if (!is_labelled_answer(turn)) continue;
+    any = true;
+    Example example{conversation_template.encode_scored_turn(record.conversation, t), {}, turn.label->values};
+    if (fit_length(example, record, options, counts)) keep(std::move(example), examples, counts);
+  }
+  if (!any) ++counts.without_target;
+}
+
+// Appends the examples of every source to `train`, or to `validation` where the split says so.
+void encode_sources(const std::vector<SourceOptions>& sources, double validation_fraction, const Attributes& attributes,
+                    const ConversationTemplate& conversation_template, const EncodeOptions& options, Dataset& dataset) {
+  RecordReader reader(sources, attributes, conversation_template.options().system);
+  while (const auto entry = reader.next()) {
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) {
+      fail(ExitCode::data, {.what = bad->reason, .where = place(bad->file, bad->line), .advice = "steerlm data check lists every bad record of a file"});
+    }
+    const Record& record = std::get<Record>(*entry);
+    const bool held_out = is_validation(record.dialogue, validation_fraction);
+    encode_record(record, conversation_template, options, held_out ? dataset.validation : dataset.train,
+                  held_out ? dataset.validation_counts : dataset.train_counts);
+  }
+}
+
+}  // namespace
+
+void encode_record(const Record& record, const ConversationTemplate& conversation_template, const EncodeOptions& options,
+                   std::vector<Example>& examples, DatasetCounts& counts) {
+  ++counts.conversations;
+  const std::vector<Turn>& turns = record.conversation.turns;
+  counts.marker_text +=
+      std::any_of(turns.begin(), turns.end(), [&](const Turn& turn) { return conversation_template.holds_marker(turn.value); });
+  if (options.objective == Objective::response) {
+    encode_conversation(record, record.conversation, conversation_template, options, examples, counts);
+    return;
+  }
+  for (const Turn& turn : turns) counts.unlabelled_turns += turn.from == "Assistant" && !is_labelled_answer(turn);
+  if (options.objective == Objective::regression) {
+    encode_scored_turns(record, conversation_template, options, examples, counts);
+    return;
+  }
+  Conversation conversation = record.conversation;
+  conversation.type = ConversationType::text_to_value;
+  conversation.masked_roles = {"User", "System"};
+  encode_conversation(record, conversation, conversation_template, options, examples, counts);
+}
+
+std::vector<Example> encode_dataset(std::span<const Record> records, const ConversationTemplate& conversation_template,
+                                    const EncodeOptions& options, DatasetCounts& counts) {
+  std::vector<Example> examples;
+  for (const Record& record : records) encode_record(record, conversation_template, options, examples, counts);
+  return examples;
+}
+
+Dataset load_dataset(const DataOptions& data, const Attributes& attributes, const ConversationTemplate& conversation_template,
+                     Objective objective) {
+  const EncodeOptions options{objective, data.max_tokens, data.over_length};
+  Dataset dataset;
+  encode_sources(data.train, data.validation.empty() ? data.validation_fraction : 0.0, attributes, conversation_template, options, dataset);
+  if (dataset.train.empty()) {
+    const DatasetCounts& counts = dataset.train_counts;
+    const bool unlabelled = objective != Objective::response && counts.conversations > 0 && counts.without_target == counts.conversations;
+    fail(ExitCode::data, {.what = unlabelled ? "no assistant turn of the training data has a label" : "the training part of the data is empty",
+                          .where = data.train.empty() ? "" : data.train.front().path,
+                          .found = describe(counts),
+                          .expected = "one example or more"});
+  }
+  if (!data.validation.empty()) {
+    Dataset held_out;
+    encode_sources(data.validation, 0.0, attributes, conversation_template, options, held_out);
+    dataset.validation = std::move(held_out.train);
+    dataset.validation_counts = held_out.train_counts;
+  }
+  return dataset;
+}
+
+std::string describe(const DatasetCounts& counts) {
+  const auto number = [](std::int64_t value, const std::string& what) { return std::to_string(value) + " " + what; };
+  std::string text = number(counts.conversations, "conversations") + ", " + number(counts.examples, "examples") + ", " +
+                     number(counts.tokens, "tokens") + ", " + number(counts.target_tokens, "targets");
+  if (counts.dropped_over_length > 0) text += ", " + number(counts.dropped_over_length, "dropped as too long");
+  if (counts.truncated > 0) text += ", " + number(counts.truncated, "cut off");
+  if (counts.without_target > 0) text += ", " + number(counts.without_target, "without a label");
+  if (counts.unlabelled_turns > 0) text += ", " + number(counts.unlabelled_turns, "unlabelled assistant turns");
+  if (counts.marker_text > 0) text += ", " + number(counts.marker_text, "with marker text in a value");
+  return text + ", longest " + number(counts.longest, "tokens");
+}
+
+}  // namespace steerlm

@@ -1,0 +1,22 @@
+// Members of an object from outside, with the messages that a user gets when they are not what they should be. All throw data.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "steerlm/core/json.h"
+
+namespace steerlm {
+
+// "a number", "text", "an object" …
+std::string kind_of(const Json& value);
+
+// The member, or nullptr.
+const Json* find_member(const Json& object, std::string_view key);
+
+// `name` is what the message calls it ("turn 2: 'value'").
+const std::string& as_text(const Json* value, const std::string& name, const std::string& where);
+const Json& as_array(const Json* value, const std::string& name, const std::string& where);
+const Json& as_object(const Json* value, const std::string& name, const std::string& where);
+
+}  // namespace steerlm

@@ -1,0 +1,118 @@
+#include "data/object_reader.h"
+
+#include <utility>
+#include <vector>
+
+#include "data/json_access.h"
+#include "data/place.h"
+#include "data/sources/sources.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/core/utf8.h"
+
+namespace steerlm {
+namespace {
+
+constexpr size_t kept_text = 64 << 10;
+constexpr std::int64_t max_array_bytes = std::int64_t{1} << 30;
+
+// The path without .gz or .zst ends in one of these.
+bool ends_in(std::string_view path, std::initializer_list<std::string_view> endings) {
+  for (const std::string_view packed : {".gz", ".zst"}) {
+    if (path.ends_with(packed)) path.remove_suffix(packed.size());
+  }
+  for (const std::string_view ending : endings) {
+    if (path.ends_with(ending)) return true;
+  }
+  return false;
+}
+
+// What format: auto can tell without parsing: JSON files start with a bracket; text is what is called so, or starts with none.
+Format first_guess(const SourceOptions& source, char first_character) {
+  if (source.format != Format::auto_detect) return source.format;
+  const bool bracket = first_character == '{' || first_character == '[';
+  if (ends_in(source.path, {".txt", ".text"}) || (!bracket && !ends_in(source.path, {".json", ".jsonl"}))) return Format::text;
+  return Format::auto_detect;
+}
+
+void check_text(std::string_view line, const std::string& where) {
+  if (const auto bad = find_invalid_utf8(line)) {
+    fail(ExitCode::data, {.what = "not valid UTF-8 at byte " + std::to_string(*bad + 1), .where = where});
+  }
+  if (const size_t nul = line.find('\0'); nul != std::string_view::npos) {
+    fail(ExitCode::data, {.what = "a raw NUL byte at byte " + std::to_string(nul + 1), .where = where});
+  }
+}
+
+}  // namespace
+
+ObjectReader::ObjectReader(const SourceOptions& source)
+    : source_(source), lines_(source.path), format_(first_guess(source, lines_.first_character())) {
+  if (lines_.first_character() == '[' && (format_ == Format::auto_detect || format_ == Format::sharegpt)) {
+    // Depth 65: the array itself is none of an element's 64 levels.
+    array_ = parse_json(lines_.rest(max_array_bytes), source.path == "-" ? "standard input" : source.path, ExitCode::data, 65);
+  }
+}
+
+std::optional<InputObject> ObjectReader::next() {
+  if (array_) return next_element();
+  for (;;) {
+    const std::optional<Line> line = lines_.next();
+    if (!line || (source_.limit > 0 && line->number > source_.limit)) return std::nullopt;
+    if (is_blank(line->text)) continue;
+    InputObject object;
+    object.line = line->number;
+    object.text = line->text.substr(0, kept_text);
+    try {
+      if (line->too_long) {
+        fail(ExitCode::data, {.what = "a line of more than " + std::to_string(max_line_bytes >> 20) + " MiB",
+                              .where = place(source_.path, line->number)});
+      }
+      parse(line->text, object);
+    } catch (const Error& error) {
+      object.error = error;
+    }
+    return object;
+  }
+}
+
+void ObjectReader::parse(std::string_view line, InputObject& object) {
+  const std::string where = place(source_.path, object.line);
+  if (format_ == Format::text) {
+    check_text(line, where);
+    object.value = line;
+  } else {
+    object.value = parse_json(line, where, ExitCode::data);
+    if (format_ == Format::auto_detect) format_ = detect_format(object.value).value_or(Format::auto_detect);
+  }
+  object.format = format_;
+}
+
+std::optional<InputObject> ObjectReader::next_element() {
+  if (elements_ == static_cast<std::int64_t>(array_->size()) || (source_.limit > 0 && elements_ == source_.limit)) return std::nullopt;
+  InputObject object;
+  object.value = std::move((*array_)[static_cast<size_t>(elements_)]);
+  object.line = ++elements_;
+  object.text = dump_json(object.value).substr(0, kept_text);
+  if (format_ == Format::auto_detect) format_ = detect_format(object.value).value_or(Format::auto_detect);
+  object.format = format_;
+  return object;
+}
+
+Error unrecognised(const Json& value, const std::string& where) {
+  Fault fault{.what = "no known kind of record",
+              .where = where,
+              .found = kind_of(value),
+              .expected = "'conversations', 'messages', 'prompt' with 'response', 'chosen' with 'rejected', or an OpenAssistant tree"};
+  if (value.is_object()) {
+    std::vector<std::string> keys;
+    for (const auto& [key, member] : value.items()) keys.push_back("'" + key + "'");
+    fault.found = keys.empty() ? "an empty object" : (keys.size() == 1 ? "the key " : "the keys ") + join(keys);
+    for (const auto& [key, member] : value.items()) {
+      if (fault.advice.empty()) fault.advice = suggest(key, {"conversations", "messages", "prompt", "response", "chosen", "rejected"});
+    }
+    if (is_prompt_line(value)) fault.advice = "a line of prompts cannot be trained on, annotated or scored: it has no response";
+  }
+  return Error(ExitCode::data, std::move(fault));
+}
+
+}  // namespace steerlm

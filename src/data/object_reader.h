@@ -1,0 +1,43 @@
+// The objects of one source: a line of a JSON-lines file, an element of a JSON array, a line of a text file; with the format that they
+// are in.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "steerlm/core/json.h"
+#include "steerlm/data/line_reader.h"
+#include "steerlm/data/options.h"
+
+namespace steerlm {
+
+// `error` is set where the line gave no object; it carries file:line.
+struct InputObject {
+  std::int64_t line = 0;
+  Json value;                          // of a text file the line as a string
+  Format format = Format::auto_detect; // auto: not recognised, which is an error unless it is a line of prompts
+  std::string text;                    // the raw line, cut off at 64 KiB
+  std::optional<Error> error;
+};
+
+class ObjectReader {
+ public:
+  explicit ObjectReader(const SourceOptions& source);
+  std::optional<InputObject> next();
+
+ private:
+  std::optional<InputObject> next_element();
+  void parse(std::string_view line, InputObject& object);
+
+  SourceOptions source_;
+  LineReader lines_;
+  Format format_;
+  std::optional<Json> array_;  // a file that is one JSON array
+  std::int64_t elements_ = 0;
+};
+
+// "no record was recognised …", naming the keys that were found.
+Error unrecognised(const Json& value, const std::string& where);
+
+}  // namespace steerlm

@@ -1,0 +1,189 @@
+#include "steerlm/data/record.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include "data/json_access.h"
+#include "data/place.h"
+#include "steerlm/core/suggest.h"
+
+namespace steerlm {
+namespace {
+
+const std::vector<std::string> roles{"User", "Assistant", "System"};
+const std::vector<std::string> types{"VALUE_TO_TEXT", "TEXT_TO_VALUE"};
+
+void expect_role(const std::string& role, const std::string& name, const std::string& where) {
+  for (const std::string& known : roles) {
+    if (role == known) return;
+  }
+  fail(ExitCode::data, {.what = "unknown role in " + name,
+                        .where = where,
+                        .found = "'" + role + "'",
+                        .expected = join(roles, ", "),
+                        .advice = suggest(role, roles)});
+}
+
+// "User, Assistant" -> {User, Assistant}; "" masks nobody.
+std::vector<std::string> parse_mask(const std::string& mask, const std::string& where) {
+  std::vector<std::string> masked;
+  if (mask.find_first_not_of(' ') == std::string::npos) return masked;
+  for (size_t start = 0; start <= mask.size();) {
+    const size_t comma = std::min(mask.find(',', start), mask.size());
+    std::string role = mask.substr(start, comma - start);
+    role.erase(0, std::min(role.find_first_not_of(' '), role.size()));
+    role.erase(role.find_last_not_of(' ') + 1);
+    expect_role(role, "'mask'", where);
+    masked.push_back(std::move(role));
+    start = comma + 1;
+  }
+  return masked;
+}
+
+ConversationType parse_type(const Json& type, const std::string& where) {
+  if (type.is_null()) return ConversationType::none;
+  const std::string& name = as_text(&type, "'type'", where);
+  if (name == types[0]) return ConversationType::value_to_text;
+  if (name == types[1]) return ConversationType::text_to_value;
+  fail(ExitCode::data, {.what = "unknown 'type'",
+                        .where = where,
+                        .found = "'" + name + "'",
+                        .expected = join(types, ", ") + " or null",
+                        .advice = suggest(name, types)});
+}
+
+Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, const std::string& where) {
+  const std::string place = where + ", turn " + std::to_string(number + 1);
+  if (!turn.is_object()) fail(ExitCode::data, {.what = "a turn that is no object", .where = place, .found = kind_of(turn), .expected = "an object"});
+  Turn parsed;
+  parsed.from = as_text(find_member(turn, "from"), "'from'", place);
+  expect_role(parsed.from, "'from'", place);
+  parsed.value = as_text(find_member(turn, "value"), "'value'", place);
+  const Json* label = find_member(turn, "label");
+  if (label != nullptr && !label->is_null()) {
+    if (!label->is_string()) {
+      fail(ExitCode::data, {.what = "'label' has the wrong type", .where = place, .found = kind_of(*label), .expected = "text or null"});
+    }
+    parsed.label = parse_label(attributes, label->get_ref<const std::string&>(), place);
+  }
+  return parsed;
+}
+
+// The tree that the conversation is a path of, else its first user text, else its first text.
+std::string dialogue_key(const Json& json, const Conversation& conversation) {
+  const Json* tree = find_member(json, "tree_id");
+  if (tree != nullptr && tree->is_string()) return tree->get<std::string>();
+  if (tree != nullptr && tree->is_number_integer()) return tree->dump();
+  for (const Turn& turn : conversation.turns) {
+    if (turn.from == "User") return turn.value;
+  }
+  return conversation.turns.front().value;
+}
+
+// A float as the shortest decimal that reads back as the same float.
+Json real(float value) {
+  char text[64];
+  const std::to_chars_result end = std::to_chars(text, text + sizeof text - 1, value);
+  *end.ptr = '\0';
+  return std::strtod(text, nullptr);
+}
+
+// What a human said of the turn, empty where nobody did. In a record that was annotated before, `label` is a model's.
+std::string human_label(const Json& turn) {
+  const Json* kept = find_member(turn, "gt_label");
+  if (kept != nullptr && kept->is_string() && !kept->get_ref<const std::string&>().empty()) return kept->get<std::string>();
+  if (find_member(turn, "scores") != nullptr) return "";
+  const Json* label = find_member(turn, "label");
+  return label != nullptr && label->is_string() ? label->get<std::string>() : "";
+}
+
+}  // namespace
+
+Record parse_record(Json object, const Attributes& attributes, std::string_view default_system, const std::string& file, std::int64_t line) {
+  const std::string where = place(file, line);
+  if (!object.is_object()) {
+    fail(ExitCode::data, {.what = "a record that is no object", .where = where, .found = kind_of(object), .expected = "a JSON object"});
+  }
+  Record record{.json = std::move(object), .file = file, .line = line};
+  const Json& json = record.json;
+  Conversation& conversation = record.conversation;
+
+  const Json* system = find_member(json, "system");
+  conversation.system = system == nullptr ? std::string(default_system) : as_text(system, "'system'", where);
+  const Json* mask = find_member(json, "mask");
+  conversation.masked_roles = parse_mask(mask == nullptr ? "User" : as_text(mask, "'mask'", where), where);
+
+  const Json& turns = as_array(find_member(json, "conversations"), "'conversations'", where);
+  if (turns.empty()) fail(ExitCode::data, {.what = "an empty conversation", .where = where, .expected = "one turn or more"});
+  bool labelled = false;
+  for (size_t i = 0; i < turns.size(); ++i) {
+    conversation.turns.push_back(parse_turn(turns[i], i, attributes, where));
+    labelled |= conversation.turns.back().label.has_value();
+  }
+
+  const Json* type = find_member(json, "type");
+  if (type != nullptr) {
+    conversation.type = parse_type(*type, where);
+  } else {
+    conversation.type = labelled ? ConversationType::value_to_text : ConversationType::none;
+  }
+  record.dialogue = dialogue_key(json, conversation);
+  return record;
+}
+
+Json to_json(const Conversation& conversation) {
+  Json json = Json::object();
+  json["system"] = conversation.system;
+  json["mask"] = join(conversation.masked_roles, ",");
+  switch (conversation.type) {
+    case ConversationType::none: json["type"] = nullptr; break;
+    case ConversationType::value_to_text: json["type"] = types[0]; break;
+    case ConversationType::text_to_value: json["type"] = types[1]; break;
+  }
+  Json turns = Json::array();
+  for (const Turn& turn : conversation.turns) {
+    Json entry = Json::object();
+    entry["from"] = turn.from;
+    entry["value"] = turn.value;
+    entry["label"] = turn.label ? Json(turn.label->text) : Json(nullptr);
+    turns.push_back(std::move(entry));
+  }
+  json["conversations"] = std::move(turns);
+  return json;
+}
+
+std::string where(const Record& record) { return place(record.file, record.line); }
+
+Json annotate(const Record& record, std::span<const TurnScores> scores, bool keep_human, const Attributes& attributes) {
+  Json json = record.json;
+  for (const TurnScores& scored : scores) {
+    Json& turn = json.at("conversations").at(scored.turn);
+    const std::string human = human_label(turn);
+    Label label = scored.label;
+    if (keep_human && !human.empty()) {
+      const Label given = parse_label(attributes, human, where(record) + ", turn " + std::to_string(scored.turn + 1), UnknownNames::drop);
+      for (size_t a = 0; a < given.values.size(); ++a) {
+        if (!std::isnan(given.values[a])) label.values.at(a) = given.values[a];
+      }
+      label = make_label(attributes, label.values);
+    }
+    Json named = Json::object();
+    for (size_t a = 0; a < scored.scores.size(); ++a) {
+      if (!std::isfinite(scored.scores[a])) {
+        fail(ExitCode::model, {.what = "the predictor's score of '" + attributes.names.at(a) + "' is not finite",
+                               .where = where(record) + ", turn " + std::to_string(scored.turn + 1),
+                               .advice = "the weights or the precision are at fault, not the record"});
+      }
+      named[attributes.names.at(a)] = real(scored.scores[a]);
+    }
+    turn["label"] = label.text;
+    turn["scores"] = std::move(named);
+    if (!human.empty()) turn["gt_label"] = human;
+  }
+  return json;
+}
+
+}  // namespace steerlm

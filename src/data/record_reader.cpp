@@ -1,0 +1,144 @@
+#include "steerlm/data/record_reader.h"
+
+#include <deque>
+#include <utility>
+
+#include "data/object_reader.h"
+#include "data/place.h"
+#include "data/sources/sources.h"
+
+namespace steerlm {
+namespace {
+
+// "turn 2: 'value' is missing (…)": the message without "file:line", which is kept beside it.
+std::string reason_of(const Error& error, const std::string& file, std::int64_t line) {
+  const std::string prefix = place(file, line);
+  std::string reason;
+  for (Fault fault : error.faults()) {
+    if (fault.where.starts_with(prefix)) {
+      fault.where.erase(0, prefix.size());
+      if (fault.where.starts_with(", ")) fault.where.erase(0, 2);
+    }
+    reason += (reason.empty() ? "" : "; ") + format_fault(fault);
+  }
+  return reason;
+}
+
+void check_standard_input(const std::vector<SourceOptions>& sources) {
+  std::int64_t times = 0;
+  for (const SourceOptions& source : sources) times += source.path == "-" ? source.repeat : 0;
+  if (times > 1) {
+    fail(ExitCode::recipe, {.what = "standard input can be read only once",
+                            .found = std::to_string(times) + " times",
+                            .advice = "write it to a file first"});
+  }
+}
+
+// The objects of several sources, each `repeat` times.
+class Sources {
+ public:
+  explicit Sources(std::vector<SourceOptions> sources) : sources_(std::move(sources)) { check_standard_input(sources_); }
+
+  std::optional<InputObject> next() {
+    for (; source_ < sources_.size(); ++source_, repeat_ = 0) {
+      for (; repeat_ < sources_[source_].repeat; ++repeat_) {
+        if (!reader_) reader_.emplace(sources_[source_]);
+        if (std::optional<InputObject> object = reader_->next()) return object;
+        reader_.reset();
+      }
+    }
+    return std::nullopt;
+  }
+  const std::string& file() const { return sources_[source_].path; }
+
+ private:
+  std::vector<SourceOptions> sources_;
+  size_t source_ = 0;
+  std::int64_t repeat_ = 0;
+  std::optional<ObjectReader> reader_;
+};
+
+// The records that an object becomes. Throws data.
+std::vector<Record> to_records(InputObject object, const Attributes& attributes, const std::string& system, const std::string& file) {
+  if (object.error) throw *object.error;
+  const std::string where = place(file, object.line);
+  if (object.format == Format::auto_detect) throw unrecognised(object.value, where);
+  std::vector<Record> records;
+  for (Json& json : convert(object.format, std::move(object.value), attributes, where)) {
+    records.push_back(parse_record(std::move(json), attributes, system, file, object.line));
+  }
+  return records;
+}
+
+}  // namespace
+
+struct RecordReader::State {
+  Sources sources;
+  Attributes attributes;
+  std::string system;
+  std::deque<Record> waiting;  // of the line last read
+};
+
+RecordReader::RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system)
+    : state_(std::make_unique<State>(State{Sources(std::move(sources)), std::move(attributes), std::move(default_system), {}})) {}
+RecordReader::RecordReader(RecordReader&&) noexcept = default;
+RecordReader::~RecordReader() = default;
+
+std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
+  State& s = *state_;
+  while (s.waiting.empty()) {
+    std::optional<InputObject> object = s.sources.next();
+    if (!object) return std::nullopt;
+    BadRecord bad{s.sources.file(), object->line, "", std::move(object->text)};
+    try {
+      for (Record& record : to_records(std::move(*object), s.attributes, s.system, s.sources.file())) s.waiting.push_back(std::move(record));
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::data) throw;
+      bad.reason = reason_of(error, bad.file, bad.line);
+      return bad;
+    }
+  }
+  Record record = std::move(s.waiting.front());
+  s.waiting.pop_front();
+  return record;
+}
+
+std::vector<Record> read_records(const std::vector<SourceOptions>& sources, const Attributes& attributes,
+                                 const std::string& default_system) {
+  Sources objects(sources);
+  std::vector<Record> records;
+  while (std::optional<InputObject> object = objects.next()) {
+    for (Record& record : to_records(std::move(*object), attributes, default_system, objects.file())) records.push_back(std::move(record));
+  }
+  return records;
+}
+
+std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, const Attributes& attributes,
+                                 const std::string& default_system, std::int64_t max) {
+  Sources objects(sources);
+  std::vector<Prompt> prompts;
+  while (std::optional<InputObject> object = objects.next()) {
+    const std::string& file = objects.file();
+    const std::int64_t line = object->line;
+    std::optional<Json> prompt_line;
+    std::vector<Record> records;
+    if (!object->error && is_prompt_line(object->value)) {
+      prompt_line = std::move(object->value);
+      records.push_back(parse_record(from_prompt_line(*prompt_line, place(file, line)), attributes, default_system, file, line));
+    } else {
+      records = to_records(std::move(*object), attributes, default_system, file);
+    }
+    for (Record& record : records) {
+      if (max > 0 && static_cast<std::int64_t>(prompts.size()) == max) return prompts;
+      std::vector<Turn>& turns = record.conversation.turns;
+      while (!turns.empty() && turns.back().from != "User") turns.pop_back();
+      if (turns.empty()) {
+        fail(ExitCode::data, {.what = "a conversation without a user turn gives no prompt", .where = where(record)});
+      }
+      prompts.push_back({std::move(record.conversation), prompt_line ? *prompt_line : std::move(record.json), file, line});
+    }
+  }
+  return prompts;
+}
+
+}  // namespace steerlm

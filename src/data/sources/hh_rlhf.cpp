@@ -1,0 +1,44 @@
+#include <utility>
+
+#include "data/json_access.h"
+#include "data/sources/sources.h"
+
+namespace steerlm {
+namespace {
+
+constexpr std::string_view user_mark = "\n\nHuman:";
+constexpr std::string_view assistant_mark = "\n\nAssistant:";
+
+// "\n\nHuman: Hi\n\nAssistant: Hello" -> two turns. The one space after a mark is not part of the value; empty values are kept.
+Json split(const std::string& text, const std::string& name, const std::string& where) {
+  Json turns = Json::array();
+  const bool user_first = text.starts_with(user_mark);
+  if (!user_first && !text.starts_with(assistant_mark)) {
+    fail(ExitCode::data, {.what = name + " does not start with a mark",
+                          .where = where,
+                          .found = Json(text.substr(0, 20)).dump(-1, ' ', false, Json::error_handler_t::replace),
+                          .expected = "\"\\n\\nHuman: \""});
+  }
+  for (size_t at = 0; at < text.size();) {
+    const bool user = text.compare(at, user_mark.size(), user_mark) == 0;
+    size_t start = at + (user ? user_mark.size() : assistant_mark.size());
+    if (start < text.size() && text[start] == ' ') ++start;
+    const size_t next = std::min({text.find(user_mark, start), text.find(assistant_mark, start), text.size()});
+    turns.push_back(make_turn(user ? "User" : "Assistant", std::string_view(text).substr(start, next - start)));
+    at = next;
+  }
+  return turns;
+}
+
+}  // namespace
+
+std::vector<Json> from_hh_rlhf(const Json& pair, const std::string& where) {
+  std::vector<Json> records;
+  for (const char* key : {"chosen", "rejected"}) {
+    const std::string name = "'" + std::string(key) + "'";
+    records.push_back(make_record(split(as_text(find_member(pair, key), name, where), name, where)));
+  }
+  return records;
+}
+
+}  // namespace steerlm

@@ -1,0 +1,77 @@
+#include <utility>
+
+#include "data/json_access.h"
+#include "data/sources/sources.h"
+#include "steerlm/core/suggest.h"
+
+namespace steerlm {
+namespace {
+
+// labels: {"quality": {"value": 0.5, "count": 3}, …}, or as in the Parquet files {"name": ["quality", …], "value": [0.5, …], "count": […]}.
+Json label_of(const Json& message, const Attributes& attributes, const std::string& where) {
+  const Json* labels = find_member(message, "labels");
+  if (labels == nullptr || labels->is_null()) return nullptr;
+  as_object(labels, "'labels'", where);
+  RatedLabel label(attributes, 0, 1);
+  const Json* names = find_member(*labels, "name");
+  if (names != nullptr && names->is_array()) {
+    const Json& values = as_array(find_member(*labels, "value"), "'labels.value'", where);
+    if (values.size() != names->size()) {
+      fail(ExitCode::data, {.what = "'labels.name' and 'labels.value' are of different lengths",
+                            .where = where,
+                            .found = std::to_string(names->size()) + " names and " + std::to_string(values.size()) + " values"});
+    }
+    for (size_t i = 0; i < values.size(); ++i) label.rate(as_text(&(*names)[i], "'labels.name'", where), values[i], where);
+    return label.json();
+  }
+  for (const auto& [name, entry] : labels->items()) {
+    if (!attributes.index(name)) continue;
+    const Json* value = find_member(as_object(&entry, "the label '" + name + "'", where), "value");
+    if (value == nullptr) fail(ExitCode::data, {.what = "the label '" + name + "' has no 'value'", .where = where});
+    label.rate(name, *value, where);
+  }
+  return label.json();
+}
+
+// Adds the paths of the subtree of `message`, which comes after the turns of `path`.
+void walk(const Json& message, const Attributes& attributes, const std::string& where, Json& path, std::vector<Json>& paths) {
+  const Json* id = find_member(message, "message_id");
+  const std::string place = where + (id != nullptr && id->is_string() ? ", message " + id->get<std::string>() : "");
+  as_object(&message, "a message", place);
+  const std::string& role = as_text(find_member(message, "role"), "'role'", place);
+  if (role != "prompter" && role != "assistant") {
+    fail(ExitCode::data, {.what = "unknown role",
+                          .where = place,
+                          .found = "'" + role + "'",
+                          .expected = "prompter or assistant",
+                          .advice = suggest(role, {"prompter", "assistant"})});
+  }
+  const bool assistant = role == "assistant";
+  path.push_back(make_turn(assistant ? "Assistant" : "User", as_text(find_member(message, "text"), "'text'", place)));
+  if (assistant) path.back()["label"] = label_of(message, attributes, place);
+  const Json* replies = find_member(message, "replies");
+  if (replies != nullptr && !replies->is_null() && !as_array(replies, "'replies'", place).empty()) {
+    for (const Json& reply : *replies) walk(reply, attributes, where, path, paths);
+  } else if (path.size() >= 2) {
+    paths.push_back(path);
+  }
+  path.erase(path.size() - 1);
+}
+
+}  // namespace
+
+std::vector<Json> from_oasst(const Json& tree, const Attributes& attributes, const std::string& where) {
+  const Json& root = as_object(find_member(tree, "prompt"), "'prompt'", where);
+  std::vector<Json> paths;
+  Json path = Json::array();
+  walk(root, attributes, where, path, paths);
+  const Json* id = find_member(tree, "message_tree_id");
+  std::vector<Json> records;
+  for (Json& turns : paths) {
+    records.push_back(make_record(std::move(turns)));
+    if (id != nullptr) records.back()["tree_id"] = *id;
+  }
+  return records;
+}
+
+}  // namespace steerlm

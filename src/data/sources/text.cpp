@@ -1,0 +1,40 @@
+#include <utility>
+
+#include "data/json_access.h"
+#include "data/sources/sources.h"
+
+namespace steerlm {
+
+std::vector<Json> from_text(const Json& line, const std::string& where) {
+  Json turns = Json::array();
+  turns.push_back(make_turn("User", as_text(&line, "a text", where)));
+  std::vector<Json> records;
+  records.push_back(make_record(std::move(turns)));
+  records.back()["type"] = nullptr;
+  return records;
+}
+
+bool is_prompt_line(const Json& object) {
+  if (!object.is_object()) return false;
+  for (const char* key : {"conversations", "messages", "chosen", "rejected", "response", "response_1", "response_2"}) {
+    if (object.contains(key)) return false;
+  }
+  const Json* prompt = find_member(object, "prompt");
+  return (prompt != nullptr && !prompt->is_object()) || object.contains("turns");
+}
+
+Json from_prompt_line(const Json& object, const std::string& where) {
+  Json turns = Json::array();
+  if (const Json* prompt = find_member(object, "prompt")) {
+    turns.push_back(make_turn("User", as_text(prompt, "'prompt'", where)));
+  } else {
+    for (const Json& text : as_array(find_member(object, "turns"), "'turns'", where)) {
+      turns.push_back(make_turn(turns.size() % 2 == 0 ? "User" : "Assistant", as_text(&text, "an entry of 'turns'", where)));
+    }
+  }
+  Json record = make_record(std::move(turns));
+  if (const Json* system = find_member(object, "system")) record["system"] = *system;
+  return record;
+}
+
+}  // namespace steerlm
