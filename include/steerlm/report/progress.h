@@ -1,0 +1,58 @@
+// How far a loop is: a bar with rate and remaining time on a terminal, a plain line now and then elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace steerlm {
+
+double monotonic_seconds();
+
+// Where progress goes. The default is silence.
+struct ProgressOutput {
+  std::function<void(std::string_view text)> write;  // empty: nothing is shown
+  bool terminal = false;
+  size_t columns = 80;                                // width of the terminal
+  std::function<double()> clock = monotonic_seconds;  // seconds
+};
+
+// Standard error as it is: terminal or not, its width; nothing where `quiet`.
+ProgressOutput standard_error_progress(bool quiet);
+
+// terminal   sft  [=======>                ]  340/1,000 steps  34 %  4.1 steps/s  2 min 41 s left  loss 2.31
+// elsewhere  sft: 340/1,000 steps (34 %), 4.1 steps/s, 2 min 41 s left, loss 2.31
+// The terminal's line is drawn at most ten times a second, the plain one at most every ten; the last update is always shown.
+class Progress {
+ public:
+  // `total` 0: unknown, no share and no remaining time. `done`: where a resumed loop starts; the rate leaves it out.
+  Progress(std::string title, std::string unit, std::int64_t total, ProgressOutput output, std::int64_t done = 0);
+  ~Progress();  // ends the terminal's line
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  // `note`: what else the line says ("loss 2.31").
+  void update(std::int64_t done, std::string_view note = {});
+  // Shows the last state with the time that it took.
+  void finish();
+
+ private:
+  void show(bool last);
+  std::string figures(bool last, std::string_view separator, std::string_view share_format) const;
+  std::string bar(bool last) const;
+
+  std::string title_;
+  std::string unit_;
+  std::int64_t total_;
+  ProgressOutput output_;
+  std::int64_t first_;
+  std::int64_t done_;
+  std::string note_;
+  double start_;
+  double shown_;       // when the line was last shown
+  bool finished_ = false;
+  bool line_open_ = false;  // the terminal's cursor is behind a bar
+};
+
+}  // namespace steerlm

@@ -1,0 +1,119 @@
+#include "steerlm/report/progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "report/standard_error.h"
+#include "steerlm/report/table.h"
+
+namespace steerlm {
+namespace {
+
+constexpr double terminal_seconds = 0.1;
+constexpr double plain_seconds = 10;
+constexpr size_t bar_width = 24;
+
+// Two or three digits that say something: "0.12", "4.1", "12,345".
+std::string format_rate(double rate) {
+  if (rate < 1) return format_number(rate, 2);
+  return rate < 100 ? format_number(rate, 1) : format_count(static_cast<std::int64_t>(rate));
+}
+
+// At most `columns` columns of the text; what is cut is cut between code points.
+std::string cut_to_width(std::string text, size_t columns) {
+  while (display_width(text) > columns) {
+    while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xC0) == 0x80) text.pop_back();
+    text.pop_back();
+  }
+  return text;
+}
+
+}  // namespace
+
+double monotonic_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+ProgressOutput standard_error_progress(bool quiet) {
+  ProgressOutput output;
+  if (quiet) return output;
+  output.write = write_standard_error;
+  output.terminal = ::isatty(STDERR_FILENO) == 1;
+  winsize size{};
+  if (output.terminal && ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) output.columns = size.ws_col;
+  return output;
+}
+
+Progress::Progress(std::string title, std::string unit, std::int64_t total, ProgressOutput output, std::int64_t done)
+    : title_(std::move(title)),
+      unit_(std::move(unit)),
+      total_(total),
+      output_(std::move(output)),
+      first_(done),
+      done_(done),
+      start_(output_.clock()),
+      shown_(start_ - terminal_seconds) {  // a terminal shows the first update, elsewhere ten seconds pass
+  if (!output_.terminal) shown_ = start_;
+}
+
+Progress::~Progress() {
+  if (line_open_) output_.write("\n");
+}
+
+void Progress::update(std::int64_t done, std::string_view note) {
+  done_ = done;
+  note_ = note;
+  if (output_.write && output_.clock() - shown_ >= (output_.terminal ? terminal_seconds : plain_seconds)) show(false);
+}
+
+void Progress::finish() {
+  if (output_.write && !finished_) show(true);
+  finished_ = true;
+}
+
+void Progress::show(bool last) {
+  shown_ = output_.clock();
+  if (output_.terminal) {
+    const std::string line = fmt::format("{}  {}{}", title_, bar(last), figures(last, "  ", "  {} %"));
+    // The last column stays free: some terminals break the line there.
+    output_.write("\r" + cut_to_width(line, output_.columns - 1) + "\x1b[K" + (last ? "\n" : ""));
+    line_open_ = !last;
+  } else {
+    output_.write(title_ + ": " + figures(last, ", ", " ({} %)") + "\n");
+  }
+}
+
+std::string Progress::bar(bool last) const {
+  if (total_ <= 0 || output_.columns < 60 + bar_width) return "";
+  const double share = std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);
+  const auto filled = static_cast<size_t>(share * bar_width);
+  std::string text(filled, '=');
+  if (filled < bar_width) text += last ? ' ' : '>';
+  text.resize(bar_width, ' ');
+  return "[" + text + "]  ";
+}
+
+std::string Progress::figures(bool last, std::string_view separator, std::string_view share_format) const {
+  const double elapsed = output_.clock() - start_;
+  const double rate = elapsed > 0 ? static_cast<double>(done_ - first_) / elapsed : 0;
+  std::string text = format_count(done_);
+  if (total_ > 0) text += "/" + format_count(total_);
+  text += " " + unit_;
+  if (total_ > 0) text += fmt::format(fmt::runtime(share_format), 100 * done_ / total_);
+  const auto add = [&](std::string part) { (text += separator) += part; };
+  if (rate > 0) add(format_rate(rate) + " " + unit_ + "/s");
+  if (last) {
+    add("in " + format_duration(elapsed));
+  } else if (rate > 0 && total_ > done_) {
+    add(format_duration(static_cast<double>(total_ - done_) / rate) + " left");
+  }
+  if (!note_.empty()) add(note_);
+  return text;
+}
+
+}  // namespace steerlm

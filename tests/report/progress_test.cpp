@@ -1,0 +1,111 @@
+#include "steerlm/report/progress.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "steerlm/report/table.h"
+
+namespace steerlm {
+namespace {
+
+struct Screen {
+  std::vector<std::string> texts;
+  double now = 100;
+
+  ProgressOutput output(bool terminal, size_t columns = 120) {
+    return {.write = [this](std::string_view text) { texts.emplace_back(text); },
+            .terminal = terminal,
+            .columns = columns,
+            .clock = [this] { return now; }};
+  }
+};
+
+TEST(Progress, APlainLineComesEveryTenSeconds) {
+  Screen screen;
+  Progress progress("sft", "steps", 1000, screen.output(false));
+  for (int step = 1; step <= 25; ++step) {
+    screen.now += 1;
+    progress.update(4 * step, "loss 2.31");
+  }
+  ASSERT_EQ(screen.texts.size(), 2u);
+  EXPECT_EQ(screen.texts[0], "sft: 40/1,000 steps (4 %), 4.0 steps/s, 4 min 00 s left, loss 2.31\n");
+  EXPECT_EQ(screen.texts[1], "sft: 80/1,000 steps (8 %), 4.0 steps/s, 3 min 50 s left, loss 2.31\n");
+  progress.finish();
+  progress.finish();
+  ASSERT_EQ(screen.texts.size(), 3u) << "finishing twice says it once";
+  EXPECT_EQ(screen.texts[2], "sft: 100/1,000 steps (10 %), 4.0 steps/s, in 25 s, loss 2.31\n");
+}
+
+TEST(Progress, ATerminalHasABarThatIsDrawnOver) {
+  Screen screen;
+  {
+    Progress progress("sft", "steps", 100, screen.output(true));
+    for (int i = 0; i < 100; ++i) {
+      screen.now += 0.01;
+      progress.update(i + 1);
+    }
+    ASSERT_GE(screen.texts.size(), 9u);
+    EXPECT_LE(screen.texts.size(), 11u) << "ten times a second at most";
+    screen.texts.clear();
+    screen.now += 1;
+    progress.update(50, "loss 1");
+    EXPECT_EQ(screen.texts.at(0), "\rsft  [============>           ]  50/100 steps  50 %  25.0 steps/s  2 s left  loss 1\x1b[K");
+    screen.texts.clear();
+  }
+  EXPECT_EQ(screen.texts, std::vector<std::string>{"\n"}) << "an open line is ended";
+}
+
+TEST(Progress, FinishEndsTheBar) {
+  Screen screen;
+  Progress progress("annotate", "records", 4, screen.output(true));
+  screen.now += 2;
+  progress.update(4);
+  screen.texts.clear();
+  progress.finish();
+  EXPECT_EQ(screen.texts.at(0), "\rannotate  [========================]  4/4 records  100 %  2.0 records/s  in 2 s\x1b[K\n");
+}
+
+TEST(Progress, ANarrowTerminalIsNotOverrun) {
+  for (size_t columns : {1u, 20u, 40u, 84u, 200u}) {
+    Screen screen;
+    Progress progress("naïve title", "steps", 100, screen.output(true, columns));
+    screen.now += 1;
+    progress.update(50, "a note that is rather long: it says nothing, but takes fifty columns and more to do so");
+    const std::string line = screen.texts.at(0).substr(1, screen.texts.at(0).size() - 4);
+    EXPECT_LE(display_width(line), columns - 1);
+  }
+}
+
+TEST(Progress, AResumedLoopIsTimedFromWhereItStarts) {
+  Screen screen;
+  Progress progress("sft", "steps", 1000, screen.output(false), 900);
+  screen.now += 10;
+  progress.update(910);
+  EXPECT_EQ(screen.texts.at(0), "sft: 910/1,000 steps (91 %), 1.0 steps/s, 1 min 30 s left\n");
+}
+
+TEST(Progress, AnUnknownTotalHasNoShareAndNoBar) {
+  Screen plain, terminal;
+  Progress lines("convert", "records", 0, plain.output(false)), bar("convert", "records", 0, terminal.output(true));
+  plain.now += 10;
+  terminal.now += 10;
+  lines.update(12345);
+  bar.update(12345);
+  EXPECT_EQ(plain.texts.at(0), "convert: 12,345 records, 1,234 records/s\n");
+  EXPECT_EQ(terminal.texts.at(0), "\rconvert  12,345 records  1,234 records/s\x1b[K");
+}
+
+TEST(Progress, QuietIsSilent) {
+  EXPECT_FALSE(standard_error_progress(true).write);
+  EXPECT_TRUE(standard_error_progress(false).write);
+  Progress progress("sft", "steps", 10, standard_error_progress(true));
+  testing::internal::CaptureStderr();
+  progress.update(5);
+  progress.finish();
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+}  // namespace
+}  // namespace steerlm
