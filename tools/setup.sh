@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Gets what the build needs and configures it: Debian packages, libtorch and sentencepiece (fetched by cmake, pinned), build/release.
+# tools/quickstart.sh and tools/test.sh source it; run by itself it does just that. Asks nothing; a second run takes a second.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+
+packages="g++ cmake ninja-build ccache python3 python3-pip pkg-config libspdlog-dev libfmt-dev nlohmann-json3-dev libyaml-cpp-dev
+  libcli11-dev libgtest-dev libgmock-dev libssl-dev zlib1g-dev libzstd-dev"
+fetched_mb=1500  # 545 MB of downloads, 460 MB unpacked, and room to unpack
+build_mb=2500    # program and tests, 700 MB of Debian packages, the toy runs
+
+say() { printf '== %s\n' "$*"; }
+give_up() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# cmake keeps what it fetches in the user's cache folder; where there is none to write to, beside the build.
+choose_cache() {
+  local cache=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/steerlm
+  [ -z "${STEERLM_CACHE:-}" ] || return 0
+  mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || cache=$PWD/build/cache
+  mkdir -p "$cache"
+  export STEERLM_CACHE=$cache
+}
+
+# check_free FOLDER MB WHAT
+check_free() {
+  local free_mb
+  free_mb=$(df -Pm "$1" | awk 'NR == 2 {print $4}')
+  say "disk: $3 takes up to $2 MB, $free_mb MB are free in $1"
+  [ "$free_mb" -ge "$2" ] || give_up "not enough disk space in $1: $free_mb MB free, $2 MB needed"
+}
+
+check_disk() {
+  mkdir -p build
+  # What is there already needs no room again.
+  [ -e "$STEERLM_CACHE/libtorch-2.11.0/complete" ] || check_free "$STEERLM_CACHE" "$fetched_mb" "what is fetched"
+  [ -e build/release/steerlm ] || check_free "$PWD/build" "$build_mb" "the build"
+}
+
+install_packages() {
+  local package missing=() root=()
+  command -v dpkg-query >/dev/null || { say "not a Debian system: install the equivalents of $(echo $packages)"; return; }
+  for package in $packages; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || { say "Debian packages: all there"; return; }
+  say "Debian packages to install: ${missing[*]}"
+  if [ "$(id -u)" != 0 ]; then
+    sudo -n true 2>/dev/null || give_up "installing needs root, or sudo without a password. As root: apt-get install ${missing[*]}"
+    root=(sudo -n DEBIAN_FRONTEND=noninteractive)
+  fi
+  # ${root[@]+…}: an empty array is an unset one to older shells.
+  ${root[@]+"${root[@]}"} apt-get update -qq
+  ${root[@]+"${root[@]}"} apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null |
+    awk '/^Unpacking/ {n++} END {printf "   %d packages installed, dependencies included\n", n}'
+}
+
+# Compilers take up to 1.5 GB each.
+build_jobs() {
+  local cores memory_mb jobs
+  cores=$(nproc)
+  memory_mb=$(awk '/^MemAvailable/ {print int($2 / 1024)}' /proc/meminfo)
+  jobs=$((memory_mb / 1500))
+  [ "$jobs" -ge 1 ] || jobs=1
+  [ "$jobs" -le "$cores" ] || jobs=$cores
+  echo "$jobs"
+}
+
+choose_cache
+check_disk
+install_packages
+say "configuring build/release"
+cmake --preset release
