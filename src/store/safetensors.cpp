@@ -59,7 +59,7 @@ std::string dtype_name(at::ScalarType wanted, const std::string& name) {
 SafetensorsFile SafetensorsFile::open(const Path& path) {
   SafetensorsFile file;
   file.path_ = path;
-  file.descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  file.descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not hang
   if (file.descriptor_ < 0) unreadable(path, "cannot read the weights", errno);
   struct stat status{};
   if (::fstat(file.descriptor_, &status) != 0) unreadable(path, "cannot read the weights", errno);

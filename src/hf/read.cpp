@@ -1,0 +1,202 @@
+// Opening a model folder and reading its weights.
+#include <ATen/ops/equal.h>
+
+#include <algorithm>
+
+#include "hf/steerlm_json.h"
+#include "hf/weight_files.h"
+#include "steerlm/core/error.h"
+#include "steerlm/hf/config.h"
+#include "steerlm/hf/model_folder.h"
+
+namespace steerlm {
+namespace {
+
+Json read_json(const Path& path, std::string_view what) {
+  return parse_json(read_file(path, ExitCode::model, what), path.string(), ExitCode::model);
+}
+
+void check_folder(const Path& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return;
+  const bool there = std::filesystem::exists(path, error);
+  fail(ExitCode::model, {.what = there ? "not a folder" : "no such model folder", .where = path.string(), .expected = "a Hugging Face model folder"});
+}
+
+// steerlm.json beside a config.json: what the two say of the head must agree.
+void apply_steerlm_json(ModelFolder& folder, const SteerlmJson& own, const std::string& where) {
+  folder.method = own.method;
+  folder.attributes = own.attributes;
+  folder.text_template = own.text_template;
+  folder.template_sha256 = own.template_sha256;
+  const HeadKind kind = own.head_kind.value_or(folder.head.kind);
+  if (kind != folder.head.kind) {
+    fail(ExitCode::model, {.what = "the head is not the one of config.json's architecture",
+                           .where = where,
+                           .found = std::string(enum_name(kind)),
+                           .expected = std::string(enum_name(folder.head.kind))});
+  }
+  const auto names = static_cast<std::int64_t>(own.attributes.names.size());
+  if (kind == HeadKind::regression && names > 0 && names != folder.num_labels) {
+    fail(ExitCode::model, {.what = "as many attributes as config.json has labels are needed",
+                           .where = where,
+                           .found = std::to_string(names),
+                           .expected = std::to_string(folder.num_labels)});
+  }
+}
+
+// A head that was not asked for, and what old versions of Transformers saved beside the weights.
+bool is_ignored(const std::string& name, Weights weights) {
+  if (name.ends_with("rotary_emb.inv_freq")) return true;
+  return weights == Weights::trunk && (name == "lm_head.weight" || name == "score.weight" || name == "score.bias");
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+void check_tensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::int64_t>& shape, std::vector<Fault>& faults) {
+  const TensorInfo& info = file.info(name);
+  if (info.shape != shape) {
+    faults.push_back({.what = "tensor '" + name + "' has not the shape that config.json gives it",
+                      .where = file.path().string(),
+                      .found = shape_text(info.shape),
+                      .expected = shape_text(shape)});
+  }
+  if (info.dtype != "F32" && info.dtype != "BF16" && info.dtype != "F16" && info.dtype != "F64") {
+    faults.push_back({.what = "tensor '" + name + "' has a dtype that is not supported",
+                      .where = file.path().string(),
+                      .found = info.dtype,
+                      .expected = "F32, BF16 or F16"});
+  }
+}
+
+// Faults of a kind, at most five of them told one by one.
+void add_names(std::vector<Fault>& faults, const std::vector<std::string>& names, const std::string& kind, const std::string& where) {
+  constexpr size_t most = 5;
+  for (size_t i = 0; i < std::min(most, names.size()); ++i) faults.push_back({.what = kind + " tensor '" + names[i] + "'", .where = where});
+  if (names.size() > most) faults.push_back({.what = std::to_string(names.size() - most) + " more " + kind + " tensors", .where = where});
+}
+
+void check_head(const ModelFolder& folder, Weights weights) {
+  if (weights == Weights::trunk) return;
+  const HeadKind wanted = weights == Weights::regression ? HeadKind::regression : HeadKind::language_model;
+  if (folder.head.kind == wanted) return;
+  fail(ExitCode::model, {.what = "the model folder is of another kind",
+                         .where = folder.path.string(),
+                         .found = folder.head.kind == HeadKind::regression ? "a regression predictor" : "a language model",
+                         .expected = wanted == HeadKind::regression ? "a regression predictor" : "a language model"});
+}
+
+WeightFiles open_checked(const ModelFolder& folder, Weights weights) {
+  check_head(folder, weights);
+  WeightFiles files = open_weight_files(folder.path);
+  std::vector<Fault> faults;
+  std::vector<std::string> missing, extra;
+  const auto expected = parameter_shapes(folder.config, head_shape(folder, weights));
+  std::map<std::string, bool> known;
+  for (const auto& [name, shape] : expected) {
+    known[name] = true;
+    if (!files.file_of.contains(name)) {
+      missing.push_back(name);
+    } else {
+      check_tensor(files.holding(name), name, shape, faults);
+    }
+  }
+  for (const auto& [name, file] : files.file_of) {
+    const bool tied_head = name == "lm_head.weight" && folder.config.tie_word_embeddings && weights == Weights::language_model;
+    if (tied_head) check_tensor(files.files[file], name, {folder.config.vocab_size, folder.config.hidden_size}, faults);
+    if (!tied_head && !known.contains(name) && !is_ignored(name, weights)) extra.push_back(name);
+  }
+  add_names(faults, missing, "missing", folder.path.string());
+  add_names(faults, extra, "extra", folder.path.string());
+  if (!faults.empty()) throw Error(ExitCode::model, faults);
+  return files;
+}
+
+}  // namespace
+
+ModelFolder open_model_folder(const Path& path) {
+  check_folder(path);
+  const Path config_path = path / "config.json";
+  const HfConfig config = parse_hf_config(read_json(config_path, "model config"), config_path.string());
+  ModelFolder folder{.path = path, .config = config.model};
+  folder.head.kind = config.head;
+  folder.num_labels = config.num_labels;
+  folder.dtype = config.dtype;
+  folder.eos_token_ids = config.eos_token_ids;
+  const Path generation_path = path / "generation_config.json";
+  if (std::filesystem::exists(generation_path)) {
+    const auto ids = parse_eos_token_ids(read_json(generation_path, "generation config"), config.model.vocab_size, generation_path.string());
+    if (!ids.empty()) folder.eos_token_ids = ids;
+  }
+  const Path own_path = path / "steerlm.json";
+  std::optional<bool> bias;
+  if (std::filesystem::exists(own_path)) {
+    const SteerlmJson own = parse_steerlm_json(read_json(own_path, "steerlm.json"), own_path.string());
+    apply_steerlm_json(folder, own, own_path.string());
+    bias = own.head_bias;
+  }
+  if (folder.head.kind == HeadKind::regression) {
+    folder.head.bias = bias ? *bias : open_weight_files(path).file_of.contains("score.bias");
+  }
+  return folder;
+}
+
+HeadShape head_shape(const ModelFolder& folder, Weights weights) {
+  switch (weights) {
+    case Weights::language_model:
+      return {.language_model = true};
+    case Weights::trunk:
+      return {};
+    case Weights::regression:
+      return {.attributes = folder.num_labels, .bias = folder.head.bias};
+  }
+  return {};
+}
+
+void check_weights(const ModelFolder& folder, Weights weights) { open_checked(folder, weights); }
+
+NamedTensors read_weights(const ModelFolder& folder, Weights weights) {
+  const WeightFiles files = open_checked(folder, weights);
+  NamedTensors tensors;
+  for (const auto& [name, shape] : parameter_shapes(folder.config, head_shape(folder, weights))) {
+    tensors.emplace_back(name, files.holding(name).read(name));
+  }
+  const bool stored_head = weights == Weights::language_model && files.file_of.contains("lm_head.weight");
+  if (folder.config.tie_word_embeddings && stored_head) {
+    const SafetensorsFile& file = files.holding("lm_head.weight");
+    const at::Tensor head = file.read("lm_head.weight");
+    const at::Tensor& embedding = tensors.front().second;
+    if (head.scalar_type() != embedding.scalar_type() || !at::equal(head, embedding)) {
+      fail(ExitCode::model, {.what = "'tie_word_embeddings' is true, but lm_head.weight differs from model.embed_tokens.weight",
+                             .where = file.path().string()});
+    }
+  }
+  return tensors;
+}
+
+void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer) {
+  if (folder.config.vocab_size >= tokenizer.vocab_size()) return;
+  fail(ExitCode::model, {.what = "the embedding has fewer rows than the tokenizer has pieces",
+                         .where = folder.path.string(),
+                         .found = std::to_string(folder.config.vocab_size) + " rows",
+                         .expected = "at least " + std::to_string(tokenizer.vocab_size()),
+                         .advice = "use the tokenizer that the model was trained with"});
+}
+
+ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& tokenizer) {
+  ConversationTemplate result(folder.text_template, tokenizer);
+  if (!folder.template_sha256.empty() && result.sha256() != folder.template_sha256) {
+    fail(ExitCode::model, {.what = "the template's bytes are not those that the model was trained with",
+                           .where = (folder.path / "steerlm.json").string(),
+                           .found = "sha256 " + result.sha256(),
+                           .expected = folder.template_sha256,
+                           .advice = "restore 'template' in steerlm.json; without 'sha256' it is taken as it is"});
+  }
+  return result;
+}
+
+}  // namespace steerlm

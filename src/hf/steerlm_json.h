@@ -1,0 +1,26 @@
+// steerlm.json: what a folder says of attributes, head and template. Every key but `attributes` may be missing.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "steerlm/core/json.h"
+#include "steerlm/nn/options.h"
+#include "steerlm/text/options.h"
+
+namespace steerlm {
+
+struct SteerlmJson {
+  std::string method;
+  AttributeOptions attributes;  // checked; a default for every name
+  std::optional<HeadKind> head_kind;
+  std::optional<bool> head_bias;
+  TemplateOptions text_template;
+  std::string template_sha256;
+};
+
+// Throws model.
+SteerlmJson parse_steerlm_json(const Json& json, const std::string& where);
+Json dump_steerlm_json(const SteerlmJson& value);
+
+}  // namespace steerlm

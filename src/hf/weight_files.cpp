@@ -1,0 +1,128 @@
+#include "hf/weight_files.h"
+
+#include <algorithm>
+
+#include "steerlm/core/error.h"
+#include "steerlm/core/json.h"
+#include "steerlm/core/suggest.h"
+
+namespace steerlm {
+namespace {
+
+constexpr const char* single_file = "model.safetensors";
+constexpr const char* index_file = "model.safetensors.index.json";
+
+[[noreturn]] void no_weights(const Path& folder) {
+  std::vector<std::string> others;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string extension = entry.path().extension().string();
+    for (const char* known : {".bin", ".pt", ".pth", ".ckpt", ".gguf"}) {
+      if (extension == known) others.push_back(entry.path().filename().string());
+    }
+  }
+  if (others.empty()) {
+    fail(ExitCode::model, {.what = "the folder holds no weights", .where = folder.string(), .expected = std::string(single_file) + " or " + index_file});
+  }
+  std::sort(others.begin(), others.end());
+  fail(ExitCode::model, {.what = "the folder holds no safetensors weights, and a pickle file can run code and is never read",
+                         .where = folder.string(),
+                         .found = join(others),
+                         .expected = std::string(single_file) + " or " + index_file,
+                         .advice = "load the model with Transformers and save it with save_pretrained(folder), which writes safetensors"});
+}
+
+using Index = std::map<std::string, std::string>;  // tensor -> shard
+
+// Shard names are a stranger's input: plain file names of the folder only. Symbolic links are followed, as a hub cache is made of them.
+bool is_plain_name(const std::string& name) {
+  return name.ends_with(".safetensors") && name.find_first_of("/\\") == std::string::npos && name.find('\0') == std::string::npos;
+}
+
+Index read_index(const Path& folder) {
+  const Path path = folder / index_file;
+  const Json json = parse_json(read_file(path, ExitCode::model, "weight index"), path.string(), ExitCode::model);
+  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object() || json["weight_map"].empty()) {
+    fail(ExitCode::model, {.what = "no object 'weight_map'", .where = path.string()});
+  }
+  Index index;
+  for (const auto& [tensor, shard] : json["weight_map"].items()) {
+    if (!shard.is_string() || !is_plain_name(shard.get<std::string>())) {
+      fail(ExitCode::model, {.what = "tensor '" + tensor + "': the shard is no file of this folder",
+                             .where = path.string(),
+                             .found = shard.dump(-1, ' ', false, Json::error_handler_t::replace),
+                             .expected = "the name of a .safetensors file without a path"});
+    }
+    index[tensor] = shard.get<std::string>();
+  }
+  return index;
+}
+
+std::vector<std::string> shard_names(const Index& index) {
+  std::vector<std::string> names;
+  for (const auto& [tensor, shard] : index) names.push_back(shard);
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+void enter_shard(WeightFiles& weights, SafetensorsFile file, const Index& index) {
+  const std::string shard = file.path().filename().string();
+  for (const std::string& tensor : file.names()) {
+    const auto [place, fresh] = weights.file_of.emplace(tensor, weights.files.size());
+    if (!fresh) {
+      fail(ExitCode::model, {.what = "tensor '" + tensor + "' is in two shards",
+                             .where = file.path().string(),
+                             .found = weights.files[place->second].path().filename().string() + " and " + shard});
+    }
+    const auto entry = index.find(tensor);
+    if (entry == index.end()) {
+      fail(ExitCode::model, {.what = "tensor '" + tensor + "' is in a shard, but the index does not name it", .where = file.path().string()});
+    }
+    if (entry->second != shard) {
+      fail(ExitCode::model, {.what = "tensor '" + tensor + "' is in another shard than the index says",
+                             .where = file.path().string(),
+                             .found = shard,
+                             .expected = entry->second});
+    }
+  }
+  weights.files.push_back(std::move(file));
+}
+
+}  // namespace
+
+std::vector<Path> list_weight_files(const Path& folder) {
+  if (std::filesystem::exists(folder / single_file)) return {folder / single_file};
+  if (!std::filesystem::exists(folder / index_file)) no_weights(folder);
+  std::vector<Path> paths{folder / index_file};
+  for (const std::string& shard : shard_names(read_index(folder))) paths.push_back(folder / shard);
+  return paths;
+}
+
+WeightFiles open_weight_files(const Path& folder) {
+  WeightFiles weights;
+  if (std::filesystem::exists(folder / single_file)) {
+    weights.files.push_back(SafetensorsFile::open(folder / single_file));
+    for (const std::string& tensor : weights.files[0].names()) weights.file_of[tensor] = 0;
+    return weights;
+  }
+  if (!std::filesystem::exists(folder / index_file)) no_weights(folder);
+  const Index index = read_index(folder);
+  for (const std::string& shard : shard_names(index)) {
+    if (!std::filesystem::exists(folder / shard)) {
+      fail(ExitCode::model, {.what = "the shard '" + shard + "' is missing",
+                             .where = (folder / index_file).string(),
+                             .advice = "the folder is incomplete; fetch it again"});
+    }
+    enter_shard(weights, SafetensorsFile::open(folder / shard), index);
+  }
+  for (const auto& [tensor, shard] : index) {
+    if (weights.file_of.contains(tensor)) continue;
+    fail(ExitCode::model, {.what = "tensor '" + tensor + "' is not in the shard that the index names",
+                           .where = (folder / index_file).string(),
+                           .found = shard});
+  }
+  return weights;
+}
+
+}  // namespace steerlm

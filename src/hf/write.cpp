@@ -1,0 +1,90 @@
+#include <map>
+#include <stdexcept>
+
+#include "hf/steerlm_json.h"
+#include "steerlm/hf/config.h"
+#include "steerlm/hf/model_folder.h"
+#include "steerlm/store/safetensors.h"
+#include "steerlm/text/attributes.h"
+
+namespace steerlm {
+namespace {
+
+// The caller's tensors must be those of the config: a folder that nobody can open must not be written.
+void check_tensors(const ModelFolder& folder, const HeadShape& head, const NamedTensors& tensors) {
+  std::map<std::string, at::Tensor> given(tensors.begin(), tensors.end());
+  const auto expected = parameter_shapes(folder.config, head);
+  if (given.size() != expected.size() || given.size() != tensors.size()) throw std::logic_error("write_model_folder: wrong set of tensors");
+  for (const auto& [name, shape] : expected) {
+    const auto found = given.find(name);
+    if (found == given.end() || found->second.sizes() != at::IntArrayRef(shape)) {
+      throw std::logic_error("write_model_folder: no tensor " + name + " of the right shape");
+    }
+  }
+}
+
+std::vector<std::string> label_names(const ModelFolder& folder, std::int64_t count) {
+  if (!folder.attributes.names.empty()) {
+    if (count > 0 && static_cast<std::int64_t>(folder.attributes.names.size()) != count) {
+      throw std::logic_error("write_model_folder: a row of score.weight an attribute");
+    }
+    return folder.attributes.names;
+  }
+  std::vector<std::string> names;
+  for (std::int64_t i = 0; i < count; ++i) names.push_back("LABEL_" + std::to_string(i));
+  return names;
+}
+
+at::ScalarType scalar_type(const std::string& dtype) {
+  if (dtype == "fp32") return at::kFloat;
+  if (dtype == "bf16") return at::kBFloat16;
+  if (dtype == "fp16") return at::kHalf;
+  throw std::logic_error("no dtype " + dtype);
+}
+
+Path without_trailing_slash(const Path& path) {
+  const Path normal = path.lexically_normal();
+  return normal.has_filename() ? normal : normal.parent_path();
+}
+
+std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
+
+}  // namespace
+
+void write_model_folder(const Path& path, const ModelFolder& folder, const NamedTensors& tensors, const Tokenizer& tokenizer) {
+  const bool regression = folder.head.kind == HeadKind::regression;
+  HeadShape head{.language_model = !regression};
+  for (const auto& [name, tensor] : tensors) {
+    if (name == "score.weight") head.attributes = tensor.size(0);
+    if (name == "score.bias") head.bias = true;
+  }
+  check_tensors(folder, head, tensors);
+  const std::vector<std::string> labels = label_names(folder, head.attributes);
+
+  HfConfig config{.model = folder.config, .head = folder.head.kind, .dtype = folder.dtype, .eos_token_ids = folder.eos_token_ids};
+  if (tokenizer.bos_id() >= 0) config.bos_token_id = tokenizer.bos_id();
+  if (config.eos_token_ids.empty() && tokenizer.eos_id() >= 0) config.eos_token_ids = {tokenizer.eos_id()};
+  SteerlmJson own{.method = folder.method, .attributes = folder.attributes, .head_kind = folder.head.kind, .text_template = folder.text_template};
+  if (regression) own.head_bias = head.bias;
+  own.template_sha256 = ConversationTemplate(folder.text_template, tokenizer).sha256();
+
+  const Path target = without_trailing_slash(path);
+  Path part = target;
+  part += ".part";
+  steerlm::remove_all(part);
+  make_directory(part);
+  try {
+    write_safetensors(part / "model.safetensors", tensors, {{"format", "pt"}}, scalar_type(folder.dtype));
+    tokenizer.copy_to(part);
+    write_file_atomic(part / "generation_config.json", pretty(dump_generation_config(config)));
+    write_file_atomic(part / "steerlm.json", pretty(dump_steerlm_json(own)));
+    write_file_atomic(part / "config.json", pretty(dump_hf_config(config, labels)));
+    publish_directory(part, target);
+  } catch (...) {
+    std::error_code ignored;  // the first failure is the one to tell
+    std::filesystem::remove_all(part, ignored);
+    throw;
+  }
+}
+
+}  // namespace steerlm

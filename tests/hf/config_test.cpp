@@ -1,0 +1,190 @@
+#include "steerlm/hf/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "steerlm/core/error.h"
+#include "steerlm/core/fs.h"
+
+namespace steerlm {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Json fixture(const std::string& name) {
+  const Path path = Path(STEERLM_SOURCE_DIR) / "tests/fixtures/models" / name / "config.json";
+  return parse_json(read_file(path, ExitCode::model, "config"), path.string(), ExitCode::model);
+}
+
+TEST(HfConfigTest, ReadsTheNewerSpelling) {
+  const HfConfig config = parse_hf_config(fixture("untied"), "config.json");
+  EXPECT_EQ(config.model.vocab_size, 400);
+  EXPECT_EQ(config.model.hidden_size, 32);
+  EXPECT_EQ(config.model.intermediate_size, 48);
+  EXPECT_EQ(config.model.num_hidden_layers, 2);
+  EXPECT_EQ(config.model.num_attention_heads, 4);
+  EXPECT_EQ(config.model.num_key_value_heads, 2);
+  EXPECT_EQ(config.model.head_dim, 8);
+  EXPECT_EQ(config.model.max_position_embeddings, 256);
+  EXPECT_EQ(config.model.rope_theta, 10000.0);
+  EXPECT_EQ(config.model.rms_norm_eps, 1e-5);
+  EXPECT_FALSE(config.model.tie_word_embeddings);
+  EXPECT_EQ(config.head, HeadKind::language_model);
+  EXPECT_EQ(config.dtype, "fp32");
+  EXPECT_EQ(config.bos_token_id, 1);
+  EXPECT_THAT(config.eos_token_ids, ElementsAre(2));
+}
+
+TEST(HfConfigTest, ReadsTheOlderSpelling) {
+  const HfConfig config = parse_hf_config(fixture("tied"), "config.json");
+  EXPECT_EQ(config.model.rope_theta, 500000.0);
+  EXPECT_EQ(config.model.head_dim, 16);
+  EXPECT_TRUE(config.model.tie_word_embeddings);
+  EXPECT_EQ(config.dtype, "fp32");
+}
+
+TEST(HfConfigTest, ReadsAClassifier) {
+  const HfConfig config = parse_hf_config(fixture("classifier"), "config.json");
+  EXPECT_EQ(config.head, HeadKind::regression);
+  EXPECT_EQ(config.num_labels, 3);
+}
+
+TEST(HfConfigTest, TakesTransformersDefaults) {
+  Json json = fixture("untied");
+  for (const char* key : {"num_key_value_heads", "head_dim", "max_position_embeddings", "rope_parameters", "rms_norm_eps", "dtype",
+                          "tie_word_embeddings", "initializer_range", "architectures", "eos_token_id", "bos_token_id"}) {
+    json.erase(key);
+  }
+  const HfConfig config = parse_hf_config(json, "config.json");
+  EXPECT_EQ(config.model.num_key_value_heads, 4);
+  EXPECT_EQ(config.model.head_dim, 8);
+  EXPECT_EQ(config.model.max_position_embeddings, 2048);
+  EXPECT_EQ(config.model.rope_theta, 10000.0);
+  EXPECT_EQ(config.model.rms_norm_eps, 1e-6);
+  EXPECT_EQ(config.dtype, "fp32");
+  EXPECT_EQ(config.bos_token_id, std::nullopt);
+  EXPECT_TRUE(config.eos_token_ids.empty());
+  json["architectures"] = {"LlamaForSequenceClassification"};
+  EXPECT_EQ(parse_hf_config(json, "config.json").num_labels, 2);
+}
+
+TEST(HfConfigTest, AcceptsWhatChangesNothing) {
+  Json json = fixture("untied");
+  json["rope_scaling"] = {{"type", "default"}};
+  json["pretraining_tp"] = 2;
+  json["sliding_window"] = nullptr;
+  json["layer_types"] = {"full_attention", "full_attention"};
+  json["attention_dropout"] = 0;
+  json["_name_or_path"] = "anything";
+  json["dtype"] = "bfloat16";
+  json["eos_token_id"] = {2, 7};
+  const HfConfig config = parse_hf_config(json, "config.json");
+  EXPECT_EQ(config.dtype, "bf16");
+  EXPECT_THAT(config.eos_token_ids, ElementsAre(2, 7));
+}
+
+struct BadConfig {
+  const char* key;
+  const char* value;  // JSON; "-" removes the key
+  const char* expected;
+};
+
+class BadHfConfig : public ::testing::TestWithParam<BadConfig> {};
+
+TEST_P(BadHfConfig, IsRefusedWithItsReason) {
+  Json json = fixture("classifier");
+  if (std::string(GetParam().value) == "-") {
+    json.erase(GetParam().key);
+  } else {
+    json[GetParam().key] = Json::parse(GetParam().value);
+  }
+  try {
+    parse_hf_config(json, "dir/config.json");
+    FAIL() << GetParam().key << " " << GetParam().value;
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::model);
+    EXPECT_THAT(error.what(), HasSubstr("dir/config.json"));
+    EXPECT_THAT(error.what(), HasSubstr(GetParam().expected));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadHfConfig,
+    ::testing::Values(
+        BadConfig{"model_type", "-", "no key 'model_type'"}, BadConfig{"model_type", "\"mistral\"", "the model type is not implemented (found \"mistral\""},
+        BadConfig{"architectures", "[\"LlamaModel\"]", "the architecture is not implemented (found \"LlamaModel\""},
+        BadConfig{"architectures", "\"LlamaForCausalLM\"", "'architectures'"},
+        BadConfig{"hidden_act", "\"gelu\"", "'hidden_act' is not implemented (found \"gelu\", expected \"silu\" or \"swish\" or null)"},
+        BadConfig{"attention_bias", "true", "'attention_bias' is not implemented"}, BadConfig{"mlp_bias", "true", "'mlp_bias' is not implemented"},
+        BadConfig{"attention_dropout", "0.1", "'attention_dropout' is not implemented"},
+        BadConfig{"sliding_window", "4096", "'sliding_window' is not implemented"},
+        BadConfig{"quantization_config", "{\"bits\":4}", "'quantization_config' is not implemented"},
+        BadConfig{"partial_rotary_factor", "0.5", "'partial_rotary_factor' is not implemented"},
+        BadConfig{"layer_types", "[\"sliding_attention\",\"full_attention\"]", "'layer_types' is not implemented"},
+        BadConfig{"rope_scaling", "{\"rope_type\":\"llama3\",\"factor\":8.0}", "rope_scaling: 'rope_type' is not implemented (found \"llama3\""},
+        BadConfig{"rope_scaling", "{\"type\":\"linear\",\"factor\":2.0}", "rope_scaling: 'type' is not implemented (found \"linear\""},
+        BadConfig{"rope_parameters", "{\"rope_type\":\"yarn\",\"rope_theta\":1e4}", "rope_parameters: 'rope_type' is not implemented"},
+        BadConfig{"rope_parameters", "{\"full_attention\":{\"rope_theta\":1e4}}", "for kinds of layers is not implemented"},
+        BadConfig{"rope_parameters", "3", "'rope_parameters' (found 3"}, BadConfig{"rope_theta", "500000.0", "'rope_theta' is given twice"},
+        BadConfig{"rope_theta", "0", "'rope_theta' (found 0, expected a number above 0)"},
+        BadConfig{"vocab_size", "-", "no key 'vocab_size'"}, BadConfig{"vocab_size", "0", "'vocab_size' (found 0, expected an integer from 1"},
+        BadConfig{"vocab_size", "9223372036854775807", "'vocab_size' (found 9223372036854775807"},
+        BadConfig{"vocab_size", "18446744073709551615", "'vocab_size'"}, BadConfig{"hidden_size", "-32", "'hidden_size' (found -32"},
+        BadConfig{"hidden_size", "32.0", "'hidden_size' (found 32.0"}, BadConfig{"hidden_size", "\"32\"", "'hidden_size' (found \"32\""},
+        BadConfig{"intermediate_size", "4611686018427387904", "'intermediate_size'"},
+        BadConfig{"num_hidden_layers", "1000000000", "'num_hidden_layers'"}, BadConfig{"num_attention_heads", "0", "'num_attention_heads'"},
+        BadConfig{"num_key_value_heads", "3", "'num_key_value_heads' does not divide"}, BadConfig{"head_dim", "7", "an even number"},
+        BadConfig{"max_position_embeddings", "-1", "'max_position_embeddings'"}, BadConfig{"rms_norm_eps", "-1e-5", "'rms_norm_eps'"},
+        BadConfig{"rms_norm_eps", "true", "'rms_norm_eps'"}, BadConfig{"tie_word_embeddings", "1", "'tie_word_embeddings' (found 1, expected true or false)"},
+        BadConfig{"dtype", "\"float8\"", "'dtype' of the weights (found \"float8\""}, BadConfig{"id2label", "{}", "'id2label'"},
+        BadConfig{"num_labels", "5", "'num_labels' and 'id2label' do not agree (found 5, expected 3)"},
+        BadConfig{"eos_token_id", "400", "'eos_token_id' (found 400, expected ids from 0 to 399)"},
+        BadConfig{"eos_token_id", "[2,-1]", "'eos_token_id'"}, BadConfig{"eos_token_id", "{}", "'eos_token_id'"}),
+    [](const auto& param) { return std::to_string(param.index) + "_" + param.param.key; });
+
+TEST(HfConfigTest, HeadsMustDivideTheWidth) {
+  Json json = fixture("untied");
+  json.erase("head_dim");
+  json["num_attention_heads"] = 5;
+  try {
+    parse_hf_config(json, "config.json");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("'hidden_size' is not a multiple of 'num_attention_heads' (found 32 and 5"));
+  }
+}
+
+TEST(HfConfigTest, ANonObjectIsRefused) {
+  EXPECT_THROW(parse_hf_config(Json::array(), "config.json"), Error);
+  EXPECT_THROW(parse_hf_config(Json("llama"), "config.json"), Error);
+}
+
+TEST(HfConfigTest, WrittenConfigsReadBack) {
+  HfConfig config = parse_hf_config(fixture("tied"), "config.json");
+  config.dtype = "bf16";
+  config.eos_token_ids = {2, 5};
+  config.model.rms_norm_eps = 3e-6;
+  const Json json = dump_hf_config(config, {});
+  const HfConfig back = parse_hf_config(json, "config.json");
+  EXPECT_EQ(dump_hf_config(back, {}), json);
+  EXPECT_EQ(back.model.rope_theta, 500000.0);
+  EXPECT_EQ(back.model.rms_norm_eps, 3e-6);
+  EXPECT_EQ(back.eos_token_ids, config.eos_token_ids);
+  EXPECT_EQ(json["architectures"][0], "LlamaForCausalLM");
+  EXPECT_EQ(json["torch_dtype"], "bfloat16");
+  EXPECT_EQ(parse_eos_token_ids(dump_generation_config(config), 408, "g"), config.eos_token_ids);
+}
+
+TEST(HfConfigTest, AWrittenPredictorNamesItsAttributes) {
+  HfConfig config = parse_hf_config(fixture("classifier"), "config.json");
+  const Json json = dump_hf_config(config, {"quality", "humor", "toxicity"});
+  EXPECT_EQ(json["architectures"][0], "LlamaForSequenceClassification");
+  EXPECT_EQ(json["num_labels"], 3);
+  EXPECT_EQ(json["id2label"]["1"], "humor");
+  EXPECT_EQ(json["label2id"]["toxicity"], 2);
+  EXPECT_EQ(parse_hf_config(json, "config.json").num_labels, 3);
+}
+
+}  // namespace
+}  // namespace steerlm

@@ -1,0 +1,97 @@
+#include "hf/steerlm_json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "steerlm/core/error.h"
+
+namespace steerlm {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr const char* example = R"({"method": "helpsteer",
+ "attributes": {"names": ["quality", "humor"], "min": 0, "max": 4, "defaults": {"quality": 4, "humor": 0}},
+ "head": {"kind": "regression", "bias": false},
+ "template": {"name": "steerlm", "special_tokens": "added", "system": "A chat", "sha256": "ab"}})";
+
+TEST(SteerlmJsonTest, ReadsAllKeys) {
+  const SteerlmJson value = parse_steerlm_json(Json::parse(example), "steerlm.json");
+  EXPECT_EQ(value.method, "helpsteer");
+  EXPECT_THAT(value.attributes.names, ElementsAre("quality", "humor"));
+  EXPECT_EQ(value.attributes.max, 4);
+  EXPECT_EQ(value.attributes.defaults.at("quality"), 4);
+  EXPECT_EQ(value.head_kind, HeadKind::regression);
+  EXPECT_EQ(value.head_bias, false);
+  EXPECT_EQ(value.text_template.special_tokens, SpecialTokens::added);
+  EXPECT_EQ(value.text_template.system, "A chat");
+  EXPECT_EQ(value.template_sha256, "ab");
+}
+
+TEST(SteerlmJsonTest, WrittenFilesReadBack) {
+  const SteerlmJson value = parse_steerlm_json(Json::parse(example), "steerlm.json");
+  EXPECT_EQ(dump_steerlm_json(value), Json::parse(example));
+}
+
+TEST(SteerlmJsonTest, OnlyAttributesAreNeeded) {
+  const SteerlmJson value =
+      parse_steerlm_json(Json::parse(R"({"attributes": {"names": ["a", "b"], "min": 1, "max": 3, "defaults": {"b": 2}}})"), "steerlm.json");
+  EXPECT_EQ(value.method, "");
+  EXPECT_EQ(value.head_kind, std::nullopt);
+  EXPECT_EQ(value.head_bias, std::nullopt);
+  EXPECT_EQ(value.text_template.name, TemplateName::steerlm);
+  EXPECT_EQ(value.text_template.special_tokens, SpecialTokens::text);
+  EXPECT_EQ(value.text_template.system, default_system_prompt);
+  EXPECT_EQ(value.attributes.defaults.at("a"), 1);  // the smallest
+  EXPECT_EQ(value.attributes.defaults.at("b"), 2);
+}
+
+TEST(SteerlmJsonTest, AFolderMayDeclareNoAttributes) {
+  SteerlmJson value;
+  value.head_kind = HeadKind::language_model;
+  value.text_template.name = TemplateName::plain;
+  const SteerlmJson back = parse_steerlm_json(dump_steerlm_json(value), "steerlm.json");
+  EXPECT_TRUE(back.attributes.names.empty());
+  EXPECT_EQ(back.text_template.name, TemplateName::plain);
+  EXPECT_EQ(back.head_kind, HeadKind::language_model);
+}
+
+struct BadCase {
+  const char* json;
+  const char* expected;
+};
+class BadSteerlmJson : public ::testing::TestWithParam<BadCase> {};
+
+TEST_P(BadSteerlmJson, IsRefusedWithItsReason) {
+  try {
+    parse_steerlm_json(Json::parse(GetParam().json), "dir/steerlm.json");
+    FAIL() << GetParam().json;
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::model);
+    EXPECT_THAT(error.what(), HasSubstr("dir/steerlm.json"));
+    EXPECT_THAT(error.what(), HasSubstr(GetParam().expected));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadSteerlmJson,
+    ::testing::Values(BadCase{"[]", "not an object (found [])"}, BadCase{"{}", "no key 'attributes'"}, BadCase{R"({"attributes": null})", "not an object"},
+                      BadCase{R"({"attributes": {}})", "'names' (found nothing"}, BadCase{R"({"attributes": {"names": "quality"}})", "a list of names"},
+                      BadCase{R"({"attributes": {"names": [1]}})", "'names' (found 1, expected a string)"},
+                      BadCase{R"({"attributes": {"names": ["a", "a"]}})", "'a' is named twice"},
+                      BadCase{R"({"attributes": {"names": ["a b"]}})", "not a name for an attribute"},
+                      BadCase{R"({"attributes": {"names": ["a"], "min": 4, "max": 0}})", "min"},
+                      BadCase{R"({"attributes": {"names": ["a"], "max": 4.5}})", "'max' (found 4.5, expected an integer)"},
+                      BadCase{R"({"attributes": {"names": ["a"], "defaults": {"a": 9}}})", "9"},
+                      BadCase{R"({"attributes": {"names": ["a"], "defaults": [1]}})", "'defaults'"},
+                      BadCase{R"({"attributes": {"names": ["a"], "maximum": 4}})", "unknown key 'maximum'"},
+                      BadCase{R"({"attributes": {"names": []}, "metod": "steerlm"})", "did you mean 'method'?"},
+                      BadCase{R"({"attributes": {"names": []}, "method": 1})", "'method' (found 1, expected a string)"},
+                      BadCase{R"({"attributes": {"names": []}, "head": {"kind": "regresion"}})", "did you mean 'regression'?"},
+                      BadCase{R"({"attributes": {"names": []}, "head": {"bias": 1}})", "'bias' (found 1, expected true or false)"},
+                      BadCase{R"({"attributes": {"names": []}, "template": {"name": "vicuna"}})", "'name' (found \"vicuna\""},
+                      BadCase{R"({"attributes": {"names": []}, "template": {"system": null}})", "'system' (found null"}));
+
+}  // namespace
+}  // namespace steerlm
