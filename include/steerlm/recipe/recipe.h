@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "steerlm/core/fields.h"
@@ -103,7 +104,7 @@ struct AnnotateOptions {
 
   void fields(auto& field) {
     field("predictor", predictor, "model folder of the attribute predictor");
-    field("input", input, "a path, or a list of sources");
+    field("input", input, Shape::one_or_list, "a path, or a list of sources");
     field("output", output, "annotated records, JSON lines");
     field("shard", shard, "i/n: annotate the i-th of n parts (i from 0) into an output of its own");
     field("batch_tokens", batch_tokens, at_least(1), "tokens scored at once; bounds memory, never changes a score");
@@ -150,7 +151,7 @@ struct GenerateOptions {
   std::string output;
 
   void fields(auto& field) {
-    field("model", model, "model folder");
+    field("model", model, Shape::path_or_section, "model folder");
     field("prompts", prompts, "sources: each record up to its last user turn, or lines with prompt or turns");
     field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
     field("set", set, "dials; the others take the model folder's defaults");
@@ -171,7 +172,7 @@ struct DialOptions {
   void fields(auto& field) {
     field("prompts", prompts, "sources of the fixed prompts of the sweep");
     field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
-    field("attributes", attributes, "dials that are swept; all: every one");
+    field("attributes", attributes, Shape::all_or_list, "dials that are swept; all: every one");
     field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt and level");
     field("sampling", sampling, "how answers are sampled");
     field("judge", judge, "toy: the toy language's oracle; predictor: the predictor's scores; text: characters and Flesch-Kincaid grade");
@@ -185,30 +186,33 @@ struct TokenizerOptions {
   std::string output;
 
   void fields(auto& field) {
-    field("input", input, "text or record files");
+    field("input", input, Shape::one_or_list, "text or record files");
     field("vocab_size", vocab_size, at_least(1), "pieces");
     field("kind", kind, "unigram or bpe");
     field("output", output, "the sentencepiece model");
   }
 };
 
+// After load_recipe every member that the stage uses is resolved: method defaults are in, checks are done.
 struct Recipe {
   Stage stage = Stage::sft;
   Method method = Method::steerlm;
   std::int64_t seed = 1234;
   std::string run_dir;
-  std::string device = "auto";
-  Precision precision = Precision::automatic;
+  std::string device = "auto";                 // auto | cpu | cuda | cuda:N
+  Precision precision = Precision::automatic;  // stays so only with device auto: the machine decides
   ModelOptions model;
+  // The recipe's, else the method's; bootstrap and evaluate take none from the method: their model folders say it. `defaults` has
+  // an entry for every name.
   AttributeOptions attributes;
-  bool attributes_given = false;  // the recipe names them itself; else they are the method's
+  bool attributes_given = false;
   TemplateOptions text_template;  // key `template`
   bool template_given = false;
   DataOptions data;
   HeadOptions head;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
-  TrainOptions train;
+  TrainOptions train;  // exactly one of epochs and steps is set in a training stage
   EvaluateOptions evaluate;
   CheckpointOptions checkpoint;
   AnnotateOptions annotate;    // keys at the top level of an annotate recipe
@@ -217,6 +221,50 @@ struct Recipe {
   std::string predictor;       // evaluate
   std::optional<DialOptions> dials;
   TokenizerOptions tokenizer;
+
+  // The keys that a recipe of this stage may have. The first six are taken by every stage, so that scripts can write them alike.
+  void fields(auto& field) {
+    const bool trains = stage == Stage::train_predictor || stage == Stage::sft || stage == Stage::bootstrap;
+    const bool evaluates = stage == Stage::evaluate;
+    field("stage", stage, "what the recipe is for");
+    field("method", method, "generation of the method; sets defaults only");
+    field("seed", seed, at_least(0), "key of every random draw");
+    field("run_dir", run_dir, "run directory: log, metrics, checkpoints, model");
+    field("device", device, "auto, cpu, cuda or cuda:N; auto: a GPU where there is one");
+    field("precision", precision, "of the computation; auto: fp32 on cpu, bf16 on cuda");
+    if (trains || evaluates) field("model", model, "the model that is trained, or measured");
+    if (trains || evaluates || stage == Stage::pipeline) {
+      field("attributes", attributes, "the dials");
+      field("template", text_template, "prompt format");
+    }
+    if (trains || evaluates) field("data", data, "records");
+    if (stage == Stage::train_predictor) field("head", head, "what predicts the attributes");
+    if (trains) {
+      field("optimizer", optimizer, "AdamW");
+      field("schedule", schedule, "learning rate over the steps");
+      field("train", train, "length of the training and size of a step");
+      field("evaluate", evaluate, "when validation runs");
+      field("checkpoint", checkpoint, "what is saved on the way");
+    }
+    if (stage == Stage::annotate) annotate.fields(field);
+    if (stage == Stage::bootstrap) bootstrap.fields(field);
+    if (stage == Stage::generate) generate.fields(field);
+    if (evaluates) {
+      field("predictor", predictor, "predictor's model folder: its metrics on data.validation");
+      field("dials", dials, "how well the dials steer; needs model and predictor");
+    }
+    if (stage == Stage::tokenizer) field("tokenizer", tokenizer, "a sentencepiece model");
+  }
 };
+
+// Whether a stage uses a key inside one of its sections; all but these are used wherever the section is.
+inline bool uses_key(Stage stage, std::string_view path) {
+  const bool fresh_model = path == "model.init" || path == "model.tokenizer";
+  if (stage == Stage::bootstrap) return !fresh_model;
+  if (stage == Stage::evaluate) {
+    return !fresh_model && path != "data.train" && path != "data.validation_fraction" && path != "data.shuffle";
+  }
+  return true;
+}
 
 }  // namespace steerlm

@@ -1,0 +1,45 @@
+// Recipes from files to resolved structs, and back to YAML. Every function here throws Error with ExitCode::recipe and all faults
+// found, each with file:line:column ("stdin:line:column", "override 'key=value'").
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "steerlm/recipe/recipe.h"
+
+namespace steerlm {
+
+// Reads a recipe of one stage ("-": standard input), applies `key=value` overrides, then the method's defaults. A recipe of another
+// stage than `expected` is refused, and a pipeline always.
+Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string> overrides, std::optional<Stage> expected);
+
+struct PipelineStep {
+  std::string name;
+  Stage stage = Stage::sft;
+  std::string recipe_yaml;              // resolved; pipeline defaults merged, @NAME/ replaced, run_dir is the pipeline's run_dir/name
+  std::vector<std::string> depends_on;  // names of the earlier steps whose run directories it reads
+};
+struct Pipeline {
+  std::string run_dir;
+  std::vector<PipelineStep> steps;
+  std::string recipe_yaml;  // the resolved pipeline, as one recipe
+};
+Pipeline load_pipeline(const std::string& path_or_dash, std::span<const std::string> overrides);
+
+// Whichever of the two it is.
+std::variant<Recipe, Pipeline> load_any(const std::string& path_or_dash, std::span<const std::string> overrides);
+
+// The stage that the text of a recipe names; nothing where it is no recipe.
+std::optional<Stage> peek_stage(const std::string& text);
+
+// The recipe as YAML: every key that had a say, no others. Loading it gives an equal recipe.
+std::string dump_recipe(const Recipe& recipe);
+
+// What sets two dumped recipes apart, "optimizer.learning_rate: 5e-06 -> 1e-05" a key, `before` being the run's and `now` the new
+// one. Not counted: run_dir, device, checkpoint, train.max_minutes, a train.steps or train.epochs that has grown. Empty: the same.
+std::vector<std::string> differing_keys(const std::string& before, const std::string& now);
+
+}  // namespace steerlm

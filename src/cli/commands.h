@@ -1,0 +1,14 @@
+// One function a group of commands, each in a file of its own: adds the options, and sets the action when its command is parsed.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include "cli/app.h"
+
+namespace steerlm {
+
+void add_recipe_commands(CLI::App& app, Invocation& invocation);
+
+}  // namespace steerlm

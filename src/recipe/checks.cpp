@@ -1,0 +1,205 @@
+#include "recipe/checks.h"
+
+#include <charconv>
+#include <regex>
+#include <set>
+
+#include "recipe/resolve.h"
+#include "steerlm/core/suggest.h"
+
+namespace steerlm {
+namespace {
+
+class Checks {
+ public:
+  Checks(const Recipe& recipe, const Yaml& tree, const Decoder& decoder, std::vector<Fault>& faults)
+      : recipe_(recipe), tree_(tree), decoder_(decoder), faults_(faults) {}
+
+  void run() {
+    for (std::string_view path : required_keys(recipe_.stage)) require(path);
+    device();
+    if (has("attributes")) attributes();
+    switch (recipe_.stage) {
+      case Stage::train_predictor:
+      case Stage::sft:
+        model();
+        training();
+        break;
+      case Stage::bootstrap: bootstrap(); break;
+      case Stage::annotate: annotate(); break;
+      case Stage::evaluate: evaluate(); break;
+      case Stage::generate:
+        if (has("model") && find_path(tree_, "model")->kind == Yaml::Kind::mapping) require("model.path");
+        break;
+      case Stage::tokenizer:
+      case Stage::pipeline: break;
+    }
+    sources(tree_, "");
+  }
+
+ private:
+  bool has(std::string_view path) const { return find_path(tree_, path) != nullptr; }
+  void fault(std::string_view path, Fault fault) {
+    fault.where = where_of(tree_, path);
+    faults_.push_back(std::move(fault));
+  }
+
+  // A key that is there and holds something.
+  void require(std::string_view path, std::string advice = "") {
+    const Yaml* node = find_path(tree_, path);
+    if (node == nullptr) {
+      fault(path, {.what = "missing key '" + std::string(path) + "'", .advice = std::move(advice)});
+      return;
+    }
+    const bool empty_text = node->kind == Yaml::Kind::scalar && node->quoted && node->text.empty();
+    const bool empty_list = node->kind == Yaml::Kind::sequence && node->items.empty();
+    if (empty_text || empty_list) fault(path, {.what = std::string("'").append(path).append("' is empty")});
+  }
+
+  void device() {
+    static const std::regex pattern("auto|cpu|cuda|cuda:(0|[1-9][0-9]{0,3})");
+    if (decoder_.faulty("device") || std::regex_match(recipe_.device, pattern)) return;
+    fault("device", {.what = "wrong value of 'device'", .found = "'" + recipe_.device + "'", .expected = "auto, cpu, cuda or cuda:N",
+                     .advice = suggest(recipe_.device, {"auto", "cpu", "cuda"})});
+  }
+
+  void attributes() {
+    if (decoder_.faulty("attributes")) return;
+    const AttributeOptions& options = recipe_.attributes;
+    static const std::regex pattern("[A-Za-z_][A-Za-z0-9_]*");
+    std::set<std::string> seen;
+    for (const std::string& name : options.names) {
+      if (!std::regex_match(name, pattern)) {
+        fault("attributes.names", {.what = "not an attribute name", .found = "'" + name + "'", .expected = "letters, digits and _, no digit first"});
+      } else if (!seen.insert(name).second) {
+        fault("attributes.names", {.what = "the attribute '" + name + "' occurs twice"});
+      }
+    }
+    if (options.min >= options.max) {
+      fault(has("attributes.max") ? "attributes.max" : "attributes.min",
+            {.what = "'attributes.max' must be above 'attributes.min'", .found = std::to_string(options.min) + " to " + std::to_string(options.max)});
+      return;
+    }
+    for (const auto& [name, value] : options.defaults) attribute_value("attributes.defaults", name, value);
+    if (recipe_.stage == Stage::train_predictor && options.names.empty()) fault("attributes.names", {.what = "a predictor needs at least one attribute"});
+  }
+
+  void attribute_value(const std::string& path, const std::string& name, std::int64_t value) {
+    const AttributeOptions& options = recipe_.attributes;
+    const std::string key = path + "." + name;
+    if (std::find(options.names.begin(), options.names.end(), name) == options.names.end()) {
+      std::string advice = suggest(name, options.names);
+      if (advice.empty()) advice = "known are " + join(options.names);
+      fault(key, {.what = "unknown attribute '" + name + "' in '" + path + "'", .advice = advice});
+    } else if (value < options.min || value > options.max) {
+      fault(key, {.what = "'" + key + "' is out of range", .found = std::to_string(value),
+                  .expected = "an integer from " + std::to_string(options.min) + " to " + std::to_string(options.max)});
+    }
+  }
+
+  void model() {
+    if (!has("model") || decoder_.faulty("model")) return;
+    const ModelOptions& options = recipe_.model;
+    if (has("model.path") && options.init) fault("model.init", {.what = "'model.path' and 'model.init' exclude each other"});
+    else if (has("model.path") && has("model.tokenizer")) fault("model.tokenizer", {.what = "'model.tokenizer' is only for 'model.init'; a model folder has its own"});
+    else if (has("model.path")) require("model.path");
+    else if (!options.init) fault("model", {.what = "missing key 'model.path'", .advice = "or start from nothing with model.init and model.tokenizer"});
+    else require("model.tokenizer", "a fresh model takes its vocabulary from it");
+    if (options.init) fresh_model(*options.init);
+  }
+
+  void fresh_model(const ModelConfig& config) {
+    const std::int64_t heads = config.num_attention_heads;
+    const std::int64_t head_dim = config.head_dim != 0 ? config.head_dim : config.hidden_size / heads;
+    if (config.head_dim == 0 && config.hidden_size % heads != 0) {
+      fault("model.init.num_attention_heads", {.what = "'num_attention_heads' does not divide 'hidden_size'",
+                                               .found = std::to_string(heads) + " heads, width " + std::to_string(config.hidden_size)});
+    } else if (head_dim % 2 != 0) {
+      fault("model.init.head_dim", {.what = "the width of a head must be even", .found = std::to_string(head_dim)});
+    }
+    if (config.num_key_value_heads != 0 && heads % config.num_key_value_heads != 0) {
+      fault("model.init.num_key_value_heads", {.what = "'num_key_value_heads' does not divide 'num_attention_heads'",
+                                               .found = std::to_string(config.num_key_value_heads) + " of " + std::to_string(heads)});
+    }
+  }
+
+  void training() {
+    if (recipe_.train.epochs && recipe_.train.steps && !decoder_.faulty("train")) {
+      fault("train.steps", {.what = "'train.epochs' and 'train.steps' exclude each other", .advice = "give one of them"});
+    }
+    const bool fraction = recipe_.data.validation_fraction > 0;
+    if (has("data.validation") && fraction) {
+      fault("data.validation_fraction", {.what = "'data.validation' and 'data.validation_fraction' exclude each other", .advice = "give one of them"});
+    }
+    if (recipe_.checkpoint.keep_best && !has("data.validation") && !fraction) {
+      fault("checkpoint.keep_best", {.what = "'checkpoint.keep_best' needs validation data", .advice = "give data.validation or data.validation_fraction"});
+    }
+  }
+
+  void bootstrap() {
+    if (recipe_.bootstrap.start_from == StartFrom::base) require("model.path", "start_from: base starts from it");
+    if (recipe_.bootstrap.mix_original) require("data.train", "mix_original: true adds it");
+    training();
+    if (!recipe_.attributes_given || decoder_.faulty("attributes") || decoder_.faulty("select")) return;
+    for (const auto& [name, text] : recipe_.bootstrap.select) {
+      std::int64_t value = recipe_.attributes.max;  // "max"
+      std::from_chars(text.data(), text.data() + text.size(), value);
+      attribute_value("select", name, value);
+    }
+  }
+
+  void annotate() {
+    static const std::regex pattern("(0|[1-9][0-9]{0,8})/([1-9][0-9]{0,8})");
+    std::smatch match;
+    const std::string& shard = recipe_.annotate.shard;
+    if (decoder_.faulty("shard")) return;
+    if (!std::regex_match(shard, match, pattern)) {
+      fault("shard", {.what = "wrong value of 'shard'", .found = "'" + shard + "'", .expected = "i/n, such as 0/4"});
+    } else if (std::stol(match[1]) >= std::stol(match[2])) {
+      fault("shard", {.what = "'shard' is out of range", .found = shard, .expected = "i from 0 to " + std::to_string(std::stol(match[2]) - 1)});
+    }
+  }
+
+  void evaluate() {
+    if (has("model")) require("model.path");
+    if (has("predictor")) require("predictor");
+    if (has("dials")) {
+      require("dials.prompts");
+      require("model.path", "dials need a model and a predictor");
+      require("predictor", "dials need a model and a predictor");
+    } else if (!has("model") && !has("predictor")) {
+      fault("", {.what = "nothing to evaluate", .expected = "predictor, model or dials"});
+    }
+  }
+
+  // Every section of a source list names its file.
+  void sources(const Yaml& node, const std::string& path) {
+    for (const YamlEntry& entry : node.entries) {
+      const std::string below = path.empty() ? entry.key : path + "." + entry.key;
+      const bool list = below == "data.train" || below == "data.validation" || below == "input" || below == "prompts" || below == "dials.prompts";
+      if (!list) {
+        sources(entry.value, below);
+        continue;
+      }
+      for (size_t i = 0; i < entry.value.items.size(); ++i) source(entry.value.items[i], below + "[" + std::to_string(i) + "]");
+    }
+  }
+  void source(const Yaml& node, const std::string& path) {
+    const Yaml* file = node.kind == Yaml::Kind::mapping ? find(node, "path") : &node;
+    if (file == nullptr) faults_.push_back({.what = "missing key '" + path + ".path'", .where = node.where});
+    else if (file->quoted && file->text.empty()) faults_.push_back({.what = "'" + path + "' names no file", .where = file->where});
+  }
+
+  const Recipe& recipe_;
+  const Yaml& tree_;
+  const Decoder& decoder_;
+  std::vector<Fault>& faults_;
+};
+
+}  // namespace
+
+void check_recipe(const Recipe& recipe, const Yaml& tree, const Decoder& decoder, std::vector<Fault>& faults) {
+  Checks(recipe, tree, decoder, faults).run();
+}
+
+}  // namespace steerlm

@@ -1,0 +1,56 @@
+#include <algorithm>
+#include <initializer_list>
+
+#include "recipe/encode.h"
+#include "recipe/resolve.h"
+#include "steerlm/recipe/load.h"
+
+namespace steerlm {
+namespace {
+
+void drop(Yaml& root, std::string_view path) {
+  const size_t dot = path.rfind('.');
+  Yaml* section = &root;
+  if (dot != std::string_view::npos) section = const_cast<Yaml*>(find_path(root, path.substr(0, dot)));
+  if (section == nullptr) return;
+  const std::string_view key = dot == std::string_view::npos ? path : path.substr(dot + 1);
+  std::erase_if(section->entries, [&](const YamlEntry& entry) { return entry.key == key; });
+}
+
+}  // namespace
+
+// The keys that every recipe may have but this stage makes nothing of, and those that another key has put out of work.
+Yaml recipe_tree(const Recipe& recipe) {
+  Yaml tree = encode(recipe);
+  const auto drop_if = [&](bool idle, std::initializer_list<std::string_view> paths) {
+    if (idle) std::for_each(paths.begin(), paths.end(), [&](std::string_view path) { drop(tree, path); });
+  };
+  const auto stage_is = [&](auto... stages) { return ((recipe.stage == stages) || ...); };
+  const bool trains = stage_is(Stage::train_predictor, Stage::sft, Stage::bootstrap);
+  const bool bootstrap = stage_is(Stage::bootstrap), evaluate = stage_is(Stage::evaluate);
+  drop_if(!trains, {"method"});
+  drop_if(stage_is(Stage::annotate), {"seed"});
+  drop_if(stage_is(Stage::tokenizer), {"device", "precision"});
+  drop_if(recipe.precision == Precision::automatic, {"precision"});
+  drop_if(recipe.run_dir.empty(), {"run_dir"});
+
+  const bool uses_model = !recipe.model.path.empty() && (!bootstrap || recipe.bootstrap.start_from == StartFrom::base);
+  drop_if(recipe.model.path.empty(), {"model.path"});
+  drop_if(!recipe.model.init, {"model.tokenizer"});
+  drop_if((bootstrap || evaluate) && !uses_model, {"model"});
+  drop_if((bootstrap || evaluate) && !recipe.attributes_given, {"attributes"});
+  drop_if((bootstrap || evaluate) && !recipe.template_given, {"template"});
+  drop_if(bootstrap && !recipe.bootstrap.mix_original, {"data.train"});
+  drop_if(recipe.data.validation.empty(), {"data.validation"});
+  drop_if(recipe.data.validation_fraction == 0, {"data.validation_fraction"});
+  drop_if(evaluate, {"data.train", "data.validation_fraction", "data.shuffle", "model.tokenizer"});
+  drop_if(recipe.head.kind == HeadKind::language_model, {"head.loss", "head.bias"});
+  drop_if(recipe.schedule.kind == ScheduleKind::constant, {"schedule.min_learning_rate", "schedule.decay_steps"});
+  drop_if(evaluate && recipe.predictor.empty(), {"predictor"});
+  if (Yaml* dials = find(tree, "dials"); dials != nullptr && recipe.dials->attributes.empty()) *find(*dials, "attributes") = make_text("all", "");
+  return tree;
+}
+
+std::string dump_recipe(const Recipe& recipe) { return write_yaml(recipe_tree(recipe)); }
+
+}  // namespace steerlm

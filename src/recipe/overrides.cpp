@@ -1,0 +1,102 @@
+#include "recipe/overrides.h"
+
+#include <charconv>
+#include <optional>
+
+#include "steerlm/core/utf8.h"
+
+namespace steerlm {
+namespace {
+
+struct Part {
+  std::string key;    // of a mapping; empty: an index
+  size_t index = 0;   // of a list
+};
+
+// "data.train[0].path" -> data, train, 0, path; nothing where the path is malformed.
+std::optional<std::vector<Part>> split_path(std::string_view path) {
+  std::vector<Part> parts;
+  size_t at = 0;
+  for (;;) {
+    const size_t end = path.find_first_of(".[]", at);
+    const std::string_view key = path.substr(at, end - at);
+    if (key.empty() || key.find_first_of(" \t\n'\"{}") != std::string_view::npos) return std::nullopt;
+    parts.push_back({.key = std::string(key)});
+    at = std::min(end, path.size());
+    while (at < path.size() && path[at] == '[') {
+      const size_t close = path.find(']', at);
+      if (close == std::string_view::npos) return std::nullopt;
+      Part part;
+      const auto [rest, error] = std::from_chars(path.data() + at + 1, path.data() + close, part.index);
+      if (error != std::errc{} || rest != path.data() + close || close == at + 1) return std::nullopt;
+      parts.push_back(part);
+      at = close + 1;
+    }
+    if (parts.size() > static_cast<size_t>(max_recipe_depth)) return std::nullopt;
+    if (at == path.size()) return parts;
+    if (path[at] != '.') return std::nullopt;
+    ++at;
+  }
+}
+
+// The node that `part` of `node` names, made where it is missing; null with a fault where it cannot be.
+Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const std::string& where, std::vector<Fault>& faults) {
+  const bool index = part.key.empty();
+  const Yaml::Kind wanted = index ? Yaml::Kind::sequence : Yaml::Kind::mapping;
+  if (is_null(node)) node = {.kind = wanted, .where = where};
+  if (node.kind != wanted) {
+    if (node.kind != Yaml::Kind::refused) {
+      faults.push_back({.what = "'" + above + "' is not " + (index ? "a list" : "a section"), .where = where});
+    }
+    return nullptr;
+  }
+  if (index) {
+    if (part.index > node.items.size()) {
+      faults.push_back({.what = "'" + above + "' has " + std::to_string(node.items.size()) + " items", .where = where,
+                        .found = "index " + std::to_string(part.index), .expected = "an index from 0 to " + std::to_string(node.items.size())});
+      return nullptr;
+    }
+    if (part.index == node.items.size()) node.items.push_back({.text = "null", .where = where});
+    return &node.items[part.index];
+  }
+  if (find(node, part.key) == nullptr) node.entries.push_back({part.key, where, {.text = "null", .where = where}});
+  return find(node, part.key);
+}
+
+void apply(Yaml& root, const std::string& text, std::vector<Fault>& faults) {
+  const bool readable = !find_invalid_utf8(text) && text.find('\0') == std::string::npos;
+  const std::string where = readable ? "override '" + text + "'" : "an override";
+  const size_t equals = text.find('=');
+  std::optional<std::vector<Part>> parts;
+  if (readable && equals != std::string::npos) parts = split_path(std::string_view(text).substr(0, equals));
+  if (!parts) {
+    faults.push_back({.what = readable ? "not an override" : "not valid UTF-8", .where = where,
+                      .expected = "key=value with a dotted key, such as optimizer.learning_rate=1e-5 or data.train[0].path=x"});
+    return;
+  }
+  const std::string value = text.substr(equals + 1);
+  Yaml node{.text = value, .where = where};
+  if (!value.empty() && std::string_view("[{\"'").find(value[0]) != std::string_view::npos) {
+    try {
+      node = parse_yaml_value(value, where, faults);
+    } catch (const Error&) {
+      return;  // the fault is noted
+    }
+  }
+  Yaml* target = &root;
+  std::string above;
+  for (const Part& part : *parts) {
+    target = step_into(*target, part, above, where, faults);
+    if (target == nullptr) return;
+    above += part.key.empty() ? "[" + std::to_string(part.index) + "]" : (above.empty() ? "" : ".") + part.key;
+  }
+  *target = std::move(node);
+}
+
+}  // namespace
+
+void apply_overrides(Yaml& root, std::span<const std::string> overrides, std::vector<Fault>& faults) {
+  for (const std::string& text : overrides) apply(root, text, faults);
+}
+
+}  // namespace steerlm

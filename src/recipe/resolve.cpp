@@ -1,0 +1,178 @@
+#include "recipe/resolve.h"
+
+#include <algorithm>
+#include <iostream>
+#include <limits>
+#include <regex>
+#include <utility>
+
+#include "recipe/checks.h"
+#include "recipe/decode.h"
+#include "recipe/overrides.h"
+#include "steerlm/core/fs.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/recipe/load.h"
+
+namespace steerlm {
+namespace {
+
+// steerlm.md section 4: the attributes of OASST as of 2023, of HelpSteer and of HelpSteer2, and the values used for steering.
+AttributeOptions method_attributes(Method method) {
+  switch (method) {
+    case Method::helpsteer:
+      return {.names = {"quality", "toxicity", "humor", "creativity", "helpfulness", "correctness", "coherence", "complexity", "verbosity"},
+              .min = 0,
+              .max = 4,
+              .defaults = {{"quality", 4}, {"toxicity", 0}, {"humor", 0}, {"creativity", 0}, {"helpfulness", 4}, {"correctness", 4},
+                           {"coherence", 4}, {"complexity", 4}, {"verbosity", 4}}};
+    case Method::helpsteer2:
+      return {.names = {"helpfulness", "correctness", "coherence", "complexity", "verbosity"},
+              .min = 0,
+              .max = 4,
+              .defaults = {{"helpfulness", 4}, {"correctness", 4}, {"coherence", 4}, {"complexity", 2}, {"verbosity", 2}}};
+    case Method::steerlm: break;
+  }
+  return {.names = {"quality", "toxicity", "humor", "creativity", "violence", "helpfulness", "not_appropriate"},
+          .min = 0,
+          .max = 9,
+          .defaults = {{"quality", 9}, {"helpfulness", 9}}};
+}
+
+// Every name has a value to steer with: one without gets min.
+void fill_defaults(AttributeOptions& attributes) {
+  for (const std::string& name : attributes.names) attributes.defaults.try_emplace(name, attributes.min);
+}
+
+// Line and column at the end of "sft.yaml:3:12"; what has none sorts last.
+std::pair<int, int> position(const Fault& fault) {
+  static const std::regex pattern(":([0-9]{1,8}):([0-9]{1,8})$");
+  std::smatch match;
+  if (fault.where.starts_with("override") || !std::regex_search(fault.where, match, pattern)) return {std::numeric_limits<int>::max(), 0};
+  return {std::stoi(match[1]), std::stoi(match[2])};
+}
+
+}  // namespace
+
+void throw_faults(std::vector<Fault> faults) {
+  std::stable_sort(faults.begin(), faults.end(), [](const Fault& a, const Fault& b) { return position(a) < position(b); });
+  const auto same = [](const Fault& a, const Fault& b) { return format_fault(a) == format_fault(b); };
+  faults.erase(std::unique(faults.begin(), faults.end(), same), faults.end());
+  if (!faults.empty()) throw Error(ExitCode::recipe, std::move(faults));
+}
+
+void apply_method_defaults(Recipe& recipe) {
+  const bool predictor = recipe.stage == Stage::train_predictor;
+  recipe.attributes = method_attributes(recipe.method);
+  fill_defaults(recipe.attributes);
+  recipe.head.kind = recipe.method == Method::steerlm ? HeadKind::language_model : HeadKind::regression;
+  recipe.optimizer.learning_rate = recipe.method == Method::helpsteer2 ? 2e-6 : 5e-6;
+  recipe.train.epochs.reset();
+  recipe.train.steps.reset();
+  switch (recipe.method) {
+    case Method::steerlm: recipe.train.epochs = 5; break;
+    case Method::helpsteer: recipe.train.steps = 800; break;
+    case Method::helpsteer2:
+      if (predictor) {
+        recipe.train.epochs = 2;
+        recipe.schedule.warmup_steps = 10;
+      } else {
+        recipe.train.steps = 1600;
+        recipe.train.batch_size = 384;
+      }
+  }
+}
+
+std::vector<std::string_view> required_keys(Stage stage) {
+  switch (stage) {
+    case Stage::tokenizer: return {"tokenizer.input", "tokenizer.output"};
+    case Stage::annotate: return {"run_dir", "predictor", "input", "output"};
+    case Stage::bootstrap: return {"run_dir", "policy", "predictor", "prompts", "labels_from"};
+    case Stage::generate: return {"run_dir", "model", "prompts", "output"};
+    case Stage::evaluate: return {"run_dir", "data.validation"};
+    case Stage::pipeline: return {"run_dir", "steps"};
+    case Stage::train_predictor:
+    case Stage::sft: break;
+  }
+  return {"run_dir", "model", "data.train"};
+}
+
+Yaml read_recipe_tree(const std::string& path_or_dash, std::span<const std::string> overrides, std::vector<Fault>& faults) {
+  const bool standard_input = path_or_dash == "-";
+  std::string text;
+  if (standard_input) {
+    // One byte more than allowed is enough to know.
+    text.resize(max_recipe_bytes + 1);
+    std::cin.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<size_t>(std::cin.gcount()));
+  } else {
+    text = read_file(path_or_dash, ExitCode::recipe, "recipe");
+  }
+  Yaml tree = parse_yaml(text, standard_input ? "stdin" : path_or_dash, faults);
+  apply_overrides(tree, overrides, faults);
+  return tree;
+}
+
+Stage read_stage(const Yaml& tree, std::vector<Fault>& faults) {
+  Stage stage = Stage::sft;
+  const size_t before = faults.size();
+  if (const Yaml* node = find(tree, "stage")) {
+    Decoder(stage, faults).value(*node, stage, "stage", {});
+    if (node->kind == Yaml::Kind::refused || faults.size() != before) throw Error(ExitCode::recipe, faults);
+  } else {
+    faults.push_back({.what = "missing key 'stage'", .where = tree.where, .expected = "one of " + join(enum_choices<Stage>())});
+    throw Error(ExitCode::recipe, faults);
+  }
+  return stage;
+}
+
+Recipe resolve(const Yaml& tree, Stage stage, std::vector<Fault>& faults, const std::vector<std::string>& besides) {
+  Recipe recipe{.stage = stage};
+  if (const Yaml* node = find(tree, "method")) recipe.method = enum_value<Method>(node->text).value_or(Method::steerlm);
+  apply_method_defaults(recipe);
+  const auto has = [&](std::string_view path) { return find_path(tree, path) != nullptr; };
+  recipe.attributes_given = has("attributes");
+  recipe.template_given = has("template");
+  const bool own_labels = has("attributes.names") || has("attributes.min") || has("attributes.max");
+  if (own_labels) recipe.attributes.defaults.clear();
+  const bool trains_labels = stage == Stage::train_predictor || stage == Stage::sft;
+  if (!trains_labels && !recipe.attributes_given) recipe.attributes = {};
+  if (has("train.epochs")) recipe.train.steps.reset();
+  if (has("train.steps")) recipe.train.epochs.reset();
+
+  Decoder decoder(stage, faults);
+  decoder.section(tree, recipe, "", besides);
+  fill_defaults(recipe.attributes);
+  if (recipe.precision == Precision::automatic && recipe.device != "auto") {
+    recipe.precision = recipe.device == "cpu" ? Precision::fp32 : Precision::bf16;
+  }
+  check_recipe(recipe, tree, decoder, faults);
+  return recipe;
+}
+
+std::optional<Stage> peek_stage(const std::string& text) {
+  try {
+    std::vector<Fault> faults;
+    const Yaml tree = parse_yaml(text, "recipe", faults);
+    return read_stage(tree, faults);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string> overrides, std::optional<Stage> expected) {
+  std::vector<Fault> faults;
+  const Yaml tree = read_recipe_tree(path_or_dash, overrides, faults);
+  const Stage stage = read_stage(tree, faults);
+  if (expected && stage != *expected) {
+    fail(ExitCode::recipe, {.what = "this is a recipe of another stage", .where = where_of(tree, "stage"),
+                            .found = "'" + std::string(enum_name(stage)) + "'", .expected = "'" + std::string(enum_name(*expected)) + "'"});
+  }
+  if (stage == Stage::pipeline) {
+    fail(ExitCode::recipe, {.what = "this recipe is a pipeline", .where = where_of(tree, "stage"), .expected = "a recipe of one stage"});
+  }
+  Recipe recipe = resolve(tree, stage, faults);
+  throw_faults(std::move(faults));
+  return recipe;
+}
+
+}  // namespace steerlm
