@@ -39,8 +39,9 @@ class Tokenizer {
   // Transformers; false for a file or folder without a tokenizer_config.json.
   bool add_bos() const;
 
-  // `tokenizer encode`: as Transformers' LlamaTokenizer encodes one text, without BOS and EOS. With `legacy` (its default, also
-  // without a tokenizer_config.json) sentencepiece's dummy prefix comes before every stretch between special tokens.
+  // `tokenizer encode`: as Transformers' LlamaTokenizer encodes one text, without BOS and EOS. sentencepiece's dummy prefix comes
+  // before every stretch between special tokens; where tokenizer_config.json says `legacy: false`, only before a text that does not
+  // start with a special token.
   std::vector<std::int32_t> encode_line(std::string_view line) const;
 
   // The start of a text: BOS if add_bos, sentencepiece's dummy prefix, the text.
@@ -56,8 +57,8 @@ class Tokenizer {
   // The bytes as they follow a text: a leading "▁" stays a space.
   std::string decode_continuation(std::span<const std::int32_t> ids) const;
 
-  // Writes the tokenizer's files into a model folder: the same bytes; for a bare model file a tokenizer_config.json beside it, so
-  // that Transformers gives the same ids. Throws resources.
+  // Writes the tokenizer's files into a model folder: the same bytes; where there was no tokenizer_config.json one that makes
+  // Transformers give the same ids. Throws resources.
   void copy_to(const Path& folder) const;
   std::string sha256() const;  // of the sentencepiece model
   const Path& path() const;    // the file that was read

@@ -16,7 +16,7 @@ struct TokenizerTraining {
   std::function<std::optional<std::string>()> next_text;  // until it returns nothing; a text may have line ends
   std::int64_t vocab_size = 0;
   TokenizerModel model = TokenizerModel::unigram;
-  std::uint64_t seed = 0;        // of the lines that are drawn where there are more than ten million
+  std::uint64_t seed = 0;        // of the lines that are drawn where there are more than five million
   bool reserve_markers = false;  // <extra_id_0..2> as pieces of their own, for template.special_tokens: added
   Path output;                   // written whole or not at all
 };
