@@ -149,19 +149,9 @@ Recipe resolve(const Yaml& tree, Stage stage, std::vector<Fault>& faults, const 
   return recipe;
 }
 
-std::optional<Stage> peek_stage(const std::string& text) {
-  try {
-    std::vector<Fault> faults;
-    const Yaml tree = parse_yaml(text, "recipe", faults);
-    return read_stage(tree, faults);
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-}
+namespace {
 
-Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string> overrides, std::optional<Stage> expected) {
-  std::vector<Fault> faults;
-  const Yaml tree = read_recipe_tree(path_or_dash, overrides, faults);
+Recipe resolve_single(const Yaml& tree, std::optional<Stage> expected, std::vector<Fault> faults) {
   const Stage stage = read_stage(tree, faults);
   if (expected && stage != *expected) {
     fail(ExitCode::recipe, {.what = "this is a recipe of another stage", .where = where_of(tree, "stage"),
@@ -173,6 +163,30 @@ Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string>
   Recipe recipe = resolve(tree, stage, faults);
   throw_faults(std::move(faults));
   return recipe;
+}
+
+}  // namespace
+
+std::optional<Stage> peek_stage(const std::string& text) {
+  try {
+    std::vector<Fault> faults;
+    const Yaml tree = parse_yaml(text, "recipe", faults);
+    return read_stage(tree, faults);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+Recipe load_recipe_text(const std::string& yaml, const std::string& name) {
+  std::vector<Fault> faults;
+  const Yaml tree = parse_yaml(yaml, name, faults);
+  return resolve_single(tree, std::nullopt, std::move(faults));
+}
+
+Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string> overrides, std::optional<Stage> expected) {
+  std::vector<Fault> faults;
+  const Yaml tree = read_recipe_tree(path_or_dash, overrides, faults);
+  return resolve_single(tree, expected, std::move(faults));
 }
 
 }  // namespace steerlm

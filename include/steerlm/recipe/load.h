@@ -16,6 +16,9 @@ namespace steerlm {
 // stage than `expected` is refused, and a pipeline always.
 Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string> overrides, std::optional<Stage> expected);
 
+// The same from a text, a step's `recipe_yaml` say; positions start with `name`.
+Recipe load_recipe_text(const std::string& yaml, const std::string& name);
+
 struct PipelineStep {
   std::string name;
   Stage stage = Stage::sft;
