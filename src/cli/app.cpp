@@ -120,6 +120,7 @@ int run_program(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", version_text(), "Print version, libtorch, compiler and CPU features");
   add_recipe_commands(app, invocation);
+  add_tokenizer_commands(app, invocation);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -10,5 +10,6 @@
 namespace steerlm {
 
 void add_recipe_commands(CLI::App& app, Invocation& invocation);
+void add_tokenizer_commands(CLI::App& app, Invocation& invocation);
 
 }  // namespace steerlm

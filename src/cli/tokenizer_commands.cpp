@@ -1,0 +1,108 @@
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "steerlm/core/json.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/core/utf8.h"
+#include "steerlm/stages/stages.h"
+#include "steerlm/text/tokenizer.h"
+
+namespace steerlm {
+namespace {
+
+struct TokenizerArguments {
+  TokenizerOptions training;
+  std::string kind = "unigram";
+  std::int64_t seed = 1234;
+  std::string model;
+};
+
+int train(TokenizerArguments arguments) {
+  const auto kind = enum_value<TokenizerKind>(arguments.kind);
+  if (!kind) {
+    const std::vector<std::string> kinds = enum_choices<TokenizerKind>();
+    fail(ExitCode::recipe, {.what = "unknown kind of tokenizer", .where = "--kind", .found = "'" + arguments.kind + "'",
+                            .expected = join(kinds, " or "), .advice = suggest(arguments.kind, kinds)});
+  }
+  arguments.training.kind = *kind;
+  const std::int64_t pieces = train_tokenizer_on_files(arguments.training, arguments.seed);
+  const std::string& output = arguments.training.output;
+  if (pieces < arguments.training.vocab_size) {
+    std::cerr << "the text fills " << pieces << " of the " << arguments.training.vocab_size << " pieces asked for\n";
+  }
+  std::cerr << output << ": a tokenizer of " << pieces << " pieces\n";
+  return 0;
+}
+
+// Calls use(line, where) for each line of standard input; only LF ends a line.
+template <class Use>
+int for_each_line(Use use) {
+  std::string line;
+  for (std::int64_t number = 1; std::getline(std::cin, line); ++number) {
+    const std::string output = use(line, "standard input:" + std::to_string(number)) + "\n";
+    std::fwrite(output.data(), 1, output.size(), stdout);
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    fail(ExitCode::resources, {.what = "cannot write to standard output"});
+  }
+  return 0;
+}
+
+int encode(const TokenizerArguments& arguments) {
+  const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  return for_each_line([&](const std::string& line, const std::string& where) {
+    if (const auto bad = find_invalid_utf8(line)) {
+      fail(ExitCode::data, {.what = "not valid UTF-8 at byte " + std::to_string(*bad + 1), .where = where});
+    }
+    return dump_json(Json(tokenizer.encode_line(line)));
+  });
+}
+
+int decode(const TokenizerArguments& arguments) {
+  const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  return for_each_line([&](const std::string& line, const std::string& where) {
+    const Json json = parse_json(line, where, ExitCode::data);
+    if (!json.is_array()) fail(ExitCode::data, {.what = "not a JSON array of ids", .where = where, .expected = "a line such as [12, 7]"});
+    std::vector<std::int32_t> ids;
+    for (const Json& id : json) {
+      if (!id.is_number_integer() || id < 0 || id >= tokenizer.vocab_size()) {
+        fail(ExitCode::data, {.what = "not an id of the vocabulary", .where = where, .found = dump_json(id),
+                              .expected = "an integer from 0 to " + std::to_string(tokenizer.vocab_size() - 1)});
+      }
+      ids.push_back(id.get<std::int32_t>());
+    }
+    return tokenizer.decode(ids);
+  });
+}
+
+}  // namespace
+
+void add_tokenizer_commands(CLI::App& app, Invocation& invocation) {
+  const auto arguments = std::make_shared<TokenizerArguments>();
+  CLI::App* group = app.add_subcommand("tokenizer", "Train a sentencepiece tokenizer; encode and decode text");
+  group->require_subcommand(1);
+  const auto set_action = [&invocation, arguments](CLI::App* command, auto action) {
+    command->callback([&invocation, arguments, action] { invocation.action = [arguments, action] { return action(*arguments); }; });
+  };
+  CLI::App* train_command = group->add_subcommand("train", "Train a sentencepiece model on text or on the values of records");
+  train_command->add_option("--input", arguments->training.input, "text or record files")->required();
+  train_command->add_option("--output", arguments->training.output, "the sentencepiece model")->required();
+  train_command->add_option("--vocab-size", arguments->training.vocab_size, "pieces; fewer where the text cannot fill them")->required();
+  train_command->add_option("--kind", arguments->kind, "unigram or bpe (default: unigram)");
+  train_command->add_option("--seed", arguments->seed, "of the lines drawn from more than five million (default: 1234)");
+  set_action(train_command, train);
+
+  CLI::App* encode_command = group->add_subcommand("encode", "Text lines on standard input to JSON arrays of ids; no BOS or EOS");
+  CLI::App* decode_command = group->add_subcommand("decode", "JSON arrays of ids, one a line, on standard input to text");
+  for (CLI::App* command : {encode_command, decode_command}) {
+    command->add_option("--model", arguments->model, "model folder, or sentencepiece file")->required();
+  }
+  set_action(encode_command, encode);
+  set_action(decode_command, decode);
+}
+
+}  // namespace steerlm
