@@ -15,11 +15,12 @@ give_up() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 # cmake keeps what it fetches in the user's cache folder; where there is none to write to, beside the build.
 choose_cache() {
-  local cache=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/steerlm
-  [ -z "${STEERLM_CACHE:-}" ] || return 0
-  mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || cache=$PWD/build/cache
-  mkdir -p "$cache"
-  export STEERLM_CACHE=$cache
+  local base=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
+  export STEERLM_CACHE=${STEERLM_CACHE:-${base:+$base/steerlm}}
+  if [ -z "$STEERLM_CACHE" ] || ! mkdir -p "$STEERLM_CACHE" 2>/dev/null || [ ! -w "$STEERLM_CACHE" ]; then
+    STEERLM_CACHE=$PWD/build/cache
+    mkdir -p "$STEERLM_CACHE"
+  fi
 }
 
 # check_free FOLDER MB WHAT
@@ -51,7 +52,7 @@ install_packages() {
   fi
   # ${root[@]+…}: an empty array is an unset one to older shells.
   ${root[@]+"${root[@]}"} apt-get update -qq
-  ${root[@]+"${root[@]}"} apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null |
+  ${root[@]+"${root[@]}"} apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "${missing[@]}" </dev/null |
     awk '/^Unpacking/ {n++} END {printf "   %d packages installed, dependencies included\n", n}'
 }
 

@@ -28,6 +28,9 @@ struct Source {
   std::vector<size_t> rated;                 // attributes that the annotators rate; none: no labels
 };
 
+// Whose labels a file has: an annotator's, the oracle's, drawn without a look at the text, or nobody's.
+enum class Labels { annotator, oracle, random, none };
+
 const std::vector<size_t> all_rated{0, 1, 2, 3, 4, 5};
 
 // One annotator: a bias an attribute, one size of noise, one share of missing values.
@@ -69,17 +72,17 @@ std::string noisy_label(const Annotator& annotator, const std::vector<double>& t
   return label_of(values, kept);
 }
 
+std::vector<int> draw_levels(Rng& rng) {
+  std::vector<int> levels(attributes);
+  for (int& level : levels) level = static_cast<int>(rng.below(5));
+  return levels;
+}
+
 // Two in five responses are of full quality, so that the task itself can be learned; all else is uniform.
 ToyDials draw_dials(Rng& rng) {
-  const auto level = [&rng] { return static_cast<int>(rng.below(5)); };
-  ToyDials dials;
-  dials.quality = rng.uniform() < 0.25 ? 4 : level();
-  dials.toxicity = level();
-  dials.humor = level();
-  dials.creativity = level();
-  dials.complexity = level();
-  dials.verbosity = level();
-  return dials;
+  const bool full = rng.uniform() < 0.25;
+  const std::vector<int> levels = draw_levels(rng);
+  return {full ? 4 : levels[0], levels[1], levels[2], levels[3], levels[4], levels[5]};
 }
 
 // One prompt in ten is held out, by its text.
@@ -101,38 +104,45 @@ Json values_of(const std::vector<double>& truth) {
   return values;
 }
 
-// `exact`: the oracle's values, rounded, instead of an annotator's.
-Json make_record(const Source& source, std::uint64_t seed, std::uint64_t index, bool exact = false) {
-  Rng rng(seed, source.purpose, index);
+std::string all_values(const std::vector<int>& values) { return label_of(values, all_rated); }
+
+std::vector<int> rounded(const std::vector<double>& truth) {
+  std::vector<int> values;
+  for (double value : truth) values.push_back(round_level(value));
+  return values;
+}
+
+// The texts of a source are the same whatever the labels are.
+Json make_record(const Source& source, std::uint64_t seed, std::uint64_t index, Labels labels) {
+  Rng rng(seed, source.purpose, index), random(seed, source.purpose + " random label", index);
   const std::uint64_t who = rng.below(annotators);
   const Annotator annotator = make_annotator(seed, who);
+  const bool annotated = labels == Labels::annotator && !source.rated.empty();
   const int tasks = rng.uniform() < source.two_tasks ? 2 : 1;
   Json turns = Json::array(), oracle = Json::array();
   for (int i = 0; i < tasks; ++i) {
     const std::string prompt = draw_prompt(source, rng);
     const std::string response = make_toy_response(prompt, draw_dials(rng), rng);
     const std::vector<double> truth = toy_oracle(prompt, response);
+    const std::string noisy = noisy_label(annotator, truth, source.rated, rng);
     Json label = nullptr;
-    if (!source.rated.empty()) label = noisy_label(annotator, truth, source.rated, rng);
-    if (exact) {
-      std::vector<int> values(attributes);
-      for (size_t a = 0; a < attributes; ++a) values[a] = round_level(truth[a]);
-      label = label_of(values, all_rated);
-    }
+    if (annotated) label = noisy;
+    if (labels == Labels::oracle) label = all_values(rounded(truth));
+    if (labels == Labels::random) label = all_values(draw_levels(random));
     turns.push_back({{"from", "User"}, {"value", prompt}, {"label", nullptr}});
     turns.push_back({{"from", "Assistant"}, {"value", response}, {"label", std::move(label)}});
     oracle.push_back(values_of(truth));
   }
   Json record = {{"mask", "User"}, {"type", "VALUE_TO_TEXT"}, {"conversations", std::move(turns)}};
-  if (!source.rated.empty() && !exact) record["annotator"] = who;
+  if (annotated) record["annotator"] = who;
   record["oracle"] = std::move(oracle);
   return record;
 }
 
-void write_records(const Path& path, const Source& source, std::int64_t count, std::uint64_t seed, bool exact = false) {
+void write_records(const Path& path, const Source& source, std::int64_t count, std::uint64_t seed, Labels labels = Labels::annotator) {
   std::string bytes;
   for (std::int64_t i = 0; i < count; ++i) {
-    bytes += dump_json(make_record(source, seed, static_cast<std::uint64_t>(i), exact)) + '\n';
+    bytes += dump_json(make_record(source, seed, static_cast<std::uint64_t>(i), labels)) + '\n';
   }
   write_file_atomic(path, bytes);
 }
@@ -166,9 +176,7 @@ void write_tokenizer_text(const Path& path, std::int64_t count, std::uint64_t se
   for (std::int64_t i = 0; i < count; ++i) {
     Rng rng(seed, source.purpose, static_cast<std::uint64_t>(i));
     const std::string prompt = draw_prompt(source, rng);
-    std::vector<int> values;
-    for (size_t a = 0; a < attributes; ++a) values.push_back(static_cast<int>(rng.below(5)));
-    bytes += "<extra_id_0>:System <extra_id_1>:User <extra_id_1>:Assistant <extra_id_2>:" + label_of(values, all_rated) + '\n';
+    bytes += "<extra_id_0>:System <extra_id_1>:User <extra_id_1>:Assistant <extra_id_2>:" + all_values(draw_levels(rng)) + '\n';
     bytes += ':' + prompt + " :" + make_toy_response(prompt, draw_dials(rng), rng) + '\n';
   }
   write_file_atomic(path, bytes);
@@ -185,7 +193,7 @@ void make_toy_data(const Path& directory, std::int64_t count, std::uint64_t seed
   const std::int64_t fifth = std::max<std::int64_t>(count / 5, 1);
   const Source validation{.purpose = "toy validation", .two_tasks = 0.1, .held_out = true, .rated = all_rated};
   write_records(directory / "validation.jsonl", validation, held_out, seed);
-  write_records(directory / "truth.jsonl", validation, held_out, seed, true);
+  write_records(directory / "truth.jsonl", validation, held_out, seed, Labels::oracle);
   write_records(directory / "first.jsonl", {.purpose = "toy first", .rated = {0, 1, 2, 3}}, fifth, seed);
   write_records(directory / "second.jsonl", {.purpose = "toy second", .rated = {4, 5}}, fifth, seed);
   const Source shifted{.purpose = "toy unlabelled", .task_weights = {1, 2, 5}, .min_items = 4, .max_items = 7};
@@ -193,7 +201,10 @@ void make_toy_data(const Path& directory, std::int64_t count, std::uint64_t seed
   write_prompts(directory / "prompts.jsonl", held_out, seed);
   write_base(directory / "base.txt", count, seed);
   write_tokenizer_text(directory / "tokenizer.txt", std::clamp<std::int64_t>(count / 5, 200, 4000), seed);
-  write_records(directory / "train.jsonl", {.purpose = "toy train", .two_tasks = 0.1, .rated = all_rated}, count, seed);
+  const Source train{.purpose = "toy train", .two_tasks = 0.1, .rated = all_rated};
+  write_records(directory / "control-none.jsonl", train, (count + 1) / 2, seed, Labels::none);
+  write_records(directory / "control-random.jsonl", train, (count + 1) / 2, seed, Labels::random);
+  write_records(directory / "train.jsonl", train, count, seed);
 }
 
 }  // namespace steerlm

@@ -54,7 +54,8 @@ TEST_F(ToyData, WritesEveryFile) {
   }
   const std::map<std::string, size_t> expected{{"train.jsonl", 200}, {"validation.jsonl", 10}, {"truth.jsonl", 10},
                                                {"first.jsonl", 40},  {"second.jsonl", 40},     {"unlabelled.jsonl", 40},
-                                               {"prompts.jsonl", 10}, {"base.txt", 200},       {"tokenizer.txt", 400}};
+                                               {"prompts.jsonl", 10}, {"base.txt", 200},       {"tokenizer.txt", 400},
+                                               {"control-none.jsonl", 100}, {"control-random.jsonl", 100}};
   EXPECT_EQ(found, expected);
 }
 
@@ -143,6 +144,24 @@ TEST_F(ToyData, SourcesDifferInWhatTheyRate) {
     ASSERT_EQ(values.size(), 6u);
     for (const auto& [name, value] : values) EXPECT_EQ(value, std::nearbyint(exact[i]["oracle"][0][name].get<double>()));
   }
+}
+
+TEST_F(ToyData, ControlsHaveTheTextsOfTrainAndLabelsThatSayNothing) {
+  make_toy_data(directory_, 1000, 4);
+  const auto train = records("train.jsonl"), none = records("control-none.jsonl"), random = records("control-random.jsonl");
+  double error = 0;
+  for (size_t i = 0; i < random.size(); ++i) {
+    EXPECT_EQ(none[i]["oracle"], train[i]["oracle"]);
+    for (size_t t = 0; t < train[i]["conversations"].size(); ++t) {
+      EXPECT_EQ(none[i]["conversations"][t]["value"], train[i]["conversations"][t]["value"]);
+      EXPECT_EQ(random[i]["conversations"][t]["value"], train[i]["conversations"][t]["value"]);
+      EXPECT_TRUE(none[i]["conversations"][t]["label"].is_null());
+    }
+    const auto values = parse(random[i]["conversations"][1]["label"].get<std::string>());
+    ASSERT_EQ(values.size(), 6u);
+    error += std::abs(values.at("humor") - random[i]["oracle"][0]["humor"].get<double>()) / static_cast<double>(random.size());
+  }
+  EXPECT_NEAR(error, 1.6, 0.2) << "the mean distance of two independent levels: 8 / 5";
 }
 
 TEST_F(ToyData, PromptsOfValidationAreHeldOut) {

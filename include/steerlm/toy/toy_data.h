@@ -14,6 +14,7 @@ namespace steerlm {
 //   first.jsonl       a source whose annotators rate quality, toxicity, humor and creativity only
 //   second.jsonl      one whose annotators rate complexity and verbosity only
 //   unlabelled.jsonl  no labels; shifted prompts: 4-7 items, most of them to sort
+//   control-none.jsonl, control-random.jsonl   the first half of train.jsonl without labels, and with labels drawn at random
 //   prompts.jsonl     {"prompt": …}, likewise held out
 //   base.txt          a prompt and its response a line, without labels, for a plain base model
 //   tokenizer.txt     what a tokenizer should know: texts, label lines, the template's markers
