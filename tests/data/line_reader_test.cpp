@@ -1,0 +1,144 @@
+#include "steerlm/data/line_reader.h"
+
+#include <gmock/gmock.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "data/helpers.h"
+
+namespace steerlm {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using namespace steerlm::testing;
+
+std::vector<std::string> lines_of(const std::string& path) {
+  LineReader reader(path);
+  std::vector<std::string> lines;
+  while (const auto line = reader.next()) {
+    EXPECT_EQ(line->number, static_cast<std::int64_t>(lines.size()) + 1);
+    lines.push_back(line->too_long ? "<too long>" : std::string(line->text));
+  }
+  return lines;
+}
+
+std::string gzip(const std::string& bytes) {
+  z_stream stream{};
+  deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  std::string packed(bytes.size() + 1000, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+  stream.avail_in = static_cast<uInt>(bytes.size());
+  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_out = static_cast<uInt>(packed.size());
+  deflate(&stream, Z_FINISH);
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  return packed;
+}
+
+// With a checksum, as the zstd program writes it.
+std::string zstd(const std::string& bytes) {
+  ZSTD_CCtx* context = ZSTD_createCCtx();
+  ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+  std::string packed(ZSTD_compressBound(bytes.size()), '\0');
+  packed.resize(ZSTD_compress2(context, packed.data(), packed.size(), bytes.data(), bytes.size()));
+  ZSTD_freeCCtx(context);
+  return packed;
+}
+
+// Text that does not pack away to nothing.
+std::string long_text() {
+  std::string text;
+  std::uint32_t state = 1;
+  for (int line = 0; line < 20000; ++line) {
+    for (int i = 0; i < 40; ++i) {
+      state = state * 1664525u + 1013904223u;
+      text += static_cast<char>('!' + (state >> 24) % 90);
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+TEST(LineReader, LineEnds) {
+  TemporaryFolder folder;
+  EXPECT_THAT(lines_of(write_file(folder, "a", "one\ntwo\r\n\nthree")), ElementsAre("one", "two", "", "three"));
+  EXPECT_THAT(lines_of(write_file(folder, "b", "\xEF\xBB\xBFone\r\n")), ElementsAre("one"));
+  EXPECT_THAT(lines_of(write_file(folder, "c", "a\rb\v\xE2\x80\xA8\x0c\n\r\r\n")), ElementsAre("a\rb\v\xE2\x80\xA8\x0c", "\r"));
+  EXPECT_THAT(lines_of(write_file(folder, "d", "x\r")), ElementsAre("x\r"));
+  EXPECT_THAT(lines_of(write_file(folder, "e", "")), ElementsAre());
+  EXPECT_THAT(lines_of(write_file(folder, "f", "\n")), ElementsAre(""));
+}
+
+TEST(LineReader, PackedByContentAndByEnding) {
+  TemporaryFolder folder;
+  const std::string text = "one\ntwo\r\nthree";
+  for (const char* name : {"a.gz", "a.jsonl"}) {
+    EXPECT_THAT(lines_of(write_file(folder, name, gzip(text))), ElementsAre("one", "two", "three"));
+  }
+  for (const char* name : {"b.zst", "b.jsonl"}) {
+    EXPECT_THAT(lines_of(write_file(folder, name, zstd(text))), ElementsAre("one", "two", "three"));
+  }
+  EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "c.gz", text)); }), HasSubstr("not a gzip file"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "c.zst", text)); }), HasSubstr("not a Zstandard file"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "d.gz", "")); }), HasSubstr("the file is empty"));
+}
+
+TEST(LineReader, ManyMembersAndManyReads) {
+  TemporaryFolder folder;
+  const std::string text = long_text();
+  const std::vector<std::string> expected = lines_of(write_file(folder, "plain", text));
+  ASSERT_EQ(expected.size(), 20000u);
+  EXPECT_EQ(lines_of(write_file(folder, "a.gz", gzip(text.substr(0, 100000)) + gzip("") + gzip(text.substr(100000)))), expected);
+  EXPECT_EQ(lines_of(write_file(folder, "a.zst", zstd(text.substr(0, 100000)) + zstd("") + zstd(text.substr(100000)))), expected);
+}
+
+TEST(LineReader, CutOffAndDamagedFiles) {
+  TemporaryFolder folder;
+  const std::string text = long_text();
+  for (const auto& [name, packed] : {std::pair<std::string, std::string>{"a.gz", gzip(text)}, {"a.zst", zstd(text)}}) {
+    for (const size_t size : {packed.size() - 1, packed.size() / 2, size_t{20}}) {
+      EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, packed.substr(0, size))); }),
+                  HasSubstr("the compressed file ends too early"))
+          << name << " " << size;
+    }
+    std::string damaged = packed;
+    for (size_t i = packed.size() / 2; i < packed.size() / 2 + 200; ++i) damaged[i] = static_cast<char>(damaged[i] ^ 0x55);
+    EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, damaged)); }), HasSubstr(name + ": the compressed file"));
+    EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, packed + "tail of something")); }), HasSubstr("is damaged"));
+  }
+}
+
+TEST(LineReader, NoFile) {
+  TemporaryFolder folder;
+  EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader((folder.path() / "none").string()); }), HasSubstr("No such file"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader(folder.path().string()); }), HasSubstr("a folder where a data file is expected"));
+}
+
+TEST(LineReader, LimitOfALine) {
+  TemporaryFolder folder;
+  const std::string limit(max_line_bytes, 'x');
+  const std::string path = write_file(folder, "a", limit + "\r\n" + limit + "y\nshort\n" + limit + limit + limit + "\n\n" + limit + "\n" + limit + "z");
+  LineReader reader(path);
+  std::vector<std::pair<size_t, bool>> lines;
+  while (const auto line = reader.next()) lines.emplace_back(line->text.size(), line->too_long);
+  const std::pair<size_t, bool> cut{64 << 10, true};
+  EXPECT_THAT(lines, ElementsAre(std::pair{limit.size(), false}, cut, std::pair{size_t{5}, false}, cut, std::pair{size_t{0}, false},
+                                 std::pair{limit.size(), false}, cut));
+}
+
+TEST(LineReader, FirstCharacterAndRest) {
+  TemporaryFolder folder;
+  const std::string path = write_file(folder, "a", std::string(300000, ' ') + "\n\t[1,\n2]");
+  LineReader reader(path);
+  EXPECT_EQ(reader.first_character(), '[');
+  const std::string rest = reader.rest(1 << 20);
+  EXPECT_EQ(rest.size(), 300008u);
+  EXPECT_FALSE(reader.next());
+  EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader(path).rest(1000); }), HasSubstr("write its elements one a line"));
+  EXPECT_EQ(LineReader(write_file(folder, "b", " \n")).first_character(), 0);
+}
+
+}  // namespace
+}  // namespace steerlm

@@ -1,0 +1,144 @@
+#include "steerlm/data/record_reader.h"
+
+#include <gmock/gmock.h>
+
+#include "data/helpers.h"
+#include "steerlm/data/line_reader.h"
+
+namespace steerlm {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using namespace steerlm::testing;
+
+std::string record_line(const std::string& value) {
+  return R"({"conversations":[{"from":"User","value":")" + value + R"("},{"from":"Assistant","value":"ok"}]})" + "\n";
+}
+
+// A line a record or bad line: "3 User: …" or "3 bad: reason".
+std::vector<std::string> read_all_of(const std::vector<SourceOptions>& sources) {
+  RecordReader reader(sources, make_test_attributes(), "S");
+  std::vector<std::string> entries;
+  while (const auto entry = reader.next()) {
+    if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
+      entries.push_back(std::to_string(bad->line) + " bad: " + bad->reason);
+    } else {
+      const Record& record = std::get<Record>(*entry);
+      entries.push_back(std::to_string(record.line) + " " + record.conversation.turns[0].value);
+    }
+  }
+  return entries;
+}
+
+TEST(RecordReaderTest, BadLinesAreReturnedAndReadingGoesOn) {
+  TemporaryFolder folder;
+  std::string deep;
+  for (int i = 0; i < 70; ++i) deep += "[";
+  const std::string path = write_file(
+      folder, "f.jsonl",
+      "\xEF\xBB\xBF" + record_line("a") + "{\n" + record_line("b").substr(0, record_line("b").size() - 1) + " {}\r\n\n" +
+          R"({"conversations":[{"from":"User","value":"x","value":"y"}]})" + "\n" + R"({"conversations":[{"from":"User","value":"\ud800"}]})" +
+          "\n" + R"({"x":NaN,"conversations":[]})" + "\n" + deep + "\n" + record_line(std::string("n\0l", 3)) + record_line("\xC0\xAF") +
+          std::string(max_line_bytes + 1, 'x') + "\n" + R"({"conversations":[{"from":"User","value":"x","label":"what:1"}]})" + "\n" + record_line("c"));
+  const std::vector<std::string> entries = read_all_of({source(path)});
+  ASSERT_EQ(entries.size(), 12u);
+  EXPECT_EQ(entries[0], "1 a");
+  EXPECT_THAT(entries[1], StartsWith("2 bad: not valid JSON"));
+  EXPECT_THAT(entries[2], StartsWith("3 bad: not valid JSON"));
+  EXPECT_THAT(entries[3], StartsWith("5 bad: the key 'value' occurs twice"));
+  EXPECT_THAT(entries[4], StartsWith("6 bad: not valid JSON"));
+  EXPECT_THAT(entries[5], StartsWith("7 bad: not valid JSON"));
+  EXPECT_THAT(entries[6], StartsWith("8 bad: nested deeper than 64"));
+  EXPECT_THAT(entries[7], StartsWith("9 bad: a raw NUL byte"));
+  EXPECT_THAT(entries[8], StartsWith("10 bad: not valid UTF-8"));
+  EXPECT_EQ(entries[9], "11 bad: a line of more than 16 MiB");
+  EXPECT_THAT(entries[10], StartsWith("12 bad: turn 1: the label has an unknown attribute"));
+  EXPECT_EQ(entries[11], "13 c");
+}
+
+TEST(RecordReaderTest, BadRecordKeepsTheLine) {
+  TemporaryFolder folder;
+  const std::string path = write_file(folder, "f.jsonl", "{\"a\": [}\n");
+  RecordReader reader({source(path)}, make_test_attributes(), "S");
+  const auto entry = reader.next();
+  ASSERT_TRUE(entry && std::holds_alternative<BadRecord>(*entry));
+  EXPECT_EQ(std::get<BadRecord>(*entry).text, "{\"a\": [}");
+  EXPECT_EQ(std::get<BadRecord>(*entry).file, path);
+  EXPECT_FALSE(reader.next());
+}
+
+TEST(RecordReaderTest, RepeatAndLimit) {
+  TemporaryFolder folder;
+  const std::string a = write_file(folder, "a.jsonl", record_line("1") + "\n" + record_line("3") + record_line("4"));
+  const std::string b = write_file(folder, "b.jsonl", record_line("b"));
+  EXPECT_THAT(read_all_of({{.path = a, .repeat = 2, .limit = 3}, {.path = b, .repeat = 2}}), ElementsAre("1 1", "3 3", "1 1", "3 3", "1 b", "1 b"));
+  EXPECT_THAT(read_all_of({{.path = fixture("sharegpt.json"), .limit = 1}}), ElementsAre("1 Who are you?"));
+}
+
+TEST(RecordReaderTest, FileErrorsAreThrown) {
+  TemporaryFolder folder;
+  const std::string missing = (folder.path() / "none.jsonl").string();
+  EXPECT_EQ(message_of(ExitCode::data, [&] { read_all_of({source(missing)}); }), missing + ": cannot read the data file: No such file or directory");
+  EXPECT_THAT(message_of(ExitCode::recipe, [&] { read_all_of({source("-"), source("-")}); }), HasSubstr("standard input can be read only once"));
+  EXPECT_THAT(message_of(ExitCode::recipe, [&] { read_all_of({{.path = "-", .repeat = 2}}); }), HasSubstr("standard input can be read only once"));
+}
+
+TEST(RecordReaderTest, TrainingStopsAtTheFirstBadRecord) {
+  TemporaryFolder folder;
+  const std::string path = write_file(folder, "f.jsonl", record_line("a") + "{}\n{\n");
+  EXPECT_THAT(message_of(ExitCode::data, [&] { read_records({source(path)}, make_test_attributes(), "S"); }), StartsWith(path + ":2: 'conversations' is missing"));
+}
+
+TEST(RecordReaderTest, BadFirstLineDoesNotHideTheFormat) {
+  TemporaryFolder folder;
+  const std::string path = write_file(folder, "f.jsonl", "{\n" + record_line("a"));
+  const std::vector<std::string> entries = read_all_of({source(path)});
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(entries[1], "2 a");
+}
+
+std::vector<std::string> prompts_of(const std::string& path, std::int64_t max = 0) {
+  std::vector<std::string> prompts;
+  for (const Prompt& prompt : read_prompts({source(path)}, make_test_attributes(), "S", max)) {
+    prompts.push_back(prompt.conversation.system + "> " + text_of(prompt.conversation));
+  }
+  return prompts;
+}
+
+TEST(RecordReaderTest, PromptsOfPromptLines) {
+  TemporaryFolder folder;
+  const std::string path = write_file(folder, "p.jsonl",
+                                      "{\"prompt\":\"Hi\",\"id\":1}\n{\"system\":\"T\",\"turns\":[\"a\",\"b\",\"c\"]}\n{\"turns\":[\"a\",\"b\"]}\n" + record_line("r"));
+  EXPECT_THAT(prompts_of(path), ElementsAre("S> User: Hi", "T> User: a | Assistant: b | User: c", "S> User: a", "S> User: r"));
+  EXPECT_THAT(prompts_of(path, 2), ElementsAre("S> User: Hi", "T> User: a | Assistant: b | User: c"));
+  const std::vector<Prompt> prompts = read_prompts({source(path)}, make_test_attributes(), "S", 1);
+  EXPECT_EQ(dump_json(prompts[0].json), R"({"prompt":"Hi","id":1})");
+}
+
+TEST(RecordReaderTest, PromptsOfRecords) {
+  EXPECT_THAT(prompts_of(fixture("oasst.jsonl")),
+              ElementsAre("S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Another one?",
+                          "S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Another one?",
+                          "S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Thanks.",
+                          "S> User: Name a red fruit.", "S> User: Hi"));
+  EXPECT_THAT(prompts_of(fixture("lines.txt"))[0], "S> User: first text");
+}
+
+TEST(RecordReaderTest, PromptRefusals) {
+  TemporaryFolder folder;
+  const auto refusal = [&](const std::string& line) {
+    const std::string path = write_file(folder, "p.jsonl", line);
+    return message_of(ExitCode::data, [&] { prompts_of(path); });
+  };
+  EXPECT_THAT(refusal(R"({"prompt":3})"), HasSubstr(":1: 'prompt' has the wrong type"));
+  EXPECT_THAT(refusal(R"({"turns":"x"})"), HasSubstr(":1: 'turns' has the wrong type"));
+  EXPECT_THAT(refusal(R"({"turns":[]})"), HasSubstr(":1: an empty conversation"));
+  EXPECT_THAT(refusal(R"({"turns":[3]})"), HasSubstr(":1: an entry of 'turns' has the wrong type"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":"Assistant","value":"x"}]})"), HasSubstr(":1: a conversation without a user turn gives no prompt"));
+  EXPECT_THAT(refusal(R"({"promt":"x"})"), HasSubstr("did you mean 'prompt'?"));
+}
+
+}  // namespace
+}  // namespace steerlm

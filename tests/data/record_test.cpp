@@ -1,0 +1,152 @@
+#include "steerlm/data/record.h"
+
+#include <gmock/gmock.h>
+
+#include <limits>
+
+#include "data/helpers.h"
+
+namespace steerlm {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+using namespace steerlm::testing;
+
+Record parse(const std::string& json, const Attributes& attributes = make_test_attributes()) {
+  return parse_record(parse_json(json, "f:7", ExitCode::data), attributes, "the default", "f", 7);
+}
+
+std::string refusal(const std::string& json) {
+  return message_of(ExitCode::data, [&] { parse(json); });
+}
+
+const std::string hello = R"("conversations":[{"from":"User","value":"Hi"},{"from":"Assistant","value":"Hello"}])";
+
+TEST(RecordTest, WholeRecord) {
+  const Record record = parse(R"({"system":"You chat with Bo.","mask":"User, System","type":"TEXT_TO_VALUE","conversations":[
+    {"from":"User","value":"Name a red fruit.\n","label":null},{"from":"Assistant","value":"","label":"humor:1,quality:3"}]})");
+  EXPECT_EQ(record.conversation.system, "You chat with Bo.");
+  EXPECT_THAT(record.conversation.masked_roles, ElementsAre("User", "System"));
+  EXPECT_EQ(record.conversation.type, ConversationType::text_to_value);
+  EXPECT_EQ(text_of(record.conversation), "User: Name a red fruit.\n | Assistant(quality:3,humor:1): ");
+  EXPECT_EQ(record.dialogue, "Name a red fruit.\n");
+  EXPECT_EQ(where(record), "f:7");
+}
+
+TEST(RecordTest, Defaults) {
+  const Record record = parse("{" + hello + "}");
+  EXPECT_EQ(record.conversation.system, "the default");
+  EXPECT_THAT(record.conversation.masked_roles, ElementsAre("User"));
+  EXPECT_EQ(record.conversation.type, ConversationType::none);
+  EXPECT_EQ(parse(R"({"conversations":[{"from":"Assistant","value":"x","label":""}]})").conversation.type, ConversationType::value_to_text);
+  EXPECT_EQ(parse(R"({"type":null,"conversations":[{"from":"Assistant","value":"x","label":"quality:1"}]})").conversation.type,
+            ConversationType::none);
+  EXPECT_THAT(parse(R"({"mask":"",)" + hello + "}").conversation.masked_roles, IsEmpty());
+  EXPECT_THAT(parse(R"({"mask":" Assistant ,User",)" + hello + "}").conversation.masked_roles, ElementsAre("Assistant", "User"));
+  EXPECT_EQ(parse(R"({"system":"",)" + hello + "}").conversation.system, "");
+}
+
+TEST(RecordTest, DialogueIsTheTreeElseTheFirstUserText) {
+  EXPECT_EQ(parse(R"({"tree_id":"t1",)" + hello + "}").dialogue, "t1");
+  EXPECT_EQ(parse(R"({"tree_id":12,)" + hello + "}").dialogue, "12");
+  EXPECT_EQ(parse(R"({"tree_id":null,)" + hello + "}").dialogue, "Hi");
+  EXPECT_EQ(parse(R"({"conversations":[{"from":"Assistant","value":"a"},{"from":"User","value":"u"}]})").dialogue, "u");
+  EXPECT_EQ(parse(R"({"conversations":[{"from":"Assistant","value":"a"}]})").dialogue, "a");
+}
+
+TEST(RecordTest, LabelsAsWrittenWithoutDeclaredAttributes) {
+  const Record record = parse(R"({"conversations":[{"from":"Assistant","value":"a","label":"what:ever, b"}]})", Attributes{});
+  EXPECT_EQ(record.conversation.turns[0].label->text, "what:ever, b");
+}
+
+TEST(RecordTest, UnknownKeysTravelThrough) {
+  const std::string line =
+      R"({"z":1,"big":9007199254740993,"unsigned":18446744073709551615,"least":-9223372036854775808,"zero":-0.0,"float":1.0,"nul":"a\u0000b","":[{"":null}],)" +
+      hello + R"(,"a":{"b":[1,2.5,1e+300]}})";
+  const Record record = parse(line);
+  EXPECT_EQ(dump_json(record.json), line);
+  EXPECT_EQ(dump_json(annotate(record, {}, false, make_test_attributes())), line);
+}
+
+TEST(RecordTest, Refusals) {
+  EXPECT_THAT(refusal("[]"), StartsWith("f:7: a record that is no object (found an array"));
+  EXPECT_THAT(refusal("{}"), StartsWith("f:7: 'conversations' is missing"));
+  EXPECT_THAT(refusal(R"({"conversations":{}})"), StartsWith("f:7: 'conversations' has the wrong type (found an object, expected an array)"));
+  EXPECT_THAT(refusal(R"({"conversations":[]})"), StartsWith("f:7: an empty conversation"));
+  EXPECT_THAT(refusal(R"({"conversations":["x"]})"), StartsWith("f:7, turn 1: a turn that is no object (found text"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"value":"x"}]})"), StartsWith("f:7, turn 1: 'from' is missing"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":1,"value":"x"}]})"), StartsWith("f:7, turn 1: 'from' has the wrong type (found the number 1"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":"","value":"x"}]})"), StartsWith("f:7, turn 1: unknown role in 'from' (found '', expected User"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":"x"},{"from":"assistant","value":"x"}]})"),
+              StartsWith("f:7, turn 2: unknown role in 'from' (found 'assistant', expected User, Assistant, System); did you mean 'Assistant'?"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":"User"}]})"), StartsWith("f:7, turn 1: 'value' is missing"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":null}]})"), StartsWith("f:7, turn 1: 'value' has the wrong type (found null"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":"x","label":3}]})"),
+              StartsWith("f:7, turn 1: 'label' has the wrong type (found the number 3, expected text or null)"));
+  EXPECT_THAT(refusal(R"({"system":1,)" + hello + "}"), StartsWith("f:7: 'system' has the wrong type"));
+  EXPECT_THAT(refusal(R"({"mask":["User"],)" + hello + "}"), StartsWith("f:7: 'mask' has the wrong type"));
+  EXPECT_THAT(refusal(R"({"mask":"User,Usre",)" + hello + "}"), HasSubstr("unknown role in 'mask' (found 'Usre'"));
+  EXPECT_THAT(refusal(R"({"mask":"User,",)" + hello + "}"), HasSubstr("unknown role in 'mask' (found ''"));
+  EXPECT_THAT(refusal(R"({"type":"VALUE_TO_TXT",)" + hello + "}"), HasSubstr("did you mean 'VALUE_TO_TEXT'?"));
+  EXPECT_THAT(refusal(R"({"type":false,)" + hello + "}"), StartsWith("f:7: 'type' has the wrong type (found false"));
+  for (const char* label : {"qualty:3", "quality:3,quality:3", "quality:5", "quality:1.5", "quality", "quality:-1"}) {
+    EXPECT_THAT(refusal(R"({"conversations":[{"from":"Assistant","value":"x","label":")" + std::string(label) + "\"}]}"),
+                StartsWith("f:7, turn 1: "))
+        << label;
+  }
+}
+
+TEST(RecordTest, ToJson) {
+  Conversation conversation{"S", {"User", "System"}, ConversationType::value_to_text, {{"User", "Hi", {}}, {"Assistant", "Yo", Label{"quality:1", {}}}}};
+  EXPECT_EQ(dump_json(to_json(conversation)),
+            R"({"system":"S","mask":"User,System","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Hi","label":null},{"from":"Assistant","value":"Yo","label":"quality:1"}]})");
+  conversation.type = ConversationType::none;
+  conversation.masked_roles.clear();
+  const Record back = parse(dump_json(to_json(conversation)));
+  EXPECT_EQ(back.conversation.type, ConversationType::none);
+  EXPECT_THAT(back.conversation.masked_roles, IsEmpty());
+}
+
+class RecordAnnotation : public ::testing::Test {
+ protected:
+  const Attributes attributes_ = make_attributes({.names = {"quality", "humor"}, .min = 0, .max = 4, .defaults = {}});
+  std::string annotated(const std::string& turn, bool keep_human) {
+    const Record record = parse(R"({"conversations":[{"from":"User","value":"Hi","x":1},)" + turn + R"(],"y":2})", attributes_);
+    const std::vector<float> values{4, 0};
+    const std::vector<TurnScores> scores{{1, make_label(attributes_, values), {3.9f, -0.1f}}};
+    return dump_json(annotate(record, scores, keep_human, attributes_));
+  }
+};
+
+TEST_F(RecordAnnotation, WritesLabelAndScores) {
+  EXPECT_EQ(annotated(R"({"from":"Assistant","value":"Yo"})", false),
+            R"({"conversations":[{"from":"User","value":"Hi","x":1},{"from":"Assistant","value":"Yo","label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1}}],"y":2})");
+  EXPECT_EQ(annotated(R"({"label":"","from":"Assistant","value":"Yo"})", true),
+            R"({"conversations":[{"from":"User","value":"Hi","x":1},{"label":"quality:4,humor:0","from":"Assistant","value":"Yo","scores":{"quality":3.9,"humor":-0.1}}],"y":2})");
+}
+
+TEST_F(RecordAnnotation, HumanLabels) {
+  const std::string turn = R"({"from":"Assistant","value":"Yo","label":"humor:2"})";
+  EXPECT_THAT(annotated(turn, false), HasSubstr(R"("label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
+  EXPECT_THAT(annotated(turn, true), HasSubstr(R"("label":"quality:4,humor:2","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
+}
+
+TEST_F(RecordAnnotation, AgainOnAnAnnotatedRecord) {
+  const std::string turn = R"({"from":"Assistant","value":"Yo","label":"quality:1,humor:1","scores":{"quality":1.0,"humor":1.0},"gt_label":"humor:2"})";
+  EXPECT_THAT(annotated(turn, true), HasSubstr(R"("label":"quality:4,humor:2","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
+  const std::string predicted = R"({"from":"Assistant","value":"Yo","label":"quality:1,humor:1","scores":{"quality":1.0,"humor":1.0}})";
+  EXPECT_THAT(annotated(predicted, true), HasSubstr(R"("label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1}}])"));
+}
+
+TEST_F(RecordAnnotation, ScoresMustBeFinite) {
+  const Record record = parse("{" + hello + "}", attributes_);
+  const std::vector<TurnScores> scores{{1, Label{}, {1.0f, std::numeric_limits<float>::quiet_NaN()}}};
+  EXPECT_THAT(message_of(ExitCode::model, [&] { annotate(record, scores, false, attributes_); }),
+              StartsWith("f:7, turn 2: the predictor's score of 'humor' is not finite"));
+}
+
+}  // namespace
+}  // namespace steerlm
