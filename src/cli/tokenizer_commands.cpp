@@ -25,8 +25,11 @@ int train(TokenizerArguments arguments) {
   const auto kind = enum_value<TokenizerKind>(arguments.kind);
   if (!kind) {
     const std::vector<std::string> kinds = enum_choices<TokenizerKind>();
-    fail(ExitCode::recipe, {.what = "unknown kind of tokenizer", .where = "--kind", .found = "'" + arguments.kind + "'",
-                            .expected = join(kinds, " or "), .advice = suggest(arguments.kind, kinds)});
+    fail(ExitCode::recipe, {.what = "unknown kind of tokenizer",
+                            .where = "--kind",
+                            .found = "'" + arguments.kind + "'",
+                            .expected = join(kinds, " or "),
+                            .advice = suggest(arguments.kind, kinds)});
   }
   arguments.training.kind = *kind;
   const std::int64_t pieces = train_tokenizer_on_files(arguments.training, arguments.seed);
@@ -66,11 +69,14 @@ int decode(const TokenizerArguments& arguments) {
   const Tokenizer tokenizer = Tokenizer::load(arguments.model);
   return for_each_line([&](const std::string& line, const std::string& where) {
     const Json json = parse_json(line, where, ExitCode::data);
-    if (!json.is_array()) fail(ExitCode::data, {.what = "not a JSON array of ids", .where = where, .expected = "a line such as [12, 7]"});
+    if (!json.is_array())
+      fail(ExitCode::data, {.what = "not a JSON array of ids", .where = where, .expected = "a line such as [12, 7]"});
     std::vector<std::int32_t> ids;
     for (const Json& id : json) {
       if (!id.is_number_integer() || id < 0 || id >= tokenizer.vocab_size()) {
-        fail(ExitCode::data, {.what = "not an id of the vocabulary", .where = where, .found = dump_json(id),
+        fail(ExitCode::data, {.what = "not an id of the vocabulary",
+                              .where = where,
+                              .found = dump_json(id),
                               .expected = "an integer from 0 to " + std::to_string(tokenizer.vocab_size() - 1)});
       }
       ids.push_back(id.get<std::int32_t>());
@@ -86,12 +92,14 @@ void add_tokenizer_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* group = app.add_subcommand("tokenizer", "Train a sentencepiece tokenizer; encode and decode text");
   group->require_subcommand(1);
   const auto set_action = [&invocation, arguments](CLI::App* command, auto action) {
-    command->callback([&invocation, arguments, action] { invocation.action = [arguments, action] { return action(*arguments); }; });
+    command->callback(
+        [&invocation, arguments, action] { invocation.action = [arguments, action] { return action(*arguments); }; });
   };
   CLI::App* train_command = group->add_subcommand("train", "Train a sentencepiece model on text or on the values of records");
   train_command->add_option("--input", arguments->training.input, "text or record files")->required();
   train_command->add_option("--output", arguments->training.output, "the sentencepiece model")->required();
-  train_command->add_option("--vocab-size", arguments->training.vocab_size, "pieces; fewer where the text cannot fill them")->required();
+  train_command->add_option("--vocab-size", arguments->training.vocab_size, "pieces; fewer where the text cannot fill them")
+      ->required();
   train_command->add_option("--kind", arguments->kind, "unigram or bpe (default: unigram)");
   train_command->add_option("--seed", arguments->seed, "of the lines drawn from more than five million (default: 1234)");
   set_action(train_command, train);

@@ -33,7 +33,7 @@ std::optional<std::int64_t> parse_integer(std::string_view text) {
   if (digits.empty() || !std::ranges::all_of(digits, is_digit) || (digits[0] == '0' && digits.size() > 1)) return std::nullopt;
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{}) return text.starts_with('-') ? std::numeric_limits<std::int64_t>::min() : std::numeric_limits<std::int64_t>::max();
+  if (error != std::errc{}) return std::numeric_limits<std::int64_t>::max();  // out of every range
   return value;
 }
 
@@ -42,7 +42,9 @@ void check_names(const AttributeOptions& options, std::vector<Fault>& faults) {
     const std::string& name = options.names[i];
     const std::string where = "attributes.names[" + std::to_string(i) + "]";
     if (!is_name(name)) {
-      faults.push_back({.what = "not a name for an attribute", .where = where, .found = quoted(name),
+      faults.push_back({.what = "not a name for an attribute",
+                        .where = where,
+                        .found = quoted(name),
                         .expected = "letters, digits and '_', not starting with a digit"});
     } else if (std::find(options.names.begin(), options.names.begin() + static_cast<std::ptrdiff_t>(i), name) !=
                options.names.begin() + static_cast<std::ptrdiff_t>(i)) {
@@ -53,8 +55,8 @@ void check_names(const AttributeOptions& options, std::vector<Fault>& faults) {
 
 [[noreturn]] void fail_label(const std::string& what, const std::string& where, std::string_view found, std::string expected,
                              std::string advice = "") {
-  fail(ExitCode::data, {.what = what, .where = where, .found = quoted(found), .expected = std::move(expected),
-                        .advice = std::move(advice)});
+  fail(ExitCode::data,
+       {.what = what, .where = where, .found = quoted(found), .expected = std::move(expected), .advice = std::move(advice)});
 }
 
 }  // namespace
@@ -70,22 +72,30 @@ Attributes make_attributes(const AttributeOptions& options) {
   check_names(options, faults);
   for (const auto& [key, value] : {std::pair{"attributes.min", options.min}, std::pair{"attributes.max", options.max}}) {
     if (value < -largest_value || value > largest_value) {
-      faults.push_back({.what = "out of range", .where = key, .found = std::to_string(value),
+      faults.push_back({.what = "out of range",
+                        .where = key,
+                        .found = std::to_string(value),
                         .expected = range_text(-largest_value, largest_value)});
     }
   }
   if (options.min >= options.max) {
-    faults.push_back({.what = "the range of the attributes is empty", .where = "attributes.max", .found = std::to_string(options.max),
+    faults.push_back({.what = "the range of the attributes is empty",
+                      .where = "attributes.max",
+                      .found = std::to_string(options.max),
                       .expected = "more than attributes.min, which is " + std::to_string(options.min)});
   }
   for (const auto& [name, value] : options.defaults) {
     const std::string where = "attributes.defaults." + name;
     if (std::ranges::find(options.names, name) == options.names.end()) {
-      faults.push_back({.what = "a default for '" + name + "', which is no attribute", .where = where,
-                        .expected = options.names.empty() ? "none, as attributes.names is empty" : "one of " + join(options.names),
-                        .advice = suggest(name, options.names)});
+      faults.push_back(
+          {.what = "a default for '" + name + "', which is no attribute",
+           .where = where,
+           .expected = options.names.empty() ? "none, as attributes.names is empty" : "one of " + join(options.names),
+           .advice = suggest(name, options.names)});
     } else if (options.min < options.max && (value < options.min || value > options.max)) {
-      faults.push_back({.what = "the default of '" + name + "' is out of range", .where = where, .found = std::to_string(value),
+      faults.push_back({.what = "the default of '" + name + "' is out of range",
+                        .where = where,
+                        .found = std::to_string(value),
                         .expected = range_text(options.min, options.max)});
     }
   }
@@ -115,7 +125,8 @@ Label parse_label(const Attributes& attributes, std::string_view text, const std
     const auto index = attributes.index(name);
     if (!index && unknown == UnknownNames::drop) continue;
     if (!index) {
-      fail_label("the label has an unknown attribute", where, name, "one of " + join(attributes.names), suggest(name, attributes.names));
+      fail_label("the label has an unknown attribute", where, name, "one of " + join(attributes.names),
+                 suggest(name, attributes.names));
     }
     const auto value = parse_integer(number);
     if (!value || *value < attributes.min || *value > attributes.max) {

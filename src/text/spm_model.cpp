@@ -112,8 +112,10 @@ SpmModel read_spm_model(std::string_view bytes, const std::string& where) {
     fail(ExitCode::model, {.what = "not a sentencepiece model", .where = where, .expected = "a tokenizer.model file"});
   }
   if (!sound || !trainer || !normalizer) {
-    fail(ExitCode::model, {.what = "the sentencepiece model is damaged or cut off", .where = where,
-                           .found = std::to_string(bytes.size()) + " bytes", .advice = "copy or download the file again"});
+    fail(ExitCode::model, {.what = "the sentencepiece model is damaged or cut off",
+                           .where = where,
+                           .found = std::to_string(bytes.size()) + " bytes",
+                           .advice = "copy or download the file again"});
   }
   return model;
 }

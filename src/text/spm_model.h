@@ -1,5 +1,5 @@
-// The bytes of a sentencepiece model: sentencepiece_model.proto in protobuf's wire format, checked and edited without protobuf, of
-// which libtorch carries another version.
+// The bytes of a sentencepiece model: sentencepiece_model.proto in protobuf's wire format, checked and edited without protobuf,
+// of which libtorch carries another version.
 #pragma once
 
 #include <functional>

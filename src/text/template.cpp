@@ -78,7 +78,8 @@ ConversationTemplate::ConversationTemplate(TemplateOptions options, const Tokeni
     : options_(std::move(options)), tokenizer_(&tokenizer) {
   if (options_.name == TemplateName::chatml || options_.name == TemplateName::llama3) {
     fail(ExitCode::recipe, {.what = "the template " + std::string(enum_name(options_.name)) + " comes in a later version",
-                            .where = "template.name", .expected = "steerlm or plain"});
+                            .where = "template.name",
+                            .expected = "steerlm or plain"});
   }
   if (options_.name == TemplateName::plain) {
     if (tokenizer.eos_id() >= 0) return;
@@ -149,7 +150,8 @@ std::vector<std::int32_t> ConversationTemplate::encode_scored_turn(const Convers
 std::vector<std::int32_t> ConversationTemplate::encode_label_prefix(const Conversation& conversation, size_t turn) const {
   if (options_.name == TemplateName::plain) {
     fail(ExitCode::recipe, {.what = "the template plain has no labels, so a language model cannot predict them with it",
-                            .where = "template.name", .advice = "use template steerlm, or head.kind: regression"});
+                            .where = "template.name",
+                            .advice = "use template steerlm, or head.kind: regression"});
   }
   Segments segments{*this};
   segments.system(conversation.system);

@@ -11,6 +11,7 @@
 #include "text/spm_log.h"
 #include "text/spm_model.h"
 #include "text/tokenizer_config.h"
+#include "text/tokenizer_file.h"
 
 namespace steerlm {
 namespace {
@@ -18,55 +19,18 @@ namespace {
 using sentencepiece::SentencePieceProcessor;
 using Processor = std::shared_ptr<const SentencePieceProcessor>;
 
-constexpr std::uintmax_t largest_file = 1'000'000'000;
 constexpr std::string_view space_symbol = "\xE2\x96\x81";  // U+2581, sentencepiece's space
 constexpr std::string_view replacement = "\xEF\xBF\xBD";   // U+FFFD
 constexpr std::string_view ascii_spaces = " \t\n\r\f\v";
 
 bool is_marker(std::string_view text) { return text == system_marker || text == turn_marker || text == label_marker; }
 
-// The model file of `path`, which is the file itself or its folder.
-Path find_model_file(const Path& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (!std::filesystem::exists(status)) {
-    fail(ExitCode::model, {.what = "no such tokenizer file or model folder", .where = path.string()});
-  }
-  if (!std::filesystem::is_directory(status)) return path;
-  const Path file = path / "tokenizer.model";
-  if (std::filesystem::exists(file, error)) return file;
-  if (std::filesystem::exists(path / "tokenizer.json", error)) {
-    fail(ExitCode::model, {.what = "the folder has a tokenizer.json but no tokenizer.model; this version reads tokenizer.model",
-                           .where = path.string(),
-                           .advice = "put the model's sentencepiece file beside it, if it has one"});
-  }
-  fail(ExitCode::model, {.what = "the folder has no tokenizer.model", .where = path.string()});
-}
-
-std::string read_model_file(const Path& file) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(file, error);
-  if (!error && size > largest_file) {
-    fail(ExitCode::model, {.what = "too large for a tokenizer", .where = file.string(), .found = std::to_string(size) + " bytes",
-                           .expected = "at most 1 GB"});
-  }
-  std::string bytes = read_file(file, ExitCode::model, "the tokenizer");
-  if (bytes.empty()) fail(ExitCode::model, {.what = "the tokenizer file is empty", .where = file.string()});
-  if (bytes.starts_with("version https://git-lfs")) {
-    fail(ExitCode::model, {.what = "a Git LFS pointer, not the tokenizer itself", .where = file.string(),
-                           .advice = "fetch the file with 'git lfs pull'"});
-  }
-  if (bytes.find_first_not_of(ascii_spaces) != std::string::npos && bytes[bytes.find_first_not_of(ascii_spaces)] == '{') {
-    fail(ExitCode::model, {.what = "JSON, not a sentencepiece model; this version reads tokenizer.model", .where = file.string()});
-  }
-  return bytes;
-}
-
 Processor make_processor(const std::string& bytes, const Path& file) {
   silence_sentencepiece();
   auto processor = std::make_shared<SentencePieceProcessor>();
   if (!processor->LoadFromSerializedProto(bytes).ok()) {
-    fail(ExitCode::model, {.what = "sentencepiece does not accept the model", .where = file.string(),
+    fail(ExitCode::model, {.what = "sentencepiece does not accept the model",
+                           .where = file.string(),
                            .advice = "the file may be damaged; copy or download it again"});
   }
   return processor;
@@ -105,7 +69,7 @@ struct Tokenizer::Model {
   std::string bytes;
   SpmModel spm;
   TokenizerConfig config;
-  std::vector<Token> tokens;  // matched by encode_line, longest first
+  std::vector<Token> tokens;                           // matched by encode_line, longest first
   std::unordered_map<std::int32_t, AddedToken> added;  // ids behind the model's own
   std::int64_t vocab_size = 0;
   std::int32_t bos = -1;
@@ -159,9 +123,8 @@ void Tokenizer::Model::add_tokens() {
 void Tokenizer::Model::make_processors() {
   const auto hide = [&](const SpmPiece& piece) {
     if (piece.type != PieceType::user_defined) return false;
-    return is_marker(piece.text) || std::ranges::any_of(tokens, [&](const Token& token) {
-             return token.token.special && token.token.text == piece.text;
-           });
+    return is_marker(piece.text) ||
+           std::ranges::any_of(tokens, [&](const Token& token) { return token.token.special && token.token.text == piece.text; });
   };
   const auto hide_nothing = [](const SpmPiece&) { return false; };
   plain_bare = make_processor(edit_spm_model(bytes, hide_nothing, false), file);
@@ -176,8 +139,8 @@ void Tokenizer::Model::make_processors() {
 void Tokenizer::Model::encode(const Processor& processor, std::string_view text, std::vector<std::int32_t>& ids) const {
   std::vector<int> piece_ids;
   if (!processor->Encode(text, &piece_ids).ok()) {
-    fail(ExitCode::model, {.what = "the tokenizer cannot encode a text of " + std::to_string(text.size()) + " bytes",
-                           .where = file.string()});
+    fail(ExitCode::model,
+         {.what = "the tokenizer cannot encode a text of " + std::to_string(text.size()) + " bytes", .where = file.string()});
   }
   ids.insert(ids.end(), piece_ids.begin(), piece_ids.end());
 }
@@ -204,7 +167,8 @@ std::string Tokenizer::Model::decode(std::span<const std::int32_t> ids, bool at_
   bool stripped = false;
   for (const std::int32_t id : ids) {
     if (id < 0 || id >= vocab_size) {
-      fail(ExitCode::data, {.what = "an id that is not in the vocabulary", .found = std::to_string(id),
+      fail(ExitCode::data, {.what = "an id that is not in the vocabulary",
+                            .found = std::to_string(id),
                             .expected = "0 to " + std::to_string(vocab_size - 1)});
     }
     if (id < spm_size() && plain->IsByte(id)) {

@@ -21,15 +21,18 @@ bool read_flag(const Json& json, const char* key, bool fallback, const std::stri
   const auto value = json.find(key);
   if (value == json.end() || value->is_null()) return fallback;
   if (!value->is_boolean()) {
-    fail(ExitCode::model, {.what = std::string("the value of '") + key + "' is no truth value", .where = where,
-                           .found = dump_json(*value), .expected = "true or false"});
+    fail(ExitCode::model, {.what = std::string("the value of '") + key + "' is no truth value",
+                           .where = where,
+                           .found = dump_json(*value),
+                           .expected = "true or false"});
   }
   return value->get<bool>();
 }
 
 std::int32_t check_id(std::int64_t id, const std::string& token, const std::string& where) {
   if (id < 0 || id > largest_id) {
-    fail(ExitCode::model, {.what = "the id of the token '" + token + "' is out of range", .where = where, .found = std::to_string(id)});
+    fail(ExitCode::model,
+         {.what = "the id of the token '" + token + "' is out of range", .where = where, .found = std::to_string(id)});
   }
   return static_cast<std::int32_t>(id);
 }
@@ -45,7 +48,8 @@ std::optional<AddedToken> read_token(const Json& json, const std::string& where)
     token.strip_left = read_flag(json, "lstrip", false, where);
     token.strip_right = read_flag(json, "rstrip", false, where);
   } else if (!json.is_null()) {
-    fail(ExitCode::model, {.what = "not a token", .where = where, .found = dump_json(json), .expected = "a text, or an object with 'content'"});
+    fail(ExitCode::model,
+         {.what = "not a token", .where = where, .found = dump_json(json), .expected = "a text, or an object with 'content'"});
   }
   if (token.text.empty()) return std::nullopt;
   return token;
@@ -119,8 +123,10 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
   const Path added = folder / "added_tokens.json";
   if (const auto json = read_object(added)) {
     for (const auto& [text, id] : json->items()) {
-      if (!id.is_number_integer()) fail(ExitCode::model, {.what = "the id of '" + text + "' is no integer", .where = added.string()});
-      if (!text.empty()) add_token(AddedToken{.text = text, .id = check_id(id.get<std::int64_t>(), text, added.string())}, config);
+      if (!id.is_number_integer())
+        fail(ExitCode::model, {.what = "the id of '" + text + "' is no integer", .where = added.string()});
+      if (!text.empty())
+        add_token(AddedToken{.text = text, .id = check_id(id.get<std::int64_t>(), text, added.string())}, config);
     }
   }
   return config;

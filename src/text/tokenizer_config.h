@@ -21,7 +21,7 @@ struct AddedToken {
 struct TokenizerConfig {
   bool add_bos = false;
   bool legacy = true;  // Transformers 4: a missing key means so; 5 does the same without a tokenizer_config.json
-  std::string bos;  // "": the model's own
+  std::string bos;     // "": the model's own
   std::string eos;
   std::vector<AddedToken> tokens;
 };

@@ -27,8 +27,8 @@ constexpr size_t most_lines = 5'000'000;
 
 bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
-// The lines of the texts, longer ones in parts that end at a space where there is one. Of more than `most_lines` a uniform sample,
-// drawn with the seed (reservoir sampling, Vitter 1985, algorithm R).
+// The lines of the texts, longer ones in parts that end at a space where there is one. Of more than `most_lines` a uniform
+// sample, drawn with the seed (reservoir sampling, Vitter 1985, algorithm R).
 class Lines {
  public:
   explicit Lines(std::uint64_t seed) : seed_(seed) {}
@@ -117,7 +117,8 @@ std::unordered_map<std::string, std::string> trainer_arguments(const TokenizerTr
 }
 
 [[noreturn]] void fail_vocabulary(const TokenizerTraining& training, std::int64_t smallest) {
-  fail(ExitCode::recipe, {.what = "the vocabulary is too small for the text", .where = training.output.string(),
+  fail(ExitCode::recipe, {.what = "the vocabulary is too small for the text",
+                          .where = training.output.string(),
                           .found = std::to_string(training.vocab_size) + " pieces",
                           .expected = "at least " + std::to_string(smallest) + ": 3 special pieces, 256 bytes" +
                                       (training.reserve_markers ? ", 3 markers" : "") + " and the characters of the text"});
@@ -136,8 +137,10 @@ std::int64_t train_tokenizer(const TokenizerTraining& training) {
   const std::int64_t smallest = fixed_pieces + (training.reserve_markers ? 3 : 0) + 1;
   if (training.vocab_size < smallest) fail_vocabulary(training, smallest);
   if (training.vocab_size > 1 << 24) {
-    fail(ExitCode::recipe, {.what = "the vocabulary is too large", .where = training.output.string(),
-                            .found = std::to_string(training.vocab_size) + " pieces", .expected = "at most " + std::to_string(1 << 24)});
+    fail(ExitCode::recipe, {.what = "the vocabulary is too large",
+                            .where = training.output.string(),
+                            .found = std::to_string(training.vocab_size) + " pieces",
+                            .expected = "at most " + std::to_string(1 << 24)});
   }
   silence_sentencepiece();
   Lines lines(training.seed);
@@ -150,7 +153,8 @@ std::int64_t train_tokenizer(const TokenizerTraining& training) {
   const auto status = sentencepiece::SentencePieceTrainer::Train(trainer_arguments(training), &iterator, &bytes);
   if (!status.ok()) {
     if (const std::int64_t required = required_pieces(status.error_message())) fail_vocabulary(training, required);
-    fail(ExitCode::data, {.what = "sentencepiece cannot train a tokenizer on this text", .where = training.output.string(),
+    fail(ExitCode::data, {.what = "sentencepiece cannot train a tokenizer on this text",
+                          .where = training.output.string(),
                           .advice = "give more text"});
   }
   const auto vocab_size = static_cast<std::int64_t>(read_spm_model(bytes, training.output.string()).pieces.size());

@@ -13,7 +13,9 @@ using testing::HasSubstr;
 
 constexpr float unknown = std::numeric_limits<float>::quiet_NaN();
 
-Attributes four() { return make_attributes({.names = {"quality", "humor", "helpfulness"}, .min = 0, .max = 4, .defaults = {{"quality", 4}}}); }
+Attributes four() {
+  return make_attributes({.names = {"quality", "humor", "helpfulness"}, .min = 0, .max = 4, .defaults = {{"quality", 4}}});
+}
 
 TEST(Attributes, DefaultsFillUpWithMin) {
   const Attributes attributes = make_attributes({.names = {"a", "b"}, .min = -2, .max = 9, .defaults = {{"b", 7}}});
@@ -25,18 +27,27 @@ TEST(Attributes, DefaultsFillUpWithMin) {
 }
 
 TEST(Attributes, EveryFaultIsReportedAtOnce) {
-  expect_error(ExitCode::recipe,
-               AllOf(HasSubstr("attributes.names[1]: not a name for an attribute (found '2b'"), HasSubstr("'quality' is named twice"),
-                     HasSubstr("attributes.max: the range of the attributes is empty (found 0, expected more than attributes.min, which is 4)"),
-                     HasSubstr("'qualty', which is no attribute"), HasSubstr("did you mean 'quality'?")),
-               [] { make_attributes({.names = {"quality", "2b", "quality"}, .min = 4, .max = 0, .defaults = {{"qualty", 1}}}); });
+  expect_error(
+      ExitCode::recipe,
+      AllOf(HasSubstr("attributes.names[1]: not a name for an attribute (found '2b'"), HasSubstr("'quality' is named twice"),
+            HasSubstr(
+                "attributes.max: the range of the attributes is empty (found 0, expected more than attributes.min, which is 4)"),
+            HasSubstr("'qualty', which is no attribute"), HasSubstr("did you mean 'quality'?")),
+      [] {
+        make_attributes({.names = {"quality", "2b", "quality"}, .min = 4, .max = 0, .defaults = {{"qualty", 1}}});
+      });
   for (const char* name : {"", "a b", "a:b", "a,b", "é", "a-b"}) {
     expect_error(ExitCode::recipe, HasSubstr("not a name"), [&] { make_attributes({.names = {name}}); });
   }
-  expect_error(ExitCode::recipe, HasSubstr("attributes.defaults.a: the default of 'a' is out of range (found 5, expected an integer from 0 to 4)"),
-               [] { make_attributes({.names = {"a"}, .defaults = {{"a", 5}}}); });
-  expect_error(ExitCode::recipe, HasSubstr("the range of the attributes is empty"), [] { make_attributes({.names = {"a"}, .min = 4, .max = 4}); });
-  expect_error(ExitCode::recipe, HasSubstr("attributes.max: out of range"), [] { make_attributes({.names = {"a"}, .max = 1'000'000'000'000}); });
+  expect_error(ExitCode::recipe,
+               HasSubstr("attributes.defaults.a: the default of 'a' is out of range (found 5, expected an integer from 0 to 4)"),
+               [] {
+                 make_attributes({.names = {"a"}, .defaults = {{"a", 5}}});
+               });
+  expect_error(ExitCode::recipe, HasSubstr("the range of the attributes is empty"),
+               [] { make_attributes({.names = {"a"}, .min = 4, .max = 4}); });
+  expect_error(ExitCode::recipe, HasSubstr("attributes.max: out of range"),
+               [] { make_attributes({.names = {"a"}, .max = 1'000'000'000'000}); });
 }
 
 TEST(Attributes, LabelIsReadInAnyOrderAndWrittenInOne) {
@@ -56,7 +67,8 @@ TEST(Attributes, EmptyLabelHasNoValues) {
 
 TEST(Attributes, BadLabelsSayWhatAndWhere) {
   const auto expect_bad = [](const std::string& text, const testing::Matcher<std::string>& matcher) {
-    expect_error(ExitCode::data, AllOf(HasSubstr("train.jsonl:7: "), matcher), [&] { parse_label(four(), text, "train.jsonl:7"); });
+    expect_error(ExitCode::data, AllOf(HasSubstr("train.jsonl:7: "), matcher),
+                 [&] { parse_label(four(), text, "train.jsonl:7"); });
   };
   expect_bad("humour:1", AllOf(HasSubstr("unknown attribute (found 'humour', expected one of quality, humor, helpfulness)"),
                                HasSubstr("did you mean 'humor'?")));
@@ -65,7 +77,8 @@ TEST(Attributes, BadLabelsSayWhatAndWhere) {
   expect_bad("humor:-1", HasSubstr("out of range (found '-1'"));
   expect_bad("humor:99999999999999999999", HasSubstr("out of range"));
   for (const char* number : {"1.5", "1.0", "", " 1", "1 ", "+1", "01", "x", "-", "1e0", "nan"}) {
-    expect_bad(std::string("humor:") + number, HasSubstr("'humor' is no integer (found '" + std::string(number) + "', expected an integer from 0 to 4)"));
+    expect_bad(std::string("humor:") + number,
+               HasSubstr("'humor' is no integer (found '" + std::string(number) + "', expected an integer from 0 to 4)"));
   }
   for (const char* text : {"humor", "humor:1,", ",humor:1", "humor:1,,quality:1", ","}) {
     expect_bad(text, HasSubstr("an entry without a value"));
@@ -95,8 +108,9 @@ TEST(Attributes, NegativeValuesAreWrittenAndReadBack) {
 
 TEST(Attributes, ScoresAreRoundedHalfToEvenThenClamped) {
   const Attributes attributes = make_attributes({.names = {"a"}, .min = 0, .max = 4});
-  const std::vector<std::pair<double, int>> cases{{0.5, 0}, {1.5, 2}, {2.5, 2}, {3.5, 4}, {-7.0, 0}, {99.0, 4}, {2.4999, 2}, {2.5001, 3},
-                                                  {std::numeric_limits<double>::infinity(), 4}};
+  const std::vector<std::pair<double, int>> cases{{0.5, 0},    {1.5, 2},    {2.5, 2},
+                                                  {3.5, 4},    {-7.0, 0},   {99.0, 4},
+                                                  {2.4999, 2}, {2.5001, 3}, {std::numeric_limits<double>::infinity(), 4}};
   for (const auto& [score, value] : cases) EXPECT_EQ(round_score(score, attributes), value) << score;
   expect_error(ExitCode::model, HasSubstr("not a number"), [&] { round_score(std::nan(""), attributes); });
 }

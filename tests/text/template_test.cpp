@@ -24,8 +24,12 @@ ConversationTemplate added_template() { return {TemplateOptions{.special_tokens 
 std::optional<Label> label(const std::optional<std::string>& text) {
   return text ? std::optional<Label>({.text = *text, .values = {}}) : std::nullopt;
 }
-Turn user(const std::string& value, const std::optional<std::string>& text = std::nullopt) { return {"User", value, label(text)}; }
-Turn assistant(const std::string& value, const std::optional<std::string>& text = std::nullopt) { return {"Assistant", value, label(text)}; }
+Turn user(const std::string& value, const std::optional<std::string>& text = std::nullopt) {
+  return {"User", value, label(text)};
+}
+Turn assistant(const std::string& value, const std::optional<std::string>& text = std::nullopt) {
+  return {"Assistant", value, label(text)};
+}
 
 Conversation chat(ConversationType type, std::vector<Turn> turns, std::vector<std::string> masked = {"User"}) {
   return {.system = "Be kind.", .masked_roles = std::move(masked), .type = type, .turns = std::move(turns)};
@@ -57,7 +61,8 @@ std::vector<Turn> five_turns() {
 TEST(Template, ValueToTextLayoutAndMask) {
   const Conversation conversation = chat(ConversationType::value_to_text, five_turns());
   EXPECT_EQ(whole_text(conversation),
-            "<extra_id_0>System\nBe kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\n<extra_id_2>quality:4\na1\n<extra_id_1>User\nu2\n\n"
+            "<extra_id_0>System\nBe "
+            "kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\n<extra_id_2>quality:4\na1\n<extra_id_1>User\nu2\n\n"
             "<extra_id_1>Assistant\n<extra_id_2>quality:0\n a2\n<extra_id_1>User\nu3\n");
   EXPECT_EQ(trained_text(conversation), "a1\n<extra_id_1> a2\n<extra_id_1>");
 }
@@ -76,7 +81,8 @@ TEST(Template, NoneHasNoLabelLines) {
 }
 
 TEST(Template, AssistantMaskedTrainsUsersButTheFirstTurn) {
-  EXPECT_EQ(trained_text(chat(ConversationType::value_to_text, five_turns(), {"Assistant"})), "u2\n\n<extra_id_1>u3\n<extra_id_1>");
+  EXPECT_EQ(trained_text(chat(ConversationType::value_to_text, five_turns(), {"Assistant"})),
+            "u2\n\n<extra_id_1>u3\n<extra_id_1>");
   EXPECT_EQ(trained_text(chat(ConversationType::none, five_turns(), {"Assistant"})), "u2\n\n<extra_id_1>u3\n<extra_id_1>");
 }
 
@@ -88,9 +94,11 @@ TEST(Template, FirstTurnIsNeverATargetBeforeALabel) {
 }
 
 TEST(Template, TextToValueLayoutAndMask) {
-  const Conversation conversation = chat(ConversationType::text_to_value, {user("u"), assistant("a", "quality:4,humor:0"), user("v")});
+  const Conversation conversation =
+      chat(ConversationType::text_to_value, {user("u"), assistant("a", "quality:4,humor:0"), user("v")});
   EXPECT_EQ(whole_text(conversation),
-            "<extra_id_0>System\nBe kind.\n<extra_id_1>User\nu\n<extra_id_1>Assistant\na\n<extra_id_2>quality:4,humor:0\n<extra_id_1>User\nv\n");
+            "<extra_id_0>System\nBe "
+            "kind.\n<extra_id_1>User\nu\n<extra_id_1>Assistant\na\n<extra_id_2>quality:4,humor:0\n<extra_id_1>User\nv\n");
   EXPECT_EQ(trained_text(conversation), "quality:4,humor:0\n<extra_id_1>");
 }
 
@@ -98,12 +106,14 @@ TEST(Template, TextToValueWithoutALabelIsNoTarget) {
   const Conversation conversation =
       chat(ConversationType::text_to_value, {user("u"), assistant("null"), assistant("empty", ""), assistant("c", "quality:1")});
   EXPECT_EQ(trained_text(conversation), "quality:1\n<extra_id_1>");
-  EXPECT_THAT(whole_text(conversation), HasSubstr("null\n<extra_id_1>Assistant\nempty\n<extra_id_2>\n<extra_id_1>Assistant\nc\n"));
+  EXPECT_THAT(whole_text(conversation),
+              HasSubstr("null\n<extra_id_1>Assistant\nempty\n<extra_id_2>\n<extra_id_1>Assistant\nc\n"));
   EXPECT_EQ(trained_text(chat(ConversationType::text_to_value, {user("u"), assistant("a")})), "");
 }
 
 TEST(Template, NullAndEmptyLabelsDiffer) {
-  EXPECT_THAT(whole_text(chat(ConversationType::value_to_text, {user("u"), assistant("a", "")})), HasSubstr("Assistant\n<extra_id_2>\na\n"));
+  EXPECT_THAT(whole_text(chat(ConversationType::value_to_text, {user("u"), assistant("a", "")})),
+              HasSubstr("Assistant\n<extra_id_2>\na\n"));
   EXPECT_THAT(whole_text(chat(ConversationType::value_to_text, {user("u"), assistant("a")})), HasSubstr("Assistant\na\n"));
   EXPECT_EQ(trained_text(chat(ConversationType::value_to_text, {user("u"), assistant("a")})), "a\n<extra_id_1>");
 }
@@ -114,7 +124,8 @@ TEST(Template, TwoTargetsInARow) {
 }
 
 TEST(Template, RolesThatContainEachOtherDoNotClash) {
-  const Conversation conversation = chat(ConversationType::none, {user("u"), {"SuperUser", "s", {}}, {"System", "sys", {}}}, {"User"});
+  const Conversation conversation =
+      chat(ConversationType::none, {user("u"), {"SuperUser", "s", {}}, {"System", "sys", {}}}, {"User"});
   EXPECT_EQ(trained_text(conversation), "s\n<extra_id_1>sys\n<extra_id_1>");
   EXPECT_EQ(trained_text(chat(ConversationType::none, {user("u"), user("v")}, {})), "v\n<extra_id_1>");
 }
@@ -141,7 +152,8 @@ TEST(Template, IdsAndMaskOfTheReference) {
   for (const auto& [model, of] : templates) {
     for (size_t i = 0; i < cases["conversations"].size(); ++i) {
       const Json& json = cases["conversations"][i];
-      Conversation conversation{.system = json["system"], .masked_roles = json["mask"], .type = ConversationType::none, .turns = {}};
+      Conversation conversation{
+          .system = json["system"], .masked_roles = json["mask"], .type = ConversationType::none, .turns = {}};
       if (json["type"] == "VALUE_TO_TEXT") conversation.type = ConversationType::value_to_text;
       if (json["type"] == "TEXT_TO_VALUE") conversation.type = ConversationType::text_to_value;
       for (const Json& turn : json["turns"]) {
@@ -157,14 +169,16 @@ TEST(Template, IdsAndMaskOfTheReference) {
 // --- properties over random conversations ---
 
 Conversation random_conversation(std::uint64_t n, ConversationType type) {
-  const std::vector<std::string> parts{"word", " ", "\n", "\n\n", "<extra_id_1>", "</s>", "😀", "quality:4", "  ", "é", "\t", "A", "."};
+  const std::vector<std::string> parts{"word", " ",  "\n", "\n\n", "<extra_id_1>", "</s>", "😀", "quality:4", "  ",
+                                       "é",    "\t", "A",  "."};
   Rng rng(11, "conversation", n);
   const auto random_text = [&] {
     std::string text;
     for (auto i = rng.below(6); i > 0; --i) text += parts[rng.below(parts.size())];
     return text;
   };
-  Conversation conversation = chat(type, {}, rng.below(3) == 0 ? std::vector<std::string>{"Assistant"} : std::vector<std::string>{"User"});
+  Conversation conversation =
+      chat(type, {}, rng.below(3) == 0 ? std::vector<std::string>{"Assistant"} : std::vector<std::string>{"User"});
   conversation.system = random_text();
   for (auto count = rng.below(7); count > 0; --count) {
     const std::vector<std::optional<std::string>> labels{std::nullopt, "", "quality:4", "quality:0,humor:3"};
@@ -201,13 +215,15 @@ TEST(Template, PropertyPromptIsAPrefixOfTraining) {
     const ConversationTemplate of = added ? added_template() : text_template();
     const Tokenizer& tokenizer = added ? added_tokenizer() : text_tokenizer();
     for (std::uint64_t n = 0; n < 300; ++n) {
-      const Conversation conversation = random_conversation(n, n % 2 == 0 ? ConversationType::value_to_text : ConversationType::none);
+      const Conversation conversation =
+          random_conversation(n, n % 2 == 0 ? ConversationType::value_to_text : ConversationType::none);
       const EncodedConversation encoded = of.encode(conversation);
       for (size_t i = 1; i < conversation.turns.size(); ++i) {
         const Turn& turn = conversation.turns[i];
         Conversation before = conversation;
         before.turns.resize(i);
-        const Ids prompt = of.encode_prompt(before, conversation.type == ConversationType::none ? std::nullopt : turn.label, turn.from);
+        const Ids prompt =
+            of.encode_prompt(before, conversation.type == ConversationType::none ? std::nullopt : turn.label, turn.from);
         expect_prefix(prompt, encoded.ids, n);
         if (turn.from == conversation.masked_roles[0]) continue;
         const Ids rest(encoded.ids.begin() + static_cast<std::ptrdiff_t>(prompt.size()), encoded.ids.end());
@@ -228,7 +244,8 @@ TEST(Template, PropertyLabelPrefixIsAPrefixOfTraining) {
         if (!conversation.turns[i].label) continue;
         expect_prefix(prefix, encoded.ids, n);
         const bool target = encoded.turn[prefix.size()] == static_cast<std::int32_t>(i);
-        EXPECT_EQ(target, conversation.turns[i].from != conversation.masked_roles[0] && !conversation.turns[i].label->text.empty());
+        EXPECT_EQ(target,
+                  conversation.turns[i].from != conversation.masked_roles[0] && !conversation.turns[i].label->text.empty());
       }
     }
   }
@@ -236,9 +253,11 @@ TEST(Template, PropertyLabelPrefixIsAPrefixOfTraining) {
 
 TEST(Template, ScoredTurnLeavesLabelsOutAndEndsBare) {
   const Conversation conversation = chat(ConversationType::value_to_text, five_turns());
-  for (const auto& [of, tokenizer] : {std::pair{text_template(), &text_tokenizer()}, std::pair{added_template(), &added_tokenizer()}}) {
+  for (const auto& [of, tokenizer] :
+       {std::pair{text_template(), &text_tokenizer()}, std::pair{added_template(), &added_tokenizer()}}) {
     EXPECT_EQ(tokenizer->decode(of.encode_scored_turn(conversation, 3)),
-              "<extra_id_0>System\nBe kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\na1\n<extra_id_1>User\nu2\n\n<extra_id_1>Assistant\n a2\n"
+              "<extra_id_0>System\nBe "
+              "kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\na1\n<extra_id_1>User\nu2\n\n<extra_id_1>Assistant\n a2\n"
               "<extra_id_2>");
   }
 }
@@ -246,16 +265,20 @@ TEST(Template, ScoredTurnLeavesLabelsOutAndEndsBare) {
 TEST(Template, PromptWithARequestedLabelKeepsEarlierOnes) {
   Conversation conversation = chat(ConversationType::none, {user("u1"), assistant("a1", "quality:1"), user("u2")});
   EXPECT_EQ(text_tokenizer().decode(text_template().encode_prompt(conversation, label("quality:9"))),
-            "<extra_id_0>System\nBe kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\n<extra_id_2>quality:1\na1\n<extra_id_1>User\nu2\n"
+            "<extra_id_0>System\nBe "
+            "kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\n<extra_id_2>quality:1\na1\n<extra_id_1>User\nu2\n"
             "<extra_id_1>Assistant\n<extra_id_2>quality:9\n");
-  EXPECT_EQ(text_tokenizer().decode(text_template().encode_prompt(conversation, std::nullopt, "Bot")),
-            "<extra_id_0>System\nBe kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\na1\n<extra_id_1>User\nu2\n<extra_id_1>Bot\n");
+  EXPECT_EQ(
+      text_tokenizer().decode(text_template().encode_prompt(conversation, std::nullopt, "Bot")),
+      "<extra_id_0>System\nBe kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\na1\n<extra_id_1>User\nu2\n<extra_id_1>Bot\n");
 }
 
 TEST(Template, AddedMarkersAreSinglePiecesAndOnlyTheTemplates) {
   const EncodedConversation encoded = added_template().encode(
       chat(ConversationType::value_to_text, {user("<extra_id_1> <extra_id_0>"), assistant("<extra_id_2>", "quality:4")}));
-  const auto count = [&](std::string_view marker) { return std::ranges::count(encoded.ids, *added_tokenizer().piece_id(marker)); };
+  const auto count = [&](std::string_view marker) {
+    return std::ranges::count(encoded.ids, *added_tokenizer().piece_id(marker));
+  };
   EXPECT_EQ(count("<extra_id_0>"), 1);
   EXPECT_EQ(count("<extra_id_1>"), 3);
   EXPECT_EQ(count("<extra_id_2>"), 1);
@@ -296,10 +319,12 @@ TEST(Template, PlainIsTextAndEos) {
 
 TEST(Template, WhatCannotBeUsedIsRefused) {
   for (const auto name : {TemplateName::chatml, TemplateName::llama3}) {
-    expect_error(ExitCode::recipe, HasSubstr("template.name: the template " + std::string(enum_name(name)) + " comes in a later version"),
+    expect_error(ExitCode::recipe,
+                 HasSubstr("template.name: the template " + std::string(enum_name(name)) + " comes in a later version"),
                  [&] { ConversationTemplate({.name = name}, text_tokenizer()); });
   }
-  expect_error(ExitCode::model, testing::AllOf(HasSubstr("the tokenizer has no piece <extra_id_0>"), HasSubstr("model add-tokens")),
+  expect_error(ExitCode::model,
+               testing::AllOf(HasSubstr("the tokenizer has no piece <extra_id_0>"), HasSubstr("model add-tokens")),
                [] { ConversationTemplate({.special_tokens = SpecialTokens::added}, text_tokenizer()); });
 }
 

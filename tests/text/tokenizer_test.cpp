@@ -52,13 +52,15 @@ TEST(Tokenizer, LinesAsInTransformers) {
   for (const std::string& model : models) {
     for (const bool legacy : {true, false}) {
       const TemporaryFolder folder;
-      make_folder(folder / "m", model, std::string(R"({"tokenizer_class":"LlamaTokenizer","legacy":)") + (legacy ? "true}" : "false}"));
+      make_folder(folder / "m", model,
+                  std::string(R"({"tokenizer_class":"LlamaTokenizer","legacy":)") + (legacy ? "true}" : "false}"));
       const Tokenizer tokenizer = Tokenizer::load(folder / "m");
       const Tokenizer bare = Tokenizer::load(fixture(model));
       const Json& expected = cases["ids"][model + (legacy ? " legacy" : "")];
       for (size_t i = 0; i < cases["lines"].size(); ++i) {
         const auto line = cases["lines"][i].get<std::string>();
-        EXPECT_EQ(digest(tokenizer.encode_line(line)), expected[i].get<std::string>()) << model << " legacy " << legacy << ": " << line;
+        EXPECT_EQ(digest(tokenizer.encode_line(line)), expected[i].get<std::string>())
+            << model << " legacy " << legacy << ": " << line;
         if (legacy) {
           EXPECT_EQ(bare.encode_line(line), tokenizer.encode_line(line)) << line;
         }
@@ -74,7 +76,8 @@ TEST(Tokenizer, ContinuationsAreSentencepieceWithoutDummyPrefix) {
     for (size_t i = 0; i < cases["lines"].size(); ++i) {
       const auto line = cases["lines"][i].get<std::string>();
       if (model == "markers.model" && line.find("<extra_id_") != std::string::npos) continue;
-      EXPECT_EQ(digest(continuation(tokenizer, line)), cases["ids"][model + " continuation"][i].get<std::string>()) << model << ": " << line;
+      EXPECT_EQ(digest(continuation(tokenizer, line)), cases["ids"][model + " continuation"][i].get<std::string>())
+          << model << ": " << line;
     }
   }
 }
@@ -181,15 +184,19 @@ TEST(Tokenizer, AddedTokensOfTheFolder) {
   const auto size = Tokenizer::load(fixture("bpe.model")).vocab_size();
   make_folder(folder / "m", "bpe.model",
               R"({"eos_token": {"content": "<|end|>", "special": true}, "add_bos_token": false, "added_tokens_decoder": {)"
-              "\"" + std::to_string(size + 1) + R"(": {"content": "<|end|>", "special": true, "rstrip": true},)"
-              "\"" + std::to_string(size) + R"(": {"content": "<extra_id_1>", "special": true}}})");
+              "\"" +
+                  std::to_string(size + 1) +
+                  R"(": {"content": "<|end|>", "special": true, "rstrip": true},)"
+                  "\"" +
+                  std::to_string(size) + R"(": {"content": "<extra_id_1>", "special": true}}})");
   const Tokenizer tokenizer = Tokenizer::load(folder / "m");
   const auto end = static_cast<std::int32_t>(size) + 1;
   EXPECT_EQ(tokenizer.vocab_size(), size + 2);
   EXPECT_EQ(tokenizer.eos_id(), end);
   EXPECT_EQ(tokenizer.piece(end), "<|end|>");
   EXPECT_EQ(tokenizer.piece_id("<extra_id_1>"), end - 1);
-  EXPECT_THAT(tokenizer.encode_line("a<|end|>  b"), testing::ElementsAre(tokenizer.encode_line("a")[0], end, tokenizer.encode_line("b")[0]));
+  EXPECT_THAT(tokenizer.encode_line("a<|end|>  b"),
+              testing::ElementsAre(tokenizer.encode_line("a")[0], end, tokenizer.encode_line("b")[0]));
   EXPECT_THAT(continuation(tokenizer, "<|end|>"), Not(testing::Contains(end)));
   EXPECT_EQ(tokenizer.decode(Ids{end}), "");
   EXPECT_EQ(tokenizer.decode(Ids{end - 1}), "<extra_id_1>");  // generation stops at its text
@@ -208,7 +215,8 @@ TEST(Tokenizer, FirstPieceComesAfterTheDummyPrefix) {
 TEST(Tokenizer, FilesThatAreNoModel) {
   const TemporaryFolder folder;
   const auto expect_bad = [&](const Path& path, const std::string& words) {
-    expect_error(ExitCode::model, AllOf(HasSubstr(path.string()), HasSubstr(words), Not(HasSubstr("src/")), Not(HasSubstr("status"))),
+    expect_error(ExitCode::model,
+                 AllOf(HasSubstr(path.string()), HasSubstr(words), Not(HasSubstr("src/")), Not(HasSubstr("status"))),
                  [&] { Tokenizer::load(path); });
   };
   expect_bad(folder / "missing.model", "no such tokenizer file or model folder");
@@ -266,7 +274,8 @@ TEST(Tokenizer, DamagedConfigs) {
   };
   expect_bad("[]", "not a JSON object");
   expect_bad("{", "not valid JSON");
-  expect_bad(R"({"add_bos_token": "yes"})", "the value of 'add_bos_token' is no truth value (found \"yes\", expected true or false)");
+  expect_bad(R"({"add_bos_token": "yes"})",
+             "the value of 'add_bos_token' is no truth value (found \"yes\", expected true or false)");
   expect_bad(R"({"eos_token": 5})", "not a token");
   expect_bad(R"({"added_tokens_decoder": {"x": "<a>"}})", "a key of added_tokens_decoder is no id");
   expect_bad(R"({"added_tokens_decoder": {"-4": "<a>"}})", "the id of the token '<a>' is out of range");

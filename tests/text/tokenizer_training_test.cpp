@@ -17,8 +17,8 @@ std::function<std::optional<std::string>()> texts_of(std::vector<std::string> te
 }
 
 std::vector<std::string> corpus() {
-  const std::vector<std::string> words{"the", "house", "quality", "of", "an", "old", "humor", "man", "helpful", "answer", "river", "stone",
-                                       "and",  "was",  "green",   "it", "to", "walk", "under", "bridge"};
+  const std::vector<std::string> words{"the",   "house", "quality", "of",  "an",    "old", "humor", "man",  "helpful", "answer",
+                                       "river", "stone", "and",     "was", "green", "it",  "to",    "walk", "under",   "bridge"};
   std::vector<std::string> texts;
   for (std::uint64_t n = 0; n < 400; ++n) {
     Rng rng(1, "corpus", n);
@@ -30,8 +30,9 @@ std::vector<std::string> corpus() {
 }
 
 std::string random_text(std::uint64_t n) {
-  const std::vector<std::string> parts{"the",  "house", " ", "  ", "        ", "\n", "\n\n", "\t", "\r\n", "😀", "é", "日本", "<s>", "</s>",
-                                       "<extra_id_1>", "quality:4", "0", "17", "\x01", "\x7f", "\u200b", "▅", ".", "'", "\""};
+  const std::vector<std::string> parts{
+      "the",  "house",        " ",         "  ", "        ", "\n",   "\n\n", "\t",     "\r\n", "😀", "é", "日本", "<s>",
+      "</s>", "<extra_id_1>", "quality:4", "0",  "17",       "\x01", "\x7f", "\u200b", "▅",    ".", "'", "\""};
   Rng rng(2, "nasty", n);
   std::string text;
   for (auto i = rng.below(20); i > 0; --i) text += parts[rng.below(parts.size())];
@@ -40,9 +41,14 @@ std::string random_text(std::uint64_t n) {
 
 class TokenizerTrainingOf : public testing::TestWithParam<TokenizerModel> {
  protected:
-  std::int64_t train(std::vector<std::string> texts, std::int64_t vocab_size, const std::string& name = "t.model", bool markers = false) {
-    return train_tokenizer({.next_text = texts_of(std::move(texts)), .vocab_size = vocab_size, .model = GetParam(), .seed = 1,
-                            .reserve_markers = markers, .output = folder_ / name});
+  std::int64_t train(std::vector<std::string> texts, std::int64_t vocab_size, const std::string& name = "t.model",
+                     bool markers = false) {
+    return train_tokenizer({.next_text = texts_of(std::move(texts)),
+                            .vocab_size = vocab_size,
+                            .model = GetParam(),
+                            .seed = 1,
+                            .reserve_markers = markers,
+                            .output = folder_ / name});
   }
   TemporaryFolder folder_;
 };
@@ -99,7 +105,9 @@ TEST_P(TokenizerTrainingOf, VocabularyShrinksToTheText) {
 }
 
 TEST_P(TokenizerTrainingOf, TooSmallAVocabularyIsRefused) {
-  expect_error(ExitCode::recipe, HasSubstr("the vocabulary is too small for the text (found 100 pieces, expected at least 260: 3 special pieces, 256 bytes and the"),
+  expect_error(ExitCode::recipe,
+               HasSubstr("the vocabulary is too small for the text (found 100 pieces, expected at least 260: 3 special pieces, "
+                         "256 bytes and the"),
                [&] { train(corpus(), 100); });
   expect_error(ExitCode::recipe, HasSubstr("expected at least 263: 3 special pieces, 256 bytes, 3 markers and"),
                [&] { train(corpus(), 262, "t.model", true); });
@@ -117,8 +125,13 @@ TEST_P(TokenizerTrainingOf, TooSmallAVocabularyIsRefused) {
 }
 
 TEST_P(TokenizerTrainingOf, OddTextsDoNotEndTheProcess) {
-  const std::vector<std::vector<std::string>> odd{{"a"}, {" "}, {std::string(10000, '\t'), "x"}, {std::string("\0\0a", 3)}, {"▅▅▅", "▁"},
-                                                  {"\xff\xfe broken"}, {"<s></s><unk>", "q"}};
+  const std::vector<std::vector<std::string>> odd{{"a"},
+                                                  {" "},
+                                                  {std::string(10000, '\t'), "x"},
+                                                  {std::string("\0\0a", 3)},
+                                                  {"▅▅▅", "▁"},
+                                                  {"\xff\xfe broken"},
+                                                  {"<s></s><unk>", "q"}};
   for (const auto& texts : odd) {
     const std::int64_t size = train(texts, 300);
     EXPECT_GE(size, 260) << texts[0];
