@@ -15,6 +15,14 @@ namespace {
 constexpr std::array<std::pair<std::string_view, std::string_view>, 3> dtype_names{
     {{"fp32", "float32"}, {"bf16", "bfloat16"}, {"fp16", "float16"}}};
 
+// A JSON integer from 0 to `max`.
+std::optional<std::int64_t> as_integer(const Json& value, std::int64_t max) {
+  if (!value.is_number_integer()) return std::nullopt;
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(max)) return std::nullopt;
+  const auto number = value.get<std::int64_t>();
+  return number >= 0 && number <= max ? std::optional(number) : std::nullopt;
+}
+
 std::string text_of(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 // A config's keys, null being as good as absent.
@@ -39,10 +47,9 @@ class Reader {
       if (!otherwise) refuse(std::string("no key '") + key + "'");
       return *otherwise;
     }
-    if (!value->is_number_unsigned() || value->get<std::uint64_t>() < 1 || value->get<std::uint64_t>() > static_cast<std::uint64_t>(max)) {
-      refuse(std::string("'") + key + "'", text_of(*value), "an integer from 1 to " + std::to_string(max));
-    }
-    return value->get<std::int64_t>();
+    const auto number = as_integer(*value, max);
+    if (!number || *number < 1) refuse(std::string("'") + key + "'", text_of(*value), "an integer from 1 to " + std::to_string(max));
+    return *number;
   }
   double positive(const char* key, double otherwise) const {
     const Json* value = find(key);
@@ -187,7 +194,7 @@ HfConfig parse_hf_config(const Json& json, const std::string& where) {
   config.model = read_model(reader);
   if (config.head == HeadKind::regression) config.num_labels = read_num_labels(reader);
   config.dtype = read_dtype(reader);
-  if (const Json* bos = reader.find("bos_token_id"); bos != nullptr && bos->is_number_unsigned()) config.bos_token_id = bos->get<std::int64_t>();
+  if (const Json* bos = reader.find("bos_token_id")) config.bos_token_id = as_integer(*bos, config.model.vocab_size - 1);
   config.eos_token_ids = parse_eos_token_ids(json, config.model.vocab_size, where);
   return config;
 }
@@ -199,10 +206,9 @@ std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t voc
   if (value == nullptr) return {};
   std::vector<std::int64_t> ids;
   for (const Json& id : value->is_array() ? *value : Json::array({*value})) {
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= static_cast<std::uint64_t>(vocab_size)) {
-      reader.refuse("'eos_token_id'", text_of(*value), "ids from 0 to " + std::to_string(vocab_size - 1));
-    }
-    ids.push_back(id.get<std::int64_t>());
+    const auto number = as_integer(id, vocab_size - 1);
+    if (!number) reader.refuse("'eos_token_id'", text_of(*value), "ids from 0 to " + std::to_string(vocab_size - 1));
+    ids.push_back(*number);
   }
   return ids;
 }
@@ -253,6 +259,14 @@ Json dump_hf_config(const HfConfig& config, const std::vector<std::string>& labe
     json["label2id"][label_names[i]] = i;
   }
   return json;
+}
+
+void check_model_config(const ModelConfig& model, const std::string& where) {
+  try {
+    parse_hf_config(dump_hf_config({.model = model}, {}), where);
+  } catch (const Error& error) {
+    throw Error(ExitCode::recipe, error.faults());
+  }
 }
 
 Json dump_generation_config(const HfConfig& config) {

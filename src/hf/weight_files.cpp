@@ -91,14 +91,6 @@ void enter_shard(WeightFiles& weights, SafetensorsFile file, const Index& index)
 
 }  // namespace
 
-std::vector<Path> list_weight_files(const Path& folder) {
-  if (std::filesystem::exists(folder / single_file)) return {folder / single_file};
-  if (!std::filesystem::exists(folder / index_file)) no_weights(folder);
-  std::vector<Path> paths{folder / index_file};
-  for (const std::string& shard : shard_names(read_index(folder))) paths.push_back(folder / shard);
-  return paths;
-}
-
 WeightFiles open_weight_files(const Path& folder) {
   WeightFiles weights;
   if (std::filesystem::exists(folder / single_file)) {
@@ -108,14 +100,14 @@ WeightFiles open_weight_files(const Path& folder) {
   }
   if (!std::filesystem::exists(folder / index_file)) no_weights(folder);
   const Index index = read_index(folder);
-  for (const std::string& shard : shard_names(index)) {
-    if (!std::filesystem::exists(folder / shard)) {
-      fail(ExitCode::model, {.what = "the shard '" + shard + "' is missing",
-                             .where = (folder / index_file).string(),
-                             .advice = "the folder is incomplete; fetch it again"});
-    }
-    enter_shard(weights, SafetensorsFile::open(folder / shard), index);
+  const std::vector<std::string> shards = shard_names(index);
+  for (const std::string& shard : shards) {
+    if (std::filesystem::exists(folder / shard)) continue;
+    fail(ExitCode::model, {.what = "the shard '" + shard + "' is missing",
+                           .where = (folder / index_file).string(),
+                           .advice = "the folder is incomplete; fetch it again"});
   }
+  for (const std::string& shard : shards) enter_shard(weights, SafetensorsFile::open(folder / shard), index);
   for (const auto& [tensor, shard] : index) {
     if (weights.file_of.contains(tensor)) continue;
     fail(ExitCode::model, {.what = "tensor '" + tensor + "' is not in the shard that the index names",

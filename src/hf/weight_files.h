@@ -21,7 +21,4 @@ struct WeightFiles {
 // shard name that leaves the folder, a missing shard, a tensor in two shards, an index that is not what the shards hold.
 WeightFiles open_weight_files(const Path& folder);
 
-// Files that open_weight_files opens, by the index alone.
-std::vector<Path> list_weight_files(const Path& folder);
-
 }  // namespace steerlm

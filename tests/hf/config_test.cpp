@@ -155,6 +155,19 @@ TEST(HfConfigTest, HeadsMustDivideTheWidth) {
   }
 }
 
+TEST(HfConfigTest, ARecipeHasTheSameLimits) {
+  ModelConfig model = parse_hf_config(fixture("untied"), "config.json").model;
+  check_model_config(model, "model.init");
+  model.hidden_size = 1 << 30;
+  try {
+    check_model_config(model, "model.init");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::recipe);
+    EXPECT_THAT(error.what(), HasSubstr("model.init: 'hidden_size' (found 1073741824"));
+  }
+}
+
 TEST(HfConfigTest, ANonObjectIsRefused) {
   EXPECT_THROW(parse_hf_config(Json::array(), "config.json"), Error);
   EXPECT_THROW(parse_hf_config(Json("llama"), "config.json"), Error);

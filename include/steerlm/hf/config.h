@@ -24,6 +24,9 @@ struct HfConfig {
 // another architecture, a key that changes the computation and is not implemented, numbers that do not fit together or are absurd.
 HfConfig parse_hf_config(const Json& json, const std::string& where);
 
+// The same limits for a complete config that a recipe or a command line gives. Throws recipe.
+void check_model_config(const ModelConfig& model, const std::string& where);
+
 // The older spelling, which both read. `label_names`: one a row of a regression head, empty for a language model.
 Json dump_hf_config(const HfConfig& config, const std::vector<std::string>& label_names);
 
