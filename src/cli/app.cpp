@@ -119,8 +119,13 @@ int run_program(int argc, char** argv) {
   Invocation invocation;
   app.require_subcommand(1);
   app.set_version_flag("--version", version_text(), "Print version, libtorch, compiler and CPU features");
-  add_recipe_commands(app, invocation);
+  add_stage_commands(app, invocation);
+  add_inference_commands(app, invocation);
+  add_data_commands(app, invocation);
+  add_model_commands(app, invocation);
   add_tokenizer_commands(app, invocation);
+  add_recipe_commands(app, invocation);
+  add_data_commands(app, invocation);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -59,12 +59,13 @@ class Sources {
 };
 
 // The records that an object becomes. Throws data.
-std::vector<Record> to_records(InputObject object, const Attributes& attributes, const std::string& system, const std::string& file) {
+std::vector<Record> to_records(InputObject object, const Attributes& attributes, const Attributes& rating_attributes,
+                               const std::string& system, const std::string& file) {
   if (object.error) throw *object.error;
   const std::string where = place(file, object.line);
   if (object.format == Format::auto_detect) throw unrecognised(object.value, where);
   std::vector<Record> records;
-  for (Json& json : convert(object.format, std::move(object.value), attributes, where)) {
+  for (Json& json : convert(object.format, std::move(object.value), rating_attributes, where)) {
     records.push_back(parse_record(std::move(json), attributes, system, file, object.line));
   }
   return records;
@@ -75,12 +76,15 @@ std::vector<Record> to_records(InputObject object, const Attributes& attributes,
 struct RecordReader::State {
   Sources sources;
   Attributes attributes;
+  Attributes rating_attributes;
   std::string system;
   std::deque<Record> waiting;  // of the line last read
 };
 
-RecordReader::RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system)
-    : state_(std::make_unique<State>(State{Sources(std::move(sources)), std::move(attributes), std::move(default_system), {}})) {}
+RecordReader::RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
+                           std::optional<Attributes> rating_attributes)
+    : state_(std::make_unique<State>(State{Sources(std::move(sources)), attributes, rating_attributes.value_or(attributes),
+                                           std::move(default_system), {}})) {}
 RecordReader::RecordReader(RecordReader&&) noexcept = default;
 RecordReader::~RecordReader() = default;
 
@@ -91,7 +95,9 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
     if (!object) return std::nullopt;
     BadRecord bad{s.sources.file(), object->line, "", std::move(object->text)};
     try {
-      for (Record& record : to_records(std::move(*object), s.attributes, s.system, s.sources.file())) s.waiting.push_back(std::move(record));
+      for (Record& record : to_records(std::move(*object), s.attributes, s.rating_attributes, s.system, s.sources.file())) {
+        s.waiting.push_back(std::move(record));
+      }
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
       bad.reason = reason_of(error, bad.file, bad.line);
@@ -108,7 +114,9 @@ std::vector<Record> read_records(const std::vector<SourceOptions>& sources, cons
   Sources objects(sources);
   std::vector<Record> records;
   while (std::optional<InputObject> object = objects.next()) {
-    for (Record& record : to_records(std::move(*object), attributes, default_system, objects.file())) records.push_back(std::move(record));
+    for (Record& record : to_records(std::move(*object), attributes, attributes, default_system, objects.file())) {
+      records.push_back(std::move(record));
+    }
   }
   return records;
 }
@@ -126,7 +134,7 @@ std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, cons
       prompt_line = std::move(object->value);
       records.push_back(parse_record(from_prompt_line(*prompt_line, place(file, line)), attributes, default_system, file, line));
     } else {
-      records = to_records(std::move(*object), attributes, default_system, file);
+      records = to_records(std::move(*object), attributes, attributes, default_system, file);
     }
     for (Record& record : records) {
       if (max > 0 && static_cast<std::int64_t>(prompts.size()) == max) return prompts;

@@ -14,7 +14,6 @@
 #include "steerlm/recipe/load.h"
 
 namespace steerlm {
-namespace {
 
 // steerlm.md section 4: the attributes of OASST as of 2023, of HelpSteer and of HelpSteer2, and the values used for steering.
 AttributeOptions method_attributes(Method method) {
@@ -37,6 +36,8 @@ AttributeOptions method_attributes(Method method) {
           .max = 9,
           .defaults = {{"quality", 9}, {"helpfulness", 9}}};
 }
+
+namespace {
 
 // Every name has a value to steer with: one without gets min.
 void fill_defaults(AttributeOptions& attributes) {

@@ -25,8 +25,10 @@ struct BadRecord {
 
 class RecordReader {
  public:
-  // repeat and limit of each source are honoured. Standard input can be named once.
-  RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system);
+  // repeat and limit of each source are honoured. Standard input can be named once. `rating_attributes`: what the ratings of published
+  // sources become labels of, where that is not `attributes` (which may declare nothing, so that labels are taken as written).
+  RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
+               std::optional<Attributes> rating_attributes = std::nullopt);
   RecordReader(RecordReader&&) noexcept;
   ~RecordReader();
 

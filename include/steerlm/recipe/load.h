@@ -35,6 +35,9 @@ Pipeline load_pipeline(const std::string& path_or_dash, std::span<const std::str
 // Whichever of the two it is.
 std::variant<Recipe, Pipeline> load_any(const std::string& path_or_dash, std::span<const std::string> overrides);
 
+// The attributes that a method has unless a recipe says otherwise; `defaults` are those for steering that are not min.
+AttributeOptions method_attributes(Method method);
+
 // The stage that the text of a recipe names; nothing where it is no recipe.
 std::optional<Stage> peek_stage(const std::string& text);
 

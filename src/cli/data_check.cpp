@@ -1,0 +1,232 @@
+#include "cli/data_check.h"
+
+#include <iostream>
+#include <limits>
+#include <optional>
+
+#include "steerlm/core/error.h"
+#include "steerlm/data/record_reader.h"
+#include "steerlm/data/statistics.h"
+#include "steerlm/hf/model_folder.h"
+#include "steerlm/recipe/load.h"
+#include "steerlm/report/table.h"
+
+namespace steerlm {
+namespace {
+
+// What is read, and with which eyes.
+struct Plan {
+  std::vector<SourceOptions> records;
+  std::vector<SourceOptions> prompts;
+  Attributes attributes;
+  std::optional<Attributes> rating_attributes;
+  TemplateOptions text_template;
+  std::optional<Tokenizer> tokenizer;  // lengths are counted in tokens where there is one
+  std::int64_t max_tokens = 0;         // what is longer is counted; 0: no limit
+  bool needs_target = false;           // a record without a target is a bad one
+};
+
+void append(std::vector<SourceOptions>& to, const std::vector<SourceOptions>& more) { to.insert(to.end(), more.begin(), more.end()); }
+
+void use_folder(Plan& plan, const std::string& path) {
+  const ModelFolder folder = open_model_folder(path);
+  if (!folder.attributes.names.empty()) plan.attributes = make_attributes(folder.attributes);
+  if (!folder.template_sha256.empty()) plan.text_template = folder.text_template;
+  plan.tokenizer = Tokenizer::load(path);
+  if (plan.max_tokens == 0) plan.max_tokens = folder.config.max_position_embeddings;
+}
+
+Plan plan_of_recipe(const DataInput& input) {
+  const Recipe recipe = load_recipe(input.recipe, input.overrides, std::nullopt);
+  Plan plan{.attributes = make_attributes(recipe.attributes), .text_template = recipe.text_template};
+  append(plan.records, recipe.data.train);
+  append(plan.records, recipe.data.validation);
+  switch (recipe.stage) {
+    case Stage::train_predictor:
+    case Stage::sft:
+    case Stage::evaluate:
+      plan.needs_target = recipe.stage == Stage::sft;
+      plan.max_tokens = recipe.data.max_tokens;
+      if (recipe.model.init) {
+        plan.tokenizer = Tokenizer::load(recipe.model.tokenizer);
+      } else if (!recipe.model.path.empty()) {
+        use_folder(plan, recipe.model.path);
+      }
+      if (recipe.dials) plan.prompts = recipe.dials->prompts;
+      break;
+    case Stage::annotate:
+      plan.records = recipe.annotate.input;
+      use_folder(plan, recipe.annotate.predictor);
+      break;
+    case Stage::bootstrap:
+      plan.records.push_back({.path = recipe.bootstrap.labels_from});
+      plan.prompts = recipe.bootstrap.prompts;
+      use_folder(plan, recipe.bootstrap.policy);
+      break;
+    case Stage::generate:
+      plan.prompts = recipe.generate.prompts;
+      use_folder(plan, recipe.generate.model);
+      break;
+    case Stage::tokenizer:
+      for (const std::string& path : recipe.tokenizer.input) plan.records.push_back({.path = path});
+      break;
+    case Stage::pipeline: break;  // refused by load_recipe
+  }
+  return plan;
+}
+
+Plan plan_of(const DataInput& input) {
+  if (input.recipe.empty() == input.source.path.empty()) {
+    fail(ExitCode::recipe, {.what = "give either a recipe or --input", .advice = "steerlm data check --input FILE"});
+  }
+  if (!input.recipe.empty()) return plan_of_recipe(input);
+  Plan plan{.records = {input.source}};
+  if (!input.attributes.names.empty()) {
+    plan.attributes = make_attributes(input.attributes);
+  } else {
+    plan.rating_attributes = make_attributes(input.default_attributes);
+  }
+  return plan;
+}
+
+// Everything that is counted.
+struct Survey {
+  explicit Survey(const Attributes& attributes) : statistics(attributes) {}
+  DataStatistics statistics;
+  Histogram tokens;
+  std::int64_t prompts = 0;
+  std::int64_t bad = 0;
+  std::int64_t over_length = 0;
+  std::int64_t marker_text = 0;
+  std::int64_t without_target = 0;  // of a record whose every turn is masked or the first
+};
+
+bool has_target(const Conversation& conversation) {
+  for (size_t t = 0; t < conversation.turns.size(); ++t) {
+    const Turn& turn = conversation.turns[t];
+    bool masked = false;
+    for (const std::string& role : conversation.masked_roles) masked |= role == turn.from;
+    const bool text_to_value = conversation.type == ConversationType::text_to_value;
+    if (!masked && (text_to_value ? turn.label && !turn.label->text.empty() : t > 0)) return true;
+  }
+  return false;
+}
+
+void survey_record(const Record& record, const Plan& plan, const std::optional<ConversationTemplate>& conversation_template, Survey& survey) {
+  const bool plain = plan.text_template.name == TemplateName::plain;
+  const bool target = plain || has_target(record.conversation);
+  if (plan.needs_target && !target) {
+    fail(ExitCode::data, {.what = "a record without a target: none of its turns is trained", .where = where(record)});
+  }
+  survey.statistics.add(record);
+  survey.without_target += !target;
+  const std::vector<size_t> marked = turns_with_marker_text(record.conversation);
+  survey.marker_text += !marked.empty();
+  for (const size_t turn : marked) std::cout << where(record) << ", turn " << turn + 1 << ": marker text in the value\n";
+  if (conversation_template) {
+    const auto length = static_cast<std::int64_t>(conversation_template->encode(record.conversation).ids.size());
+    survey.tokens.add(length);
+    survey.over_length += plan.max_tokens > 0 && length > plan.max_tokens;
+  }
+}
+
+void report_bad(Survey& survey, const std::string& message) {
+  ++survey.bad;
+  std::cout << message << "\n";
+}
+
+Survey survey_all(const Plan& plan, bool stop_at_first) {
+  Survey survey(plan.attributes);
+  std::optional<ConversationTemplate> conversation_template;
+  if (plan.tokenizer) conversation_template.emplace(plan.text_template, *plan.tokenizer);
+  RecordReader reader(plan.records, plan.attributes, plan.text_template.system, plan.rating_attributes);
+  while (const auto entry = reader.next()) {
+    try {
+      if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
+        fail(ExitCode::data, {.what = bad->reason, .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
+      }
+      survey_record(std::get<Record>(*entry), plan, conversation_template, survey);
+    } catch (const Error& error) {
+      if (stop_at_first || error.code() != ExitCode::data) throw;
+      report_bad(survey, error.what());
+    }
+  }
+  for (const SourceOptions& source : plan.prompts) {
+    try {
+      survey.prompts += static_cast<std::int64_t>(read_prompts({source}, plan.attributes, plan.text_template.system, 0).size());
+    } catch (const Error& error) {
+      if (stop_at_first || error.code() != ExitCode::data) throw;
+      report_bad(survey, error.what());
+    }
+  }
+  return survey;
+}
+
+void print_counts(const Plan& plan, const Survey& survey) {
+  const DataStatistics& statistics = survey.statistics;
+  std::vector<std::vector<std::string>> rows{{"", "count"}};
+  const auto row = [&](const std::string& name, std::int64_t count) { rows.push_back({name, format_count(count)}); };
+  row("records", statistics.records);
+  for (const auto& [type, count] : statistics.types) row("  type " + type, count);
+  row("bad records", survey.bad);
+  if (!plan.prompts.empty()) row("prompts", survey.prompts);
+  row("user turns", statistics.user_turns);
+  row("assistant turns", statistics.assistant_turns);
+  row("labelled assistant turns", statistics.labelled_turns);
+  row("records without a target", survey.without_target);
+  row("records with marker text", survey.marker_text);
+  if (plan.tokenizer && plan.max_tokens > 0) row("records over " + format_count(plan.max_tokens) + " tokens", survey.over_length);
+  std::cout << format_table(rows);
+}
+
+void print_histogram(const std::string& name, const Histogram& histogram) {
+  if (histogram.count() == 0) return;
+  std::vector<std::vector<std::string>> rows{{name + " of a record", "records", "share %"}};
+  for (const Histogram::Bin& bin : histogram.bins()) {
+    const std::string range = bin.first == bin.last ? format_count(bin.first) : format_count(bin.first) + " - " + format_count(bin.last);
+    rows.push_back({range, format_count(bin.count), format_number(100.0 * static_cast<double>(bin.count) / static_cast<double>(histogram.count()), 1)});
+  }
+  std::cout << "\n" << format_table(rows) << "mean " << format_number(histogram.mean(), 1) << ", largest " << format_count(histogram.max()) << "\n";
+}
+
+void print_labels(const DataStatistics& statistics) {
+  if (statistics.labels.empty()) return;
+  std::vector<std::vector<std::string>> rows{{"attribute", "count", "missing", "mean", "sd", "value: count"}};
+  for (const auto& [name, label] : statistics.labels) {
+    std::string values;
+    for (const auto& [value, count] : label.values) values += (values.empty() ? "" : ", ") + std::to_string(value) + ": " + format_count(count);
+    const double mean = label.count() > 0 ? label.mean() : std::numeric_limits<double>::quiet_NaN();
+    rows.push_back({name, format_count(label.count()), format_count(statistics.assistant_turns - label.count()), format_number(mean, 2),
+                    format_number(label.standard_deviation(), 2), values});
+  }
+  std::cout << "\n" << format_table(rows);
+}
+
+}  // namespace
+
+int check_data(const DataInput& input) {
+  const Plan plan = plan_of(input);
+  const Survey survey = survey_all(plan, false);
+  if (survey.bad + survey.marker_text > 0) std::cout << "\n";
+  print_counts(plan, survey);
+  print_histogram("turns", survey.statistics.turns);
+  print_histogram("characters", survey.statistics.characters);
+  print_histogram("tokens", survey.tokens);
+  print_labels(survey.statistics);
+  std::cout.flush();
+  if (survey.bad > 0) {
+    fail(ExitCode::data, {.what = format_count(survey.bad) + (survey.bad == 1 ? " bad record" : " bad records"),
+                          .advice = "each is listed with its line and reason on standard output"});
+  }
+  return 0;
+}
+
+int print_statistics(const DataInput& input) {
+  const Plan plan = plan_of(input);
+  const Survey survey = survey_all(plan, true);
+  print_counts(plan, survey);
+  print_labels(survey.statistics);
+  return 0;
+}
+
+}  // namespace steerlm

@@ -1,0 +1,174 @@
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/data_check.h"
+#include "cli/show_mask.h"
+#include "steerlm/core/fs.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/data/record_reader.h"
+#include "steerlm/recipe/load.h"
+#include "steerlm/toy/toy_data.h"
+
+namespace steerlm {
+namespace {
+
+struct DataArguments {
+  std::string recipe;
+  std::vector<std::string> overrides;
+  std::string input;
+  std::string format = "auto";
+  std::string output;
+  std::string model;
+  std::vector<std::string> attributes;
+  std::optional<std::int64_t> min, max;
+  bool json = false;
+  std::int64_t count = 20000;
+  std::uint64_t seed = 1234;
+};
+
+SourceOptions source_of(const DataArguments& arguments) {
+  const auto format = enum_value<Format>(arguments.format);
+  if (!format) {
+    const std::vector<std::string> choices = enum_choices<Format>();
+    fail(ExitCode::recipe, {.what = "unknown format",
+                            .where = "--format",
+                            .found = "'" + arguments.format + "'",
+                            .expected = "one of " + join(choices),
+                            .advice = suggest(arguments.format, choices)});
+  }
+  return {.path = arguments.input, .format = *format};
+}
+
+// What is given, the rest as in `method: steerlm`.
+AttributeOptions attributes_of(const DataArguments& arguments) {
+  AttributeOptions attributes = method_attributes(Method::steerlm);
+  attributes.defaults.clear();
+  if (!arguments.attributes.empty()) attributes.names = arguments.attributes;
+  attributes.min = arguments.min.value_or(attributes.min);
+  attributes.max = arguments.max.value_or(attributes.max);
+  return attributes;
+}
+
+// The record's JSON with every label as we write labels: in the order of the names.
+Json with_canonical_labels(Record record) {
+  Json& turns = record.json.at("conversations");
+  for (size_t t = 0; t < turns.size(); ++t) {
+    if (const auto& label = record.conversation.turns[t].label) turns[t]["label"] = label->text;
+  }
+  return std::move(record.json);
+}
+
+// Calls write(lines) with the converted records, some MiB at once. Returns how many there were; throws data at the first bad one.
+template <class Write>
+std::int64_t convert_records(const DataArguments& arguments, Write write) {
+  constexpr size_t buffered = 4 << 20;
+  RecordReader reader({source_of(arguments)}, make_attributes(attributes_of(arguments)), "");
+  std::int64_t records = 0;
+  std::string lines;
+  while (auto entry = reader.next()) {
+    if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
+      fail(ExitCode::data, {.what = bad->reason,
+                            .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line),
+                            .advice = "steerlm data check lists every bad record of a file"});
+    }
+    lines += dump_json(with_canonical_labels(std::move(std::get<Record>(*entry)))) + "\n";
+    ++records;
+    if (lines.size() < buffered) continue;
+    write(lines);
+    lines.clear();
+  }
+  write(lines);
+  return records;
+}
+
+int convert(const DataArguments& arguments) {
+  if (arguments.output == "-") {
+    convert_records(arguments, [](const std::string& lines) { std::cout << lines; });
+    std::cout.flush();
+    if (!std::cout) fail(ExitCode::resources, {.what = "cannot write to standard output"});
+    return 0;
+  }
+  const Path part = arguments.output + ".part";
+  std::int64_t records = 0;
+  try {
+    OutputFile file(part, OutputFile::Mode::create);
+    records = convert_records(arguments, [&](const std::string& lines) { file.write(lines); });
+    file.sync();
+    publish(part, arguments.output);
+  } catch (...) {
+    ::unlink(part.c_str());
+    throw;
+  }
+  std::cerr << arguments.output << ": " << records << " records\n";
+  return 0;
+}
+
+DataInput data_input(const DataArguments& arguments) {
+  DataInput input{.recipe = arguments.recipe, .overrides = arguments.overrides, .default_attributes = attributes_of(arguments)};
+  if (!arguments.input.empty()) input.source = source_of(arguments);
+  if (!arguments.attributes.empty()) input.attributes = input.default_attributes;
+  return input;
+}
+
+}  // namespace
+
+void add_data_commands(CLI::App& app, Invocation& invocation) {
+  const auto arguments = std::make_shared<DataArguments>();
+  CLI::App* group = app.add_subcommand("data", "Convert, check and show data; make toy data");
+  group->require_subcommand(1);
+  const auto set_action = [&invocation, arguments](CLI::App* command, auto action) {
+    command->callback(
+        [&invocation, arguments, action] { invocation.action = [arguments, action] { return action(*arguments); }; });
+  };
+  const auto takes_input = [arguments](CLI::App* command) {
+    CLI::Option* input = command->add_option("--input", arguments->input, "data file, also .gz and .zst; '-' for standard input");
+    command->add_option("--format", arguments->format, join(enum_choices<Format>()) + " (default: auto)");
+    return input;
+  };
+  const auto takes_attributes = [arguments](CLI::App* command, const std::string& names) {
+    command->add_option("--attributes", arguments->attributes, names)->delimiter(',');
+    command->add_option("--min", arguments->min, "smallest value of an attribute (default: 0)");
+    command->add_option("--max", arguments->max, "largest value of an attribute (default: 9)");
+  };
+
+  CLI::App* convert_command = group->add_subcommand("convert", "Any source to conversation records");
+  takes_input(convert_command)->required();
+  convert_command->add_option("--output", arguments->output, "JSON lines; '-' for standard output")->required();
+  takes_attributes(convert_command, "attribute names, joined by commas (default: those of method steerlm)");
+  set_action(convert_command, convert);
+
+  CLI::App* check_command = group->add_subcommand("check", "Go through all data; list every bad record, counts, lengths and labels");
+  CLI::App* stats_command = group->add_subcommand("stats", "Counts of records and turns, and the labels' mean and spread");
+  for (CLI::App* command : {check_command, stats_command}) {
+    command->add_option("RECIPE", arguments->recipe, "recipe whose data is read");
+    command->add_option("OVERRIDES", arguments->overrides, "key=value");
+    takes_input(command);
+    takes_attributes(command, "attribute names, joined by commas (default: any name; ratings become labels of method steerlm)");
+  }
+  set_action(check_command, [](const DataArguments& given) { return check_data(data_input(given)); });
+  set_action(stats_command, [](const DataArguments& given) { return print_statistics(data_input(given)); });
+
+  CLI::App* mask_command = group->add_subcommand("show-mask", "Show which tokens of each record are trained");
+  mask_command->add_option("--model", arguments->model, "model folder")->required();
+  takes_input(mask_command)->required();
+  mask_command->add_flag("--json", arguments->json, "an object a record: token_ids, pieces, mask, trained_text");
+  set_action(mask_command, [](const DataArguments& given) { return show_mask(given.model, source_of(given), given.json); });
+
+  CLI::App* toy_command = group->add_subcommand("make-toy", "Write the toy language's files");
+  toy_command->add_option("--output", arguments->output, "folder")->required();
+  toy_command->add_option("--count", arguments->count, "records in train.jsonl (default: 20000)");
+  toy_command->add_option("--seed", arguments->seed, "key of every draw (default: 1234)");
+  set_action(toy_command, [](const DataArguments& given) {
+    make_toy_data(given.output, given.count, given.seed);
+    std::cerr << given.output << ": the toy language's files, " << given.count << " records in train.jsonl\n";
+    return 0;
+  });
+}
+
+}  // namespace steerlm
