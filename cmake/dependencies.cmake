@@ -79,9 +79,12 @@ else()
   endif()
 endif()
 # The wheel carries fmt 12 in include/fmt, which would shadow the fmt 9 that Debian's spdlog needs: Debian's goes first.
-set(_fmt ${CMAKE_BINARY_DIR}/fmt-first)
+# In the cache folder, so that ccache finds the same paths whatever the build folder.
+set(_fmt ${STEERLM_CACHE}/fmt-first)
 file(MAKE_DIRECTORY ${_fmt})
-file(CREATE_LINK /usr/include/fmt ${_fmt}/fmt SYMBOLIC)
+if(NOT EXISTS ${_fmt}/fmt)
+  file(CREATE_LINK /usr/include/fmt ${_fmt}/fmt SYMBOLIC)
+endif()
 
 # find_package(Torch) of the wheel fails with CMake 3.25 + C++20 + nvcc 13, so the two libraries are imported by hand.
 add_library(c10 SHARED IMPORTED)

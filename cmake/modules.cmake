@@ -1,8 +1,9 @@
-# Compile options of our own targets; dependencies are SYSTEM and stay silent.
+# Compile options of our own targets; dependencies are SYSTEM and stay silent. -Wrestrict of GCC 12 is wrong about std::string (GCC bug
+# 105329), -Wmissing-field-initializers about designated initialisers.
 function(steerlm_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-float-conversion
                          -Wdouble-promotion
-                         -Wno-missing-field-initializers $<$<BOOL:${STEERLM_WERROR}>:-Werror>)
+                         -Wno-missing-field-initializers -Wno-restrict $<$<BOOL:${STEERLM_WERROR}>:-Werror>)
   target_compile_definitions(${target} PRIVATE STEERLM_VERSION="${PROJECT_VERSION}")
   if(STEERLM_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${STEERLM_SANITIZE} -fno-omit-frame-pointer)
