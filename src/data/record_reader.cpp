@@ -50,6 +50,7 @@ class Sources {
     return std::nullopt;
   }
   const std::string& file() const { return sources_[source_].path; }
+  const SourceOptions& source() const { return sources_[source_]; }
 
  private:
   std::vector<SourceOptions> sources_;
@@ -58,15 +59,22 @@ class Sources {
   std::optional<ObjectReader> reader_;
 };
 
+void drop_labels(Conversation& conversation) {
+  conversation.type = ConversationType::none;
+  for (Turn& turn : conversation.turns) turn.label.reset();
+}
+
 // The records that an object becomes. Throws data.
 std::vector<Record> to_records(InputObject object, const Attributes& attributes, const Attributes& rating_attributes,
-                               const std::string& system, const std::string& file) {
+                               const std::string& system, const SourceOptions& source) {
+  const std::string& file = source.path;
   if (object.error) throw *object.error;
   const std::string where = place(file, object.line);
   if (object.format == Format::auto_detect) throw unrecognised(object.value, where);
   std::vector<Record> records;
   for (Json& json : convert(object.format, std::move(object.value), rating_attributes, where)) {
     records.push_back(parse_record(std::move(json), attributes, system, file, object.line));
+    if (source.labels == SourceLabels::drop) drop_labels(records.back().conversation);
   }
   return records;
 }
@@ -95,7 +103,7 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
     if (!object) return std::nullopt;
     BadRecord bad{s.sources.file(), object->line, "", std::move(object->text)};
     try {
-      for (Record& record : to_records(std::move(*object), s.attributes, s.rating_attributes, s.system, s.sources.file())) {
+      for (Record& record : to_records(std::move(*object), s.attributes, s.rating_attributes, s.system, s.sources.source())) {
         s.waiting.push_back(std::move(record));
       }
     } catch (const Error& error) {
@@ -114,7 +122,7 @@ std::vector<Record> read_records(const std::vector<SourceOptions>& sources, cons
   Sources objects(sources);
   std::vector<Record> records;
   while (std::optional<InputObject> object = objects.next()) {
-    for (Record& record : to_records(std::move(*object), attributes, attributes, default_system, objects.file())) {
+    for (Record& record : to_records(std::move(*object), attributes, attributes, default_system, objects.source())) {
       records.push_back(std::move(record));
     }
   }
@@ -134,7 +142,7 @@ std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, cons
       prompt_line = std::move(object->value);
       records.push_back(parse_record(from_prompt_line(*prompt_line, place(file, line)), attributes, default_system, file, line));
     } else {
-      records = to_records(std::move(*object), attributes, attributes, default_system, file);
+      records = to_records(std::move(*object), attributes, attributes, default_system, objects.source());
     }
     for (Record& record : records) {
       if (max > 0 && static_cast<std::int64_t>(prompts.size()) == max) return prompts;

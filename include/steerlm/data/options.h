@@ -23,17 +23,26 @@ struct EnumNames<Format> {
                                                                              {Format::text, "text"}}};
 };
 
+enum class SourceLabels { keep, drop };
+template <>
+struct EnumNames<SourceLabels> {
+  static constexpr std::array<std::pair<SourceLabels, std::string_view>, 2> table{
+      {{SourceLabels::keep, "keep"}, {SourceLabels::drop, "drop"}}};
+};
+
 struct SourceOptions {
   std::string path;  // "-": standard input
   Format format = Format::auto_detect;
   std::int64_t repeat = 1;
   std::int64_t limit = 0;
+  SourceLabels labels = SourceLabels::keep;
 
   void fields(auto& field) {
     field("path", path, "file; .gz and .zst are unpacked; '-' is standard input");
     field("format", format, "what the file holds; auto recognises it");
     field("repeat", repeat, at_least(1), "how often the source is taken");
     field("limit", limit, at_least(0), "lines of the file that are read; 0: all");
+    field("labels", labels, "drop: read as chat without labels, for a comparison");
   }
 };
 
