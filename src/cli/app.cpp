@@ -125,7 +125,6 @@ int run_program(int argc, char** argv) {
   add_model_commands(app, invocation);
   add_tokenizer_commands(app, invocation);
   add_recipe_commands(app, invocation);
-  add_data_commands(app, invocation);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

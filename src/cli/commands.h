@@ -10,7 +10,6 @@
 namespace steerlm {
 
 void add_recipe_commands(CLI::App& app, Invocation& invocation);
-void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_tokenizer_commands(CLI::App& app, Invocation& invocation);
 void add_stage_commands(CLI::App& app, Invocation& invocation);
 void add_inference_commands(CLI::App& app, Invocation& invocation);
