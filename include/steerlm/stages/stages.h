@@ -1,0 +1,34 @@
+// The stages: each is one function, read top to bottom. They throw Error; stopping on request is a return value.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "steerlm/recipe/recipe.h"
+#include "steerlm/stages/context.h"
+
+namespace steerlm {
+
+Outcome run_train_predictor(const Recipe& recipe, const Context& context);  // stage 1
+Outcome run_annotate(const Recipe& recipe, const Context& context);         // stage 2
+Outcome run_sft(const Recipe& recipe, const Context& context);              // stage 3
+Outcome run_bootstrap(const Recipe& recipe, const Context& context);        // stage 4
+Outcome run_generate(const Recipe& recipe, const Context& context);
+Outcome run_evaluate(const Recipe& recipe, const Context& context);
+Outcome run_tokenizer(const Recipe& recipe, const Context& context);
+
+// `tokenizer train` without a recipe: returns the number of pieces.
+std::int64_t train_tokenizer_on_files(const TokenizerOptions& options, std::int64_t seed);
+
+// Whichever the recipe is.
+Outcome run_stage(const Recipe& recipe, const Context& context);
+
+// `program`: the file to run each step with. Returns the exit code of the step that ended it, or 0.
+struct PipelineSelection {
+  std::string only;  // run this step alone
+  std::string from;  // start with this step
+};
+int run_pipeline(const std::string& recipe_path, const std::vector<std::string>& overrides, const PipelineSelection& selection,
+                 const std::string& program, const Context& context);
+
+}  // namespace steerlm

@@ -1,0 +1,266 @@
+// generate and score: a model folder, records in, JSON lines out.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <optional>
+
+#include "cli/commands.h"
+#include "stages/predict.h"
+#include "stages/sample.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/infer/score.h"
+#include "steerlm/stages/stages.h"
+
+namespace steerlm {
+namespace {
+
+constexpr size_t block_records = 1024;
+constexpr std::int64_t batch_tokens = 16384;
+
+// Lines to a file that appears when it is whole, or to standard output.
+class LineOutput {
+ public:
+  explicit LineOutput(const std::string& path) : path_(path) {
+    if (!path.empty() && path != "-") file_.emplace(path + ".part", OutputFile::Mode::create);
+  }
+  ~LineOutput() {
+    if (file_ && !finished_) std::remove((path_ + ".part").c_str());
+  }
+  LineOutput(const LineOutput&) = delete;
+  LineOutput& operator=(const LineOutput&) = delete;
+
+  void write(const std::string& line) {
+    if (file_) file_->write(line + "\n");
+    else std::cout << line << "\n" << std::flush;
+  }
+  void finish() {
+    if (!file_) return;
+    file_->sync();
+    publish(path_ + ".part", path_);
+    finished_ = true;
+  }
+
+ private:
+  std::string path_;
+  std::optional<OutputFile> file_;
+  bool finished_ = false;
+};
+
+Precision parse_precision(const std::string& device, const std::string& precision) {
+  if (device != "auto" && device != "cpu") {
+    fail(ExitCode::resources, {.what = "no CUDA library is part of this build", .where = "--device", .found = device, .expected = "cpu or auto"});
+  }
+  const auto value = enum_value<Precision>(precision);
+  if (!value) fail(ExitCode::recipe, {.what = "unknown precision", .where = "--precision", .found = precision, .expected = "fp32 or bf16"});
+  return *value == Precision::automatic ? Precision::fp32 : *value;
+}
+
+// "quality=4,humor=0"
+std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& texts) {
+  std::map<std::string, std::int64_t> dials;
+  for (const std::string& text : texts) {
+    for (size_t begin = 0; begin <= text.size();) {
+      const size_t end = std::min(text.find(',', begin), text.size());
+      const std::string part = text.substr(begin, end - begin);
+      const size_t equals = part.find('=');
+      size_t used = 0;
+      std::int64_t value = 0;
+      try {
+        if (equals != std::string::npos) value = std::stoll(part.substr(equals + 1), &used);
+      } catch (const std::exception&) {
+        used = 0;
+      }
+      if (equals == 0 || used == 0 || used != part.size() - equals - 1) {
+        fail(ExitCode::recipe, {.what = "not a dial setting", .where = "--set", .found = "'" + part + "'", .expected = "name=integer, joined by commas"});
+      }
+      if (!dials.emplace(part.substr(0, equals), value).second) {
+        fail(ExitCode::recipe, {.what = "the dial '" + part.substr(0, equals) + "' is set twice", .where = "--set"});
+      }
+      begin = end + 1;
+    }
+  }
+  return dials;
+}
+
+struct GenerateArguments {
+  std::string model, prompt, input, system, output, device = "auto", precision = "auto";
+  std::vector<std::string> set;
+  bool raw = false;
+  SamplingOptions sampling{.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 512};
+  std::int64_t samples = 1, seed = 1234;
+};
+
+std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenModel& model) {
+  const std::string system = arguments.system.empty() ? model.folder.text_template.system : arguments.system;
+  std::vector<Prompt> prompts;
+  if (!arguments.input.empty()) {
+    prompts = read_prompts({{.path = arguments.input}}, model.attributes, system, 0);
+    if (!arguments.system.empty()) {
+      for (Prompt& prompt : prompts) prompt.conversation.system = arguments.system;
+    }
+  } else {
+    Prompt prompt;
+    prompt.conversation = {system, {"User"}, ConversationType::none, {{"User", arguments.prompt, std::nullopt}}};
+    prompt.json = {{"prompt", arguments.prompt}};
+    prompts.push_back(std::move(prompt));
+  }
+  return prompts;
+}
+
+std::vector<GenerationResult> generate_raw(const OpenModel& model, const std::vector<Prompt>& prompts, const GenerateArguments& arguments) {
+  std::vector<GenerationRequest> requests;
+  for (size_t i = 0; i < prompts.size() * static_cast<size_t>(arguments.samples); ++i) {
+    GenerationRequest request{{}, i};
+    model.tokenizer.append_first(prompts[i / static_cast<size_t>(arguments.samples)].conversation.turns.back().value, request.prompt);
+    requests.push_back(std::move(request));
+  }
+  GenerationSettings settings;
+  settings.sampling = arguments.sampling;
+  settings.seed = static_cast<std::uint64_t>(arguments.seed);
+  settings.eos_ids.assign(model.folder.eos_token_ids.begin(), model.folder.eos_token_ids.end());
+  return generate(model.transformer, model.tokenizer, requests, settings, {});
+}
+
+int run_generate_command(const GenerateArguments& arguments) {
+  const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
+  if (model.folder.head.kind != HeadKind::language_model) {
+    fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text", .where = arguments.model, .advice = "`steerlm score` reads its scores"});
+  }
+  const std::optional<Label> label = dial_label(model.attributes, parse_dials(arguments.set), arguments.model);
+  const std::vector<Prompt> prompts = prompts_of(arguments, model);
+  LineOutput output(arguments.output);
+  Log log;
+  const Context context{.quiet = true, .log = &log};
+  for (size_t begin = 0; begin < prompts.size(); begin += block_records) {
+    const std::vector<Prompt> block(prompts.begin() + static_cast<std::ptrdiff_t>(begin),
+                                    prompts.begin() + static_cast<std::ptrdiff_t>(std::min(prompts.size(), begin + block_records)));
+    const size_t samples = static_cast<size_t>(arguments.samples);
+    std::vector<GenerationResult> results;
+    if (arguments.raw) {
+      results = generate_raw(model, block, arguments);
+    } else {
+      std::vector<SampleRequest> requests;
+      for (size_t i = 0; i < block.size() * samples; ++i) requests.push_back({&block[i / samples].conversation, label, begin * samples + i});
+      results = sample_responses(model, requests, arguments.sampling, static_cast<std::uint64_t>(arguments.seed), "generate", context);
+    }
+    for (size_t i = 0; i < results.size(); ++i) output.write(dump_json(response_json(block[i / samples].json, results[i])));
+  }
+  output.finish();
+  return 0;
+}
+
+struct ScoreArguments {
+  std::string model, input, output, device = "auto", precision = "auto";
+};
+
+// A line an assistant turn of each record.
+void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, size_t first, LineOutput& output) {
+  const auto predictions = predict_records(model, records, batch_tokens);
+  for (size_t r = 0; r < records.size(); ++r) {
+    if (!predictions[r].fault.empty()) fail(ExitCode::data, {.what = predictions[r].fault, .where = where(records[r])});
+    for (const TurnScores& turn : predictions[r].turns) {
+      Json scores = Json::object();
+      for (size_t a = 0; a < turn.scores.size(); ++a) scores[model.attributes.names[a]] = turn.scores[a];
+      output.write(dump_json({{"record", first + r}, {"turn", turn.turn}, {"scores", scores}}));
+    }
+  }
+}
+
+void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, size_t first, LineOutput& output) {
+  const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
+  const std::int64_t context = model.folder.config.max_position_embeddings;
+  std::vector<Example> examples;
+  std::vector<std::vector<std::int32_t>> turns;
+  for (const Record& record : records) {
+    EncodedConversation encoded = conversation_template.encode(record.conversation);
+    if (static_cast<std::int64_t>(encoded.ids.size()) > context) {
+      fail(ExitCode::data, {.what = "the conversation is longer than the model's context",
+                            .where = where(record),
+                            .found = std::to_string(encoded.ids.size()) + " tokens",
+                            .expected = "at most " + std::to_string(context)});
+    }
+    examples.push_back({std::move(encoded.ids), std::move(encoded.target), {}});
+    turns.push_back(std::move(encoded.turn));
+  }
+  const auto log_p = token_log_probabilities(model.transformer, examples, batch_tokens);
+  for (size_t r = 0; r < records.size(); ++r) {
+    for (size_t t = 0; t < records[r].conversation.turns.size(); ++t) {
+      if (records[r].conversation.turns[t].from != "Assistant") continue;
+      double sum = 0;
+      std::int64_t tokens = 0;
+      for (size_t i = 0; i < turns[r].size(); ++i) {
+        if (turns[r][i] != static_cast<std::int32_t>(t) || examples[r].target[i] == 0) continue;
+        sum += log_p[r][i];
+        ++tokens;
+      }
+      output.write(dump_json({{"record", first + r}, {"turn", t}, {"logprob", sum}, {"tokens", tokens}}));
+    }
+  }
+}
+
+int run_score(const ScoreArguments& arguments) {
+  const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
+  RecordReader reader({{.path = arguments.input}}, model.attributes, model.folder.text_template.system);
+  LineOutput output(arguments.output);
+  for (size_t first = 0;;) {
+    std::vector<Record> records;
+    while (records.size() < block_records) {
+      auto input = reader.next();
+      if (!input) break;
+      if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
+        fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
+      }
+      records.push_back(std::get<Record>(std::move(*input)));
+    }
+    if (records.empty()) break;
+    if (model.folder.head.kind == HeadKind::regression) score_with_predictor(model, records, first, output);
+    else score_with_language_model(model, records, first, output);
+    first += records.size();
+  }
+  output.finish();
+  return 0;
+}
+
+}  // namespace
+
+void add_inference_commands(CLI::App& app, Invocation& invocation) {
+  const auto generate = std::make_shared<GenerateArguments>();
+  CLI::App* command = app.add_subcommand("generate", "Answer prompts at chosen dials");
+  command->footer("One JSON object a line: the input line plus response, token_ids, logprob and finish (stop, length).\n"
+                  "Dials that are not set take the model folder's defaults; `steerlm model info` prints them.");
+  command->add_option("--model", generate->model, "model folder")->required();
+  CLI::Option* prompt = command->add_option("--prompt", generate->prompt, "the user's text");
+  CLI::Option* input = command->add_option("--input", generate->input, "records whose last turn is the user's, or lines with prompt");
+  prompt->excludes(input);
+  command->add_option("--set", generate->set, "dials: quality=9,humor=0");
+  command->add_option("--system", generate->system, "system prompt");
+  command->add_flag("--raw", generate->raw, "the prompt's bytes as they are, no template; only EOS stops");
+  command->add_option("--max-new-tokens", generate->sampling.max_new_tokens, "longest response, in tokens")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  command->add_option("--temperature", generate->sampling.temperature, "0 is greedy")->check(CLI::Range(0.0, 100.0))->capture_default_str();
+  command->add_option("--top-k", generate->sampling.top_k, "sample from the k most probable tokens; 0: all")->check(CLI::Range(0, 10'000'000))->capture_default_str();
+  command->add_option("--top-p", generate->sampling.top_p, "sample from the smallest set with this probability")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  command->add_option("--samples", generate->samples, "responses a prompt")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  command->add_option("--seed", generate->seed, "key of the random draws")->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))->capture_default_str();
+  command->add_option("--output", generate->output, "file; default standard output");
+  command->add_option("--device", generate->device, "auto, cpu or cuda")->capture_default_str();
+  command->add_option("--precision", generate->precision, "auto, fp32 or bf16")->capture_default_str();
+  command->callback([&invocation, generate, prompt, input] {
+    if (prompt->count() + input->count() == 0) throw CLI::RequiredError("--prompt or --input");
+    invocation.action = [generate] { return run_generate_command(*generate); };
+  });
+
+  const auto score = std::make_shared<ScoreArguments>();
+  command = app.add_subcommand("score", "Score the assistant turns of records");
+  command->footer("A line an assistant turn: record (line of the input, from 0), turn, and with a predictor `scores` (raw), with a language\n"
+                  "model `logprob` (natural log, summed over the turn's target tokens) and `tokens`.");
+  command->add_option("--model", score->model, "model folder")->required();
+  command->add_option("--input", score->input, "records; '-' for standard input")->required();
+  command->add_option("--output", score->output, "file; '-' for standard output")->required();
+  command->add_option("--device", score->device, "auto, cpu or cuda")->capture_default_str();
+  command->add_option("--precision", score->precision, "auto, fp32 or bf16")->capture_default_str();
+  command->callback([&invocation, score] { invocation.action = [score] { return run_score(*score); }; });
+}
+
+}  // namespace steerlm

@@ -1,0 +1,151 @@
+// Stage 2, batch annotation (SteerLM section 3.2): a predictor writes the labels of every assistant turn of data sets of any size.
+// Works in blocks of consecutive input records; a block is scored, written, synced and entered in the ledger as one, so that a kill
+// costs one block and the output's bytes do not depend on it.
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "stages/predict.h"
+#include "steerlm/core/stop.h"
+#include "steerlm/data/block_job.h"
+#include "steerlm/data/record_reader.h"
+#include "steerlm/report/progress.h"
+#include "steerlm/stages/run_directory.h"
+#include "steerlm/stages/stages.h"
+#include "steerlm/recipe/load.h"
+
+namespace steerlm {
+namespace {
+
+using Input = std::variant<Record, BadRecord>;
+
+struct Shard {
+  std::int64_t index, count;
+};
+
+Shard parse_shard(const std::string& text) {
+  const size_t slash = text.find('/');
+  return {std::stoll(text.substr(0, slash)), std::stoll(text.substr(slash + 1))};
+}
+
+// The next `size` input lines; fewer at the end.
+std::vector<Input> read_block(RecordReader& reader, std::int64_t size) {
+  std::vector<Input> block;
+  while (static_cast<std::int64_t>(block.size()) < size) {
+    auto input = reader.next();
+    if (!input) break;
+    block.push_back(std::move(*input));
+  }
+  return block;
+}
+
+std::string quarantine_line(const std::string& file, std::int64_t line, const std::string& reason, const Json& record) {
+  return dump_json({{"file", file}, {"line", line}, {"reason", reason}, {"record", record}}) + "\n";
+}
+
+struct BlockResult {
+  std::string output, quarantine;
+  std::int64_t annotated = 0, bad = 0, turns = 0;
+};
+
+BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>& block, const AnnotateOptions& options) {
+  std::vector<Record> records;
+  for (const Input& input : block) {
+    if (const Record* record = std::get_if<Record>(&input)) records.push_back(*record);
+  }
+  const std::vector<RecordPrediction> predictions = predict_records(predictor, records, options.batch_tokens);
+  BlockResult result;
+  size_t next = 0;
+  const auto put_aside = [&](const std::string& file, std::int64_t line, const std::string& reason, const Json& record) {
+    if (options.on_bad_record == OnBadRecord::stop) {
+      fail(ExitCode::data, {.what = reason,
+                            .where = file + ":" + std::to_string(line),
+                            .advice = "mend the record, or put such records aside with on_bad_record: quarantine"});
+    }
+    result.quarantine += quarantine_line(file, line, reason, record);
+    ++result.bad;
+  };
+  for (const Input& input : block) {
+    if (const BadRecord* bad = std::get_if<BadRecord>(&input)) {
+      put_aside(bad->file, bad->line, bad->reason, bad->text);
+      continue;
+    }
+    const Record& record = records[next];
+    const RecordPrediction& prediction = predictions[next++];
+    if (!prediction.fault.empty()) {
+      put_aside(record.file, record.line, prediction.fault, record.json);
+      continue;
+    }
+    result.output += dump_json(annotate(record, prediction.turns, options.human_labels == HumanLabels::keep, predictor.attributes)) + "\n";
+    ++result.annotated;
+    result.turns += static_cast<std::int64_t>(prediction.turns.size());
+  }
+  return result;
+}
+
+}  // namespace
+
+Outcome run_annotate(const Recipe& recipe, const Context& context) {
+  const AnnotateOptions& options = recipe.annotate;
+  std::optional<RunDirectory> run;
+  if (!context.dry_run) run.emplace(recipe, context);
+
+  const OpenModel predictor = open_model(options.predictor, recipe.precision);
+  require_predictor(predictor);
+  RecordReader reader(options.input, predictor.attributes, predictor.folder.text_template.system);
+  const Shard shard = parse_shard(options.shard);
+  if (context.dry_run) {
+    std::int64_t good = 0, bad = 0;
+    while (const auto input = reader.next()) ++(std::holds_alternative<Record>(*input) ? good : bad);
+    context.log->info(fmt::format("would annotate {} records with {}; {} bad ones", good, options.predictor, bad));
+    return Outcome::done;
+  }
+
+  const Json identity = {{"inputs", run->inputs()}, {"shard", options.shard}, {"block_records", options.block_records}};
+  BlockOutput output(options.output, run->path() / "ledger.jsonl", identity, context.fresh);
+  if (output.finished() && run->state() == RunDirectory::State::finished) {
+    context.log->info(options.output + ": annotated already, nothing to do (--fresh starts over)");
+    return Outcome::done;
+  }
+  std::int64_t annotated = 0, bad = 0, turns = 0, seen = 0, own_block = 0;
+  for (const Json& counts : output.block_counts()) {
+    annotated += counts.at("annotated").get<std::int64_t>();
+    bad += counts.at("bad").get<std::int64_t>();
+    turns += counts.at("turns").get<std::int64_t>();
+  }
+  if (output.completed_blocks() > 0) context.log->info(fmt::format("goes on after {} blocks", output.completed_blocks()));
+  Progress progress("annotate", "records", 0, standard_error_progress(context.quiet), annotated + bad);
+  for (std::int64_t number = 0; !output.finished(); ++number) {
+    const std::vector<Input> block = read_block(reader, options.block_records);
+    if (block.empty()) break;
+    seen += static_cast<std::int64_t>(block.size());
+    if (number % shard.count != shard.index || own_block++ < output.completed_blocks()) continue;
+    if (stop_requested()) {
+      context.log->info("stopped on request; everything is saved, the same command goes on");
+      return Outcome::stopped;
+    }
+    const BlockResult result = annotate_block(predictor, block, options);
+    output.append(static_cast<std::int64_t>(block.size()), result.output, result.quarantine,
+                  {{"annotated", result.annotated}, {"bad", result.bad}, {"turns", result.turns}});
+    annotated += result.annotated;
+    bad += result.bad;
+    turns += result.turns;
+    progress.update(annotated + bad, fmt::format("{} bad", bad));
+  }
+  if (!output.finished()) output.finish();
+  progress.finish();
+  context.log->info(fmt::format("{} records ({} assistant turns) annotated into {}, {} put aside{}", annotated, turns, options.output, bad,
+                                bad > 0 ? " in " + BlockOutput::quarantine_path(options.output).string() : ""));
+  const double share = annotated + bad > 0 ? static_cast<double>(bad) / static_cast<double>(annotated + bad) : 0;
+  if (share > options.max_bad_share) {
+    fail(ExitCode::data, {.what = "too many bad records",
+                          .where = BlockOutput::quarantine_path(options.output).string(),
+                          .found = fmt::format("{} of {} ({:.1f} %)", bad, annotated + bad, 100 * share),
+                          .expected = fmt::format("at most {:.1f} % (max_bad_share)", 100 * options.max_bad_share),
+                          .advice = "the file says what is wrong with each"});
+  }
+  run->finish({{"annotated", annotated}, {"bad", bad}, {"turns", turns}});
+  return Outcome::done;
+}
+
+}  // namespace steerlm

@@ -1,0 +1,110 @@
+#include "stages/base_model.h"
+
+#include <fmt/format.h>
+
+#include "stages/fit.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/nn/init.h"
+
+namespace steerlm {
+namespace {
+
+HeadShape head_shape(const HeadOptions& head, size_t attributes) {
+  if (head.kind == HeadKind::language_model) return {.language_model = true};
+  return {.attributes = static_cast<std::int64_t>(attributes), .bias = head.bias};
+}
+
+[[noreturn]] void contradiction(const std::string& key, const Path& folder, const std::string& found, const std::string& expected) {
+  fail(ExitCode::recipe, {.what = "the recipe contradicts the model folder " + folder.string(),
+                          .where = key,
+                          .found = found,
+                          .expected = expected + ", as its steerlm.json says",
+                          .advice = "leave the key out, or start from another model"});
+}
+
+// The folder's own word on attributes and template wins. A folder trained on plain text says nothing on how a conversation is written.
+void settle(ModelFolder& folder, const Recipe& recipe) {
+  if (folder.attributes.names.empty()) {
+    folder.attributes = recipe.attributes;
+  } else if (recipe.attributes_given) {
+    const AttributeOptions &ours = recipe.attributes, &theirs = folder.attributes;
+    if (ours.names != theirs.names) contradiction("attributes.names", folder.path, join(ours.names), join(theirs.names));
+    if (ours.min != theirs.min || ours.max != theirs.max) {
+      contradiction("attributes", folder.path, fmt::format("{} to {}", ours.min, ours.max), fmt::format("{} to {}", theirs.min, theirs.max));
+    }
+    folder.attributes.defaults = ours.defaults;
+  }
+  const bool folder_speaks = !folder.template_sha256.empty() && folder.text_template.name != TemplateName::plain;
+  if (!folder_speaks) {
+    folder.text_template = recipe.text_template;
+  } else if (recipe.template_given) {
+    const TemplateOptions &ours = recipe.text_template, &theirs = folder.text_template;
+    if (ours.name != theirs.name) contradiction("template.name", folder.path, std::string(enum_name(ours.name)), std::string(enum_name(theirs.name)));
+    if (ours.system != theirs.system) contradiction("template.system", folder.path, ours.system, theirs.system);
+    if (ours.special_tokens != theirs.special_tokens) {
+      contradiction("template.special_tokens", folder.path, std::string(enum_name(ours.special_tokens)), std::string(enum_name(theirs.special_tokens)));
+    }
+  }
+  if (folder.text_template.name == TemplateName::plain) folder.attributes = {};
+  folder.method = enum_name(recipe.method);
+}
+
+NamedTensors as_fp32(NamedTensors tensors) {
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kFloat);
+  return tensors;
+}
+
+}  // namespace
+
+BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
+  const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
+  if (recipe.model.init) {
+    Tokenizer tokenizer = Tokenizer::load(recipe.model.tokenizer);
+    ModelFolder folder;
+    folder.config = complete_config(*recipe.model.init, tokenizer.vocab_size(), recipe.data.max_tokens);
+    folder.dtype = "fp32";
+    if (tokenizer.eos_id() >= 0) folder.eos_token_ids = {tokenizer.eos_id()};
+    settle(folder, recipe);
+    folder.head = head;
+    const HeadShape shape = head_shape(head, folder.attributes.names.size());
+    Parameters weights = parameters_from(folder.config, shape, init_parameters(folder.config, shape, seed));
+    return {std::move(folder), shape, std::move(tokenizer), std::move(weights)};
+  }
+
+  ModelFolder folder = open_model_folder(recipe.model.path);
+  Tokenizer tokenizer = Tokenizer::load(recipe.model.path);
+  check_vocabulary(folder, tokenizer);
+  const bool same_head = folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression;
+  NamedTensors tensors;
+  if (head.kind == HeadKind::language_model) {
+    tensors = read_weights(folder, Weights::language_model);
+  } else {
+    tensors = read_weights(folder, same_head ? Weights::regression : Weights::trunk);
+  }
+  settle(folder, recipe);
+  HeadOptions settled_head = head;
+  if (same_head) settled_head.bias = folder.head.bias;  // a predictor is trained on with the head that it has
+  folder.head = settled_head;
+  const HeadShape shape = head_shape(settled_head, folder.attributes.names.size());
+  if (shape.attributes > 0 && !same_head) {
+    folder.config.tie_word_embeddings = false;  // a predictor has no output layer
+    for (auto& tensor : init_score_head(folder.config, shape, seed)) tensors.push_back(std::move(tensor));
+  }
+  Parameters weights = parameters_from(folder.config, shape, as_fp32(std::move(tensors)));
+  for_each_parameter(weights, [](const std::string&, at::Tensor& tensor) { tensor = tensor.contiguous(); });
+  return {std::move(folder), shape, std::move(tokenizer), std::move(weights)};
+}
+
+OpenModel open_model(const Path& path, Precision precision) {
+  ModelFolder folder = open_model_folder(path);
+  Tokenizer tokenizer = Tokenizer::load(path);
+  check_vocabulary(folder, tokenizer);
+  const Attributes attributes = make_attributes(folder.attributes);
+  const bool regression = folder.head.kind == HeadKind::regression;
+  const NamedTensors tensors = read_weights(folder, regression ? Weights::regression : Weights::language_model);
+  const HeadShape shape = head_shape(folder, regression ? Weights::regression : Weights::language_model);
+  Transformer transformer = make_transformer(folder.config, cast(parameters_from(folder.config, shape, tensors), compute_dtype(precision)));
+  return {std::move(folder), attributes, std::move(tokenizer), std::move(transformer)};
+}
+
+}  // namespace steerlm

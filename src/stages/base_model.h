@@ -1,0 +1,32 @@
+// What a training stage starts from: a Hugging Face folder, or fresh weights over a tokenizer.
+#pragma once
+
+#include "steerlm/hf/model_folder.h"
+#include "steerlm/nn/transformer.h"
+#include "steerlm/recipe/recipe.h"
+#include "steerlm/text/attributes.h"
+#include "steerlm/text/tokenizer.h"
+
+namespace steerlm {
+
+struct BaseModel {
+  ModelFolder folder;   // what the trained model's folder will say: attributes, template, head and dtype are settled
+  HeadShape head;
+  Tokenizer tokenizer;
+  Parameters weights;   // fp32
+};
+
+// head: what the trained model ends in. A folder's own attributes and template win; a recipe that contradicts them throws recipe. The
+// head of a fresh predictor is initialised from the recipe's seed.
+BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head);
+
+// A model folder that is used as it is.
+struct OpenModel {
+  ModelFolder folder;
+  Attributes attributes;
+  Tokenizer tokenizer;
+  Transformer transformer;  // weights in the compute dtype
+};
+OpenModel open_model(const Path& folder, Precision precision);
+
+}  // namespace steerlm

@@ -1,0 +1,223 @@
+// Stage 4, bootstrapping (SteerLM section 3.4): the distinct labels of annotated data that have the selected values are drawn
+// uniformly, one a prompt; the policy answers at that label; the predictor annotates the answers again (the label that was asked for
+// is thrown away); fine-tuning on them. Three steps with run directories of their own: sample, annotate, sft.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "stages/sample.h"
+#include "steerlm/core/rng.h"
+#include "steerlm/core/stop.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/data/block_job.h"
+#include "steerlm/recipe/load.h"
+#include "steerlm/report/table.h"
+#include "steerlm/stages/run_directory.h"
+#include "steerlm/stages/stages.h"
+
+namespace steerlm {
+namespace {
+
+constexpr size_t block_prompts = 256;
+constexpr const char* requested_key = "requested_label";
+
+// Distinct label strings of annotated records, in the order of their bytes.
+std::vector<Label> observed_labels(const std::string& path, const Attributes& attributes, const std::string& system) {
+  std::map<std::string, Label> labels;
+  RecordReader reader({{.path = path}}, attributes, system);
+  while (const auto input = reader.next()) {
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
+      fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
+    }
+    for (const Turn& turn : std::get<Record>(*input).conversation.turns) {
+      if (turn.label && !turn.label->text.empty()) labels.emplace(turn.label->text, *turn.label);
+    }
+  }
+  std::vector<Label> distinct;
+  for (auto& [text, label] : labels) distinct.push_back(std::move(label));
+  return distinct;
+}
+
+std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptions& options, const Attributes& attributes, const Context& context) {
+  for (const auto& [name, wanted] : options.select) {
+    const auto index = attributes.index(name);
+    if (!index) {
+      fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
+                              .where = "select",
+                              .expected = "one of " + join(attributes.names),
+                              .advice = suggest(name, attributes.names)});
+    }
+    float largest = -1;
+    for (const Label& label : labels) largest = std::max(largest, label.values[*index]);  // NaN never is
+    const bool max = wanted == "max";
+    const float value = max ? largest : std::stof(wanted);
+    if (max && largest < static_cast<float>(attributes.max)) {
+      context.log->warn(fmt::format("the largest {} that occurs in {} is {}, the range goes to {}", name, options.labels_from, largest, attributes.max));
+    }
+    std::erase_if(labels, [&](const Label& label) { return !(label.values[*index] == value); });
+    if (labels.empty()) {
+      fail(ExitCode::data, {.what = fmt::format("no label of {} has {} {}", options.labels_from, name, wanted),
+                            .where = "select",
+                            .advice = "select a value that occurs; `steerlm data stats` lists them"});
+    }
+  }
+  if (labels.empty()) fail(ExitCode::data, {.what = "no record has a label", .where = options.labels_from});
+  return labels;
+}
+
+std::string sampled_record(const Prompt& prompt, const Label& requested, const std::string& response) {
+  Conversation conversation = prompt.conversation;
+  conversation.type = ConversationType::value_to_text;
+  conversation.turns.push_back({"Assistant", response, std::nullopt});
+  Json json = to_json(conversation);
+  json[requested_key] = requested.text;
+  return dump_json(json) + "\n";
+}
+
+Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& output_path, const Context& context) {
+  const BootstrapOptions& options = recipe.bootstrap;
+  RunDirectory run(step, context);
+  const OpenModel policy = open_model(options.policy, recipe.precision);
+  require_dials(policy);
+  const std::string& system = policy.folder.text_template.system;
+  const std::vector<Label> labels =
+      select_labels(observed_labels(options.labels_from, policy.attributes, system), options, policy.attributes, context);
+  const std::vector<Prompt> prompts = read_prompts(options.prompts, policy.attributes, system, options.max_prompts);
+  context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(), prompts.size(), options.samples_per_prompt));
+  BlockOutput output(output_path, run.path() / "ledger.jsonl", {{"inputs", run.inputs()}, {"recipe", dump_recipe(step)}}, context.fresh);
+  const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
+  for (size_t begin = static_cast<size_t>(output.records_done()); !output.finished() && begin < prompts.size(); begin += block_prompts) {
+    if (stop_requested()) return Outcome::stopped;
+    const size_t end = std::min(prompts.size(), begin + block_prompts);
+    std::vector<SampleRequest> requests;
+    std::vector<size_t> prompt_of;
+    for (size_t p = begin; p < end; ++p) {
+      const Label& label = labels[Rng(seed, "bootstrap label", p).below(labels.size())];
+      for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
+        requests.push_back({&prompts[p].conversation, label, p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
+        prompt_of.push_back(p);
+      }
+    }
+    const auto results = sample_responses(policy, requests, options.sampling, seed, "sample", context);
+    std::string lines;
+    std::int64_t unfinished = 0;
+    for (size_t i = 0; i < results.size(); ++i) {
+      // A response that was cut off would teach the model to stop in the middle.
+      if (!results[i].stopped) ++unfinished;
+      else lines += sampled_record(prompts[prompt_of[i]], *requests[i].label, results[i].response);
+    }
+    output.append(static_cast<std::int64_t>(end - begin), lines, "", {{"sampled", results.size()}, {"unfinished", unfinished}});
+  }
+  if (!output.finished()) output.finish();
+  std::int64_t sampled = 0, unfinished = 0;
+  for (const Json& counts : output.block_counts()) {
+    sampled += counts.at("sampled").get<std::int64_t>();
+    unfinished += counts.at("unfinished").get<std::int64_t>();
+  }
+  if (unfinished > 0) context.log->warn(fmt::format("{} of {} responses did not end within sampling.max_new_tokens and were left out", unfinished, sampled));
+  if (sampled == unfinished) fail(ExitCode::data, {.what = "no response ended within sampling.max_new_tokens", .where = output_path});
+  run.finish({{"sampled", sampled}, {"unfinished", unfinished}});
+  return Outcome::done;
+}
+
+// How far the predictor's labels of the samples are from the labels that were asked for.
+std::string request_table(const std::string& path, const Attributes& attributes, Json& summary) {
+  std::vector<double> distance(attributes.names.size(), 0), equal(attributes.names.size(), 0), known(attributes.names.size(), 0);
+  RecordReader reader({{.path = path}}, attributes, "");
+  while (const auto input = reader.next()) {
+    const Record* record = std::get_if<Record>(&*input);
+    if (record == nullptr) continue;
+    const Label requested = parse_label(attributes, record->json.at(requested_key).get<std::string>(), where(*record));
+    const auto& given = record->conversation.turns.back().label;
+    if (!given) continue;
+    for (size_t a = 0; a < attributes.names.size(); ++a) {
+      const float difference = std::abs(requested.values[a] - given->values[a]);
+      if (!(difference >= 0)) continue;
+      known[a] += 1;
+      distance[a] += static_cast<double>(difference);
+      equal[a] += difference == 0 ? 1 : 0;
+    }
+  }
+  std::vector<std::vector<std::string>> rows{{"attribute", "samples", "mean |requested - predicted|", "equal"}};
+  for (size_t a = 0; a < attributes.names.size(); ++a) {
+    if (known[a] == 0) continue;
+    rows.push_back({attributes.names[a], format_count(static_cast<std::int64_t>(known[a])), format_number(distance[a] / known[a], 3), format_number(equal[a] / known[a], 3)});
+    summary[attributes.names[a]] = {{"mean_distance", distance[a] / known[a]}, {"equal", equal[a] / known[a]}};
+  }
+  return format_table(rows);
+}
+
+Recipe annotate_recipe(const Recipe& recipe, const std::string& input, const std::string& output) {
+  Recipe step;
+  step.stage = Stage::annotate;
+  step.method = recipe.method;
+  step.seed = recipe.seed;
+  step.device = recipe.device;
+  step.precision = recipe.precision;
+  step.run_dir = recipe.run_dir + "/annotate";
+  step.annotate.predictor = recipe.bootstrap.predictor;
+  step.annotate.input = {{.path = input}};
+  step.annotate.output = output;
+  return step;
+}
+
+Recipe sft_recipe(const Recipe& recipe, const ModelFolder& policy, const std::string& annotated) {
+  Recipe step = recipe;
+  step.stage = Stage::sft;
+  step.run_dir = recipe.run_dir + "/sft";
+  step.attributes = policy.attributes;
+  step.attributes_given = true;
+  step.text_template = policy.text_template;
+  step.template_given = true;
+  if (recipe.bootstrap.start_from == StartFrom::policy) step.model = {.path = recipe.bootstrap.policy};
+  if (!recipe.bootstrap.mix_original) step.data.train.clear();
+  step.data.train.insert(step.data.train.begin(), SourceOptions{.path = annotated});
+  return step;
+}
+
+}  // namespace
+
+Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
+  const BootstrapOptions& options = recipe.bootstrap;
+  if (context.dry_run) {
+    const OpenModel policy = open_model(options.policy, recipe.precision);
+    require_dials(policy);
+    const auto labels = select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system), options,
+                                      policy.attributes, context);
+    const auto prompts = read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
+    context.log->info(fmt::format("would sample {} responses at {} distinct labels", prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size()));
+    return Outcome::done;
+  }
+  RunDirectory run(recipe, context);
+  if (run.state() == RunDirectory::State::finished) {
+    context.log->info(recipe.run_dir + ": the run is finished already, nothing to do (--fresh starts over)");
+    return Outcome::done;
+  }
+  const std::string sampled = recipe.run_dir + "/sampled.jsonl", annotated = recipe.run_dir + "/annotated.jsonl";
+  Context inner = context;
+
+  context.log->info("bootstrap 1/3: sampling");
+  Recipe sample_step = recipe;
+  sample_step.run_dir = recipe.run_dir + "/sample";
+  if (sample(recipe, sample_step, sampled, inner) == Outcome::stopped) return Outcome::stopped;
+  context.log->info("bootstrap 2/3: annotation of the samples");
+  if (run_annotate(annotate_recipe(recipe, sampled, annotated), inner) == Outcome::stopped) return Outcome::stopped;
+  const ModelFolder policy = open_model_folder(options.policy);
+  Json summary;
+  context.log->info(request_table(annotated, make_attributes(policy.attributes), summary));
+  context.log->info("bootstrap 3/3: fine-tuning on the samples");
+  if (run_sft(sft_recipe(recipe, policy, annotated), inner) == Outcome::stopped) return Outcome::stopped;
+
+  // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
+  const Path part = run.path() / "model.part";
+  steerlm::remove_all(part);
+  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive);
+  steerlm::remove_all(run.model());
+  publish(part, run.model());
+  run.finish(summary);
+  return Outcome::done;
+}
+
+}  // namespace steerlm

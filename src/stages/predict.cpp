@@ -1,0 +1,123 @@
+#include "stages/predict.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "steerlm/infer/label_decoder.h"
+#include "steerlm/infer/score.h"
+
+namespace steerlm {
+namespace {
+
+constexpr std::int64_t decoder_slots = 64;
+
+std::string too_long(size_t turn, size_t tokens, std::int64_t context) {
+  return fmt::format("turn {} needs {} tokens of context, the predictor has {}", turn, tokens, context);
+}
+
+std::vector<size_t> assistant_turns(const Conversation& conversation) {
+  std::vector<size_t> turns;
+  for (size_t t = 0; t < conversation.turns.size(); ++t) {
+    if (conversation.turns[t].from == "Assistant") turns.push_back(t);
+  }
+  return turns;
+}
+
+void predict_regression(const OpenModel& model, const ConversationTemplate& conversation_template, std::span<const Record> records,
+                        std::int64_t batch_tokens, std::vector<RecordPrediction>& predictions) {
+  const std::int64_t context = model.folder.config.max_position_embeddings;
+  struct Place {
+    size_t record, turn;
+  };
+  std::vector<Example> inputs;
+  std::vector<Place> places;
+  for (size_t r = 0; r < records.size(); ++r) {
+    std::vector<Example> own;
+    std::vector<Place> own_places;
+    for (size_t turn : assistant_turns(records[r].conversation)) {
+      own.push_back({conversation_template.encode_scored_turn(records[r].conversation, turn), {}, {}});
+      own_places.push_back({r, turn});
+      const size_t tokens = own.back().ids.size();
+      if (static_cast<std::int64_t>(tokens) > context && predictions[r].fault.empty()) predictions[r].fault = too_long(turn, tokens, context);
+    }
+    if (!predictions[r].fault.empty()) continue;
+    std::ranges::move(own, std::back_inserter(inputs));
+    places.insert(places.end(), own_places.begin(), own_places.end());
+  }
+  const auto scores = attribute_scores(model.transformer, std::span<const Example>(inputs), batch_tokens);
+  for (size_t i = 0; i < places.size(); ++i) {
+    std::vector<float> rounded;
+    for (float score : scores[i]) rounded.push_back(static_cast<float>(round_score(static_cast<double>(score), model.attributes)));
+    predictions[places[i].record].turns.push_back({places[i].turn, make_label(model.attributes, rounded), scores[i]});
+  }
+}
+
+// Tokens of the longest label line.
+size_t label_room(const OpenModel& model) {
+  std::vector<std::int32_t> ids;
+  model.tokenizer.append_continuation(
+      make_label(model.attributes, std::vector<float>(model.attributes.names.size(), static_cast<float>(model.attributes.max))).text, ids);
+  return ids.size() + 1;
+}
+
+void predict_by_writing(const OpenModel& model, const ConversationTemplate& conversation_template, std::span<const Record> records,
+                        std::vector<RecordPrediction>& predictions) {
+  const std::int64_t context = model.folder.config.max_position_embeddings;
+  std::vector<Conversation> written;
+  for (const Record& record : records) {
+    Conversation conversation = record.conversation;
+    conversation.type = ConversationType::text_to_value;
+    for (Turn& turn : conversation.turns) turn.label.reset();
+    written.push_back(std::move(conversation));
+  }
+  const size_t room = label_room(model);
+  // Round k: the k-th assistant turn of every record, which sees the labels of the rounds before.
+  for (size_t round = 0;; ++round) {
+    std::vector<std::vector<std::int32_t>> prefixes;
+    std::vector<std::pair<size_t, size_t>> places;
+    for (size_t r = 0; r < records.size(); ++r) {
+      const std::vector<size_t> turns = assistant_turns(written[r]);
+      if (round >= turns.size() || !predictions[r].fault.empty()) continue;
+      auto prefix = conversation_template.encode_label_prefix(written[r], turns[round]);
+      const size_t tokens = prefix.size() + room;
+      if (static_cast<std::int64_t>(tokens) > context) {
+        predictions[r] = {{}, too_long(turns[round], tokens, context)};
+        continue;
+      }
+      prefixes.push_back(std::move(prefix));
+      places.emplace_back(r, turns[round]);
+    }
+    if (places.empty() && std::ranges::none_of(written, [&](const Conversation& c) { return assistant_turns(c).size() > round; })) return;
+    const auto labels = decode_labels(model.transformer, model.tokenizer, model.attributes, prefixes, decoder_slots);
+    for (size_t i = 0; i < places.size(); ++i) {
+      const auto [record, turn] = places[i];
+      const Label label = make_label(model.attributes, labels[i].best);
+      written[record].turns[turn].label = label;
+      predictions[record].turns.push_back({turn, label, labels[i].expected});
+    }
+  }
+}
+
+}  // namespace
+
+void require_predictor(const OpenModel& model) {
+  if (model.attributes.declared()) return;
+  fail(ExitCode::model, {.what = "the model folder is no attribute predictor: its steerlm.json declares no attributes",
+                         .where = model.folder.path.string(),
+                         .advice = "train one with `steerlm train-predictor`"});
+}
+
+std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records, std::int64_t batch_tokens) {
+  const ConversationTemplate conversation_template(model.folder.text_template, model.tokenizer);
+  std::vector<RecordPrediction> predictions(records.size());
+  if (model.folder.head.kind == HeadKind::regression) {
+    predict_regression(model, conversation_template, records, batch_tokens, predictions);
+  } else {
+    predict_by_writing(model, conversation_template, records, predictions);
+  }
+  return predictions;
+}
+
+}  // namespace steerlm

@@ -1,0 +1,30 @@
+// A predictor's figures on labelled records: what validation prints and `evaluate` writes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "stages/predict.h"
+#include "steerlm/core/json.h"
+#include "steerlm/eval/predictor_metrics.h"
+#include "steerlm/recipe/recipe.h"
+#include "steerlm/report/metrics.h"
+#include "steerlm/stages/context.h"
+
+namespace steerlm {
+
+struct PredictorReport {
+  std::vector<AttributeMetrics> metrics;
+  std::int64_t rows = 0;     // labelled assistant turns
+  std::int64_t skipped = 0;  // turns of records that are longer than the context
+  std::string table;
+  Json json;
+};
+
+// On data.validation, or on the held-out share of data.train. `baseline`: what predict-the-mean says; empty: the mean of these labels.
+PredictorReport evaluate_predictor(const OpenModel& predictor, const DataOptions& data, const std::vector<double>& baseline, const Context& context);
+
+// "validation/mae/quality", "validation/pearson/quality", …
+void append_predictor_metrics(Metrics& metrics, const std::vector<AttributeMetrics>& rows);
+
+}  // namespace steerlm

@@ -1,0 +1,83 @@
+#include "stages/sample.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "steerlm/core/suggest.h"
+#include "steerlm/report/progress.h"
+#include "steerlm/text/template.h"
+
+namespace steerlm {
+
+std::optional<Label> dial_label(const Attributes& attributes, const std::map<std::string, std::int64_t>& set, const std::string& folder) {
+  if (!attributes.declared()) {
+    if (set.empty()) return std::nullopt;
+    fail(ExitCode::recipe, {.what = "the model has no dials: its steerlm.json declares no attributes",
+                            .where = folder,
+                            .found = "a value for " + set.begin()->first});
+  }
+  std::vector<float> values(attributes.defaults.begin(), attributes.defaults.end());
+  for (const auto& [name, value] : set) {
+    const auto index = attributes.index(name);
+    if (!index) {
+      const std::string hint = suggest(name, attributes.names);
+      fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
+                              .where = folder,
+                              .expected = "one of " + join(attributes.names),
+                              .advice = hint});
+    }
+    if (value < attributes.min || value > attributes.max) {
+      fail(ExitCode::recipe, {.what = "the value of '" + name + "' is out of range",
+                              .where = folder,
+                              .found = std::to_string(value),
+                              .expected = fmt::format("{} to {}; the dials are {}", attributes.min, attributes.max, join(attributes.names))});
+    }
+    values[*index] = static_cast<float>(value);
+  }
+  return make_label(attributes, values);
+}
+
+void require_dials(const OpenModel& model) {
+  if (model.attributes.declared()) return;
+  fail(ExitCode::model, {.what = "the model has no dials: its steerlm.json declares no attributes",
+                         .where = model.folder.path.string(),
+                         .advice = "train one with `steerlm sft` on annotated records"});
+}
+
+std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests, const SamplingOptions& sampling,
+                                               std::uint64_t seed, const std::string& title, const Context& context) {
+  const ConversationTemplate conversation_template(model.folder.text_template, model.tokenizer);
+  std::vector<GenerationRequest> prompts;
+  for (const SampleRequest& request : requests) {
+    Conversation conversation = *request.conversation;
+    for (Turn& turn : conversation.turns) {
+      if (turn.from == "Assistant" && !turn.label) turn.label = request.label;
+    }
+    prompts.push_back({conversation_template.encode_prompt(conversation, request.label), request.key});
+  }
+  GenerationSettings settings;
+  settings.sampling = sampling;
+  settings.seed = seed;
+  settings.eos_ids.assign(model.folder.eos_token_ids.begin(), model.folder.eos_token_ids.end());
+  settings.stop_text = std::string(conversation_template.turn_marker());
+  Progress progress(title, "responses", static_cast<std::int64_t>(prompts.size()), standard_error_progress(context.quiet));
+  const auto begin = std::chrono::steady_clock::now();
+  auto results = generate(model.transformer, model.tokenizer, prompts, settings, [&](std::int64_t done, std::int64_t tokens) {
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    progress.update(done, fmt::format("{:.0f} tok/s", static_cast<double>(tokens) / seconds));
+  });
+  progress.finish();
+  return results;
+}
+
+Json response_json(const Json& input, const GenerationResult& result) {
+  Json line = input;
+  line["response"] = result.response;
+  line["token_ids"] = result.ids;
+  line["logprob"] = result.logprob;
+  line["finish"] = result.stopped ? "stop" : "length";
+  return line;
+}
+
+}  // namespace steerlm

@@ -1,0 +1,36 @@
+// Sampling responses to prompts at given dials: what `generate`, `bootstrap` and the dial sweep of `evaluate` share.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "stages/base_model.h"
+#include "steerlm/data/record_reader.h"
+#include "steerlm/infer/generate.h"
+#include "steerlm/stages/context.h"
+
+namespace steerlm {
+
+// The label that the dials ask for: the folder's defaults, overridden by `set`. Nothing for a folder without attributes. Throws recipe: an
+// unknown name or a value out of range (with the names that exist), any `set` on a folder without attributes.
+std::optional<Label> dial_label(const Attributes& attributes, const std::map<std::string, std::int64_t>& set, const std::string& folder);
+
+// Throws model for a folder without attributes.
+void require_dials(const OpenModel& model);
+
+struct SampleRequest {
+  const Conversation* conversation;  // ends in a user turn
+  std::optional<Label> label;        // of the response; an earlier assistant turn keeps its own, else gets this one
+  std::uint64_t key;                 // of the random numbers
+};
+
+std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests, const SamplingOptions& sampling,
+                                               std::uint64_t seed, const std::string& title, const Context& context);
+
+// The input line plus response, token_ids, logprob, finish.
+Json response_json(const Json& input, const GenerationResult& result);
+
+}  // namespace steerlm

@@ -1,0 +1,25 @@
+// What the two training stages share around the loop.
+#pragma once
+
+#include "stages/base_model.h"
+#include "stages/fit.h"
+#include "steerlm/data/dataset.h"
+
+namespace steerlm {
+
+// Says what was read; throws data where nothing is left to train on. A validation part that was asked for and is empty is a warning.
+void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context& context);
+
+// --dry-run: steps, time, memory.
+void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset& dataset, const Context& context);
+
+// Mean negative log-likelihood of the validation examples: {"validation/loss", "validation/perplexity"}.
+Metrics validate_language_model(const Transformer& model, const std::vector<Example>& examples, std::int64_t batch_tokens);
+
+// Trains and writes model/.
+Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel base, const FitTask& task, const Context& context);
+
+// True where the run is done already, which is said.
+bool is_done_already(const RunDirectory& run, const Context& context);
+
+}  // namespace steerlm

@@ -1,0 +1,101 @@
+// Generation with the cache against the model without one, and samples that must not depend on their neighbours.
+#include "steerlm/infer/generate.h"
+
+#include <ATen/ops/mm.h>
+#include <gtest/gtest.h>
+
+#include "steerlm/core/rng.h"
+#include "steerlm/kernels/sampling.h"
+#include "steerlm/nn/init.h"
+
+namespace steerlm {
+namespace {
+
+const Path tokenizer_file = Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models" / "untied" / "tokenizer.model";
+
+Transformer small_model(std::int64_t vocab_size) {
+  ModelConfig config{.vocab_size = vocab_size, .hidden_size = 32, .intermediate_size = 64, .num_hidden_layers = 2,
+                     .num_attention_heads = 4, .num_key_value_heads = 2, .initializer_range = 0.2};
+  config = complete_config(config, vocab_size, 64);
+  config.max_position_embeddings = 64;
+  return make_transformer(config, parameters_from(config, {.language_model = true}, init_parameters(config, {.language_model = true}, 1)));
+}
+
+std::vector<std::int32_t> prompt(std::uint64_t index, size_t length, std::int64_t vocab_size) {
+  Rng rng(9, "prompt", index);
+  std::vector<std::int32_t> ids;
+  for (size_t i = 0; i < length; ++i) ids.push_back(static_cast<std::int32_t>(3 + rng.below(static_cast<std::uint64_t>(vocab_size - 3))));
+  return ids;
+}
+
+TEST(Generate, GreedyWithCacheEqualsTheModelWithoutOne) {
+  const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
+  const Transformer model = small_model(tokenizer.vocab_size());
+  GenerationSettings settings;
+  settings.sampling = {.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 40};
+  const std::vector<GenerationRequest> requests{{prompt(0, 5, tokenizer.vocab_size()), 0}, {prompt(1, 17, tokenizer.vocab_size()), 1}};
+  const auto results = generate(model, tokenizer, requests, settings, {});
+  for (size_t r = 0; r < requests.size(); ++r) {
+    std::vector<std::int64_t> ids(requests[r].prompt.begin(), requests[r].prompt.end());
+    double logprob = 0;
+    ASSERT_EQ(results[r].ids.size(), 40u);
+    for (std::int32_t generated : results[r].ids) {
+      const at::Tensor hidden = trunk_forward(model, pack_tokens(ids, {0, static_cast<std::int64_t>(ids.size())}), nullptr);
+      const at::Tensor logits = at::mm(hidden.slice(0, -1), model.weights.output_vd().t()).contiguous();
+      const SampledToken token = sample_token({logits.const_data_ptr<float>(), static_cast<size_t>(logits.size(1))}, 0, 0, 1, 0);
+      ASSERT_EQ(generated, token.id) << "request " << r << ", position " << ids.size();
+      logprob += token.logprob;
+      ids.push_back(token.id);
+    }
+    EXPECT_NEAR(results[r].logprob, logprob, 1e-3);
+    EXPECT_FALSE(results[r].stopped);
+  }
+}
+
+TEST(Generate, ASampleDoesNotDependOnItsNeighbours) {
+  const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
+  const Transformer model = small_model(tokenizer.vocab_size());
+  GenerationSettings settings;
+  settings.sampling = {.top_k = 50, .temperature = 1, .top_p = 0.95, .max_new_tokens = 20};
+  settings.seed = 3;
+  std::vector<GenerationRequest> requests;
+  for (std::uint64_t i = 0; i < 40; ++i) requests.push_back({prompt(i, 3 + i % 11, tokenizer.vocab_size()), i});
+  const auto together = generate(model, tokenizer, requests, settings, {});
+  for (size_t i : {size_t{0}, size_t{17}, size_t{39}}) {
+    const auto alone = generate(model, tokenizer, std::span(&requests[i], 1), settings, {});
+    EXPECT_EQ(alone[0].ids, together[i].ids);
+    EXPECT_EQ(alone[0].logprob, together[i].logprob);
+  }
+  EXPECT_NE(together[0].ids, together[11].ids);
+}
+
+TEST(Generate, StopsAtEosAndAtTheEndOfTheContext) {
+  const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
+  const Transformer model = small_model(tokenizer.vocab_size());
+  GenerationSettings settings;
+  settings.sampling = {.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 1000};
+  const std::vector<GenerationRequest> requests{{prompt(2, 10, tokenizer.vocab_size()), 0}};
+  const auto to_the_end = generate(model, tokenizer, requests, settings, {});
+  EXPECT_EQ(to_the_end[0].ids.size(), 54u);  // 64 of context less 10 of prompt
+  settings.eos_ids = {to_the_end[0].ids[7]};
+  const auto stopped = generate(model, tokenizer, requests, settings, {});
+  EXPECT_TRUE(stopped[0].stopped);
+  EXPECT_EQ(stopped[0].ids.back(), settings.eos_ids[0]);
+  EXPECT_LE(stopped[0].ids.size(), 8u);
+}
+
+TEST(Generate, PromptLongerThanTheContextIsRefused) {
+  const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
+  const Transformer model = small_model(tokenizer.vocab_size());
+  const std::vector<GenerationRequest> requests{{prompt(0, 64, tokenizer.vocab_size()), 0}};
+  try {
+    generate(model, tokenizer, requests, {}, {});
+    FAIL() << "was accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    EXPECT_STREQ(error.what(), "prompt 0: the prompt is longer than the model's context (found 64 tokens, expected fewer than 64)");
+  }
+}
+
+}  // namespace
+}  // namespace steerlm

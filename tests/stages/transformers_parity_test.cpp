@@ -1,0 +1,168 @@
+// Against what Transformers computed on the same folders (tools/make_model_fixtures.py; versions in expected.json): logits,
+// log-probabilities, loss, every gradient, ten AdamW steps with clipping, classification scores.
+#include <ATen/ops/mm.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "stages/base_model.h"
+#include "steerlm/core/json.h"
+#include "steerlm/data/record.h"
+#include "steerlm/infer/score.h"
+#include "steerlm/kernels/adamw.h"
+#include "steerlm/optim/adamw.h"
+#include "steerlm/text/template.h"
+#include "steerlm/train/losses.h"
+
+namespace steerlm {
+namespace {
+
+const Path fixtures = Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models";
+
+const Json& expected() {
+  static const Json json = parse_json(read_file(fixtures / "expected.json", ExitCode::data, "fixture"), "expected.json", ExitCode::data);
+  return json;
+}
+
+// A batch of {"ids": […], "target": […]} sequences.
+Batch batch_of(const Json& sequences) {
+  std::vector<Example> examples;
+  for (const Json& sequence : sequences) {
+    Example example;
+    example.ids = sequence.at("ids").get<std::vector<std::int32_t>>();
+    if (sequence.contains("target")) example.target = sequence.at("target").get<std::vector<std::uint8_t>>();
+    if (sequence.contains("labels")) {
+      for (const Json& label : sequence.at("labels")) example.labels.push_back(label.is_null() ? NAN : label.get<float>());
+    }
+    examples.push_back(std::move(example));
+  }
+  std::vector<const Example*> pointers;
+  for (const Example& example : examples) pointers.push_back(&example);
+  return make_batch(pointers);
+}
+
+void expect_gradients(const Json& wanted, const Parameters& gradients) {
+  size_t compared = 0;
+  for_each_parameter(gradients, [&](const std::string& name, const at::Tensor& ours) {
+    ASSERT_TRUE(wanted.contains(name)) << name;
+    const Json& w = wanted.at(name);
+    const double norm = w.at("norm").get<double>();
+    EXPECT_NEAR(ours.norm().item<double>(), norm, 2e-5 * norm) << name;
+    const at::Tensor flat = ours.reshape({-1});
+    for (size_t i = 0; i < w.at("index").size(); ++i) {
+      EXPECT_NEAR(flat[w.at("index")[i].get<std::int64_t>()].item<double>(), w.at("values")[i].get<double>(), 2e-5 * norm) << name;
+    }
+    ++compared;
+  });
+  EXPECT_EQ(compared, wanted.size());
+}
+
+class TransformersParity : public testing::TestWithParam<const char*> {};
+
+TEST_P(TransformersParity, LogitsOfTheLastToken) {
+  const OpenModel model = open_model(fixtures / GetParam(), Precision::fp32);
+  for (const Json& sequence : expected().at(GetParam()).at("sequences")) {
+    const Batch batch = batch_of(Json::array({sequence}));
+    const at::Tensor hidden = trunk_forward(model.transformer, pack_tokens(batch.ids, batch.cu_seqlens), nullptr);
+    const at::Tensor logits = at::mm(hidden, model.transformer.weights.output_vd().t());
+    const auto wanted = sequence.at("last_logits").get<std::vector<double>>();
+    ASSERT_EQ(static_cast<std::int64_t>(wanted.size()), logits.size(1));
+    double largest = 0, worst = 0;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      largest = std::max(largest, std::abs(wanted[i]));
+      worst = std::max(worst, std::abs(logits[-1][static_cast<std::int64_t>(i)].item<double>() - wanted[i]));
+    }
+    EXPECT_GT(largest, 1) << "the fixture's logits are flat";
+    EXPECT_LE(worst, 1e-4);
+  }
+}
+
+TEST_P(TransformersParity, LossAndEveryGradientOfAPackedBatch) {
+  const OpenModel model = open_model(fixtures / GetParam(), Precision::fp32);
+  const Json& packed = expected().at(GetParam()).at("packed");
+  const Batch batch = batch_of(packed.at("batch"));
+  const double count = target_count(batch);
+  EXPECT_EQ(count, packed.at("target_tokens").get<double>());
+  Parameters gradients = zeros_like(model.transformer.weights, at::kFloat);
+  const double loss = language_model_gradient(model.transformer, batch, 1 / count, gradients) / count;
+  EXPECT_NEAR(loss, packed.at("loss").get<double>(), 1e-5 * loss);
+  expect_gradients(packed.at("gradients"), gradients);
+}
+
+TEST_P(TransformersParity, LogProbabilitiesOfTurns) {
+  const OpenModel model = open_model(fixtures / GetParam(), Precision::fp32);
+  const ConversationTemplate conversation_template(model.folder.text_template, model.tokenizer);
+  for (const Json& wanted : expected().at(GetParam()).at("conversations")) {
+    const Record record = parse_record(wanted.at("record"), model.attributes, model.folder.text_template.system, "fixture", 1);
+    const EncodedConversation encoded = conversation_template.encode(record.conversation);
+    EXPECT_EQ(encoded.ids, wanted.at("ids").get<std::vector<std::int32_t>>());
+    const std::vector<Example> examples{{encoded.ids, encoded.target, {}}};
+    const auto log_p = token_log_probabilities(model.transformer, examples, 4096);
+    for (const Json& score : wanted.at("scores")) {
+      double sum = 0;
+      std::int64_t tokens = 0;
+      for (size_t i = 0; i < encoded.ids.size(); ++i) {
+        if (encoded.turn[i] != score.at("turn").get<std::int32_t>()) continue;
+        sum += log_p[0][i];
+        ++tokens;
+      }
+      EXPECT_EQ(tokens, score.at("tokens").get<std::int64_t>());
+      EXPECT_NEAR(sum, score.at("logprob").get<double>(), 1e-4 * std::max(1.0, std::abs(sum) / 100));
+    }
+  }
+}
+
+TEST_P(TransformersParity, TenAdamwStepsWithClipping) {
+  const OpenModel model = open_model(fixtures / GetParam(), Precision::fp32);
+  const Json& adamw = expected().at(GetParam()).at("adamw");
+  const Json& settings = adamw.at("settings");
+  OptimizerOptions options;
+  options.weight_decay = settings.at("weight_decay").get<double>();
+  options.betas = settings.at("betas").get<std::array<double, 2>>();
+  options.eps = settings.at("eps").get<double>();
+  const double clip = settings.at("clip_grad_norm").get<double>();
+  Transformer transformer = model.transformer;
+  Parameters masters = transformer.weights;
+  AdamwState state = make_adamw_state(masters);
+  std::int64_t t = 0;
+  for (const Json& step : adamw.at("steps")) {
+    const Batch batch = batch_of(step.at("batch"));
+    const double count = target_count(batch);
+    Parameters gradients = zeros_like(masters, at::kFloat);
+    const double loss = language_model_gradient(transformer, batch, 1 / count, gradients) / count;
+    const double norm = global_norm(to_list(gradients));
+    EXPECT_NEAR(loss, step.at("loss").get<double>(), 1e-4 * loss) << "step " << t;
+    EXPECT_NEAR(norm, step.at("grad_norm").get<double>(), 1e-3 * norm) << "step " << t;
+    adamw_update(masters, gradients, state, options, settings.at("learning_rate").get<double>(), norm > clip ? clip / (norm + 1e-6) : 1, ++t);
+  }
+  EXPECT_EQ(t, 10);
+  for_each_parameter(masters, [&](const std::string& name, const at::Tensor& tensor) {
+    const Json& wanted = adamw.at("parameters").at(name);
+    const double norm = wanted.at("norm").get<double>();
+    EXPECT_NEAR(tensor.norm().item<double>(), norm, 1e-5 * norm) << name;
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Folders, TransformersParity, testing::Values("untied", "tied"), [](const auto& info) { return info.param; });
+
+TEST(TransformersClassifier, ScoresLossAndGradients) {
+  const OpenModel model = open_model(fixtures / "classifier", Precision::fp32);
+  const Json& wanted = expected().at("classifier");
+  const Batch batch = batch_of(wanted.at("sequences"));
+  const std::vector<float> scores = regression_scores(model.transformer, batch);
+  size_t i = 0;
+  for (const Json& sequence : wanted.at("sequences")) {
+    for (const Json& score : sequence.at("scores")) EXPECT_NEAR(static_cast<double>(scores[i++]), score.get<double>(), 1e-4);
+  }
+  EXPECT_EQ(i, scores.size());
+  const double count = label_count(batch);
+  EXPECT_EQ(count, wanted.at("known_labels").get<double>());
+  Parameters gradients = zeros_like(model.transformer.weights, at::kFloat);
+  const double loss = regression_gradient(model.transformer, batch, 1 / count, gradients) / count;
+  EXPECT_NEAR(loss, wanted.at("loss").get<double>(), 1e-5 * loss);
+  expect_gradients(wanted.at("gradients"), gradients);
+}
+
+}  // namespace
+}  // namespace steerlm
