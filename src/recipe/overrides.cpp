@@ -1,7 +1,9 @@
 #include "recipe/overrides.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
+#include <utility>
 
 #include "steerlm/core/utf8.h"
 
@@ -44,9 +46,16 @@ Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const st
   const bool index = part.key.empty();
   const Yaml::Kind wanted = index ? Yaml::Kind::sequence : Yaml::Kind::mapping;
   if (is_null(node)) node = {.kind = wanted, .where = where};
+  // A source may be written as its path alone: data.train[0].limit then makes it a section.
+  if (!index && node.kind == Yaml::Kind::scalar && above.ends_with(']')) {
+    Yaml section{.kind = Yaml::Kind::mapping, .where = node.where};
+    section.entries.push_back({"path", node.where, std::move(node)});
+    node = std::move(section);
+  }
   if (node.kind != wanted) {
     if (node.kind != Yaml::Kind::refused) {
-      faults.push_back({.what = "'" + above + "' is not " + (index ? "a list" : "a section"), .where = where});
+      const std::string found = node.kind == Yaml::Kind::scalar ? "a single value" : node.kind == Yaml::Kind::sequence ? "a list" : "a section";
+      faults.push_back({.what = "'" + above + "' is " + found + ", not " + (index ? "a list" : "a section"), .where = where});
     }
     return nullptr;
   }
@@ -64,13 +73,17 @@ Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const st
 }
 
 void apply(Yaml& root, const std::string& text, std::vector<Fault>& faults) {
-  const bool readable = !find_invalid_utf8(text) && text.find('\0') == std::string::npos;
-  const std::string where = readable ? "override '" + text + "'" : "an override";
+  if (find_invalid_utf8(text) || text.find('\0') != std::string::npos) {
+    faults.push_back({.what = "an override that is not valid UTF-8"});
+    return;
+  }
+  std::string where = "override '";
+  where.append(text).append("'");
   const size_t equals = text.find('=');
   std::optional<std::vector<Part>> parts;
-  if (readable && equals != std::string::npos) parts = split_path(std::string_view(text).substr(0, equals));
+  if (equals != std::string::npos) parts = split_path(std::string_view(text).substr(0, equals));
   if (!parts) {
-    faults.push_back({.what = readable ? "not an override" : "not valid UTF-8", .where = where,
+    faults.push_back({.what = "not an override", .where = where,
                       .expected = "key=value with a dotted key, such as optimizer.learning_rate=1e-5 or data.train[0].path=x"});
     return;
   }
@@ -88,7 +101,8 @@ void apply(Yaml& root, const std::string& text, std::vector<Fault>& faults) {
   for (const Part& part : *parts) {
     target = step_into(*target, part, above, where, faults);
     if (target == nullptr) return;
-    above += part.key.empty() ? "[" + std::to_string(part.index) + "]" : (above.empty() ? "" : ".") + part.key;
+    if (part.key.empty()) above.append("[").append(std::to_string(part.index)).append("]");
+    else above.append(above.empty() ? "" : ".").append(part.key);
   }
   *target = std::move(node);
 }

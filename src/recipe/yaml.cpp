@@ -50,7 +50,9 @@ class Builder : public YAML::EventHandler {
       : text_(text), name_(name), fixed_where_(fixed_where), positions_(text, name), faults_(faults) {}
 
   void OnDocumentStart(const YAML::Mark& mark) override {
-    if (root_) fail(ExitCode::recipe, {.what = "a second document starts here", .where = where(mark), .expected = "one document"});
+    if (!root_) return;
+    if (fixed_where_) fail(ExitCode::recipe, {.what = "there is something after the value", .where = name_});
+    fail(ExitCode::recipe, {.what = "a second document starts here", .where = where(mark), .expected = "one document"});
   }
   void OnDocumentEnd() override {}
 
@@ -70,6 +72,9 @@ class Builder : public YAML::EventHandler {
     // A quoted scalar has the tag "!" from the parser; a '!' in the text itself is the user's.
     refuse_tag(mark, tag == "!" ? "?" : tag, node);
     refuse_anchor(anchor, node);
+    if (node.quoted && !has_closing_quote(static_cast<size_t>(std::max(mark.pos, 0)))) {
+      fail(ExitCode::recipe, {.what = "not valid YAML", .where = node.where, .advice = "a closing quote is missing"});
+    }
     if (value.find('\0') != std::string::npos) refuse(node, "a NUL character in a text", "");
     add(std::move(node));
   }
@@ -109,6 +114,18 @@ class Builder : public YAML::EventHandler {
     const auto offset = static_cast<size_t>(std::max(mark.pos, 0));
     const bool written = offset < text_.size() && text_[offset] == '!';
     if (written || (tag != "?" && !tag.empty())) refuse(node, "a tag (!type); recipes have no tags", "quote the value if it is a text");
+  }
+
+  // The parser takes the end of the text for a closing quote.
+  bool has_closing_quote(size_t at) const {
+    if (at >= text_.size() || (text_[at] != '"' && text_[at] != '\'')) return true;  // a block scalar
+    const char quote = text_[at];
+    for (++at; at < text_.size(); ++at) {
+      if (quote == '"' && text_[at] == '\\') ++at;
+      else if (text_[at] == quote && quote == '\'' && text_.substr(at + 1, 1) == "'") ++at;
+      else if (text_[at] == quote) return true;
+    }
+    return false;
   }
 
   void open(const YAML::Mark& mark, Yaml::Kind kind, const std::string& tag, YAML::anchor_t anchor) {

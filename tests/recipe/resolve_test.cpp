@@ -1,0 +1,331 @@
+#include "recipe/resolve.h"
+
+#include "recipe_support.h"
+
+namespace steerlm {
+namespace {
+
+struct MethodCase {
+  Stage stage;
+  Method method;
+  double rate;
+  std::int64_t warmup, epochs, steps, batch;  // epochs, steps 0: not set
+};
+class ResolveMethodTest : public testing::TestWithParam<MethodCase> {};
+
+TEST_P(ResolveMethodTest, SetsRateWarmupAndLength) {
+  const MethodCase& test = GetParam();
+  const Recipe recipe = load(smallest(test.stage) + "method: " + std::string(enum_name(test.method)) + "\n");
+  EXPECT_EQ(recipe.optimizer.learning_rate, test.rate);
+  EXPECT_EQ(recipe.schedule.warmup_steps, test.warmup);
+  EXPECT_EQ(recipe.train.epochs.value_or(0), test.epochs);
+  EXPECT_EQ(recipe.train.steps.value_or(0), test.steps);
+  EXPECT_EQ(recipe.train.batch_size, test.batch);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ResolveMethodTest,
+                         testing::Values(MethodCase{Stage::train_predictor, Method::steerlm, 5e-6, 0, 5, 0, 128},
+                                         MethodCase{Stage::train_predictor, Method::helpsteer, 5e-6, 0, 0, 800, 128},
+                                         MethodCase{Stage::train_predictor, Method::helpsteer2, 2e-6, 10, 2, 0, 128},
+                                         MethodCase{Stage::sft, Method::steerlm, 5e-6, 0, 5, 0, 128},
+                                         MethodCase{Stage::sft, Method::helpsteer, 5e-6, 0, 0, 800, 128},
+                                         MethodCase{Stage::sft, Method::helpsteer2, 2e-6, 0, 0, 1600, 384},
+                                         MethodCase{Stage::bootstrap, Method::steerlm, 5e-6, 0, 5, 0, 128},
+                                         MethodCase{Stage::bootstrap, Method::helpsteer, 5e-6, 0, 0, 800, 128},
+                                         MethodCase{Stage::bootstrap, Method::helpsteer2, 2e-6, 0, 0, 1600, 384}));
+
+TEST(ResolveTest, MethodSetsAttributesAndHead) {
+  const auto of = [](const char* method) { return load(smallest(Stage::train_predictor) + "method: " + method + "\n"); };
+  const Recipe steerlm = of("steerlm"), helpsteer = of("helpsteer"), helpsteer2 = of("helpsteer2");
+  EXPECT_EQ(steerlm.attributes.names,
+            (std::vector<std::string>{"quality", "toxicity", "humor", "creativity", "violence", "helpfulness", "not_appropriate"}));
+  EXPECT_EQ(steerlm.attributes.min, 0);
+  EXPECT_EQ(steerlm.attributes.max, 9);
+  EXPECT_EQ(steerlm.attributes.defaults, (std::map<std::string, std::int64_t>{{"quality", 9}, {"toxicity", 0}, {"humor", 0}, {"creativity", 0},
+                                                                              {"violence", 0}, {"helpfulness", 9}, {"not_appropriate", 0}}));
+  EXPECT_EQ(steerlm.head.kind, HeadKind::language_model);
+  EXPECT_EQ(helpsteer.attributes.names, (std::vector<std::string>{"quality", "toxicity", "humor", "creativity", "helpfulness", "correctness",
+                                                                  "coherence", "complexity", "verbosity"}));
+  EXPECT_EQ(helpsteer.attributes.max, 4);
+  EXPECT_EQ(helpsteer.attributes.defaults,
+            (std::map<std::string, std::int64_t>{{"quality", 4}, {"toxicity", 0}, {"humor", 0}, {"creativity", 0}, {"helpfulness", 4},
+                                                 {"correctness", 4}, {"coherence", 4}, {"complexity", 4}, {"verbosity", 4}}));
+  EXPECT_EQ(helpsteer.head.kind, HeadKind::regression);
+  EXPECT_EQ(helpsteer2.attributes.names, (std::vector<std::string>{"helpfulness", "correctness", "coherence", "complexity", "verbosity"}));
+  EXPECT_EQ(helpsteer2.attributes.defaults, (std::map<std::string, std::int64_t>{{"helpfulness", 4}, {"correctness", 4}, {"coherence", 4},
+                                                                                 {"complexity", 2}, {"verbosity", 2}}));
+  EXPECT_EQ(helpsteer2.head.kind, HeadKind::regression);
+  EXPECT_TRUE(helpsteer2.head.bias);
+  EXPECT_FALSE(helpsteer2.attributes_given);
+}
+
+TEST(ResolveTest, EveryOtherDefaultIsTheOneOfTheContract) {
+  const Recipe recipe = load(smallest(Stage::sft));
+  EXPECT_EQ(recipe.method, Method::steerlm);
+  EXPECT_EQ(recipe.seed, 1234);
+  EXPECT_EQ(recipe.device, "auto");
+  EXPECT_EQ(recipe.precision, Precision::automatic);
+  EXPECT_EQ(recipe.text_template.name, TemplateName::steerlm);
+  EXPECT_EQ(recipe.text_template.system,
+            "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite answers to the "
+            "user's questions.");
+  EXPECT_EQ(recipe.text_template.special_tokens, SpecialTokens::text);
+  EXPECT_EQ(recipe.data.max_tokens, 4096);
+  EXPECT_EQ(recipe.data.over_length, OverLength::drop);
+  EXPECT_TRUE(recipe.data.shuffle);
+  EXPECT_EQ(recipe.data.train[0].format, Format::auto_detect);
+  EXPECT_EQ(recipe.data.train[0].repeat, 1);
+  EXPECT_EQ(recipe.data.train[0].limit, 0);
+  EXPECT_EQ(recipe.optimizer.weight_decay, 0.01);
+  EXPECT_EQ(recipe.optimizer.betas, (std::array<double, 2>{0.9, 0.98}));
+  EXPECT_EQ(recipe.optimizer.eps, 1e-8);
+  EXPECT_EQ(recipe.optimizer.clip_grad_norm, 1.0);
+  EXPECT_EQ(recipe.schedule.kind, ScheduleKind::constant);
+  EXPECT_EQ(recipe.schedule.decay_steps, 0);
+  EXPECT_EQ(recipe.train.micro_batch_tokens, 16384);
+  EXPECT_EQ(recipe.train.max_minutes, 0);
+  EXPECT_EQ(recipe.evaluate.every_steps, 0);
+  EXPECT_EQ(recipe.checkpoint.every_steps, 100);
+  EXPECT_EQ(recipe.checkpoint.keep, 2);
+  EXPECT_FALSE(recipe.checkpoint.keep_best);
+  const Recipe best = load(smallest(Stage::sft) + "checkpoint: {keep_best: {}}\n", {"data.validation[0]=v"});
+  EXPECT_EQ(best.checkpoint.keep_best->metric, "validation/loss");
+  EXPECT_EQ(best.checkpoint.keep_best->mode, MetricMode::min);
+  const Recipe annotate = load(smallest(Stage::annotate));
+  EXPECT_EQ(annotate.annotate.human_labels, HumanLabels::overwrite);
+  EXPECT_EQ(annotate.annotate.max_bad_share, 0.05);
+  const Recipe bootstrap = load(smallest(Stage::bootstrap));
+  EXPECT_EQ(bootstrap.bootstrap.samples_per_prompt, 1);
+  EXPECT_EQ(bootstrap.bootstrap.sampling.top_k, 50);
+  EXPECT_EQ(bootstrap.bootstrap.sampling.temperature, 1.0);
+  EXPECT_EQ(bootstrap.bootstrap.sampling.top_p, 1.0);
+  EXPECT_EQ(bootstrap.bootstrap.sampling.max_new_tokens, 512);
+  EXPECT_EQ(bootstrap.bootstrap.start_from, StartFrom::policy);
+  EXPECT_FALSE(bootstrap.bootstrap.mix_original);
+}
+
+TEST(ResolveTest, EpochsAndStepsExcludeEachOther) {
+  const Recipe steps = load(smallest(Stage::sft) + "train: {steps: 7}\n");
+  EXPECT_EQ(steps.train.steps, 7);
+  EXPECT_FALSE(steps.train.epochs);
+  const Recipe epochs = load(smallest(Stage::sft) + "method: helpsteer\ntrain: {epochs: 3}\n");
+  EXPECT_EQ(epochs.train.epochs, 3);
+  EXPECT_FALSE(epochs.train.steps);
+  EXPECT_EQ(faults(smallest(Stage::sft) + "train: {epochs: 1, steps: 7}\n"),
+            "r.yaml:5:27: 'train.epochs' and 'train.steps' exclude each other; give one of them");
+}
+
+TEST(ResolveTest, OwnNamesOrRangeTakeNoDefaultsFromTheMethod) {
+  const auto defaults = [](const std::string& attributes) { return load(smallest(Stage::sft) + "attributes: " + attributes + "\n").attributes.defaults; };
+  using Map = std::map<std::string, std::int64_t>;
+  EXPECT_EQ(defaults("{names: [quality, wit]}"), (Map{{"quality", 0}, {"wit", 0}}));
+  EXPECT_EQ(defaults("{names: [quality, wit], defaults: {wit: 3}}"), (Map{{"quality", 0}, {"wit", 3}}));
+  EXPECT_EQ(defaults("{names: [quality], min: 1, max: 5}"), (Map{{"quality", 1}}));
+  EXPECT_EQ(defaults("{max: 4}").at("quality"), 0);
+  EXPECT_EQ(defaults("{min: 1}").at("helpfulness"), 1);
+  EXPECT_EQ(defaults("{defaults: {humor: 3}}").at("humor"), 3);
+  EXPECT_EQ(defaults("{defaults: {humor: 3}}").at("quality"), 0) << "a name without one gets min";
+  EXPECT_EQ(defaults("{}").at("quality"), 9);
+  const Recipe recipe = load(smallest(Stage::sft) + "attributes: {names: [a]}\n");
+  EXPECT_EQ(recipe.attributes.max, 9) << "the range is still the method's";
+  EXPECT_TRUE(recipe.attributes_given);
+}
+
+TEST(ResolveTest, ModelFoldersSayAttributesOfBootstrapAndEvaluate) {
+  EXPECT_TRUE(load(smallest(Stage::bootstrap)).attributes.names.empty());
+  EXPECT_FALSE(load(smallest(Stage::bootstrap)).attributes_given);
+  EXPECT_TRUE(load(smallest(Stage::evaluate)).attributes.names.empty());
+  EXPECT_EQ(load(smallest(Stage::evaluate) + "attributes: {names: [a]}\n").attributes.names, std::vector<std::string>{"a"});
+  EXPECT_TRUE(load(smallest(Stage::evaluate) + "template: {name: plain}\n").template_given);
+}
+
+TEST(ResolveTest, PrecisionFollowsTheDevice) {
+  EXPECT_EQ(load(smallest(Stage::sft) + "device: cpu\n").precision, Precision::fp32);
+  EXPECT_EQ(load(smallest(Stage::sft) + "device: cuda:1\n").precision, Precision::bf16);
+  EXPECT_EQ(load(smallest(Stage::sft) + "device: cpu\nprecision: bf16\n").precision, Precision::bf16);
+  EXPECT_EQ(load(smallest(Stage::sft) + "device: auto\n").precision, Precision::automatic);
+}
+
+struct Missing {
+  Stage stage;
+  std::string key;
+};
+class ResolveRequiredTest : public testing::TestWithParam<Missing> {};
+
+TEST_P(ResolveRequiredTest, SaysWhichKeyIsMissing) {
+  const auto& [stage, key] = GetParam();
+  std::vector<Fault> ignored;
+  std::string text = "stage: " + std::string(enum_name(stage)) + "\n";
+  const std::string message = faults(text);
+  EXPECT_NE(message.find("r.yaml:1:1: missing key '" + key + "'"), std::string::npos) << message;
+}
+
+std::vector<Missing> all_required() {
+  std::vector<Missing> all;
+  for (const auto& [stage, name] : EnumNames<Stage>::table) {
+    for (std::string_view key : required_keys(stage)) all.push_back({stage, std::string(key)});
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ResolveRequiredTest, testing::ValuesIn(all_required()));
+
+TEST(ResolveTest, EveryStageButTokenizerNeedsARunDirectory) {
+  for (const auto& [stage, name] : EnumNames<Stage>::table) {
+    const auto keys = required_keys(stage);
+    EXPECT_EQ(std::count(keys.begin(), keys.end(), "run_dir"), stage == Stage::tokenizer ? 0 : 1) << name;
+    EXPECT_EQ(faults(smallest(stage)), "") << name;
+  }
+}
+
+struct Case {
+  Stage stage;
+  std::string lines;
+  std::string message;  // without "r.yaml:"; "" for none
+};
+class ResolveCheckTest : public testing::TestWithParam<Case> {};
+
+TEST_P(ResolveCheckTest, FindsIt) {
+  const Case& test = GetParam();
+  EXPECT_EQ(faults(smallest(test.stage) + test.lines), test.message.empty() ? "" : "r.yaml:" + test.message);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Attributes, ResolveCheckTest,
+    testing::Values(
+        Case{Stage::sft, "attributes: {names: [a b]}\n", "5:21: not an attribute name (found 'a b', expected letters, digits and _, no digit first)"},
+        Case{Stage::sft, "attributes: {names: ['1a']}\n", "5:21: not an attribute name (found '1a', expected letters, digits and _, no digit first)"},
+        Case{Stage::sft, "attributes: {names: [a, a]}\n", "5:21: the attribute 'a' occurs twice"},
+        Case{Stage::sft, "attributes: {names: [a], min: 4, max: 4}\n", "5:39: 'attributes.max' must be above 'attributes.min' (found 4 to 4)"},
+        Case{Stage::sft, "attributes: {min: 9}\n", "5:19: 'attributes.max' must be above 'attributes.min' (found 9 to 9)"},
+        Case{Stage::sft, "attributes: {defaults: {humour: 1}}\n", "5:33: unknown attribute 'humour' in 'attributes.defaults'; did you mean 'humor'?"},
+        Case{Stage::sft, "attributes: {names: [a], defaults: {xyz: 1}}\n", "5:42: unknown attribute 'xyz' in 'attributes.defaults'; known are a"},
+        Case{Stage::sft, "attributes: {defaults: {quality: 10}}\n", "5:34: 'attributes.defaults.quality' is out of range (found 10, expected an integer from 0 to 9)"},
+        Case{Stage::sft, "attributes: {names: []}\n", ""},
+        Case{Stage::sft, "attributes: {names: [a], min: -2, max: 2}\n", ""},
+        Case{Stage::train_predictor, "attributes: {names: []}\n", "5:21: a predictor needs at least one attribute"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Single, ResolveCheckTest,
+    testing::Values(
+        Case{Stage::sft, "device: gpu\n", "5:9: wrong value of 'device' (found 'gpu', expected auto, cpu, cuda or cuda:N); did you mean 'cpu'?"},
+        Case{Stage::sft, "device: cuda:\n", "5:13: not valid YAML; a text with ': ' in it needs quotes; a key needs a line of its own"},
+        Case{Stage::sft, "device: 'cuda:x'\n", "5:9: wrong value of 'device' (found 'cuda:x', expected auto, cpu, cuda or cuda:N); did you mean 'cuda'?"},
+        Case{Stage::sft, "device: cuda:3\n", ""},
+        Case{Stage::annotate, "shard: 3/4\n", ""},
+        Case{Stage::annotate, "shard: 4/4\n", "6:8: 'shard' is out of range (found 4/4, expected i from 0 to 3)"},
+        Case{Stage::annotate, "shard: 0/0\n", "6:8: wrong value of 'shard' (found '0/0', expected i/n, such as 0/4)"},
+        Case{Stage::annotate, "shard: -1/4\n", "6:8: wrong value of 'shard' (found '-1/4', expected i/n, such as 0/4)"},
+        Case{Stage::annotate, "shard: x\n", "6:8: wrong value of 'shard' (found 'x', expected i/n, such as 0/4)"},
+        Case{Stage::annotate, "shard: 1\n", "6:8: wrong value of 'shard' (found '1', expected a text); quote it: \"1\""},
+        Case{Stage::bootstrap, "start_from: base\n", "1:1: missing key 'model.path'; start_from: base starts from it"},
+        Case{Stage::bootstrap, "start_from: base\nmodel: {path: b}\n", ""},
+        Case{Stage::bootstrap, "mix_original: true\n", "1:1: missing key 'data.train'; mix_original: true adds it"},
+        Case{Stage::bootstrap, "mix_original: true\ndata: {train: [a]}\n", ""},
+        Case{Stage::bootstrap, "select: {quality: 99}\n", ""},
+        Case{Stage::bootstrap, "attributes: {names: [quality], min: 0, max: 4}\nselect: {quality: 5}\n", "8:19: 'select.quality' is out of range (found 5, expected an integer from 0 to 4)"},
+        Case{Stage::bootstrap, "attributes: {names: [quality], min: 0, max: 4}\nselect: {qualty: max}\n", "8:18: unknown attribute 'qualty' in 'select'; did you mean 'quality'?"},
+        Case{Stage::bootstrap, "train: {epochs: 1, steps: 1}\n", "7:27: 'train.epochs' and 'train.steps' exclude each other; give one of them"}));
+
+TEST(ResolveTest, ValidationIsFilesOrAFraction) {
+  const std::string head = "stage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a]";
+  EXPECT_EQ(faults(head + ", validation: [b], validation_fraction: 0.1}\n"),
+            "r.yaml:4:58: 'data.validation' and 'data.validation_fraction' exclude each other; give one of them");
+  EXPECT_EQ(faults(head + ", validation: [b]}\n"), "");
+  EXPECT_EQ(faults(head + ", validation_fraction: 0.1}\n"), "");
+  EXPECT_EQ(faults(head + "}\ncheckpoint: {keep_best: {}}\n"),
+            "r.yaml:5:25: 'checkpoint.keep_best' needs validation data; give data.validation or data.validation_fraction");
+  EXPECT_EQ(faults(head + ", validation_fraction: 0.1}\ncheckpoint: {keep_best: {}}\n"), "");
+}
+
+TEST(ResolveTest, ModelIsAFolderOrFresh) {
+  const auto with = [](const std::string& model) { return faults("stage: sft\nrun_dir: r\ndata: {train: [a]}\nmodel: " + model + "\n"); };
+  EXPECT_EQ(with("{init: {hidden_size: 64}, tokenizer: t.model}"), "");
+  EXPECT_EQ(with("{path: m, init: {hidden_size: 64}}"), "r.yaml:4:24: 'model.path' and 'model.init' exclude each other");
+  EXPECT_EQ(with("{path: m, tokenizer: t}"), "r.yaml:4:29: 'model.tokenizer' is only for 'model.init'; a model folder has its own");
+  EXPECT_EQ(with("{init: {}}"), "r.yaml:4:8: missing key 'model.tokenizer'; a fresh model takes its vocabulary from it");
+  EXPECT_EQ(with("{}"), "r.yaml:4:8: missing key 'model.path'; or start from nothing with model.init and model.tokenizer");
+  EXPECT_EQ(with("{path: ''}"), "r.yaml:4:15: 'model.path' is empty");
+  EXPECT_EQ(with("{tokenizer: t, init: {hidden_size: 30, num_attention_heads: 4}}"),
+            "r.yaml:4:68: 'num_attention_heads' does not divide 'hidden_size' (found 4 heads, width 30)");
+  EXPECT_EQ(with("{tokenizer: t, init: {hidden_size: 32, num_attention_heads: 4, num_key_value_heads: 3}}"),
+            "r.yaml:4:92: 'num_key_value_heads' does not divide 'num_attention_heads' (found 3 of 4)");
+  EXPECT_EQ(with("{tokenizer: t, init: {hidden_size: 12, num_attention_heads: 4}}"),
+            "r.yaml:4:29: the width of a head must be even (found 3)");
+}
+
+TEST(ResolveTest, EmptyValuesAreMissingOnes) {
+  EXPECT_EQ(faults("stage: sft\nrun_dir: ''\nmodel: {path: m}\ndata: {train: []}\n"), "r.yaml:2:10: 'run_dir' is empty\nr.yaml:4:15: 'data.train' is empty");
+}
+
+TEST(ResolveTest, WhatEvaluateNeeds) {
+  const std::string head = "stage: evaluate\nrun_dir: r\ndata: {validation: [a]}\n";
+  EXPECT_EQ(faults(head), "r.yaml:1:1: nothing to evaluate (expected predictor, model or dials)");
+  EXPECT_EQ(faults(head + "model: {path: m}\n"), "");
+  EXPECT_EQ(faults(head + "dials: {prompts: [a]}\nmodel: {path: m}\n"), "r.yaml:1:1: missing key 'predictor'; dials need a model and a predictor");
+  EXPECT_EQ(faults(head + "dials: {prompts: [a]}\npredictor: p\n"), "r.yaml:1:1: missing key 'model.path'; dials need a model and a predictor");
+  EXPECT_EQ(faults(head + "dials: {}\npredictor: p\nmodel: {path: m}\n"), "r.yaml:4:8: missing key 'dials.prompts'");
+  EXPECT_EQ(faults(head + "dials: {prompts: [a]}\npredictor: p\nmodel: {path: m}\n"), "");
+}
+
+TEST(ResolveTest, TheStageIsNamedAndKnown) {
+  EXPECT_EQ(faults("run_dir: r\n"),
+            "r.yaml:1:1: missing key 'stage' (expected one of tokenizer, train-predictor, annotate, sft, bootstrap, generate, evaluate, pipeline)");
+  EXPECT_EQ(faults("stage: train_predictor\n"),
+            "r.yaml:1:8: wrong value of 'stage' (found 'train_predictor', expected one of tokenizer, train-predictor, annotate, sft, bootstrap, generate, "
+            "evaluate, pipeline); did you mean 'train-predictor'?");
+}
+
+std::string mismatch(const std::string& text, Stage expected) {
+  const RecipeFile file(text);
+  try {
+    load_recipe(file.path(), {}, expected);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::recipe);
+    return file.shorten(error.what());
+  }
+  return "";
+}
+
+TEST(ResolveTest, ARecipeOfAnotherStageNamesBoth) {
+  EXPECT_EQ(mismatch(smallest(Stage::annotate), Stage::sft), "r.yaml:1:8: this is a recipe of another stage (found 'annotate', expected 'sft')");
+  EXPECT_EQ(mismatch("stage: annotate\nnonsense: 1\n", Stage::sft), "r.yaml:1:8: this is a recipe of another stage (found 'annotate', expected 'sft')");
+  EXPECT_EQ(mismatch(smallest(Stage::pipeline), Stage::sft), "r.yaml:1:8: this is a recipe of another stage (found 'pipeline', expected 'sft')");
+  EXPECT_EQ(mismatch(smallest(Stage::sft), Stage::sft), "");
+}
+
+TEST(ResolveTest, APipelineIsNoRecipeOfOneStage) {
+  try {
+    load(smallest(Stage::pipeline));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("this recipe is a pipeline (expected a recipe of one stage)"), std::string::npos);
+  }
+}
+
+TEST(ResolveTest, AMissingFileIsTheRecipesFault) {
+  try {
+    load_recipe("/nowhere/r.yaml", {}, std::nullopt);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::recipe);
+    EXPECT_STREQ(error.what(), "/nowhere/r.yaml: cannot read recipe: No such file or directory");
+  }
+}
+
+TEST(ResolveTest, CommonKeysAreTakenByEveryStage) {
+  for (const auto& [stage, name] : EnumNames<Stage>::table) {
+    std::string text = smallest(stage) + "method: helpsteer\nseed: 1\ndevice: cpu\nprecision: fp32\n";
+    if (stage == Stage::tokenizer) text += "run_dir: r\n";
+    EXPECT_EQ(faults(text), "") << name;
+  }
+}
+
+TEST(ResolveTest, PeekStage) {
+  EXPECT_EQ(peek_stage(smallest(Stage::annotate)), Stage::annotate);
+  EXPECT_EQ(peek_stage("stage: nothing\n"), std::nullopt);
+  EXPECT_EQ(peek_stage("[broken"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace steerlm
