@@ -99,6 +99,22 @@ TEST(RecordReaderTest, BadFirstLineDoesNotHideTheFormat) {
   EXPECT_EQ(entries[1], "2 a");
 }
 
+TEST(RecordReaderTest, RatingsOfOtherAttributes) {
+  RecordReader reader({source(fixture("helpsteer2.jsonl"))}, Attributes{}, "S", make_test_attributes());
+  const auto entry = reader.next();
+  ASSERT_TRUE(entry && std::holds_alternative<Record>(*entry));
+  EXPECT_THAT(text_of(std::get<Record>(*entry).conversation), HasSubstr("Assistant(helpfulness:3,coherence:4,verbosity:2): A pear."));
+}
+
+TEST(RecordReaderTest, WithoutLabels) {
+  SourceOptions options = source(fixture("helpsteer2.jsonl"));
+  options.labels = SourceLabels::drop;
+  const std::vector<Record> records = read_records({options}, make_test_attributes(), "S");
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(text_of(records[1].conversation), "User: Hello | Assistant: Hi");
+  EXPECT_EQ(records[1].conversation.type, ConversationType::none);
+}
+
 std::vector<std::string> prompts_of(const std::string& path, std::int64_t max = 0) {
   std::vector<std::string> prompts;
   for (const Prompt& prompt : read_prompts({source(path)}, make_test_attributes(), "S", max)) {
