@@ -27,7 +27,8 @@ little only round man year came show every good me give our under name very thro
 before turn cause same mean differ move right boy old too does tell sentence set three want air well also play small end put home
 read hand port large spell add even land here must big high such follow act why ask men change went light kind off need house
 picture try us again animal point mother world near build self earth father quality toxicity humor creativity helpfulness""".split()
-NASTY = ["<s>", "</s>", "<unk>", "<pad>", "<s></s>", " <s> ", "<extra_id_1>", "<extra_id_2>", "  ", "     ", "\t", "é", "ß", "日本語", "😀", "👩‍👩‍👧", "\u00a0", "\u200b", "▁", "▁▁", "0123456789",
+NASTY = ["<s>", "</s>", "<unk>", "<pad>", "<s></s>", " <s> ", "<extra_id_1>", "<extra_id_2>", "  ", "     ", "\t", "é", "ß",
+         "日本語", "😀", "👩‍👩‍👧", "\u00a0", "\u200b", "▁", "▁▁", "0123456789",
          "quality:4,humor:0", "<0x0A>", "⁇", "\r", "(", ")", "--", "...", "\x01", "İ", "ﬁ"]
 
 
