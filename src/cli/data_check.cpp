@@ -26,7 +26,9 @@ struct Plan {
   bool needs_target = false;           // a record without a target is a bad one
 };
 
-void append(std::vector<SourceOptions>& to, const std::vector<SourceOptions>& more) { to.insert(to.end(), more.begin(), more.end()); }
+void append(std::vector<SourceOptions>& to, const std::vector<SourceOptions>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
 
 void use_folder(Plan& plan, const std::string& path) {
   const ModelFolder folder = open_model_folder(path);
@@ -70,7 +72,8 @@ Plan plan_of_recipe(const DataInput& input) {
     case Stage::tokenizer:
       for (const std::string& path : recipe.tokenizer.input) plan.records.push_back({.path = path});
       break;
-    case Stage::pipeline: break;  // refused by load_recipe
+    case Stage::pipeline:
+      break;  // refused by load_recipe
   }
   return plan;
 }
@@ -112,7 +115,8 @@ bool has_target(const Conversation& conversation) {
   return false;
 }
 
-void survey_record(const Record& record, const Plan& plan, const std::optional<ConversationTemplate>& conversation_template, Survey& survey) {
+void survey_record(const Record& record, const Plan& plan, const std::optional<ConversationTemplate>& conversation_template,
+                   Survey& survey) {
   const bool plain = plan.text_template.name == TemplateName::plain;
   const bool target = plain || has_target(record.conversation);
   if (plan.needs_target && !target) {
@@ -143,7 +147,8 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
   while (const auto entry = reader.next()) {
     try {
       if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-        fail(ExitCode::data, {.what = bad->reason, .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
+        fail(ExitCode::data, {.what = bad->reason,
+                              .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
       }
       survey_record(std::get<Record>(*entry), plan, conversation_template, survey);
     } catch (const Error& error) {
@@ -175,7 +180,8 @@ void print_counts(const Plan& plan, const Survey& survey) {
   row("labelled assistant turns", statistics.labelled_turns);
   row("records without a target", survey.without_target);
   row("records with marker text", survey.marker_text);
-  if (plan.tokenizer && plan.max_tokens > 0) row("records over " + format_count(plan.max_tokens) + " tokens", survey.over_length);
+  if (plan.tokenizer && plan.max_tokens > 0)
+    row("records over " + format_count(plan.max_tokens) + " tokens", survey.over_length);
   std::cout << format_table(rows);
 }
 
@@ -183,10 +189,14 @@ void print_histogram(const std::string& name, const Histogram& histogram) {
   if (histogram.count() == 0) return;
   std::vector<std::vector<std::string>> rows{{name + " of a record", "records", "share %"}};
   for (const Histogram::Bin& bin : histogram.bins()) {
-    const std::string range = bin.first == bin.last ? format_count(bin.first) : format_count(bin.first) + " - " + format_count(bin.last);
-    rows.push_back({range, format_count(bin.count), format_number(100.0 * static_cast<double>(bin.count) / static_cast<double>(histogram.count()), 1)});
+    const std::string range =
+        bin.first == bin.last ? format_count(bin.first) : format_count(bin.first) + " - " + format_count(bin.last);
+    rows.push_back({range, format_count(bin.count),
+                    format_number(100.0 * static_cast<double>(bin.count) / static_cast<double>(histogram.count()), 1)});
   }
-  std::cout << "\n" << format_table(rows) << "mean " << format_number(histogram.mean(), 1) << ", largest " << format_count(histogram.max()) << "\n";
+  std::cout << "\n"
+            << format_table(rows) << "mean " << format_number(histogram.mean(), 1) << ", largest "
+            << format_count(histogram.max()) << "\n";
 }
 
 void print_labels(const DataStatistics& statistics) {
@@ -194,10 +204,11 @@ void print_labels(const DataStatistics& statistics) {
   std::vector<std::vector<std::string>> rows{{"attribute", "count", "missing", "mean", "sd", "value: count"}};
   for (const auto& [name, label] : statistics.labels) {
     std::string values;
-    for (const auto& [value, count] : label.values) values += (values.empty() ? "" : ", ") + std::to_string(value) + ": " + format_count(count);
+    for (const auto& [value, count] : label.values)
+      values += (values.empty() ? "" : ", ") + std::to_string(value) + ": " + format_count(count);
     const double mean = label.count() > 0 ? label.mean() : std::numeric_limits<double>::quiet_NaN();
-    rows.push_back({name, format_count(label.count()), format_count(statistics.assistant_turns - label.count()), format_number(mean, 2),
-                    format_number(label.standard_deviation(), 2), values});
+    rows.push_back({name, format_count(label.count()), format_count(statistics.assistant_turns - label.count()),
+                    format_number(mean, 2), format_number(label.standard_deviation(), 2), values});
   }
   std::cout << "\n" << format_table(rows);
 }

@@ -14,12 +14,12 @@ struct DataInput {
   std::string recipe;
   std::vector<std::string> overrides;
   SourceOptions source;
-  AttributeOptions attributes;    // no names: labels are taken as written, ratings become labels of `default_attributes`
+  AttributeOptions attributes;  // no names: labels are taken as written, ratings become labels of `default_attributes`
   AttributeOptions default_attributes;
 };
 
-// Goes through all records; prints every bad one, every value with marker text, counts, histograms and label statistics. Throws data at
-// the end if a record was bad.
+// Goes through all records; prints every bad one, every value with marker text, counts, histograms and label statistics. Throws
+// data at the end if a record was bad.
 int check_data(const DataInput& input);
 // Counts and label statistics. Throws data at the first bad record.
 int print_statistics(const DataInput& input);

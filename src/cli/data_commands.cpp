@@ -64,7 +64,8 @@ Json with_canonical_labels(Record record) {
   return std::move(record.json);
 }
 
-// Calls write(lines) with the converted records, some MiB at once. Returns how many there were; throws data at the first bad one.
+// Calls write(lines) with the converted records, some MiB at once. Returns how many there were; throws data at the first bad
+// one.
 template <class Write>
 std::int64_t convert_records(const DataArguments& arguments, Write write) {
   constexpr size_t buffered = 4 << 20;
@@ -127,7 +128,8 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
         [&invocation, arguments, action] { invocation.action = [arguments, action] { return action(*arguments); }; });
   };
   const auto takes_input = [arguments](CLI::App* command) {
-    CLI::Option* input = command->add_option("--input", arguments->input, "data file, also .gz and .zst; '-' for standard input");
+    CLI::Option* input =
+        command->add_option("--input", arguments->input, "data file, also .gz and .zst; '-' for standard input");
     command->add_option("--format", arguments->format, join(enum_choices<Format>()) + " (default: auto)");
     return input;
   };
@@ -143,7 +145,8 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
   takes_attributes(convert_command, "attribute names, joined by commas (default: those of method steerlm)");
   set_action(convert_command, convert);
 
-  CLI::App* check_command = group->add_subcommand("check", "Go through all data; list every bad record, counts, lengths and labels");
+  CLI::App* check_command =
+      group->add_subcommand("check", "Go through all data; list every bad record, counts, lengths and labels");
   CLI::App* stats_command = group->add_subcommand("stats", "Counts of records and turns, and the labels' mean and spread");
   for (CLI::App* command : {check_command, stats_command}) {
     command->add_option("RECIPE", arguments->recipe, "recipe whose data is read");

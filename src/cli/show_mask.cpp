@@ -17,8 +17,8 @@ struct Run {
   bool trained;
 };
 
-// The text of stretches of tokens that are trained, or not. Markers that are pieces of their own are spelt out, which decoding would
-// leave out where they are special.
+// The text of stretches of tokens that are trained, or not. Markers that are pieces of their own are spelt out, which decoding
+// would leave out where they are special.
 std::vector<Run> runs_of(const EncodedConversation& encoded, const Tokenizer& tokenizer) {
   std::vector<Run> runs;
   std::vector<std::int32_t> waiting;
@@ -31,7 +31,8 @@ std::vector<Run> runs_of(const EncodedConversation& encoded, const Tokenizer& to
   };
   const auto flush = [&] {
     // The dummy prefix belongs to the first text alone.
-    if (!waiting.empty()) runs.back().text += waiting_from == 0 ? tokenizer.decode(waiting) : tokenizer.decode_continuation(waiting);
+    if (!waiting.empty())
+      runs.back().text += waiting_from == 0 ? tokenizer.decode(waiting) : tokenizer.decode_continuation(waiting);
     waiting.clear();
   };
   for (size_t i = 0; i < encoded.ids.size(); ++i) {
@@ -88,7 +89,8 @@ int show_mask(const std::string& model, const SourceOptions& source, bool json) 
   RecordReader reader({source}, make_attributes(folder.attributes), folder.text_template.system);
   while (const auto entry = reader.next()) {
     if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-      fail(ExitCode::data, {.what = bad->reason, .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
+      fail(ExitCode::data,
+           {.what = bad->reason, .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
     }
     const EncodedConversation encoded = conversation_template.encode(std::get<Record>(*entry).conversation);
     const std::vector<Run> runs = runs_of(encoded, tokenizer);

@@ -22,7 +22,8 @@ std::int64_t size_of(const Path& path) {
 }
 
 // The hash of bytes [begin, end) of both files, or "" where one of them is too short.
-std::string hash_ranges(std::ifstream& output, std::int64_t output_bytes, std::ifstream& quarantine, std::int64_t quarantine_bytes) {
+std::string hash_ranges(std::ifstream& output, std::int64_t output_bytes, std::ifstream& quarantine,
+                        std::int64_t quarantine_bytes) {
   Sha256 hash;
   for (const auto& [file, bytes] : {std::pair{&output, output_bytes}, std::pair{&quarantine, quarantine_bytes}}) {
     if (bytes == 0) continue;
@@ -45,7 +46,10 @@ std::string hash_block(std::string_view output_lines, std::string_view quarantin
 Path BlockOutput::quarantine_path(const Path& output) { return Path(output.string() + ".quarantine.jsonl"); }
 
 BlockOutput::BlockOutput(Path output, Path ledger, Json identity, bool fresh)
-    : output_(std::move(output)), quarantine_(quarantine_path(output_)), ledger_(std::move(ledger)), identity_(std::move(identity)) {
+    : output_(std::move(output)),
+      quarantine_(quarantine_path(output_)),
+      ledger_(std::move(ledger)),
+      identity_(std::move(identity)) {
   if (fresh) {
     // The ledger last: what a kill leaves of it speaks of files that are gone, which is a start from nothing.
     for (const Path& path : {output_, quarantine_, part_of(output_), part_of(quarantine_), ledger_}) steerlm::remove_all(path);
@@ -62,7 +66,9 @@ BlockOutput::BlockOutput(Path output, Path ledger, Json identity, bool fresh)
 // Reads identity and blocks up to the first line that is torn or makes no sense.
 void BlockOutput::load_ledger() {
   const std::string bytes = read_file(ledger_, ExitCode::resources, "ledger");
-  const auto is_count = [](const Json& line, const char* key) { return line.contains(key) && line.at(key).is_number_unsigned(); };
+  const auto is_count = [](const Json& line, const char* key) {
+    return line.contains(key) && line.at(key).is_number_unsigned();
+  };
   for (size_t start = 0; start < bytes.size();) {
     const size_t end = bytes.find('\n', start);
     if (end == std::string::npos) break;
@@ -87,12 +93,14 @@ void BlockOutput::load_ledger() {
     } else if (line.contains("finished")) {
       finished_ = true;
     } else {
-      if (!is_count(line, "block") || line.at("block") != blocks_.size() || !is_count(line, "records") || !is_count(line, "output_end") ||
-          !is_count(line, "quarantine_end") || !line.contains("sha256") || !line.at("sha256").is_string() || !line.contains("counts")) {
+      if (!is_count(line, "block") || line.at("block") != blocks_.size() || !is_count(line, "records") ||
+          !is_count(line, "output_end") || !is_count(line, "quarantine_end") || !line.contains("sha256") ||
+          !line.at("sha256").is_string() || !line.contains("counts")) {
         break;
       }
       blocks_.push_back({line.at("records").get<std::int64_t>(), line.at("output_end").get<std::int64_t>(),
-                         line.at("quarantine_end").get<std::int64_t>(), line.at("sha256").get<std::string>(), line.at("counts"), ledger_end});
+                         line.at("quarantine_end").get<std::int64_t>(), line.at("sha256").get<std::string>(), line.at("counts"),
+                         ledger_end});
     }
     start = end + 1;
   }
@@ -107,7 +115,8 @@ size_t BlockOutput::verified_blocks(const Path& output, const Path& quarantine) 
     const Block& block = blocks_[b];
     if (block.output_end < output_done || block.quarantine_end < quarantine_done || block.output_end > size_of(output) ||
         (block.quarantine_end > 0 && block.quarantine_end > size_of(quarantine)) ||
-        hash_ranges(output_stream, block.output_end - output_done, quarantine_stream, block.quarantine_end - quarantine_done) != block.sha256) {
+        hash_ranges(output_stream, block.output_end - output_done, quarantine_stream, block.quarantine_end - quarantine_done) !=
+            block.sha256) {
       return b;
     }
     output_done = block.output_end;
@@ -136,13 +145,14 @@ void BlockOutput::recover_files() {
     }
     return;
   }
-  // A kill inside finish() leaves files that have their final names already: ours if they hold what the ledger says and no more.
+  // A kill inside finish() leaves files that have their final names already: ours if they hold just what the ledger says.
   const bool output_published = is_there(output_) && !is_there(part_of(output_));
   const bool quarantine_published = is_there(quarantine_) && !is_there(part_of(quarantine_));
   if (output_published || quarantine_published) {
     const Path& output = output_published ? output_ : part_of(output_);
     const Path& quarantine = quarantine_published ? quarantine_ : part_of(quarantine_);
-    const bool ours = verified_blocks(output, quarantine) == blocks_.size() && (!output_published || size_of(output_) == output_end()) &&
+    const bool ours = verified_blocks(output, quarantine) == blocks_.size() &&
+                      (!output_published || size_of(output_) == output_end()) &&
                       (!quarantine_published || size_of(quarantine_) == quarantine_end());
     if (ours && output_published) publish(output_, part_of(output_));
     if (ours && quarantine_published) publish(quarantine_, part_of(quarantine_));

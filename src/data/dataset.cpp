@@ -45,16 +45,18 @@ void keep(Example example, std::vector<Example>& examples, DatasetCounts& counts
   examples.push_back(std::move(example));
 }
 
-void encode_conversation(const Record& record, const Conversation& conversation, const ConversationTemplate& conversation_template,
-                         const EncodeOptions& options, std::vector<Example>& examples, DatasetCounts& counts) {
+void encode_conversation(const Record& record, const Conversation& conversation,
+                         const ConversationTemplate& conversation_template, const EncodeOptions& options,
+                         std::vector<Example>& examples, DatasetCounts& counts) {
   EncodedConversation encoded = conversation_template.encode(conversation);
   Example example{std::move(encoded.ids), std::move(encoded.target), {}};
   if (target_count(example) == 0) {
     if (options.objective == Objective::response) {
-      fail(ExitCode::data, {.what = "a record without a target: none of its turns is trained",
-                            .where = where(record),
-                            .expected = "a turn after the first whose role is not in 'mask'; under TEXT_TO_VALUE one with a label",
-                            .advice = "take the record out, or correct its 'mask', 'type' or labels"});
+      fail(ExitCode::data,
+           {.what = "a record without a target: none of its turns is trained",
+            .where = where(record),
+            .expected = "a turn after the first whose role is not in 'mask'; under TEXT_TO_VALUE one with a label",
+            .advice = "take the record out, or correct its 'mask', 'type' or labels"});
     }
     ++counts.without_target;
     return;
@@ -81,7 +83,9 @@ void encode_sources(const std::vector<SourceOptions>& sources, double validation
   RecordReader reader(sources, attributes, conversation_template.options().system);
   while (const auto entry = reader.next()) {
     if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) {
-      fail(ExitCode::data, {.what = bad->reason, .where = place(bad->file, bad->line), .advice = "steerlm data check lists every bad record of a file"});
+      fail(ExitCode::data, {.what = bad->reason,
+                            .where = place(bad->file, bad->line),
+                            .advice = "steerlm data check lists every bad record of a file"});
     }
     const Record& record = std::get<Record>(*entry);
     const bool held_out = is_validation(record.dialogue, validation_fraction);
@@ -124,14 +128,17 @@ Dataset load_dataset(const DataOptions& data, const Attributes& attributes, cons
                      Objective objective) {
   const EncodeOptions options{objective, data.max_tokens, data.over_length};
   Dataset dataset;
-  encode_sources(data.train, data.validation.empty() ? data.validation_fraction : 0.0, attributes, conversation_template, options, dataset);
+  encode_sources(data.train, data.validation.empty() ? data.validation_fraction : 0.0, attributes, conversation_template,
+                 options, dataset);
   if (dataset.train.empty()) {
     const DatasetCounts& counts = dataset.train_counts;
-    const bool unlabelled = objective != Objective::response && counts.conversations > 0 && counts.without_target == counts.conversations;
-    fail(ExitCode::data, {.what = unlabelled ? "no assistant turn of the training data has a label" : "the training part of the data is empty",
-                          .where = data.train.empty() ? "" : data.train.front().path,
-                          .found = describe(counts),
-                          .expected = "one example or more"});
+    const bool unlabelled =
+        objective != Objective::response && counts.conversations > 0 && counts.without_target == counts.conversations;
+    fail(ExitCode::data,
+         {.what = unlabelled ? "no assistant turn of the training data has a label" : "the training part of the data is empty",
+          .where = data.train.empty() ? "" : data.train.front().path,
+          .found = describe(counts),
+          .expected = "one example or more"});
   }
   if (!data.validation.empty()) {
     Dataset held_out;

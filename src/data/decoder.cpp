@@ -51,7 +51,9 @@ struct Decoder::State {
   [[noreturn]] void give_up(const std::string& what, const std::string& advice = "") const {
     fail(ExitCode::data, {.what = what, .where = place(), .advice = advice});
   }
-  [[noreturn]] void damaged() const { give_up("the compressed file is damaged", "unpack it again from its source, or copy it again"); }
+  [[noreturn]] void damaged() const {
+    give_up("the compressed file is damaged", "unpack it again from its source, or copy it again");
+  }
 
   void open() {
     if (path == "-") {
@@ -59,7 +61,7 @@ struct Decoder::State {
     } else {
       descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
       if (descriptor < 0) give_up("cannot read the data file: " + std::string(std::strerror(errno)));
-      struct stat status{};
+      struct stat status {};
       if (::fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode)) give_up("a folder where a data file is expected");
     }
     while (input_size < zstd_magic.size() && fill()) {
@@ -74,7 +76,8 @@ struct Decoder::State {
               input_size == 0 ? "the file is empty" : "rename it if it holds plain lines");
     }
     if (packing == Packing::gzip) {
-      if (inflateInit2(&gzip, 15 + 16) != Z_OK) fail(ExitCode::resources, {.what = "out of memory while unpacking", .where = place()});
+      if (inflateInit2(&gzip, 15 + 16) != Z_OK)
+        fail(ExitCode::resources, {.what = "out of memory while unpacking", .where = place()});
     } else if (packing == Packing::zstd) {
       zstd = ZSTD_createDStream();
       if (zstd == nullptr) fail(ExitCode::resources, {.what = "out of memory while unpacking", .where = place()});

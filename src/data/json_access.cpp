@@ -3,7 +3,8 @@
 namespace steerlm {
 namespace {
 
-const Json& expect(const Json* value, bool right, const std::string& name, std::string_view expected, const std::string& where) {
+const Json& expect(const Json* value, bool right, const std::string& name, std::string_view expected,
+                   const std::string& where) {
   if (value == nullptr) fail(ExitCode::data, {.what = name + " is missing", .where = where, .expected = std::string(expected)});
   if (!right) {
     fail(ExitCode::data,
@@ -16,12 +17,18 @@ const Json& expect(const Json* value, bool right, const std::string& name, std::
 
 std::string kind_of(const Json& value) {
   switch (value.type()) {
-    case Json::value_t::null: return "null";
-    case Json::value_t::object: return "an object";
-    case Json::value_t::array: return "an array";
-    case Json::value_t::string: return "text";
-    case Json::value_t::boolean: return value.get<bool>() ? "true" : "false";
-    default: return "the number " + value.dump();
+    case Json::value_t::null:
+      return "null";
+    case Json::value_t::object:
+      return "an object";
+    case Json::value_t::array:
+      return "an array";
+    case Json::value_t::string:
+      return "text";
+    case Json::value_t::boolean:
+      return value.get<bool>() ? "true" : "false";
+    default:
+      return "the number " + value.dump();
   }
 }
 

@@ -72,7 +72,7 @@ std::optional<Line> LineReader::next() {
 
 char LineReader::first_character() {
   State& s = *state_;
-  for (size_t at = s.start;; ) {
+  for (size_t at = s.start;;) {
     const size_t found = s.buffer.find_first_not_of(" \t\r\n", at);
     if (found != std::string::npos) return s.buffer[found];
     if (s.ended) return 0;

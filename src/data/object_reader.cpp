@@ -88,7 +88,8 @@ void ObjectReader::parse(std::string_view line, InputObject& object) {
 }
 
 std::optional<InputObject> ObjectReader::next_element() {
-  if (elements_ == static_cast<std::int64_t>(array_->size()) || (source_.limit > 0 && elements_ == source_.limit)) return std::nullopt;
+  if (elements_ == static_cast<std::int64_t>(array_->size()) || (source_.limit > 0 && elements_ == source_.limit))
+    return std::nullopt;
   InputObject object;
   object.value = std::move((*array_)[static_cast<size_t>(elements_)]);
   object.line = ++elements_;
@@ -99,16 +100,18 @@ std::optional<InputObject> ObjectReader::next_element() {
 }
 
 Error unrecognised(const Json& value, const std::string& where) {
-  Fault fault{.what = "no known kind of record",
-              .where = where,
-              .found = kind_of(value),
-              .expected = "'conversations', 'messages', 'prompt' with 'response', 'chosen' with 'rejected', or an OpenAssistant tree"};
+  Fault fault{
+      .what = "no known kind of record",
+      .where = where,
+      .found = kind_of(value),
+      .expected = "'conversations', 'messages', 'prompt' with 'response', 'chosen' with 'rejected', or an OpenAssistant tree"};
   if (value.is_object()) {
     std::vector<std::string> keys;
     for (const auto& [key, member] : value.items()) keys.push_back("'" + key + "'");
     fault.found = keys.empty() ? "an empty object" : (keys.size() == 1 ? "the key " : "the keys ") + join(keys);
     for (const auto& [key, member] : value.items()) {
-      if (fault.advice.empty()) fault.advice = suggest(key, {"conversations", "messages", "prompt", "response", "chosen", "rejected"});
+      if (fault.advice.empty())
+        fault.advice = suggest(key, {"conversations", "messages", "prompt", "response", "chosen", "rejected"});
     }
     if (is_prompt_line(value)) fault.advice = "a line of prompts cannot be trained on, annotated or scored: it has no response";
   }

@@ -1,5 +1,5 @@
-// The objects of one source: a line of a JSON-lines file, an element of a JSON array, a line of a text file; with the format that they
-// are in.
+// The objects of one source: a line of a JSON-lines file, an element of a JSON array, a line of a text file; with the format
+// that they are in.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,9 @@ namespace steerlm {
 // `error` is set where the line gave no object; it carries file:line.
 struct InputObject {
   std::int64_t line = 0;
-  Json value;                          // of a text file the line as a string
-  Format format = Format::auto_detect; // auto: not recognised, which is an error unless it is a line of prompts
-  std::string text;                    // the raw line, cut off at 64 KiB
+  Json value;                           // of a text file the line as a string
+  Format format = Format::auto_detect;  // auto: not recognised, which is an error unless it is a line of prompts
+  std::string text;                     // the raw line, cut off at 64 KiB
   std::optional<Error> error;
 };
 

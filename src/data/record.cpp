@@ -57,7 +57,8 @@ ConversationType parse_type(const Json& type, const std::string& where) {
 
 Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, const std::string& where) {
   const std::string place = where + ", turn " + std::to_string(number + 1);
-  if (!turn.is_object()) fail(ExitCode::data, {.what = "a turn that is no object", .where = place, .found = kind_of(turn), .expected = "an object"});
+  if (!turn.is_object())
+    fail(ExitCode::data, {.what = "a turn that is no object", .where = place, .found = kind_of(turn), .expected = "an object"});
   Turn parsed;
   parsed.from = as_text(find_member(turn, "from"), "'from'", place);
   expect_role(parsed.from, "'from'", place);
@@ -65,7 +66,8 @@ Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, c
   const Json* label = find_member(turn, "label");
   if (label != nullptr && !label->is_null()) {
     if (!label->is_string()) {
-      fail(ExitCode::data, {.what = "'label' has the wrong type", .where = place, .found = kind_of(*label), .expected = "text or null"});
+      fail(ExitCode::data,
+           {.what = "'label' has the wrong type", .where = place, .found = kind_of(*label), .expected = "text or null"});
     }
     parsed.label = parse_label(attributes, label->get_ref<const std::string&>(), place);
   }
@@ -102,10 +104,12 @@ std::string human_label(const Json& turn) {
 
 }  // namespace
 
-Record parse_record(Json object, const Attributes& attributes, std::string_view default_system, const std::string& file, std::int64_t line) {
+Record parse_record(Json object, const Attributes& attributes, std::string_view default_system, const std::string& file,
+                    std::int64_t line) {
   const std::string where = place(file, line);
   if (!object.is_object()) {
-    fail(ExitCode::data, {.what = "a record that is no object", .where = where, .found = kind_of(object), .expected = "a JSON object"});
+    fail(ExitCode::data,
+         {.what = "a record that is no object", .where = where, .found = kind_of(object), .expected = "a JSON object"});
   }
   Record record{.json = std::move(object), .file = file, .line = line};
   const Json& json = record.json;
@@ -139,9 +143,15 @@ Json to_json(const Conversation& conversation) {
   json["system"] = conversation.system;
   json["mask"] = join(conversation.masked_roles, ",");
   switch (conversation.type) {
-    case ConversationType::none: json["type"] = nullptr; break;
-    case ConversationType::value_to_text: json["type"] = types[0]; break;
-    case ConversationType::text_to_value: json["type"] = types[1]; break;
+    case ConversationType::none:
+      json["type"] = nullptr;
+      break;
+    case ConversationType::value_to_text:
+      json["type"] = types[0];
+      break;
+    case ConversationType::text_to_value:
+      json["type"] = types[1];
+      break;
   }
   Json turns = Json::array();
   for (const Turn& turn : conversation.turns) {
@@ -164,7 +174,8 @@ Json annotate(const Record& record, std::span<const TurnScores> scores, bool kee
     const std::string human = human_label(turn);
     Label label = scored.label;
     if (keep_human && !human.empty()) {
-      const Label given = parse_label(attributes, human, where(record) + ", turn " + std::to_string(scored.turn + 1), UnknownNames::drop);
+      const Label given =
+          parse_label(attributes, human, where(record) + ", turn " + std::to_string(scored.turn + 1), UnknownNames::drop);
       for (size_t a = 0; a < given.values.size(); ++a) {
         if (!std::isnan(given.values[a])) label.values.at(a) = given.values[a];
       }

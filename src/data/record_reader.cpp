@@ -6,6 +6,7 @@
 #include "data/object_reader.h"
 #include "data/place.h"
 #include "data/sources/sources.h"
+#include "steerlm/core/utf8.h"
 
 namespace steerlm {
 namespace {
@@ -22,6 +23,18 @@ std::string reason_of(const Error& error, const std::string& file, std::int64_t 
     reason += (reason.empty() ? "" : "; ") + format_fault(fault);
   }
   return reason;
+}
+
+// Every byte that is not part of well-formed UTF-8 becomes U+FFFD, so that the line can be written down.
+std::string as_utf8(const std::string& text) {
+  std::string valid;
+  for (std::string_view rest = text;;) {
+    const std::optional<size_t> bad = find_invalid_utf8(rest);
+    valid += rest.substr(0, bad.value_or(rest.size()));
+    if (!bad) return valid;
+    valid += "\uFFFD";
+    rest.remove_prefix(*bad + 1);
+  }
 }
 
 void check_standard_input(const std::vector<SourceOptions>& sources) {
@@ -91,8 +104,8 @@ struct RecordReader::State {
 
 RecordReader::RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
                            std::optional<Attributes> rating_attributes)
-    : state_(std::make_unique<State>(State{Sources(std::move(sources)), attributes, rating_attributes.value_or(attributes),
-                                           std::move(default_system), {}})) {}
+    : state_(std::make_unique<State>(State{
+          Sources(std::move(sources)), attributes, rating_attributes.value_or(attributes), std::move(default_system), {}})) {}
 RecordReader::RecordReader(RecordReader&&) noexcept = default;
 RecordReader::~RecordReader() = default;
 
@@ -109,6 +122,7 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
       bad.reason = reason_of(error, bad.file, bad.line);
+      bad.text = as_utf8(bad.text);
       return bad;
     }
   }
@@ -140,7 +154,8 @@ std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, cons
     std::vector<Record> records;
     if (!object->error && is_prompt_line(object->value)) {
       prompt_line = std::move(object->value);
-      records.push_back(parse_record(from_prompt_line(*prompt_line, place(file, line)), attributes, default_system, file, line));
+      records.push_back(
+          parse_record(from_prompt_line(*prompt_line, place(file, line)), attributes, default_system, file, line));
     } else {
       records = to_records(std::move(*object), attributes, attributes, default_system, objects.source());
     }

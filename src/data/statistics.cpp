@@ -24,7 +24,8 @@ LabelValues parse_undeclared(const std::string& text, const std::string& where) 
     const std::string name = entry.substr(0, colon);
     int value = 0;
     const char* last = entry.data() + entry.size();
-    const auto parsed = colon < entry.size() ? std::from_chars(entry.data() + colon + 1, last, value) : std::from_chars_result{last, std::errc::invalid_argument};
+    const auto parsed = colon < entry.size() ? std::from_chars(entry.data() + colon + 1, last, value)
+                                             : std::from_chars_result{last, std::errc::invalid_argument};
     if (name.empty() || parsed.ec != std::errc{} || parsed.ptr != last) {
       fail(ExitCode::data, {.what = "an entry of the label cannot be read",
                             .where = where,
@@ -53,9 +54,12 @@ std::int64_t characters(const std::string& utf8) {
 
 std::string type_name(ConversationType type) {
   switch (type) {
-    case ConversationType::value_to_text: return "VALUE_TO_TEXT";
-    case ConversationType::text_to_value: return "TEXT_TO_VALUE";
-    case ConversationType::none: break;
+    case ConversationType::value_to_text:
+      return "VALUE_TO_TEXT";
+    case ConversationType::text_to_value:
+      return "TEXT_TO_VALUE";
+    case ConversationType::none:
+      break;
   }
   return "none";
 }
@@ -123,7 +127,8 @@ void DataStatistics::add(const Record& record) {
   for (const LabelValues& values : label_values) {
     labelled_turns += !values.empty();
     for (const auto& [name, value] : values) {
-      auto found = std::find_if(labels.begin(), labels.end(), [&, key = name](const auto& entry) { return entry.first == key; });
+      auto found =
+          std::find_if(labels.begin(), labels.end(), [&, key = name](const auto& entry) { return entry.first == key; });
       if (found == labels.end()) found = labels.insert(found, {name, LabelStatistics{}});
       ++found->second.values[value];
     }

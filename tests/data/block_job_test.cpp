@@ -164,7 +164,8 @@ TEST_F(BlockJobTest, ForeignOutputIsNeverOverwritten) {
   make_directory(output().parent_path());
   for (const Path& foreign : {output(), part(), quarantine()}) {
     std::ofstream(foreign) << "precious\n";
-    EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }), HasSubstr("an output that no run of this directory wrote is in the way"));
+    EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }),
+                HasSubstr("an output that no run of this directory wrote is in the way"));
     EXPECT_EQ(read_all(foreign), "precious\n");
     EXPECT_FALSE(std::filesystem::exists(ledger()));
     std::filesystem::remove_all(foreign);
@@ -177,9 +178,11 @@ TEST_F(BlockJobTest, ForeignOutputIsNeverOverwritten) {
 TEST_F(BlockJobTest, ForeignOutputInTheMiddleOfARun) {
   start(1);
   std::ofstream(output()) << "precious\n";
-  EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }), HasSubstr("an output that this run did not write is in the way"));
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }),
+              HasSubstr("an output that this run did not write is in the way"));
   std::filesystem::remove_all(part());
-  EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }), HasSubstr("an output that this run did not write is in the way"));
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }),
+              HasSubstr("an output that this run did not write is in the way"));
   EXPECT_EQ(read_all(output()), "precious\n");
 }
 
@@ -193,8 +196,10 @@ TEST_F(BlockJobTest, ChangedOutputIsNotTakenForFinished) {
 
 TEST_F(BlockJobTest, AnotherRun) {
   start(1);
-  EXPECT_THAT(message_of(ExitCode::recipe, [&] { open(false, "other"); }),
-              HasSubstr(R"(another run has begun this output (found {"name":"run"}, expected {"name":"other"}); choose another output, or start over with --fresh)"));
+  EXPECT_THAT(
+      message_of(ExitCode::recipe, [&] { open(false, "other"); }),
+      HasSubstr(
+          R"(another run has begun this output (found {"name":"run"}, expected {"name":"other"}); choose another output, or start over with --fresh)"));
   EXPECT_EQ(open(true, "other").completed_blocks(), 0);
 }
 

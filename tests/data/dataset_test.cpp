@@ -39,8 +39,9 @@ class DatasetTest : public ::testing::Test {
 const std::string labelled =
     R"({"conversations":[{"from":"User","value":"Hi"},{"from":"Assistant","value":"Hello","label":"humor:1"},{"from":"User","value":"And?"},{"from":"Assistant","value":"Nothing","label":"quality:2,humor:3"},{"from":"Assistant","value":"More"}]})"
     "\n";
-const std::string unlabelled = R"({"conversations":[{"from":"User","value":"Who"},{"from":"Assistant","value":"Bo","label":""}]})"
-                               "\n";
+const std::string unlabelled =
+    R"({"conversations":[{"from":"User","value":"Who"},{"from":"Assistant","value":"Bo","label":""}]})"
+    "\n";
 const std::string user_only = R"({"conversations":[{"from":"User","value":"Who"}]})"
                               "\n";
 
@@ -76,7 +77,8 @@ TEST_F(DatasetTest, Regression) {
   const Dataset dataset = load(labelled + unlabelled + user_only, Objective::regression);
   ASSERT_EQ(dataset.train.size(), 2u);
   EXPECT_LT(dataset.train[0].ids.size(), dataset.train[1].ids.size());
-  EXPECT_THAT(tokenizer_.decode_continuation(dataset.train[1].ids), ::testing::EndsWith("<extra_id_1>Assistant\nNothing\n<extra_id_2>"));
+  EXPECT_THAT(tokenizer_.decode_continuation(dataset.train[1].ids),
+              ::testing::EndsWith("<extra_id_1>Assistant\nNothing\n<extra_id_2>"));
   EXPECT_TRUE(std::isnan(dataset.train[0].labels[0]));
   EXPECT_EQ(dataset.train[0].labels[2], 1);
   EXPECT_EQ(dataset.train[1].labels[0], 2);
@@ -107,7 +109,8 @@ TEST_F(DatasetTest, OverLengthDropAndError) {
 
 TEST_F(DatasetTest, OverLengthTruncate) {
   const Example whole = load(labelled, Objective::response).train[0];
-  const size_t first_target = static_cast<size_t>(std::find(whole.target.begin(), whole.target.end(), 1) - whole.target.begin());
+  const size_t first_target =
+      static_cast<size_t>(std::find(whole.target.begin(), whole.target.end(), 1) - whole.target.begin());
   DataOptions data;
   data.over_length = OverLength::truncate;
   data.max_tokens = static_cast<std::int64_t>(first_target) + 1;
@@ -118,7 +121,8 @@ TEST_F(DatasetTest, OverLengthTruncate) {
   EXPECT_EQ(cut.train_counts.truncated, 1);
   data.max_tokens = static_cast<std::int64_t>(first_target);  // no target is left
   EXPECT_THAT(message_of(ExitCode::data, [&] { load(labelled, Objective::response, data); }),
-              HasSubstr("the training part of the data is empty (found 1 conversations, 0 examples, 0 tokens, 0 targets, 1 dropped as too long"));
+              HasSubstr("the training part of the data is empty (found 1 conversations, 0 examples, 0 tokens, 0 targets, 1 "
+                        "dropped as too long"));
 }
 
 TEST_F(DatasetTest, RegressionInputIsNeverCut) {
@@ -134,7 +138,9 @@ TEST_F(DatasetTest, RegressionInputIsNeverCut) {
 }
 
 TEST_F(DatasetTest, MarkerTextIsCounted) {
-  const Dataset dataset = load(unlabelled + R"({"conversations":[{"from":"User","value":"<extra_id_1>"},{"from":"Assistant","value":"x"}]})", Objective::response);
+  const Dataset dataset =
+      load(unlabelled + R"({"conversations":[{"from":"User","value":"<extra_id_1>"},{"from":"Assistant","value":"x"}]})",
+           Objective::response);
   EXPECT_EQ(dataset.train_counts.marker_text, 1);
   EXPECT_THAT(describe(dataset.train_counts), HasSubstr("2 conversations, 2 examples"));
   EXPECT_THAT(describe(dataset.train_counts), HasSubstr("1 with marker text in a value"));
@@ -144,8 +150,8 @@ TEST_F(DatasetTest, SplitHoldsOutWholeTrees) {
   std::string lines;
   for (int tree = 0; tree < 40; ++tree) {
     for (int path = 0; path < 3; ++path) {
-      lines += R"({"tree_id":"tree )" + std::to_string(tree) + R"(","conversations":[{"from":"User","value":"p)" + std::to_string(path) +
-               R"("},{"from":"Assistant","value":"x"}]})" + "\n";
+      lines += R"({"tree_id":"tree )" + std::to_string(tree) + R"(","conversations":[{"from":"User","value":"p)" +
+               std::to_string(path) + R"("},{"from":"Assistant","value":"x"}]})" + "\n";
     }
   }
   DataOptions data;
@@ -156,7 +162,8 @@ TEST_F(DatasetTest, SplitHoldsOutWholeTrees) {
   EXPECT_LT(dataset.validation.size(), 66u);
   EXPECT_EQ(dataset.validation.size() % 3, 0u);
   data.validation_fraction = 1;
-  EXPECT_THAT(message_of(ExitCode::data, [&] { load(lines, Objective::response, data); }), HasSubstr("the training part of the data is empty"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { load(lines, Objective::response, data); }),
+              HasSubstr("the training part of the data is empty"));
 }
 
 TEST_F(DatasetTest, ValidationSourcesReplaceTheFraction) {

@@ -35,7 +35,9 @@ inline std::string read_all(const std::string& path) {
   return bytes.str();
 }
 
-inline SourceOptions source(const std::string& path, Format format = Format::auto_detect) { return {.path = path, .format = format}; }
+inline SourceOptions source(const std::string& path, Format format = Format::auto_detect) {
+  return {.path = path, .format = format};
+}
 
 // The message of the Error that `action` ends with, "" if it does not; checks the exit code.
 template <class Action>

@@ -81,7 +81,8 @@ TEST(LineReader, PackedByContentAndByEnding) {
     EXPECT_THAT(lines_of(write_file(folder, name, zstd(text))), ElementsAre("one", "two", "three"));
   }
   EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "c.gz", text)); }), HasSubstr("not a gzip file"));
-  EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "c.zst", text)); }), HasSubstr("not a Zstandard file"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "c.zst", text)); }),
+              HasSubstr("not a Zstandard file"));
   EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "d.gz", "")); }), HasSubstr("the file is empty"));
 }
 
@@ -90,8 +91,10 @@ TEST(LineReader, ManyMembersAndManyReads) {
   const std::string text = long_text();
   const std::vector<std::string> expected = lines_of(write_file(folder, "plain", text));
   ASSERT_EQ(expected.size(), 20000u);
-  EXPECT_EQ(lines_of(write_file(folder, "a.gz", gzip(text.substr(0, 100000)) + gzip("") + gzip(text.substr(100000)))), expected);
-  EXPECT_EQ(lines_of(write_file(folder, "a.zst", zstd(text.substr(0, 100000)) + zstd("") + zstd(text.substr(100000)))), expected);
+  EXPECT_EQ(lines_of(write_file(folder, "a.gz", gzip(text.substr(0, 100000)) + gzip("") + gzip(text.substr(100000)))),
+            expected);
+  EXPECT_EQ(lines_of(write_file(folder, "a.zst", zstd(text.substr(0, 100000)) + zstd("") + zstd(text.substr(100000)))),
+            expected);
 }
 
 TEST(LineReader, CutOffAndDamagedFiles) {
@@ -105,27 +108,31 @@ TEST(LineReader, CutOffAndDamagedFiles) {
     }
     std::string damaged = packed;
     for (size_t i = packed.size() / 2; i < packed.size() / 2 + 200; ++i) damaged[i] = static_cast<char>(damaged[i] ^ 0x55);
-    EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, damaged)); }), HasSubstr(name + ": the compressed file"));
-    EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, packed + "tail of something")); }), HasSubstr("is damaged"));
+    EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, damaged)); }),
+                HasSubstr(name + ": the compressed file"));
+    EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, packed + "tail of something")); }),
+                HasSubstr("is damaged"));
   }
 }
 
 TEST(LineReader, NoFile) {
   TemporaryFolder folder;
   EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader((folder.path() / "none").string()); }), HasSubstr("No such file"));
-  EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader(folder.path().string()); }), HasSubstr("a folder where a data file is expected"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader(folder.path().string()); }),
+              HasSubstr("a folder where a data file is expected"));
 }
 
 TEST(LineReader, LimitOfALine) {
   TemporaryFolder folder;
   const std::string limit(max_line_bytes, 'x');
-  const std::string path = write_file(folder, "a", limit + "\r\n" + limit + "y\nshort\n" + limit + limit + limit + "\n\n" + limit + "\n" + limit + "z");
+  const std::string path = write_file(
+      folder, "a", limit + "\r\n" + limit + "y\nshort\n" + limit + limit + limit + "\n\n" + limit + "\n" + limit + "z");
   LineReader reader(path);
   std::vector<std::pair<size_t, bool>> lines;
   while (const auto line = reader.next()) lines.emplace_back(line->text.size(), line->too_long);
   const std::pair<size_t, bool> cut{64 << 10, true};
-  EXPECT_THAT(lines, ElementsAre(std::pair{limit.size(), false}, cut, std::pair{size_t{5}, false}, cut, std::pair{size_t{0}, false},
-                                 std::pair{limit.size(), false}, cut));
+  EXPECT_THAT(lines, ElementsAre(std::pair{limit.size(), false}, cut, std::pair{size_t{5}, false}, cut,
+                                 std::pair{size_t{0}, false}, std::pair{limit.size(), false}, cut));
 }
 
 TEST(LineReader, FirstCharacterAndRest) {

@@ -36,7 +36,8 @@ TEST(OrderTest, SeedAndEpochChangeThePermutation) {
 
 TEST(OrderTest, NothingDependsOnWhatWasAskedBefore) {
   Order order(11, 13, true);
-  for (const std::int64_t position : {40, 3, 39, 0, 1000, 41, 12}) EXPECT_EQ(order.item_at(position), item_at(11, 13, position, true));
+  for (const std::int64_t position : {40, 3, 39, 0, 1000, 41, 12})
+    EXPECT_EQ(order.item_at(position), item_at(11, 13, position, true));
 }
 
 TEST(OrderTest, EveryPermutationOfThreeIsAsLikely) {

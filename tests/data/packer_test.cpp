@@ -42,11 +42,13 @@ TEST(PackerTest, Small) {
 }
 
 TEST(PackerTest, EqualLengthsInInputOrder) {
-  EXPECT_THAT(pack(std::vector<std::int64_t>{4, 4, 4, 4, 4}, 8), ElementsAre(ElementsAre(0, 1), ElementsAre(2, 3), ElementsAre(4)));
+  EXPECT_THAT(pack(std::vector<std::int64_t>{4, 4, 4, 4, 4}, 8),
+              ElementsAre(ElementsAre(0, 1), ElementsAre(2, 3), ElementsAre(4)));
 }
 
 TEST(PackerTest, LongerThanTheBudgetIsAlone) {
-  EXPECT_THAT(pack(std::vector<std::int64_t>{1, 11, 1, 12}, 10), ElementsAre(ElementsAre(3), ElementsAre(1), ElementsAre(0, 2)));
+  EXPECT_THAT(pack(std::vector<std::int64_t>{1, 11, 1, 12}, 10),
+              ElementsAre(ElementsAre(3), ElementsAre(1), ElementsAre(0, 2)));
 }
 
 TEST(PackerTest, IsFirstFitDecreasing) {

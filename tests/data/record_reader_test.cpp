@@ -39,9 +39,10 @@ TEST(RecordReaderTest, BadLinesAreReturnedAndReadingGoesOn) {
   const std::string path = write_file(
       folder, "f.jsonl",
       "\xEF\xBB\xBF" + record_line("a") + "{\n" + record_line("b").substr(0, record_line("b").size() - 1) + " {}\r\n\n" +
-          R"({"conversations":[{"from":"User","value":"x","value":"y"}]})" + "\n" + R"({"conversations":[{"from":"User","value":"\ud800"}]})" +
-          "\n" + R"({"x":NaN,"conversations":[]})" + "\n" + deep + "\n" + record_line(std::string("n\0l", 3)) + record_line("\xC0\xAF") +
-          std::string(max_line_bytes + 1, 'x') + "\n" + R"({"conversations":[{"from":"User","value":"x","label":"what:1"}]})" + "\n" + record_line("c"));
+          R"({"conversations":[{"from":"User","value":"x","value":"y"}]})" + "\n" +
+          R"({"conversations":[{"from":"User","value":"\ud800"}]})" + "\n" + R"({"x":NaN,"conversations":[]})" + "\n" + deep +
+          "\n" + record_line(std::string("n\0l", 3)) + record_line("\xC0\xAF") + std::string(max_line_bytes + 1, 'x') + "\n" +
+          R"({"conversations":[{"from":"User","value":"x","label":"what:1"}]})" + "\n" + record_line("c"));
   const std::vector<std::string> entries = read_all_of({source(path)});
   ASSERT_EQ(entries.size(), 12u);
   EXPECT_EQ(entries[0], "1 a");
@@ -69,26 +70,43 @@ TEST(RecordReaderTest, BadRecordKeepsTheLine) {
   EXPECT_FALSE(reader.next());
 }
 
+TEST(RecordReaderTest, BadTextCanBeWrittenDown) {
+  TemporaryFolder folder;
+  const std::string long_line = "{\xFF\"" + std::string((64 << 10) - 4, 'x') + "\xC3\xA9\"}";
+  RecordReader reader({source(write_file(folder, "f.jsonl", long_line))}, make_test_attributes(), "S");
+  const auto entry = reader.next();
+  ASSERT_TRUE(entry && std::holds_alternative<BadRecord>(*entry));
+  EXPECT_EQ(std::get<BadRecord>(*entry).text, "{\uFFFD\"" + std::string((64 << 10) - 4, 'x') + "\uFFFD");
+}
+
 TEST(RecordReaderTest, RepeatAndLimit) {
   TemporaryFolder folder;
   const std::string a = write_file(folder, "a.jsonl", record_line("1") + "\n" + record_line("3") + record_line("4"));
   const std::string b = write_file(folder, "b.jsonl", record_line("b"));
-  EXPECT_THAT(read_all_of({{.path = a, .repeat = 2, .limit = 3}, {.path = b, .repeat = 2}}), ElementsAre("1 1", "3 3", "1 1", "3 3", "1 b", "1 b"));
+  EXPECT_THAT(read_all_of({{.path = a, .repeat = 2, .limit = 3}, {.path = b, .repeat = 2}}),
+              ElementsAre("1 1", "3 3", "1 1", "3 3", "1 b", "1 b"));
   EXPECT_THAT(read_all_of({{.path = fixture("sharegpt.json"), .limit = 1}}), ElementsAre("1 Who are you?"));
 }
 
 TEST(RecordReaderTest, FileErrorsAreThrown) {
   TemporaryFolder folder;
   const std::string missing = (folder.path() / "none.jsonl").string();
-  EXPECT_EQ(message_of(ExitCode::data, [&] { read_all_of({source(missing)}); }), missing + ": cannot read the data file: No such file or directory");
-  EXPECT_THAT(message_of(ExitCode::recipe, [&] { read_all_of({source("-"), source("-")}); }), HasSubstr("standard input can be read only once"));
-  EXPECT_THAT(message_of(ExitCode::recipe, [&] { read_all_of({{.path = "-", .repeat = 2}}); }), HasSubstr("standard input can be read only once"));
+  EXPECT_EQ(message_of(ExitCode::data, [&] { read_all_of({source(missing)}); }),
+            missing + ": cannot read the data file: No such file or directory");
+  EXPECT_THAT(message_of(ExitCode::recipe,
+                         [&] {
+                           read_all_of({source("-"), source("-")});
+                         }),
+              HasSubstr("standard input can be read only once"));
+  EXPECT_THAT(message_of(ExitCode::recipe, [&] { read_all_of({{.path = "-", .repeat = 2}}); }),
+              HasSubstr("standard input can be read only once"));
 }
 
 TEST(RecordReaderTest, TrainingStopsAtTheFirstBadRecord) {
   TemporaryFolder folder;
   const std::string path = write_file(folder, "f.jsonl", record_line("a") + "{}\n{\n");
-  EXPECT_THAT(message_of(ExitCode::data, [&] { read_records({source(path)}, make_test_attributes(), "S"); }), StartsWith(path + ":2: 'conversations' is missing"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { read_records({source(path)}, make_test_attributes(), "S"); }),
+              StartsWith(path + ":2: 'conversations' is missing"));
 }
 
 TEST(RecordReaderTest, BadFirstLineDoesNotHideTheFormat) {
@@ -103,7 +121,8 @@ TEST(RecordReaderTest, RatingsOfOtherAttributes) {
   RecordReader reader({source(fixture("helpsteer2.jsonl"))}, Attributes{}, "S", make_test_attributes());
   const auto entry = reader.next();
   ASSERT_TRUE(entry && std::holds_alternative<Record>(*entry));
-  EXPECT_THAT(text_of(std::get<Record>(*entry).conversation), HasSubstr("Assistant(helpfulness:3,coherence:4,verbosity:2): A pear."));
+  EXPECT_THAT(text_of(std::get<Record>(*entry).conversation),
+              HasSubstr("Assistant(helpfulness:3,coherence:4,verbosity:2): A pear."));
 }
 
 TEST(RecordReaderTest, WithoutLabels) {
@@ -125,8 +144,10 @@ std::vector<std::string> prompts_of(const std::string& path, std::int64_t max = 
 
 TEST(RecordReaderTest, PromptsOfPromptLines) {
   TemporaryFolder folder;
-  const std::string path = write_file(folder, "p.jsonl",
-                                      "{\"prompt\":\"Hi\",\"id\":1}\n{\"system\":\"T\",\"turns\":[\"a\",\"b\",\"c\"]}\n{\"turns\":[\"a\",\"b\"]}\n" + record_line("r"));
+  const std::string path =
+      write_file(folder, "p.jsonl",
+                 "{\"prompt\":\"Hi\",\"id\":1}\n{\"system\":\"T\",\"turns\":[\"a\",\"b\",\"c\"]}\n{\"turns\":[\"a\",\"b\"]}\n" +
+                     record_line("r"));
   EXPECT_THAT(prompts_of(path), ElementsAre("S> User: Hi", "T> User: a | Assistant: b | User: c", "S> User: a", "S> User: r"));
   EXPECT_THAT(prompts_of(path, 2), ElementsAre("S> User: Hi", "T> User: a | Assistant: b | User: c"));
   const std::vector<Prompt> prompts = read_prompts({source(path)}, make_test_attributes(), "S", 1);
@@ -134,11 +155,12 @@ TEST(RecordReaderTest, PromptsOfPromptLines) {
 }
 
 TEST(RecordReaderTest, PromptsOfRecords) {
-  EXPECT_THAT(prompts_of(fixture("oasst.jsonl")),
-              ElementsAre("S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Another one?",
-                          "S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Another one?",
-                          "S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Thanks.",
-                          "S> User: Name a red fruit.", "S> User: Hi"));
+  EXPECT_THAT(
+      prompts_of(fixture("oasst.jsonl")),
+      ElementsAre("S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Another one?",
+                  "S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Another one?",
+                  "S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Thanks.",
+                  "S> User: Name a red fruit.", "S> User: Hi"));
   EXPECT_THAT(prompts_of(fixture("lines.txt"))[0], "S> User: first text");
 }
 
@@ -152,7 +174,8 @@ TEST(RecordReaderTest, PromptRefusals) {
   EXPECT_THAT(refusal(R"({"turns":"x"})"), HasSubstr(":1: 'turns' has the wrong type"));
   EXPECT_THAT(refusal(R"({"turns":[]})"), HasSubstr(":1: an empty conversation"));
   EXPECT_THAT(refusal(R"({"turns":[3]})"), HasSubstr(":1: an entry of 'turns' has the wrong type"));
-  EXPECT_THAT(refusal(R"({"conversations":[{"from":"Assistant","value":"x"}]})"), HasSubstr(":1: a conversation without a user turn gives no prompt"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":"Assistant","value":"x"}]})"),
+              HasSubstr(":1: a conversation without a user turn gives no prompt"));
   EXPECT_THAT(refusal(R"({"promt":"x"})"), HasSubstr("did you mean 'prompt'?"));
 }
 

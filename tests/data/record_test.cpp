@@ -41,11 +41,13 @@ TEST(RecordTest, Defaults) {
   EXPECT_EQ(record.conversation.system, "the default");
   EXPECT_THAT(record.conversation.masked_roles, ElementsAre("User"));
   EXPECT_EQ(record.conversation.type, ConversationType::none);
-  EXPECT_EQ(parse(R"({"conversations":[{"from":"Assistant","value":"x","label":""}]})").conversation.type, ConversationType::value_to_text);
+  EXPECT_EQ(parse(R"({"conversations":[{"from":"Assistant","value":"x","label":""}]})").conversation.type,
+            ConversationType::value_to_text);
   EXPECT_EQ(parse(R"({"type":null,"conversations":[{"from":"Assistant","value":"x","label":"quality:1"}]})").conversation.type,
             ConversationType::none);
   EXPECT_THAT(parse(R"({"mask":"",)" + hello + "}").conversation.masked_roles, IsEmpty());
-  EXPECT_THAT(parse(R"({"mask":" Assistant ,User",)" + hello + "}").conversation.masked_roles, ElementsAre("Assistant", "User"));
+  EXPECT_THAT(parse(R"({"mask":" Assistant ,User",)" + hello + "}").conversation.masked_roles,
+              ElementsAre("Assistant", "User"));
   EXPECT_EQ(parse(R"({"system":"",)" + hello + "}").conversation.system, "");
 }
 
@@ -74,16 +76,21 @@ TEST(RecordTest, UnknownKeysTravelThrough) {
 TEST(RecordTest, Refusals) {
   EXPECT_THAT(refusal("[]"), StartsWith("f:7: a record that is no object (found an array"));
   EXPECT_THAT(refusal("{}"), StartsWith("f:7: 'conversations' is missing"));
-  EXPECT_THAT(refusal(R"({"conversations":{}})"), StartsWith("f:7: 'conversations' has the wrong type (found an object, expected an array)"));
+  EXPECT_THAT(refusal(R"({"conversations":{}})"),
+              StartsWith("f:7: 'conversations' has the wrong type (found an object, expected an array)"));
   EXPECT_THAT(refusal(R"({"conversations":[]})"), StartsWith("f:7: an empty conversation"));
   EXPECT_THAT(refusal(R"({"conversations":["x"]})"), StartsWith("f:7, turn 1: a turn that is no object (found text"));
   EXPECT_THAT(refusal(R"({"conversations":[{"value":"x"}]})"), StartsWith("f:7, turn 1: 'from' is missing"));
-  EXPECT_THAT(refusal(R"({"conversations":[{"from":1,"value":"x"}]})"), StartsWith("f:7, turn 1: 'from' has the wrong type (found the number 1"));
-  EXPECT_THAT(refusal(R"({"conversations":[{"from":"","value":"x"}]})"), StartsWith("f:7, turn 1: unknown role in 'from' (found '', expected User"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":1,"value":"x"}]})"),
+              StartsWith("f:7, turn 1: 'from' has the wrong type (found the number 1"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":"","value":"x"}]})"),
+              StartsWith("f:7, turn 1: unknown role in 'from' (found '', expected User"));
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":"x"},{"from":"assistant","value":"x"}]})"),
-              StartsWith("f:7, turn 2: unknown role in 'from' (found 'assistant', expected User, Assistant, System); did you mean 'Assistant'?"));
+              StartsWith("f:7, turn 2: unknown role in 'from' (found 'assistant', expected User, Assistant, System); did you "
+                         "mean 'Assistant'?"));
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"User"}]})"), StartsWith("f:7, turn 1: 'value' is missing"));
-  EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":null}]})"), StartsWith("f:7, turn 1: 'value' has the wrong type (found null"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":null}]})"),
+              StartsWith("f:7, turn 1: 'value' has the wrong type (found null"));
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":"x","label":3}]})"),
               StartsWith("f:7, turn 1: 'label' has the wrong type (found the number 3, expected text or null)"));
   EXPECT_THAT(refusal(R"({"system":1,)" + hello + "}"), StartsWith("f:7: 'system' has the wrong type"));
@@ -100,9 +107,13 @@ TEST(RecordTest, Refusals) {
 }
 
 TEST(RecordTest, ToJson) {
-  Conversation conversation{"S", {"User", "System"}, ConversationType::value_to_text, {{"User", "Hi", {}}, {"Assistant", "Yo", Label{"quality:1", {}}}}};
-  EXPECT_EQ(dump_json(to_json(conversation)),
-            R"({"system":"S","mask":"User,System","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Hi","label":null},{"from":"Assistant","value":"Yo","label":"quality:1"}]})");
+  Conversation conversation{"S",
+                            {"User", "System"},
+                            ConversationType::value_to_text,
+                            {{"User", "Hi", {}}, {"Assistant", "Yo", Label{"quality:1", {}}}}};
+  EXPECT_EQ(
+      dump_json(to_json(conversation)),
+      R"({"system":"S","mask":"User,System","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Hi","label":null},{"from":"Assistant","value":"Yo","label":"quality:1"}]})");
   conversation.type = ConversationType::none;
   conversation.masked_roles.clear();
   const Record back = parse(dump_json(to_json(conversation)));
@@ -122,22 +133,29 @@ class RecordAnnotation : public ::testing::Test {
 };
 
 TEST_F(RecordAnnotation, WritesLabelAndScores) {
-  EXPECT_EQ(annotated(R"({"from":"Assistant","value":"Yo"})", false),
-            R"({"conversations":[{"from":"User","value":"Hi","x":1},{"from":"Assistant","value":"Yo","label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1}}],"y":2})");
-  EXPECT_EQ(annotated(R"({"label":"","from":"Assistant","value":"Yo"})", true),
-            R"({"conversations":[{"from":"User","value":"Hi","x":1},{"label":"quality:4,humor:0","from":"Assistant","value":"Yo","scores":{"quality":3.9,"humor":-0.1}}],"y":2})");
+  EXPECT_EQ(
+      annotated(R"({"from":"Assistant","value":"Yo"})", false),
+      R"({"conversations":[{"from":"User","value":"Hi","x":1},{"from":"Assistant","value":"Yo","label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1}}],"y":2})");
+  EXPECT_EQ(
+      annotated(R"({"label":"","from":"Assistant","value":"Yo"})", true),
+      R"({"conversations":[{"from":"User","value":"Hi","x":1},{"label":"quality:4,humor:0","from":"Assistant","value":"Yo","scores":{"quality":3.9,"humor":-0.1}}],"y":2})");
 }
 
 TEST_F(RecordAnnotation, HumanLabels) {
   const std::string turn = R"({"from":"Assistant","value":"Yo","label":"humor:2"})";
-  EXPECT_THAT(annotated(turn, false), HasSubstr(R"("label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
-  EXPECT_THAT(annotated(turn, true), HasSubstr(R"("label":"quality:4,humor:2","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
+  EXPECT_THAT(annotated(turn, false),
+              HasSubstr(R"("label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
+  EXPECT_THAT(annotated(turn, true),
+              HasSubstr(R"("label":"quality:4,humor:2","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
 }
 
 TEST_F(RecordAnnotation, AgainOnAnAnnotatedRecord) {
-  const std::string turn = R"({"from":"Assistant","value":"Yo","label":"quality:1,humor:1","scores":{"quality":1.0,"humor":1.0},"gt_label":"humor:2"})";
-  EXPECT_THAT(annotated(turn, true), HasSubstr(R"("label":"quality:4,humor:2","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
-  const std::string predicted = R"({"from":"Assistant","value":"Yo","label":"quality:1,humor:1","scores":{"quality":1.0,"humor":1.0}})";
+  const std::string turn =
+      R"({"from":"Assistant","value":"Yo","label":"quality:1,humor:1","scores":{"quality":1.0,"humor":1.0},"gt_label":"humor:2"})";
+  EXPECT_THAT(annotated(turn, true),
+              HasSubstr(R"("label":"quality:4,humor:2","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
+  const std::string predicted =
+      R"({"from":"Assistant","value":"Yo","label":"quality:1,humor:1","scores":{"quality":1.0,"humor":1.0}})";
   EXPECT_THAT(annotated(predicted, true), HasSubstr(R"("label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1}}])"));
 }
 

@@ -15,7 +15,7 @@
 
 namespace steerlm {
 
-// A line that gave no record. `text` is the line as it was read (cut off at 64 KiB).
+// A line that gave no record. `text` is the line, cut off at 64 KiB, with U+FFFD for each byte that is not UTF-8.
 struct BadRecord {
   std::string file;
   std::int64_t line = 0;

@@ -9,14 +9,17 @@ namespace steerlm {
 namespace {
 
 struct ChatFormat {
-  const char* list;   // key of the turns
-  const char* role;   // keys of a turn
+  const char* list;  // key of the turns
+  const char* role;  // keys of a turn
   const char* value;
   std::vector<std::pair<std::string, std::string>> roles;  // theirs, ours
 };
 
-const ChatFormat sharegpt{"conversations", "from", "value",
-                          {{"human", "User"}, {"gpt", "Assistant"}, {"user", "User"}, {"assistant", "Assistant"}, {"system", "System"}}};
+const ChatFormat sharegpt{
+    "conversations",
+    "from",
+    "value",
+    {{"human", "User"}, {"gpt", "Assistant"}, {"user", "User"}, {"assistant", "Assistant"}, {"system", "System"}}};
 const ChatFormat messages{"messages", "role", "content", {{"user", "User"}, {"assistant", "Assistant"}, {"system", "System"}}};
 
 std::string our_role(const ChatFormat& format, const std::string& role, const std::string& where) {
@@ -42,7 +45,8 @@ std::vector<Json> from_chat(const ChatFormat& format, Json object, const std::st
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string place = where + ", turn " + std::to_string(i + 1);
     const Json& entry = as_object(&list[i], "a turn", place);
-    const std::string from = our_role(format, as_text(find_member(entry, format.role), "'" + std::string(format.role) + "'", place), place);
+    const std::string from =
+        our_role(format, as_text(find_member(entry, format.role), "'" + std::string(format.role) + "'", place), place);
     const std::string& value = as_text(find_member(entry, format.value), "'" + std::string(format.value) + "'", place);
     if (from == "System" && i == 0) {
       record["system"] = value;

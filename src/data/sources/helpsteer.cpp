@@ -9,7 +9,8 @@ namespace {
 constexpr std::string_view rated[] = {"helpfulness", "correctness", "coherence", "complexity", "verbosity"};
 
 // The record of prompt turns and a response, with the row's ratings 0-4 as its label.
-Json answered(Json turns, const std::string& response, const Json& row, const Attributes& attributes, const std::string& where) {
+Json answered(Json turns, const std::string& response, const Json& row, const Attributes& attributes,
+              const std::string& where) {
   RatedLabel label(attributes, 0, 4);
   for (const std::string_view name : rated) {
     if (const Json* rating = find_member(row, name)) label.rate(std::string(name), *rating, where);
@@ -19,7 +20,8 @@ Json answered(Json turns, const std::string& response, const Json& row, const At
   return make_record(std::move(turns));
 }
 
-// Lines "<extra_id_1>Assistant" and "<extra_id_1>User" inside a prompt are turn starts; the line ends around them are the template's.
+// Lines "<extra_id_1>Assistant" and "<extra_id_1>User" inside a prompt are turn starts; the line ends around them are the
+// template's.
 Json split_prompt(const std::string& prompt) {
   Json turns = Json::array();
   std::string_view role = "User";
@@ -31,7 +33,8 @@ Json split_prompt(const std::string& prompt) {
     if (line == "<extra_id_1>Assistant") next_role = "Assistant";
     if (line == "<extra_id_1>User") next_role = "User";
     if (!next_role.empty()) {
-      if (line_start > 0) turns.push_back(make_turn(role, std::string_view(prompt).substr(value_start, line_start - 1 - value_start)));
+      if (line_start > 0)
+        turns.push_back(make_turn(role, std::string_view(prompt).substr(value_start, line_start - 1 - value_start)));
       role = next_role;
       value_start = std::min(line_end + 1, prompt.size());
     }
@@ -47,7 +50,8 @@ std::vector<Json> from_helpsteer(const Json& row, const Attributes& attributes, 
   Json turns = Json::array();
   turns.push_back(make_turn("User", as_text(find_member(row, "prompt"), "'prompt'", where)));
   std::vector<Json> records;
-  records.push_back(answered(std::move(turns), as_text(find_member(row, "response"), "'response'", where), row, attributes, where));
+  records.push_back(
+      answered(std::move(turns), as_text(find_member(row, "response"), "'response'", where), row, attributes, where));
   return records;
 }
 

@@ -7,7 +7,7 @@
 namespace steerlm {
 namespace {
 
-// labels: {"quality": {"value": 0.5, "count": 3}, …}, or as in the Parquet files {"name": ["quality", …], "value": [0.5, …], "count": […]}.
+// labels: {"quality": {"value": 0.5, "count": 3}, …}, or as in the Parquet files {"name": ["quality", …], "value": [0.5, …], …}.
 Json label_of(const Json& message, const Attributes& attributes, const std::string& where) {
   const Json* labels = find_member(message, "labels");
   if (labels == nullptr || labels->is_null()) return nullptr;
@@ -17,9 +17,10 @@ Json label_of(const Json& message, const Attributes& attributes, const std::stri
   if (names != nullptr && names->is_array()) {
     const Json& values = as_array(find_member(*labels, "value"), "'labels.value'", where);
     if (values.size() != names->size()) {
-      fail(ExitCode::data, {.what = "'labels.name' and 'labels.value' are of different lengths",
-                            .where = where,
-                            .found = std::to_string(names->size()) + " names and " + std::to_string(values.size()) + " values"});
+      fail(ExitCode::data,
+           {.what = "'labels.name' and 'labels.value' are of different lengths",
+            .where = where,
+            .found = std::to_string(names->size()) + " names and " + std::to_string(values.size()) + " values"});
     }
     for (size_t i = 0; i < values.size(); ++i) label.rate(as_text(&(*names)[i], "'labels.name'", where), values[i], where);
     return label.json();

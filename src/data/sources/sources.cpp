@@ -37,7 +37,8 @@ std::optional<Format> detect_format(const Json& object) {
 
 std::vector<Json> convert(Format format, Json object, const Attributes& attributes, const std::string& where) {
   if (format != Format::text && !object.is_object()) {
-    fail(ExitCode::data, {.what = "a line that is no object", .where = where, .found = kind_of(object), .expected = "a JSON object"});
+    fail(ExitCode::data,
+         {.what = "a line that is no object", .where = where, .found = kind_of(object), .expected = "a JSON object"});
   }
   switch (format) {
     case Format::conversations: {
@@ -45,14 +46,22 @@ std::vector<Json> convert(Format format, Json object, const Attributes& attribut
       records.push_back(std::move(object));
       return records;
     }
-    case Format::oasst: return from_oasst(object, attributes, where);
-    case Format::hh_rlhf: return from_hh_rlhf(object, where);
-    case Format::helpsteer: return from_helpsteer(object, attributes, where);
-    case Format::helpsteer2: return from_helpsteer2(object, attributes, where);
-    case Format::sharegpt: return from_sharegpt(std::move(object), where);
-    case Format::messages: return from_messages(std::move(object), where);
-    case Format::text: return from_text(object, where);
-    case Format::auto_detect: break;
+    case Format::oasst:
+      return from_oasst(object, attributes, where);
+    case Format::hh_rlhf:
+      return from_hh_rlhf(object, where);
+    case Format::helpsteer:
+      return from_helpsteer(object, attributes, where);
+    case Format::helpsteer2:
+      return from_helpsteer2(object, attributes, where);
+    case Format::sharegpt:
+      return from_sharegpt(std::move(object), where);
+    case Format::messages:
+      return from_messages(std::move(object), where);
+    case Format::text:
+      return from_text(object, where);
+    case Format::auto_detect:
+      break;
   }
   fail(ExitCode::bug, {.what = "a format that nobody has looked up", .where = where});
 }
@@ -74,7 +83,10 @@ Json make_record(Json turns) {
 }
 
 RatedLabel::RatedLabel(const Attributes& attributes, double low, double high)
-    : attributes_(attributes), low_(low), high_(high), values_(attributes.names.size(), std::numeric_limits<float>::quiet_NaN()) {}
+    : attributes_(attributes),
+      low_(low),
+      high_(high),
+      values_(attributes.names.size(), std::numeric_limits<float>::quiet_NaN()) {}
 
 void RatedLabel::rate(const std::string& name, const Json& rating, const std::string& where) {
   const std::optional<size_t> index = attributes_.index(name);

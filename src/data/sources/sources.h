@@ -1,7 +1,7 @@
-// From what others publish to our conversation record (steerlm.md section 3, contracts.md section 5): one function a format. Each takes
-// one object of a file and gives the records that it becomes, before they are checked by parse_record. Values stay byte for byte, user
-// turns have no label, ratings become integers of the declared range, and names that are not declared are dropped.
-// All throw data at `where`, the object's file:line.
+// From what others publish to our conversation record (steerlm.md section 3, contracts.md section 5): one function a format.
+// Each takes one object of a file and gives the records that it becomes, before they are checked by parse_record. Values stay
+// byte for byte, user turns have no label, ratings become integers of the declared range, and names that are not declared are
+// dropped. All throw data at `where`, the object's file:line.
 #pragma once
 
 #include <optional>
@@ -21,13 +21,15 @@ std::optional<Format> detect_format(const Json& object);
 // Dispatches on the format, which is not auto. For `text` the object is the line as a JSON string.
 std::vector<Json> convert(Format format, Json object, const Attributes& attributes, const std::string& where);
 
-// OpenAssistant trees: every root-to-leaf path of two turns or more. Ratings 0..1; `labels` is {name: {value, count}} or {name: […], value: […]}.
+// OpenAssistant trees: every root-to-leaf path of two turns or more. Ratings 0..1; `labels` is {name: {value, count}} or {name:
+// […], value: […]}.
 std::vector<Json> from_oasst(const Json& tree, const Attributes& attributes, const std::string& where);
 // Anthropic hh-rlhf: `chosen` and `rejected`, texts with "\n\nHuman:" and "\n\nAssistant:" marks.
 std::vector<Json> from_hh_rlhf(const Json& pair, const std::string& where);
 // HelpSteer: prompt, response, five ratings 0-4.
 std::vector<Json> from_helpsteer(const Json& row, const Attributes& attributes, const std::string& where);
-// HelpSteer2: the same with earlier turns inside `prompt`; rows of preference/ (response_1, response_2) become two conversations.
+// HelpSteer2: the same with earlier turns inside `prompt`; rows of preference/ (response_1, response_2) become two
+// conversations.
 std::vector<Json> from_helpsteer2(const Json& row, const Attributes& attributes, const std::string& where);
 // ShareGPT, FastChat: conversations [{from: human | gpt, value}].
 std::vector<Json> from_sharegpt(Json object, const std::string& where);
@@ -40,7 +42,8 @@ std::vector<Json> from_text(const Json& line, const std::string& where);
 bool is_prompt_line(const Json& object);
 Json from_prompt_line(const Json& object, const std::string& where);
 
-// What the formats share. -------------------------------------------------------------------------------------------------------
+// What the formats share.
+// -------------------------------------------------------------------------------------------------------
 
 // {"from", "value", "label": null}
 Json make_turn(std::string_view from, std::string_view value);

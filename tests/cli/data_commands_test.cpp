@@ -1,0 +1,202 @@
+#include <gmock/gmock.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "cli/app.h"
+#include "steerlm/core/json.h"
+#include "support/temporary_folder.h"
+
+namespace steerlm {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+const std::string fixtures = STEERLM_SOURCE_DIR "/tests/fixtures/";
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+Outcome run(std::vector<std::string> words) {
+  words.insert(words.begin(), {"steerlm", "data"});
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  const int code = run_program(static_cast<int>(argv.size()), argv.data());
+  std::cout.flush();
+  return {code, ::testing::internal::GetCapturedStdout(), ::testing::internal::GetCapturedStderr()};
+}
+
+class DataCommands : public ::testing::Test {
+ protected:
+  std::string write(const std::string& name, const std::string& bytes) {
+    const std::string path = (folder_.path() / name).string();
+    std::ofstream(path, std::ios::binary) << bytes;
+    return path;
+  }
+  std::string path(const std::string& name) { return (folder_.path() / name).string(); }
+  static std::string read(const std::string& path) {
+    std::ostringstream bytes;
+    bytes << std::ifstream(path, std::ios::binary).rdbuf();
+    return bytes.str();
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(DataCommands, Convert) {
+  const Outcome outcome =
+      run({"convert", "--format", "helpsteer", "--input", fixtures + "data/helpsteer.jsonl", "--output", path("o.jsonl")});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(outcome.err, path("o.jsonl") + ": 2 records\n");
+  EXPECT_EQ(
+      read(path("o.jsonl")),
+      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"What is two and two?","label":null},{"from":"Assistant","value":"Four.","label":"helpfulness:9"}]})"
+      "\n"
+      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Sing.","label":null},{"from":"Assistant","value":"La.","label":"helpfulness:4"}]})"
+      "\n");
+}
+
+TEST_F(DataCommands, ConvertToStandardOutputWithOtherAttributes) {
+  const Outcome outcome = run({"convert", "--input", fixtures + "data/helpsteer.jsonl", "--output", "-", "--attributes",
+                               "verbosity,correctness", "--max", "4"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr(R"("label":"verbosity:1,correctness:4")"));
+  EXPECT_EQ(outcome.err, "");
+}
+
+TEST_F(DataCommands, ConvertWritesLabelsInOrderAndKeepsOtherKeys) {
+  const std::string input = write(
+      "i.jsonl", R"({"a":1,"conversations":[{"value":"x","from":"Assistant","label":"humor:1,quality:2","b":-0.0}],"c":null})");
+  EXPECT_EQ(run({"convert", "--input", input, "--output", path("o.jsonl")}).code, 0);
+  EXPECT_EQ(read(path("o.jsonl")),
+            R"({"a":1,"conversations":[{"value":"x","from":"Assistant","label":"quality:2,humor:1","b":-0.0}],"c":null})"
+            "\n");
+}
+
+TEST_F(DataCommands, ConvertLeavesNothingBehindAfterABadRecord) {
+  const std::string input =
+      write("i.jsonl", "{\"conversations\":[{\"from\":\"User\",\"value\":\"x\"}]}\n{\"conversations\":[]}\n");
+  write("o.jsonl", "old");
+  const Outcome outcome = run({"convert", "--input", input, "--output", path("o.jsonl")});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr(input + ":2: an empty conversation"));
+  EXPECT_EQ(read(path("o.jsonl")), "old");
+  EXPECT_FALSE(std::filesystem::exists(path("o.jsonl.part")));
+}
+
+TEST_F(DataCommands, BadCommandLines) {
+  EXPECT_EQ(run({"convert", "--input", "x"}).code, 2);
+  const Outcome format = run({"convert", "--format", "oast", "--input", "x", "--output", "y"});
+  EXPECT_EQ(format.code, 2);
+  EXPECT_THAT(format.err, HasSubstr("did you mean 'oasst'?"));
+  const Outcome range =
+      run({"convert", "--input", fixtures + "data/oasst.jsonl", "--output", path("y"), "--min", "4", "--max", "4"});
+  EXPECT_EQ(range.code, 2);
+  EXPECT_EQ(run({"check"}).code, 2);
+  EXPECT_EQ(run({"convert", "--input", path("none"), "--output", path("y")}).code, 3);
+  EXPECT_EQ(run({"convert", "--input", fixtures + "data/oasst.jsonl", "--output", path("none") + "/y"}).code, 5);
+}
+
+TEST_F(DataCommands, CheckGoesThroughTheWholeFile) {
+  const std::string input = write(
+      "i.jsonl",
+      "{\n"
+      R"({"conversations":[{"from":"User","value":"<extra_id_1>"},{"from":"Assistant","value":"x","label":"quality:3,x:1"}]})"
+      "\n"
+      R"({"conversations":[{"from":"user","value":"x"}]})"
+      "\n"
+      R"({"conversations":[{"from":"User","value":"x"},{"from":"Assistant","value":"x","label":"quality:x"}]})"
+      "\n"
+      R"({"conversations":[{"from":"User","value":"x"}]})"
+      "\n");
+  const Outcome outcome = run({"check", "--input", input, "--format", "conversations"});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.out, HasSubstr(input + ":1: not valid JSON"));
+  EXPECT_THAT(outcome.out, HasSubstr(input + ":2, turn 1: marker text in the value"));
+  EXPECT_THAT(outcome.out, HasSubstr(input + ":3: turn 1: unknown role in 'from' (found 'user'"));
+  EXPECT_THAT(outcome.out, HasSubstr(input + ":4, turn 2: an entry of the label cannot be read (found 'quality:x'"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("records +2\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("bad records +3\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("records without a target +1\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("quality +1 +0 +3.00"));
+  EXPECT_EQ(outcome.err, "error: 3 bad records; each is listed with its line and reason on standard output\n");
+  EXPECT_EQ(run({"check", "--input", input, "--format", "conversations", "--attributes", "quality"}).code, 3);
+}
+
+TEST_F(DataCommands, CheckAndStatsOfGoodData) {
+  const Outcome outcome = run({"check", "--input", fixtures + "data/oasst.jsonl", "--max", "4"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("records +5\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("quality +5 +2 "));
+  const Outcome stats = run({"stats", "--input", fixtures + "data/oasst.jsonl", "--max", "4"});
+  EXPECT_EQ(stats.code, 0) << stats.err;
+  EXPECT_THAT(stats.out, ::testing::ContainsRegex("type VALUE_TO_TEXT +5\n"));
+  EXPECT_THAT(stats.out, ::testing::ContainsRegex("humor +3 +4 +2.00 +0.00"));
+}
+
+TEST_F(DataCommands, CheckOfARecipe) {
+  const std::string long_value(3000, 'x');
+  const std::string data =
+      write("d.jsonl", R"({"conversations":[{"from":"User","value":"x"},{"from":"Assistant","value":")" + long_value +
+                           "\"}]}\n"
+                           R"({"conversations":[{"from":"User","value":"x"}]})"
+                           "\n");
+  const std::string recipe = write("r.yaml", "stage: sft\nrun_dir: " + path("run") + "\nmodel: {path: " + fixtures +
+                                                 "models/tied}\ndata: {max_tokens: 500, train: [{path: " + data + "}]}\n");
+  const Outcome outcome = run({"check", recipe});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.out, StartsWith(data + ":2: a record without a target"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("records over 500 tokens +1\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("tokens of a record"));
+  EXPECT_FALSE(std::filesystem::exists(path("run")));
+}
+
+TEST_F(DataCommands, ShowMask) {
+  const std::string data =
+      write("d.jsonl",
+            R"({"conversations":[{"from":"User","value":"Hi"},{"from":"Assistant","value":"Hello there","label":"quality:3"}]})"
+            "\n"
+            R"({"conversations":[{"from":"User","value":"Hi"}]})");
+  const Outcome json = run({"show-mask", "--model", fixtures + "models/tied", "--input", data, "--json"});
+  ASSERT_EQ(json.code, 0) << json.err;
+  std::istringstream lines(json.out);
+  std::string line;
+  std::vector<std::string> trained;
+  std::vector<std::int64_t> masked;
+  while (std::getline(lines, line)) {
+    const Json object = parse_json(line, "output", ExitCode::bug);
+    trained.push_back(object.at("trained_text").get<std::string>());
+    EXPECT_EQ(object.at("token_ids").size(), object.at("pieces").size());
+    EXPECT_EQ(object.at("token_ids").size(), object.at("mask").size());
+    std::int64_t sum = 0;
+    for (const Json& entry : object.at("mask")) sum += entry.get<std::int64_t>();
+    masked.push_back(sum);
+  }
+  EXPECT_THAT(trained, ElementsAre("Hello there\n<extra_id_1>", ""));
+  EXPECT_GT(masked[0], 3);
+  EXPECT_EQ(masked[1], 0);
+  const Outcome text = run({"show-mask", "--model", fixtures + "models/tied", "--input", data});
+  EXPECT_THAT(text.out, HasSubstr("<extra_id_1>Assistant\n<extra_id_2>quality:3\n[[Hello there\n<extra_id_1>]]\n"));
+  EXPECT_EQ(run({"show-mask", "--model", path("none"), "--input", data}).code, 4);
+  EXPECT_EQ(run({"show-mask", "--model", fixtures + "models/tied", "--input", path("none")}).code, 3);
+}
+
+TEST_F(DataCommands, MakeToy) {
+  const Outcome outcome = run({"make-toy", "--output", path("toy"), "--count", "20", "--seed", "3"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(run({"make-toy", "--output", path("again"), "--count", "20", "--seed", "3"}).code, 0);
+  EXPECT_EQ(read(path("toy/train.jsonl")), read(path("again/train.jsonl")));
+  const Outcome check = run({"check", "--input", path("toy/train.jsonl")});
+  EXPECT_EQ(check.code, 0) << check.out;
+  EXPECT_THAT(check.out, ::testing::ContainsRegex("records +20\n"));
+  EXPECT_EQ(run({"make-toy", "--output", path("none"), "--count", "0"}).code, 2);
+}
+
+}  // namespace
+}  // namespace steerlm
