@@ -1,4 +1,6 @@
 // steerlm model init, model info.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <iostream>
@@ -34,7 +36,9 @@ std::string option_name(std::string key) {
 struct AddOptions {
   CLI::App* command;
 
-  void operator()(const char* key, bool& value, const char* meaning) const { command->add_flag(option_name(key), value, meaning); }
+  void operator()(const char* key, bool& value, const char* meaning) const {
+    command->add_flag(option_name(key), value, meaning);
+  }
   template <class T>
   void operator()(const char* key, T& value, Range, const char* meaning) const {
     command->add_option(option_name(key), value, meaning)->capture_default_str();
@@ -50,12 +54,14 @@ struct CheckRanges {
   void operator()(const char* key, T& value, Range range, const char*) {
     if constexpr (std::is_integral_v<T>) range.max = std::min(range.max, 1e9);
     const auto number = static_cast<double>(value);
-    const bool inside = std::isfinite(number) && number >= range.min && number <= range.max && !(range.open_min && number == range.min);
+    const bool inside = std::isfinite(number) && number >= range.min && number <= range.max &&
+                        !(range.open_min && number == range.min);
     if (inside) return;
-    faults.push_back({.what = option_name(key) + " is out of range",
-                      .found = Json(value).dump(),
-                      .expected = std::string("a number ") + (range.open_min ? "above " : "from ") + Json(range.min).dump() +
-                                  (std::isfinite(range.max) ? " to " + Json(range.max).dump() : "")});
+    faults.push_back(
+        {.what = option_name(key) + " is out of range",
+         .found = fmt::format("{}", value),
+         .expected = fmt::format("a number {} {}", range.open_min ? "above" : "from", range.min) +
+                     (std::isfinite(range.max) ? fmt::format(" to {:.0f}", range.max) : "")});
   }
 };
 
@@ -73,15 +79,20 @@ int init(InitArguments arguments) {
   arguments.config.fields(ranges);
   if (!ranges.faults.empty()) throw Error(ExitCode::recipe, ranges.faults);
   if (!is_missing_or_empty_directory(arguments.output)) {
-    fail(ExitCode::resources, {.what = "the output folder is not empty", .where = arguments.output, .advice = "choose another, or remove it"});
+    fail(ExitCode::resources, {.what = "the output folder is not empty",
+                               .where = arguments.output,
+                               .advice = "choose another, or remove it"});
   }
   const Tokenizer tokenizer = Tokenizer::load(arguments.tokenizer);
   ModelFolder folder;
   folder.config = complete_config(arguments.config, tokenizer.vocab_size(), 0);
   check_model_config(folder.config, "model init");
   const HeadShape head{.language_model = true};
-  write_model_folder(arguments.output, folder, init_parameters(folder.config, head, static_cast<std::uint64_t>(arguments.seed)), tokenizer);
-  std::cerr << arguments.output << ": a fresh language model of " << count_parameters(folder.config, head) << " parameters\n";
+  write_model_folder(
+      arguments.output, folder,
+      init_parameters(folder.config, head, static_cast<std::uint64_t>(arguments.seed)), tokenizer);
+  std::cerr << arguments.output << ": a fresh language model of "
+            << count_parameters(folder.config, head) << " parameters\n";
   return 0;
 }
 
@@ -95,7 +106,8 @@ Json describe_files(const Path& path, std::uintmax_t& weight_bytes) {
   for (const Path& file : paths) {
     const std::uintmax_t size = std::filesystem::file_size(file);
     if (file.extension() == ".safetensors") weight_bytes += size;
-    files[file.filename().string()] = {{"size", size}, {"sha256", sha256_file(file, ExitCode::model)}};
+    files[file.filename().string()] = {{"size", size},
+                                       {"sha256", sha256_file(file, ExitCode::model)}};
   }
   return files;
 }
@@ -103,7 +115,8 @@ Json describe_files(const Path& path, std::uintmax_t& weight_bytes) {
 // One JSON object: what the folder says of itself, held against its weights and its tokenizer.
 int info(const std::string& path) {
   const ModelFolder folder = open_model_folder(path);
-  const Weights weights = folder.head.kind == HeadKind::regression ? Weights::regression : Weights::language_model;
+  const Weights weights =
+      folder.head.kind == HeadKind::regression ? Weights::regression : Weights::language_model;
   check_weights(folder, weights);
   const Tokenizer tokenizer = Tokenizer::load(path);
   check_vocabulary(folder, tokenizer);
@@ -148,16 +161,22 @@ void add_model_commands(CLI::App& app, Invocation& invocation) {
   const auto arguments = std::make_shared<InitArguments>();
   CLI::App* init_command = group->add_subcommand("init", "Make a model folder with fresh weights");
   init_command->add_option("--output", arguments->output, "the model folder to make")->required();
-  init_command->add_option("--tokenizer", arguments->tokenizer, "sentencepiece model file, or a folder that holds one")->required();
+  init_command
+      ->add_option("--tokenizer", arguments->tokenizer,
+                   "sentencepiece model file, or a folder that holds one")
+      ->required();
   init_command->add_option("--seed", arguments->seed, "seed of the weights")->capture_default_str();
   AddOptions add_options{init_command};
   arguments->config.fields(add_options);
-  init_command->callback([&invocation, arguments] { invocation.action = [arguments] { return init(*arguments); }; });
+  init_command->callback(
+      [&invocation, arguments] { invocation.action = [arguments] { return init(*arguments); }; });
 
   const auto path = std::make_shared<std::string>();
-  CLI::App* info_command = group->add_subcommand("info", "Print what is in a model folder, as JSON");
+  CLI::App* info_command =
+      group->add_subcommand("info", "Print what is in a model folder, as JSON");
   info_command->add_option("--model", *path, "model folder")->required();
-  info_command->callback([&invocation, path] { invocation.action = [path] { return info(*path); }; });
+  info_command->callback(
+      [&invocation, path] { invocation.action = [path] { return info(*path); }; });
 }
 
 }  // namespace steerlm

@@ -18,19 +18,23 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 3> dtype_nam
 // A JSON integer from 0 to `max`.
 std::optional<std::int64_t> as_integer(const Json& value, std::int64_t max) {
   if (!value.is_number_integer()) return std::nullopt;
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(max)) return std::nullopt;
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(max))
+    return std::nullopt;
   const auto number = value.get<std::int64_t>();
   return number >= 0 && number <= max ? std::optional(number) : std::nullopt;
 }
 
-std::string text_of(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string text_of(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 // A config's keys, null being as good as absent.
 class Reader {
  public:
   Reader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {}
 
-  [[noreturn]] void refuse(std::string what, std::string found = "", std::string expected = "", std::string advice = "") const {
+  [[noreturn]] void refuse(std::string what, std::string found = "", std::string expected = "",
+                           std::string advice = "") const {
     fail(ExitCode::model, {.what = std::move(what),
                            .where = where_,
                            .found = std::move(found),
@@ -41,32 +45,39 @@ class Reader {
     const auto found = json_.find(key);
     return found == json_.end() || found->is_null() ? nullptr : &*found;
   }
-  std::int64_t integer(const char* key, std::int64_t max, std::optional<std::int64_t> otherwise = std::nullopt) const {
+  std::int64_t integer(const char* key, std::int64_t max,
+                       std::optional<std::int64_t> otherwise = std::nullopt) const {
     const Json* value = find(key);
     if (value == nullptr) {
       if (!otherwise) refuse(std::string("no key '") + key + "'");
       return *otherwise;
     }
     const auto number = as_integer(*value, max);
-    if (!number || *number < 1) refuse(std::string("'") + key + "'", text_of(*value), "an integer from 1 to " + std::to_string(max));
+    if (!number || *number < 1)
+      refuse(std::string("'") + key + "'", text_of(*value),
+             "an integer from 1 to " + std::to_string(max));
     return *number;
   }
   double positive(const char* key, double otherwise) const {
     const Json* value = find(key);
     if (value == nullptr) return otherwise;
-    if (!value->is_number() || !(value->get<double>() > 0)) refuse(std::string("'") + key + "'", text_of(*value), "a number above 0");
+    if (!value->is_number() || !(value->get<double>() > 0))
+      refuse(std::string("'") + key + "'", text_of(*value), "a number above 0");
     return value->get<double>();
   }
   bool boolean(const char* key, bool otherwise) const {
     const Json* value = find(key);
     if (value == nullptr) return otherwise;
-    if (!value->is_boolean()) refuse(std::string("'") + key + "'", text_of(*value), "true or false");
+    if (!value->is_boolean())
+      refuse(std::string("'") + key + "'", text_of(*value), "true or false");
     return value->get<bool>();
   }
   // The key changes the computation, and only these values of it are implemented.
   void only(const char* key, std::initializer_list<Json> implemented) const {
     const Json* value = find(key);
-    if (value == nullptr || std::find(implemented.begin(), implemented.end(), *value) != implemented.end()) return;
+    if (value == nullptr ||
+        std::find(implemented.begin(), implemented.end(), *value) != implemented.end())
+      return;
     std::vector<std::string> choices;
     for (const Json& choice : implemented) choices.push_back(text_of(choice));
     choices.push_back("null");
@@ -88,8 +99,12 @@ void check_implemented(const Reader& reader) {
   reader.only("quantization_config", {});
   reader.only("partial_rotary_factor", {1.0});
   if (const Json* types = reader.find("layer_types")) {
-    const bool full = types->is_array() && std::all_of(types->begin(), types->end(), [](const Json& type) { return type == "full_attention"; });
-    if (!full) reader.refuse("'layer_types' is not implemented", text_of(*types), "\"full_attention\" for every layer");
+    const bool full =
+        types->is_array() && std::all_of(types->begin(), types->end(),
+                                         [](const Json& type) { return type == "full_attention"; });
+    if (!full)
+      reader.refuse("'layer_types' is not implemented", text_of(*types),
+                    "\"full_attention\" for every layer");
   }
 }
 
@@ -99,17 +114,21 @@ double read_rope_theta(const Reader& reader) {
   const auto take = [&](const Reader& from) {
     if (from.find("rope_theta") == nullptr) return;
     const double value = from.positive("rope_theta", 0);
-    if (theta && *theta != value) from.refuse("'rope_theta' is given twice", std::to_string(value), std::to_string(*theta));
+    if (theta && *theta != value)
+      from.refuse("'rope_theta' is given twice", std::to_string(value), std::to_string(*theta));
     theta = value;
   };
   take(reader);
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     const Json* section = reader.find(key);
     if (section == nullptr) continue;
-    if (!section->is_object()) reader.refuse(std::string("'") + key + "'", text_of(*section), "an object or null");
+    if (!section->is_object())
+      reader.refuse(std::string("'") + key + "'", text_of(*section), "an object or null");
     const Reader inner(*section, reader.where() + ", " + key);
     for (const auto& [name, value] : section->items()) {
-      if (value.is_object()) inner.refuse(std::string("'") + key + "' for kinds of layers is not implemented", text_of(*section));
+      if (value.is_object())
+        inner.refuse(std::string("'") + key + "' for kinds of layers is not implemented",
+                     text_of(*section));
     }
     inner.only("rope_type", {"default"});
     inner.only("type", {"default"});
@@ -127,16 +146,23 @@ ModelConfig read_model(const Reader& reader) {
   model.intermediate_size = reader.integer("intermediate_size", 1 << 20);
   model.num_hidden_layers = reader.integer("num_hidden_layers", 1024);
   model.num_attention_heads = reader.integer("num_attention_heads", 4096);
-  model.num_key_value_heads = reader.integer("num_key_value_heads", 4096, model.num_attention_heads);
+  model.num_key_value_heads =
+      reader.integer("num_key_value_heads", 4096, model.num_attention_heads);
   if (reader.find("head_dim") == nullptr && model.hidden_size % model.num_attention_heads != 0) {
-    reader.refuse("'hidden_size' is not a multiple of 'num_attention_heads'",
-                  std::to_string(model.hidden_size) + " and " + std::to_string(model.num_attention_heads), "a multiple, or 'head_dim'");
+    reader.refuse(
+        "'hidden_size' is not a multiple of 'num_attention_heads'",
+        std::to_string(model.hidden_size) + " and " + std::to_string(model.num_attention_heads),
+        "a multiple, or 'head_dim'");
   }
-  model.head_dim = reader.integer("head_dim", 4096, std::max<std::int64_t>(1, model.hidden_size / model.num_attention_heads));
-  if (model.head_dim % 2 != 0) reader.refuse("the width of a head", std::to_string(model.head_dim), "an even number, for rotary positions");
+  model.head_dim = reader.integer(
+      "head_dim", 4096, std::max<std::int64_t>(1, model.hidden_size / model.num_attention_heads));
+  if (model.head_dim % 2 != 0)
+    reader.refuse("the width of a head", std::to_string(model.head_dim),
+                  "an even number, for rotary positions");
   if (model.num_attention_heads % model.num_key_value_heads != 0) {
     reader.refuse("'num_key_value_heads' does not divide 'num_attention_heads'",
-                  std::to_string(model.num_key_value_heads) + " and " + std::to_string(model.num_attention_heads));
+                  std::to_string(model.num_key_value_heads) + " and " +
+                      std::to_string(model.num_attention_heads));
   }
   model.max_position_embeddings = reader.integer("max_position_embeddings", 1 << 30, 2048);
   model.rope_theta = read_rope_theta(reader);
@@ -149,10 +175,12 @@ ModelConfig read_model(const Reader& reader) {
 HeadKind read_head(const Reader& reader) {
   const Json* names = reader.find("architectures");
   if (names == nullptr) return HeadKind::language_model;
-  if (!names->is_array() || names->size() != 1) reader.refuse("'architectures'", text_of(*names), "a list of one name");
+  if (!names->is_array() || names->size() != 1)
+    reader.refuse("'architectures'", text_of(*names), "a list of one name");
   if (names->at(0) == "LlamaForCausalLM") return HeadKind::language_model;
   if (names->at(0) == "LlamaForSequenceClassification") return HeadKind::regression;
-  reader.refuse("the architecture is not implemented", text_of(names->at(0)), "LlamaForCausalLM or LlamaForSequenceClassification");
+  reader.refuse("the architecture is not implemented", text_of(names->at(0)),
+                "LlamaForCausalLM or LlamaForSequenceClassification");
 }
 
 // Transformers writes id2label and leaves num_labels out; without either there are two.
@@ -162,10 +190,12 @@ std::int64_t read_num_labels(const Reader& reader) {
   if (labels == nullptr) return reader.integer("num_labels", most, 2);
   const auto count = static_cast<std::int64_t>(labels->size());
   if (!labels->is_object() || count < 1 || count > most) {
-    reader.refuse("'id2label'", std::to_string(count) + " entries", "an object of 1 to " + std::to_string(most));
+    reader.refuse("'id2label'", std::to_string(count) + " entries",
+                  "an object of 1 to " + std::to_string(most));
   }
   if (reader.integer("num_labels", most, count) != count) {
-    reader.refuse("'num_labels' and 'id2label' do not agree", std::to_string(reader.integer("num_labels", most)), std::to_string(count));
+    reader.refuse("'num_labels' and 'id2label' do not agree",
+                  std::to_string(reader.integer("num_labels", most)), std::to_string(count));
   }
   return count;
 }
@@ -187,19 +217,22 @@ HfConfig parse_hf_config(const Json& json, const std::string& where) {
   if (!json.is_object()) reader.refuse("not a JSON object");
   const Json* type = reader.find("model_type");
   if (type == nullptr) reader.refuse("no key 'model_type'", "", "\"llama\"");
-  if (*type != "llama") reader.refuse("the model type is not implemented", text_of(*type), "\"llama\"");
+  if (*type != "llama")
+    reader.refuse("the model type is not implemented", text_of(*type), "\"llama\"");
   check_implemented(reader);
   HfConfig config;
   config.head = read_head(reader);
   config.model = read_model(reader);
   if (config.head == HeadKind::regression) config.num_labels = read_num_labels(reader);
   config.dtype = read_dtype(reader);
-  if (const Json* bos = reader.find("bos_token_id")) config.bos_token_id = as_integer(*bos, config.model.vocab_size - 1);
+  if (const Json* bos = reader.find("bos_token_id"))
+    config.bos_token_id = as_integer(*bos, config.model.vocab_size - 1);
   config.eos_token_ids = parse_eos_token_ids(json, config.model.vocab_size, where);
   return config;
 }
 
-std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t vocab_size, const std::string& where) {
+std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t vocab_size,
+                                              const std::string& where) {
   const Reader reader(json, where);
   if (!json.is_object()) reader.refuse("not a JSON object");
   const Json* value = reader.find("eos_token_id");
@@ -207,7 +240,9 @@ std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t voc
   std::vector<std::int64_t> ids;
   for (const Json& id : value->is_array() ? *value : Json::array({*value})) {
     const auto number = as_integer(id, vocab_size - 1);
-    if (!number) reader.refuse("'eos_token_id'", text_of(*value), "ids from 0 to " + std::to_string(vocab_size - 1));
+    if (!number)
+      reader.refuse("'eos_token_id'", text_of(*value),
+                    "ids from 0 to " + std::to_string(vocab_size - 1));
     ids.push_back(*number);
   }
   return ids;
@@ -226,7 +261,8 @@ Json dump_hf_config(const HfConfig& config, const std::vector<std::string>& labe
   const ModelConfig& model = config.model;
   const bool regression = config.head == HeadKind::regression;
   Json json;
-  json["architectures"] = Json::array({regression ? "LlamaForSequenceClassification" : "LlamaForCausalLM"});
+  json["architectures"] =
+      Json::array({regression ? "LlamaForSequenceClassification" : "LlamaForCausalLM"});
   json["model_type"] = "llama";
   json["vocab_size"] = model.vocab_size;
   json["hidden_size"] = model.hidden_size;
@@ -270,7 +306,8 @@ void check_model_config(const ModelConfig& model, const std::string& where) {
 }
 
 Json dump_generation_config(const HfConfig& config) {
-  return {{"bos_token_id", config.bos_token_id ? Json(*config.bos_token_id) : Json(nullptr)}, {"eos_token_id", dump_ids(config.eos_token_ids)}};
+  return {{"bos_token_id", config.bos_token_id ? Json(*config.bos_token_id) : Json(nullptr)},
+          {"eos_token_id", dump_ids(config.eos_token_ids)}};
 }
 
 }  // namespace steerlm

@@ -20,7 +20,9 @@ void check_folder(const Path& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return;
   const bool there = std::filesystem::exists(path, error);
-  fail(ExitCode::model, {.what = there ? "not a folder" : "no such model folder", .where = path.string(), .expected = "a Hugging Face model folder"});
+  fail(ExitCode::model, {.what = there ? "not a folder" : "no such model folder",
+                         .where = path.string(),
+                         .expected = "a Hugging Face model folder"});
 }
 
 // steerlm.json beside a config.json: what the two say of the head must agree.
@@ -48,7 +50,8 @@ void apply_steerlm_json(ModelFolder& folder, const SteerlmJson& own, const std::
 // A head that was not asked for, and what old versions of Transformers saved beside the weights.
 bool is_ignored(const std::string& name, Weights weights) {
   if (name.ends_with("rotary_emb.inv_freq")) return true;
-  return weights == Weights::trunk && (name == "lm_head.weight" || name == "score.weight" || name == "score.bias");
+  return weights == Weights::trunk &&
+         (name == "lm_head.weight" || name == "score.weight" || name == "score.bias");
 }
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
@@ -57,7 +60,8 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-void check_tensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::int64_t>& shape, std::vector<Fault>& faults) {
+void check_tensor(const SafetensorsFile& file, const std::string& name,
+                  const std::vector<std::int64_t>& shape, std::vector<Fault>& faults) {
   const TensorInfo& info = file.info(name);
   if (info.shape != shape) {
     faults.push_back({.what = "tensor '" + name + "' has not the shape that config.json gives it",
@@ -74,20 +78,28 @@ void check_tensor(const SafetensorsFile& file, const std::string& name, const st
 }
 
 // Faults of a kind, at most five of them told one by one.
-void add_names(std::vector<Fault>& faults, const std::vector<std::string>& names, const std::string& kind, const std::string& where) {
+void add_names(std::vector<Fault>& faults, const std::vector<std::string>& names,
+               const std::string& kind, const std::string& where) {
   constexpr size_t most = 5;
-  for (size_t i = 0; i < std::min(most, names.size()); ++i) faults.push_back({.what = kind + " tensor '" + names[i] + "'", .where = where});
-  if (names.size() > most) faults.push_back({.what = std::to_string(names.size() - most) + " more " + kind + " tensors", .where = where});
+  for (size_t i = 0; i < std::min(most, names.size()); ++i)
+    faults.push_back({.what = kind + " tensor '" + names[i] + "'", .where = where});
+  if (names.size() > most)
+    faults.push_back({.what = std::to_string(names.size() - most) + " more " + kind + " tensors",
+                      .where = where});
 }
 
 void check_head(const ModelFolder& folder, Weights weights) {
   if (weights == Weights::trunk) return;
-  const HeadKind wanted = weights == Weights::regression ? HeadKind::regression : HeadKind::language_model;
+  const HeadKind wanted =
+      weights == Weights::regression ? HeadKind::regression : HeadKind::language_model;
   if (folder.head.kind == wanted) return;
-  fail(ExitCode::model, {.what = "the model folder is of another kind",
-                         .where = folder.path.string(),
-                         .found = folder.head.kind == HeadKind::regression ? "a regression predictor" : "a language model",
-                         .expected = wanted == HeadKind::regression ? "a regression predictor" : "a language model"});
+  fail(
+      ExitCode::model,
+      {.what = "the model folder is of another kind",
+       .where = folder.path.string(),
+       .found =
+           folder.head.kind == HeadKind::regression ? "a regression predictor" : "a language model",
+       .expected = wanted == HeadKind::regression ? "a regression predictor" : "a language model"});
 }
 
 WeightFiles open_checked(const ModelFolder& folder, Weights weights) {
@@ -106,8 +118,11 @@ WeightFiles open_checked(const ModelFolder& folder, Weights weights) {
     }
   }
   for (const auto& [name, file] : files.file_of) {
-    const bool tied_head = name == "lm_head.weight" && folder.config.tie_word_embeddings && weights == Weights::language_model;
-    if (tied_head) check_tensor(files.files[file], name, {folder.config.vocab_size, folder.config.hidden_size}, faults);
+    const bool tied_head = name == "lm_head.weight" && folder.config.tie_word_embeddings &&
+                           weights == Weights::language_model;
+    if (tied_head)
+      check_tensor(files.files[file], name, {folder.config.vocab_size, folder.config.hidden_size},
+                   faults);
     if (!tied_head && !known.contains(name) && !is_ignored(name, weights)) extra.push_back(name);
   }
   add_names(faults, missing, "missing", folder.path.string());
@@ -121,7 +136,8 @@ WeightFiles open_checked(const ModelFolder& folder, Weights weights) {
 ModelFolder open_model_folder(const Path& path) {
   check_folder(path);
   const Path config_path = path / "config.json";
-  const HfConfig config = parse_hf_config(read_json(config_path, "model config"), config_path.string());
+  const HfConfig config =
+      parse_hf_config(read_json(config_path, "model config"), config_path.string());
   ModelFolder folder{.path = path, .config = config.model};
   folder.head.kind = config.head;
   folder.num_labels = config.num_labels;
@@ -129,13 +145,15 @@ ModelFolder open_model_folder(const Path& path) {
   folder.eos_token_ids = config.eos_token_ids;
   const Path generation_path = path / "generation_config.json";
   if (std::filesystem::exists(generation_path)) {
-    const auto ids = parse_eos_token_ids(read_json(generation_path, "generation config"), config.model.vocab_size, generation_path.string());
+    const auto ids = parse_eos_token_ids(read_json(generation_path, "generation config"),
+                                         config.model.vocab_size, generation_path.string());
     if (!ids.empty()) folder.eos_token_ids = ids;
   }
   const Path own_path = path / "steerlm.json";
   std::optional<bool> bias;
   if (std::filesystem::exists(own_path)) {
-    const SteerlmJson own = parse_steerlm_json(read_json(own_path, "steerlm.json"), own_path.string());
+    const SteerlmJson own =
+        parse_steerlm_json(read_json(own_path, "steerlm.json"), own_path.string());
     apply_steerlm_json(folder, own, own_path.string());
     bias = own.head_bias;
   }
@@ -165,13 +183,15 @@ NamedTensors read_weights(const ModelFolder& folder, Weights weights) {
   for (const auto& [name, shape] : parameter_shapes(folder.config, head_shape(folder, weights))) {
     tensors.emplace_back(name, files.holding(name).read(name));
   }
-  const bool stored_head = weights == Weights::language_model && files.file_of.contains("lm_head.weight");
+  const bool stored_head =
+      weights == Weights::language_model && files.file_of.contains("lm_head.weight");
   if (folder.config.tie_word_embeddings && stored_head) {
     const SafetensorsFile& file = files.holding("lm_head.weight");
     const at::Tensor head = file.read("lm_head.weight");
     const at::Tensor& embedding = tensors.front().second;
     if (head.scalar_type() != embedding.scalar_type() || !at::equal(head, embedding)) {
-      fail(ExitCode::model, {.what = "'tie_word_embeddings' is true, but lm_head.weight differs from model.embed_tokens.weight",
+      fail(ExitCode::model, {.what = "'tie_word_embeddings' is true, but lm_head.weight differs "
+                                     "from model.embed_tokens.weight",
                              .where = file.path().string()});
     }
   }
@@ -190,11 +210,12 @@ void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer) {
 ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& tokenizer) {
   ConversationTemplate result(folder.text_template, tokenizer);
   if (!folder.template_sha256.empty() && result.sha256() != folder.template_sha256) {
-    fail(ExitCode::model, {.what = "the template's bytes are not those that the model was trained with",
-                           .where = (folder.path / "steerlm.json").string(),
-                           .found = "sha256 " + result.sha256(),
-                           .expected = folder.template_sha256,
-                           .advice = "restore 'template' in steerlm.json; without 'sha256' it is taken as it is"});
+    fail(ExitCode::model,
+         {.what = "the template's bytes are not those that the model was trained with",
+          .where = (folder.path / "steerlm.json").string(),
+          .found = "sha256 " + result.sha256(),
+          .expected = folder.template_sha256,
+          .advice = "restore 'template' in steerlm.json; without 'sha256' it is taken as it is"});
   }
   return result;
 }

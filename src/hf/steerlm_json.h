@@ -1,4 +1,5 @@
-// steerlm.json: what a folder says of attributes, head and template. Every key but `attributes` may be missing.
+// steerlm.json: what a folder says of attributes, head and template. Every key but `attributes` may
+// be missing.
 #pragma once
 
 #include <optional>

@@ -22,27 +22,35 @@ constexpr const char* index_file = "model.safetensors.index.json";
     }
   }
   if (others.empty()) {
-    fail(ExitCode::model, {.what = "the folder holds no weights", .where = folder.string(), .expected = std::string(single_file) + " or " + index_file});
+    fail(ExitCode::model, {.what = "the folder holds no weights",
+                           .where = folder.string(),
+                           .expected = std::string(single_file) + " or " + index_file});
   }
   std::sort(others.begin(), others.end());
-  fail(ExitCode::model, {.what = "the folder holds no safetensors weights, and a pickle file can run code and is never read",
+  fail(ExitCode::model, {.what = "the folder holds no safetensors weights, and a pickle file can "
+                                 "run code and is never read",
                          .where = folder.string(),
                          .found = join(others),
                          .expected = std::string(single_file) + " or " + index_file,
-                         .advice = "load the model with Transformers and save it with save_pretrained(folder), which writes safetensors"});
+                         .advice = "load the model with Transformers and save it with "
+                                   "save_pretrained(folder), which writes safetensors"});
 }
 
 using Index = std::map<std::string, std::string>;  // tensor -> shard
 
-// Shard names are a stranger's input: plain file names of the folder only. Symbolic links are followed, as a hub cache is made of them.
+// Shard names are a stranger's input: plain file names of the folder only. Symbolic links are
+// followed, as a hub cache is made of them.
 bool is_plain_name(const std::string& name) {
-  return name.ends_with(".safetensors") && name.find_first_of("/\\") == std::string::npos && name.find('\0') == std::string::npos;
+  return name.ends_with(".safetensors") && name.find_first_of("/\\") == std::string::npos &&
+         name.find('\0') == std::string::npos;
 }
 
 Index read_index(const Path& folder) {
   const Path path = folder / index_file;
-  const Json json = parse_json(read_file(path, ExitCode::model, "weight index"), path.string(), ExitCode::model);
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object() || json["weight_map"].empty()) {
+  const Json json =
+      parse_json(read_file(path, ExitCode::model, "weight index"), path.string(), ExitCode::model);
+  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object() ||
+      json["weight_map"].empty()) {
     fail(ExitCode::model, {.what = "no object 'weight_map'", .where = path.string()});
   }
   Index index;
@@ -71,19 +79,23 @@ void enter_shard(WeightFiles& weights, SafetensorsFile file, const Index& index)
   for (const std::string& tensor : file.names()) {
     const auto [place, fresh] = weights.file_of.emplace(tensor, weights.files.size());
     if (!fresh) {
-      fail(ExitCode::model, {.what = "tensor '" + tensor + "' is in two shards",
-                             .where = file.path().string(),
-                             .found = weights.files[place->second].path().filename().string() + " and " + shard});
+      fail(ExitCode::model,
+           {.what = "tensor '" + tensor + "' is in two shards",
+            .where = file.path().string(),
+            .found = weights.files[place->second].path().filename().string() + " and " + shard});
     }
     const auto entry = index.find(tensor);
     if (entry == index.end()) {
-      fail(ExitCode::model, {.what = "tensor '" + tensor + "' is in a shard, but the index does not name it", .where = file.path().string()});
+      fail(ExitCode::model,
+           {.what = "tensor '" + tensor + "' is in a shard, but the index does not name it",
+            .where = file.path().string()});
     }
     if (entry->second != shard) {
-      fail(ExitCode::model, {.what = "tensor '" + tensor + "' is in another shard than the index says",
-                             .where = file.path().string(),
-                             .found = shard,
-                             .expected = entry->second});
+      fail(ExitCode::model,
+           {.what = "tensor '" + tensor + "' is in another shard than the index says",
+            .where = file.path().string(),
+            .found = shard,
+            .expected = entry->second});
     }
   }
   weights.files.push_back(std::move(file));
@@ -107,12 +119,14 @@ WeightFiles open_weight_files(const Path& folder) {
                            .where = (folder / index_file).string(),
                            .advice = "the folder is incomplete; fetch it again"});
   }
-  for (const std::string& shard : shards) enter_shard(weights, SafetensorsFile::open(folder / shard), index);
+  for (const std::string& shard : shards)
+    enter_shard(weights, SafetensorsFile::open(folder / shard), index);
   for (const auto& [tensor, shard] : index) {
     if (weights.file_of.contains(tensor)) continue;
-    fail(ExitCode::model, {.what = "tensor '" + tensor + "' is not in the shard that the index names",
-                           .where = (folder / index_file).string(),
-                           .found = shard});
+    fail(ExitCode::model,
+         {.what = "tensor '" + tensor + "' is not in the shard that the index names",
+          .where = (folder / index_file).string(),
+          .found = shard});
   }
   return weights;
 }

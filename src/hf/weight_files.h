@@ -14,11 +14,14 @@ struct WeightFiles {
   std::vector<SafetensorsFile> files;
   std::map<std::string, size_t> file_of;  // tensor -> index into files
 
-  const SafetensorsFile& holding(const std::string& tensor) const { return files[file_of.at(tensor)]; }
+  const SafetensorsFile& holding(const std::string& tensor) const {
+    return files[file_of.at(tensor)];
+  }
 };
 
-// model.safetensors, else the shards of model.safetensors.index.json. Throws model: neither (what to do about pickle files is said), a
-// shard name that leaves the folder, a missing shard, a tensor in two shards, an index that is not what the shards hold.
+// model.safetensors, else the shards of model.safetensors.index.json. Throws model: neither (what
+// to do about pickle files is said), a shard name that leaves the folder, a missing shard, a tensor
+// in two shards, an index that is not what the shards hold.
 WeightFiles open_weight_files(const Path& folder);
 
 }  // namespace steerlm

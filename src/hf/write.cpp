@@ -10,11 +10,13 @@
 namespace steerlm {
 namespace {
 
-// The caller's tensors must be those of the config: a folder that nobody can open must not be written.
+// The caller's tensors must be those of the config: a folder that nobody can open must not be
+// written.
 void check_tensors(const ModelFolder& folder, const HeadShape& head, const NamedTensors& tensors) {
   std::map<std::string, at::Tensor> given(tensors.begin(), tensors.end());
   const auto expected = parameter_shapes(folder.config, head);
-  if (given.size() != expected.size() || given.size() != tensors.size()) throw std::logic_error("write_model_folder: wrong set of tensors");
+  if (given.size() != expected.size() || given.size() != tensors.size())
+    throw std::logic_error("write_model_folder: wrong set of tensors");
   for (const auto& [name, shape] : expected) {
     const auto found = given.find(name);
     if (found == given.end() || found->second.sizes() != at::IntArrayRef(shape)) {
@@ -51,7 +53,8 @@ std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
 
 }  // namespace
 
-void write_model_folder(const Path& path, const ModelFolder& folder, const NamedTensors& tensors, const Tokenizer& tokenizer) {
+void write_model_folder(const Path& path, const ModelFolder& folder, const NamedTensors& tensors,
+                        const Tokenizer& tokenizer) {
   const bool regression = folder.head.kind == HeadKind::regression;
   HeadShape head{.language_model = !regression};
   for (const auto& [name, tensor] : tensors) {
@@ -61,10 +64,17 @@ void write_model_folder(const Path& path, const ModelFolder& folder, const Named
   check_tensors(folder, head, tensors);
   const std::vector<std::string> labels = label_names(folder, head.attributes);
 
-  HfConfig config{.model = folder.config, .head = folder.head.kind, .dtype = folder.dtype, .eos_token_ids = folder.eos_token_ids};
+  HfConfig config{.model = folder.config,
+                  .head = folder.head.kind,
+                  .dtype = folder.dtype,
+                  .eos_token_ids = folder.eos_token_ids};
   if (tokenizer.bos_id() >= 0) config.bos_token_id = tokenizer.bos_id();
-  if (config.eos_token_ids.empty() && tokenizer.eos_id() >= 0) config.eos_token_ids = {tokenizer.eos_id()};
-  SteerlmJson own{.method = folder.method, .attributes = folder.attributes, .head_kind = folder.head.kind, .text_template = folder.text_template};
+  if (config.eos_token_ids.empty() && tokenizer.eos_id() >= 0)
+    config.eos_token_ids = {tokenizer.eos_id()};
+  SteerlmJson own{.method = folder.method,
+                  .attributes = folder.attributes,
+                  .head_kind = folder.head.kind,
+                  .text_template = folder.text_template};
   if (regression) own.head_bias = head.bias;
   own.template_sha256 = ConversationTemplate(folder.text_template, tokenizer).sha256();
 
@@ -74,7 +84,8 @@ void write_model_folder(const Path& path, const ModelFolder& folder, const Named
   steerlm::remove_all(part);
   make_directory(part);
   try {
-    write_safetensors(part / "model.safetensors", tensors, {{"format", "pt"}}, scalar_type(folder.dtype));
+    write_safetensors(part / "model.safetensors", tensors, {{"format", "pt"}},
+                      scalar_type(folder.dtype));
     tokenizer.copy_to(part);
     write_file_atomic(part / "generation_config.json", pretty(dump_generation_config(config)));
     write_file_atomic(part / "steerlm.json", pretty(dump_steerlm_json(own)));

@@ -31,7 +31,9 @@ std::vector<std::int64_t> list_steps(const Path& checkpoints) {
   std::vector<std::int64_t> steps;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(checkpoints, error)) {
-    if (const auto step = parse_step(entry.path().filename().string()); step && entry.is_directory(error)) steps.push_back(*step);
+    if (const auto step = parse_step(entry.path().filename().string());
+        step && entry.is_directory(error))
+      steps.push_back(*step);
   }
   std::sort(steps.rbegin(), steps.rend());
   return steps;
@@ -54,43 +56,53 @@ WrittenFile write_bytes(const Path& path, const std::string& bytes) {
 
 void check_file(const Path& folder, const std::string& name, const Json& entry) {
   const Path path = folder / name;
-  const auto broken = [&](const std::string& what, const std::string& found = "", const std::string& expected = "") {
-    fail(ExitCode::model, {.what = what, .where = path.string(), .found = found, .expected = expected});
+  const auto broken = [&](const std::string& what, const std::string& found = "",
+                          const std::string& expected = "") {
+    fail(ExitCode::model,
+         {.what = what, .where = path.string(), .found = found, .expected = expected});
   };
-  if (Path(name).filename() != name || name == "." || name == "..") broken("the manifest names a file outside of the checkpoint");
-  if (!entry.is_object() || !entry.contains("size") || !entry["size"].is_number_unsigned() || !entry.contains("sha256") ||
-      !entry["sha256"].is_string()) {
+  if (Path(name).filename() != name || name == "." || name == "..")
+    broken("the manifest names a file outside of the checkpoint");
+  if (!entry.is_object() || !entry.contains("size") || !entry["size"].is_number_unsigned() ||
+      !entry.contains("sha256") || !entry["sha256"].is_string()) {
     broken("the manifest has no size and sha256 for the file");
   }
   std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(path, error);
   if (error) broken("the file is missing");
   if (size != entry["size"].get<std::uint64_t>()) {
-    broken("wrong size", std::to_string(size) + " bytes", std::to_string(entry["size"].get<std::uint64_t>()));
+    broken("wrong size", std::to_string(size) + " bytes",
+           std::to_string(entry["size"].get<std::uint64_t>()));
   }
-  if (sha256_file(path, ExitCode::model) != entry["sha256"].get<std::string>()) broken("the content does not match the manifest's sha256");
+  if (sha256_file(path, ExitCode::model) != entry["sha256"].get<std::string>())
+    broken("the content does not match the manifest's sha256");
 }
 
 // Throws model unless every file is as the manifest says.
 Snapshot open_snapshot(const Path& checkpoints, std::int64_t step) {
   const Path folder = checkpoints / step_name(step);
   const Path manifest_path = folder / manifest_file;
-  const Json manifest =
-      parse_json(read_file(manifest_path, ExitCode::model, "checkpoint manifest"), manifest_path.string(), ExitCode::model);
+  const Json manifest = parse_json(read_file(manifest_path, ExitCode::model, "checkpoint manifest"),
+                                   manifest_path.string(), ExitCode::model);
   if (!manifest.is_object() || !manifest.contains("files") || !manifest["files"].is_object()) {
-    fail(ExitCode::model, {.what = "no object 'files' in the manifest", .where = manifest_path.string()});
+    fail(ExitCode::model,
+         {.what = "no object 'files' in the manifest", .where = manifest_path.string()});
   }
   for (const char* name : {tensors_file, state_file}) {
     if (!manifest["files"].contains(name)) {
-      fail(ExitCode::model, {.what = "the manifest does not list '" + std::string(name) + "'", .where = manifest_path.string()});
+      fail(ExitCode::model, {.what = "the manifest does not list '" + std::string(name) + "'",
+                             .where = manifest_path.string()});
     }
   }
   for (const auto& [name, entry] : manifest["files"].items()) check_file(folder, name, entry);
   const Path state_path = folder / state_file;
-  return {step, folder, parse_json(read_file(state_path, ExitCode::model, "checkpoint state"), state_path.string(), ExitCode::model)};
+  return {step, folder,
+          parse_json(read_file(state_path, ExitCode::model, "checkpoint state"),
+                     state_path.string(), ExitCode::model)};
 }
 
-// Out of sight under a name that no reader takes, then gone: a kill in between leaves no half checkpoint.
+// Out of sight under a name that no reader takes, then gone: a kill in between leaves no half
+// checkpoint.
 void remove_step(const Path& checkpoints, std::int64_t step) {
   const Path part = checkpoints / (step_name(step) + ".part");
   steerlm::remove_all(part);
@@ -100,7 +112,8 @@ void remove_step(const Path& checkpoints, std::int64_t step) {
 
 }  // namespace
 
-void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTensors& tensors, const Json& state) {
+void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTensors& tensors,
+                      const Json& state) {
   make_directory(checkpoints);
   const Path part = checkpoints / (step_name(step) + ".part");
   steerlm::remove_all(part);
@@ -112,7 +125,8 @@ void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTen
     };
     enter(tensors_file, write_safetensors(part / tensors_file, tensors, {}));
     enter(state_file, write_bytes(part / state_file, dump_json(state) + "\n"));
-    write_file_atomic(part / manifest_file, dump_json({{"files", files}}) + "\n");  // fsyncs the folder, too
+    write_file_atomic(part / manifest_file,
+                      dump_json({{"files", files}}) + "\n");  // fsyncs the folder, too
     publish_directory(part, checkpoints / step_name(step));
   } catch (...) {
     std::error_code ignored;  // the first failure is the one to tell
@@ -122,19 +136,22 @@ void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTen
   write_file_atomic(checkpoints / latest_file, step_name(step));
 }
 
-std::optional<Snapshot> find_snapshot(const Path& checkpoints, const std::function<void(const std::string&)>& warn) {
+std::optional<Snapshot> find_snapshot(const Path& checkpoints,
+                                      const std::function<void(const std::string&)>& warn) {
   std::vector<std::int64_t> steps = list_steps(checkpoints);
   const auto latest = read_latest(checkpoints);
   if (latest) {
     const auto found = std::find(steps.begin(), steps.end(), *latest);
     if (found == steps.end()) {
-      warn("checkpoint " + step_name(*latest) + ", which " + (checkpoints / latest_file).string() + " names, is missing");
+      warn("checkpoint " + step_name(*latest) + ", which " + (checkpoints / latest_file).string() +
+           " names, is missing");
       // Those after LATEST were never announced, but they are whole or not like the others.
     } else {
       std::rotate(steps.begin(), found, found + 1);
     }
   } else if (!steps.empty()) {
-    warn((checkpoints / latest_file).string() + " is missing or damaged; the newest whole checkpoint is taken");
+    warn((checkpoints / latest_file).string() +
+         " is missing or damaged; the newest whole checkpoint is taken");
   }
   for (const std::int64_t step : steps) {
     try {
@@ -156,11 +173,13 @@ NamedTensors read_snapshot_tensors(const Snapshot& snapshot) {
   return tensors;
 }
 
-void prune_snapshots(const Path& checkpoints, std::int64_t keep, std::optional<std::int64_t> also_keep) {
+void prune_snapshots(const Path& checkpoints, std::int64_t keep,
+                     std::optional<std::int64_t> also_keep) {
   const auto latest = read_latest(checkpoints);
   std::int64_t kept = 0;
   for (const std::int64_t step : list_steps(checkpoints)) {
-    const bool abandoned = latest && step > *latest;  // a run that went on from an older checkpoint left it behind
+    const bool abandoned =
+        latest && step > *latest;  // a run that went on from an older checkpoint left it behind
     const bool wanted = step == latest || (!abandoned && kept < keep);
     if (wanted) ++kept;
     if (!wanted && step != also_keep) remove_step(checkpoints, step);

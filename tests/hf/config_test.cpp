@@ -52,8 +52,9 @@ TEST(HfConfigTest, ReadsAClassifier) {
 
 TEST(HfConfigTest, TakesTransformersDefaults) {
   Json json = fixture("untied");
-  for (const char* key : {"num_key_value_heads", "head_dim", "max_position_embeddings", "rope_parameters", "rms_norm_eps", "dtype",
-                          "tie_word_embeddings", "initializer_range", "architectures", "eos_token_id", "bos_token_id"}) {
+  for (const char* key : {"num_key_value_heads", "head_dim", "max_position_embeddings",
+                          "rope_parameters", "rms_norm_eps", "dtype", "tie_word_embeddings",
+                          "initializer_range", "architectures", "eos_token_id", "bos_token_id"}) {
     json.erase(key);
   }
   const HfConfig config = parse_hf_config(json, "config.json");
@@ -112,35 +113,59 @@ TEST_P(BadHfConfig, IsRefusedWithItsReason) {
 INSTANTIATE_TEST_SUITE_P(
     All, BadHfConfig,
     ::testing::Values(
-        BadConfig{"model_type", "-", "no key 'model_type'"}, BadConfig{"model_type", "\"mistral\"", "the model type is not implemented (found \"mistral\""},
-        BadConfig{"architectures", "[\"LlamaModel\"]", "the architecture is not implemented (found \"LlamaModel\""},
+        BadConfig{"model_type", "-", "no key 'model_type'"},
+        BadConfig{"model_type", "\"mistral\"",
+                  "the model type is not implemented (found \"mistral\""},
+        BadConfig{"architectures", "[\"LlamaModel\"]",
+                  "the architecture is not implemented (found \"LlamaModel\""},
         BadConfig{"architectures", "\"LlamaForCausalLM\"", "'architectures'"},
-        BadConfig{"hidden_act", "\"gelu\"", "'hidden_act' is not implemented (found \"gelu\", expected \"silu\" or \"swish\" or null)"},
-        BadConfig{"attention_bias", "true", "'attention_bias' is not implemented"}, BadConfig{"mlp_bias", "true", "'mlp_bias' is not implemented"},
+        BadConfig{"hidden_act", "\"gelu\"",
+                  "'hidden_act' is not implemented (found \"gelu\", expected \"silu\" or \"swish\" "
+                  "or null)"},
+        BadConfig{"attention_bias", "true", "'attention_bias' is not implemented"},
+        BadConfig{"mlp_bias", "true", "'mlp_bias' is not implemented"},
         BadConfig{"attention_dropout", "0.1", "'attention_dropout' is not implemented"},
         BadConfig{"sliding_window", "4096", "'sliding_window' is not implemented"},
-        BadConfig{"quantization_config", "{\"bits\":4}", "'quantization_config' is not implemented"},
+        BadConfig{"quantization_config", "{\"bits\":4}",
+                  "'quantization_config' is not implemented"},
         BadConfig{"partial_rotary_factor", "0.5", "'partial_rotary_factor' is not implemented"},
-        BadConfig{"layer_types", "[\"sliding_attention\",\"full_attention\"]", "'layer_types' is not implemented"},
-        BadConfig{"rope_scaling", "{\"rope_type\":\"llama3\",\"factor\":8.0}", "rope_scaling: 'rope_type' is not implemented (found \"llama3\""},
-        BadConfig{"rope_scaling", "{\"type\":\"linear\",\"factor\":2.0}", "rope_scaling: 'type' is not implemented (found \"linear\""},
-        BadConfig{"rope_parameters", "{\"rope_type\":\"yarn\",\"rope_theta\":1e4}", "rope_parameters: 'rope_type' is not implemented"},
-        BadConfig{"rope_parameters", "{\"full_attention\":{\"rope_theta\":1e4}}", "for kinds of layers is not implemented"},
-        BadConfig{"rope_parameters", "3", "'rope_parameters' (found 3"}, BadConfig{"rope_theta", "500000.0", "'rope_theta' is given twice"},
+        BadConfig{"layer_types", "[\"sliding_attention\",\"full_attention\"]",
+                  "'layer_types' is not implemented"},
+        BadConfig{"rope_scaling", "{\"rope_type\":\"llama3\",\"factor\":8.0}",
+                  "rope_scaling: 'rope_type' is not implemented (found \"llama3\""},
+        BadConfig{"rope_scaling", "{\"type\":\"linear\",\"factor\":2.0}",
+                  "rope_scaling: 'type' is not implemented (found \"linear\""},
+        BadConfig{"rope_parameters", "{\"rope_type\":\"yarn\",\"rope_theta\":1e4}",
+                  "rope_parameters: 'rope_type' is not implemented"},
+        BadConfig{"rope_parameters", "{\"full_attention\":{\"rope_theta\":1e4}}",
+                  "for kinds of layers is not implemented"},
+        BadConfig{"rope_parameters", "3", "'rope_parameters' (found 3"},
+        BadConfig{"rope_theta", "500000.0", "'rope_theta' is given twice"},
         BadConfig{"rope_theta", "0", "'rope_theta' (found 0, expected a number above 0)"},
-        BadConfig{"vocab_size", "-", "no key 'vocab_size'"}, BadConfig{"vocab_size", "0", "'vocab_size' (found 0, expected an integer from 1"},
+        BadConfig{"vocab_size", "-", "no key 'vocab_size'"},
+        BadConfig{"vocab_size", "0", "'vocab_size' (found 0, expected an integer from 1"},
         BadConfig{"vocab_size", "9223372036854775807", "'vocab_size' (found 9223372036854775807"},
-        BadConfig{"vocab_size", "18446744073709551615", "'vocab_size'"}, BadConfig{"hidden_size", "-32", "'hidden_size' (found -32"},
-        BadConfig{"hidden_size", "32.0", "'hidden_size' (found 32.0"}, BadConfig{"hidden_size", "\"32\"", "'hidden_size' (found \"32\""},
+        BadConfig{"vocab_size", "18446744073709551615", "'vocab_size'"},
+        BadConfig{"hidden_size", "-32", "'hidden_size' (found -32"},
+        BadConfig{"hidden_size", "32.0", "'hidden_size' (found 32.0"},
+        BadConfig{"hidden_size", "\"32\"", "'hidden_size' (found \"32\""},
         BadConfig{"intermediate_size", "4611686018427387904", "'intermediate_size'"},
-        BadConfig{"num_hidden_layers", "1000000000", "'num_hidden_layers'"}, BadConfig{"num_attention_heads", "0", "'num_attention_heads'"},
-        BadConfig{"num_key_value_heads", "3", "'num_key_value_heads' does not divide"}, BadConfig{"head_dim", "7", "an even number"},
-        BadConfig{"max_position_embeddings", "-1", "'max_position_embeddings'"}, BadConfig{"rms_norm_eps", "-1e-5", "'rms_norm_eps'"},
-        BadConfig{"rms_norm_eps", "true", "'rms_norm_eps'"}, BadConfig{"tie_word_embeddings", "1", "'tie_word_embeddings' (found 1, expected true or false)"},
-        BadConfig{"dtype", "\"float8\"", "'dtype' of the weights (found \"float8\""}, BadConfig{"id2label", "{}", "'id2label'"},
-        BadConfig{"num_labels", "5", "'num_labels' and 'id2label' do not agree (found 5, expected 3)"},
+        BadConfig{"num_hidden_layers", "1000000000", "'num_hidden_layers'"},
+        BadConfig{"num_attention_heads", "0", "'num_attention_heads'"},
+        BadConfig{"num_key_value_heads", "3", "'num_key_value_heads' does not divide"},
+        BadConfig{"head_dim", "7", "an even number"},
+        BadConfig{"max_position_embeddings", "-1", "'max_position_embeddings'"},
+        BadConfig{"rms_norm_eps", "-1e-5", "'rms_norm_eps'"},
+        BadConfig{"rms_norm_eps", "true", "'rms_norm_eps'"},
+        BadConfig{"tie_word_embeddings", "1",
+                  "'tie_word_embeddings' (found 1, expected true or false)"},
+        BadConfig{"dtype", "\"float8\"", "'dtype' of the weights (found \"float8\""},
+        BadConfig{"id2label", "{}", "'id2label'"},
+        BadConfig{"num_labels", "5",
+                  "'num_labels' and 'id2label' do not agree (found 5, expected 3)"},
         BadConfig{"eos_token_id", "400", "'eos_token_id' (found 400, expected ids from 0 to 399)"},
-        BadConfig{"eos_token_id", "[2,-1]", "'eos_token_id'"}, BadConfig{"eos_token_id", "{}", "'eos_token_id'"}),
+        BadConfig{"eos_token_id", "[2,-1]", "'eos_token_id'"},
+        BadConfig{"eos_token_id", "{}", "'eos_token_id'"}),
     [](const auto& param) { return std::to_string(param.index) + "_" + param.param.key; });
 
 TEST(HfConfigTest, HeadsMustDivideTheWidth) {
@@ -151,7 +176,9 @@ TEST(HfConfigTest, HeadsMustDivideTheWidth) {
     parse_hf_config(json, "config.json");
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("'hidden_size' is not a multiple of 'num_attention_heads' (found 32 and 5"));
+    EXPECT_THAT(
+        error.what(),
+        HasSubstr("'hidden_size' is not a multiple of 'num_attention_heads' (found 32 and 5"));
   }
 }
 

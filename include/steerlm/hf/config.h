@@ -14,24 +14,27 @@ namespace steerlm {
 struct HfConfig {
   ModelConfig model;  // complete: no field is 0
   HeadKind head = HeadKind::language_model;
-  std::int64_t num_labels = 0;            // regression: rows of score.weight
-  std::string dtype = "fp32";             // fp32, bf16 or fp16
+  std::int64_t num_labels = 0;  // regression: rows of score.weight
+  std::string dtype = "fp32";   // fp32, bf16 or fp16
   std::optional<std::int64_t> bos_token_id;
   std::vector<std::int64_t> eos_token_ids;
 };
 
-// Reads both spellings: rope_theta, rope_scaling, torch_dtype (Transformers 4) and rope_parameters, dtype (5). Throws model for
-// another architecture, a key that changes the computation and is not implemented, numbers that do not fit together or are absurd.
+// Reads both spellings: rope_theta, rope_scaling, torch_dtype (Transformers 4) and rope_parameters,
+// dtype (5). Throws model for another architecture, a key that changes the computation and is not
+// implemented, numbers that do not fit together or are absurd.
 HfConfig parse_hf_config(const Json& json, const std::string& where);
 
 // The same limits for a complete config that a recipe or a command line gives. Throws recipe.
 void check_model_config(const ModelConfig& model, const std::string& where);
 
-// The older spelling, which both read. `label_names`: one a row of a regression head, empty for a language model.
+// The older spelling, which both read. `label_names`: one a row of a regression head, empty for a
+// language model.
 Json dump_hf_config(const HfConfig& config, const std::vector<std::string>& label_names);
 
 // eos_token_id of generation_config.json or config.json: absent, null, one id or a list.
-std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t vocab_size, const std::string& where);
+std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t vocab_size,
+                                              const std::string& where);
 Json dump_generation_config(const HfConfig& config);
 
 }  // namespace steerlm

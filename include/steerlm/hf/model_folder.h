@@ -1,5 +1,5 @@
-// A model folder, contracts.md section 6: config.json, generation_config.json, safetensors, tokenizer files and steerlm.json.
-// What is wrong with a folder throws model.
+// A model folder, contracts.md section 6: config.json, generation_config.json, safetensors,
+// tokenizer files and steerlm.json. What is wrong with a folder throws model.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +18,12 @@ struct ModelFolder {
   Path path;
   ModelConfig config;
   HeadOptions head{.kind = HeadKind::language_model};
-  AttributeOptions attributes;        // no names: none declared
+  AttributeOptions attributes;  // no names: none declared
   TemplateOptions text_template;
-  std::string template_sha256;        // "" where steerlm.json names none
-  std::string method;                 // "" likewise
-  std::string dtype = "fp32";         // of the weights on disk: fp32, bf16 or fp16
-  std::int64_t num_labels = 0;        // regression: rows of score.weight
+  std::string template_sha256;              // "" where steerlm.json names none
+  std::string method;                       // "" likewise
+  std::string dtype = "fp32";               // of the weights on disk: fp32, bf16 or fp16
+  std::int64_t num_labels = 0;              // regression: rows of score.weight
   std::vector<std::int64_t> eos_token_ids;  // generation_config.json's, else config.json's
 };
 
@@ -37,19 +37,23 @@ enum class Weights {
 };
 HeadShape head_shape(const ModelFolder& folder, Weights weights);
 
-// Opens the files, checks that every tensor is there once in its shape and that none is left over (rotary_emb.inv_freq aside); reads no data.
+// Opens the files, checks that every tensor is there once in its shape and that none is left over
+// (rotary_emb.inv_freq aside); reads no data.
 void check_weights(const ModelFolder& folder, Weights weights);
 // In the order of parameter_shapes, on the CPU, each in the dtype that it is stored in.
 NamedTensors read_weights(const ModelFolder& folder, Weights weights);
 
 // More rows of the embedding than pieces are fine, fewer throw model.
 void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer);
-// The folder's template. Throws model when its bytes are not those that the model was trained with (template.sha256).
+// The folder's template. Throws model when its bytes are not those that the model was trained with
+// (template.sha256).
 ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& tokenizer);
 
-// Writes a folder that Transformers and open_model_folder read: `path`.part first, renamed as a whole, so that a folder that is there is
-// replaced at once. `folder.path`, `num_labels` and `template_sha256` are not used. Floating-point tensors are written in
-// `folder.dtype`. Throws resources.
-void write_model_folder(const Path& path, const ModelFolder& folder, const NamedTensors& tensors, const Tokenizer& tokenizer);
+// Writes a folder that Transformers and open_model_folder read: `path`.part first, renamed as a
+// whole, so that a folder that is there is replaced at once. `folder.path`, `num_labels` and
+// `template_sha256` are not used. Floating-point tensors are written in `folder.dtype`. Throws
+// resources.
+void write_model_folder(const Path& path, const ModelFolder& folder, const NamedTensors& tensors,
+                        const Tokenizer& tokenizer);
 
 }  // namespace steerlm

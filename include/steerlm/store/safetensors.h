@@ -17,8 +17,9 @@ namespace steerlm {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
-// An open file whose header has been checked. Tensors are read one by one with pread(2), so that a file that another process
-// shortens is an error and not a SIGBUS. All failures throw model, naming the file and the tensor.
+// An open file whose header has been checked. Tensors are read one by one with pread(2), so that a
+// file that another process shortens is an error and not a SIGBUS. All failures throw model, naming
+// the file and the tensor.
 class SafetensorsFile {
  public:
   static SafetensorsFile open(const Path& path);
@@ -26,7 +27,7 @@ class SafetensorsFile {
   ~SafetensorsFile();
 
   const SafetensorsHeader& header() const { return header_; }
-  std::vector<std::string> names() const;       // in the order of their bytes
+  std::vector<std::string> names() const;  // in the order of their bytes
   const TensorInfo& info(const std::string& name) const;
   at::Tensor read(const std::string& name) const;  // on the CPU, owns its memory, dtype as stored
   const Path& path() const { return path_; }
@@ -45,10 +46,12 @@ struct WrittenFile {
   std::string sha256;
 };
 
-// Writes and fsyncs `path` itself: the caller renames what must appear at once. Wider dtypes come first, else the given order is kept,
-// so that every tensor is aligned to its dtype; equal input gives equal bytes. Tensors may be on any device and strided; one at a
-// time is copied. `dtype`: floating-point tensors are written in it. Throws resources.
-WrittenFile write_safetensors(const Path& path, const NamedTensors& tensors, const std::map<std::string, std::string>& metadata,
+// Writes and fsyncs `path` itself: the caller renames what must appear at once. Wider dtypes come
+// first, else the given order is kept, so that every tensor is aligned to its dtype; equal input
+// gives equal bytes. Tensors may be on any device and strided; one at a time is copied. `dtype`:
+// floating-point tensors are written in it. Throws resources.
+WrittenFile write_safetensors(const Path& path, const NamedTensors& tensors,
+                              const std::map<std::string, std::string>& metadata,
                               std::optional<at::ScalarType> dtype = std::nullopt);
 
 }  // namespace steerlm
