@@ -66,10 +66,13 @@ Fault explain(CLI::App& root, int argc, char** argv, const CLI::ParseError& erro
   }
   const std::string advice = "see '" + full_name(*command) + " --help'";
   const std::vector<std::string> commands = command_names(*command);
-  if (!commands.empty() && next == argc) return {.what = "a command is missing", .expected = "one of " + join(commands), .advice = advice};
+  if (!commands.empty() && next == argc)
+    return {.what = "a command is missing", .expected = "one of " + join(commands), .advice = advice};
   if (!commands.empty() && argv[next][0] != '-') {
     const std::string nearest = suggest(argv[next], commands);
-    return {.what = "unknown command '" + std::string(argv[next]) + "'", .expected = "one of " + join(commands), .advice = nearest.empty() ? advice : nearest};
+    return {.what = "unknown command '" + std::string(argv[next]) + "'",
+            .expected = "one of " + join(commands),
+            .advice = nearest.empty() ? advice : nearest};
   }
   if (!commands.empty() || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
     const std::vector<std::string> options = option_names(*command);
@@ -109,8 +112,9 @@ int run_caught(const std::function<int()>& action) {
     }
   } catch (...) {
   }
-  print_error("the program has failed in a way that it does not know; this is a mistake of steerlm itself. Please report it with the "
-              "command line, the recipe and the output of 'steerlm --version'");
+  print_error(
+      "the program has failed in a way that it does not know; this is a mistake of steerlm itself. Please report it with the "
+      "command line, the recipe and the output of 'steerlm --version'");
   return static_cast<int>(ExitCode::bug);
 }
 

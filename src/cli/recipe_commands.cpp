@@ -56,14 +56,16 @@ std::string first_comment(const std::string& text) {
 
 int list(const RecipeArguments& arguments) {
   if (!std::filesystem::is_directory(arguments.directory)) {
-    fail(ExitCode::recipe, {.what = "no such folder", .where = arguments.directory, .advice = "give the folder that holds the recipes"});
+    fail(ExitCode::recipe,
+         {.what = "no such folder", .where = arguments.directory, .advice = "give the folder that holds the recipes"});
   }
   std::vector<std::string> paths;
   std::error_code unreadable;
   constexpr auto options = std::filesystem::directory_options::skip_permission_denied;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(arguments.directory, options, unreadable)) {
     const std::string extension = entry.path().extension().string();
-    if (entry.is_regular_file(unreadable) && (extension == ".yaml" || extension == ".yml")) paths.push_back(entry.path().string());
+    if (entry.is_regular_file(unreadable) && (extension == ".yaml" || extension == ".yml"))
+      paths.push_back(entry.path().string());
   }
   std::sort(paths.begin(), paths.end());
   size_t width = 0;
@@ -87,7 +89,8 @@ void add_recipe_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* group = app.add_subcommand("recipe", "List, show and check recipes");
   group->require_subcommand(1);
   const auto set_action = [&invocation, arguments](CLI::App* command, int (*action)(const RecipeArguments&)) {
-    command->callback([&invocation, arguments, action] { invocation.action = [arguments, action] { return action(*arguments); }; });
+    command->callback(
+        [&invocation, arguments, action] { invocation.action = [arguments, action] { return action(*arguments); }; });
   };
   const auto takes_recipe = [arguments](CLI::App* command) {
     command->add_option("RECIPE", arguments->recipe, "recipe file, '-' for standard input")->required();

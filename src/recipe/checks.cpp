@@ -25,14 +25,21 @@ class Checks {
         model();
         training();
         break;
-      case Stage::bootstrap: bootstrap(); break;
-      case Stage::annotate: annotate(); break;
-      case Stage::evaluate: evaluate(); break;
+      case Stage::bootstrap:
+        bootstrap();
+        break;
+      case Stage::annotate:
+        annotate();
+        break;
+      case Stage::evaluate:
+        evaluate();
+        break;
       case Stage::generate:
         if (has("model") && find_path(tree_, "model")->kind == Yaml::Kind::mapping) require("model.path");
         break;
       case Stage::tokenizer:
-      case Stage::pipeline: break;
+      case Stage::pipeline:
+        break;
     }
     sources(tree_, "");
   }
@@ -59,7 +66,9 @@ class Checks {
   void device() {
     static const std::regex pattern("auto|cpu|cuda|cuda:(0|[1-9][0-9]{0,3})");
     if (decoder_.faulty("device") || std::regex_match(recipe_.device, pattern)) return;
-    fault("device", {.what = "wrong value of 'device'", .found = "'" + recipe_.device + "'", .expected = "auto, cpu, cuda or cuda:N",
+    fault("device", {.what = "wrong value of 'device'",
+                     .found = "'" + recipe_.device + "'",
+                     .expected = "auto, cpu, cuda or cuda:N",
                      .advice = suggest(recipe_.device, {"auto", "cpu", "cuda"})});
   }
 
@@ -70,18 +79,21 @@ class Checks {
     std::set<std::string> seen;
     for (const std::string& name : options.names) {
       if (!std::regex_match(name, pattern)) {
-        fault("attributes.names", {.what = "not an attribute name", .found = "'" + name + "'", .expected = "letters, digits and _, no digit first"});
+        fault("attributes.names",
+              {.what = "not an attribute name", .found = "'" + name + "'", .expected = "letters, digits and _, no digit first"});
       } else if (!seen.insert(name).second) {
         fault("attributes.names", {.what = "the attribute '" + name + "' occurs twice"});
       }
     }
     if (options.min >= options.max) {
       fault(has("attributes.max") ? "attributes.max" : "attributes.min",
-            {.what = "'attributes.max' must be above 'attributes.min'", .found = std::to_string(options.min) + " to " + std::to_string(options.max)});
+            {.what = "'attributes.max' must be above 'attributes.min'",
+             .found = std::to_string(options.min) + " to " + std::to_string(options.max)});
       return;
     }
     for (const auto& [name, value] : options.defaults) attribute_value("attributes.defaults", name, value);
-    if (recipe_.stage == Stage::train_predictor && options.names.empty()) fault("attributes.names", {.what = "a predictor needs at least one attribute"});
+    if (recipe_.stage == Stage::train_predictor && options.names.empty())
+      fault("attributes.names", {.what = "a predictor needs at least one attribute"});
   }
 
   void attribute_value(const std::string& path, const std::string& name, std::int64_t value) {
@@ -92,7 +104,8 @@ class Checks {
       if (advice.empty()) advice = "known are " + join(options.names);
       fault(key, {.what = "unknown attribute '" + name + "' in '" + path + "'", .advice = advice});
     } else if (value < options.min || value > options.max) {
-      fault(key, {.what = "'" + key + "' is out of range", .found = std::to_string(value),
+      fault(key, {.what = "'" + key + "' is out of range",
+                  .found = std::to_string(value),
                   .expected = "an integer from " + std::to_string(options.min) + " to " + std::to_string(options.max)});
     }
   }
@@ -100,11 +113,16 @@ class Checks {
   void model() {
     if (!has("model") || decoder_.faulty("model")) return;
     const ModelOptions& options = recipe_.model;
-    if (has("model.path") && options.init) fault("model.init", {.what = "'model.path' and 'model.init' exclude each other"});
-    else if (has("model.path") && has("model.tokenizer")) fault("model.tokenizer", {.what = "'model.tokenizer' is only for 'model.init'; a model folder has its own"});
-    else if (has("model.path")) require("model.path");
-    else if (!options.init) fault("model", {.what = "missing key 'model.path'", .advice = "or start from nothing with model.init and model.tokenizer"});
-    else require("model.tokenizer", "a fresh model takes its vocabulary from it");
+    if (has("model.path") && options.init)
+      fault("model.init", {.what = "'model.path' and 'model.init' exclude each other"});
+    else if (has("model.path") && has("model.tokenizer"))
+      fault("model.tokenizer", {.what = "'model.tokenizer' is only for 'model.init'; a model folder has its own"});
+    else if (has("model.path"))
+      require("model.path");
+    else if (!options.init)
+      fault("model", {.what = "missing key 'model.path'", .advice = "or start from nothing with model.init and model.tokenizer"});
+    else
+      require("model.tokenizer", "a fresh model takes its vocabulary from it");
     if (options.init) fresh_model(*options.init);
   }
 
@@ -112,14 +130,16 @@ class Checks {
     const std::int64_t heads = config.num_attention_heads;
     const std::int64_t head_dim = config.head_dim != 0 ? config.head_dim : config.hidden_size / heads;
     if (config.head_dim == 0 && config.hidden_size % heads != 0) {
-      fault("model.init.num_attention_heads", {.what = "'num_attention_heads' does not divide 'hidden_size'",
-                                               .found = std::to_string(heads) + " heads, width " + std::to_string(config.hidden_size)});
+      fault("model.init.num_attention_heads",
+            {.what = "'num_attention_heads' does not divide 'hidden_size'",
+             .found = std::to_string(heads) + " heads, width " + std::to_string(config.hidden_size)});
     } else if (head_dim % 2 != 0) {
       fault("model.init.head_dim", {.what = "the width of a head must be even", .found = std::to_string(head_dim)});
     }
     if (config.num_key_value_heads != 0 && heads % config.num_key_value_heads != 0) {
-      fault("model.init.num_key_value_heads", {.what = "'num_key_value_heads' does not divide 'num_attention_heads'",
-                                               .found = std::to_string(config.num_key_value_heads) + " of " + std::to_string(heads)});
+      fault("model.init.num_key_value_heads",
+            {.what = "'num_key_value_heads' does not divide 'num_attention_heads'",
+             .found = std::to_string(config.num_key_value_heads) + " of " + std::to_string(heads)});
     }
   }
 
@@ -129,10 +149,12 @@ class Checks {
     }
     const bool fraction = recipe_.data.validation_fraction > 0;
     if (has("data.validation") && fraction) {
-      fault("data.validation_fraction", {.what = "'data.validation' and 'data.validation_fraction' exclude each other", .advice = "give one of them"});
+      fault("data.validation_fraction",
+            {.what = "'data.validation' and 'data.validation_fraction' exclude each other", .advice = "give one of them"});
     }
     if (recipe_.checkpoint.keep_best && !has("data.validation") && !fraction) {
-      fault("checkpoint.keep_best", {.what = "'checkpoint.keep_best' needs validation data", .advice = "give data.validation or data.validation_fraction"});
+      fault("checkpoint.keep_best", {.what = "'checkpoint.keep_best' needs validation data",
+                                     .advice = "give data.validation or data.validation_fraction"});
     }
   }
 
@@ -156,7 +178,9 @@ class Checks {
     if (!std::regex_match(shard, match, pattern)) {
       fault("shard", {.what = "wrong value of 'shard'", .found = "'" + shard + "'", .expected = "i/n, such as 0/4"});
     } else if (std::stol(match[1]) >= std::stol(match[2])) {
-      fault("shard", {.what = "'shard' is out of range", .found = shard, .expected = "i from 0 to " + std::to_string(std::stol(match[2]) - 1)});
+      fault("shard", {.what = "'shard' is out of range",
+                      .found = shard,
+                      .expected = "i from 0 to " + std::to_string(std::stol(match[2]) - 1)});
     }
   }
 
@@ -176,7 +200,8 @@ class Checks {
   void sources(const Yaml& node, const std::string& path) {
     for (const YamlEntry& entry : node.entries) {
       const std::string below = path.empty() ? entry.key : path + "." + entry.key;
-      const bool list = below == "data.train" || below == "data.validation" || below == "input" || below == "prompts" || below == "dials.prompts";
+      const bool list = below == "data.train" || below == "data.validation" || below == "input" || below == "prompts" ||
+                        below == "dials.prompts";
       if (!list) {
         sources(entry.value, below);
         continue;
@@ -186,8 +211,10 @@ class Checks {
   }
   void source(const Yaml& node, const std::string& path) {
     const Yaml* file = node.kind == Yaml::Kind::mapping ? find(node, "path") : &node;
-    if (file == nullptr) faults_.push_back({.what = "missing key '" + path + ".path'", .where = node.where});
-    else if (file->quoted && file->text.empty()) faults_.push_back({.what = "'" + path + "' names no file", .where = file->where});
+    if (file == nullptr)
+      faults_.push_back({.what = "missing key '" + path + ".path'", .where = node.where});
+    else if (file->quoted && file->text.empty())
+      faults_.push_back({.what = "'" + path + "' names no file", .where = file->where});
   }
 
   const Recipe& recipe_;

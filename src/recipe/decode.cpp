@@ -23,7 +23,8 @@ std::string_view without_plus(std::string_view text) { return text.substr(text.s
 
 // data.train[0].path -> data.train.path
 std::string without_indices(std::string path) {
-  for (size_t open = path.find('['); open != std::string::npos; open = path.find('[')) path.erase(open, path.find(']', open) - open + 1);
+  for (size_t open = path.find('['); open != std::string::npos; open = path.find('['))
+    path.erase(open, path.find(']', open) - open + 1);
   return path;
 }
 
@@ -36,7 +37,11 @@ void Decoder::note(const std::string& path, Fault fault) {
 
 void Decoder::wrong(const Yaml& node, const std::string& path, const std::string& expected, std::string advice) {
   if (node.kind == Yaml::Kind::refused) return;
-  note(path, {.what = "wrong value of '" + path + "'", .where = node.where, .found = found_text(node), .expected = expected, .advice = std::move(advice)});
+  note(path, {.what = "wrong value of '" + path + "'",
+              .where = node.where,
+              .found = found_text(node),
+              .expected = expected,
+              .advice = std::move(advice)});
 }
 
 void Decoder::wrong_choice(const Yaml& node, const std::string& path, const std::vector<std::string>& choices) {
@@ -48,7 +53,9 @@ void Decoder::unknown_key(const YamlEntry& entry, const std::string& section, co
   const std::string stage(enum_name(stage_));
   const std::vector<std::string> users = stages_with(without_indices(path));
   if (!users.empty()) {
-    note(path, {.what = "the stage '" + stage + "' has no key '" + path + "'", .where = entry.where, .advice = "it belongs to " + join(users)});
+    note(path, {.what = "the stage '" + stage + "' has no key '" + path + "'",
+                .where = entry.where,
+                .advice = "it belongs to " + join(users)});
     return;
   }
   std::string advice = suggest(entry.key, known);
@@ -64,13 +71,17 @@ bool Decoder::in_range(const Yaml& node, double number, const std::string& path,
   const Range& range = limits.range;
   const bool low = range.open_min ? number > range.min : number >= range.min;
   const bool high = range.open_max ? number < range.max : number <= range.max;
-  if (!low || !high) note(path, {.what = "'" + path + "' is out of range", .where = node.where, .found = node.text, .expected = expected_text(limits)});
+  if (!low || !high)
+    note(path,
+         {.what = "'" + path + "' is out of range", .where = node.where, .found = node.text, .expected = expected_text(limits)});
   return low && high;
 }
 
 void Decoder::value(const Yaml& node, bool& out, const std::string& path, const KeyInfo&) {
-  if (is_scalar(node) && (node.text == "true" || node.text == "false")) out = node.text == "true";
-  else wrong(node, path, "true or false");
+  if (is_scalar(node) && (node.text == "true" || node.text == "false"))
+    out = node.text == "true";
+  else
+    wrong(node, path, "true or false");
 }
 
 void Decoder::value(const Yaml& node, std::int64_t& out, const std::string& path, const KeyInfo& limits) {
@@ -108,8 +119,10 @@ void Decoder::value(const Yaml& node, double& out, const std::string& path, cons
 void Decoder::value(const Yaml& node, std::string& out, const std::string& path, const KeyInfo& limits) {
   if (limits.shape == Shape::path_or_section && node.kind == Yaml::Kind::mapping) {
     for (const YamlEntry& entry : node.entries) {
-      if (entry.key == "path") value(entry.value, out, path + ".path", {});
-      else unknown_key(entry, path, {"path"});
+      if (entry.key == "path")
+        value(entry.value, out, path + ".path", {});
+      else
+        unknown_key(entry, path, {"path"});
     }
     return;
   }

@@ -61,7 +61,8 @@ class Decoder {
 
 class DecodeFields {
  public:
-  DecodeFields(Decoder& decoder, const Yaml& mapping, const std::string& path) : decoder_(decoder), mapping_(mapping), path_(path) {}
+  DecodeFields(Decoder& decoder, const Yaml& mapping, const std::string& path)
+      : decoder_(decoder), mapping_(mapping), path_(path) {}
 
   template <class T>
   void operator()(std::string_view name, T& storage, std::string_view) {
@@ -108,8 +109,10 @@ void Decoder::section(const Yaml& node, T& out, const std::string& path, const s
 template <Named E>
 void Decoder::value(const Yaml& node, E& out, const std::string& path, const KeyInfo&) {
   const std::optional<E> choice = node.kind == Yaml::Kind::scalar ? enum_value<E>(node.text) : std::nullopt;
-  if (choice) out = *choice;
-  else wrong_choice(node, path, enum_choices<E>());
+  if (choice)
+    out = *choice;
+  else
+    wrong_choice(node, path, enum_choices<E>());
 }
 
 template <class T>
@@ -129,7 +132,8 @@ void Decoder::value(const Yaml& node, std::vector<T>& out, const std::string& pa
     return;
   }
   if (node.kind != Yaml::Kind::sequence) {
-    const KeyInfo expected{.type = KeyInfo::Type::list, .item = HasFields<T> ? KeyInfo::Type::section : KeyInfo::Type::text, .shape = limits.shape};
+    const KeyInfo expected{
+        .type = KeyInfo::Type::list, .item = HasFields<T> ? KeyInfo::Type::section : KeyInfo::Type::text, .shape = limits.shape};
     wrong(node, path, expected_text(expected));
     return;
   }
@@ -142,7 +146,8 @@ void Decoder::value(const Yaml& node, std::vector<T>& out, const std::string& pa
 template <class T, size_t N>
 void Decoder::value(const Yaml& node, std::array<T, N>& out, const std::string& path, const KeyInfo& limits) {
   if (node.kind != Yaml::Kind::sequence || node.items.size() != N) {
-    wrong(node, path, expected_text({.type = KeyInfo::Type::list, .item = KeyInfo::Type::number, .length = N, .range = limits.range}));
+    wrong(node, path,
+          expected_text({.type = KeyInfo::Type::list, .item = KeyInfo::Type::number, .length = N, .range = limits.range}));
     return;
   }
   for (size_t i = 0; i < N; ++i) value(node.items[i], out[i], path + "[" + std::to_string(i) + "]", limits);

@@ -10,7 +10,8 @@ namespace {
 
 class DescribeFields {
  public:
-  DescribeFields(Stage stage, std::string path, std::vector<KeyInfo>& keys) : stage_(stage), path_(std::move(path)), keys_(keys) {}
+  DescribeFields(Stage stage, std::string path, std::vector<KeyInfo>& keys)
+      : stage_(stage), path_(std::move(path)), keys_(keys) {}
 
   template <class T>
   void operator()(std::string_view name, T& storage, std::string_view meaning) {
@@ -79,12 +80,18 @@ class DescribeFields {
 
   template <class T>
   static constexpr KeyInfo::Type type_of() {
-    if constexpr (std::is_same_v<T, bool>) return KeyInfo::Type::boolean;
-    else if constexpr (std::is_same_v<T, std::int64_t>) return KeyInfo::Type::integer;
-    else if constexpr (std::is_same_v<T, double>) return KeyInfo::Type::number;
-    else if constexpr (std::is_same_v<T, std::string>) return KeyInfo::Type::text;
-    else if constexpr (Named<T>) return KeyInfo::Type::choice;
-    else return KeyInfo::Type::section;
+    if constexpr (std::is_same_v<T, bool>)
+      return KeyInfo::Type::boolean;
+    else if constexpr (std::is_same_v<T, std::int64_t>)
+      return KeyInfo::Type::integer;
+    else if constexpr (std::is_same_v<T, double>)
+      return KeyInfo::Type::number;
+    else if constexpr (std::is_same_v<T, std::string>)
+      return KeyInfo::Type::text;
+    else if constexpr (Named<T>)
+      return KeyInfo::Type::choice;
+    else
+      return KeyInfo::Type::section;
   }
 
   Stage stage_;
@@ -113,14 +120,22 @@ std::string expected_text(const KeyInfo& key) {
   const std::string range = range_text(key.range);
   const auto with_range = [&](std::string text) { return range.empty() ? text : text + " " + range; };
   switch (key.type) {
-    case KeyInfo::Type::boolean: return "true or false";
-    case KeyInfo::Type::integer: return with_range("an integer");
-    case KeyInfo::Type::number: return with_range("a number");
-    case KeyInfo::Type::text: return key.shape == Shape::path_or_section ? "a path, or {path: …}" : "a text";
-    case KeyInfo::Type::choice: return "one of " + join(key.choices);
-    case KeyInfo::Type::section: return "a section";
-    case KeyInfo::Type::map: return key.item == KeyInfo::Type::integer ? "names with an integer each" : "names with an integer or max each";
-    case KeyInfo::Type::list: break;
+    case KeyInfo::Type::boolean:
+      return "true or false";
+    case KeyInfo::Type::integer:
+      return with_range("an integer");
+    case KeyInfo::Type::number:
+      return with_range("a number");
+    case KeyInfo::Type::text:
+      return key.shape == Shape::path_or_section ? "a path, or {path: …}" : "a text";
+    case KeyInfo::Type::choice:
+      return "one of " + join(key.choices);
+    case KeyInfo::Type::section:
+      return "a section";
+    case KeyInfo::Type::map:
+      return key.item == KeyInfo::Type::integer ? "names with an integer each" : "names with an integer or max each";
+    case KeyInfo::Type::list:
+      break;
   }
   std::string text = key.length > 0 ? "a list of " + std::to_string(key.length) + " " : "a list of ";
   text += key.item == KeyInfo::Type::number ? with_range("numbers") : key.item == KeyInfo::Type::section ? "sources" : "texts";

@@ -21,8 +21,8 @@ struct KeyInfo {
   Range range;             // of numbers, also of those in a list
   Shape shape = Shape::plain;
   std::vector<std::string> choices;
-  Yaml value;               // the default
-  bool off = false;         // an optional without a default
+  Yaml value;        // the default
+  bool off = false;  // an optional without a default
   std::string meaning;
   std::vector<KeyInfo> children;  // of a section, and of the items of a list of sections
 };

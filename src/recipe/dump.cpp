@@ -47,7 +47,8 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if(recipe.head.kind == HeadKind::language_model, {"head.loss", "head.bias"});
   drop_if(recipe.schedule.kind == ScheduleKind::constant, {"schedule.min_learning_rate", "schedule.decay_steps"});
   drop_if(evaluate && recipe.predictor.empty(), {"predictor"});
-  if (Yaml* dials = find(tree, "dials"); dials != nullptr && recipe.dials->attributes.empty()) *find(*dials, "attributes") = make_text("all", "");
+  if (Yaml* dials = find(tree, "dials"); dials != nullptr && recipe.dials->attributes.empty())
+    *find(*dials, "attributes") = make_text("all", "");
   return tree;
 }
 

@@ -16,9 +16,13 @@ namespace steerlm {
 
 struct EncodeFields;
 template <class T>
-concept HasFields = requires(T& value, EncodeFields& field) { value.fields(field); };
+concept HasFields = requires(T& value, EncodeFields& field) {
+  value.fields(field);
+};
 template <class T>
-concept Named = requires { EnumNames<T>::table; };
+concept Named = requires {
+  EnumNames<T>::table;
+};
 
 inline Yaml encode(bool value) { return {.text = value ? "true" : "false"}; }
 inline Yaml encode(std::int64_t value) { return {.text = std::to_string(value)}; }

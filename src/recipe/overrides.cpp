@@ -11,8 +11,8 @@ namespace steerlm {
 namespace {
 
 struct Part {
-  std::string key;    // of a mapping; empty: an index
-  size_t index = 0;   // of a list
+  std::string key;   // of a mapping; empty: an index
+  size_t index = 0;  // of a list
 };
 
 // "data.train[0].path" -> data, train, 0, path; nothing where the path is malformed.
@@ -54,15 +54,19 @@ Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const st
   }
   if (node.kind != wanted) {
     if (node.kind != Yaml::Kind::refused) {
-      const std::string found = node.kind == Yaml::Kind::scalar ? "a single value" : node.kind == Yaml::Kind::sequence ? "a list" : "a section";
+      const std::string found = node.kind == Yaml::Kind::scalar     ? "a single value"
+                                : node.kind == Yaml::Kind::sequence ? "a list"
+                                                                    : "a section";
       faults.push_back({.what = "'" + above + "' is " + found + ", not " + (index ? "a list" : "a section"), .where = where});
     }
     return nullptr;
   }
   if (index) {
     if (part.index > node.items.size()) {
-      faults.push_back({.what = "'" + above + "' has " + std::to_string(node.items.size()) + " items", .where = where,
-                        .found = "index " + std::to_string(part.index), .expected = "an index from 0 to " + std::to_string(node.items.size())});
+      faults.push_back({.what = "'" + above + "' has " + std::to_string(node.items.size()) + " items",
+                        .where = where,
+                        .found = "index " + std::to_string(part.index),
+                        .expected = "an index from 0 to " + std::to_string(node.items.size())});
       return nullptr;
     }
     if (part.index == node.items.size()) node.items.push_back({.text = "null", .where = where});
@@ -83,7 +87,8 @@ void apply(Yaml& root, const std::string& text, std::vector<Fault>& faults) {
   std::optional<std::vector<Part>> parts;
   if (equals != std::string::npos) parts = split_path(std::string_view(text).substr(0, equals));
   if (!parts) {
-    faults.push_back({.what = "not an override", .where = where,
+    faults.push_back({.what = "not an override",
+                      .where = where,
                       .expected = "key=value with a dotted key, such as optimizer.learning_rate=1e-5 or data.train[0].path=x"});
     return;
   }
@@ -101,8 +106,10 @@ void apply(Yaml& root, const std::string& text, std::vector<Fault>& faults) {
   for (const Part& part : *parts) {
     target = step_into(*target, part, above, where, faults);
     if (target == nullptr) return;
-    if (part.key.empty()) above.append("[").append(std::to_string(part.index)).append("]");
-    else above.append(above.empty() ? "" : ".").append(part.key);
+    if (part.key.empty())
+      above.append("[").append(std::to_string(part.index)).append("]");
+    else
+      above.append(above.empty() ? "" : ".").append(part.key);
   }
   *target = std::move(node);
 }

@@ -64,7 +64,8 @@ class PipelineReader {
     Yaml recipe = item;
     remove_key(recipe, "name");
     if (const Yaml* own = find(item, "run_dir")) {
-      fault(*own, {.what = "a step has no run_dir of its own", .expected = "none: its run directory is the pipeline's run_dir/NAME"});
+      fault(*own,
+            {.what = "a step has no run_dir of its own", .expected = "none: its run directory is the pipeline's run_dir/NAME"});
       remove_key(recipe, "run_dir");
     }
     for_each_path(recipe, [&](const Yaml& text) { add_dependency(text, result); });
@@ -129,8 +130,8 @@ class PipelineReader {
     }
   }
 
-  // The pipeline's keys are the defaults of the steps that use them. As with the method's, a step that gives names or a range takes no
-  // attributes.defaults from above.
+  // The pipeline's keys are the defaults of the steps that use them. As with the method's, a step that gives names or a range
+  // takes no attributes.defaults from above.
   void merge_defaults(Yaml& recipe, Stage stage) {
     const std::vector<KeyInfo> keys = describe({.stage = stage});
     for (const char* key : {"method", "seed", "device", "precision", "attributes", "template"}) {
@@ -171,8 +172,10 @@ Pipeline load_pipeline(const std::string& path_or_dash, std::span<const std::str
   const Yaml tree = read_recipe_tree(path_or_dash, overrides, faults);
   const Stage stage = read_stage(tree, faults);
   if (stage != Stage::pipeline) {
-    fail(ExitCode::recipe, {.what = "this is a recipe of another stage", .where = where_of(tree, "stage"),
-                            .found = "'" + std::string(enum_name(stage)) + "'", .expected = "'pipeline'"});
+    fail(ExitCode::recipe, {.what = "this is a recipe of another stage",
+                            .where = where_of(tree, "stage"),
+                            .found = "'" + std::string(enum_name(stage)) + "'",
+                            .expected = "'pipeline'"});
   }
   return read_pipeline(tree, faults);
 }

@@ -33,7 +33,8 @@ std::string default_text(const KeyInfo& key) {
   return text == "\"\"" || text == "[]" || text == "{}" ? "none" : "`" + text + "`";
 }
 
-void for_each_key(const std::vector<KeyInfo>& keys, const std::string& above, const std::function<void(const std::string&, const KeyInfo&)>& act) {
+void for_each_key(const std::vector<KeyInfo>& keys, const std::string& above,
+                  const std::function<void(const std::string&, const KeyInfo&)>& act) {
   for (const KeyInfo& key : keys) {
     const std::string path = above + key.name;
     act(path, key);
@@ -47,9 +48,12 @@ std::map<std::string, std::vector<std::string>> method_defaults(Stage stage) {
   for (const auto& [method, name] : EnumNames<Method>::table) {
     Recipe recipe{.stage = stage, .method = method};
     apply_method_defaults(recipe);
-    for_each_key(describe(recipe), "", [&](const std::string& path, const KeyInfo& key) { defaults[path].push_back(default_text(key)); });
+    for_each_key(describe(recipe), "",
+                 [&](const std::string& path, const KeyInfo& key) { defaults[path].push_back(default_text(key)); });
   }
-  const auto same = [](const auto& item) { return std::all_of(item.second.begin(), item.second.end(), [&](const auto& text) { return text == item.second[0]; }); };
+  const auto same = [](const auto& item) {
+    return std::all_of(item.second.begin(), item.second.end(), [&](const auto& text) { return text == item.second[0]; });
+  };
   std::erase_if(defaults, same);
   defaults.erase("method");
   return defaults;
@@ -65,7 +69,14 @@ std::vector<Row> collect_rows() {
       auto row = std::find_if(rows.begin(), rows.end(), same);
       if (row == rows.end()) {
         const bool by_method = predictor.contains(path) || sft.contains(path);
-        row = rows.insert(rows.end(), {path, expected_text(key), key.meaning, by_method ? "by method" : path == "stage" ? "none" : default_text(key), key.type == KeyInfo::Type::section, {}});
+        row = rows.insert(rows.end(), {path,
+                                       expected_text(key),
+                                       key.meaning,
+                                       by_method         ? "by method"
+                                       : path == "stage" ? "none"
+                                                         : default_text(key),
+                                       key.type == KeyInfo::Type::section,
+                                       {}});
       }
       row->stages.emplace_back(stage_name);
     });
@@ -78,7 +89,8 @@ std::string method_table(const std::vector<Row>& rows) {
   const auto predictor = method_defaults(Stage::train_predictor), sft = method_defaults(Stage::sft);
   const auto line = [&](const std::string& path, std::string_view stages, const auto& defaults) {
     const auto found = defaults.find(path);
-    if (found != defaults.end()) text += "| `" + path + "` | " + std::string(stages) + " | " + join(found->second, " | ") + " |\n";
+    if (found != defaults.end())
+      text += "| `" + path + "` | " + std::string(stages) + " | " + join(found->second, " | ") + " |\n";
   };
   for (const Row& row : rows) {
     const auto a = predictor.find(row.path), b = sft.find(row.path);
@@ -99,7 +111,8 @@ void write_rows(const std::vector<Row>& rows, const std::string& section, std::s
     const std::string top = row.path.substr(0, row.path.find('.'));
     const bool inside = top.size() < row.path.size();
     if (section.empty() ? !inside && !row.section : inside && top == section) {
-      text += "| `" + row.path + "` | " + row.standard + " | " + row.expected + " | " + stages_text(row.stages) + " | " + row.meaning + " |\n";
+      text += "| `" + row.path + "` | " + row.standard + " | " + row.expected + " | " + stages_text(row.stages) + " | " +
+              row.meaning + " |\n";
     }
   }
 }
@@ -176,7 +189,8 @@ std::string recipe_reference() {
   text += std::string(sources_text) + "| key | default | value | meaning |\n| --- | --- | --- | --- |\n";
   for (const KeyInfo& key : describe({.stage = Stage::generate})) {
     if (key.name != "prompts") continue;
-    for (const KeyInfo& item : key.children) text += "| `" + item.name + "` | " + default_text(item) + " | " + expected_text(item) + " | " + item.meaning + " |\n";
+    for (const KeyInfo& item : key.children)
+      text += "| `" + item.name + "` | " + default_text(item) + " | " + expected_text(item) + " | " + item.meaning + " |\n";
   }
   return text + std::string(pipeline_text);
 }

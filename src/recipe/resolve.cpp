@@ -19,17 +19,26 @@ namespace steerlm {
 AttributeOptions method_attributes(Method method) {
   switch (method) {
     case Method::helpsteer:
-      return {.names = {"quality", "toxicity", "humor", "creativity", "helpfulness", "correctness", "coherence", "complexity", "verbosity"},
+      return {.names = {"quality", "toxicity", "humor", "creativity", "helpfulness", "correctness", "coherence", "complexity",
+                        "verbosity"},
               .min = 0,
               .max = 4,
-              .defaults = {{"quality", 4}, {"toxicity", 0}, {"humor", 0}, {"creativity", 0}, {"helpfulness", 4}, {"correctness", 4},
-                           {"coherence", 4}, {"complexity", 4}, {"verbosity", 4}}};
+              .defaults = {{"quality", 4},
+                           {"toxicity", 0},
+                           {"humor", 0},
+                           {"creativity", 0},
+                           {"helpfulness", 4},
+                           {"correctness", 4},
+                           {"coherence", 4},
+                           {"complexity", 4},
+                           {"verbosity", 4}}};
     case Method::helpsteer2:
       return {.names = {"helpfulness", "correctness", "coherence", "complexity", "verbosity"},
               .min = 0,
               .max = 4,
               .defaults = {{"helpfulness", 4}, {"correctness", 4}, {"coherence", 4}, {"complexity", 2}, {"verbosity", 2}}};
-    case Method::steerlm: break;
+    case Method::steerlm:
+      break;
   }
   return {.names = {"quality", "toxicity", "humor", "creativity", "violence", "helpfulness", "not_appropriate"},
           .min = 0,
@@ -48,7 +57,8 @@ void fill_defaults(AttributeOptions& attributes) {
 std::pair<int, int> position(const Fault& fault) {
   static const std::regex pattern(":([0-9]{1,8}):([0-9]{1,8})$");
   std::smatch match;
-  if (fault.where.starts_with("override") || !std::regex_search(fault.where, match, pattern)) return {std::numeric_limits<int>::max(), 0};
+  if (fault.where.starts_with("override") || !std::regex_search(fault.where, match, pattern))
+    return {std::numeric_limits<int>::max(), 0};
   return {std::stoi(match[1]), std::stoi(match[2])};
 }
 
@@ -70,8 +80,12 @@ void apply_method_defaults(Recipe& recipe) {
   recipe.train.epochs.reset();
   recipe.train.steps.reset();
   switch (recipe.method) {
-    case Method::steerlm: recipe.train.epochs = 5; break;
-    case Method::helpsteer: recipe.train.steps = 800; break;
+    case Method::steerlm:
+      recipe.train.epochs = 5;
+      break;
+    case Method::helpsteer:
+      recipe.train.steps = 800;
+      break;
     case Method::helpsteer2:
       if (predictor) {
         recipe.train.epochs = 2;
@@ -85,14 +99,21 @@ void apply_method_defaults(Recipe& recipe) {
 
 std::vector<std::string_view> required_keys(Stage stage) {
   switch (stage) {
-    case Stage::tokenizer: return {"tokenizer.input", "tokenizer.output"};
-    case Stage::annotate: return {"run_dir", "predictor", "input", "output"};
-    case Stage::bootstrap: return {"run_dir", "policy", "predictor", "prompts", "labels_from"};
-    case Stage::generate: return {"run_dir", "model", "prompts", "output"};
-    case Stage::evaluate: return {"run_dir", "data.validation"};
-    case Stage::pipeline: return {"run_dir", "steps"};
+    case Stage::tokenizer:
+      return {"tokenizer.input", "tokenizer.output"};
+    case Stage::annotate:
+      return {"run_dir", "predictor", "input", "output"};
+    case Stage::bootstrap:
+      return {"run_dir", "policy", "predictor", "prompts", "labels_from"};
+    case Stage::generate:
+      return {"run_dir", "model", "prompts", "output"};
+    case Stage::evaluate:
+      return {"run_dir", "data.validation"};
+    case Stage::pipeline:
+      return {"run_dir", "steps"};
     case Stage::train_predictor:
-    case Stage::sft: break;
+    case Stage::sft:
+      break;
   }
   return {"run_dir", "model", "data.train"};
 }
@@ -155,11 +176,14 @@ namespace {
 Recipe resolve_single(const Yaml& tree, std::optional<Stage> expected, std::vector<Fault> faults) {
   const Stage stage = read_stage(tree, faults);
   if (expected && stage != *expected) {
-    fail(ExitCode::recipe, {.what = "this is a recipe of another stage", .where = where_of(tree, "stage"),
-                            .found = "'" + std::string(enum_name(stage)) + "'", .expected = "'" + std::string(enum_name(*expected)) + "'"});
+    fail(ExitCode::recipe, {.what = "this is a recipe of another stage",
+                            .where = where_of(tree, "stage"),
+                            .found = "'" + std::string(enum_name(stage)) + "'",
+                            .expected = "'" + std::string(enum_name(*expected)) + "'"});
   }
   if (stage == Stage::pipeline) {
-    fail(ExitCode::recipe, {.what = "this recipe is a pipeline", .where = where_of(tree, "stage"), .expected = "a recipe of one stage"});
+    fail(ExitCode::recipe,
+         {.what = "this recipe is a pipeline", .where = where_of(tree, "stage"), .expected = "a recipe of one stage"});
   }
   Recipe recipe = resolve(tree, stage, faults);
   throw_faults(std::move(faults));

@@ -20,8 +20,8 @@ Stage read_stage(const Yaml& tree, std::vector<Fault>& faults);
 // What the method sets for recipes of `recipe.stage` (contracts, section 3).
 void apply_method_defaults(Recipe& recipe);
 
-// Method defaults, the tree, the checks that need more than one key. The result is whole only where no fault was added. `besides`:
-// top-level keys that the caller reads.
+// Method defaults, the tree, the checks that need more than one key. The result is whole only where no fault was added.
+// `besides`: top-level keys that the caller reads.
 Recipe resolve(const Yaml& tree, Stage stage, std::vector<Fault>& faults, const std::vector<std::string>& besides = {});
 
 // Throws the faults, if there are any, in the order of the file and each one once; those of overrides come last.

@@ -11,7 +11,9 @@ namespace {
 
 Json object_schema(const std::vector<KeyInfo>& keys);
 
-Json number_json(double value) { return value == std::floor(value) && std::fabs(value) < 1e15 ? Json(static_cast<std::int64_t>(value)) : Json(value); }
+Json number_json(double value) {
+  return value == std::floor(value) && std::fabs(value) < 1e15 ? Json(static_cast<std::int64_t>(value)) : Json(value);
+}
 
 void add_range(const Range& range, Json& schema) {
   if (range.min != Range{}.min) schema[range.open_min ? "exclusiveMinimum" : "minimum"] = number_json(range.min);
@@ -21,10 +23,17 @@ void add_range(const Range& range, Json& schema) {
 Json scalar_schema(KeyInfo::Type type, const Range& range) {
   Json schema = Json::object();
   switch (type) {
-    case KeyInfo::Type::boolean: schema["type"] = "boolean"; break;
-    case KeyInfo::Type::integer: schema["type"] = "integer"; break;
-    case KeyInfo::Type::number: schema["type"] = "number"; break;
-    default: schema["type"] = "string";
+    case KeyInfo::Type::boolean:
+      schema["type"] = "boolean";
+      break;
+    case KeyInfo::Type::integer:
+      schema["type"] = "integer";
+      break;
+    case KeyInfo::Type::number:
+      schema["type"] = "number";
+      break;
+    default:
+      schema["type"] = "string";
   }
   if (type == KeyInfo::Type::integer || type == KeyInfo::Type::number) add_range(range, schema);
   return schema;
@@ -60,24 +69,35 @@ Json list_schema(const KeyInfo& key) {
 Json key_schema(const KeyInfo& key) {
   Json schema;
   switch (key.type) {
-    case KeyInfo::Type::section: schema = object_schema(key.children); break;
-    case KeyInfo::Type::list: schema = list_schema(key); break;
-    case KeyInfo::Type::choice: schema["enum"] = key.choices; break;
+    case KeyInfo::Type::section:
+      schema = object_schema(key.children);
+      break;
+    case KeyInfo::Type::list:
+      schema = list_schema(key);
+      break;
+    case KeyInfo::Type::choice:
+      schema["enum"] = key.choices;
+      break;
     case KeyInfo::Type::map:
       schema = {{"type", "object"}, {"additionalProperties", {{"type", "integer"}}}};
       if (key.item == KeyInfo::Type::text) {
         schema["additionalProperties"] = {{"anyOf", Json::array({Json{{"type", "integer"}}, Json{{"const", "max"}}})}};
       }
       break;
-    default: schema = scalar_schema(key.type, key.range);
+    default:
+      schema = scalar_schema(key.type, key.range);
   }
   if (key.shape == Shape::path_or_section) {
-    const Json section = {{"type", "object"}, {"properties", {{"path", {{"type", "string"}}}}}, {"required", Json::array({"path"})}, {"additionalProperties", false}};
+    const Json section = {{"type", "object"},
+                          {"properties", {{"path", {{"type", "string"}}}}},
+                          {"required", Json::array({"path"})},
+                          {"additionalProperties", false}};
     schema = {{"anyOf", Json::array({schema, section})}};
   }
   schema["description"] = key.meaning;
   const bool empty_text = key.type == KeyInfo::Type::text && key.value.text.empty();
-  const bool has_default = key.type != KeyInfo::Type::section && key.type != KeyInfo::Type::list && key.type != KeyInfo::Type::map;
+  const bool has_default =
+      key.type != KeyInfo::Type::section && key.type != KeyInfo::Type::list && key.type != KeyInfo::Type::map;
   if (has_default && !key.off && !empty_text) schema["default"] = value_json(key.value);
   return schema;
 }
@@ -97,7 +117,9 @@ Json method_schema(Stage stage, Method method) {
 // A default that depends on the method is none that a schema can tell.
 void drop_unequal_defaults(Json& schema, const Json& other) {
   if (!schema.is_object()) return;
-  if (schema.contains("default") && !schema["default"].is_object() && schema.value("default", Json()) != other.value("default", Json())) schema.erase("default");
+  if (schema.contains("default") && !schema["default"].is_object() &&
+      schema.value("default", Json()) != other.value("default", Json()))
+    schema.erase("default");
   for (auto& [key, value] : schema.items()) {
     if (other.contains(key)) drop_unequal_defaults(value, other[key]);
   }
@@ -141,7 +163,10 @@ std::string recipe_schema() {
     definitions[std::string(name)] = stage_schema(stage, false);
     if (stage != Stage::pipeline) definitions["step-" + std::string(name)] = stage_schema(stage, true);
   }
-  const Json schema = {{"$schema", "https://json-schema.org/draft/2020-12/schema"}, {"title", "steerlm recipe"}, {"oneOf", stages}, {"$defs", definitions}};
+  const Json schema = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+                       {"title", "steerlm recipe"},
+                       {"oneOf", stages},
+                       {"$defs", definitions}};
   return schema.dump(2) + "\n";
 }
 

@@ -78,7 +78,8 @@ class Builder : public YAML::EventHandler {
     if (value.find('\0') != std::string::npos) refuse(node, "a NUL character in a text", "");
     add(std::move(node));
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
     open(mark, Yaml::Kind::sequence, tag, anchor);
   }
   void OnSequenceEnd() override { close(); }
@@ -96,7 +97,7 @@ class Builder : public YAML::EventHandler {
  private:
   struct Open {
     Yaml node;
-    std::set<std::string> keys;                             // of a mapping, seen so far
+    std::set<std::string> keys;                              // of a mapping, seen so far
     std::optional<std::pair<std::string, std::string>> key;  // the key whose value comes next, and where it stands
     bool refused_key = false;                                // that key is refused, its value goes nowhere
   };
@@ -113,7 +114,8 @@ class Builder : public YAML::EventHandler {
   void refuse_tag(const YAML::Mark& mark, const std::string& tag, Yaml& node) {
     const auto offset = static_cast<size_t>(std::max(mark.pos, 0));
     const bool written = offset < text_.size() && text_[offset] == '!';
-    if (written || (tag != "?" && !tag.empty())) refuse(node, "a tag (!type); recipes have no tags", "quote the value if it is a text");
+    if (written || (tag != "?" && !tag.empty()))
+      refuse(node, "a tag (!type); recipes have no tags", "quote the value if it is a text");
   }
 
   // The parser takes the end of the text for a closing quote.
@@ -121,9 +123,12 @@ class Builder : public YAML::EventHandler {
     if (at >= text_.size() || (text_[at] != '"' && text_[at] != '\'')) return true;  // a block scalar
     const char quote = text_[at];
     for (++at; at < text_.size(); ++at) {
-      if (quote == '"' && text_[at] == '\\') ++at;
-      else if (text_[at] == quote && quote == '\'' && text_.substr(at + 1, 1) == "'") ++at;
-      else if (text_[at] == quote) return true;
+      if (quote == '"' && text_[at] == '\\')
+        ++at;
+      else if (text_[at] == quote && quote == '\'' && text_.substr(at + 1, 1) == "'")
+        ++at;
+      else if (text_[at] == quote)
+        return true;
     }
     return false;
   }
@@ -131,7 +136,8 @@ class Builder : public YAML::EventHandler {
   void open(const YAML::Mark& mark, Yaml::Kind kind, const std::string& tag, YAML::anchor_t anchor) {
     Open next{.node = {.kind = kind, .where = where(mark)}, .keys = {}, .key = {}};
     if (stack_.size() >= static_cast<size_t>(max_recipe_depth)) {
-      fail(ExitCode::recipe, {.what = "nested deeper than " + std::to_string(max_recipe_depth) + " levels", .where = next.node.where});
+      fail(ExitCode::recipe,
+           {.what = "nested deeper than " + std::to_string(max_recipe_depth) + " levels", .where = next.node.where});
     }
     Yaml probe = next.node;
     refuse_tag(mark, tag, probe);
@@ -184,30 +190,41 @@ class Builder : public YAML::EventHandler {
   std::optional<Yaml> root_;
 };
 
-// yaml-cpp's messages in words that say what to do.
+// yaml-cpp's messages in words that say what to do: the first part of a message that is found decides.
+constexpr std::pair<std::string_view, std::string_view> syntax_advice[] = {
+    {"flow not found", "a bracket or a comma between the items is missing, or one is too many"},
+    {"flow end", "a bracket or a comma between the items is missing, or one is too many"},
+    {"tab", "indent with spaces, not with tabs"},
+    {"end of", "check the indentation, and that each key is followed by ': '"},
+    {"map value", "a text with ': ' in it needs quotes; a key needs a line of its own"},
+    {"map key", "check the indentation of this key"},
+    {"block entry", "check the indentation of this list item"},
+    {"EOF in scalar", "a closing quote is missing"},
+    {"escape", "an unknown escape inside double quotes; use single quotes"},
+    {"hex", "an unknown escape inside double quotes; use single quotes"},
+    {"unicode", "an unknown escape inside double quotes; use single quotes"},
+    {"anchor", "recipes have no anchors and aliases"},
+    {"alias", "recipes have no anchors and aliases"},
+    {"tag", "recipes have no tags"},
+    {"", "check indentation, quotes and brackets here"}};
+
 Fault explain_syntax(const std::string& message, char at) {
-  const auto has = [&](std::string_view part) { return message.find(part) != std::string::npos; };
-  Fault fault{.what = "not valid YAML"};
-  if (at == '@' || at == '`') fault.advice = std::string("a text that starts with ") + at + " needs quotes";
-  else if (at == '%') fault.advice = "a text that starts with % needs quotes";
-  else if (has("tab") || at == '\t') fault.advice = "indent with spaces, not with tabs";
-  else if (has("flow not found") || has("flow end")) fault.advice = "a bracket or a comma between the items is missing, or one is too many";
-  else if (has("end of map") || has("end of sequence")) fault.advice = "check the indentation, and that each key is followed by ': '";
-  else if (has("map value")) fault.advice = "a text with ': ' in it needs quotes; a key needs a line of its own";
-  else if (has("map key")) fault.advice = "check the indentation of this key";
-  else if (has("block entry")) fault.advice = "check the indentation of this list item";
-  else if (has("EOF in scalar")) fault.advice = "a closing quote is missing";
-  else if (has("escape") || has("hex") || has("unicode")) fault.advice = "an unknown escape inside double quotes; use single quotes";
-  else if (has("anchor") || has("alias")) fault.advice = "recipes have no anchors and aliases";
-  else if (has("tag")) fault.advice = "recipes have no tags";
-  else fault.advice = "check indentation, quotes and brackets here";
-  return fault;
+  if (at == '@' || at == '`' || at == '%') {
+    return {.what = "not valid YAML", .advice = std::string("a text that starts with ") + at + " needs quotes"};
+  }
+  if (at == '\t') return {.what = "not valid YAML", .advice = "indent with spaces, not with tabs"};
+  for (const auto& [part, advice] : syntax_advice) {
+    if (message.find(part) != std::string::npos) return {.what = "not valid YAML", .advice = std::string(advice)};
+  }
+  return {.what = "not valid YAML"};
 }
 
 void check_bytes(std::string_view text, const std::string& name, bool fixed_where) {
   const auto at = [&](size_t offset) { return fixed_where ? name : Positions(text, name).at(offset); };
   if (text.size() > max_recipe_bytes) {
-    fail(ExitCode::recipe, {.what = "the recipe is too large", .where = name, .found = std::to_string(text.size()) + " bytes",
+    fail(ExitCode::recipe, {.what = "the recipe is too large",
+                            .where = name,
+                            .found = std::to_string(text.size()) + " bytes",
                             .expected = "at most " + std::to_string(max_recipe_bytes)});
   }
   if (const auto bad = find_invalid_utf8(text)) fail(ExitCode::recipe, {.what = "not valid UTF-8", .where = at(*bad)});
@@ -251,7 +268,8 @@ Yaml parse_yaml(std::string_view text, const std::string& name, std::vector<Faul
     throw Error(ExitCode::recipe, faults);
   }
   if (root->kind != Yaml::Kind::mapping) {
-    faults.push_back({.what = "a recipe is a list of keys and values", .where = root->where,
+    faults.push_back({.what = "a recipe is a list of keys and values",
+                      .where = root->where,
                       .found = root->kind == Yaml::Kind::sequence ? "a list" : "a single value"});
     throw Error(ExitCode::recipe, faults);
   }
@@ -300,6 +318,8 @@ const std::string& where_of(const Yaml& root, std::string_view path) {
   return dot == std::string_view::npos ? node->where : where_of(*node, path.substr(dot + 1));
 }
 
-Yaml make_text(std::string text, std::string where) { return {.text = std::move(text), .quoted = true, .where = std::move(where)}; }
+Yaml make_text(std::string text, std::string where) {
+  return {.text = std::move(text), .quoted = true, .where = std::move(where)};
+}
 
 }  // namespace steerlm

@@ -16,8 +16,10 @@ bool is_plain_text(const std::string& text) {
   });
   if (!plain || looks_like_number(text)) return false;
   std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
-  static constexpr std::string_view words[] = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf", "...", "nan", "inf"};
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
+  static constexpr std::string_view words[] = {"null", "true", "false", "yes",  "no",  "on",  "off",
+                                               "y",    "n",    ".nan",  ".inf", "...", "nan", "inf"};
   return std::find(std::begin(words), std::end(words), lower) == std::end(words);
 }
 
@@ -76,8 +78,10 @@ void write_block(const Yaml& node, size_t indent, std::string_view lead, std::st
       if (item.kind == Yaml::Kind::scalar || is_flow(item)) {
         start_line();
         out += "- ";
-        if (item.kind == Yaml::Kind::scalar) out += write_scalar(item);
-        else write_flow(item, out);
+        if (item.kind == Yaml::Kind::scalar)
+          out += write_scalar(item);
+        else
+          write_flow(item, out);
         out += '\n';
       } else {
         write_block(item, indent + 2, "- ", out);
@@ -106,7 +110,9 @@ void write_block(const Yaml& node, size_t indent, std::string_view lead, std::st
 
 }  // namespace
 
-std::string write_scalar(const Yaml& scalar) { return scalar.quoted && !is_plain_text(scalar.text) ? quote(scalar.text) : scalar.text; }
+std::string write_scalar(const Yaml& scalar) {
+  return scalar.quoted && !is_plain_text(scalar.text) ? quote(scalar.text) : scalar.text;
+}
 
 std::string write_yaml(const Yaml& root) {
   std::string out;

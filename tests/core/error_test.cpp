@@ -10,7 +10,8 @@ TEST(ErrorTest, AFaultSaysWhereWhatFoundExpectedAndAdvice) {
   EXPECT_EQ(format_fault({.what = "bad", .where = "a:1:2"}), "a:1:2: bad");
   EXPECT_EQ(format_fault({.what = "bad", .found = "x"}), "bad (found x)");
   EXPECT_EQ(format_fault({.what = "bad", .expected = "y"}), "bad (expected y)");
-  EXPECT_EQ(format_fault({.what = "bad", .where = "a", .found = "x", .expected = "y", .advice = "do z"}), "a: bad (found x, expected y); do z");
+  EXPECT_EQ(format_fault({.what = "bad", .where = "a", .found = "x", .expected = "y", .advice = "do z"}),
+            "a: bad (found x, expected y); do z");
 }
 
 TEST(ErrorTest, CarriesCodeAndEveryFault) {

@@ -7,7 +7,8 @@ namespace steerlm {
 enum class Colour { red, deep_blue };
 template <>
 struct EnumNames<Colour> {
-  static constexpr std::array<std::pair<Colour, std::string_view>, 2> table{{{Colour::red, "red"}, {Colour::deep_blue, "deep-blue"}}};
+  static constexpr std::array<std::pair<Colour, std::string_view>, 2> table{
+      {{Colour::red, "red"}, {Colour::deep_blue, "deep-blue"}}};
 };
 
 namespace {

@@ -15,7 +15,9 @@ class FsTest : public testing::Test {
  protected:
   ~FsTest() override { set_fs_fault({}); }
   Path file(const std::string& name) const { return folder_.path() / name; }
-  size_t count_files() const { return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder_.path()), {})); }
+  size_t count_files() const {
+    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder_.path()), {}));
+  }
   std::string message(const std::function<void()>& act, ExitCode code) const {
     try {
       act();
@@ -41,9 +43,11 @@ TEST_F(FsTest, WritesAndReads) {
 }
 
 TEST_F(FsTest, AMissingFileEndsWithTheCodeOfItsKind) {
-  EXPECT_EQ(message([&] { read_file(file("x"), ExitCode::model, "model config"); }, ExitCode::model), "x: cannot read model config: No such file or directory");
+  EXPECT_EQ(message([&] { read_file(file("x"), ExitCode::model, "model config"); }, ExitCode::model),
+            "x: cannot read model config: No such file or directory");
   make_directory(file("d"));
-  EXPECT_EQ(message([&] { read_file(file("d"), ExitCode::data, "records"); }, ExitCode::data), "d: cannot read records: Is a directory");
+  EXPECT_EQ(message([&] { read_file(file("d"), ExitCode::data, "records"); }, ExitCode::data),
+            "d: cannot read records: Is a directory");
 }
 
 struct Failure {
@@ -63,9 +67,11 @@ TEST_P(FsFaultTest, AFailedWriteLeavesTheOldFileAndNothingElse) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FsFaultTest,
-                         testing::Values(Failure{"open", EACCES, "cannot open: Permission denied; choose a folder that you may write to"},
+                         testing::Values(Failure{"open", EACCES,
+                                                 "cannot open: Permission denied; choose a folder that you may write to"},
                                          Failure{"write", ENOSPC, "cannot write: No space left on device; free some space"},
-                                         Failure{"fsync", EIO, "cannot fsync: Input/output error"}, Failure{"rename", EIO, "cannot rename: Input/output error"}));
+                                         Failure{"fsync", EIO, "cannot fsync: Input/output error"},
+                                         Failure{"rename", EIO, "cannot rename: Input/output error"}));
 
 TEST_F(FsTest, EveryOperationIsSeenByTheFault) {
   std::vector<std::string> operations;

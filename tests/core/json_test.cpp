@@ -20,11 +20,14 @@ std::string refusal(const std::string& text, int max_depth = 64) {
 
 class JsonRoundTripTest : public testing::TestWithParam<std::string> {};
 
-TEST_P(JsonRoundTripTest, ReadAndWrittenIsTheSame) { EXPECT_EQ(dump_json(parse_json(GetParam(), "f", ExitCode::data)), GetParam()); }
+TEST_P(JsonRoundTripTest, ReadAndWrittenIsTheSame) {
+  EXPECT_EQ(dump_json(parse_json(GetParam(), "f", ExitCode::data)), GetParam());
+}
 
 INSTANTIATE_TEST_SUITE_P(All, JsonRoundTripTest,
-                         testing::Values(R"({"b":1,"a":[true,false,null]})", R"({"":"empty key"})", "-0.0", "9223372036854775807", "-9223372036854775808",
-                                         "18446744073709551615", "0.1", "1e-07", "1.5", R"("\u0000")", R"("ü🙂\n\"\\")", "[]", "{}", "[[],[{}]]"));
+                         testing::Values(R"({"b":1,"a":[true,false,null]})", R"({"":"empty key"})", "-0.0", "9223372036854775807",
+                                         "-9223372036854775808", "18446744073709551615", "0.1", "1e-07", "1.5", R"("\u0000")",
+                                         R"("ü🙂\n\"\\")", "[]", "{}", "[[],[{}]]"));
 
 TEST(JsonTest, KindsOfNumbersStay) {
   EXPECT_TRUE(parse_json("1", "f", ExitCode::data).is_number_integer());
@@ -44,11 +47,15 @@ TEST_P(JsonRefusedTest, WithPlace) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, JsonRefusedTest,
-                         testing::Values(Case{"", "not valid JSON"}, Case{"{", "not valid JSON"}, Case{"{} {}", "not valid JSON"}, Case{"[1,]", "not valid JSON"},
-                                         Case{"NaN", "not valid JSON"}, Case{"[Infinity]", "not valid JSON"}, Case{"1e999", "a number that no double can hold"},
-                                         Case{R"({"a":1,"a":2})", "the key 'a' occurs twice in one object"}, Case{R"([{"b":{"a":1,"a":2}}])", "the key 'a' occurs twice"},
-                                         Case{"\"\xff\"", "not valid UTF-8 at byte 2"}, Case{std::string("\"a\0\"", 4), "a raw NUL byte at byte 3"},
-                                         Case{R"("\ud800")", "not valid JSON"}, Case{R"("\udc00x")", "not valid JSON"}, Case{"'a'", "not valid JSON"}));
+                         testing::Values(Case{"", "not valid JSON"}, Case{"{", "not valid JSON"}, Case{"{} {}", "not valid JSON"},
+                                         Case{"[1,]", "not valid JSON"}, Case{"NaN", "not valid JSON"},
+                                         Case{"[Infinity]", "not valid JSON"}, Case{"1e999", "a number that no double can hold"},
+                                         Case{R"({"a":1,"a":2})", "the key 'a' occurs twice in one object"},
+                                         Case{R"([{"b":{"a":1,"a":2}}])", "the key 'a' occurs twice"},
+                                         Case{"\"\xff\"", "not valid UTF-8 at byte 2"},
+                                         Case{std::string("\"a\0\"", 4), "a raw NUL byte at byte 3"},
+                                         Case{R"("\ud800")", "not valid JSON"}, Case{R"("\udc00x")", "not valid JSON"},
+                                         Case{"'a'", "not valid JSON"}));
 
 TEST(JsonTest, Depth) {
   EXPECT_EQ(refusal("[[[]]]", 3), "");

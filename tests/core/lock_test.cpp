@@ -22,7 +22,8 @@ TEST(LockTest, TheSecondIsTurnedAwayWithTheFoldersName) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::resources);
     EXPECT_EQ(std::string(error.what()),
-              folder.path().string() + ": the folder is in use by another process; wait until that run has ended, or choose another run_dir");
+              folder.path().string() +
+                  ": the folder is in use by another process; wait until that run has ended, or choose another run_dir");
   }
   first.reset();
   const DirectoryLock third(folder.path());

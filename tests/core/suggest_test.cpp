@@ -21,7 +21,9 @@ TEST(SuggestTest, NothingIsNear) {
   EXPECT_EQ(suggest("x", {}), "");
 }
 
-TEST(SuggestTest, TheNearestWins) { EXPECT_EQ(suggest("weight_decai", {"weight_delay", "weight_decay"}), "did you mean 'weight_decay'?"); }
+TEST(SuggestTest, TheNearestWins) {
+  EXPECT_EQ(suggest("weight_decai", {"weight_delay", "weight_decay"}), "did you mean 'weight_decay'?");
+}
 
 TEST(SuggestTest, Join) {
   EXPECT_EQ(join({}), "");

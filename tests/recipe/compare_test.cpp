@@ -14,10 +14,13 @@ TEST(CompareTest, EqualRecipesInOtherWords) {
 }
 
 TEST(CompareTest, NamesTheKeysWithBothValues) {
-  EXPECT_EQ(differences("", "optimizer: {learning_rate: 1e-5}\nseed: 5\n"), (Keys{"optimizer.learning_rate: 5.0e-06 -> 1.0e-05", "seed: 1234 -> 5"}));
-  EXPECT_EQ(differences("", "schedule: {kind: wsd}\n"),
-            (Keys{"schedule.decay_steps: (none) -> 0", "schedule.kind: constant -> wsd", "schedule.min_learning_rate: (none) -> 0"}));
-  const std::string a = dump_recipe(load(smallest(Stage::sft))), b = dump_recipe(load(smallest(Stage::sft), {"data.train[0].path=x y"}));
+  EXPECT_EQ(differences("", "optimizer: {learning_rate: 1e-5}\nseed: 5\n"),
+            (Keys{"optimizer.learning_rate: 5.0e-06 -> 1.0e-05", "seed: 1234 -> 5"}));
+  EXPECT_EQ(
+      differences("", "schedule: {kind: wsd}\n"),
+      (Keys{"schedule.decay_steps: (none) -> 0", "schedule.kind: constant -> wsd", "schedule.min_learning_rate: (none) -> 0"}));
+  const std::string a = dump_recipe(load(smallest(Stage::sft))),
+                    b = dump_recipe(load(smallest(Stage::sft), {"data.train[0].path=x y"}));
   EXPECT_EQ(differing_keys(a, b), Keys{"data.train[0].path: a.jsonl -> \"x y\""});
 }
 
@@ -26,7 +29,8 @@ TEST(CompareTest, WhatDoesNotCount) {
   EXPECT_EQ(differences("precision: fp32\ndevice: cpu\n", "device: cuda\nprecision: fp32\n"), Keys{});
   EXPECT_EQ(differences("", "checkpoint: {every_steps: 5, keep: 9}\n"), Keys{});
   EXPECT_EQ(differences("", "train: {max_minutes: 5}\n"), Keys{});
-  const std::string a = dump_recipe(load(smallest(Stage::sft))), b = dump_recipe(load(smallest(Stage::sft), {"run_dir=elsewhere"}));
+  const std::string a = dump_recipe(load(smallest(Stage::sft))),
+                    b = dump_recipe(load(smallest(Stage::sft), {"run_dir=elsewhere"}));
   EXPECT_EQ(differing_keys(a, b), Keys{});
 }
 
@@ -36,7 +40,8 @@ TEST(CompareTest, ALongerTrainingIsTheSameRecipe) {
   EXPECT_EQ(differences("train: {steps: 9}\n", "train: {steps: 5}\n"), Keys{"train.steps: 9 -> 5"});
   EXPECT_EQ(differences("train: {epochs: 1}\n", "train: {epochs: 2}\n"), Keys{});
   EXPECT_EQ(differences("train: {epochs: 2}\n", "train: {epochs: 1}\n"), Keys{"train.epochs: 2 -> 1"});
-  EXPECT_EQ(differences("train: {epochs: 2}\n", "train: {steps: 5}\n"), (Keys{"train.epochs: 2 -> (none)", "train.steps: (none) -> 5"}));
+  EXPECT_EQ(differences("train: {epochs: 2}\n", "train: {steps: 5}\n"),
+            (Keys{"train.epochs: 2 -> (none)", "train.steps: (none) -> 5"}));
 }
 
 TEST(CompareTest, OtherStagesDiffer) {

@@ -13,16 +13,24 @@ struct Case {
 std::vector<Case> cases() {
   const std::map<Stage, std::vector<std::string>> variations = {
       {Stage::tokenizer, {"", "run_dir: r\nseed: 7\n"}},
-      {Stage::train_predictor, {"", "head: {kind: language_model}\n", "head: {kind: regression, bias: false}\n", "attributes: {names: [a, b], min: -1, max: 3}\n"}},
+      {Stage::train_predictor,
+       {"", "head: {kind: language_model}\n", "head: {kind: regression, bias: false}\n",
+        "attributes: {names: [a, b], min: -1, max: 3}\n"}},
       {Stage::annotate, {"", "shard: 1/3\nhuman_labels: keep\non_bad_record: stop\n"}},
       {Stage::sft,
-       {"", "train: {steps: 9, max_minutes: 0.5}\n", "checkpoint: {every_steps: 1}\nschedule: {kind: wsd, min_learning_rate: 1e-7, decay_steps: 3}\n",
-        "template: {system: \"a: b\\n'c' \\\"d\\\" \\\\ #\", special_tokens: added}\n", "device: cuda:1\n", "template: {system: ''}\nattributes: {names: []}\n"}},
+       {"", "train: {steps: 9, max_minutes: 0.5}\n",
+        "checkpoint: {every_steps: 1}\nschedule: {kind: wsd, min_learning_rate: 1e-7, decay_steps: 3}\n",
+        "template: {system: \"a: b\\n'c' \\\"d\\\" \\\\ #\", special_tokens: added}\n", "device: cuda:1\n",
+        "template: {system: ''}\nattributes: {names: []}\n"}},
       {Stage::bootstrap,
-       {"", "select: {quality: max, humor: 0}\n", "start_from: base\nmodel: {path: b}\n", "start_from: policy\nmodel: {path: b}\n",
-        "mix_original: true\ndata: {train: [x], validation_fraction: 0.1}\ncheckpoint: {keep_best: {}}\n", "attributes: {names: [a]}\ntemplate: {name: plain}\n"}},
+       {"", "select: {quality: max, humor: 0}\n", "start_from: base\nmodel: {path: b}\n",
+        "start_from: policy\nmodel: {path: b}\n",
+        "mix_original: true\ndata: {train: [x], validation_fraction: 0.1}\ncheckpoint: {keep_best: {}}\n",
+        "attributes: {names: [a]}\ntemplate: {name: plain}\n"}},
       {Stage::generate, {"", "set: {quality: 4, humor: 0}\nsampling: {temperature: 0.7}\n"}},
-      {Stage::evaluate, {"", "model: {path: m}\ndials: {prompts: [p]}\n", "model: {path: m}\ndials: {prompts: [p], attributes: [a], judge: toy}\n", "model: {path: m}\n"}}};
+      {Stage::evaluate,
+       {"", "model: {path: m}\ndials: {prompts: [p]}\n", "model: {path: m}\ndials: {prompts: [p], attributes: [a], judge: toy}\n",
+        "model: {path: m}\n"}}};
   std::vector<Case> all;
   for (const auto& [stage, variants] : variations) {
     for (const auto& [method, name] : EnumNames<Method>::table) {
@@ -76,21 +84,24 @@ std::vector<std::string> top_keys(const std::string& text) {
 
 TEST(DumpTest, HasEveryKeyThatHadASayAndNoOthers) {
   using Keys = std::vector<std::string>;
-  EXPECT_EQ(top_keys(smallest(Stage::sft)), (Keys{"stage", "method", "seed", "run_dir", "device", "model", "attributes", "template", "data", "optimizer",
-                                                  "schedule", "train", "evaluate", "checkpoint"}));
+  EXPECT_EQ(top_keys(smallest(Stage::sft)),
+            (Keys{"stage", "method", "seed", "run_dir", "device", "model", "attributes", "template", "data", "optimizer",
+                  "schedule", "train", "evaluate", "checkpoint"}));
   EXPECT_EQ(top_keys(smallest(Stage::train_predictor) + "device: cpu\n"),
-            (Keys{"stage", "method", "seed", "run_dir", "device", "precision", "model", "attributes", "template", "data", "head", "optimizer", "schedule",
-                  "train", "evaluate", "checkpoint"}));
+            (Keys{"stage", "method", "seed", "run_dir", "device", "precision", "model", "attributes", "template", "data", "head",
+                  "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
   EXPECT_EQ(top_keys(smallest(Stage::annotate) + "method: helpsteer\nseed: 5\n"),
-            (Keys{"stage", "run_dir", "device", "predictor", "input", "output", "shard", "batch_tokens", "block_records", "human_labels", "on_bad_record",
-                  "max_bad_share"}));
+            (Keys{"stage", "run_dir", "device", "predictor", "input", "output", "shard", "batch_tokens", "block_records",
+                  "human_labels", "on_bad_record", "max_bad_share"}));
   EXPECT_EQ(top_keys(smallest(Stage::tokenizer) + "device: cpu\n"), (Keys{"stage", "seed", "tokenizer"}));
-  EXPECT_EQ(top_keys(smallest(Stage::generate)), (Keys{"stage", "seed", "run_dir", "device", "model", "prompts", "max_prompts", "set", "samples_per_prompt",
-                                                       "sampling", "output"}));
+  EXPECT_EQ(top_keys(smallest(Stage::generate)), (Keys{"stage", "seed", "run_dir", "device", "model", "prompts", "max_prompts",
+                                                       "set", "samples_per_prompt", "sampling", "output"}));
   EXPECT_EQ(top_keys(smallest(Stage::evaluate)), (Keys{"stage", "seed", "run_dir", "device", "data", "predictor"}));
-  EXPECT_EQ(top_keys(smallest(Stage::bootstrap)), (Keys{"stage", "method", "seed", "run_dir", "device", "data", "optimizer", "schedule", "train", "evaluate",
-                                                        "checkpoint", "policy", "predictor", "prompts", "max_prompts", "labels_from", "select",
-                                                        "samples_per_prompt", "sampling", "start_from", "mix_original"}));
+  EXPECT_EQ(top_keys(smallest(Stage::bootstrap)),
+            (Keys{"stage",     "method",     "seed",        "run_dir",     "device",     "data",
+                  "optimizer", "schedule",   "train",       "evaluate",    "checkpoint", "policy",
+                  "predictor", "prompts",    "max_prompts", "labels_from", "select",     "samples_per_prompt",
+                  "sampling",  "start_from", "mix_original"}));
 }
 
 TEST(DumpTest, KeysThatAnotherKeyPutsOutOfWorkAreLeftOut) {
@@ -113,7 +124,8 @@ TEST(DumpTest, KeysThatAnotherKeyPutsOutOfWorkAreLeftOut) {
 }
 
 TEST(DumpTest, FreshModelTravels) {
-  const std::string text = "stage: sft\nrun_dir: r\ndata: {train: [a]}\nmodel: {init: {hidden_size: 64, rope_theta: 500000}, tokenizer: t}\n";
+  const std::string text =
+      "stage: sft\nrun_dir: r\ndata: {train: [a]}\nmodel: {init: {hidden_size: 64, rope_theta: 500000}, tokenizer: t}\n";
   const std::string dumped = dump_recipe(load(text));
   const Recipe again = load_recipe_text(dumped, "dump");
   EXPECT_EQ(dump_recipe(again), dumped);

@@ -17,14 +17,22 @@ namespace steerlm {
 // The smallest recipe of each stage.
 inline std::string smallest(Stage stage) {
   switch (stage) {
-    case Stage::tokenizer: return "stage: tokenizer\ntokenizer: {input: a.txt, output: a.model}\n";
-    case Stage::train_predictor: return "stage: train-predictor\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a.jsonl]}\n";
-    case Stage::annotate: return "stage: annotate\nrun_dir: r\npredictor: p\ninput: a.jsonl\noutput: b.jsonl\n";
-    case Stage::sft: return "stage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a.jsonl]}\n";
-    case Stage::bootstrap: return "stage: bootstrap\nrun_dir: r\npolicy: m\npredictor: p\nprompts: [a.jsonl]\nlabels_from: b.jsonl\n";
-    case Stage::generate: return "stage: generate\nrun_dir: r\nmodel: m\nprompts: [a.jsonl]\noutput: b.jsonl\n";
-    case Stage::evaluate: return "stage: evaluate\nrun_dir: r\npredictor: p\ndata: {validation: [a.jsonl]}\n";
-    case Stage::pipeline: break;
+    case Stage::tokenizer:
+      return "stage: tokenizer\ntokenizer: {input: a.txt, output: a.model}\n";
+    case Stage::train_predictor:
+      return "stage: train-predictor\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a.jsonl]}\n";
+    case Stage::annotate:
+      return "stage: annotate\nrun_dir: r\npredictor: p\ninput: a.jsonl\noutput: b.jsonl\n";
+    case Stage::sft:
+      return "stage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a.jsonl]}\n";
+    case Stage::bootstrap:
+      return "stage: bootstrap\nrun_dir: r\npolicy: m\npredictor: p\nprompts: [a.jsonl]\nlabels_from: b.jsonl\n";
+    case Stage::generate:
+      return "stage: generate\nrun_dir: r\nmodel: m\nprompts: [a.jsonl]\noutput: b.jsonl\n";
+    case Stage::evaluate:
+      return "stage: evaluate\nrun_dir: r\npredictor: p\ndata: {validation: [a.jsonl]}\n";
+    case Stage::pipeline:
+      break;
   }
   return "stage: pipeline\nrun_dir: r\nsteps:\n  - {name: a, stage: sft, model: {path: m}, data: {train: [a.jsonl]}}\n";
 }

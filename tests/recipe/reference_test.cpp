@@ -26,7 +26,8 @@ void expect_rows(const std::vector<KeyInfo>& keys, const std::string& above, con
 TEST(ReferenceTest, EveryKeyOfEveryStageIsOnThePage) {
   const std::string page = recipe_reference();
   for (const auto& [stage, name] : EnumNames<Stage>::table) expect_rows(describe({.stage = stage}), "", page);
-  EXPECT_NE(page.find("| `optimizer.learning_rate` | train-predictor, sft, bootstrap | `5.0e-06` | `5.0e-06` | `2.0e-06` |"), std::string::npos);
+  EXPECT_NE(page.find("| `optimizer.learning_rate` | train-predictor, sft, bootstrap | `5.0e-06` | `5.0e-06` | `2.0e-06` |"),
+            std::string::npos);
   EXPECT_NE(page.find("| `train.batch_size` | sft, bootstrap | `128` | `128` | `384` |"), std::string::npos);
   EXPECT_NE(page.find("| annotate | `stage`, `run_dir`, `predictor`, `input`, `output` |"), std::string::npos);
 }
@@ -39,7 +40,8 @@ TEST(SchemaTest, DescribesEveryStage) {
     const Json& definition = schema["$defs"][std::string(name)];
     EXPECT_EQ(definition["properties"]["stage"]["const"], std::string(name));
     EXPECT_EQ(definition["additionalProperties"], false);
-    for (const KeyInfo& key : describe({.stage = stage})) EXPECT_TRUE(definition["properties"].contains(key.name)) << name << " " << key.name;
+    for (const KeyInfo& key : describe({.stage = stage}))
+      EXPECT_TRUE(definition["properties"].contains(key.name)) << name << " " << key.name;
   }
 }
 

@@ -37,23 +37,36 @@ INSTANTIATE_TEST_SUITE_P(All, ResolveMethodTest,
 TEST(ResolveTest, MethodSetsAttributesAndHead) {
   const auto of = [](const char* method) { return load(smallest(Stage::train_predictor) + "method: " + method + "\n"); };
   const Recipe steerlm = of("steerlm"), helpsteer = of("helpsteer"), helpsteer2 = of("helpsteer2");
-  EXPECT_EQ(steerlm.attributes.names,
-            (std::vector<std::string>{"quality", "toxicity", "humor", "creativity", "violence", "helpfulness", "not_appropriate"}));
+  EXPECT_EQ(steerlm.attributes.names, (std::vector<std::string>{"quality", "toxicity", "humor", "creativity", "violence",
+                                                                "helpfulness", "not_appropriate"}));
   EXPECT_EQ(steerlm.attributes.min, 0);
   EXPECT_EQ(steerlm.attributes.max, 9);
-  EXPECT_EQ(steerlm.attributes.defaults, (std::map<std::string, std::int64_t>{{"quality", 9}, {"toxicity", 0}, {"humor", 0}, {"creativity", 0},
-                                                                              {"violence", 0}, {"helpfulness", 9}, {"not_appropriate", 0}}));
+  EXPECT_EQ(steerlm.attributes.defaults, (std::map<std::string, std::int64_t>{{"quality", 9},
+                                                                              {"toxicity", 0},
+                                                                              {"humor", 0},
+                                                                              {"creativity", 0},
+                                                                              {"violence", 0},
+                                                                              {"helpfulness", 9},
+                                                                              {"not_appropriate", 0}}));
   EXPECT_EQ(steerlm.head.kind, HeadKind::language_model);
-  EXPECT_EQ(helpsteer.attributes.names, (std::vector<std::string>{"quality", "toxicity", "humor", "creativity", "helpfulness", "correctness",
-                                                                  "coherence", "complexity", "verbosity"}));
+  EXPECT_EQ(helpsteer.attributes.names, (std::vector<std::string>{"quality", "toxicity", "humor", "creativity", "helpfulness",
+                                                                  "correctness", "coherence", "complexity", "verbosity"}));
   EXPECT_EQ(helpsteer.attributes.max, 4);
-  EXPECT_EQ(helpsteer.attributes.defaults,
-            (std::map<std::string, std::int64_t>{{"quality", 4}, {"toxicity", 0}, {"humor", 0}, {"creativity", 0}, {"helpfulness", 4},
-                                                 {"correctness", 4}, {"coherence", 4}, {"complexity", 4}, {"verbosity", 4}}));
+  EXPECT_EQ(helpsteer.attributes.defaults, (std::map<std::string, std::int64_t>{{"quality", 4},
+                                                                                {"toxicity", 0},
+                                                                                {"humor", 0},
+                                                                                {"creativity", 0},
+                                                                                {"helpfulness", 4},
+                                                                                {"correctness", 4},
+                                                                                {"coherence", 4},
+                                                                                {"complexity", 4},
+                                                                                {"verbosity", 4}}));
   EXPECT_EQ(helpsteer.head.kind, HeadKind::regression);
-  EXPECT_EQ(helpsteer2.attributes.names, (std::vector<std::string>{"helpfulness", "correctness", "coherence", "complexity", "verbosity"}));
-  EXPECT_EQ(helpsteer2.attributes.defaults, (std::map<std::string, std::int64_t>{{"helpfulness", 4}, {"correctness", 4}, {"coherence", 4},
-                                                                                 {"complexity", 2}, {"verbosity", 2}}));
+  EXPECT_EQ(helpsteer2.attributes.names,
+            (std::vector<std::string>{"helpfulness", "correctness", "coherence", "complexity", "verbosity"}));
+  EXPECT_EQ(helpsteer2.attributes.defaults,
+            (std::map<std::string, std::int64_t>{
+                {"helpfulness", 4}, {"correctness", 4}, {"coherence", 4}, {"complexity", 2}, {"verbosity", 2}}));
   EXPECT_EQ(helpsteer2.head.kind, HeadKind::regression);
   EXPECT_TRUE(helpsteer2.head.bias);
   EXPECT_FALSE(helpsteer2.attributes_given);
@@ -67,7 +80,8 @@ TEST(ResolveTest, EveryOtherDefaultIsTheOneOfTheContract) {
   EXPECT_EQ(recipe.precision, Precision::automatic);
   EXPECT_EQ(recipe.text_template.name, TemplateName::steerlm);
   EXPECT_EQ(recipe.text_template.system,
-            "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite answers to the "
+            "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and "
+            "polite answers to the "
             "user's questions.");
   EXPECT_EQ(recipe.text_template.special_tokens, SpecialTokens::text);
   EXPECT_EQ(recipe.data.max_tokens, 4096);
@@ -116,7 +130,9 @@ TEST(ResolveTest, EpochsAndStepsExcludeEachOther) {
 }
 
 TEST(ResolveTest, OwnNamesOrRangeTakeNoDefaultsFromTheMethod) {
-  const auto defaults = [](const std::string& attributes) { return load(smallest(Stage::sft) + "attributes: " + attributes + "\n").attributes.defaults; };
+  const auto defaults = [](const std::string& attributes) {
+    return load(smallest(Stage::sft) + "attributes: " + attributes + "\n").attributes.defaults;
+  };
   using Map = std::map<std::string, std::int64_t>;
   EXPECT_EQ(defaults("{names: [quality, wit]}"), (Map{{"quality", 0}, {"wit", 0}}));
   EXPECT_EQ(defaults("{names: [quality, wit], defaults: {wit: 3}}"), (Map{{"quality", 0}, {"wit", 3}}));
@@ -192,27 +208,35 @@ TEST_P(ResolveCheckTest, FindsIt) {
 
 INSTANTIATE_TEST_SUITE_P(
     Attributes, ResolveCheckTest,
-    testing::Values(
-        Case{Stage::sft, "attributes: {names: [a b]}\n", "5:21: not an attribute name (found 'a b', expected letters, digits and _, no digit first)"},
-        Case{Stage::sft, "attributes: {names: ['1a']}\n", "5:21: not an attribute name (found '1a', expected letters, digits and _, no digit first)"},
-        Case{Stage::sft, "attributes: {names: [a, a]}\n", "5:21: the attribute 'a' occurs twice"},
-        Case{Stage::sft, "attributes: {names: [a], min: 4, max: 4}\n", "5:39: 'attributes.max' must be above 'attributes.min' (found 4 to 4)"},
-        Case{Stage::sft, "attributes: {min: 9}\n", "5:19: 'attributes.max' must be above 'attributes.min' (found 9 to 9)"},
-        Case{Stage::sft, "attributes: {defaults: {humour: 1}}\n", "5:33: unknown attribute 'humour' in 'attributes.defaults'; did you mean 'humor'?"},
-        Case{Stage::sft, "attributes: {names: [a], defaults: {xyz: 1}}\n", "5:42: unknown attribute 'xyz' in 'attributes.defaults'; known are a"},
-        Case{Stage::sft, "attributes: {defaults: {quality: 10}}\n", "5:34: 'attributes.defaults.quality' is out of range (found 10, expected an integer from 0 to 9)"},
-        Case{Stage::sft, "attributes: {names: []}\n", ""},
-        Case{Stage::sft, "attributes: {names: [a], min: -2, max: 2}\n", ""},
-        Case{Stage::train_predictor, "attributes: {names: []}\n", "5:21: a predictor needs at least one attribute"}));
+    testing::Values(Case{Stage::sft, "attributes: {names: [a b]}\n",
+                         "5:21: not an attribute name (found 'a b', expected letters, digits and _, no digit first)"},
+                    Case{Stage::sft, "attributes: {names: ['1a']}\n",
+                         "5:21: not an attribute name (found '1a', expected letters, digits and _, no digit first)"},
+                    Case{Stage::sft, "attributes: {names: [a, a]}\n", "5:21: the attribute 'a' occurs twice"},
+                    Case{Stage::sft, "attributes: {names: [a], min: 4, max: 4}\n",
+                         "5:39: 'attributes.max' must be above 'attributes.min' (found 4 to 4)"},
+                    Case{Stage::sft, "attributes: {min: 9}\n",
+                         "5:19: 'attributes.max' must be above 'attributes.min' (found 9 to 9)"},
+                    Case{Stage::sft, "attributes: {defaults: {humour: 1}}\n",
+                         "5:33: unknown attribute 'humour' in 'attributes.defaults'; did you mean 'humor'?"},
+                    Case{Stage::sft, "attributes: {names: [a], defaults: {xyz: 1}}\n",
+                         "5:42: unknown attribute 'xyz' in 'attributes.defaults'; known are a"},
+                    Case{Stage::sft, "attributes: {defaults: {quality: 10}}\n",
+                         "5:34: 'attributes.defaults.quality' is out of range (found 10, expected an integer from 0 to 9)"},
+                    Case{Stage::sft, "attributes: {names: []}\n", ""},
+                    Case{Stage::sft, "attributes: {names: [a], min: -2, max: 2}\n", ""},
+                    Case{Stage::train_predictor, "attributes: {names: []}\n", "5:21: a predictor needs at least one attribute"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Single, ResolveCheckTest,
     testing::Values(
-        Case{Stage::sft, "device: gpu\n", "5:9: wrong value of 'device' (found 'gpu', expected auto, cpu, cuda or cuda:N); did you mean 'cpu'?"},
-        Case{Stage::sft, "device: cuda:\n", "5:13: not valid YAML; a text with ': ' in it needs quotes; a key needs a line of its own"},
-        Case{Stage::sft, "device: 'cuda:x'\n", "5:9: wrong value of 'device' (found 'cuda:x', expected auto, cpu, cuda or cuda:N); did you mean 'cuda'?"},
-        Case{Stage::sft, "device: cuda:3\n", ""},
-        Case{Stage::annotate, "shard: 3/4\n", ""},
+        Case{Stage::sft, "device: gpu\n",
+             "5:9: wrong value of 'device' (found 'gpu', expected auto, cpu, cuda or cuda:N); did you mean 'cpu'?"},
+        Case{Stage::sft, "device: cuda:\n",
+             "5:13: not valid YAML; a text with ': ' in it needs quotes; a key needs a line of its own"},
+        Case{Stage::sft, "device: 'cuda:x'\n",
+             "5:9: wrong value of 'device' (found 'cuda:x', expected auto, cpu, cuda or cuda:N); did you mean 'cuda'?"},
+        Case{Stage::sft, "device: cuda:3\n", ""}, Case{Stage::annotate, "shard: 3/4\n", ""},
         Case{Stage::annotate, "shard: 4/4\n", "6:8: 'shard' is out of range (found 4/4, expected i from 0 to 3)"},
         Case{Stage::annotate, "shard: 0/0\n", "6:8: wrong value of 'shard' (found '0/0', expected i/n, such as 0/4)"},
         Case{Stage::annotate, "shard: -1/4\n", "6:8: wrong value of 'shard' (found '-1/4', expected i/n, such as 0/4)"},
@@ -223,9 +247,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{Stage::bootstrap, "mix_original: true\n", "1:1: missing key 'data.train'; mix_original: true adds it"},
         Case{Stage::bootstrap, "mix_original: true\ndata: {train: [a]}\n", ""},
         Case{Stage::bootstrap, "select: {quality: 99}\n", ""},
-        Case{Stage::bootstrap, "attributes: {names: [quality], min: 0, max: 4}\nselect: {quality: 5}\n", "8:19: 'select.quality' is out of range (found 5, expected an integer from 0 to 4)"},
-        Case{Stage::bootstrap, "attributes: {names: [quality], min: 0, max: 4}\nselect: {qualty: max}\n", "8:18: unknown attribute 'qualty' in 'select'; did you mean 'quality'?"},
-        Case{Stage::bootstrap, "train: {epochs: 1, steps: 1}\n", "7:27: 'train.epochs' and 'train.steps' exclude each other; give one of them"}));
+        Case{Stage::bootstrap, "attributes: {names: [quality], min: 0, max: 4}\nselect: {quality: 5}\n",
+             "8:19: 'select.quality' is out of range (found 5, expected an integer from 0 to 4)"},
+        Case{Stage::bootstrap, "attributes: {names: [quality], min: 0, max: 4}\nselect: {qualty: max}\n",
+             "8:18: unknown attribute 'qualty' in 'select'; did you mean 'quality'?"},
+        Case{Stage::bootstrap, "train: {epochs: 1, steps: 1}\n",
+             "7:27: 'train.epochs' and 'train.steps' exclude each other; give one of them"}));
 
 TEST(ResolveTest, ValidationIsFilesOrAFraction) {
   const std::string head = "stage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a]";
@@ -239,10 +266,13 @@ TEST(ResolveTest, ValidationIsFilesOrAFraction) {
 }
 
 TEST(ResolveTest, ModelIsAFolderOrFresh) {
-  const auto with = [](const std::string& model) { return faults("stage: sft\nrun_dir: r\ndata: {train: [a]}\nmodel: " + model + "\n"); };
+  const auto with = [](const std::string& model) {
+    return faults("stage: sft\nrun_dir: r\ndata: {train: [a]}\nmodel: " + model + "\n");
+  };
   EXPECT_EQ(with("{init: {hidden_size: 64}, tokenizer: t.model}"), "");
   EXPECT_EQ(with("{path: m, init: {hidden_size: 64}}"), "r.yaml:4:24: 'model.path' and 'model.init' exclude each other");
-  EXPECT_EQ(with("{path: m, tokenizer: t}"), "r.yaml:4:29: 'model.tokenizer' is only for 'model.init'; a model folder has its own");
+  EXPECT_EQ(with("{path: m, tokenizer: t}"),
+            "r.yaml:4:29: 'model.tokenizer' is only for 'model.init'; a model folder has its own");
   EXPECT_EQ(with("{init: {}}"), "r.yaml:4:8: missing key 'model.tokenizer'; a fresh model takes its vocabulary from it");
   EXPECT_EQ(with("{}"), "r.yaml:4:8: missing key 'model.path'; or start from nothing with model.init and model.tokenizer");
   EXPECT_EQ(with("{path: ''}"), "r.yaml:4:15: 'model.path' is empty");
@@ -255,24 +285,29 @@ TEST(ResolveTest, ModelIsAFolderOrFresh) {
 }
 
 TEST(ResolveTest, EmptyValuesAreMissingOnes) {
-  EXPECT_EQ(faults("stage: sft\nrun_dir: ''\nmodel: {path: m}\ndata: {train: []}\n"), "r.yaml:2:10: 'run_dir' is empty\nr.yaml:4:15: 'data.train' is empty");
+  EXPECT_EQ(faults("stage: sft\nrun_dir: ''\nmodel: {path: m}\ndata: {train: []}\n"),
+            "r.yaml:2:10: 'run_dir' is empty\nr.yaml:4:15: 'data.train' is empty");
 }
 
 TEST(ResolveTest, WhatEvaluateNeeds) {
   const std::string head = "stage: evaluate\nrun_dir: r\ndata: {validation: [a]}\n";
   EXPECT_EQ(faults(head), "r.yaml:1:1: nothing to evaluate (expected predictor, model or dials)");
   EXPECT_EQ(faults(head + "model: {path: m}\n"), "");
-  EXPECT_EQ(faults(head + "dials: {prompts: [a]}\nmodel: {path: m}\n"), "r.yaml:1:1: missing key 'predictor'; dials need a model and a predictor");
-  EXPECT_EQ(faults(head + "dials: {prompts: [a]}\npredictor: p\n"), "r.yaml:1:1: missing key 'model.path'; dials need a model and a predictor");
+  EXPECT_EQ(faults(head + "dials: {prompts: [a]}\nmodel: {path: m}\n"),
+            "r.yaml:1:1: missing key 'predictor'; dials need a model and a predictor");
+  EXPECT_EQ(faults(head + "dials: {prompts: [a]}\npredictor: p\n"),
+            "r.yaml:1:1: missing key 'model.path'; dials need a model and a predictor");
   EXPECT_EQ(faults(head + "dials: {}\npredictor: p\nmodel: {path: m}\n"), "r.yaml:4:8: missing key 'dials.prompts'");
   EXPECT_EQ(faults(head + "dials: {prompts: [a]}\npredictor: p\nmodel: {path: m}\n"), "");
 }
 
 TEST(ResolveTest, TheStageIsNamedAndKnown) {
   EXPECT_EQ(faults("run_dir: r\n"),
-            "r.yaml:1:1: missing key 'stage' (expected one of tokenizer, train-predictor, annotate, sft, bootstrap, generate, evaluate, pipeline)");
+            "r.yaml:1:1: missing key 'stage' (expected one of tokenizer, train-predictor, annotate, sft, bootstrap, generate, "
+            "evaluate, pipeline)");
   EXPECT_EQ(faults("stage: train_predictor\n"),
-            "r.yaml:1:8: wrong value of 'stage' (found 'train_predictor', expected one of tokenizer, train-predictor, annotate, sft, bootstrap, generate, "
+            "r.yaml:1:8: wrong value of 'stage' (found 'train_predictor', expected one of tokenizer, train-predictor, annotate, "
+            "sft, bootstrap, generate, "
             "evaluate, pipeline); did you mean 'train-predictor'?");
 }
 
@@ -288,9 +323,12 @@ std::string mismatch(const std::string& text, Stage expected) {
 }
 
 TEST(ResolveTest, ARecipeOfAnotherStageNamesBoth) {
-  EXPECT_EQ(mismatch(smallest(Stage::annotate), Stage::sft), "r.yaml:1:8: this is a recipe of another stage (found 'annotate', expected 'sft')");
-  EXPECT_EQ(mismatch("stage: annotate\nnonsense: 1\n", Stage::sft), "r.yaml:1:8: this is a recipe of another stage (found 'annotate', expected 'sft')");
-  EXPECT_EQ(mismatch(smallest(Stage::pipeline), Stage::sft), "r.yaml:1:8: this is a recipe of another stage (found 'pipeline', expected 'sft')");
+  EXPECT_EQ(mismatch(smallest(Stage::annotate), Stage::sft),
+            "r.yaml:1:8: this is a recipe of another stage (found 'annotate', expected 'sft')");
+  EXPECT_EQ(mismatch("stage: annotate\nnonsense: 1\n", Stage::sft),
+            "r.yaml:1:8: this is a recipe of another stage (found 'annotate', expected 'sft')");
+  EXPECT_EQ(mismatch(smallest(Stage::pipeline), Stage::sft),
+            "r.yaml:1:8: this is a recipe of another stage (found 'pipeline', expected 'sft')");
   EXPECT_EQ(mismatch(smallest(Stage::sft), Stage::sft), "");
 }
 

@@ -44,7 +44,9 @@ TEST(YamlTest, KnowsWhereEachNodeStands) {
 }
 
 TEST(YamlTest, TakesByteOrderMarkAndCrlf) {
-  const Yaml root = parse_good("\xEF\xBB\xBF" "a: 1\r\nb: x\r\n");
+  const Yaml root = parse_good(
+      "\xEF\xBB\xBF"
+      "a: 1\r\nb: x\r\n");
   EXPECT_EQ(find(root, "b")->text, "x");
   EXPECT_EQ(find(root, "b")->where, "r.yaml:2:4");
 }
@@ -70,8 +72,9 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refused{"a: &x 1\n", "r.yaml:1:4: an anchor (&name); recipes have no anchors and aliases; write the value out"},
         Refused{"a: &x [1]\n", "r.yaml:1:4: an anchor (&name); recipes have no anchors and aliases; write the value out"},
-        Refused{"a: &x {b: 1}\nc: *x\n", "r.yaml:1:4: an anchor (&name); recipes have no anchors and aliases; write the value out\n"
-                                         "r.yaml:2:4: an alias (*name); recipes have no anchors and aliases; write the value out"},
+        Refused{"a: &x {b: 1}\nc: *x\n",
+                "r.yaml:1:4: an anchor (&name); recipes have no anchors and aliases; write the value out\n"
+                "r.yaml:2:4: an alias (*name); recipes have no anchors and aliases; write the value out"},
         Refused{"a: *x\n", "r.yaml:1:4: not valid YAML; recipes have no anchors and aliases"},
         Refused{"<<: {a: 1}\n", "r.yaml:1:1: a merge key (<<); recipes have no merge keys; write the keys out"},
         Refused{"a: !!str 1\n", "r.yaml:1:4: a tag (!type); recipes have no tags; quote the value if it is a text"},
@@ -80,11 +83,9 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"a: !x {b: 1}\n", "r.yaml:1:4: a tag (!type); recipes have no tags; quote the value if it is a text"},
         Refused{"a: 1\nb: 2\na: 3\n", "r.yaml:3:1: the key 'a' occurs twice"},
         Refused{"a: {b: 1, b: 2}\n", "r.yaml:1:11: the key 'b' occurs twice"},
-        Refused{"[a]: 1\n", "r.yaml:1:1: a key must be a word"},
-        Refused{"~: 1\n", "r.yaml:1:1: a key must be a word"},
+        Refused{"[a]: 1\n", "r.yaml:1:1: a key must be a word"}, Refused{"~: 1\n", "r.yaml:1:1: a key must be a word"},
         Refused{"a: 1\n---\nb: 2\n", "r.yaml:2:1: a second document starts here (expected one document)"},
-        Refused{"", "r.yaml: the recipe is empty"},
-        Refused{"# nothing\n", "r.yaml: the recipe is empty"},
+        Refused{"", "r.yaml: the recipe is empty"}, Refused{"# nothing\n", "r.yaml: the recipe is empty"},
         Refused{"- a\n", "r.yaml:1:1: a recipe is a list of keys and values (found a list)"},
         Refused{"just text\n", "r.yaml:1:1: a recipe is a list of keys and values (found a single value)"},
         Refused{"a: @b/c\n", "r.yaml:1:4: not valid YAML; a text that starts with @ needs quotes"},
@@ -96,8 +97,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"a: \"x\\\"\nb: 1\n", "r.yaml:1:4: not valid YAML; a closing quote is missing"},
         Refused{"a: 'x''\nb: 1\n", "r.yaml:1:4: not valid YAML; a closing quote is missing"},
         Refused{"a: b: c\n", "r.yaml:1:5: not valid YAML; a text with ': ' in it needs quotes; a key needs a line of its own"},
-        Refused{"a: \xff\n", "r.yaml:1:4: not valid UTF-8"},
-        Refused{"a: \x01\n", "r.yaml:1:4: a control character"}));
+        Refused{"a: \xff\n", "r.yaml:1:4: not valid UTF-8"}, Refused{"a: \x01\n", "r.yaml:1:4: a control character"}));
 
 TEST(YamlTest, AllRefusalsInOnePass) {
   const std::string message = faults_of("a: &x 1\nb: !t 2\nc: 3\nc: 4\n");
@@ -107,7 +107,8 @@ TEST(YamlTest, AllRefusalsInOnePass) {
 }
 
 TEST(YamlTest, SyntaxErrorsCarryNoLibraryText) {
-  for (const char* text : {"a: [1\n", "a: {b: 1\n", "a: 1\n b: 2\n", "a:\n\t- 1\n", "a: ]\n", "- a\nb: 1\n", "a: 'x\n", "%FOO\n", "? a\n? b: c: d\n"}) {
+  for (const char* text : {"a: [1\n", "a: {b: 1\n", "a: 1\n b: 2\n", "a:\n\t- 1\n", "a: ]\n", "- a\nb: 1\n", "a: 'x\n", "%FOO\n",
+                           "? a\n? b: c: d\n"}) {
     const std::string message = faults_of(text);
     EXPECT_EQ(message.rfind("r.yaml:", 0), 0u) << text << message;
     EXPECT_EQ(message.find("yaml-cpp"), std::string::npos) << message;
@@ -123,7 +124,9 @@ TEST(YamlTest, AtMostOneMegabyte) {
             "r.yaml: the recipe is too large (found 1048577 bytes, expected at most 1048576)");
 }
 
-std::string nested(int depth) { return "a: " + std::string(static_cast<size_t>(depth - 1), '[') + std::string(static_cast<size_t>(depth - 1), ']') + "\n"; }
+std::string nested(int depth) {
+  return "a: " + std::string(static_cast<size_t>(depth - 1), '[') + std::string(static_cast<size_t>(depth - 1), ']') + "\n";
+}
 
 TEST(YamlTest, AtMostSixteenLevels) {
   EXPECT_EQ(faults_of(nested(16)), "");
@@ -153,14 +156,17 @@ TEST_P(YamlTextTest, WrittenAndReadIsTheSame) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, YamlTextTest,
-                         testing::Values("", "plain", "two words", "a: b", "a #b", "null", "~", "true", "No", "5", "1e-5", ".5", "-", "- x", "@step/model",
-                                         "it's", "say \"hi\"", "back\\slash", "line\nbreak", "tab\there", " space ", "{a}", "[a]", "a, b", "ü 🙂 日本",
-                                         "&x", "*x", "!x", "%x", "?", ":", "x:", "#", "\r\n", "\x01\x1f\x7f", "\xC2\x85 \xE2\x80\xA8 \xEF\xBB\xBF", "...",
-                                         "/abs/path", "../up", ".hidden", "a=b", "0/1", std::string(5000, 'x'), std::string(3000, ' ')));
+                         testing::Values("", "plain", "two words", "a: b", "a #b", "null", "~", "true", "No", "5", "1e-5", ".5",
+                                         "-", "- x", "@step/model", "it's", "say \"hi\"", "back\\slash", "line\nbreak",
+                                         "tab\there", " space ", "{a}", "[a]", "a, b", "ü 🙂 日本", "&x", "*x", "!x", "%x",
+                                         "?", ":", "x:", "#", "\r\n", "\x01\x1f\x7f", "\xC2\x85 \xE2\x80\xA8 \xEF\xBB\xBF", "...",
+                                         "/abs/path", "../up", ".hidden", "a=b", "0/1", std::string(5000, 'x'),
+                                         std::string(3000, ' ')));
 
 TEST(YamlTest, WritesBlocksAndLists) {
   const std::string text =
-      "a:\n  b: 1\n  c: [1, 2]\n  d: []\n  e: {}\nf:\n  - path: x\n    limit: 0\n  - path: y\n    more:\n      z: true\n  - [1]\n";
+      "a:\n  b: 1\n  c: [1, 2]\n  d: []\n  e: {}\nf:\n  - path: x\n    limit: 0\n  - path: y\n    more:\n      z: true\n  - "
+      "[1]\n";
   EXPECT_EQ(write_yaml(parse_good(text)), text);
 }
 
@@ -176,11 +182,13 @@ TEST_P(YamlNumberTest, IsWhatItLooksLike) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, YamlNumberTest,
-                         testing::Values(Spelling{"5", true, true}, Spelling{"-5", true, true}, Spelling{"+5", true, true}, Spelling{"0", true, true},
-                                         Spelling{"128.0", true, false}, Spelling{"1e3", true, false}, Spelling{"1e-5", true, false},
-                                         Spelling{"1e-05", true, false}, Spelling{"5.0E-06", true, false}, Spelling{".5", true, false},
-                                         Spelling{"5.", true, false}, Spelling{"010", true, false}, Spelling{"0x10", false, false},
-                                         Spelling{"1_000", false, false}, Spelling{".inf", false, false}, Spelling{".nan", false, false},
+                         testing::Values(Spelling{"5", true, true}, Spelling{"-5", true, true}, Spelling{"+5", true, true},
+                                         Spelling{"0", true, true}, Spelling{"128.0", true, false}, Spelling{"1e3", true, false},
+                                         Spelling{"1e-5", true, false}, Spelling{"1e-05", true, false},
+                                         Spelling{"5.0E-06", true, false}, Spelling{".5", true, false},
+                                         Spelling{"5.", true, false}, Spelling{"010", true, false},
+                                         Spelling{"0x10", false, false}, Spelling{"1_000", false, false},
+                                         Spelling{".inf", false, false}, Spelling{".nan", false, false},
                                          Spelling{"", false, false}, Spelling{"e5", false, false}, Spelling{"1e", false, false},
                                          Spelling{"--1", false, false}, Spelling{"1 ", false, false}));
 

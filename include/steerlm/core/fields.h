@@ -1,7 +1,8 @@
 // The one declaration of an options struct. Each struct has
 //   void fields(auto& field) { field("learning_rate", learning_rate, between(0, 1), "step size after warm-up"); … }
 // and a default beside each member; decoding, dumping, the schema and the reference page are visitors of it.
-// A visitor is called as field(name, storage, range, meaning), field(name, storage, shape, meaning) or field(name, storage, meaning). Storage: bool, std::int64_t, double,
+// A visitor is called as field(name, storage, range, meaning), field(name, storage, shape, meaning) or
+// field(name, storage, meaning). Storage: bool, std::int64_t, double,
 // std::string, an enum with EnumNames, std::array<double, 2>, std::optional, std::vector, std::map<std::string, …> of these, or
 // another struct with fields().
 #pragma once

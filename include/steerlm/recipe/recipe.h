@@ -175,7 +175,8 @@ struct DialOptions {
     field("attributes", attributes, Shape::all_or_list, "dials that are swept; all: every one");
     field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt and level");
     field("sampling", sampling, "how answers are sampled");
-    field("judge", judge, "toy: the toy language's oracle; predictor: the predictor's scores; text: characters and Flesch-Kincaid grade");
+    field("judge", judge,
+          "toy: the toy language's oracle; predictor: the predictor's scores; text: characters and Flesch-Kincaid grade");
   }
 };
 
