@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "cli/commands.h"
-#include "stages/predict.h"
-#include "stages/sample.h"
+#include "steerlm/stages/predict.h"
+#include "steerlm/stages/sample.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/stages/stages.h"

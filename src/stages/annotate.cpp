@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include "stages/predict.h"
+#include "steerlm/stages/predict.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/data/record_reader.h"

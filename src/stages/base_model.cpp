@@ -1,4 +1,4 @@
-#include "stages/base_model.h"
+#include "steerlm/stages/base_model.h"
 
 #include <fmt/format.h>
 

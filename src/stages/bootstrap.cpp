@@ -7,7 +7,7 @@
 #include <optional>
 #include <set>
 
-#include "stages/sample.h"
+#include "steerlm/stages/sample.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"

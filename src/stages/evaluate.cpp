@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "stages/predictor_report.h"
-#include "stages/sample.h"
+#include "steerlm/stages/sample.h"
 #include "stages/train.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/eval/readability.h"

@@ -1,7 +1,7 @@
 // Answers to a list of prompts at chosen dials, as a batch job.
 #include <optional>
 
-#include "stages/sample.h"
+#include "steerlm/stages/sample.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/stages/run_directory.h"

@@ -1,4 +1,4 @@
-#include "stages/predict.h"
+#include "steerlm/stages/predict.h"
 
 #include <fmt/format.h>
 

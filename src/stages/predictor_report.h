@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "stages/predict.h"
+#include "steerlm/stages/predict.h"
 #include "steerlm/core/json.h"
 #include "steerlm/eval/predictor_metrics.h"
 #include "steerlm/recipe/recipe.h"

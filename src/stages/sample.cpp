@@ -1,4 +1,4 @@
-#include "stages/sample.h"
+#include "steerlm/stages/sample.h"
 
 #include <fmt/format.h>
 

@@ -33,6 +33,7 @@ std::int64_t train_tokenizer_on_files(const TokenizerOptions& options, std::int6
   training.vocab_size = options.vocab_size;
   training.model = options.kind == TokenizerKind::bpe ? TokenizerModel::bpe : TokenizerModel::unigram;
   training.seed = static_cast<std::uint64_t>(seed);
+  training.reserve_markers = true;  // text or added: a marker is one piece, and a recipe may ask for either
   training.output = options.output;
   return train_tokenizer(training);
 }

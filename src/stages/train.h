@@ -1,7 +1,7 @@
 // What the two training stages share around the loop.
 #pragma once
 
-#include "stages/base_model.h"
+#include "steerlm/stages/base_model.h"
 #include "stages/fit.h"
 #include "steerlm/data/dataset.h"
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "stages/base_model.h"
+#include "steerlm/stages/base_model.h"
 #include "steerlm/core/json.h"
 #include "steerlm/data/record.h"
 #include "steerlm/infer/score.h"

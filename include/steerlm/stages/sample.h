@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "stages/base_model.h"
+#include "steerlm/stages/base_model.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/infer/generate.h"
 #include "steerlm/stages/context.h"

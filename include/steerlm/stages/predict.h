@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "stages/base_model.h"
+#include "steerlm/stages/base_model.h"
 #include "steerlm/data/record.h"
 #include "steerlm/text/template.h"
 
