@@ -1,0 +1,155 @@
+// The program itself on tiny recipes: exit codes, messages, resuming to the bit.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "steerlm/core/fs.h"
+#include "steerlm/core/hash.h"
+#include "support/temporary_folder.h"
+
+namespace steerlm {
+namespace {
+
+struct Result {
+  int code;
+  std::string output, errors;
+};
+
+class TrainingProgram : public testing::Test {
+ protected:
+  void SetUp() override {
+    Path fixture = Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models" / "untied";
+    model_ = fixture.string();
+    std::string lines;
+    for (int i = 0; i < 12; ++i) {
+      lines += R"({"conversations": [{"from": "User", "value": "question )" + std::to_string(i) +
+               R"("}, {"from": "Assistant", "value": "answer )" + std::to_string(i) + R"(", "label": "quality:)" + std::to_string(i % 5) + "\"}]}\n";
+    }
+    write("train.jsonl", lines);
+    write("sft.yaml", "stage: sft\nmodel: {path: " + model_ +
+                          "}\nattributes: {names: [quality, humor], min: 0, max: 4}\ndata: {train: [{path: train.jsonl}], max_tokens: 256}\n"
+                          "run_dir: run\noptimizer: {learning_rate: 1e-3}\ntrain: {steps: 6, batch_size: 4}\ncheckpoint: {every_steps: 1}\n");
+  }
+
+  void write(const std::string& name, const std::string& text) { std::ofstream(folder_.path() / name, std::ios::binary) << text; }
+  std::string read(const Path& name) { return read_file(folder_.path() / name, ExitCode::data, "test file"); }
+
+  Result run(const std::string& arguments, const std::string& before = "") {
+    const std::string command = "cd '" + folder_.path().string() + "' && " + before + " " + STEERLM_PROGRAM + " " + arguments + " >out.txt 2>err.txt";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read("out.txt"), read("err.txt")};
+  }
+
+  TemporaryFolder folder_;
+  std::string model_;
+};
+
+TEST_F(TrainingProgram, ARunStoppedAfterEveryStepGivesTheBytesOfAnUndisturbedOne) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  int stops = 0;
+  Result result{75, "", ""};
+  for (; result.code == 75 && stops < 20; ++stops) result = run("sft sft.yaml run_dir=stopped train.max_minutes=1e-9");
+  ASSERT_EQ(result.code, 0) << result.errors;
+  EXPECT_GE(stops, 6);
+  EXPECT_EQ(read("stopped/model/model.safetensors"), read("run/model/model.safetensors"));
+  EXPECT_NE(read("run/model/model.safetensors"), read_file(Path(model_) / "model.safetensors", ExitCode::data, "model")) << "nothing was trained";
+}
+
+TEST_F(TrainingProgram, AKilledRunGivesTheBytesOfAnUndisturbedOne) {
+  ASSERT_EQ(run("sft sft.yaml train.steps=60").code, 0);
+  int kills = 0;
+  Result result{137, "", ""};
+  // Later each time, so that the kills fall on different places and the run does come to its end.
+  for (; result.code != 0 && kills < 30; ++kills) {
+    result = run("sft sft.yaml run_dir=killed train.steps=60", "timeout -s KILL " + std::to_string(0.3 + 0.1 * kills));
+    ASSERT_TRUE(result.code == 0 || result.code == 137) << result.code << result.errors;
+  }
+  ASSERT_EQ(result.code, 0);
+  EXPECT_GE(kills, 2);
+  EXPECT_EQ(read("killed/model/model.safetensors"), read("run/model/model.safetensors"));
+}
+
+TEST_F(TrainingProgram, AFinishedRunSaysSoAndChangesNothing) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  const std::string before = read("run/metrics.jsonl");
+  const Result again = run("sft sft.yaml");
+  EXPECT_EQ(again.code, 0);
+  EXPECT_NE(again.errors.find("the run is finished already"), std::string::npos) << again.errors;
+  EXPECT_EQ(read("run/metrics.jsonl"), before);
+}
+
+TEST_F(TrainingProgram, AnotherRecipeInARunDirectoryIsRefusedWithTheDifferingKey) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  const Result result = run("sft sft.yaml optimizer.learning_rate=2e-3");
+  EXPECT_EQ(result.code, 2);
+  EXPECT_NE(result.errors.find("optimizer.learning_rate"), std::string::npos) << result.errors;
+}
+
+TEST_F(TrainingProgram, ASecondProcessOnTheDirectoryIsRefused) {
+  std::filesystem::create_directory(folder_.path() / "run");
+  const int lock = ::open((folder_.path() / "run" / ".lock").c_str(), O_RDWR | O_CREAT, 0644);
+  ASSERT_EQ(::flock(lock, LOCK_EX), 0);
+  const Result result = run("sft sft.yaml");
+  EXPECT_EQ(result.code, 5);
+  EXPECT_NE(result.errors.find("in use"), std::string::npos) << result.errors;
+  ::close(lock);
+}
+
+TEST_F(TrainingProgram, DryRunWritesNothing) {
+  const Result result = run("sft sft.yaml --dry-run");
+  EXPECT_EQ(result.code, 0) << result.errors;
+  EXPECT_NE(result.errors.find("forecast: 6 steps"), std::string::npos) << result.errors;
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "run"));
+}
+
+struct BadInput {
+  const char* name;
+  const char* line;      // appended to train.jsonl
+  const char* arguments;
+  int code;
+  const char* message;
+};
+
+class BadInputs : public TrainingProgram, public testing::WithParamInterface<BadInput> {};
+
+TEST_P(BadInputs, AreRefusedWithMessageAndExitCode) {
+  const BadInput& bad = GetParam();
+  if (*bad.line != 0) write("train.jsonl", read("train.jsonl") + bad.line + "\n");
+  const Result result = run(bad.arguments);
+  EXPECT_EQ(result.code, bad.code) << result.errors;
+  EXPECT_NE(result.errors.find(bad.message), std::string::npos) << result.errors;
+  for (const char* foreign : {"what():", "json.exception", "c10::Error", "terminate called"}) {
+    EXPECT_EQ(result.errors.find(foreign), std::string::npos) << result.errors;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "run" / "model"));
+}
+
+#define CONVERSATION(label) "{\"conversations\": [{\"from\": \"User\", \"value\": \"q\"}, {\"from\": \"Assistant\", \"value\": \"a\", \"label\": \"" label "\"}]}"
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, BadInputs,
+    testing::Values(BadInput{"broken_json", "{\"conversations\": [", "sft sft.yaml", 3, "train.jsonl:13"},
+                    BadInput{"invalid_utf8", "{\"conversations\": \"\xff\"}", "sft sft.yaml", 3, "not valid UTF-8"},
+                    BadInput{"label_out_of_range", CONVERSATION("quality:7"), "sft sft.yaml", 3, "train.jsonl:13"},
+                    BadInput{"unknown_attribute", CONVERSATION("qualty:1"), "sft sft.yaml", 3, "did you mean 'quality'?"},
+                    BadInput{"repeated_attribute", CONVERSATION("quality:1,quality:2"), "sft sft.yaml", 3, "train.jsonl:13"},
+                    BadInput{"empty_conversation", "{\"conversations\": []}", "sft sft.yaml", 3, "train.jsonl:13"},
+                    BadInput{"no_target", "{\"conversations\": [{\"from\": \"User\", \"value\": \"q\"}]}", "sft sft.yaml", 3, "train.jsonl:13"},
+                    BadInput{"too_long", "", "sft sft.yaml data.max_tokens=20 data.over_length=error", 3, "train.jsonl:1"},
+                    BadInput{"missing_data", "", "sft sft.yaml data.train[0].path=none.jsonl", 3, "none.jsonl"},
+                    BadInput{"missing_model", "", "sft sft.yaml model.path=none", 4, "none"},
+                    BadInput{"missing_recipe", "", "sft none.yaml", 2, "none.yaml"},
+                    BadInput{"misspelt_key", "", "sft sft.yaml optimizer.learning_rat=1e-3", 2, "did you mean 'learning_rate'?"},
+                    BadInput{"wrong_stage", "", "annotate sft.yaml", 2, "'sft'"},
+                    BadInput{"unknown_command", "", "stf sft.yaml", 2, "did you mean 'sft'?"},
+                    BadInput{"cuda", "", "sft sft.yaml device=cuda", 5, "CUDA"}),
+    [](const auto& bad) { return bad.param.name; });
+
+}  // namespace
+}  // namespace steerlm
