@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh clone to a steered model: builds the program, makes the toy language's data and runs all four stages on it.
-# About ten minutes of building and eight of training on two cores. Run again, it goes on where it stopped.
+# Run again, it goes on where it stopped.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
