@@ -176,8 +176,8 @@ TEST_F(Annotation, ShardsAreTheWholeToTheBit) {
 
 TEST_F(Annotation, BadRecordsAreSetAsideWithLineAndReason) {
   const std::string long_value(1200, 'x');
-  write("in.jsonl", conversation("q", "first") + "{\"conversations\": [\n" + conversation("q", "b", "quality:7") + conversation("q", "c", "qualty:1") +
-                        conversation("q", long_value) + "{\"conversations\":[]}\n" + conversation("q", "last"));
+  write("in.jsonl", conversation("q", "first") + "{\"conversations\": [\n" + conversation("q", "b", "quality:7") +
+                        conversation("q", "c", "qualty:1") + conversation("q", long_value) + "{\"conversations\":[]}\n" + conversation("q", "last"));
   ASSERT_EQ(run("annotate annotate.yaml max_bad_share=1").code, 0);
   EXPECT_EQ(lines_of(read("out.jsonl")).size(), 2u);
   const std::vector<Json> bad = json_lines(read("out.jsonl.quarantine.jsonl"));

@@ -65,6 +65,19 @@ class Program : public testing::Test {
     return all;
   }
 
+  // What is new, gone or other than it was; log.txt says that there was nothing to do.
+  std::string changes_since(const std::map<std::string, std::string>& before) const {
+    const std::map<std::string, std::string> now = contents();
+    std::string names;
+    for (const auto& [name, bytes] : before) {
+      if (!now.contains(name) && !name.ends_with("log.txt")) names += name + " ";
+    }
+    for (const auto& [name, bytes] : now) {
+      if ((!before.contains(name) || before.at(name) != bytes) && !name.ends_with("log.txt")) names += name + " ";
+    }
+    return names;
+  }
+
   // A copy of a fixture that tests may break.
   void copy_model(const std::string& fixture_name, const Path& name) { std::filesystem::copy(fixture(fixture_name), path(name)); }
 
