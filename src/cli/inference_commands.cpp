@@ -1,6 +1,7 @@
 // generate and score: a model folder, records in, JSON lines out.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -10,6 +11,7 @@
 #include "steerlm/stages/predict.h"
 #include "steerlm/stages/sample.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/core/utf8.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/stages/stages.h"
 
@@ -32,8 +34,11 @@ class LineOutput {
   LineOutput& operator=(const LineOutput&) = delete;
 
   void write(const std::string& line) {
-    if (file_) file_->write(line + "\n");
-    else std::cout << line << "\n" << std::flush;
+    if (file_) {
+      file_->write(line + "\n");
+    } else if (!(std::cout << line << "\n" << std::flush)) {
+      fail(ExitCode::resources, {.what = "cannot write to standard output"});
+    }
   }
   void finish() {
     if (!file_) return;
@@ -92,6 +97,18 @@ struct GenerateArguments {
   std::int64_t samples = 1, seed = 1234;
 };
 
+// What the option parser lets through.
+void check_arguments(const GenerateArguments& arguments) {
+  for (const auto& [option, text] : {std::pair{"--prompt", &arguments.prompt}, std::pair{"--system", &arguments.system}}) {
+    if (const auto bad = find_invalid_utf8(*text)) {
+      fail(ExitCode::recipe, {.what = "not valid UTF-8 at byte " + std::to_string(*bad + 1), .where = option});
+    }
+  }
+  for (const auto& [option, value] : {std::pair{"--temperature", arguments.sampling.temperature}, std::pair{"--top-p", arguments.sampling.top_p}}) {
+    if (std::isnan(value)) fail(ExitCode::recipe, {.what = "not a number", .where = option});
+  }
+}
+
 std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenModel& model) {
   const std::string system = arguments.system.empty() ? model.folder.text_template.system : arguments.system;
   std::vector<Prompt> prompts;
@@ -124,6 +141,7 @@ std::vector<GenerationResult> generate_raw(const OpenModel& model, const std::ve
 }
 
 int run_generate_command(const GenerateArguments& arguments) {
+  check_arguments(arguments);
   const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
   if (model.folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text", .where = arguments.model, .advice = "`steerlm score` reads its scores"});

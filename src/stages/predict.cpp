@@ -110,7 +110,7 @@ void require_predictor(const OpenModel& model) {
 }
 
 std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records, std::int64_t batch_tokens) {
-  const ConversationTemplate conversation_template(model.folder.text_template, model.tokenizer);
+  const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   std::vector<RecordPrediction> predictions(records.size());
   if (model.folder.head.kind == HeadKind::regression) {
     predict_regression(model, conversation_template, records, batch_tokens, predictions);

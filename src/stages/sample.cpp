@@ -47,7 +47,7 @@ void require_dials(const OpenModel& model) {
 
 std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests, const SamplingOptions& sampling,
                                                std::uint64_t seed, const std::string& title, const Context& context) {
-  const ConversationTemplate conversation_template(model.folder.text_template, model.tokenizer);
+  const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   std::vector<GenerationRequest> prompts;
   for (const SampleRequest& request : requests) {
     Conversation conversation = *request.conversation;

@@ -1,31 +1,16 @@
 // The program itself on tiny recipes: exit codes, messages, resuming to the bit.
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <sys/file.h>
-#include <sys/wait.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
-#include <string>
-
-#include "steerlm/core/fs.h"
-#include "steerlm/core/hash.h"
-#include "support/temporary_folder.h"
+#include "end_to_end/program.h"
 
 namespace steerlm {
 namespace {
 
-struct Result {
-  int code;
-  std::string output, errors;
-};
-
-class TrainingProgram : public testing::Test {
+class TrainingProgram : public Program {
  protected:
   void SetUp() override {
-    Path fixture = Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models" / "untied";
-    model_ = fixture.string();
+    model_ = fixture("untied").string();
     std::string lines;
     for (int i = 0; i < 12; ++i) {
       lines += R"({"conversations": [{"from": "User", "value": "question )" + std::to_string(i) +
@@ -37,16 +22,6 @@ class TrainingProgram : public testing::Test {
                           "run_dir: run\noptimizer: {learning_rate: 1e-3}\ntrain: {steps: 6, batch_size: 4}\ncheckpoint: {every_steps: 1}\n");
   }
 
-  void write(const std::string& name, const std::string& text) { std::ofstream(folder_.path() / name, std::ios::binary) << text; }
-  std::string read(const Path& name) { return read_file(folder_.path() / name, ExitCode::data, "test file"); }
-
-  Result run(const std::string& arguments, const std::string& before = "") {
-    const std::string command = "cd '" + folder_.path().string() + "' && " + before + " " + STEERLM_PROGRAM + " " + arguments + " >out.txt 2>err.txt";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read("out.txt"), read("err.txt")};
-  }
-
-  TemporaryFolder folder_;
   std::string model_;
 };
 
@@ -65,13 +40,19 @@ TEST_F(TrainingProgram, AKilledRunGivesTheBytesOfAnUndisturbedOne) {
   ASSERT_EQ(run("sft sft.yaml train.steps=60").code, 0);
   int kills = 0;
   Result result{137, "", ""};
-  // Later each time, so that the kills fall on different places and the run does come to its end.
+  const auto steps = [&] { return exists("killed/metrics.jsonl") ? lines_of(read("killed/metrics.jsonl")).size() : 0; };
+  // Some steps further each time, and then a little later, so that the kills fall on different places in a step.
   for (; result.code != 0 && kills < 30; ++kills) {
-    result = run("sft sft.yaml run_dir=killed train.steps=60", "timeout -s KILL " + std::to_string(0.3 + 0.1 * kills));
+    const size_t begin = steps();
+    result = run_until("sft sft.yaml run_dir=killed train.steps=60", SIGKILL, [&] {
+      if (steps() < begin + 8) return false;
+      ::usleep(static_cast<useconds_t>(3000 * (kills % 7)));
+      return true;
+    });
     ASSERT_TRUE(result.code == 0 || result.code == 137) << result.code << result.errors;
   }
   ASSERT_EQ(result.code, 0);
-  EXPECT_GE(kills, 2);
+  EXPECT_GE(kills, 4);
   EXPECT_EQ(read("killed/model/model.safetensors"), read("run/model/model.safetensors"));
 }
 
@@ -92,8 +73,8 @@ TEST_F(TrainingProgram, AnotherRecipeInARunDirectoryIsRefusedWithTheDifferingKey
 }
 
 TEST_F(TrainingProgram, ASecondProcessOnTheDirectoryIsRefused) {
-  std::filesystem::create_directory(folder_.path() / "run");
-  const int lock = ::open((folder_.path() / "run" / ".lock").c_str(), O_RDWR | O_CREAT, 0644);
+  std::filesystem::create_directory(path("run"));
+  const int lock = ::open(path("run/.lock").c_str(), O_RDWR | O_CREAT, 0644);
   ASSERT_EQ(::flock(lock, LOCK_EX), 0);
   const Result result = run("sft sft.yaml");
   EXPECT_EQ(result.code, 5);
@@ -105,7 +86,7 @@ TEST_F(TrainingProgram, DryRunWritesNothing) {
   const Result result = run("sft sft.yaml --dry-run");
   EXPECT_EQ(result.code, 0) << result.errors;
   EXPECT_NE(result.errors.find("forecast: 6 steps"), std::string::npos) << result.errors;
-  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "run"));
+  EXPECT_FALSE(exists("run"));
 }
 
 struct BadInput {
@@ -127,7 +108,7 @@ TEST_P(BadInputs, AreRefusedWithMessageAndExitCode) {
   for (const char* foreign : {"what():", "json.exception", "c10::Error", "terminate called"}) {
     EXPECT_EQ(result.errors.find(foreign), std::string::npos) << result.errors;
   }
-  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "run" / "model"));
+  EXPECT_FALSE(std::filesystem::exists(path("run/model")));
 }
 
 #define CONVERSATION(label) "{\"conversations\": [{\"from\": \"User\", \"value\": \"q\"}, {\"from\": \"Assistant\", \"value\": \"a\", \"label\": \"" label "\"}]}"

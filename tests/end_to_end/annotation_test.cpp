@@ -1,0 +1,269 @@
+// Annotation: what is written, and that neither kills nor shards change a byte of it.
+#include <regex>
+
+#include "end_to_end/program.h"
+
+namespace steerlm {
+namespace {
+
+const std::string names = R"("quality", "humor", "length")";
+
+class Annotation : public Program {
+ protected:
+  void SetUp() override {
+    make_model("classifier", "predictor", names);
+    write("annotate.yaml", "stage: annotate\npredictor: predictor\ninput: in.jsonl\noutput: out.jsonl\nrun_dir: run\n");
+  }
+
+  static std::string many(int count) {
+    std::string lines;
+    for (int i = 0; i < count; ++i) {
+      lines += conversation("question " + std::to_string(i), std::string(static_cast<size_t>(i % 37), 'a') + " answer " + std::to_string(i),
+                            i % 3 == 0 ? "quality:" + std::to_string(i % 5) : "");
+    }
+    return lines;
+  }
+
+  std::int64_t blocks(const std::string& run_dir) const {
+    return exists(run_dir + "/ledger.jsonl") ? static_cast<std::int64_t>(lines_of(read(run_dir + "/ledger.jsonl")).size()) - 1 : 0;
+  }
+
+  // What annotation must leave alone of a record.
+  static Json without_labels(Json record) {
+    for (Json& turn : record.at("conversations")) {
+      for (const char* key : {"label", "scores", "gt_label"}) turn.erase(key);
+    }
+    return record;
+  }
+};
+
+const char* const two_turns =
+    R"({"id":12345678901234567,"zero":-0.0,"system":"S","mask":"User","type":"VALUE_TO_TEXT","conversations":[)"
+    R"({"from":"User","value":"a","label":null,"x":[1]},{"from":"Assistant","value":"b","label":"humor:1,quality:3"},)"
+    R"({"from":"User","value":"c"},{"from":"Assistant","value":"d","label":null}],"tail":"\u0000"})"
+    "\n";
+
+TEST_F(Annotation, WritesLabelsAndScoresInInputOrderAndLeavesTheRest) {
+  const std::string input = two_turns + many(20);
+  write("in.jsonl", input);
+  expect_says(run("annotate annotate.yaml"), "21 records (22 assistant turns) annotated into out.jsonl, 0 put aside");
+  const std::vector<Json> before = json_lines(input), after = json_lines(read("out.jsonl"));
+  ASSERT_EQ(after.size(), before.size());
+  const std::regex label("quality:[0-4],humor:[0-4],length:[0-4]");
+  for (size_t r = 0; r < before.size(); ++r) {
+    EXPECT_EQ(dump_json(without_labels(after[r])), dump_json(without_labels(before[r])));
+    for (size_t t = 0; t < before[r].at("conversations").size(); ++t) {
+      const Json &old = before[r].at("conversations")[t], &turn = after[r].at("conversations")[t];
+      if (turn.at("from") == "User") {
+        EXPECT_EQ(dump_json(turn), dump_json(old));
+        continue;
+      }
+      EXPECT_TRUE(std::regex_match(turn.at("label").get<std::string>(), label)) << turn;
+      std::string rounded;
+      for (const auto& [name, score] : turn.at("scores").items()) {
+        const int value = std::clamp(static_cast<int>(std::nearbyint(score.get<double>())), 0, 4);
+        rounded += (rounded.empty() ? "" : ",") + name + ":" + std::to_string(value);
+      }
+      EXPECT_EQ(turn.at("label"), rounded);
+      const bool labelled = old.contains("label") && old.at("label").is_string();
+      ASSERT_EQ(turn.contains("gt_label"), labelled) << turn;
+    }
+  }
+  EXPECT_EQ(after[0].at("conversations")[1].at("gt_label"), "humor:1,quality:3");
+  EXPECT_EQ(read("out.jsonl").substr(0, 45), R"({"id":12345678901234567,"zero":-0.0,"system":)");
+  EXPECT_FALSE(exists("out.jsonl.quarantine.jsonl"));
+  EXPECT_FALSE(exists("out.jsonl.part"));
+}
+
+TEST_F(Annotation, HumanLabelsThatAreKeptStayAndTheOthersAreFilledIn) {
+  write("in.jsonl", conversation("q", "a", "humor:3"));
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  ASSERT_EQ(run("annotate annotate.yaml human_labels=keep run_dir=keep output=keep.jsonl").code, 0);
+  const Json predicted = json_lines(read("out.jsonl"))[0].at("conversations")[1], kept = json_lines(read("keep.jsonl"))[0].at("conversations")[1];
+  EXPECT_EQ(kept.at("scores"), predicted.at("scores"));
+  EXPECT_EQ(kept.at("gt_label"), "humor:3");
+  EXPECT_EQ(kept.at("label"), std::regex_replace(predicted.at("label").get<std::string>(), std::regex("humor:."), "humor:3"));
+}
+
+TEST_F(Annotation, ALanguageModelWritesAllowedValuesAndTheirExpectations) {
+  make_model("untied", "writer", names);
+  write("in.jsonl", two_turns + many(6));
+  const Result result = run("annotate annotate.yaml predictor=writer");
+  ASSERT_EQ(result.code, 0) << result.errors;
+  const std::vector<Json> records = json_lines(read("out.jsonl"));
+  ASSERT_EQ(records.size(), 7u);
+  const std::regex label("quality:[0-4],humor:[0-4],length:[0-4]");
+  for (const Json& record : records) {
+    for (const Json& turn : record.at("conversations")) {
+      if (turn.at("from") == "User") continue;
+      EXPECT_TRUE(std::regex_match(turn.at("label").get<std::string>(), label)) << turn;
+      EXPECT_EQ(turn.at("scores").size(), 3u);
+      for (const Json& score : turn.at("scores")) {
+        EXPECT_GT(score.get<double>(), 0);
+        EXPECT_LT(score.get<double>(), 4);
+      }
+    }
+  }
+  EXPECT_EQ(records[0].at("conversations")[1].at("gt_label"), "humor:1,quality:3");
+}
+
+TEST_F(Annotation, KilledAgainAndAgainGivesTheBytesOfAnUndisturbedRun) {
+  write("in.jsonl", many(200) + "{}\n" + many(100));
+  ASSERT_EQ(run("annotate annotate.yaml block_records=8").code, 0);
+  int kills = 0;
+  Result result{137, "", ""};
+  for (; result.code != 0 && kills < 30; ++kills) {
+    const std::int64_t begin = blocks("killed");
+    // Some blocks further each time, and then a little later, so that the kills fall on different places in a block.
+    result = run_until("annotate annotate.yaml block_records=8 run_dir=killed output=killed.jsonl", SIGKILL, [&] {
+      if (blocks("killed") < begin + 5) return false;
+      ::usleep(static_cast<useconds_t>(1000 * (kills % 5)));
+      return true;
+    });
+    ASSERT_TRUE(result.code == 0 || result.code == 137) << result.code << result.errors;
+    ASSERT_EQ(exists("killed.jsonl"), result.code == 0) << "half an output under its final name";
+  }
+  ASSERT_EQ(result.code, 0);
+  EXPECT_GE(kills, 4);
+  EXPECT_EQ(read("killed.jsonl"), read("out.jsonl"));
+  EXPECT_EQ(read("killed.jsonl.quarantine.jsonl"), read("out.jsonl.quarantine.jsonl"));
+}
+
+TEST_F(Annotation, StoppedOnRequestItGoesOnAndATornTailIsRepaired) {
+  write("in.jsonl", many(300));
+  ASSERT_EQ(run("annotate annotate.yaml block_records=8").code, 0);
+  const std::string again = "annotate annotate.yaml block_records=8 run_dir=torn output=torn.jsonl";
+  const Result stopped = run_until(again, SIGTERM, [&] { return blocks("torn") >= 3; });
+  EXPECT_EQ(stopped.code, 75) << stopped.errors;
+  EXPECT_NE(stopped.errors.find("the same command goes on"), std::string::npos) << stopped.errors;
+  append("torn.jsonl.part", R"({"conversations":[{"from":"Us)");
+  append("torn/ledger.jsonl", R"({"block":)");
+  expect_says(run(again), "goes on after");
+  EXPECT_EQ(read("torn.jsonl"), read("out.jsonl"));
+}
+
+TEST_F(Annotation, BytesThatWereLostFromTheUnfinishedOutputAreWrittenAgain) {
+  write("in.jsonl", many(300));
+  ASSERT_EQ(run("annotate annotate.yaml block_records=8").code, 0);
+  const std::string again = "annotate annotate.yaml block_records=8 run_dir=torn output=torn.jsonl";
+  ASSERT_EQ(run_until(again, SIGTERM, [&] { return blocks("torn") >= 3; }).code, 75);
+  const std::string part = read("torn.jsonl.part");
+  write("torn.jsonl.part", part.substr(0, part.size() - 5));
+  ASSERT_EQ(run(again).code, 0);
+  EXPECT_EQ(read("torn.jsonl"), read("out.jsonl"));
+}
+
+TEST_F(Annotation, ShardsAreTheWholeToTheBit) {
+  write("in.jsonl", many(70));
+  ASSERT_EQ(run("annotate annotate.yaml block_records=8").code, 0);
+  std::vector<std::vector<std::string>> shards;
+  for (const std::string shard : {"0", "1", "2"}) {
+    const Result result = run("annotate annotate.yaml block_records=8 shard=" + shard + "/3 run_dir=run" + shard + " output=out" + shard + ".jsonl");
+    ASSERT_EQ(result.code, 0) << result.errors;
+    shards.push_back(lines_of(read("out" + shard + ".jsonl")));
+  }
+  std::string whole;
+  size_t taken[3] = {0, 0, 0};
+  for (size_t record = 0; record < 70; ++record) {
+    const size_t shard = record / 8 % 3;
+    ASSERT_LT(taken[shard], shards[shard].size());
+    whole += shards[shard][taken[shard]++] + "\n";
+  }
+  EXPECT_EQ(whole, read("out.jsonl"));
+  EXPECT_EQ(shards[0].size() + shards[1].size() + shards[2].size(), 70u);
+  expect_refused(run("annotate annotate.yaml shard=3/3 run_dir=none output=none.jsonl"), 2, "shard");
+}
+
+TEST_F(Annotation, BadRecordsAreSetAsideWithLineAndReason) {
+  const std::string long_value(1200, 'x');
+  write("in.jsonl", conversation("q", "first") + "{\"conversations\": [\n" + conversation("q", "b", "quality:7") +
+                        conversation("q", "c", "qualty:1") + conversation("q", long_value) + "{\"conversations\":[]}\n" + conversation("q", "last"));
+  ASSERT_EQ(run("annotate annotate.yaml max_bad_share=1").code, 0);
+  EXPECT_EQ(lines_of(read("out.jsonl")).size(), 2u);
+  const std::vector<Json> bad = json_lines(read("out.jsonl.quarantine.jsonl"));
+  ASSERT_EQ(bad.size(), 5u);
+  const std::vector<std::pair<int, std::string>> expected{
+      {2, "not valid JSON"}, {3, "7"}, {4, "did you mean 'quality'?"}, {5, "tokens of context, the predictor has 256"}, {6, "empty conversation"}};
+  for (size_t i = 0; i < bad.size(); ++i) {
+    EXPECT_EQ(bad[i].at("file"), "in.jsonl");
+    EXPECT_EQ(bad[i].at("line"), expected[i].first);
+    EXPECT_NE(bad[i].at("reason").get<std::string>().find(expected[i].second), std::string::npos) << bad[i].at("reason");
+    EXPECT_TRUE(bad[i].contains("record"));
+  }
+}
+
+TEST_F(Annotation, ABadRecordCanStopIt) {
+  write("in.jsonl", conversation("q", "a") + "{\"conversations\": [\n" + conversation("q", "b"));
+  expect_refused(run("annotate annotate.yaml on_bad_record=stop"), 3, "in.jsonl:2");
+  EXPECT_FALSE(exists("out.jsonl"));
+  write("in.jsonl", conversation("q", "a") + conversation("q", std::string(1200, 'x')));
+  expect_refused(run("annotate annotate.yaml on_bad_record=stop run_dir=other output=other.jsonl"), 3, "in.jsonl:2");
+  EXPECT_FALSE(exists("other.jsonl"));
+}
+
+TEST_F(Annotation, TooManyBadRecordsEndWithAnError) {
+  write("in.jsonl", many(15) + "{}\n");
+  for (int time = 0; time < 2; ++time) {  // and the same command says the same
+    const Result result = run("annotate annotate.yaml");
+    expect_refused(result, 3, "too many bad records");
+    EXPECT_NE(result.errors.find("1 of 16"), std::string::npos) << result.errors;
+    EXPECT_NE(result.errors.find("out.jsonl.quarantine.jsonl"), std::string::npos) << result.errors;
+    EXPECT_EQ(lines_of(read("out.jsonl.quarantine.jsonl")).size(), 1u);
+  }
+}
+
+TEST_F(Annotation, AFinishedOneSaysSoAndChangesNothing) {
+  write("in.jsonl", many(5));
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  const std::string output = read("out.jsonl"), ledger = read("run/ledger.jsonl");
+  expect_says(run("annotate annotate.yaml"), "nothing to do");
+  EXPECT_EQ(read("out.jsonl"), output);
+  EXPECT_EQ(read("run/ledger.jsonl"), ledger);
+}
+
+TEST_F(Annotation, AnotherPredictorOrInputInTheRunDirectoryIsRefused) {
+  write("in.jsonl", many(5));
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  const std::string output = read("out.jsonl");
+  make_model("classifier", "other", names);
+  expect_refused(run("annotate annotate.yaml predictor=other"), 2, "another recipe: predictor");
+  write("in.jsonl", many(6));
+  expect_refused(run("annotate annotate.yaml"), 2, "in.jsonl has changed");
+  write("in.jsonl", many(5));
+  expect_says(run("annotate annotate.yaml"), "nothing to do");
+  std::filesystem::remove_all(path("predictor"));
+  make_model("classifier", "predictor", R"("quality", "humor", "verbosity")");
+  expect_refused(run("annotate annotate.yaml"), 2, "predictor/steerlm.json has changed");
+  EXPECT_EQ(read("out.jsonl"), output);
+  write("in.jsonl", many(6));
+  ASSERT_EQ(run("annotate annotate.yaml --fresh").code, 0);
+  EXPECT_EQ(lines_of(read("out.jsonl")).size(), 6u);
+}
+
+TEST_F(Annotation, AnOutputOfNobodysIsOverwrittenOnlyWhenAsked) {
+  write("in.jsonl", many(5));
+  write("out.jsonl", "mine\n");
+  expect_refused(run("annotate annotate.yaml"), 5, "out.jsonl");
+  EXPECT_EQ(read("out.jsonl"), "mine\n");
+  ASSERT_EQ(run("annotate annotate.yaml --fresh").code, 0);
+  EXPECT_EQ(lines_of(read("out.jsonl")).size(), 5u);
+}
+
+TEST_F(Annotation, CompressedAndPipedInputsGiveTheSameBytes) {
+  write("in.jsonl", many(30));
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  ASSERT_EQ(run("annotate annotate.yaml input=in.jsonl.gz run_dir=gz output=gz.jsonl", "gzip -k in.jsonl &&").code, 0);
+  EXPECT_EQ(read("gz.jsonl"), read("out.jsonl"));
+  ASSERT_EQ(run("annotate annotate.yaml input=- run_dir=piped output=piped.jsonl", "cat in.jsonl |").code, 0);
+  EXPECT_EQ(read("piped.jsonl"), read("out.jsonl"));
+}
+
+TEST_F(Annotation, ALanguageModelWithoutAttributesIsNoPredictor) {
+  write("in.jsonl", many(5));
+  copy_model("untied", "plain");
+  expect_refused(run("annotate annotate.yaml predictor=plain"), 4, "no attribute predictor");
+  EXPECT_FALSE(exists("out.jsonl"));
+}
+
+}  // namespace
+}  // namespace steerlm
