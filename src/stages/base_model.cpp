@@ -22,30 +22,40 @@ HeadShape head_shape(const HeadOptions& head, size_t attributes) {
                           .advice = "leave the key out, or start from another model"});
 }
 
-// The folder's own word on attributes and template wins. A folder trained on plain text says nothing on how a conversation is written.
-void settle(ModelFolder& folder, const Recipe& recipe) {
-  if (folder.attributes.names.empty()) {
-    folder.attributes = recipe.attributes;
-  } else if (recipe.attributes_given) {
-    const AttributeOptions &ours = recipe.attributes, &theirs = folder.attributes;
+void settle_attributes(const ModelFolder& folder, Recipe& recipe) {
+  const AttributeOptions &ours = recipe.attributes, &theirs = folder.attributes;
+  if (theirs.names.empty()) return;
+  if (recipe.attributes_given) {
     if (ours.names != theirs.names) contradiction("attributes.names", folder.path, join(ours.names), join(theirs.names));
     if (ours.min != theirs.min || ours.max != theirs.max) {
       contradiction("attributes", folder.path, fmt::format("{} to {}", ours.min, ours.max), fmt::format("{} to {}", theirs.min, theirs.max));
     }
-    folder.attributes.defaults = ours.defaults;
+    return;  // the defaults are the recipe's
   }
-  const bool folder_speaks = !folder.template_sha256.empty() && folder.text_template.name != TemplateName::plain;
-  if (!folder_speaks) {
-    folder.text_template = recipe.text_template;
-  } else if (recipe.template_given) {
-    const TemplateOptions &ours = recipe.text_template, &theirs = folder.text_template;
-    if (ours.name != theirs.name) contradiction("template.name", folder.path, std::string(enum_name(ours.name)), std::string(enum_name(theirs.name)));
+  recipe.attributes = theirs;
+  recipe.attributes_given = true;
+}
+
+// A folder trained on plain text says nothing on how a conversation is written.
+void settle_template(const ModelFolder& folder, Recipe& recipe) {
+  const TemplateOptions &ours = recipe.text_template, &theirs = folder.text_template;
+  if (folder.template_sha256.empty() || theirs.name == TemplateName::plain) return;
+  if (recipe.template_given) {
+    const auto text = [](auto value) { return std::string(enum_name(value)); };
+    if (ours.name != theirs.name) contradiction("template.name", folder.path, text(ours.name), text(theirs.name));
     if (ours.system != theirs.system) contradiction("template.system", folder.path, ours.system, theirs.system);
     if (ours.special_tokens != theirs.special_tokens) {
-      contradiction("template.special_tokens", folder.path, std::string(enum_name(ours.special_tokens)), std::string(enum_name(theirs.special_tokens)));
+      contradiction("template.special_tokens", folder.path, text(ours.special_tokens), text(theirs.special_tokens));
     }
   }
-  if (folder.text_template.name == TemplateName::plain) folder.attributes = {};
+  recipe.text_template = theirs;
+  recipe.template_given = true;
+}
+
+// What the trained folder will say of itself; `recipe` is settled.
+void take_over(ModelFolder& folder, const Recipe& recipe) {
+  folder.text_template = recipe.text_template;
+  folder.attributes = recipe.text_template.name == TemplateName::plain ? AttributeOptions{} : recipe.attributes;
   folder.method = enum_name(recipe.method);
 }
 
@@ -56,6 +66,16 @@ NamedTensors as_fp32(NamedTensors tensors) {
 
 }  // namespace
 
+Recipe settle_recipe(Recipe recipe) {
+  if (recipe.precision == Precision::automatic) recipe.precision = Precision::fp32;
+  const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
+  if (!trains || recipe.model.path.empty()) return recipe;
+  const ModelFolder folder = open_model_folder(recipe.model.path);
+  settle_attributes(folder, recipe);
+  settle_template(folder, recipe);
+  return recipe;
+}
+
 BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
   if (recipe.model.init) {
@@ -64,7 +84,7 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
     folder.config = complete_config(*recipe.model.init, tokenizer.vocab_size(), recipe.data.max_tokens);
     folder.dtype = "fp32";
     if (tokenizer.eos_id() >= 0) folder.eos_token_ids = {tokenizer.eos_id()};
-    settle(folder, recipe);
+    take_over(folder, recipe);
     folder.head = head;
     const HeadShape shape = head_shape(head, folder.attributes.names.size());
     Parameters weights = parameters_from(folder.config, shape, init_parameters(folder.config, shape, seed));
@@ -81,7 +101,7 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   } else {
     tensors = read_weights(folder, same_head ? Weights::regression : Weights::trunk);
   }
-  settle(folder, recipe);
+  take_over(folder, recipe);
   HeadOptions settled_head = head;
   if (same_head) settled_head.bias = folder.head.bias;  // a predictor is trained on with the head that it has
   folder.head = settled_head;

@@ -53,6 +53,12 @@ std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptio
     for (const Label& label : labels) largest = std::max(largest, label.values[*index]);  // NaN never is
     const bool max = wanted == "max";
     const float value = max ? largest : std::stof(wanted);
+    if (!max && (value < static_cast<float>(attributes.min) || value > static_cast<float>(attributes.max))) {
+      fail(ExitCode::recipe, {.what = "a value outside the range of " + name,
+                              .where = "select." + name,
+                              .found = wanted,
+                              .expected = fmt::format("{} to {}, or max", attributes.min, attributes.max)});
+    }
     if (max && largest < static_cast<float>(attributes.max)) {
       context.log->warn(fmt::format("the largest {} that occurs in {} is {}, the range goes to {}", name, options.labels_from, largest, attributes.max));
     }

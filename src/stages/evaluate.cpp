@@ -133,7 +133,7 @@ std::string dial_text(const DialTable& table) {
       cells.push_back(format_number(row.spearman[m], 3));
       cells.push_back(format_number(row.slope[m], 3));
       cells.push_back(own ? format_number(row.own_slope_interval.low, 2) + " to " + format_number(row.own_slope_interval.high, 2) : "");
-      cells.push_back(own ? format_number(100 * row.side_share, 0) + " %" : "");
+      cells.push_back(!own ? "" : std::isfinite(row.side_share) ? format_number(100 * row.side_share, 0) + " %" : "–");
       rows.push_back(std::move(cells));
     }
   }
@@ -177,12 +177,13 @@ std::string sweep(const Recipe& recipe, const OpenModel& model, const OpenModel*
                      results.size(), unfinished, dial_text(table));
 }
 
-std::string perplexity(const Recipe& recipe, const OpenModel& model, Json& json) {
+std::string perplexity(const Recipe& recipe, const OpenModel& model, Json& json, const Context& context) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   DatasetCounts counts;
   const std::vector<Record> records = read_records(recipe.data.validation, model.attributes, model.folder.text_template.system);
+  const DataOptions data = within_context(recipe.data, model.folder.config, context);
   const std::vector<Example> examples =
-      encode_dataset(records, conversation_template, {Objective::response, recipe.data.max_tokens, recipe.data.over_length}, counts);
+      encode_dataset(records, conversation_template, {Objective::response, data.max_tokens, data.over_length}, counts);
   if (examples.empty()) fail(ExitCode::data, {.what = "no validation record is left to measure perplexity on", .where = "data.validation"});
   std::string text = "perplexity on " + describe(counts) + "\n";
   for (const auto& [name, value] : validate_language_model(model.transformer, examples, batch_tokens)) {
@@ -214,11 +215,12 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   Json json = Json::object();
   std::string text;
   if (predictor && !recipe.data.validation.empty()) {
-    const PredictorReport report = evaluate_predictor(*predictor, recipe.data, {}, context);
+    const auto records = validation_records(predictor->attributes, predictor->folder.text_template.system, recipe.data);
+    const PredictorReport report = report_predictor(*predictor, records, {}, context);
     json["predictor"] = report.json;
     text += "predictor " + recipe.predictor + "\n" + report.table + "\n";
   }
-  if (model && !recipe.data.validation.empty()) text += perplexity(recipe, *model, json) + "\n";
+  if (model && !recipe.data.validation.empty()) text += perplexity(recipe, *model, json, context) + "\n";
   if (recipe.dials) text += sweep(recipe, *model, predictor ? &*predictor : nullptr, json, context) + "\n";
   write_file_atomic(run->path() / "evaluation.txt", text);
   write_file_atomic(run->path() / "evaluation.json", json.dump(2) + "\n");

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -117,7 +118,9 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     result.validation = task.validate(model);
     metrics.write(state.step, result.validation);
     std::string line = fmt::format("step {}/{}", state.step, total);
-    for (const auto& [name, value] : result.validation) line += fmt::format("  {} {:.4g}", name, value);
+    for (const auto& [name, value] : result.validation) {
+      if (std::ranges::count(name, '/') == 1) line += fmt::format("  {} {:.4g}", name, value);  // per attribute: metrics.jsonl has them
+    }
     context.log->info(line);
     if (!keep_best) return;
     const auto metric = std::ranges::find(result.validation, keep_best->metric, &Metrics::value_type::first);

@@ -26,14 +26,6 @@ Json to_json(const AttributeMetrics& row) {
           {"mean_rmse", number_or_null(row.mean_rmse)}};
 }
 
-std::vector<Record> validation_records(const OpenModel& predictor, const DataOptions& data) {
-  const std::string& system = predictor.folder.text_template.system;
-  if (!data.validation.empty()) return read_records(data.validation, predictor.attributes, system);
-  std::vector<Record> records = read_records(data.train, predictor.attributes, system);
-  std::erase_if(records, [&](const Record& record) { return !is_validation(record.dialogue, data.validation_fraction); });
-  return records;
-}
-
 }  // namespace
 
 void append_predictor_metrics(Metrics& metrics, const std::vector<AttributeMetrics>& rows) {
@@ -47,9 +39,16 @@ void append_predictor_metrics(Metrics& metrics, const std::vector<AttributeMetri
   }
 }
 
-PredictorReport evaluate_predictor(const OpenModel& predictor, const DataOptions& data, const std::vector<double>& baseline, const Context& context) {
+std::vector<Record> validation_records(const Attributes& attributes, const std::string& system, const DataOptions& data) {
+  if (!data.validation.empty()) return read_records(data.validation, attributes, system);
+  std::vector<Record> records = read_records(data.train, attributes, system);
+  std::erase_if(records, [&](const Record& record) { return !is_validation(record.dialogue, data.validation_fraction); });
+  return records;
+}
+
+PredictorReport report_predictor(const OpenModel& predictor, std::span<const Record> records, const std::vector<double>& baseline,
+                                 const Context& context) {
   require_predictor(predictor);
-  const std::vector<Record> records = validation_records(predictor, data);
   const std::vector<RecordPrediction> predictions = predict_records(predictor, records, batch_tokens);
   PredictorReport report;
   std::vector<double> scores;

@@ -1,6 +1,7 @@
 // A predictor's figures on labelled records: what validation prints and `evaluate` writes.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,12 @@ struct PredictorReport {
   Json json;
 };
 
-// On data.validation, or on the held-out share of data.train. `baseline`: what predict-the-mean says; empty: the mean of these labels.
-PredictorReport evaluate_predictor(const OpenModel& predictor, const DataOptions& data, const std::vector<double>& baseline, const Context& context);
+// The records of data.validation, or the held-out share of those of data.train.
+std::vector<Record> validation_records(const Attributes& attributes, const std::string& system, const DataOptions& data);
+
+// `baseline`: what predict-the-mean says; empty: the mean of these labels. Warns where nothing is labelled or records are too long.
+PredictorReport report_predictor(const OpenModel& predictor, std::span<const Record> records, const std::vector<double>& baseline,
+                                 const Context& context);
 
 // "validation/mae/quality", "validation/pearson/quality", …
 void append_predictor_metrics(Metrics& metrics, const std::vector<AttributeMetrics>& rows);

@@ -1,4 +1,5 @@
 #include "steerlm/core/error.h"
+#include "steerlm/stages/base_model.h"
 #include "steerlm/stages/stages.h"
 
 namespace steerlm {
@@ -14,8 +15,7 @@ void require_cpu(const std::string& device) {
 
 Outcome run_stage(const Recipe& given, const Context& context) {
   require_cpu(given.device);
-  Recipe recipe = given;
-  if (recipe.precision == Precision::automatic) recipe.precision = Precision::fp32;
+  const Recipe recipe = settle_recipe(given);
   switch (recipe.stage) {
     case Stage::tokenizer: return run_tokenizer(recipe, context);
     case Stage::train_predictor: return run_train_predictor(recipe, context);

@@ -15,7 +15,8 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
 
   BaseModel base = open_base_model(recipe, {.kind = HeadKind::language_model});
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
-  const Dataset dataset = load_dataset(recipe.data, make_attributes(base.folder.attributes), conversation_template, Objective::response);
+  const DataOptions data = within_context(recipe.data, base.folder.config, context);
+  const Dataset dataset = load_dataset(data, make_attributes(base.folder.attributes), conversation_template, Objective::response);
   report_dataset(dataset, recipe, context);
   if (context.dry_run) {
     report_forecast(recipe, base, dataset, context);

@@ -27,6 +27,14 @@ double matmul_flops_per_second() {
 
 }  // namespace
 
+DataOptions within_context(DataOptions data, const ModelConfig& config, const Context& context) {
+  if (data.max_tokens <= config.max_position_embeddings) return data;
+  context.log->info(fmt::format("data.max_tokens {} is more than the model's context: conversations are limited to {} tokens", data.max_tokens,
+                                config.max_position_embeddings));
+  data.max_tokens = config.max_position_embeddings;
+  return data;
+}
+
 void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context& context) {
   context.log->info("training data: " + describe(dataset.train_counts));
   const bool wanted = !recipe.data.validation.empty() || recipe.data.validation_fraction > 0;

@@ -7,6 +7,9 @@
 
 namespace steerlm {
 
+// The data options with max_tokens at most the model's context, which is said where it changes anything.
+DataOptions within_context(DataOptions data, const ModelConfig& config, const Context& context);
+
 // Says what was read; throws data where nothing is left to train on. A validation part that was asked for and is empty is a warning.
 void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context& context);
 

@@ -78,7 +78,7 @@ std::vector<int> draw_levels(Rng& rng) {
   return levels;
 }
 
-// Two in five responses are of full quality, so that the task itself can be learned; all else is uniform.
+// Two in five responses are of full quality; all else is uniform.
 ToyDials draw_dials(Rng& rng) {
   const bool full = rng.uniform() < 0.25;
   const std::vector<int> levels = draw_levels(rng);
@@ -157,13 +157,17 @@ void write_prompts(const Path& path, std::int64_t count, std::uint64_t seed) {
   write_file_atomic(path, bytes);
 }
 
+// What a base model knows before it sees a label: how a task is done, one line each, and, half as often, responses of all qualities.
 void write_base(const Path& path, std::int64_t count, std::uint64_t seed) {
   const Source source{.purpose = "toy base"};
   std::string bytes;
   for (std::int64_t i = 0; i < count; ++i) {
     Rng rng(seed, source.purpose, static_cast<std::uint64_t>(i));
     const std::string prompt = draw_prompt(source, rng);
-    bytes += prompt + ' ' + make_toy_response(prompt, draw_dials(rng), rng) + '\n';
+    bytes += prompt;
+    for (const std::string& item : toy_answer(prompt)) bytes += ' ' + item;
+    bytes += '\n';
+    if (i % 2 == 0) bytes += prompt + ' ' + make_toy_response(prompt, draw_dials(rng), rng) + '\n';
   }
   write_file_atomic(path, bytes);
 }

@@ -54,7 +54,7 @@ TEST_F(ToyData, WritesEveryFile) {
   }
   const std::map<std::string, size_t> expected{{"train.jsonl", 200}, {"validation.jsonl", 10}, {"truth.jsonl", 10},
                                                {"first.jsonl", 40},  {"second.jsonl", 40},     {"unlabelled.jsonl", 40},
-                                               {"prompts.jsonl", 10}, {"base.txt", 200},       {"tokenizer.txt", 400},
+                                               {"prompts.jsonl", 10}, {"base.txt", 300},       {"tokenizer.txt", 400},
                                                {"control-none.jsonl", 100}, {"control-random.jsonl", 100}};
   EXPECT_EQ(found, expected);
 }

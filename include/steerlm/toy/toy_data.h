@@ -16,7 +16,7 @@ namespace steerlm {
 //   unlabelled.jsonl  no labels; shifted prompts: 4-7 items, most of them to sort
 //   control-none.jsonl, control-random.jsonl   the first half of train.jsonl without labels, and with labels drawn at random
 //   prompts.jsonl     {"prompt": …}, likewise held out
-//   base.txt          a prompt and its response a line, without labels, for a plain base model
+//   base.txt          raw text for a plain base model: `count` prompts, each with its answer, every other one again with a response
 //   tokenizer.txt     what a tokenizer should know: texts, label lines, the template's markers
 // A label is what one of five annotators says: the oracle's value of the text plus the annotator's bias and noise, rounded half to
 // even and clamped to 0-4; 10-40 % of an annotator's values are missing. Records carry `annotator` and `oracle`, a list with the
