@@ -28,6 +28,12 @@ class Annotation : public Program {
     return exists(run_dir + "/ledger.jsonl") ? static_cast<std::int64_t>(lines_of(read(run_dir + "/ledger.jsonl")).size()) - 1 : 0;
   }
 
+  void wait_for_growth(const Path& name) const {
+    std::error_code gone;  // the program may be done by now
+    const auto size = std::filesystem::file_size(path(name), gone);
+    for (int i = 0; i < 20000 && !gone && std::filesystem::file_size(path(name), gone) == size; ++i) ::usleep(10);
+  }
+
   // What annotation must leave alone of a record.
   static Json without_labels(Json record) {
     for (Json& turn : record.at("conversations")) {
@@ -114,10 +120,12 @@ TEST_F(Annotation, KilledAgainAndAgainGivesTheBytesOfAnUndisturbedRun) {
   Result result{137, "", ""};
   for (; result.code != 0 && kills < 30; ++kills) {
     const std::int64_t begin = blocks("killed");
-    // Some blocks further each time, and then a little later, so that the kills fall on different places in a block.
+    // Some blocks further each time, then in the middle of a block or, every other time, as soon as its lines are in the file and its
+    // entry in the ledger is not.
     result = run_until("annotate annotate.yaml block_records=8 run_dir=killed output=killed.jsonl", SIGKILL, [&] {
       if (blocks("killed") < begin + 5) return false;
-      ::usleep(static_cast<useconds_t>(1000 * (kills % 5)));
+      if (kills % 2 == 0) ::usleep(static_cast<useconds_t>(1000 * (kills % 5)));
+      else wait_for_growth("killed.jsonl.part");
       return true;
     });
     ASSERT_TRUE(result.code == 0 || result.code == 137) << result.code << result.errors;

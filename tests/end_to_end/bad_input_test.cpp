@@ -46,25 +46,12 @@ TEST_P(BadLines, AreRefusedWithMessageAndExitCode) {
   EXPECT_FALSE(exists("run/model"));
 }
 
-std::string labelled(const std::string& label) { return conversation("q", "a", label); }
-std::string nested(size_t depth) { return "{\"conversations\": " + std::string(depth, '[') + std::string(depth, ']') + "}\n"; }
-
 INSTANTIATE_TEST_SUITE_P(
     Each, BadLines,
     testing::Values(BadLine{"broken_json", "{\"conversations\": [\n", "sft sft.yaml", 3, "train.jsonl:13"},
                     BadLine{"invalid_utf8", "{\"conversations\": \"\xff\"}\n", "sft sft.yaml", 3, "not valid UTF-8"},
-                    BadLine{"raw_nul", std::string("{\"conversations\": \"\0\"}\n", 23), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"lone_surrogate", conversation("q", "\\ud800"), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"not_a_number", "{\"x\": NaN, " + conversation("q", "a").substr(1), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"duplicate_key", "{\"x\": 1, \"x\": 2, " + conversation("q", "a").substr(1), "sft sft.yaml", 3, "'x'"},
-                    BadLine{"two_values", "{}{}\n", "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"too_deep", nested(70), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"too_large", conversation("q", std::string(size_t{17} << 20, 'x')), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"label_out_of_range", labelled("quality:7"), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"label_with_a_fraction", labelled("quality:1.5"), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"unknown_attribute", labelled("qualty:1"), "sft sft.yaml", 3, "did you mean 'quality'?"},
-                    BadLine{"repeated_attribute", labelled("quality:1,quality:2"), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"empty_conversation", "{\"conversations\": []}\n", "sft sft.yaml", 3, "train.jsonl:13"},
+                    BadLine{"label_out_of_range", conversation("q", "a", "quality:7"), "sft sft.yaml", 3, "train.jsonl:13"},
+                    BadLine{"unknown_attribute", conversation("q", "a", "qualty:1"), "sft sft.yaml", 3, "did you mean 'quality'?"},
                     BadLine{"unknown_role", R"({"conversations":[{"from":"Usr","value":"q"}]})" "\n", "sft sft.yaml", 3, "found 'Usr'"},
                     BadLine{"no_target", R"({"conversations":[{"from":"User","value":"q"}]})" "\n", "sft sft.yaml", 3, "train.jsonl:13"},
                     BadLine{"all_masked", "{\"mask\":\"User,Assistant\"," + conversation("q", "a").substr(1), "sft sft.yaml", 3, "train.jsonl:13"},
@@ -85,6 +72,36 @@ INSTANTIATE_TEST_SUITE_P(
                     BadLine{"unknown_option", "", "sft sft.yaml --frsh", 2, "did you mean '--fresh'?"},
                     BadLine{"cuda", "", "sft sft.yaml device=cuda", 5, "CUDA"}),
     [](const auto& bad) { return bad.param.name; });
+
+// `data check` goes through the whole file and tells each bad line; training stops at the first.
+TEST_F(BadInput, EveryBadLineIsToldWithItsNumber) {
+  const std::string good = conversation("q", "a"), rest = good.substr(1);
+  const std::vector<std::string> bad{std::string("{\"conversations\": \"\0\"}\n", 23),
+                                     conversation("q", "\\ud800"),
+                                     "{\"x\": NaN, " + rest,
+                                     "{\"x\": 1, \"x\": 2, " + rest,
+                                     "{}{}\n",
+                                     "{\"conversations\": " + std::string(70, '[') + std::string(70, ']') + "}\n",
+                                     conversation("q", std::string(size_t{17} << 20, 'x')),
+                                     "{\"conversations\": \"\xff\"}\n",
+                                     conversation("q", "a", "quality:1.5"),
+                                     conversation("q", "a", "quality:1,quality:2"),
+                                     conversation("q", "a", "quality=1"),
+                                     "{\"conversations\": []}\n",
+                                     "{\"conversations\": [{\"from\": \"User\"}]}\n",
+                                     "{\"mask\": 1, " + rest};
+  std::string lines;
+  for (const std::string& line : bad) lines += good + line;
+  write("bad.jsonl", lines);
+  const Result result = run("data check --input bad.jsonl --format conversations");
+  expect_refused(result, 3, std::to_string(bad.size()) + " bad records");
+  EXPECT_EQ(result.output.find("json.exception"), std::string::npos);
+  for (size_t i = 0; i < bad.size(); ++i) {
+    const std::string place = "bad.jsonl:" + std::to_string(2 * i + 2);
+    EXPECT_NE(result.output.find(place), std::string::npos) << place << "\n" << result.output.substr(0, 3000);
+  }
+  expect_refused(run("sft sft.yaml data.train[0].path=bad.jsonl"), 3, "bad.jsonl:2:");
+}
 
 // A predictor is trained on labelled turns only.
 TEST_F(BadInput, APredictorNeedsALabelledTurn) {
