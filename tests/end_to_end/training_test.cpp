@@ -89,48 +89,5 @@ TEST_F(TrainingProgram, DryRunWritesNothing) {
   EXPECT_FALSE(exists("run"));
 }
 
-struct BadInput {
-  const char* name;
-  const char* line;      // appended to train.jsonl
-  const char* arguments;
-  int code;
-  const char* message;
-};
-
-class BadInputs : public TrainingProgram, public testing::WithParamInterface<BadInput> {};
-
-TEST_P(BadInputs, AreRefusedWithMessageAndExitCode) {
-  const BadInput& bad = GetParam();
-  if (*bad.line != 0) write("train.jsonl", read("train.jsonl") + bad.line + "\n");
-  const Result result = run(bad.arguments);
-  EXPECT_EQ(result.code, bad.code) << result.errors;
-  EXPECT_NE(result.errors.find(bad.message), std::string::npos) << result.errors;
-  for (const char* foreign : {"what():", "json.exception", "c10::Error", "terminate called"}) {
-    EXPECT_EQ(result.errors.find(foreign), std::string::npos) << result.errors;
-  }
-  EXPECT_FALSE(std::filesystem::exists(path("run/model")));
-}
-
-#define CONVERSATION(label) "{\"conversations\": [{\"from\": \"User\", \"value\": \"q\"}, {\"from\": \"Assistant\", \"value\": \"a\", \"label\": \"" label "\"}]}"
-
-INSTANTIATE_TEST_SUITE_P(
-    Each, BadInputs,
-    testing::Values(BadInput{"broken_json", "{\"conversations\": [", "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadInput{"invalid_utf8", "{\"conversations\": \"\xff\"}", "sft sft.yaml", 3, "not valid UTF-8"},
-                    BadInput{"label_out_of_range", CONVERSATION("quality:7"), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadInput{"unknown_attribute", CONVERSATION("qualty:1"), "sft sft.yaml", 3, "did you mean 'quality'?"},
-                    BadInput{"repeated_attribute", CONVERSATION("quality:1,quality:2"), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadInput{"empty_conversation", "{\"conversations\": []}", "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadInput{"no_target", "{\"conversations\": [{\"from\": \"User\", \"value\": \"q\"}]}", "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadInput{"too_long", "", "sft sft.yaml data.max_tokens=20 data.over_length=error", 3, "train.jsonl:1"},
-                    BadInput{"missing_data", "", "sft sft.yaml data.train[0].path=none.jsonl", 3, "none.jsonl"},
-                    BadInput{"missing_model", "", "sft sft.yaml model.path=none", 4, "none"},
-                    BadInput{"missing_recipe", "", "sft none.yaml", 2, "none.yaml"},
-                    BadInput{"misspelt_key", "", "sft sft.yaml optimizer.learning_rat=1e-3", 2, "did you mean 'learning_rate'?"},
-                    BadInput{"wrong_stage", "", "annotate sft.yaml", 2, "'sft'"},
-                    BadInput{"unknown_command", "", "stf sft.yaml", 2, "did you mean 'sft'?"},
-                    BadInput{"cuda", "", "sft sft.yaml device=cuda", 5, "CUDA"}),
-    [](const auto& bad) { return bad.param.name; });
-
 }  // namespace
 }  // namespace steerlm

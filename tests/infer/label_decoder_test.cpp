@@ -1,0 +1,121 @@
+// The label that a language model writes, against a brute force that scores every allowed value as a whole sequence.
+#include "steerlm/infer/label_decoder.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "steerlm/core/rng.h"
+#include "steerlm/infer/score.h"
+#include "steerlm/nn/init.h"
+
+namespace steerlm {
+namespace {
+
+Transformer small_model(std::int64_t vocab_size) {
+  ModelConfig config{.vocab_size = vocab_size, .hidden_size = 32, .intermediate_size = 64, .num_hidden_layers = 2,
+                     .num_attention_heads = 4, .num_key_value_heads = 2, .initializer_range = 0.2};
+  config = complete_config(config, vocab_size, 128);
+  config.max_position_embeddings = 128;
+  return make_transformer(config, parameters_from(config, {.language_model = true}, init_parameters(config, {.language_model = true}, 1)));
+}
+
+// Attribute by attribute: the log-probability of each value's text after what is written already. What the values' ids have in common
+// adds the same to each.
+DecodedLabel brute_force(const Transformer& model, const Tokenizer& tokenizer, const Attributes& attributes,
+                         const std::vector<std::int32_t>& prefix) {
+  DecodedLabel label;
+  std::string written;
+  for (const std::string& name : attributes.names) {
+    std::vector<double> scores;
+    for (int value = attributes.min; value <= attributes.max; ++value) {
+      Example example{.ids = prefix};
+      tokenizer.append_continuation(written + name + ":" + std::to_string(value), example.ids);
+      example.target.assign(example.ids.size(), 0);
+      std::fill(example.target.begin() + static_cast<std::ptrdiff_t>(prefix.size()), example.target.end(), std::uint8_t{1});
+      const std::vector<double> log_p = token_log_probabilities(model, std::span(&example, 1), 1000)[0];
+      scores.push_back(std::accumulate(log_p.begin(), log_p.end(), 0.0));
+    }
+    const auto best = std::max_element(scores.begin(), scores.end());
+    double total = 0, expected = 0;
+    for (size_t i = 0; i < scores.size(); ++i) {
+      total += std::exp(scores[i] - *best);
+      expected += std::exp(scores[i] - *best) * (attributes.min + static_cast<double>(i));
+    }
+    const int value = attributes.min + static_cast<int>(best - scores.begin());
+    label.best.push_back(static_cast<float>(value));
+    label.expected.push_back(static_cast<float>(expected / total));
+    written += name + ":" + std::to_string(value) + ",";
+  }
+  return label;
+}
+
+class LabelDecoder : public testing::Test {
+ protected:
+  std::vector<std::int32_t> prefix(std::uint64_t index, size_t length) const {
+    Rng rng(5, "prefix", index);
+    std::vector<std::int32_t> ids;
+    const auto pieces = static_cast<std::uint64_t>(tokenizer_.vocab_size() - 3);
+    for (size_t i = 0; i < length; ++i) ids.push_back(static_cast<std::int32_t>(3 + rng.below(pieces)));
+    return ids;
+  }
+
+  const Tokenizer tokenizer_ = Tokenizer::load(Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models" / "untied" / "tokenizer.model");
+  const Transformer model_ = small_model(tokenizer_.vocab_size());
+  const Attributes attributes_ = make_attributes({.names = {"quality", "humor", "not_toxic"}, .min = 0, .max = 9});
+};
+
+TEST_F(LabelDecoder, FindsTheBestValuesAndTheirExpectations) {
+  std::vector<std::vector<std::int32_t>> prefixes;
+  for (std::uint64_t i = 0; i < 12; ++i) prefixes.push_back(prefix(i, 2 + 5 * i));
+  const std::vector<DecodedLabel> labels = decode_labels(model_, tokenizer_, attributes_, prefixes, 4);
+  ASSERT_EQ(labels.size(), prefixes.size());
+  std::set<float> values;
+  for (size_t i = 0; i < prefixes.size(); ++i) {
+    const DecodedLabel expected = brute_force(model_, tokenizer_, attributes_, prefixes[i]);
+    EXPECT_EQ(labels[i].best, expected.best) << i;
+    ASSERT_EQ(labels[i].expected.size(), 3u);
+    for (size_t a = 0; a < 3; ++a) EXPECT_NEAR(labels[i].expected[a], expected.expected[a], 1e-4f) << i << ", attribute " << a;
+    values.insert(labels[i].best.begin(), labels[i].best.end());
+  }
+  EXPECT_GT(values.size(), 3u) << "the model prefers one value always: the test would see little";
+}
+
+TEST_F(LabelDecoder, ALabelDoesNotDependOnItsNeighbours) {
+  std::vector<std::vector<std::int32_t>> prefixes;
+  for (std::uint64_t i = 0; i < 9; ++i) prefixes.push_back(prefix(i, 2 + (i * 7) % 40));
+  const std::vector<DecodedLabel> together = decode_labels(model_, tokenizer_, attributes_, prefixes, 4);
+  for (size_t i = 0; i < prefixes.size(); ++i) {
+    const std::vector<DecodedLabel> alone = decode_labels(model_, tokenizer_, attributes_, std::span(&prefixes[i], 1), 4);
+    EXPECT_EQ(alone[0].best, together[i].best) << i;
+    EXPECT_EQ(alone[0].expected, together[i].expected) << i;
+  }
+}
+
+TEST_F(LabelDecoder, NothingGivesNothing) { EXPECT_TRUE(decode_labels(model_, tokenizer_, attributes_, {}, 4).empty()); }
+
+TEST_F(LabelDecoder, ValuesThatOnePieceDoesNotTellApartAreRefused) {
+  const std::vector<std::vector<std::int32_t>> prefixes{prefix(0, 5)};
+  try {
+    decode_labels(model_, tokenizer_, make_attributes({.names = {"quality"}, .min = 0, .max = 100}), prefixes, 4);
+    FAIL() << "was accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::model);
+  }
+}
+
+TEST_F(LabelDecoder, APrefixWithoutRoomForTheLabelIsRefused) {
+  const std::vector<std::vector<std::int32_t>> prefixes{prefix(0, 126)};
+  try {
+    decode_labels(model_, tokenizer_, attributes_, prefixes, 4);
+    FAIL() << "was accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+  }
+}
+
+}  // namespace
+}  // namespace steerlm
