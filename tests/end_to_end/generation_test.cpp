@@ -242,6 +242,7 @@ TEST_F(Bootstrap, StoppedAndKilledItGivesTheBytesOfAnUndisturbedRun) {
 
 TEST_F(Bootstrap, WhatCannotBeSelectedIsRefused) {
   expect_refused(run("bootstrap bootstrap.yaml select.quality=1"), 3, "no label of labelled.jsonl has quality 1");
+  expect_refused(run("bootstrap bootstrap.yaml run_dir=range select.quality=9"), 2, "found 9, expected 0 to 4, or max");
   expect_refused(run("bootstrap bootstrap.yaml run_dir=name select.qualty=1"), 2, "did you mean 'quality'?");
   expect_refused(run("bootstrap bootstrap.yaml run_dir=short sampling.max_new_tokens=1 max_prompts=1 samples_per_prompt=1"), 3, "max_new_tokens");
   EXPECT_FALSE(exists("run/model"));
