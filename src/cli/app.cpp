@@ -94,12 +94,6 @@ int report_out_of_memory() {
   return static_cast<int>(ExitCode::resources);
 }
 
-int report_bug(const std::string& text) {
-  print_error("this is a mistake of steerlm itself: " + text +
-              "; please report it with the command line, the recipe and the output of 'steerlm --version'");
-  return static_cast<int>(ExitCode::bug);
-}
-
 }  // namespace
 
 int run_caught(const std::function<int()>& action) {
@@ -116,10 +110,12 @@ int run_caught(const std::function<int()>& action) {
     for (const char* mark : {"DefaultCPUAllocator", "not enough memory", "out of memory"}) {
       if (text.find(mark) != std::string_view::npos) return report_out_of_memory();
     }
-    return report_bug(error.what());
   } catch (...) {
-    return report_bug("an exception without a text");
   }
+  print_error(
+      "the program has failed in a way that it does not know; this is a mistake of steerlm itself. Please report it with the "
+      "command line, the recipe and the output of 'steerlm --version'");
+  return static_cast<int>(ExitCode::bug);
 }
 
 int run_program(int argc, char** argv) {

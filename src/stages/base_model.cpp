@@ -55,6 +55,7 @@ void settle_template(const ModelFolder& folder, Recipe& recipe) {
 // What the trained folder will say of itself; `recipe` is settled.
 void take_over(ModelFolder& folder, const Recipe& recipe) {
   folder.text_template = recipe.text_template;
+  folder.template_sha256.clear();  // of the template that it had; writing the folder sets the new one
   folder.attributes = recipe.text_template.name == TemplateName::plain ? AttributeOptions{} : recipe.attributes;
   folder.method = enum_name(recipe.method);
 }

@@ -1,6 +1,6 @@
 // A list of steps, each run as its own process of this program: a crash of one is an exit code here, and its memory is given back.
-#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,9 +22,13 @@
 namespace steerlm {
 namespace {
 
-// Runs `program arguments…` with `input` on standard input; signals that ask to stop are passed on. Returns its exit code, 128 + signal
-// where a signal ended it.
-int run_process(const std::string& program, const std::vector<std::string>& arguments, const std::string& input) {
+struct ProcessResult {
+  int code = 0;                    // exit code; 128 + signal where a signal ended it
+  std::int64_t peak_memory = 0;    // bytes, resident
+};
+
+// Runs `program arguments…` with `input` on standard input; signals that ask to stop are passed on.
+ProcessResult run_process(const std::string& program, const std::vector<std::string>& arguments, const std::string& input) {
   std::FILE* file = std::tmpfile();
   if (file == nullptr || std::fwrite(input.data(), 1, input.size(), file) != input.size() || std::fflush(file) != 0) {
     fail(ExitCode::resources, {.what = std::string("cannot write a temporary file: ") + std::strerror(errno)});
@@ -45,8 +49,10 @@ int run_process(const std::string& program, const std::vector<std::string>& argu
   bool passed_on = false;
   for (;;) {
     int status = 0;
-    const pid_t ended = ::waitpid(child, &status, WNOHANG);
-    if (ended == child) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    rusage usage{};
+    if (::wait4(child, &status, WNOHANG, &usage) == child) {
+      return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), usage.ru_maxrss * 1024};
+    }
     if (stop_requested() && !passed_on) {
       ::kill(child, SIGTERM);
       passed_on = true;
@@ -104,15 +110,19 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
     std::vector<std::string> arguments{"run", "-"};
     if (start_over) arguments.push_back("--fresh");
     if (context.quiet) arguments.push_back("--quiet");
-    const int code = run_process(program, arguments, step.recipe_yaml);
+    const auto [code, peak_memory] = run_process(program, arguments, step.recipe_yaml);
     if (code != 0) {
       if (code == static_cast<int>(ExitCode::stopped)) context.log->info(title + ": stopped; the same command goes on");
       else context.log->error(fmt::format("{} ended with exit code {}", title, code));
       return code;
     }
     ran.insert(step.name);
-    context.log->info(fmt::format("{}: done in {}", title, format_duration(seconds(step_begin))));
+    context.log->info(fmt::format("{}: done in {}, at most {} of memory", title, format_duration(seconds(step_begin)), format_bytes(peak_memory)));
     if (stop_requested()) return static_cast<int>(ExitCode::stopped);
+  }
+  for (const PipelineStep& step : pipeline.steps) {
+    const Path model = Path(load_recipe_text(step.recipe_yaml, "step " + step.name).run_dir) / "model";
+    if (std::filesystem::exists(model)) context.log->info(fmt::format("{}: the model is in {}", step.name, model.string()));
   }
   context.log->info(fmt::format("pipeline done in {}; everything is in {}", format_duration(seconds(begin)), pipeline.run_dir));
   return 0;

@@ -180,7 +180,7 @@ void write_tokenizer_text(const Path& path, std::int64_t count, std::uint64_t se
   for (std::int64_t i = 0; i < count; ++i) {
     Rng rng(seed, source.purpose, static_cast<std::uint64_t>(i));
     const std::string prompt = draw_prompt(source, rng);
-    bytes += "<extra_id_0>:System <extra_id_1>:User <extra_id_1>:Assistant <extra_id_2>:" + all_values(draw_levels(rng)) + '\n';
+    bytes += "<extra_id_0>:System :Do the task. <extra_id_1>:User <extra_id_1>:Assistant <extra_id_2>:" + all_values(draw_levels(rng)) + '\n';
     bytes += ':' + prompt + " :" + make_toy_response(prompt, draw_dials(rng), rng) + '\n';
   }
   write_file_atomic(path, bytes);
