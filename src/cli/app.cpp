@@ -136,7 +136,14 @@ int run_program(int argc, char** argv) {
     print_error(format_fault(explain(app, argc, argv, error)));
     return static_cast<int>(ExitCode::recipe);
   }
-  return run_caught(invocation.action);
+  return run_caught([&] {
+    const int code = invocation.action();
+    std::cout.flush();
+    if (!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      fail(ExitCode::resources, {.what = "cannot write all of the output: the device is full or closed", .where = "standard output"});
+    }
+    return code;
+  });
 }
 
 }  // namespace steerlm

@@ -25,7 +25,9 @@ bool ends_in_stop_text(const Tokenizer& tokenizer, const std::vector<std::int32_
 }
 
 std::string response_text(const Tokenizer& tokenizer, const GenerationResult& result, const GenerationSettings& settings) {
-  std::string text = tokenizer.decode_continuation(result.ids);
+  std::span<const std::int32_t> ids = result.ids;
+  if (!ids.empty() && std::ranges::find(settings.eos_ids, ids.back()) != settings.eos_ids.end()) ids = ids.first(ids.size() - 1);
+  std::string text = tokenizer.decode_continuation(ids);
   if (settings.stop_text.empty()) return text;
   const size_t marker = text.find(settings.stop_text);
   if (marker == std::string::npos) return text;

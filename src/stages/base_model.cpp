@@ -95,6 +95,7 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   ModelFolder folder = open_model_folder(recipe.model.path);
   Tokenizer tokenizer = Tokenizer::load(recipe.model.path);
   check_vocabulary(folder, tokenizer);
+  if (folder.text_template.name != TemplateName::plain) make_template(folder, tokenizer);  // throws where its bytes have changed
   const bool same_head = folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression;
   NamedTensors tensors;
   if (head.kind == HeadKind::language_model) {

@@ -192,7 +192,9 @@ TEST_F(BadInput, ATemplateThatWasChangedIsNoticed) {
   expect_refused(run("model info --model run/model"), 4, message);
   write("annotate.yaml", "stage: annotate\npredictor: run/model\ninput: in.jsonl\noutput: out.jsonl\nrun_dir: annotate\n");
   expect_refused(run("annotate annotate.yaml"), 4, message);
+  expect_refused(run("sft sft.yaml model.path=run/model run_dir=again"), 4, message);
   EXPECT_FALSE(exists("out.jsonl"));
+  EXPECT_FALSE(exists("again/model"));
 }
 
 TEST_F(BadInput, ARecipeThatContradictsItsModelFolderIsRefused) {
@@ -216,6 +218,9 @@ TEST_F(BadInput, AFullStandardOutputIsNoSuccess) {
   expect_refused(run("score --model model --input train.jsonl --output -", full), 5, "standard output");
   expect_refused(run("data convert --input train.jsonl --output -", full), 5, "standard output");
   expect_refused(run("tokenizer encode --model model", "echo hi | " + full), 5, "standard output");
+  expect_refused(run("model info --model model", full), 5, "standard output");
+  expect_refused(run("recipe show sft.yaml", full), 5, "standard output");
+  expect_refused(run("data stats --input train.jsonl", full), 5, "standard output");
 }
 
 // A limit on the size of a file stands for a full disk. One block of `ulimit -f` has 512 bytes in a plain sh.
