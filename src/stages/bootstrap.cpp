@@ -73,8 +73,7 @@ std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptio
   return labels;
 }
 
-std::string sampled_record(const Prompt& prompt, const Label& requested, const std::string& response) {
-  Conversation conversation = prompt.conversation;
+std::string sampled_record(Conversation conversation, const Label& requested, const std::string& response) {
   conversation.type = ConversationType::value_to_text;
   conversation.turns.push_back({"Assistant", response, std::nullopt});
   Json json = to_json(conversation);
@@ -98,33 +97,35 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
     if (stop_requested()) return Outcome::stopped;
     const size_t end = std::min(prompts.size(), begin + block_prompts);
     std::vector<SampleRequest> requests;
-    std::vector<size_t> prompt_of;
     for (size_t p = begin; p < end; ++p) {
       const Label& label = labels[Rng(seed, "bootstrap label", p).below(labels.size())];
       for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
         requests.push_back({&prompts[p].conversation, label, p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
-        prompt_of.push_back(p);
       }
     }
+    const size_t wanted = requests.size();
+    requests = within_context(policy, requests);
     const auto results = sample_responses(policy, requests, options.sampling, seed, "sample", context);
     std::string lines;
     std::int64_t unfinished = 0;
     for (size_t i = 0; i < results.size(); ++i) {
       // A response that was cut off would teach the model to stop in the middle.
       if (!results[i].stopped) ++unfinished;
-      else lines += sampled_record(prompts[prompt_of[i]], *requests[i].label, results[i].response);
+      else lines += sampled_record(*requests[i].conversation, *requests[i].label, results[i].response);
     }
-    output.append(static_cast<std::int64_t>(end - begin), lines, "", {{"sampled", results.size()}, {"unfinished", unfinished}});
+    output.append(static_cast<std::int64_t>(end - begin), lines, "", {{"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted - results.size()}});
   }
   if (!output.finished()) output.finish();
-  std::int64_t sampled = 0, unfinished = 0;
+  std::int64_t sampled = 0, unfinished = 0, too_long = 0;
   for (const Json& counts : output.block_counts()) {
     sampled += counts.at("sampled").get<std::int64_t>();
     unfinished += counts.at("unfinished").get<std::int64_t>();
+    too_long += counts.at("too_long").get<std::int64_t>();
   }
+  if (too_long > 0) context.log->warn(fmt::format("{} responses were not sampled: their prompts are longer than the policy's context", too_long));
   if (unfinished > 0) context.log->warn(fmt::format("{} of {} responses did not end within sampling.max_new_tokens and were left out", unfinished, sampled));
   if (sampled == unfinished) fail(ExitCode::data, {.what = "no response ended within sampling.max_new_tokens", .where = output_path});
-  run.finish({{"sampled", sampled}, {"unfinished", unfinished}});
+  run.finish({{"sampled", sampled}, {"unfinished", unfinished}, {"too_long", too_long}});
   return Outcome::done;
 }
 

@@ -45,17 +45,33 @@ void require_dials(const OpenModel& model) {
                          .advice = "train one with `steerlm sft` on annotated records"});
 }
 
+namespace {
+
+std::vector<std::int32_t> encode_request(const ConversationTemplate& conversation_template, const SampleRequest& request) {
+  Conversation conversation = *request.conversation;
+  for (Turn& turn : conversation.turns) {
+    if (turn.from == "Assistant" && !turn.label) turn.label = request.label;
+  }
+  return conversation_template.encode_prompt(conversation, request.label);
+}
+
+}  // namespace
+
+std::vector<SampleRequest> within_context(const OpenModel& model, std::span<const SampleRequest> requests) {
+  const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
+  const size_t context = static_cast<size_t>(model.folder.config.max_position_embeddings);
+  std::vector<SampleRequest> fitting;
+  for (const SampleRequest& request : requests) {
+    if (encode_request(conversation_template, request).size() < context) fitting.push_back(request);
+  }
+  return fitting;
+}
+
 std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests, const SamplingOptions& sampling,
                                                std::uint64_t seed, const std::string& title, const Context& context) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   std::vector<GenerationRequest> prompts;
-  for (const SampleRequest& request : requests) {
-    Conversation conversation = *request.conversation;
-    for (Turn& turn : conversation.turns) {
-      if (turn.from == "Assistant" && !turn.label) turn.label = request.label;
-    }
-    prompts.push_back({conversation_template.encode_prompt(conversation, request.label), request.key});
-  }
+  for (const SampleRequest& request : requests) prompts.push_back({encode_request(conversation_template, request), request.key});
   GenerationSettings settings;
   settings.sampling = sampling;
   settings.seed = seed;

@@ -27,6 +27,10 @@ struct SampleRequest {
   std::uint64_t key;                 // of the random numbers
 };
 
+// The requests whose prompt leaves room for an answer in the model's context, in their order.
+std::vector<SampleRequest> within_context(const OpenModel& model, std::span<const SampleRequest> requests);
+
+// Throws data for a prompt that leaves no room.
 std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests, const SamplingOptions& sampling,
                                                std::uint64_t seed, const std::string& title, const Context& context);
 
