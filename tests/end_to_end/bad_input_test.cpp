@@ -181,6 +181,15 @@ TEST_F(BadInput, ABrokenSteerlmJsonIsRefused) {
   expect_refused(run("sft sft.yaml"), 4, "steerlm.json");
 }
 
+TEST_F(BadInput, AnExampleLongerThanTheModelsContextIsNeverTrainedOn) {
+  write("train.jsonl", read("train.jsonl") + conversation("q", std::string(1200, 'x'), "quality:1"));
+  expect_refused(run("sft sft.yaml data.max_tokens=5000 data.over_length=error"), 3, "expected at most 256");
+  const Result dropped = run("sft sft.yaml run_dir=dropped data.max_tokens=5000");
+  EXPECT_EQ(dropped.code, 0) << dropped.errors;
+  EXPECT_NE(dropped.errors.find("conversations are limited to 256 tokens"), std::string::npos) << dropped.errors;
+  EXPECT_NE(dropped.errors.find("1 dropped as too long"), std::string::npos) << dropped.errors;
+}
+
 TEST_F(BadInput, ATemplateThatWasChangedIsNoticed) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   replace("run/model/steerlm.json", "A chat between", "A talk between");

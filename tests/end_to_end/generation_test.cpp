@@ -227,6 +227,14 @@ TEST_F(Bootstrap, SamplesAnnotatesAndTrains) {
   EXPECT_EQ(changes_since(before), "");
 }
 
+TEST_F(Bootstrap, APromptLongerThanThePolicysContextIsLeftOutAndCounted) {
+  write("prompts.jsonl", R"({"prompt": ")" + std::string(1200, 'x') + "\"}\n" + read("prompts.jsonl"));
+  const Result result = run("bootstrap bootstrap.yaml");
+  expect_says(result, "7 prompts, 3 samples each");
+  expect_says(result, "3 responses were not sampled: their prompts are longer than the policy's context");
+  EXPECT_EQ(parse_json(read("run/sample/done.json"), "done.json", ExitCode::data).at("too_long"), 3);
+}
+
 TEST_F(Bootstrap, StoppedAndKilledItGivesTheBytesOfAnUndisturbedRun) {
   ASSERT_EQ(run("bootstrap bootstrap.yaml").code, 0);
   const std::string again = "bootstrap bootstrap.yaml run_dir=again";
