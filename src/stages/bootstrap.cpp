@@ -203,19 +203,18 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
     return Outcome::done;
   }
   const std::string sampled = recipe.run_dir + "/sampled.jsonl", annotated = recipe.run_dir + "/annotated.jsonl";
-  Context inner = context;
 
   context.log->info("bootstrap 1/3: sampling");
   Recipe sample_step = recipe;
   sample_step.run_dir = recipe.run_dir + "/sample";
-  if (sample(recipe, sample_step, sampled, inner) == Outcome::stopped) return Outcome::stopped;
+  if (sample(recipe, sample_step, sampled, context) == Outcome::stopped) return Outcome::stopped;
   context.log->info("bootstrap 2/3: annotation of the samples");
-  if (run_annotate(annotate_recipe(recipe, sampled, annotated), inner) == Outcome::stopped) return Outcome::stopped;
+  if (run_annotate(annotate_recipe(recipe, sampled, annotated), context) == Outcome::stopped) return Outcome::stopped;
   const ModelFolder policy = open_model_folder(options.policy);
   Json summary;
   context.log->info(request_table(annotated, make_attributes(policy.attributes), summary));
   context.log->info("bootstrap 3/3: fine-tuning on the samples");
-  if (run_sft(sft_recipe(recipe, policy, annotated), inner) == Outcome::stopped) return Outcome::stopped;
+  if (run_sft(sft_recipe(recipe, policy, annotated), context) == Outcome::stopped) return Outcome::stopped;
 
   // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
   const Path part = run.path() / "model.part";

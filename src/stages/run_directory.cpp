@@ -1,12 +1,7 @@
 #include "steerlm/stages/run_directory.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/Version.h>
-#include <sys/utsname.h>
-
 #include <algorithm>
-#include <fstream>
-#include <thread>
+#include <filesystem>
 
 #include "steerlm/core/hash.h"
 #include "steerlm/core/suggest.h"

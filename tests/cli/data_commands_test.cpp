@@ -3,7 +3,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "cli/app.h"
+#include "cli/run_command.h"
 #include "steerlm/core/json.h"
 #include "support/temporary_folder.h"
 
@@ -16,20 +16,9 @@ using ::testing::StartsWith;
 
 const std::string fixtures = STEERLM_SOURCE_DIR "/tests/fixtures/";
 
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
 Outcome run(std::vector<std::string> words) {
-  words.insert(words.begin(), {"steerlm", "data"});
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  const int code = run_program(static_cast<int>(argv.size()), argv.data());
-  std::cout.flush();
-  return {code, ::testing::internal::GetCapturedStdout(), ::testing::internal::GetCapturedStderr()};
+  words.insert(words.begin(), "data");
+  return run_command(std::move(words));
 }
 
 class DataCommands : public ::testing::Test {

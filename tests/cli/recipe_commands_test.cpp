@@ -4,7 +4,7 @@
 #include <iostream>
 #include <sstream>
 
-#include "cli/app.h"
+#include "cli/run_command.h"
 #include "steerlm/core/json.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/recipe/reference.h"
@@ -12,11 +12,6 @@
 
 namespace steerlm {
 namespace {
-
-struct Outcome {
-  int code;
-  std::string out, err;
-};
 
 class RecipeCommandsTest : public testing::Test {
  protected:
@@ -27,16 +22,10 @@ class RecipeCommandsTest : public testing::Test {
     return path.string();
   }
   // Runs `steerlm recipe words…`; the folder's name is taken out of what it says.
-  Outcome run(std::vector<std::string> words) const {
-    words.insert(words.begin(), {"steerlm", "recipe"});
-    std::vector<char*> argv;
-    for (std::string& word : words) argv.push_back(word.data());
-    testing::internal::CaptureStdout();
-    testing::internal::CaptureStderr();
-    const int code = run_program(static_cast<int>(argv.size()), argv.data());
-    std::cout.flush();
-    const std::string out = testing::internal::GetCapturedStdout();
-    return {code, shorten(out), shorten(testing::internal::GetCapturedStderr())};
+  Outcome run(std::vector<std::string> words, const std::string& input = "") const {
+    words.insert(words.begin(), "recipe");
+    const Outcome outcome = run_command(std::move(words), input);
+    return {outcome.code, shorten(outcome.out), shorten(outcome.err)};
   }
   std::string shorten(std::string text) const {
     const std::string prefix = folder_.path().string() + "/";
@@ -80,11 +69,7 @@ TEST_F(RecipeCommandsTest, ShowPrintsTheResolvedRecipe) {
 }
 
 TEST_F(RecipeCommandsTest, ADashIsStandardInput) {
-  std::istringstream input(good_ + "seed: x\n");
-  std::streambuf* const before = std::cin.rdbuf(input.rdbuf());
-  const Outcome outcome = run({"check", "-"});
-  std::cin.rdbuf(before);
-  std::cin.clear();
+  const Outcome outcome = run({"check", "-"}, good_ + "seed: x\n");
   EXPECT_EQ(outcome.code, 2);
   EXPECT_EQ(outcome.err, "error: stdin:6:7: wrong value of 'seed' (found 'x', expected an integer of at least 0)\n");
 }

@@ -4,7 +4,7 @@
 #include <iostream>
 #include <sstream>
 
-#include "cli/app.h"
+#include "cli/run_command.h"
 #include "steerlm/core/json.h"
 #include "support/temporary_folder.h"
 
@@ -15,25 +15,9 @@ using ::testing::HasSubstr;
 
 const std::string tokenizer_file = STEERLM_SOURCE_DIR "/tests/fixtures/models/untied/tokenizer.model";
 
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
-// `input` is what the command reads from standard input.
 Outcome run(std::vector<std::string> words, const std::string& input = "") {
-  words.insert(words.begin(), {"steerlm", "tokenizer"});
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  std::istringstream stream(input);
-  std::streambuf* const standard_input = std::cin.rdbuf(stream.rdbuf());
-  std::cin.clear();
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  const int code = run_program(static_cast<int>(argv.size()), argv.data());
-  std::cout.flush();
-  std::cin.rdbuf(standard_input);
-  return {code, ::testing::internal::GetCapturedStdout(), ::testing::internal::GetCapturedStderr()};
+  words.insert(words.begin(), "tokenizer");
+  return run_command(std::move(words), input);
 }
 
 class TokenizerCommands : public ::testing::Test {

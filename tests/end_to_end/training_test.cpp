@@ -56,6 +56,21 @@ TEST_F(TrainingProgram, AKilledRunGivesTheBytesOfAnUndisturbedOne) {
   EXPECT_EQ(read("killed/model/model.safetensors"), read("run/model/model.safetensors"));
 }
 
+TEST_F(TrainingProgram, APredictorOnABaseOfPlainTextValidatesEveryAttribute) {
+  ASSERT_EQ(run("sft sft.yaml template.name=plain run_dir=base").code, 0);
+  const Result result = run("sft sft.yaml model.path=base/model run_dir=steered");  // the base binds no template
+  ASSERT_EQ(result.code, 0) << result.errors;
+  write("predictor.yaml", "stage: train-predictor\nmodel: {path: base/model}\nattributes: {names: [quality, humor], min: 0, max: 4}\n"
+                          "data: {train: [{path: train.jsonl}], validation: [{path: train.jsonl}], max_tokens: 256}\n"
+                          "run_dir: predictor\ntrain: {steps: 2, batch_size: 4}\n");
+  const Result predictor = run("train-predictor predictor.yaml");
+  ASSERT_EQ(predictor.code, 0) << predictor.errors;
+  EXPECT_NE(read("predictor/metrics.jsonl").find("validation/mae/quality"), std::string::npos);
+  const Result again = run("train-predictor predictor/recipe.yaml");
+  EXPECT_EQ(again.code, 0) << again.errors;
+  EXPECT_NE(again.errors.find("the run is finished already"), std::string::npos) << again.errors;
+}
+
 TEST_F(TrainingProgram, AFinishedRunSaysSoAndChangesNothing) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   const std::string before = read("run/metrics.jsonl");
