@@ -81,6 +81,8 @@ TEST(Generate, StopsAtEosAndAtTheEndOfTheContext) {
   const auto stopped = generate(model, tokenizer, requests, settings, {});
   EXPECT_TRUE(stopped[0].stopped);
   EXPECT_EQ(stopped[0].ids.back(), settings.eos_ids[0]);
+  const std::span<const std::int32_t> before_eos = std::span(stopped[0].ids).first(stopped[0].ids.size() - 1);
+  EXPECT_EQ(stopped[0].response, tokenizer.decode_continuation(before_eos)) << "an EOS that is an ordinary piece is no text";
   EXPECT_LE(stopped[0].ids.size(), 8u);
 }
 
