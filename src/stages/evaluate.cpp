@@ -143,56 +143,58 @@ std::string dial_text(const DialTable& table) {
 }
 
 // Each dial over all levels, the others at their defaults, the same prompts and random numbers at every level.
-std::string sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, Json& json, const Context& context) {
+struct Sweep {
+  std::vector<Prompt> prompts;
+  std::vector<SampleRequest> requests;  // of prompts' conversations
+  std::vector<SweepItem> items;         // one a request
+};
+
+Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
   const DialOptions& options = *recipe.dials;
   const Attributes& attributes = model.attributes;
   require_dials(model);
-  const std::vector<Prompt> prompts = read_prompts(options.prompts, attributes, model.folder.text_template.system, options.max_prompts);
-  const std::vector<size_t> dials = swept_dials(options, attributes);
-  std::vector<SampleRequest> requests;
-  std::vector<SweepItem> items;
-  for (size_t dial : dials) {
+  Sweep sweep;
+  sweep.prompts = read_prompts(options.prompts, attributes, model.folder.text_template.system, options.max_prompts);
+  for (size_t dial : swept_dials(options, attributes)) {
     for (int level = attributes.min; level <= attributes.max; ++level) {
       const auto label = dial_label(attributes, {{attributes.names[dial], level}}, recipe.model.path);
-      for (size_t p = 0; p < prompts.size(); ++p) {
+      for (size_t p = 0; p < sweep.prompts.size(); ++p) {
         for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-          requests.push_back({&prompts[p].conversation, label, p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
-          items.push_back({dial, level, p});
+          sweep.requests.push_back({&sweep.prompts[p].conversation, label, p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
+          sweep.items.push_back({dial, level, p});
         }
       }
     }
   }
-  const auto results = sample_responses(model, requests, options.sampling, static_cast<std::uint64_t>(recipe.seed), "dial sweep", context);
-  const Measured measured = judge(options, prompts, items, results, predictor);
+  return sweep;
+}
+
+std::string run_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, const Sweep& sweep, Json& json, const Context& context) {
+  const DialOptions& options = *recipe.dials;
+  const auto results = sample_responses(model, sweep.requests, options.sampling, static_cast<std::uint64_t>(recipe.seed), "dial sweep", context);
+  const Measured measured = judge(options, sweep.prompts, sweep.items, results, predictor);
   std::vector<DialSample> samples;
   std::int64_t unfinished = 0;
-  for (size_t i = 0; i < items.size(); ++i) {
-    samples.push_back({items[i].dial, items[i].level, measured.values[i]});
+  for (size_t i = 0; i < sweep.items.size(); ++i) {
+    samples.push_back({sweep.items[i].dial, sweep.items[i].level, measured.values[i]});
     unfinished += results[i].stopped ? 0 : 1;
   }
-  DialTable table = make_dial_table(attributes.names, measured.names, samples, static_cast<std::uint64_t>(recipe.seed));
+  DialTable table = make_dial_table(model.attributes.names, measured.names, samples, static_cast<std::uint64_t>(recipe.seed));
   std::erase_if(table.rows, [](const DialRow& row) { return row.levels.empty(); });
   json["dials"] = to_json(table);
   json["responses"] = results.size();
   json["unfinished"] = unfinished;
-  return fmt::format("dials, judged by {}: {} prompts, {} responses, {} did not end within max_new_tokens\n{}", enum_name(options.judge), prompts.size(),
-                     results.size(), unfinished, dial_text(table));
+  return fmt::format("dials, judged by {}: {} prompts, {} responses, {} did not end within max_new_tokens\n{}", enum_name(options.judge),
+                     sweep.prompts.size(), results.size(), unfinished, dial_text(table));
 }
 
-std::string perplexity(const Recipe& recipe, const OpenModel& model, Json& json, const Context& context) {
-  const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
-  DatasetCounts counts;
+std::vector<Example> perplexity_examples(const Recipe& recipe, const OpenModel& model, DatasetCounts& counts, const Context& context) {
   const std::vector<Record> records = read_records(recipe.data.validation, model.attributes, model.folder.text_template.system);
   const DataOptions data = within_context(recipe.data, model.folder.config, context);
-  const std::vector<Example> examples =
-      encode_dataset(records, conversation_template, {Objective::response, data.max_tokens, data.over_length}, counts);
+  std::vector<Example> examples =
+      encode_dataset(records, make_template(model.folder, model.tokenizer), {Objective::response, data.max_tokens, data.over_length}, counts);
   if (examples.empty()) fail(ExitCode::data, {.what = "no validation record is left to measure perplexity on", .where = "data.validation"});
-  std::string text = "perplexity on " + describe(counts) + "\n";
-  for (const auto& [name, value] : validate_language_model(model.transformer, examples, batch_tokens)) {
-    json[name] = value;
-    text += fmt::format("{}  {:.4f}\n", name, value);
-  }
-  return text;
+  return examples;
 }
 
 }  // namespace
@@ -212,18 +214,39 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   if (model && model->folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model, {.what = "the model is no language model", .where = recipe.model.path, .advice = "name it as `predictor`"});
   }
-  if (context.dry_run) return Outcome::done;
+  std::vector<Record> records;
+  std::vector<Example> examples;
+  DatasetCounts counts;
+  Sweep sweep;
+  if (predictor) records = validation_records(predictor->attributes, predictor->folder.text_template.system, recipe.data);
+  if (model) examples = perplexity_examples(recipe, *model, counts, context);
+  if (recipe.dials) sweep = plan_sweep(recipe, *model);
+  if (context.dry_run) {
+    if (predictor) context.log->info(fmt::format("would predict the labels of {} records with {}", records.size(), recipe.predictor));
+    if (model) context.log->info(fmt::format("would measure the perplexity of {} on {}", recipe.model.path, describe(counts)));
+    if (recipe.dials) {
+      context.log->info(fmt::format("would sample {} responses of at most {} tokens to {} prompts", sweep.requests.size(),
+                                    recipe.dials->sampling.max_new_tokens, sweep.prompts.size()));
+    }
+    return Outcome::done;
+  }
 
   Json json = Json::object();
   std::string text;
-  if (predictor && !recipe.data.validation.empty()) {
-    const auto records = validation_records(predictor->attributes, predictor->folder.text_template.system, recipe.data);
+  if (predictor) {
     const PredictorReport report = report_predictor(*predictor, records, {}, context);
     json["predictor"] = report.json;
     text += "predictor " + recipe.predictor + "\n" + report.table + "\n";
   }
-  if (model && !recipe.data.validation.empty()) text += perplexity(recipe, *model, json, context) + "\n";
-  if (recipe.dials) text += sweep(recipe, *model, predictor ? &*predictor : nullptr, json, context) + "\n";
+  if (model) {
+    text += "perplexity on " + describe(counts) + "\n";
+    for (const auto& [name, value] : validate_language_model(model->transformer, examples, batch_tokens)) {
+      json[name] = value;
+      text += fmt::format("{}  {:.4f}\n", name, value);
+    }
+    text += "\n";
+  }
+  if (recipe.dials) text += run_sweep(recipe, *model, predictor ? &*predictor : nullptr, sweep, json, context) + "\n";
   write_file_atomic(run->path() / "evaluation.txt", text);
   write_file_atomic(run->path() / "evaluation.json", json.dump(2) + "\n");
   print(text);

@@ -80,10 +80,16 @@ void remove_run(const Path& path) {
   }
 }
 
+// Something was computed from the inputs: a run that ended on a damaged one has not got that far.
+bool has_results(const Path& path) {
+  return std::ranges::any_of(std::vector<std::string>{"done.json", "checkpoints", "ledger.jsonl", "sample"},
+                             [&](const std::string& name) { return stdfs::exists(path / name); });
+}
+
 // What keeps the run in `path` from being one of this recipe and these inputs; empty: nothing.
 std::vector<std::string> differences(const Path& path, const Recipe& recipe, const Json& inputs) {
   std::vector<std::string> changed = differing_keys(read_file(path / "recipe.yaml", ExitCode::resources, "the run's recipe"), dump_recipe(recipe));
-  if (!stdfs::exists(path / "environment.json")) return changed;
+  if (!stdfs::exists(path / "environment.json") || !has_results(path)) return changed;
   const Json environment = parse_json(read_file(path / "environment.json", ExitCode::resources, "the run's environment"),
                                       (path / "environment.json").string(), ExitCode::resources);
   const Json& before = environment.at("inputs");

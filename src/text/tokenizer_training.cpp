@@ -100,7 +100,8 @@ std::unordered_map<std::string, std::string> trainer_arguments(const TokenizerTr
       {"remove_extra_whitespaces", "false"},
       {"allow_whitespace_only_pieces", "true"},
       {"byte_fallback", "true"},
-      {"split_digits", "true"},  // a label's value is one piece
+      {"split_digits", "true"},              // a label's value is one piece
+      {"split_by_unicode_script", "false"},  // its name with the colon is another; 2-4 % fewer pieces on dialogues
       {"unk_id", "0"},
       {"bos_id", "1"},
       {"eos_id", "2"},

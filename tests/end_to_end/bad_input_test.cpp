@@ -73,6 +73,17 @@ INSTANTIATE_TEST_SUITE_P(
                     BadLine{"cuda", "", "sft sft.yaml device=cuda", 5, "CUDA"}),
     [](const auto& bad) { return bad.param.name; });
 
+// A run that ended on a damaged input has computed nothing from it: mended, the same command goes on without --fresh.
+TEST_F(BadInput, AMendedInputNeedsNoFreshStart) {
+  const std::string config = read("model/config.json");
+  write("model/config.json", config.substr(0, config.size() / 2));
+  expect_refused(run("sft sft.yaml"), 4, "config.json");
+  write("model/config.json", config);
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  write("model/config.json", config + " ");
+  expect_refused(run("sft sft.yaml"), 2, "has changed");
+}
+
 // `data check` goes through the whole file and tells each bad line; training stops at the first.
 TEST_F(BadInput, EveryBadLineIsToldWithItsNumber) {
   const std::string good = conversation("q", "a"), rest = good.substr(1);

@@ -273,8 +273,17 @@ TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   expect_says(again, "evaluated already");
   EXPECT_EQ(again.output, result.output);
   expect_refused(run("evaluate evaluate.yaml run_dir=other dials.attributes='[humour]'"), 2, "did you mean 'humor'?");
-  ASSERT_EQ(run("evaluate evaluate.yaml run_dir=dry --dry-run").code, 0);
+  const Result dry = run("evaluate evaluate.yaml run_dir=dry --dry-run");
+  expect_says(dry, "would predict the labels of 3 records with predictor");
+  expect_says(dry, "would sample 10 responses of at most 8 tokens to 2 prompts");
+  expect_refused(run("evaluate evaluate.yaml run_dir=dry --dry-run dials.prompts[0].path=none.jsonl"), 3, "none.jsonl");
   EXPECT_FALSE(exists("dry"));
+  // A share of a slope that may be nothing is no figure.
+  const Json& dial = json.at("dials").at("humor");
+  EXPECT_LT(dial.at("own_slope_interval").at(0).get<double>(), 0) << "the fixture's model is untrained";
+  EXPECT_GT(dial.at("own_slope_interval").at(1).get<double>(), 0);
+  EXPECT_TRUE(dial.at("side_share").is_number());
+  EXPECT_NE(result.output.find("–\n"), std::string::npos) << result.output;
 }
 
 }  // namespace
