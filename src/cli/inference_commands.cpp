@@ -121,6 +121,7 @@ std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenMod
     Prompt prompt;
     prompt.conversation = {system, {"User"}, ConversationType::none, {{"User", arguments.prompt, std::nullopt}}};
     prompt.json = {{"prompt", arguments.prompt}};
+    prompt.file = "--prompt";
     prompts.push_back(std::move(prompt));
   }
   return prompts;
@@ -129,8 +130,9 @@ std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenMod
 std::vector<GenerationResult> generate_raw(const OpenModel& model, const std::vector<Prompt>& prompts, const GenerateArguments& arguments) {
   std::vector<GenerationRequest> requests;
   for (size_t i = 0; i < prompts.size() * static_cast<size_t>(arguments.samples); ++i) {
-    GenerationRequest request{{}, i};
-    model.tokenizer.append_first(prompts[i / static_cast<size_t>(arguments.samples)].conversation.turns.back().value, request.prompt);
+    const Prompt& prompt = prompts[i / static_cast<size_t>(arguments.samples)];
+    GenerationRequest request{{}, i, prompt.place()};
+    model.tokenizer.append_first(prompt.conversation.turns.back().value, request.prompt);
     requests.push_back(std::move(request));
   }
   GenerationSettings settings;
@@ -160,7 +162,7 @@ int run_generate_command(const GenerateArguments& arguments) {
       results = generate_raw(model, block, arguments);
     } else {
       std::vector<SampleRequest> requests;
-      for (size_t i = 0; i < block.size() * samples; ++i) requests.push_back({&block[i / samples].conversation, label, begin * samples + i});
+      for (size_t i = 0; i < block.size() * samples; ++i) requests.push_back({&block[i / samples], label, begin * samples + i});
       results = sample_responses(model, requests, arguments.sampling, static_cast<std::uint64_t>(arguments.seed), "generate", context);
     }
     for (size_t i = 0; i < results.size(); ++i) output.write(dump_json(response_json(block[i / samples].json, results[i])));

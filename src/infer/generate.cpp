@@ -47,7 +47,7 @@ std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer
     const std::int64_t length = static_cast<std::int64_t>(requests[i].prompt.size());
     if (length >= context) {
       fail(ExitCode::data, {.what = "the prompt is longer than the model's context",
-                            .where = "prompt " + std::to_string(i),
+                            .where = requests[i].place,
                             .found = std::to_string(length) + " tokens",
                             .expected = "fewer than " + std::to_string(context)});
     }

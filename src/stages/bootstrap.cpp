@@ -100,7 +100,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
     for (size_t p = begin; p < end; ++p) {
       const Label& label = labels[Rng(seed, "bootstrap label", p).below(labels.size())];
       for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-        requests.push_back({&prompts[p].conversation, label, p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
+        requests.push_back({&prompts[p], label, p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
       }
     }
     const size_t wanted = requests.size();
@@ -111,7 +111,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
     for (size_t i = 0; i < results.size(); ++i) {
       // A response that was cut off would teach the model to stop in the middle.
       if (!results[i].stopped) ++unfinished;
-      else lines += sampled_record(*requests[i].conversation, *requests[i].label, results[i].response);
+      else lines += sampled_record(requests[i].prompt->conversation, *requests[i].label, results[i].response);
     }
     output.append(static_cast<std::int64_t>(end - begin), lines, "", {{"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted - results.size()}});
   }

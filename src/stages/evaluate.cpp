@@ -145,7 +145,7 @@ std::string dial_text(const DialTable& table) {
 // Each dial over all levels, the others at their defaults, the same prompts and random numbers at every level.
 struct Sweep {
   std::vector<Prompt> prompts;
-  std::vector<SampleRequest> requests;  // of prompts' conversations
+  std::vector<SampleRequest> requests;  // of prompts
   std::vector<SweepItem> items;         // one a request
 };
 
@@ -160,7 +160,7 @@ Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
       const auto label = dial_label(attributes, {{attributes.names[dial], level}}, recipe.model.path);
       for (size_t p = 0; p < sweep.prompts.size(); ++p) {
         for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-          sweep.requests.push_back({&sweep.prompts[p].conversation, label, p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
+          sweep.requests.push_back({&sweep.prompts[p], label, p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
           sweep.items.push_back({dial, level, p});
         }
       }

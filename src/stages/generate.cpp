@@ -33,7 +33,7 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
     std::vector<SampleRequest> requests;
     for (size_t p = begin; p < end; ++p) {
       for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-        requests.push_back({&prompts[p].conversation, label, static_cast<std::uint64_t>(p) * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
+        requests.push_back({&prompts[p], label, static_cast<std::uint64_t>(p) * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
       }
     }
     const auto results = sample_responses(model, requests, options.sampling, static_cast<std::uint64_t>(recipe.seed), "generate", context);

@@ -48,7 +48,7 @@ void require_dials(const OpenModel& model) {
 namespace {
 
 std::vector<std::int32_t> encode_request(const ConversationTemplate& conversation_template, const SampleRequest& request) {
-  Conversation conversation = *request.conversation;
+  Conversation conversation = request.prompt->conversation;
   for (Turn& turn : conversation.turns) {
     if (turn.from == "Assistant" && !turn.label) turn.label = request.label;
   }
@@ -71,7 +71,7 @@ std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span
                                                std::uint64_t seed, const std::string& title, const Context& context) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   std::vector<GenerationRequest> prompts;
-  for (const SampleRequest& request : requests) prompts.push_back({encode_request(conversation_template, request), request.key});
+  for (const SampleRequest& request : requests) prompts.push_back({encode_request(conversation_template, request), request.key, request.prompt->place()});
   GenerationSettings settings;
   settings.sampling = sampling;
   settings.seed = seed;

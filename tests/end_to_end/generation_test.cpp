@@ -125,7 +125,7 @@ TEST_F(Generation, WrongCommandLinesAndPromptsAreRefused) {
   expect_refused(run("generate --model model --prompt hi --device cuda"), 5, "CUDA");
   expect_refused(run("generate --model model --input none.jsonl"), 3, "none.jsonl");
   write("long.jsonl", R"({"prompt":"short"})" "\n" R"({"prompt":")" + std::string(1200, 'x') + "\"}\n");
-  expect_refused(run("generate --model model --input long.jsonl --output out.jsonl"), 3, "longer than the model's context");
+  expect_refused(run("generate --model model --input long.jsonl --output out.jsonl"), 3, "long.jsonl:2: the prompt is longer than the model's context");
   EXPECT_FALSE(exists("out.jsonl"));
   EXPECT_FALSE(exists("out.jsonl.part"));
 }
@@ -284,6 +284,23 @@ TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   EXPECT_GT(dial.at("own_slope_interval").at(1).get<double>(), 0);
   EXPECT_TRUE(dial.at("side_share").is_number());
   EXPECT_NE(result.output.find("–\n"), std::string::npos) << result.output;
+}
+
+// The toy language's oracle reads the true value of every attribute off an answer, whatever the model's attributes are.
+TEST_F(Bootstrap, TheToyOracleJudgesEveryAttributeOfItsLanguage) {
+  ASSERT_EQ(run("data make-toy --output toy --count 40").code, 0);
+  write("evaluate.yaml", "stage: evaluate\nmodel: {path: model}\npredictor: predictor\n"
+                         "data: {validation: [{path: labelled.jsonl}], max_tokens: 256}\n"
+                         "dials: {prompts: [{path: toy/prompts.jsonl}], max_prompts: 2, attributes: [length], sampling: {max_new_tokens: 8}, "
+                         "judge: toy}\nrun_dir: run\n");
+  const Result result = run("evaluate evaluate.yaml");
+  ASSERT_EQ(result.code, 0) << result.errors;
+  const Json levels = parse_json(read("run/evaluation.json"), "evaluation.json", ExitCode::data).at("dials").at("length").at("levels");
+  ASSERT_EQ(levels.size(), 5u);
+  for (const char* name : {"quality", "toxicity", "humor", "creativity", "complexity", "verbosity"}) {
+    ASSERT_TRUE(levels[0].contains(name)) << name;
+  }
+  EXPECT_EQ(levels[0].at("toxicity"), 0) << "an untrained model knows no rude word";
 }
 
 }  // namespace

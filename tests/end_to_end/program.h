@@ -93,18 +93,19 @@ class Program : public testing::Test {
     return {exit_code(status), read("out.txt"), read("err.txt")};
   }
 
-  // Runs the program and sends it `signal` as soon as `due`.
-  Result run_until(const std::string& arguments, int signal, const std::function<bool()>& due) const {
+  // Runs the program and sends it `signal` as soon as `due`, and again a fifth of a second later if `times` is 2.
+  Result run_until(const std::string& arguments, int signal, const std::function<bool()>& due, int times = 1) const {
     const pid_t child = ::fork();
     if (child == 0) {
       ::execl("/bin/sh", "sh", "-c", command(arguments, "exec").c_str(), nullptr);
       ::_exit(127);
     }
     int status = 0;
-    for (bool sent = false; ::waitpid(child, &status, WNOHANG) == 0; ::usleep(1000)) {
-      if (sent || !due()) continue;
+    for (int sent = 0; ::waitpid(child, &status, WNOHANG) == 0; ::usleep(1000)) {
+      if (sent == times || !due()) continue;
+      if (sent > 0) ::usleep(200'000);
       ::kill(child, signal);
-      sent = true;
+      ++sent;
     }
     return {exit_code(status), read("out.txt"), read("err.txt")};
   }

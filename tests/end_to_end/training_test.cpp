@@ -71,6 +71,37 @@ TEST_F(TrainingProgram, APredictorOnABaseOfPlainTextValidatesEveryAttribute) {
   EXPECT_NE(again.errors.find("the run is finished already"), std::string::npos) << again.errors;
 }
 
+TEST_F(TrainingProgram, TheBestStepsWeightsArePublishedAndNotTheLastOnes) {
+  // The loss falls from step to step, so the largest one is not the last one.
+  const std::string arguments = "sft sft.yaml data.validation='[{path: train.jsonl}]' evaluate.every_steps=1 ";
+  const Result result = run(arguments + "checkpoint.keep_best='{metric: validation/loss, mode: max}'");
+  ASSERT_EQ(result.code, 0) << result.errors;
+  std::int64_t best = 0;
+  double loss = 0;
+  for (const Json& line : json_lines(read("run/metrics.jsonl"))) {
+    if (!line.contains("validation/loss") || line.at("validation/loss").get<double>() <= loss) continue;
+    loss = line.at("validation/loss").get<double>();
+    best = line.at("step").get<std::int64_t>();
+  }
+  ASSERT_GE(best, 1);
+  ASSERT_LT(best, 6) << "the last step is the best one: nothing is tested";
+  expect_says(result, "gets the weights of step " + std::to_string(best));
+  ASSERT_EQ(run(arguments + "run_dir=short train.steps=" + std::to_string(best)).code, 0);
+  EXPECT_EQ(read("run/model/model.safetensors"), read("short/model/model.safetensors"));
+}
+
+TEST_F(TrainingProgram, ASecondInterruptEndsAtOnceAndWhatIsSavedStaysWhole) {
+  ASSERT_EQ(run("sft sft.yaml train.steps=2").code, 0);
+  ASSERT_EQ(run("sft sft.yaml run_dir=again train.steps=2 train.max_minutes=1e-9").code, 75);
+  // A step of many seconds: both signals fall into it.
+  const std::string long_step = "sft sft.yaml run_dir=long data.train[0].repeat=4000 train.batch_size=40000";
+  EXPECT_EQ(run_until(long_step, SIGINT, [&] { return exists("long/log.txt") && read("long/log.txt").find("training data") != std::string::npos; }, 2).code, 130);
+  EXPECT_FALSE(exists("long/model"));
+  EXPECT_FALSE(exists("long/checkpoints/LATEST")) << "the step was not finished";
+  ASSERT_EQ(run("sft sft.yaml run_dir=again train.steps=2").code, 0);
+  EXPECT_EQ(read("again/model/model.safetensors"), read("run/model/model.safetensors"));
+}
+
 TEST_F(TrainingProgram, AFinishedRunSaysSoAndChangesNothing) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   const std::string before = read("run/metrics.jsonl");

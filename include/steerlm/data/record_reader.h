@@ -48,7 +48,9 @@ struct Prompt {
   Conversation conversation;  // ends in a user turn
   Json json;                  // the input line; of a published source the record that it became
   std::string file;
-  std::int64_t line = 0;
+  std::int64_t line = 0;  // 0: not of a file
+
+  std::string place() const { return line > 0 ? file + ":" + std::to_string(line) : file; }
 };
 
 // Each record up to its last user turn; also lines with `prompt` (a text) or `turns` (texts of user and assistant in turn, the first

@@ -16,6 +16,7 @@ namespace steerlm {
 struct GenerationRequest {
   std::vector<std::int32_t> prompt;
   std::uint64_t sample = 0;  // key of its random numbers: the same (seed, sample) gives the same response whatever else runs
+  std::string place;         // where the prompt stands, for messages: file:line
 };
 
 struct GenerationSettings {
@@ -33,7 +34,7 @@ struct GenerationResult {
   bool stopped = false;            // false: max_new_tokens or the context was reached
 };
 
-// Results in the order of the requests. A prompt longer than the model's context throws data, naming the request's number.
+// Results in the order of the requests. A prompt longer than the model's context throws data, naming its place.
 // `progress` is called after each response with the number of responses and of sampled tokens so far.
 std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer& tokenizer, std::span<const GenerationRequest> requests,
                                        const GenerationSettings& settings, const std::function<void(std::int64_t done, std::int64_t tokens)>& progress);

@@ -22,9 +22,9 @@ std::optional<Label> dial_label(const Attributes& attributes, const std::map<std
 void require_dials(const OpenModel& model);
 
 struct SampleRequest {
-  const Conversation* conversation;  // ends in a user turn
-  std::optional<Label> label;        // of the response; an earlier assistant turn keeps its own, else gets this one
-  std::uint64_t key;                 // of the random numbers
+  const Prompt* prompt;
+  std::optional<Label> label;  // of the response; an earlier assistant turn keeps its own, else gets this one
+  std::uint64_t key;           // of the random numbers
 };
 
 // The requests whose prompt leaves room for an answer in the model's context, in their order.
