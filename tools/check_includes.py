@@ -19,7 +19,7 @@ SOURCES = (".h", ".cpp", ".cu", ".cuh")
 TENSOR_HEADERS = ("ATen/", "c10/", "torch/", "caffe2/")
 WHOLE_LIBRARY = ("torch/torch.h", "torch/extension.h", "torch/all.h", "ATen/ATen.h")
 # The binary is run from outside, so only record files are looked into; tests/CMakeLists.txt links it likewise.
-TEST_FOLDERS = {"end_to_end": "data"}
+TEST_FOLDERS = {"end_to_end": "stages"}
 TEST_HELPERS = {"support", "fixtures"}
 
 

@@ -133,9 +133,7 @@ std::string dial_text(const DialTable& table) {
       cells.push_back(format_number(row.spearman[m], 3));
       cells.push_back(format_number(row.slope[m], 3));
       cells.push_back(own ? format_number(row.own_slope_interval.low, 2) + " to " + format_number(row.own_slope_interval.high, 2) : "");
-      // A share of a slope that may be nothing says nothing.
-      const bool steers = row.own_slope_interval.low > 0 || row.own_slope_interval.high < 0;
-      cells.push_back(!own ? "" : steers && std::isfinite(row.side_share) ? format_number(100 * row.side_share, 0) + " %" : "–");
+      cells.push_back(!own ? "" : row.steers() && std::isfinite(row.side_share) ? format_number(100 * row.side_share, 0) + " %" : "–");
       rows.push_back(std::move(cells));
     }
   }

@@ -75,12 +75,13 @@ INSTANTIATE_TEST_SUITE_P(
 
 // A run that ended on a damaged input has computed nothing from it: mended, the same command goes on without --fresh.
 TEST_F(BadInput, AMendedInputNeedsNoFreshStart) {
-  const std::string config = read("model/config.json");
-  write("model/config.json", config.substr(0, config.size() / 2));
-  expect_refused(run("sft sft.yaml"), 4, "config.json");
-  write("model/config.json", config);
+  const std::string weights = read("model/model.safetensors");
+  truncate("model/model.safetensors", -100);
+  expect_refused(run("sft sft.yaml"), 4, "model.safetensors");
+  ASSERT_TRUE(exists("run/environment.json")) << "the run had begun";
+  write("model/model.safetensors", weights);
   ASSERT_EQ(run("sft sft.yaml").code, 0);
-  write("model/config.json", config + " ");
+  write("model/config.json", read("model/config.json") + " ");
   expect_refused(run("sft sft.yaml"), 2, "has changed");
 }
 

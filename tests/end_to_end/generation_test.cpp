@@ -1,5 +1,6 @@
 // generate and score, and the stages that sample: bootstrap and evaluate.
 #include "end_to_end/program.h"
+#include "steerlm/toy/oracle.h"
 
 namespace steerlm {
 namespace {
@@ -126,6 +127,8 @@ TEST_F(Generation, WrongCommandLinesAndPromptsAreRefused) {
   expect_refused(run("generate --model model --input none.jsonl"), 3, "none.jsonl");
   write("long.jsonl", R"({"prompt":"short"})" "\n" R"({"prompt":")" + std::string(1200, 'x') + "\"}\n");
   expect_refused(run("generate --model model --input long.jsonl --output out.jsonl"), 3, "long.jsonl:2: the prompt is longer than the model's context");
+  expect_refused(run("generate --model model --raw --input long.jsonl --output out.jsonl"), 3, "long.jsonl:2: the prompt is longer");
+  expect_refused(run("generate --model model --prompt " + std::string(1200, 'x')), 3, "--prompt: the prompt is longer");
   EXPECT_FALSE(exists("out.jsonl"));
   EXPECT_FALSE(exists("out.jsonl.part"));
 }
@@ -202,6 +205,13 @@ class Bootstrap : public Generation {
                             "select: {quality: max}\nsamples_per_prompt: 3\nsampling: {max_new_tokens: 40}\noptimizer: {learning_rate: 1e-3}\n"
                             "train: {steps: 2, batch_size: 4}\nrun_dir: run\n");
   }
+
+  void write_evaluation(const std::string& prompts, const std::string& dial, const std::string& judge) {
+    write("evaluate.yaml", "stage: evaluate\nmodel: {path: model}\npredictor: predictor\n"
+                           "data: {validation: [{path: labelled.jsonl}], max_tokens: 256}\n"
+                           "dials: {prompts: [{path: " + prompts + "}], max_prompts: 2, attributes: [" + dial +
+                           "], sampling: {temperature: 0.7, top_k: 0, max_new_tokens: 8}, judge: " + judge + "}\nrun_dir: run\n");
+  }
 };
 
 TEST_F(Bootstrap, SamplesAnnotatesAndTrains) {
@@ -257,10 +267,7 @@ TEST_F(Bootstrap, WhatCannotBeSelectedIsRefused) {
 }
 
 TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
-  write("evaluate.yaml", "stage: evaluate\nmodel: {path: model}\npredictor: predictor\n"
-                         "data: {validation: [{path: labelled.jsonl}], max_tokens: 256}\n"
-                         "dials: {prompts: [{path: prompts.jsonl}], max_prompts: 2, attributes: [humor], sampling: {max_new_tokens: 8}, "
-                         "judge: predictor}\nrun_dir: run\n");
+  write_evaluation("prompts.jsonl", "humor", "predictor");
   const Result result = run("evaluate evaluate.yaml");
   ASSERT_EQ(result.code, 0) << result.errors;
   EXPECT_EQ(result.output, read("run/evaluation.txt"));
@@ -286,21 +293,28 @@ TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   EXPECT_NE(result.output.find("–\n"), std::string::npos) << result.output;
 }
 
-// The toy language's oracle reads the true value of every attribute off an answer, whatever the model's attributes are.
-TEST_F(Bootstrap, TheToyOracleJudgesEveryAttributeOfItsLanguage) {
-  ASSERT_EQ(run("data make-toy --output toy --count 40").code, 0);
-  write("evaluate.yaml", "stage: evaluate\nmodel: {path: model}\npredictor: predictor\n"
-                         "data: {validation: [{path: labelled.jsonl}], max_tokens: 256}\n"
-                         "dials: {prompts: [{path: toy/prompts.jsonl}], max_prompts: 2, attributes: [length], sampling: {max_new_tokens: 8}, "
-                         "judge: toy}\nrun_dir: run\n");
-  const Result result = run("evaluate evaluate.yaml");
-  ASSERT_EQ(result.code, 0) << result.errors;
+// The sweep at a level is what `generate` writes at it with the same seed; its means are the oracle's over those answers.
+TEST_F(Bootstrap, TheToyOracleJudgesTheAnswersOfASweep) {
+  ASSERT_EQ(run("data make-toy --output toy --count 200").code, 0);
+  write_evaluation("toy/prompts.jsonl", "length", "toy");
+  ASSERT_EQ(run("evaluate evaluate.yaml").code, 0);
   const Json levels = parse_json(read("run/evaluation.json"), "evaluation.json", ExitCode::data).at("dials").at("length").at("levels");
   ASSERT_EQ(levels.size(), 5u);
-  for (const char* name : {"quality", "toxicity", "humor", "creativity", "complexity", "verbosity"}) {
-    ASSERT_TRUE(levels[0].contains(name)) << name;
+  write("two.jsonl", lines_of(read("toy/prompts.jsonl"))[0] + "\n" + lines_of(read("toy/prompts.jsonl"))[1] + "\n");
+  std::vector<double> seen;
+  for (const Json& level : levels) {
+    const Result answers = run("generate --model model --input two.jsonl --max-new-tokens 8 --temperature 0.7 --set length=" + level.at("level").dump());
+    std::vector<double> mean(toy_attribute_names().size(), 0);
+    for (const Json& answer : json_lines(answers.output)) {
+      const std::vector<double> values = toy_oracle(answer.at("prompt").get<std::string>(), answer.at("response").get<std::string>());
+      for (size_t a = 0; a < mean.size(); ++a) mean[a] += values[a] / 2;
+    }
+    for (size_t a = 0; a < mean.size(); ++a) {
+      EXPECT_NEAR(level.at(toy_attribute_names()[a]).get<double>(), mean[a], 1e-12) << toy_attribute_names()[a];
+      seen.push_back(mean[a]);
+    }
   }
-  EXPECT_EQ(levels[0].at("toxicity"), 0) << "an untrained model knows no rude word";
+  EXPECT_NE(std::ranges::max(seen), 0) << "nothing was measured";
 }
 
 }  // namespace

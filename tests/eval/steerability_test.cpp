@@ -37,6 +37,7 @@ TEST(Steerability, SweepByHand) {
   EXPECT_LE(humor.own_slope_interval.low, 2);
   EXPECT_GE(humor.own_slope_interval.high, 2);
   EXPECT_LT(humor.own_slope_interval.high - humor.own_slope_interval.low, 1.5);
+  EXPECT_TRUE(humor.steers());
 }
 
 TEST(Steerability, ADialWithoutAnswersHasUndefinedFigures) {
@@ -60,6 +61,18 @@ TEST(Steerability, SpearmanTakesTiedMeansTogether) {
   EXPECT_FALSE(row.own_monotone);
   EXPECT_EQ(row.side_effect, 0);
   EXPECT_TRUE(std::isnan(row.spearman[1]));
+}
+
+TEST(Steerability, ADialSteersWhereTheIntervalOfItsSlopeLeavesOutZero) {
+  const auto with_interval = [](double low, double high) {
+    DialRow row;
+    row.own_slope_interval = {low, high};
+    return row;
+  };
+  EXPECT_TRUE(with_interval(0.1, 0.3).steers());
+  EXPECT_TRUE(with_interval(-0.3, -0.1).steers()) << "backwards, but it does";
+  EXPECT_FALSE(with_interval(-0.1, 0.3).steers());
+  EXPECT_FALSE(with_interval(NAN, NAN).steers());
 }
 
 TEST(Steerability, MeasuresNeedNotBeAttributes) {

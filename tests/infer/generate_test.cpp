@@ -33,7 +33,7 @@ TEST(Generate, GreedyWithCacheEqualsTheModelWithoutOne) {
   const Transformer model = small_model(tokenizer.vocab_size());
   GenerationSettings settings;
   settings.sampling = {.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 40};
-  const std::vector<GenerationRequest> requests{{prompt(0, 5, tokenizer.vocab_size()), 0, ""}, {prompt(1, 17, tokenizer.vocab_size()), 1, ""}};
+  const std::vector<GenerationRequest> requests{{prompt(0, 5, tokenizer.vocab_size()), 0}, {prompt(1, 17, tokenizer.vocab_size()), 1}};
   const auto results = generate(model, tokenizer, requests, settings, {});
   for (size_t r = 0; r < requests.size(); ++r) {
     std::vector<std::int64_t> ids(requests[r].prompt.begin(), requests[r].prompt.end());
@@ -74,7 +74,7 @@ TEST(Generate, StopsAtEosAndAtTheEndOfTheContext) {
   const Transformer model = small_model(tokenizer.vocab_size());
   GenerationSettings settings;
   settings.sampling = {.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 1000};
-  const std::vector<GenerationRequest> requests{{prompt(2, 10, tokenizer.vocab_size()), 0, ""}};
+  const std::vector<GenerationRequest> requests{{prompt(2, 10, tokenizer.vocab_size()), 0}};
   const auto to_the_end = generate(model, tokenizer, requests, settings, {});
   EXPECT_EQ(to_the_end[0].ids.size(), 54u);  // 64 of context less 10 of prompt
   settings.eos_ids = {to_the_end[0].ids[7]};

@@ -91,6 +91,24 @@ TEST_P(TokenizerTrainingOf, MarkersArePiecesOnRequest) {
   }
 }
 
+// The piece of a name may hold its colon and the comma before it, never a digit: a label costs two pieces an attribute.
+TEST_P(TokenizerTrainingOf, ALabelIsNamesAndSingleDigits) {
+  std::vector<std::string> texts = corpus();
+  for (std::uint64_t n = 0; n < 400; ++n) {
+    Rng rng(3, "labels", n);
+    const auto value = [&] { return std::to_string(rng.below(10)); };
+    texts.push_back("quality:" + value() + ",toxicity:" + value() + ",humor:" + value());
+  }
+  train(texts, 400);
+  const Tokenizer tokenizer = Tokenizer::load(folder_ / "t.model");
+  std::vector<std::int32_t> ids;
+  tokenizer.append_first("quality:4,toxicity:0,humor:9", ids);
+  EXPECT_LE(ids.size(), 7u) << "a dummy prefix, three names, three values";
+  for (const char digit : std::string("409")) {
+    EXPECT_EQ(std::ranges::count_if(ids, [&](std::int32_t id) { return tokenizer.piece(id) == std::string(1, digit); }), 1) << digit;
+  }
+}
+
 TEST_P(TokenizerTrainingOf, TwoRunsGiveEqualBytes) {
   train(corpus(), 380, "a.model");
   train(corpus(), 380, "b.model");

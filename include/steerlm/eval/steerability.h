@@ -34,6 +34,9 @@ struct DialRow {
   bool own_monotone = false;               // each level mean is larger than the one before
   double side_effect = 0;                  // mean |effect| on the other measures
   double side_share = 0;                   // side_effect / |effect on its own|
+
+  // The own slope's interval leaves out 0. Where it does not, side_share is a share of what may be nothing.
+  bool steers() const { return own_slope_interval.low > 0 || own_slope_interval.high < 0; }
 };
 
 struct DialTable {

@@ -16,7 +16,7 @@ namespace steerlm {
 struct GenerationRequest {
   std::vector<std::int32_t> prompt;
   std::uint64_t sample = 0;  // key of its random numbers: the same (seed, sample) gives the same response whatever else runs
-  std::string place;         // where the prompt stands, for messages: file:line
+  std::string place{};       // where the prompt stands, for messages: file:line
 };
 
 struct GenerationSettings {
