@@ -37,7 +37,7 @@ function(steerlm_fetch package pattern out)
       set(kind --only-binary=:all: --python-version 3.12 --implementation cp --platform manylinux_2_28_x86_64
           --platform manylinux_2_25_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64)
     else()
-      set(kind --no-binary=:all: --no-build-isolation)
+      set(kind --no-binary=:all:)
     endif()
     file(WRITE ${CMAKE_BINARY_DIR}/requirement.txt "${line}\n")
     execute_process(
