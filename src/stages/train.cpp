@@ -28,10 +28,10 @@ double matmul_flops_per_second() {
 }  // namespace
 
 DataOptions within_context(DataOptions data, const ModelConfig& config, const Context& context) {
-  if (data.max_tokens <= config.max_position_embeddings) return data;
+  if (data.max_tokens <= config.context_length()) return data;
   context.log->info(fmt::format("data.max_tokens {} is more than the model's context: conversations are limited to {} tokens", data.max_tokens,
-                                config.max_position_embeddings));
-  data.max_tokens = config.max_position_embeddings;
+                                config.context_length()));
+  data.max_tokens = config.context_length();
   return data;
 }
 
