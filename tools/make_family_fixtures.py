@@ -98,7 +98,8 @@ def language_variants():
 
 
 def classifier_variants():
-    llama, qwen, scores = {**COMMON, "rms_norm_eps": 1e-5}, {**COMMON, "rms_norm_eps": 1e-6}, {"num_labels": 3, "problem_type": "regression"}
+    scores = {"num_labels": 3, "problem_type": "regression"}
+    llama, qwen = {**COMMON, "rms_norm_eps": 1e-5}, {**COMMON, "rms_norm_eps": 1e-6}
     return {"llama_classifier": LlamaConfig(**llama, **scores),
             "mistral_classifier": MistralConfig(**llama, **scores, head_dim=16, sliding_window=8),
             "qwen2_classifier": Qwen2Config(**qwen, **scores),
@@ -237,7 +238,7 @@ def greedy_entry(model, length, variant):
 
 
 def greedy_beyond(model, variant):
-    """Dynamic scaling past the original length: cached keys keep the base they were rotated with, so that Transformers disagrees with itself."""
+    """Dynamic scaling past the original length: cached keys keep the base they were rotated with, and the two ways part."""
     rng = random.Random(variant)
     prompt = [rng.randrange(VOCAB) for _ in range(40)]
     return {"prompt": prompt, "with_cache": greedy(model, prompt, 64, True)[0], "without_cache": greedy(model, prompt, 64, False)[0]}
