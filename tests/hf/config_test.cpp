@@ -198,8 +198,9 @@ TEST_P(HfFamilyConfig, IsReadInBothSpellingsAndWrittenSoThatItReadsBack) {
   EXPECT_EQ(dump_hf_config(parse_hf_config(written, "written"), labels), written);
   EXPECT_EQ(written.at("architectures"), family(GetParam()).at("architectures"));
   const Path older = Path(STEERLM_SOURCE_DIR) / "tests/fixtures/families" / GetParam() / "config_v4.json";
-  if (std::filesystem::exists(older))
+  if (std::filesystem::exists(older)) {
     EXPECT_EQ(dump_hf_config(parse_hf_config(family(GetParam(), "config_v4.json"), "older"), labels), written);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, HfFamilyConfig,
@@ -238,7 +239,7 @@ TEST(HfConfigTest, MissingKeysMeanWhatTheFamilysCodeMakesOfThem) {
 }
 
 TEST(HfConfigTest, AStretchedRotaryEmbeddingReachesFurther) {
-  EXPECT_EQ(parse_hf_config(family("llama2"), "config.json").model.context_length(), 64);
+  EXPECT_EQ(parse_hf_config(family("llama2"), "config.json").model.context_length(), 128);
   EXPECT_EQ(parse_hf_config(family("llama31"), "config.json").model.context_length(), 256);
   const ModelConfig linear = parse_hf_config(family("linear"), "config.json").model;
   EXPECT_EQ(linear.context_length(), 4 * linear.max_position_embeddings);
