@@ -15,6 +15,10 @@ namespace {
 constexpr std::array<std::pair<std::string_view, std::string_view>, 3> dtype_names{
     {{"fp32", "float32"}, {"bf16", "bfloat16"}, {"fp16", "float16"}}};
 
+constexpr std::array<std::pair<std::string_view, HeadKind>, 2> architectures{
+    {{"LlamaForCausalLM", HeadKind::language_model},
+     {"LlamaForSequenceClassification", HeadKind::regression}}};
+
 // A JSON integer from 0 to `max`.
 std::optional<std::int64_t> as_integer(const Json& value, std::int64_t max) {
   if (!value.is_number_integer()) return std::nullopt;
@@ -177,10 +181,11 @@ HeadKind read_head(const Reader& reader) {
   if (names == nullptr) return HeadKind::language_model;
   if (!names->is_array() || names->size() != 1)
     reader.refuse("'architectures'", text_of(*names), "a list of one name");
-  if (names->at(0) == "LlamaForCausalLM") return HeadKind::language_model;
-  if (names->at(0) == "LlamaForSequenceClassification") return HeadKind::regression;
+  for (const auto& [name, kind] : architectures) {
+    if (names->at(0) == name) return kind;
+  }
   reader.refuse("the architecture is not implemented", text_of(names->at(0)),
-                "LlamaForCausalLM or LlamaForSequenceClassification");
+                join(supported_architectures(), " or "));
 }
 
 // Transformers writes id2label and leaves num_labels out; without either there are two.
@@ -212,6 +217,27 @@ std::string read_dtype(const Reader& reader) {
 
 }  // namespace
 
+std::vector<std::string> supported_architectures() {
+  std::vector<std::string> names;
+  for (const auto& [name, kind] : architectures) names.emplace_back(name);
+  return names;
+}
+
+std::vector<std::string> supported_dtypes() {
+  std::vector<std::string> names;
+  for (const auto& [ours, theirs] : dtype_names) names.emplace_back(ours);
+  return names;
+}
+
+void set_hf_dtype(Json& config, const std::string& dtype) {
+  for (const auto& [ours, theirs] : dtype_names) {
+    if (dtype != ours) continue;
+    const bool newer = config.contains("dtype");
+    if (newer) config["dtype"] = theirs;
+    if (!newer || config.contains("torch_dtype")) config["torch_dtype"] = theirs;
+  }
+}
+
 HfConfig parse_hf_config(const Json& json, const std::string& where) {
   const Reader reader(json, where);
   if (!json.is_object()) reader.refuse("not a JSON object");
@@ -228,6 +254,7 @@ HfConfig parse_hf_config(const Json& json, const std::string& where) {
   if (const Json* bos = reader.find("bos_token_id"))
     config.bos_token_id = as_integer(*bos, config.model.vocab_size - 1);
   config.eos_token_ids = parse_eos_token_ids(json, config.model.vocab_size, where);
+  config.names_code = reader.find("auto_map") != nullptr;
   return config;
 }
 

@@ -2,7 +2,9 @@
 #include <ATen/ops/equal.h>
 
 #include <algorithm>
+#include <memory>
 
+#include "hf/folder_json.h"
 #include "hf/steerlm_json.h"
 #include "hf/weight_files.h"
 #include "steerlm/core/error.h"
@@ -11,10 +13,6 @@
 
 namespace steerlm {
 namespace {
-
-Json read_json(const Path& path, std::string_view what) {
-  return parse_json(read_file(path, ExitCode::model, what), path.string(), ExitCode::model);
-}
 
 void check_folder(const Path& path) {
   std::error_code error;
@@ -131,21 +129,37 @@ WeightFiles open_checked(const ModelFolder& folder, Weights weights) {
   return files;
 }
 
+// A tied model may store its output layer as well, if that is the embedding.
+void check_tied_head(const ModelFolder& folder, Weights weights, const WeightFiles& files) {
+  const bool stored_head =
+      weights == Weights::language_model && files.file_of.contains("lm_head.weight");
+  if (!folder.config.tie_word_embeddings || !stored_head) return;
+  const SafetensorsFile& file = files.holding("lm_head.weight");
+  const at::Tensor head = file.read("lm_head.weight");
+  const std::string name = "model.embed_tokens.weight";
+  const at::Tensor embedding = files.holding(name).read(name);
+  if (head.scalar_type() == embedding.scalar_type() && at::equal(head, embedding)) return;
+  fail(ExitCode::model,
+       {.what = "'tie_word_embeddings' is true, but lm_head.weight differs from " + name,
+        .where = file.path().string()});
+}
+
 }  // namespace
 
 ModelFolder open_model_folder(const Path& path) {
   check_folder(path);
   const Path config_path = path / "config.json";
   const HfConfig config =
-      parse_hf_config(read_json(config_path, "model config"), config_path.string());
+      parse_hf_config(read_folder_json(config_path, "model config"), config_path.string());
   ModelFolder folder{.path = path, .config = config.model};
   folder.head.kind = config.head;
   folder.num_labels = config.num_labels;
   folder.dtype = config.dtype;
   folder.eos_token_ids = config.eos_token_ids;
+  folder.names_code = config.names_code;
   const Path generation_path = path / "generation_config.json";
   if (std::filesystem::exists(generation_path)) {
-    const auto ids = parse_eos_token_ids(read_json(generation_path, "generation config"),
+    const auto ids = parse_eos_token_ids(read_folder_json(generation_path, "generation config"),
                                          config.model.vocab_size, generation_path.string());
     if (!ids.empty()) folder.eos_token_ids = ids;
   }
@@ -153,7 +167,7 @@ ModelFolder open_model_folder(const Path& path) {
   std::optional<bool> bias;
   if (std::filesystem::exists(own_path)) {
     const SteerlmJson own =
-        parse_steerlm_json(read_json(own_path, "steerlm.json"), own_path.string());
+        parse_steerlm_json(read_folder_json(own_path, "steerlm.json"), own_path.string());
     apply_steerlm_json(folder, own, own_path.string());
     bias = own.head_bias;
   }
@@ -161,6 +175,10 @@ ModelFolder open_model_folder(const Path& path) {
     folder.head.bias = bias ? *bias : open_weight_files(path).file_of.contains("score.bias");
   }
   return folder;
+}
+
+Weights own_weights(const ModelFolder& folder) {
+  return folder.head.kind == HeadKind::regression ? Weights::regression : Weights::language_model;
 }
 
 HeadShape head_shape(const ModelFolder& folder, Weights weights) {
@@ -177,25 +195,28 @@ HeadShape head_shape(const ModelFolder& folder, Weights weights) {
 
 void check_weights(const ModelFolder& folder, Weights weights) { open_checked(folder, weights); }
 
+TensorSource stream_weights(const ModelFolder& folder, Weights weights) {
+  const auto files = std::make_shared<const WeightFiles>(open_checked(folder, weights));
+  check_tied_head(folder, weights, *files);
+  TensorSource source;
+  for (auto& [name, shape] : parameter_shapes(folder.config, head_shape(folder, weights)))
+    source.entries.push_back({name, shape, files->holding(name).dtype(name)});
+  source.read = [files](const std::string& name) { return files->holding(name).read(name); };
+  return source;
+}
+
 NamedTensors read_weights(const ModelFolder& folder, Weights weights) {
-  const WeightFiles files = open_checked(folder, weights);
+  const TensorSource source = stream_weights(folder, weights);
   NamedTensors tensors;
-  for (const auto& [name, shape] : parameter_shapes(folder.config, head_shape(folder, weights))) {
-    tensors.emplace_back(name, files.holding(name).read(name));
-  }
-  const bool stored_head =
-      weights == Weights::language_model && files.file_of.contains("lm_head.weight");
-  if (folder.config.tie_word_embeddings && stored_head) {
-    const SafetensorsFile& file = files.holding("lm_head.weight");
-    const at::Tensor head = file.read("lm_head.weight");
-    const at::Tensor& embedding = tensors.front().second;
-    if (head.scalar_type() != embedding.scalar_type() || !at::equal(head, embedding)) {
-      fail(ExitCode::model, {.what = "'tie_word_embeddings' is true, but lm_head.weight differs "
-                                     "from model.embed_tokens.weight",
-                             .where = file.path().string()});
-    }
-  }
+  for (const TensorSource::Entry& entry : source.entries)
+    tensors.emplace_back(entry.name, source.read(entry.name));
   return tensors;
+}
+
+std::vector<Path> weight_paths(const Path& folder) {
+  std::vector<Path> paths;
+  for (const SafetensorsFile& file : open_weight_files(folder).files) paths.push_back(file.path());
+  return paths;
 }
 
 void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer) {

@@ -8,6 +8,7 @@
 
 #include "steerlm/core/fs.h"
 #include "steerlm/nn/parameters.h"
+#include "steerlm/store/safetensors.h"
 #include "steerlm/text/options.h"
 #include "steerlm/text/template.h"
 #include "steerlm/text/tokenizer.h"
@@ -25,6 +26,7 @@ struct ModelFolder {
   std::string dtype = "fp32";               // of the weights on disk: fp32, bf16 or fp16
   std::int64_t num_labels = 0;              // regression: rows of score.weight
   std::vector<std::int64_t> eos_token_ids;  // generation_config.json's, else config.json's
+  bool names_code = false;  // config.json has an 'auto_map'; the code is never run
 };
 
 // Reads and checks the JSON files; of the weights at most the headers.
@@ -35,6 +37,7 @@ enum class Weights {
   trunk,           // without a head, of whatever folder
   regression,      // trunk, score.weight, score.bias
 };
+Weights own_weights(const ModelFolder& folder);  // with the head that it has
 HeadShape head_shape(const ModelFolder& folder, Weights weights);
 
 // Opens the files, checks that every tensor is there once in its shape and that none is left over
@@ -42,6 +45,10 @@ HeadShape head_shape(const ModelFolder& folder, Weights weights);
 void check_weights(const ModelFolder& folder, Weights weights);
 // In the order of parameter_shapes, on the CPU, each in the dtype that it is stored in.
 NamedTensors read_weights(const ModelFolder& folder, Weights weights);
+// The same tensors, each read when it is asked for. The files stay open.
+TensorSource stream_weights(const ModelFolder& folder, Weights weights);
+// The safetensors files that the folder's weights are in.
+std::vector<Path> weight_paths(const Path& folder);
 
 // More rows of the embedding than pieces are fine, fewer throw model.
 void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer);
@@ -49,11 +56,20 @@ void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer);
 // (template.sha256).
 ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& tokenizer);
 
+inline constexpr std::uint64_t default_max_shard_bytes = 5'000'000'000;  // of Transformers 4
+
 // Writes a folder that Transformers and open_model_folder read: `path`.part first, renamed as a
 // whole, so that a folder that is there is replaced at once. `folder.path`, `num_labels` and
-// `template_sha256` are not used. Floating-point tensors are written in `folder.dtype`. Throws
-// resources.
-void write_model_folder(const Path& path, const ModelFolder& folder, const NamedTensors& tensors,
-                        const Tokenizer& tokenizer);
+// `template_sha256` are not used. Floating-point tensors are written in `folder.dtype`, in shards of
+// at most `max_shard_bytes` where one file would be larger. Throws resources; model: a finite weight
+// is infinite in that dtype.
+void write_model_folder(const Path& path, const ModelFolder& folder, const TensorSource& tensors,
+                        const Tokenizer& tokenizer,
+                        std::uint64_t max_shard_bytes = default_max_shard_bytes);
+inline void write_model_folder(const Path& path, const ModelFolder& folder,
+                               const NamedTensors& tensors, const Tokenizer& tokenizer,
+                               std::uint64_t max_shard_bytes = default_max_shard_bytes) {
+  write_model_folder(path, folder, in_memory(tensors), tokenizer, max_shard_bytes);
+}
 
 }  // namespace steerlm
