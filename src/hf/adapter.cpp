@@ -42,9 +42,12 @@ std::vector<std::string> read_targets(const ConfigReader& reader) {
 HeadKind read_task(const ConfigReader& reader) {
   const Json* task = reader.find("task_type");
   const Json* saved = reader.find("modules_to_save");
-  const bool score = saved != nullptr && *saved == Json::array({"score"});
-  if (saved != nullptr && !saved->empty() && !score)
-    reader.refuse("'modules_to_save' is not implemented", text_of(*saved), "null or [\"score\"]");
+  // PEFT writes ["score", "classifier", "score"] for a model that has no classifier.
+  bool score = false;
+  for (const Json& module : saved != nullptr && saved->is_array() ? *saved : Json::array()) {
+    if (module != "score" && module != "classifier") reader.refuse("'modules_to_save' is not implemented", text_of(*saved), "null or [\"score\"]");
+    score = score || module == "score";
+  }
   if (task == nullptr || *task == "CAUSAL_LM") {
     if (score) reader.refuse("'modules_to_save' has a score, but 'task_type' is no classification", task == nullptr ? "null" : text_of(*task));
     return HeadKind::language_model;

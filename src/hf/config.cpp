@@ -199,6 +199,29 @@ std::string read_dtype(const ConfigReader& reader) {
 
 }  // namespace
 
+std::vector<std::string> supported_architectures() {
+  std::vector<std::string> names;
+  for (const Family& family : families) {
+    for (const HeadKind head : {HeadKind::language_model, HeadKind::regression}) names.push_back(architecture(family, head));
+  }
+  return names;
+}
+
+std::vector<std::string> supported_dtypes() {
+  std::vector<std::string> names;
+  for (const auto& [ours, theirs] : dtype_names) names.emplace_back(ours);
+  return names;
+}
+
+void set_hf_dtype(Json& config, const std::string& dtype) {
+  for (const auto& [ours, theirs] : dtype_names) {
+    if (dtype != ours) continue;
+    const bool newer = config.contains("dtype");
+    if (newer) config["dtype"] = theirs;
+    if (!newer || config.contains("torch_dtype")) config["torch_dtype"] = theirs;
+  }
+}
+
 HfConfig parse_hf_config(const Json& json, const std::string& where) {
   const ConfigReader reader(json, where);
   if (!json.is_object()) reader.refuse("not a JSON object");
@@ -209,6 +232,7 @@ HfConfig parse_hf_config(const Json& json, const std::string& where) {
   config.model = read_model(reader, family);
   if (config.head == HeadKind::regression) config.num_labels = read_num_labels(reader);
   config.dtype = read_dtype(reader);
+  config.names_code = reader.find("auto_map") != nullptr;
   if (const Json* bos = reader.find("bos_token_id"))
     config.bos_token_id = as_integer(*bos, config.model.vocab_size - 1);
   config.eos_token_ids = parse_eos_token_ids(json, config.model.vocab_size, where);
