@@ -22,7 +22,7 @@ class Family:
     name: str
     config: type
     keys: dict
-    tokenizer: str  # sentencepiece: bpe, unigram, bpe+json; byte level: llama3, qwen
+    tokenizer: str  # sentencepiece: bpe, bpe+json, unigram (a folder that `model init` makes); byte level: llama3, qwen
     dtype: torch.dtype = torch.float32
     shards: bool = False
 
@@ -37,7 +37,7 @@ def rope(kind, theta=10000.0, **keys):
 LLAMA31 = rope("llama3", 50000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)
 FAMILIES = [
     Family("llama2", LlamaConfig, {"num_key_value_heads": 4}, "bpe"),
-    Family("llama-unigram", LlamaConfig, {"tie_word_embeddings": True}, "unigram", torch.bfloat16),
+    Family("fresh", LlamaConfig, {}, "unigram"),
     Family("llama3", LlamaConfig, {**rope("default", 500000.0)}, "llama3", shards=True),
     Family("llama3.1", LlamaConfig, {**LLAMA31, "head_dim": 16, "tie_word_embeddings": True}, "llama3", torch.bfloat16),
     Family("yarn", LlamaConfig, {**rope("yarn", factor=4.0, original_max_position_embeddings=64), "max_position_embeddings": 256}, "bpe"),
@@ -90,16 +90,20 @@ def make_lines(tokenizer):
 
 # ----- tokenizers -----------------------------------------------------------------------------------------------------------------
 
+def train_sentencepiece(kind, work):
+    write_training_text(work.path("text.txt"))
+    work.run("tokenizer", "train", "--input", "text.txt", "--output", "text.model", "--vocab-size", 420, "--kind", kind)
+
+
 def sentencepiece_files(kind, work, folder):
     """A sentencepiece model that the program trains, and the files that Transformers saves beside it."""
-    write_training_text(work.path("text.txt"))
-    work.run("tokenizer", "train", "--input", "text.txt", "--output", "text.model", "--vocab-size", 420, "--kind", kind.split("+")[0])
+    train_sentencepiece("bpe", work)
     model = work.path("text.model").read_bytes()
     (folder / "tokenizer.model").write_bytes(model)
     tokenizer = LlamaTokenizer.from_pretrained(folder, add_bos_token=True, add_eos_token=False, legacy=False)
     tokenizer.save_pretrained(folder)
     (folder / "tokenizer.model").write_bytes(model)
-    config = json.loads((folder / "tokenizer_config.json").read_text()) | {"add_bos_token": True, "add_eos_token": False}
+    config = json.loads((folder / "tokenizer_config.json").read_text()) | {"add_bos_token": True, "add_eos_token": False, "legacy": False}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
     if kind != "bpe+json":
         (folder / "tokenizer.json").unlink(missing_ok=True)
@@ -150,6 +154,11 @@ def byte_level_files(kind, work, folder):
 def make_folder(family, work):
     """base/: what a user downloads."""
     folder = work.path("base")
+    if family.tokenizer == "unigram":  # Transformers has no class that reads such a file: the program's own folder
+        train_sentencepiece("unigram", work)
+        work.run("model", "init", "--output", "base", "--tokenizer", "text.model", "--hidden-size", 32, "--num-hidden-layers", 3,
+                 "--num-key-value-heads", 2, "--tie-word-embeddings", "--initializer-range", 0.3)
+        return
     folder.mkdir()
     ids = (byte_level_files if family.tokenizer in ("llama3", "qwen") else sentencepiece_files)(family.tokenizer, work, folder)
     rows = len(transformers.AutoTokenizer.from_pretrained(folder)) + (24 if family.tokenizer == "qwen" else 0)  # Qwen pads its embedding
