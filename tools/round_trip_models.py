@@ -13,7 +13,8 @@ from fixture_support import fixture_tensor
 
 SUBJECTS = "the sea|a small dog|my neighbour|the assistant|an old teacher|every student|the quick engine|nobody|Zoë|the café".split("|")
 VERBS = "explains|reads|writes about|helps with|forgets|compares|measures|paints|answers|translates".split("|")
-OBJECTS = "the question|two books|12 numbers|a long poem|quality:4,humor:0|the answer: 345|x = y + 1;|the weather|naïve ideas|C++ code".split("|")
+OBJECTS = ("the question|two books|12 numbers|a long poem|quality:4,humor:0|the answer: 345|x = y + 1;|the weather|naïve ideas|"
+           "C++ code").split("|")
 ENDS = [".", "!", "?", ", and so on.", ";", " - really.", "...", " (see page 7)."]
 
 
@@ -44,7 +45,8 @@ FAMILIES = [
     Family("mistral", MistralConfig, {"sliding_window": 16, "head_dim": 16}, "bpe+json", shards=True),
     Family("mistral-bf16", MistralConfig, {"sliding_window": None}, "bpe", torch.bfloat16, shards=True),
     Family("qwen2", Qwen2Config, {"tie_word_embeddings": True, "rms_norm_eps": 1e-6}, "qwen"),
-    Family("qwen2-windows", Qwen2Config, {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1}, "qwen", torch.bfloat16),
+    Family("qwen2-windows", Qwen2Config, {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1}, "qwen",
+           torch.bfloat16),
     Family("qwen3", Qwen3Config, {"head_dim": 16, "rms_norm_eps": 1e-6}, "qwen", shards=True),
     Family("llama-bias", LlamaConfig, {"attention_bias": True, "mlp_bias": True}, "bpe", torch.bfloat16),
 ]
@@ -79,8 +81,9 @@ def make_records(system):
 def make_lines(tokenizer):
     """Texts without a line feed: sentences, noise of many scripts, spaces, special tokens in the middle."""
     rng = random.Random(3)
-    alphabet = "abcXYZ 0129.,:;!?'\"-_<>\t  äéßñçøłžабвгд中文字日本語한국어العربية☕😀👍🏽e\u0301\u00a0\u200b"
-    lines = ["", " ", "  ", "a", "I'm you're WE'LL", "don't   stop", "1234567 12,345.67", "\ttab", "end ", "\u3000wide", "x\u0000y".replace("\u0000", " ")]
+    alphabet = ("abcXYZ 0129.,:;!?'\"-_<>\t  äéßñçøłžабвгд中文字日本語"
+                "한국어العربية☕😀👍🏽e\u0301\u00a0\u200b")
+    lines = ["", " ", "  ", "a", "I'm you're WE'LL", "don't   stop", "1234567 12,345.67", "\ttab", "end ", "\u3000wide", "a\rb"]
     lines += [sentence(rng) for _ in range(150)]
     lines += ["".join(rng.choice(alphabet) for _ in range(rng.randint(1, 40))) for _ in range(250)]
     for token in [*tokenizer.all_special_tokens, "<extra_id_0>", "<extra_id_1>"]:
@@ -111,7 +114,8 @@ def sentencepiece_files(kind, work, folder):
 
 
 # Pre-tokenisation as the two families' tokenizer.json files have it.
-WORDS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+WORDS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
+         r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
 def byte_level_files(kind, work, folder):
