@@ -1,7 +1,7 @@
 """Makes tests/fixtures/families: tiny models of every family as Transformers computes them.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch transformers peft numpy
-    /tmp/venv/bin/python tools/make_family_fixtures.py [VARIANT ...]
+    python3 -m venv venv && venv/bin/pip install torch transformers peft numpy
+    venv/bin/python tools/make_family_fixtures.py [VARIANT ...]
 
 A folder a variant: config.json as Transformers saves it, config_v4.json (language models and llama_classifier: the same model in
 the spelling of Transformers 4), expected.json. Weights are not stored; fixture_support.py says how both sides make them. fp32 on

@@ -1,7 +1,7 @@
 """Trains a tiny folder of every family with the program and loads what it wrote in Transformers and PEFT.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch transformers peft tokenizers sentencepiece safetensors numpy protobuf
-    /tmp/venv/bin/python tools/round_trip.py --program build/release/steerlm [--only FAMILY ...]
+    python3 -m venv venv && venv/bin/pip install torch transformers peft tokenizers sentencepiece safetensors numpy protobuf
+    venv/bin/python tools/round_trip.py --program build/release/steerlm [--only FAMILY ...]
 
 For each family: a random model with a real tokenizer, `model info`, `sft`, and then, against Transformers on the written folder:
 token ids, log-probabilities of turns, greedy texts, the chat template; a predictor's scores; a LoRA run's adapter in PEFT, merged
