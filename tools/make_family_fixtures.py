@@ -1,7 +1,7 @@
 """Makes tests/fixtures/families: tiny models of every family as Transformers computes them.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch transformers peft numpy
-    /tmp/venv/bin/python tools/make_family_fixtures.py [VARIANT ...]
+    python3 -m venv venv && venv/bin/pip install torch transformers peft numpy
+    venv/bin/python tools/make_family_fixtures.py [VARIANT ...]
 
 A folder a variant: config.json as Transformers saves it, config_v4.json (language models and llama_classifier: the same model in
 the spelling of Transformers 4), expected.json. Weights are not stored; fixture_support.py says how both sides make them. fp32 on
@@ -30,7 +30,9 @@ lora_score          qwen2_classifier with a PEFT adapter (rank 4, alpha 16) on q
                     v_proj; score trained
 
 Greedy texts are longer than 64 positions (a prompt of 40 and 64 more), hence 128 positions where the variant asks for nothing else. The
-weights are large on purpose (attention and logits far from flat), so fp32 rounding alone moves a logit by about 1e-5.
+weights are large on purpose (attention and logits far from flat). What fp32 rounding alone changes, against the same computation
+in fp64: log-probabilities 1e-5, gradient norms 3e-6 of the norm, projections 5e-6 of the norm, parameters after ten steps 1e-6 of
+the norm, but of k_proj.bias 1e-4: low frequencies leave it nearly without a gradient, and Adam divides that by itself.
 """
 
 import copy

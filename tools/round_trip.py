@@ -1,7 +1,7 @@
 """Trains a tiny folder of every family with the program and loads what it wrote in Transformers and PEFT.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch transformers peft tokenizers sentencepiece safetensors numpy protobuf
-    /tmp/venv/bin/python tools/round_trip.py --program build/release/steerlm [--only FAMILY ...]
+    python3 -m venv venv && venv/bin/pip install torch transformers peft tokenizers sentencepiece safetensors numpy protobuf
+    venv/bin/python tools/round_trip.py --program build/release/steerlm [--only FAMILY ...]
 
 For each family: a random model with a real tokenizer, `model info`, `sft`, and then, against Transformers on the written folder:
 token ids, log-probabilities of turns, greedy texts, the chat template; a predictor's scores; a LoRA run's adapter in PEFT, merged
@@ -20,14 +20,16 @@ import time
 import warnings
 
 import peft
+import sentencepiece
 import torch
 import transformers
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from round_trip_models import FAMILIES, make_folder, make_lines, make_records, write_training_text
+from round_trip_models import FAMILIES, make_folder, make_lines, make_records
 
-SYSTEM = "You are a helpful assistant."
+SYSTEM = ("A chat between a curious user and an artificial intelligence assistant. "
+          "The assistant gives helpful, detailed, and polite answers to the user's questions.")
 LABEL, DIALS = "quality:3,humor:1", "quality=3,humor=1"
 COLUMNS = ["info", "ids", "log-probabilities", "greedy", "chat template", "scores", "PEFT", "PEFT scores", "merge", "export", "warnings"]
 
@@ -103,7 +105,7 @@ class Work:
 def recipe(stage, run, model, more="", steps=6):
     # Large steps, so that what is compared is far from the folder that training started from.
     return (f"stage: {stage}\nrun_dir: {run}\nmodel: {{path: {model}}}\nattributes: {{names: [quality, humor], min: 0, max: 4}}\n"
-            f"template: {{system: '{SYSTEM}'}}\ndata: {{train: [{{path: train.jsonl}}], max_tokens: 512}}\n"
+            f"data: {{train: [{{path: train.jsonl}}], max_tokens: 512}}\n"
             f"optimizer: {{learning_rate: 5e-3}}\ntrain: {{steps: {steps}, batch_size: 4}}\n{more}")
 
 
@@ -153,7 +155,7 @@ def prompt_ids(work, name, text, label, kind="VALUE_TO_TEXT"):
     return entry["token_ids"][:entry["mask"].index(1)]
 
 
-def compare_greedy(work, name, model, count=32):
+def compare_greedy(work, name, model, tokenizer, count=32):
     prompts = ["What is the best way to learn a language?", "  Café ☕?\n\nYes", "12 and 345", "Tell me about the sea, please."]
     for text in prompts:
         line, = work.json_lines("generate", "--model", name, "--prompt", text, "--set", DIALS, "--temperature", "0",
@@ -161,11 +163,11 @@ def compare_greedy(work, name, model, count=32):
         ids = prompt_ids(work, name, text, LABEL)
         with torch.no_grad():
             output = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), do_sample=False,
-                                    max_new_tokens=count, output_logits=True, return_dict_in_generate=True)
+                                    max_new_tokens=count, tokenizer=tokenizer, output_logits=True, return_dict_in_generate=True)
         expected, got = output.sequences[0, len(ids):].tolist(), line["token_ids"]
         if line["finish"] == "length" and len(got) != count:
             raise Failed(f"finish is length after {len(got)} of {count} ids")
-        length = len(got)  # the program also stops at the turn marker, which Transformers does not know
+        length = len(got)  # the program also stops at the turn marker, Transformers where generation_config.json says so
         if got != expected[:length]:
             place = next(i for i in range(length) if i >= len(expected) or got[i] != expected[i])
             best = torch.topk(output.logits[min(place, len(expected) - 1)][0], 2).values
@@ -175,16 +177,26 @@ def compare_greedy(work, name, model, count=32):
 
 
 def compare_ids(work, name, tokenizer):
+    """Every line as Transformers has it. Of a sentencepiece model alone, Transformers 5 drops one of the spaces that a text begins
+    with, which sentencepiece keeps: there sentencepiece's ids are right."""
     lines = make_lines(tokenizer)
     got = [json.loads(line) for line in work.run("tokenizer", "encode", "--model", name, text="\n".join(lines) + "\n").split("\n") if line]
     if len(got) != len(lines):
         raise Failed(f"{len(got)} lines of ids for {len(lines)} lines")
-    wrong = [i for i, line in enumerate(lines) if got[i] != tokenizer(line, add_special_tokens=False)["input_ids"]]
+    wrong, leading = [], 0
+    file = work.path("base/tokenizer.model")
+    alone = file.exists() and not work.path("base/tokenizer.json").exists()
+    model = sentencepiece.SentencePieceProcessor(model_file=str(file)) if alone else None
+    for line, ids in zip(lines, got):
+        expected = tokenizer(line, add_special_tokens=False)["input_ids"]
+        if ids != expected and alone and line.startswith(" ") and ids == model.encode(line):
+            leading += 1
+        elif ids != expected:
+            wrong.append((line, ids, expected))
     if wrong:
-        line = lines[wrong[0]]
-        raise Failed(f"{len(wrong)} of {len(lines)} lines differ: {line!r}: {got[wrong[0]][:8]} and "
-                     f"{tokenizer(line, add_special_tokens=False)['input_ids'][:8]}")
-    return f"equal ({len(lines)})"
+        line, ids, expected = wrong[0]
+        raise Failed(f"{len(wrong)} of {len(lines)} lines differ: {line!r}: {ids[:8]} and {expected[:8]}")
+    return f"equal ({len(lines)}{f', {leading} as sentencepiece' if leading else ''})"
 
 
 def compare_chat_template(work, name, tokenizer):
@@ -235,7 +247,7 @@ def check_language_model(work, cells):
     model = work.load_model(AutoModelForCausalLM, name)
     attempt(cells, "ids", lambda: compare_ids(work, name, tokenizer))
     attempt(cells, "log-probabilities", lambda: f"{compare_log_probabilities(work, name, model):.1e}")
-    attempt(cells, "greedy", lambda: compare_greedy(work, name, model))
+    attempt(cells, "greedy", lambda: compare_greedy(work, name, model, tokenizer))
     attempt(cells, "chat template", lambda: compare_chat_template(work, name, tokenizer))
     attempt(cells, "export", lambda: check_export(work, name, model))
 
@@ -244,8 +256,8 @@ def check_export(work, name, model):
     work.run("model", "export", "--model", name, "--output", "exported", "--dtype", "bf16")
     exported = work.load_model(AutoModelForCausalLM, "exported")
     work.load(AutoTokenizer.from_pretrained, work.path("exported"))
-    if exported.config.dtype not in (torch.bfloat16, torch.float32) or json.loads(
-            work.path("exported/config.json").read_text()).get("dtype", "") != "bfloat16":
+    config = json.loads(work.path("exported/config.json").read_text())
+    if config.get("dtype", config.get("torch_dtype")) != "bfloat16":
         raise Failed("config.json does not say bfloat16")
     for key, value in model.state_dict().items():
         if not torch.equal(exported.state_dict()[key], value.to(torch.bfloat16).float()):
@@ -332,7 +344,9 @@ def check_family(family, program, folder, verbose):
     """Column -> text, or the Failed that took its place."""
     cells = {}
     work = Work(program, folder, verbose)
-    make_folder(family, work)
+    attempt(cells, "info", lambda: make_folder(family, work))
+    if isinstance(cells["info"], Failed):
+        return cells
     write_lines(work.path("train.jsonl"), make_records(SYSTEM))
     attempt(cells, "info", lambda: check_info(work, family))
     failed = {}

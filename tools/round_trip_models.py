@@ -13,7 +13,8 @@ from fixture_support import fixture_tensor
 
 SUBJECTS = "the sea|a small dog|my neighbour|the assistant|an old teacher|every student|the quick engine|nobody|Zoë|the café".split("|")
 VERBS = "explains|reads|writes about|helps with|forgets|compares|measures|paints|answers|translates".split("|")
-OBJECTS = "the question|two books|12 numbers|a long poem|quality:4,humor:0|the answer: 345|x = y + 1;|the weather|naïve ideas|C++ code".split("|")
+OBJECTS = ("the question|two books|12 numbers|a long poem|quality:4,humor:0|the answer: 345|x = y + 1;|the weather|naïve ideas|"
+           "C++ code").split("|")
 ENDS = [".", "!", "?", ", and so on.", ";", " - really.", "...", " (see page 7)."]
 
 
@@ -22,7 +23,7 @@ class Family:
     name: str
     config: type
     keys: dict
-    tokenizer: str  # sentencepiece: bpe, unigram, bpe+json; byte level: llama3, qwen
+    tokenizer: str  # sentencepiece: bpe, bpe+json, unigram (a folder that `model init` makes); byte level: llama3, qwen
     dtype: torch.dtype = torch.float32
     shards: bool = False
 
@@ -37,14 +38,15 @@ def rope(kind, theta=10000.0, **keys):
 LLAMA31 = rope("llama3", 50000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)
 FAMILIES = [
     Family("llama2", LlamaConfig, {"num_key_value_heads": 4}, "bpe"),
-    Family("llama-unigram", LlamaConfig, {"tie_word_embeddings": True}, "unigram", torch.bfloat16),
+    Family("fresh", LlamaConfig, {}, "unigram"),
     Family("llama3", LlamaConfig, {**rope("default", 500000.0)}, "llama3", shards=True),
     Family("llama3.1", LlamaConfig, {**LLAMA31, "head_dim": 16, "tie_word_embeddings": True}, "llama3", torch.bfloat16),
     Family("yarn", LlamaConfig, {**rope("yarn", factor=4.0, original_max_position_embeddings=64), "max_position_embeddings": 256}, "bpe"),
     Family("mistral", MistralConfig, {"sliding_window": 16, "head_dim": 16}, "bpe+json", shards=True),
     Family("mistral-bf16", MistralConfig, {"sliding_window": None}, "bpe", torch.bfloat16, shards=True),
     Family("qwen2", Qwen2Config, {"tie_word_embeddings": True, "rms_norm_eps": 1e-6}, "qwen"),
-    Family("qwen2-windows", Qwen2Config, {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1}, "qwen", torch.bfloat16),
+    Family("qwen2-windows", Qwen2Config, {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1}, "qwen",
+           torch.bfloat16),
     Family("qwen3", Qwen3Config, {"head_dim": 16, "rms_norm_eps": 1e-6}, "qwen", shards=True),
     Family("llama-bias", LlamaConfig, {"attention_bias": True, "mlp_bias": True}, "bpe", torch.bfloat16),
 ]
@@ -79,8 +81,9 @@ def make_records(system):
 def make_lines(tokenizer):
     """Texts without a line feed: sentences, noise of many scripts, spaces, special tokens in the middle."""
     rng = random.Random(3)
-    alphabet = "abcXYZ 0129.,:;!?'\"-_<>\t  äéßñçøłžабвгд中文字日本語한국어العربية☕😀👍🏽e\u0301\u00a0\u200b"
-    lines = ["", " ", "  ", "a", "I'm you're WE'LL", "don't   stop", "1234567 12,345.67", "\ttab", "end ", "\u3000wide", "x\u0000y".replace("\u0000", " ")]
+    alphabet = ("abcXYZ 0129.,:;!?'\"-_<>\t  äéßñçøłžабвгд中文字日本語"
+                "한국어العربية☕😀👍🏽e\u0301\u00a0\u200b")
+    lines = ["", " ", "  ", "a", "I'm you're WE'LL", "don't   stop", "1234567 12,345.67", "\ttab", "end ", "\u3000wide", "a\rb"]
     lines += [sentence(rng) for _ in range(150)]
     lines += ["".join(rng.choice(alphabet) for _ in range(rng.randint(1, 40))) for _ in range(250)]
     for token in [*tokenizer.all_special_tokens, "<extra_id_0>", "<extra_id_1>"]:
@@ -90,16 +93,20 @@ def make_lines(tokenizer):
 
 # ----- tokenizers -----------------------------------------------------------------------------------------------------------------
 
+def train_sentencepiece(kind, work):
+    write_training_text(work.path("text.txt"))
+    work.run("tokenizer", "train", "--input", "text.txt", "--output", "text.model", "--vocab-size", 420, "--kind", kind)
+
+
 def sentencepiece_files(kind, work, folder):
     """A sentencepiece model that the program trains, and the files that Transformers saves beside it."""
-    write_training_text(work.path("text.txt"))
-    work.run("tokenizer", "train", "--input", "text.txt", "--output", "text.model", "--vocab-size", 420, "--kind", kind.split("+")[0])
+    train_sentencepiece("bpe", work)
     model = work.path("text.model").read_bytes()
     (folder / "tokenizer.model").write_bytes(model)
     tokenizer = LlamaTokenizer.from_pretrained(folder, add_bos_token=True, add_eos_token=False, legacy=False)
     tokenizer.save_pretrained(folder)
     (folder / "tokenizer.model").write_bytes(model)
-    config = json.loads((folder / "tokenizer_config.json").read_text()) | {"add_bos_token": True, "add_eos_token": False}
+    config = json.loads((folder / "tokenizer_config.json").read_text()) | {"add_bos_token": True, "add_eos_token": False, "legacy": False}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
     if kind != "bpe+json":
         (folder / "tokenizer.json").unlink(missing_ok=True)
@@ -107,7 +114,8 @@ def sentencepiece_files(kind, work, folder):
 
 
 # Pre-tokenisation as the two families' tokenizer.json files have it.
-WORDS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+WORDS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
+         r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
 def byte_level_files(kind, work, folder):
@@ -150,6 +158,11 @@ def byte_level_files(kind, work, folder):
 def make_folder(family, work):
     """base/: what a user downloads."""
     folder = work.path("base")
+    if family.tokenizer == "unigram":  # Transformers has no class that reads such a file: the program's own folder
+        train_sentencepiece("unigram", work)
+        work.run("model", "init", "--output", "base", "--tokenizer", "text.model", "--hidden-size", 32, "--num-hidden-layers", 3,
+                 "--num-key-value-heads", 2, "--tie-word-embeddings", "--initializer-range", 0.3)
+        return
     folder.mkdir()
     ids = (byte_level_files if family.tokenizer in ("llama3", "qwen") else sentencepiece_files)(family.tokenizer, work, folder)
     rows = len(transformers.AutoTokenizer.from_pretrained(folder)) + (24 if family.tokenizer == "qwen" else 0)  # Qwen pads its embedding
