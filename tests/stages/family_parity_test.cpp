@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "steerlm/data/batch.h"
+#include "steerlm/hf/adapter.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/infer/generate.h"
 #include "steerlm/infer/score.h"
@@ -46,11 +47,22 @@ Batch batch_of(const std::vector<Example>& examples, const Json& numbers) {
 class Family : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    write_family_folder(GetParam(), folder_.path() / "model");
-    folder = open_model_folder(folder_.path() / "model");
-    const Weights weights = folder.head.kind == HeadKind::regression ? Weights::regression : Weights::language_model;
-    model = {folder.config, parameters_from(folder.config, head_shape(folder, weights), read_weights(folder, weights))};
     expected = family_json(GetParam(), "expected.json");
+    const Path base = folder_.path() / "model", adapter = folder_.path() / "adapter";
+    const bool adapted = expected.contains("adapter_parameters");
+    if (adapted) write_adapter_fixture(GetParam(), base, adapter);
+    else write_family_folder(GetParam(), base);
+    folder = open_model_folder(base);
+    const Weights weights = own_weights(folder);
+    model = {folder.config, parameters_from(folder.config, head_shape(folder, weights), read_weights(folder, weights))};
+    if (adapted) {
+      folder = open_model_folder(adapter);
+      const NamedTensors tensors = read_adapter_tensors(adapter, *folder.adapter, folder.config);
+      model.weights = with_lora(model.weights, folder.adapter->lora, tensors);
+      for (const auto& [name, tensor] : tensors) {
+        if (name == "score.weight") model.weights.score_ad = tensor;
+      }
+    }
     seed = expected.at("seed").get<std::uint64_t>();
     examples = examples_of(expected.at("sequences"));
   }
@@ -59,9 +71,17 @@ class Family : public testing::TestWithParam<const char*> {
     const PackedTokens tokens = pack_tokens(model, {ids.begin(), ids.end()}, {0, static_cast<std::int64_t>(ids.size())});
     return at::mm(trunk_forward(model, tokens, nullptr), model.weights.output_vd().t()).to(at::kDouble);
   }
+  // With an adapter only its own tensors, which the fixture names as PEFT does.
+  Parameters trained() const {
+    return select(model.weights, [&](const std::string& name) {
+      return !folder.adapter || name.find(".lora_") != std::string::npos || name == "score.weight";
+    });
+  }
+  std::string fixture_name(const std::string& name) const { return folder.adapter ? "base_model.model." + name : name; }
   void expect_gradients(const Json& wanted, const Parameters& gradients) const {
     size_t compared = 0;
-    for_each_parameter(gradients, [&](const std::string& name, const at::Tensor& ours) {
+    for_each_parameter(gradients, [&](const std::string& plain_name, const at::Tensor& ours) {
+      const std::string name = fixture_name(plain_name);
       ASSERT_TRUE(wanted.contains(name)) << name;
       expect_summary(wanted.at(name), seed, name, ours, 5e-5);
       ++compared;
@@ -115,7 +135,7 @@ TEST_P(LanguageModelFamily, LossAndEveryGradientOfAPackedBatch) {
   const Batch batch = batch_of(examples, packed.at("batch"));
   const double count = target_count(batch);
   EXPECT_EQ(count, packed.at("target_tokens").get<double>());
-  Parameters gradients = zeros_like(model.weights, at::kFloat);
+  Parameters gradients = zeros_like(trained(), at::kFloat);
   const double loss = language_model_gradient(model, batch, 1 / count, gradients) / count;
   EXPECT_NEAR(loss, packed.at("loss").get<double>(), 1e-5 * loss);
   expect_gradients(packed.at("gradients"), gradients);
@@ -129,20 +149,22 @@ TEST_P(LanguageModelFamily, TenAdamwStepsWithClipping) {
   options.betas = settings.at("betas").get<std::array<double, 2>>();
   options.eps = settings.at("eps").get<double>();
   const double clip = settings.at("clip_grad_norm").get<double>();
-  AdamwState state = make_adamw_state(model.weights);
+  Parameters masters = trained();  // the model's own tensors, changed in place
+  AdamwState state = make_adamw_state(masters);
   std::int64_t t = 0;
   for (const Json& step : adamw.at("steps")) {
     const Batch batch = batch_of(examples, step.at("batch"));
     const double count = target_count(batch);
-    Parameters gradients = zeros_like(model.weights, at::kFloat);
+    Parameters gradients = zeros_like(trained(), at::kFloat);
     const double loss = language_model_gradient(model, batch, 1 / count, gradients) / count;
     const double norm = global_norm(to_list(gradients));
     EXPECT_NEAR(loss, step.at("loss").get<double>(), 1e-4 * loss) << "step " << t;
     EXPECT_NEAR(norm, step.at("grad_norm").get<double>(), 1e-3 * norm) << "step " << t;
-    adamw_update(model.weights, gradients, state, options, settings.at("learning_rate").get<double>(), norm > clip ? clip / (norm + 1e-6) : 1, ++t);
+    adamw_update(masters, gradients, state, options, settings.at("learning_rate").get<double>(), norm > clip ? clip / (norm + 1e-6) : 1, ++t);
   }
   EXPECT_EQ(t, 10);
-  for_each_parameter(model.weights, [&](const std::string& name, const at::Tensor& tensor) {
+  for_each_parameter(masters, [&](const std::string& plain_name, const at::Tensor& tensor) {
+    const std::string name = fixture_name(plain_name);
     expect_summary(adamw.at("parameters").at(name), seed, name, tensor, 1e-4);  // a key bias has next to no gradient, which AdamW makes large
   });
 }
@@ -171,8 +193,28 @@ TEST_P(LanguageModelFamily, GreedyTextWithTheCacheAndWithout) {
 
 INSTANTIATE_TEST_SUITE_P(Families, LanguageModelFamily,
                          testing::Values("llama2", "llama3", "llama31", "linear", "dynamic", "yarn", "yarn_explicit", "yarn_factor", "mistral",
-                                         "mistral_full", "qwen2", "qwen2_windows", "qwen3", "llama_bias"),
+                                         "mistral_full", "qwen2", "qwen2_windows", "qwen3", "llama_bias", "lora"),
                          [](const auto& tested) { return std::string(tested.param); });
+
+class AdaptedFamily : public Family {};
+
+TEST_P(AdaptedFamily, MergedWeightsGiveTheSameHiddenStates) {
+  const Weights weights = own_weights(folder);
+  const Transformer merged{folder.config, parameters_from(folder.config, head_shape(folder, weights), read_weights(folder, weights))};
+  for (const Example& example : examples) {
+    const PackedTokens tokens = pack_tokens(model, {example.ids.begin(), example.ids.end()}, {0, static_cast<std::int64_t>(example.ids.size())});
+    EXPECT_LE(trunk_forward(merged, tokens, nullptr).sub(trunk_forward(model, tokens, nullptr)).abs().max().item<double>(), 1e-4);
+  }
+  if (!expected.contains("merged")) return;
+  size_t compared = 0;
+  for_each_parameter(merged.weights, [&](const std::string& name, const at::Tensor& tensor) {
+    expect_summary(expected.at("merged").at("parameters").at(name), seed, name, tensor, 1e-6);
+    ++compared;
+  });
+  EXPECT_EQ(compared, expected.at("merged").at("parameters").size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Adapters, AdaptedFamily, testing::Values("lora", "lora_score"), [](const auto& tested) { return std::string(tested.param); });
 
 class ClassifierFamily : public Family {};
 
@@ -189,14 +231,14 @@ TEST_P(ClassifierFamily, ScoresLossAndGradients) {
   EXPECT_EQ(i, scores.size());
   const double count = label_count(batch);
   EXPECT_EQ(count, expected.at("known_labels").get<double>());
-  Parameters gradients = zeros_like(model.weights, at::kFloat);
+  Parameters gradients = zeros_like(trained(), at::kFloat);
   const double loss = regression_gradient(model, batch, 1 / count, gradients) / count;
   EXPECT_NEAR(loss, expected.at("loss").get<double>(), 1e-5 * loss);
   expect_gradients(expected.at("gradients"), gradients);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, ClassifierFamily,
-                         testing::Values("llama_classifier", "mistral_classifier", "qwen2_classifier", "qwen3_classifier"),
+                         testing::Values("llama_classifier", "mistral_classifier", "qwen2_classifier", "qwen3_classifier", "lora_score"),
                          [](const auto& tested) { return std::string(tested.param); });
 
 }  // namespace

@@ -65,6 +65,21 @@ inline void write_family_folder(const std::string& variant, const Path& folder) 
   write_safetensors(folder / "model.safetensors", family_tensors(family_json(variant, "expected.json"), "parameters"), {{"format", "pt"}});
 }
 
+// The same with an adapter folder beside it, whose base it is.
+inline void write_adapter_fixture(const std::string& variant, const Path& base, const Path& folder) {
+  write_family_folder(variant, base);
+  std::filesystem::create_directories(folder);
+  Json config = family_json(variant, "adapter_config.json");
+  config["base_model_name_or_path"] = base.string();
+  write_file_atomic(folder / "adapter_config.json", config.dump(2));
+  const Json expected = family_json(variant, "expected.json");
+  NamedTensors tensors = family_tensors(expected, "adapter_parameters");
+  for (auto& [name, tensor] : tensors) {  // a score starts as the base's
+    if (name == "base_model.model.score.weight") tensor = family_tensor(expected.at("seed").get<std::uint64_t>(), "score.weight", tensor.sizes().vec());
+  }
+  write_safetensors(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
+}
+
 // Dot product with the fixture's random vector of this name.
 inline double family_projection(std::uint64_t seed, const std::string& name, const at::Tensor& tensor) {
   const at::Tensor flat = tensor.to(at::kDouble).contiguous();
