@@ -90,7 +90,8 @@ int init(InitArguments arguments) {
   const HeadShape head{.language_model = true};
   write_model_folder(
       arguments.output, folder,
-      init_parameters(folder.config, head, static_cast<std::uint64_t>(arguments.seed)), tokenizer);
+      init_parameters(folder.config, head, static_cast<std::uint64_t>(arguments.seed)), tokenizer,
+      ModelCard{});
   std::cerr << arguments.output << ": a fresh language model of "
             << count_parameters(folder.config, head) << " parameters\n";
   return 0;

@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 
+#include "hf/chat_template.h"
 #include "hf/steerlm_json.h"
 #include "steerlm/hf/config.h"
 #include "steerlm/hf/model_folder.h"
@@ -49,12 +51,22 @@ Path without_trailing_slash(const Path& path) {
   return normal.has_filename() ? normal : normal.parent_path();
 }
 
+// What ends a response: ids, and text where the template's marker is no piece.
+Json generation_config(const HfConfig& config, const ConversationTemplate& conversation_template) {
+  Json json = dump_generation_config(config);
+  const bool writes = config.head == HeadKind::language_model;
+  if (writes && !conversation_template.turn_marker().empty() &&
+      !conversation_template.end_of_turn_id())
+    json["stop_strings"] = Json::array({conversation_template.turn_marker()});
+  return json;
+}
+
 std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
 
 }  // namespace
 
 void write_model_folder(const Path& path, const ModelFolder& folder, const NamedTensors& tensors,
-                        const Tokenizer& tokenizer) {
+                        const Tokenizer& tokenizer, const std::optional<ModelCard>& card) {
   const bool regression = folder.head.kind == HeadKind::regression;
   HeadShape head{.language_model = !regression};
   for (const auto& [name, tensor] : tensors) {
@@ -76,7 +88,12 @@ void write_model_folder(const Path& path, const ModelFolder& folder, const Named
                   .head_kind = folder.head.kind,
                   .text_template = folder.text_template};
   if (regression) own.head_bias = head.bias;
-  own.template_sha256 = ConversationTemplate(folder.text_template, tokenizer).sha256();
+  const ConversationTemplate conversation_template(folder.text_template, tokenizer);
+  own.template_sha256 = conversation_template.sha256();
+  std::vector<std::int64_t>& stop_ids = config.eos_token_ids;
+  if (const auto id = conversation_template.end_of_turn_id();
+      id && std::ranges::find(stop_ids, *id) == stop_ids.end())
+    stop_ids.push_back(*id);
 
   const Path target = without_trailing_slash(path);
   Path part = target;
@@ -87,7 +104,12 @@ void write_model_folder(const Path& path, const ModelFolder& folder, const Named
     write_safetensors(part / "model.safetensors", tensors, {{"format", "pt"}},
                       scalar_type(folder.dtype));
     tokenizer.copy_to(part);
-    write_file_atomic(part / "generation_config.json", pretty(dump_generation_config(config)));
+    if (card) {
+      set_chat_template(part, chat_template(folder, tokenizer, card->predictor));
+      write_file_atomic(part / "README.md", model_card(folder, *card));
+    }
+    write_file_atomic(part / "generation_config.json",
+                      pretty(generation_config(config, conversation_template)));
     write_file_atomic(part / "steerlm.json", pretty(dump_steerlm_json(own)));
     write_file_atomic(part / "config.json", pretty(dump_hf_config(config, labels)));
     publish_directory(part, target);

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "steerlm/core/fs.h"
+#include "steerlm/hf/model_card.h"
 #include "steerlm/nn/parameters.h"
 #include "steerlm/text/options.h"
 #include "steerlm/text/template.h"
@@ -51,9 +53,11 @@ ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& t
 
 // Writes a folder that Transformers and open_model_folder read: `path`.part first, renamed as a
 // whole, so that a folder that is there is replaced at once. `folder.path`, `num_labels` and
-// `template_sha256` are not used. Floating-point tensors are written in `folder.dtype`. Throws
-// resources.
+// `template_sha256` are not used. Floating-point tensors are written in `folder.dtype`. With a `card`
+// the folder gets a README.md, and a chat template that renders what the template writes; without,
+// a chat template that the tokenizer's files carry stays. Throws resources.
 void write_model_folder(const Path& path, const ModelFolder& folder, const NamedTensors& tensors,
-                        const Tokenizer& tokenizer);
+                        const Tokenizer& tokenizer,
+                        const std::optional<ModelCard>& card = std::nullopt);
 
 }  // namespace steerlm
