@@ -41,6 +41,9 @@ class TemplatedProgram : public Program {
     const auto stop_ids = stops.at("eos_token_id").get<std::vector<std::int64_t>>();
     EXPECT_NE(std::ranges::find(stop_ids, 2), stop_ids.end());
     EXPECT_NE(std::ranges::find(stop_ids, ids.back()), stop_ids.end());
+    // The template stops it, whatever the folder's stop ids are.
+    write("run/model/generation_config.json", R"({"eos_token_id": 2})");
+    EXPECT_EQ(run("generate --model run/model --prompt ask --set quality=4 --max-new-tokens 40").output, result.output);
     // The id's spelling: the record's last target in show-mask is the end marker.
     const Json shown = json_lines(run("data show-mask --model run/model --input train.jsonl --json").output).at(0);
     const auto all_ids = shown.at("token_ids").get<std::vector<std::int64_t>>();
