@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/hf/config.h"
 
 namespace steerlm {
 namespace {
@@ -34,7 +35,9 @@ std::string cpu_text() {
 }
 
 std::string version_text() {
-  return "steerlm " STEERLM_VERSION "\nlibtorch " TORCH_VERSION "\ncompiler " __VERSION__ "\ncpu " + cpu_text();
+  return "steerlm " STEERLM_VERSION "\nlibtorch " TORCH_VERSION "\ncompiler " __VERSION__ "\ncpu " + cpu_text() + "\nmodels " +
+         join(supported_architectures()) + "\nmodel files config.json, model.safetensors or its shards, tokenizer files\ndtypes " +
+         join(supported_dtypes());
 }
 
 std::vector<std::string> command_names(CLI::App& app) {
@@ -122,7 +125,7 @@ int run_program(int argc, char** argv) {
   CLI::App app("SteerLM: train attribute predictors, annotate data, fine-tune and steer language models.", "steerlm");
   Invocation invocation;
   app.require_subcommand(1);
-  app.set_version_flag("--version", version_text(), "Print version, libtorch, compiler and CPU features");
+  app.set_version_flag("--version", version_text(), "Print version, libtorch, compiler, CPU features and what models are read");
   add_stage_commands(app, invocation);
   add_inference_commands(app, invocation);
   add_data_commands(app, invocation);

@@ -35,7 +35,7 @@ void use_folder(Plan& plan, const std::string& path) {
   if (!folder.attributes.names.empty()) plan.attributes = make_attributes(folder.attributes);
   if (!folder.template_sha256.empty()) plan.text_template = folder.text_template;
   plan.tokenizer = Tokenizer::load(path);
-  if (plan.max_tokens == 0) plan.max_tokens = folder.config.max_position_embeddings;
+  if (plan.max_tokens == 0) plan.max_tokens = folder.config.context_length();
 }
 
 Plan plan_of_recipe(const DataInput& input) {

@@ -190,7 +190,7 @@ void score_with_predictor(const OpenModel& model, const std::vector<Record>& rec
 
 void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, size_t first, LineOutput& output) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
-  const std::int64_t context = model.folder.config.max_position_embeddings;
+  const std::int64_t context = model.folder.config.context_length();
   std::vector<Example> examples;
   std::vector<std::vector<std::int32_t>> turns;
   for (const Record& record : records) {

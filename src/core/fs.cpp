@@ -111,6 +111,24 @@ void publish_directory(const Path& from, const Path& to) {
   steerlm::remove_all(old);
 }
 
+void write_directory_atomic(const Path& path, const std::function<void(const Path&)>& fill) {
+  Path target = path.lexically_normal();
+  if (!target.has_filename()) target = target.parent_path();  // a trailing slash
+  Path part = target;
+  part += ".part";
+  steerlm::remove_all(part);
+  make_directory(part);
+  try {
+    fill(part);
+    sync_directory(part);
+    publish_directory(part, target);
+  } catch (...) {
+    std::error_code ignored;  // the first failure is the one to tell
+    std::filesystem::remove_all(part, ignored);
+    throw;
+  }
+}
+
 void remove_all(const Path& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <initializer_list>
 
+#include "hf/config_reader.h"
+#include "hf/rope_config.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
 
@@ -15,147 +17,129 @@ namespace {
 constexpr std::array<std::pair<std::string_view, std::string_view>, 3> dtype_names{
     {{"fp32", "float32"}, {"bf16", "bfloat16"}, {"fp16", "float16"}}};
 
-// A JSON integer from 0 to `max`.
-std::optional<std::int64_t> as_integer(const Json& value, std::int64_t max) {
-  if (!value.is_number_integer()) return std::nullopt;
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(max))
-    return std::nullopt;
-  const auto number = value.get<std::int64_t>();
-  return number >= 0 && number <= max ? std::optional(number) : std::nullopt;
-}
-
-std::string text_of(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-// A config's keys, null being as good as absent.
-class Reader {
- public:
-  Reader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {}
-
-  [[noreturn]] void refuse(std::string what, std::string found = "", std::string expected = "",
-                           std::string advice = "") const {
-    fail(ExitCode::model, {.what = std::move(what),
-                           .where = where_,
-                           .found = std::move(found),
-                           .expected = std::move(expected),
-                           .advice = std::move(advice)});
-  }
-  const Json* find(const char* key) const {
-    const auto found = json_.find(key);
-    return found == json_.end() || found->is_null() ? nullptr : &*found;
-  }
-  std::int64_t integer(const char* key, std::int64_t max,
-                       std::optional<std::int64_t> otherwise = std::nullopt) const {
-    const Json* value = find(key);
-    if (value == nullptr) {
-      if (!otherwise) refuse(std::string("no key '") + key + "'");
-      return *otherwise;
-    }
-    const auto number = as_integer(*value, max);
-    if (!number || *number < 1)
-      refuse(std::string("'") + key + "'", text_of(*value),
-             "an integer from 1 to " + std::to_string(max));
-    return *number;
-  }
-  double positive(const char* key, double otherwise) const {
-    const Json* value = find(key);
-    if (value == nullptr) return otherwise;
-    if (!value->is_number() || !(value->get<double>() > 0))
-      refuse(std::string("'") + key + "'", text_of(*value), "a number above 0");
-    return value->get<double>();
-  }
-  bool boolean(const char* key, bool otherwise) const {
-    const Json* value = find(key);
-    if (value == nullptr) return otherwise;
-    if (!value->is_boolean())
-      refuse(std::string("'") + key + "'", text_of(*value), "true or false");
-    return value->get<bool>();
-  }
-  // The key changes the computation, and only these values of it are implemented.
-  void only(const char* key, std::initializer_list<Json> implemented) const {
-    const Json* value = find(key);
-    if (value == nullptr ||
-        std::find(implemented.begin(), implemented.end(), *value) != implemented.end())
-      return;
-    std::vector<std::string> choices;
-    for (const Json& choice : implemented) choices.push_back(text_of(choice));
-    choices.push_back("null");
-    refuse(std::string("'") + key + "' is not implemented", text_of(*value), join(choices, " or "));
-  }
-  const std::string& where() const { return where_; }
-
- private:
-  const Json& json_;
-  std::string where_;
+// What a family's code reads beside the common keys, and what it takes where a key is missing (Transformers 5.24,
+// models/*/configuration_*.py).
+struct Family {
+  ModelFamily family;
+  const char* class_prefix;  // of LlamaForCausalLM, LlamaForSequenceClassification
+  std::int64_t max_position_embeddings;
+  std::int64_t key_value_heads;  // 0: as many as query heads
+  std::int64_t head_dim;         // 0: hidden_size / num_attention_heads
 };
+constexpr std::array<Family, 4> families{{
+    {ModelFamily::llama, "Llama", 2048, 0, 0},
+    {ModelFamily::mistral, "Mistral", 131072, 8, 0},
+    {ModelFamily::qwen2, "Qwen2", 32768, 32, 0},
+    {ModelFamily::qwen3, "Qwen3", 32768, 32, 128},
+}};
 
-void check_implemented(const Reader& reader) {
+const Family& family_of(ModelFamily wanted) {
+  return *std::find_if(families.begin(), families.end(),
+                       [&](const Family& family) { return family.family == wanted; });
+}
+
+std::string architecture(const Family& family, HeadKind head) {
+  return std::string(family.class_prefix) +
+         (head == HeadKind::regression ? "ForSequenceClassification" : "ForCausalLM");
+}
+
+const Family& read_family(const ConfigReader& reader) {
+  const Json* type = reader.find("model_type");
+  const std::string choices = join(enum_choices<ModelFamily>(), " or ");
+  if (type == nullptr) reader.refuse("no key 'model_type'", "", choices);
+  const auto family = type->is_string() ? enum_value<ModelFamily>(type->get<std::string>()) : std::nullopt;
+  if (!family) reader.refuse("the model type is not implemented", text_of(*type), choices);
+  return family_of(*family);
+}
+
+// Keys of related models that change the computation. Transformers ignores some of them in these families; a folder that has them
+// was made for other code, and its numbers would be wrong.
+void check_implemented(const ConfigReader& reader, const Family& family) {
   reader.only("hidden_act", {"silu", "swish"});
-  reader.only("attention_bias", {false});
-  reader.only("mlp_bias", {false});
   reader.only("attention_dropout", {0.0});
-  reader.only("sliding_window", {});
   reader.only("quantization_config", {});
   reader.only("partial_rotary_factor", {1.0});
-  if (const Json* types = reader.find("layer_types")) {
-    const bool full =
-        types->is_array() && std::all_of(types->begin(), types->end(),
-                                         [](const Json& type) { return type == "full_attention"; });
-    if (!full)
-      reader.refuse("'layer_types' is not implemented", text_of(*types),
-                    "\"full_attention\" for every layer");
-  }
+  for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "clip_qkv", "logit_scale",
+                          "attention_chunk_size", "num_experts", "num_local_experts", "n_routed_experts", "layer_scale", "alibi"})
+    reader.only(key, {});
+  for (const char* key : {"embedding_multiplier", "residual_multiplier", "logits_scaling", "scale_emb"}) reader.only(key, {1.0});
+  for (const char* key : {"parallel_attn", "use_parallel_residual", "use_qk_norm"}) reader.only(key, {false});
+  const bool llama = family.family == ModelFamily::llama;
+  if (family.family == ModelFamily::mistral || family.family == ModelFamily::qwen2) reader.only("attention_bias", {false});
+  if (family.family == ModelFamily::qwen2) reader.only("qkv_bias", {true});
+  if (!llama) reader.only("mlp_bias", {false});
+  if (llama) reader.only("sliding_window", {});
+  if (llama || family.family == ModelFamily::mistral) reader.only("use_sliding_window", {family.family == ModelFamily::mistral});
 }
 
-// Transformers 4: rope_theta and rope_scaling; 5: rope_parameters with both.
-double read_rope_theta(const Reader& reader) {
-  std::optional<double> theta;
-  const auto take = [&](const Reader& from) {
-    if (from.find("rope_theta") == nullptr) return;
-    const double value = from.positive("rope_theta", 0);
-    if (theta && *theta != value)
-      from.refuse("'rope_theta' is given twice", std::to_string(value), std::to_string(*theta));
-    theta = value;
-  };
-  take(reader);
-  for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    const Json* section = reader.find(key);
-    if (section == nullptr) continue;
-    if (!section->is_object())
-      reader.refuse(std::string("'") + key + "'", text_of(*section), "an object or null");
-    const Reader inner(*section, reader.where() + ", " + key);
-    for (const auto& [name, value] : section->items()) {
-      if (value.is_object())
-        inner.refuse(std::string("'") + key + "' for kinds of layers is not implemented",
-                     text_of(*section));
-    }
-    inner.only("rope_type", {"default"});
-    inner.only("type", {"default"});
-    inner.only("partial_rotary_factor", {1.0});
-    take(inner);
+void read_biases(const ConfigReader& reader, ModelConfig& model) {
+  const bool attention = reader.boolean("attention_bias", false);
+  model.qkv_bias = attention || model.family == ModelFamily::qwen2;
+  model.o_bias = attention;
+  model.mlp_bias = reader.boolean("mlp_bias", false);
+  model.qk_norm = model.family == ModelFamily::qwen3;
+}
+
+// layer_types, or what the family makes of sliding_window where the list is missing.
+std::vector<bool> read_sliding_layers(const ConfigReader& reader, const ModelConfig& model, bool windowed) {
+  const bool qwen = model.family == ModelFamily::qwen2 || model.family == ModelFamily::qwen3;
+  std::vector<bool> sliding(static_cast<size_t>(model.num_hidden_layers), windowed && !qwen);
+  if (windowed && qwen) {
+    const Json* layers = reader.find("max_window_layers");
+    const auto first = layers == nullptr ? std::optional<std::int64_t>(28) : as_integer(*layers, 1 << 20);
+    if (!first) reader.refuse("'max_window_layers'", text_of(*layers), "an integer from 0");
+    for (std::int64_t i = *first; i < model.num_hidden_layers; ++i) sliding[static_cast<size_t>(i)] = true;
   }
-  return theta.value_or(10000.0);
+  const Json* types = reader.find("layer_types");
+  if (types == nullptr) return sliding;
+  std::vector<bool> listed;
+  for (const Json& type : types->is_array() ? *types : Json::array()) {
+    if (type != "full_attention" && type != "sliding_attention")
+      reader.refuse("'layer_types' is not implemented", text_of(type), "\"full_attention\" or \"sliding_attention\"");
+    listed.push_back(type == "sliding_attention");
+  }
+  if (listed.size() != sliding.size())
+    reader.refuse("'layer_types'", text_of(*types), "a list of " + std::to_string(sliding.size()) + " names");
+  if (!windowed && std::find(listed.begin(), listed.end(), true) != listed.end())
+    reader.refuse("'layer_types' asks for windows, but there is no 'sliding_window'", text_of(*types));
+  if (!qwen && listed != sliding)
+    reader.refuse("'layer_types' and 'sliding_window' do not agree, and the family has one window for all layers", text_of(*types));
+  return listed;
+}
+
+void read_windows(const ConfigReader& reader, ModelConfig& model) {
+  const bool qwen = model.family == ModelFamily::qwen2 || model.family == ModelFamily::qwen3;
+  const bool absent_means_windows = model.family == ModelFamily::mistral && !reader.has("sliding_window");
+  const bool windowed = qwen ? reader.boolean("use_sliding_window", false) && (reader.find("sliding_window") || !reader.has("sliding_window"))
+                             : absent_means_windows || reader.find("sliding_window") != nullptr;
+  const std::vector<bool> sliding = read_sliding_layers(reader, model, windowed);
+  if (std::find(sliding.begin(), sliding.end(), true) == sliding.end()) return;
+  const std::int64_t window = reader.integer("sliding_window", 1 << 30, 4096);
+  for (const bool slides : sliding) model.windows.push_back(slides ? window : 0);
 }
 
 // Limits far above any real model and far below where a product of two sizes overflows.
-ModelConfig read_model(const Reader& reader) {
+ModelConfig read_model(const ConfigReader& reader, const Family& family) {
   ModelConfig model;
+  model.family = family.family;
   model.vocab_size = reader.integer("vocab_size", 1 << 24);
   model.hidden_size = reader.integer("hidden_size", 1 << 17);
   model.intermediate_size = reader.integer("intermediate_size", 1 << 20);
   model.num_hidden_layers = reader.integer("num_hidden_layers", 1024);
   model.num_attention_heads = reader.integer("num_attention_heads", 4096);
-  model.num_key_value_heads =
-      reader.integer("num_key_value_heads", 4096, model.num_attention_heads);
-  if (reader.find("head_dim") == nullptr && model.hidden_size % model.num_attention_heads != 0) {
+  const bool as_query_heads = reader.has("num_key_value_heads") || family.key_value_heads == 0;
+  model.num_key_value_heads = reader.integer(
+      "num_key_value_heads", 4096, as_query_heads ? model.num_attention_heads : family.key_value_heads);
+  const bool derived = family.head_dim == 0 || reader.has("head_dim");
+  if (derived && reader.find("head_dim") == nullptr && model.hidden_size % model.num_attention_heads != 0) {
     reader.refuse(
         "'hidden_size' is not a multiple of 'num_attention_heads'",
         std::to_string(model.hidden_size) + " and " + std::to_string(model.num_attention_heads),
         "a multiple, or 'head_dim'");
   }
   model.head_dim = reader.integer(
-      "head_dim", 4096, std::max<std::int64_t>(1, model.hidden_size / model.num_attention_heads));
+      "head_dim", 4096,
+      derived ? std::max<std::int64_t>(1, model.hidden_size / model.num_attention_heads) : family.head_dim);
   if (model.head_dim % 2 != 0)
     reader.refuse("the width of a head", std::to_string(model.head_dim),
                   "an even number, for rotary positions");
@@ -164,27 +148,30 @@ ModelConfig read_model(const Reader& reader) {
                   std::to_string(model.num_key_value_heads) + " and " +
                       std::to_string(model.num_attention_heads));
   }
-  model.max_position_embeddings = reader.integer("max_position_embeddings", 1 << 30, 2048);
-  model.rope_theta = read_rope_theta(reader);
+  model.max_position_embeddings = reader.integer("max_position_embeddings", 1 << 30, family.max_position_embeddings);
+  read_rope(reader, model);
+  read_biases(reader, model);
+  read_windows(reader, model);
   model.rms_norm_eps = reader.positive("rms_norm_eps", 1e-6);
   model.tie_word_embeddings = reader.boolean("tie_word_embeddings", false);
   model.initializer_range = reader.positive("initializer_range", 0.02);
   return model;
 }
 
-HeadKind read_head(const Reader& reader) {
+HeadKind read_head(const ConfigReader& reader, const Family& family) {
   const Json* names = reader.find("architectures");
   if (names == nullptr) return HeadKind::language_model;
   if (!names->is_array() || names->size() != 1)
     reader.refuse("'architectures'", text_of(*names), "a list of one name");
-  if (names->at(0) == "LlamaForCausalLM") return HeadKind::language_model;
-  if (names->at(0) == "LlamaForSequenceClassification") return HeadKind::regression;
+  for (const HeadKind head : {HeadKind::language_model, HeadKind::regression}) {
+    if (names->at(0) == architecture(family, head)) return head;
+  }
   reader.refuse("the architecture is not implemented", text_of(names->at(0)),
-                "LlamaForCausalLM or LlamaForSequenceClassification");
+                architecture(family, HeadKind::language_model) + " or " + architecture(family, HeadKind::regression));
 }
 
 // Transformers writes id2label and leaves num_labels out; without either there are two.
-std::int64_t read_num_labels(const Reader& reader) {
+std::int64_t read_num_labels(const ConfigReader& reader) {
   constexpr std::int64_t most = 4096;
   const Json* labels = reader.find("id2label");
   if (labels == nullptr) return reader.integer("num_labels", most, 2);
@@ -200,7 +187,7 @@ std::int64_t read_num_labels(const Reader& reader) {
   return count;
 }
 
-std::string read_dtype(const Reader& reader) {
+std::string read_dtype(const ConfigReader& reader) {
   const Json* value = reader.find("dtype");
   if (value == nullptr) value = reader.find("torch_dtype");
   if (value == nullptr) return "fp32";
@@ -212,19 +199,40 @@ std::string read_dtype(const Reader& reader) {
 
 }  // namespace
 
+std::vector<std::string> supported_architectures() {
+  std::vector<std::string> names;
+  for (const Family& family : families) {
+    for (const HeadKind head : {HeadKind::language_model, HeadKind::regression}) names.push_back(architecture(family, head));
+  }
+  return names;
+}
+
+std::vector<std::string> supported_dtypes() {
+  std::vector<std::string> names;
+  for (const auto& [ours, theirs] : dtype_names) names.emplace_back(ours);
+  return names;
+}
+
+void set_hf_dtype(Json& config, const std::string& dtype) {
+  for (const auto& [ours, theirs] : dtype_names) {
+    if (dtype != ours) continue;
+    const bool newer = config.contains("dtype");
+    if (newer) config["dtype"] = theirs;
+    if (!newer || config.contains("torch_dtype")) config["torch_dtype"] = theirs;
+  }
+}
+
 HfConfig parse_hf_config(const Json& json, const std::string& where) {
-  const Reader reader(json, where);
+  const ConfigReader reader(json, where);
   if (!json.is_object()) reader.refuse("not a JSON object");
-  const Json* type = reader.find("model_type");
-  if (type == nullptr) reader.refuse("no key 'model_type'", "", "\"llama\"");
-  if (*type != "llama")
-    reader.refuse("the model type is not implemented", text_of(*type), "\"llama\"");
-  check_implemented(reader);
+  const Family& family = read_family(reader);
+  check_implemented(reader, family);
   HfConfig config;
-  config.head = read_head(reader);
-  config.model = read_model(reader);
+  config.head = read_head(reader, family);
+  config.model = read_model(reader, family);
   if (config.head == HeadKind::regression) config.num_labels = read_num_labels(reader);
   config.dtype = read_dtype(reader);
+  config.names_code = reader.find("auto_map") != nullptr;
   if (const Json* bos = reader.find("bos_token_id"))
     config.bos_token_id = as_integer(*bos, config.model.vocab_size - 1);
   config.eos_token_ids = parse_eos_token_ids(json, config.model.vocab_size, where);
@@ -233,7 +241,7 @@ HfConfig parse_hf_config(const Json& json, const std::string& where) {
 
 std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t vocab_size,
                                               const std::string& where) {
-  const Reader reader(json, where);
+  const ConfigReader reader(json, where);
   if (!json.is_object()) reader.refuse("not a JSON object");
   const Json* value = reader.find("eos_token_id");
   if (value == nullptr) return {};
@@ -257,13 +265,33 @@ Json dump_ids(const std::vector<std::int64_t>& ids) {
 
 }  // namespace
 
+namespace {
+
+// The keys that the family's own code reads, no others.
+void dump_features(const ModelConfig& model, Json& json) {
+  const bool qwen = model.family == ModelFamily::qwen2 || model.family == ModelFamily::qwen3;
+  if (model.family == ModelFamily::llama || model.family == ModelFamily::qwen3) json["attention_bias"] = model.o_bias;
+  if (model.family == ModelFamily::llama) json["mlp_bias"] = model.mlp_bias;
+  const auto first = std::find_if(model.windows.begin(), model.windows.end(), [](std::int64_t window) { return window > 0; });
+  const bool windowed = first != model.windows.end();
+  if (model.family != ModelFamily::llama) json["sliding_window"] = windowed ? Json(*first) : Json(nullptr);
+  if (!qwen) return;
+  json["use_sliding_window"] = windowed;
+  json["max_window_layers"] = first - model.windows.begin();
+  if (!windowed) json["max_window_layers"] = model.num_hidden_layers;
+  for (std::int64_t i = 0; i < model.num_hidden_layers; ++i)
+    json["layer_types"].push_back(model.window(i) > 0 ? "sliding_attention" : "full_attention");
+}
+
+}  // namespace
+
 Json dump_hf_config(const HfConfig& config, const std::vector<std::string>& label_names) {
   const ModelConfig& model = config.model;
   const bool regression = config.head == HeadKind::regression;
   Json json;
-  json["architectures"] =
-      Json::array({regression ? "LlamaForSequenceClassification" : "LlamaForCausalLM"});
-  json["model_type"] = "llama";
+  const Family& family = family_of(model.family);
+  json["architectures"] = Json::array({architecture(family, config.head)});
+  json["model_type"] = enum_name(model.family);
   json["vocab_size"] = model.vocab_size;
   json["hidden_size"] = model.hidden_size;
   json["intermediate_size"] = model.intermediate_size;
@@ -272,12 +300,10 @@ Json dump_hf_config(const HfConfig& config, const std::vector<std::string>& labe
   json["num_key_value_heads"] = model.num_key_value_heads;
   json["head_dim"] = model.head_dim;
   json["max_position_embeddings"] = model.max_position_embeddings;
-  json["rope_theta"] = model.rope_theta;
-  json["rope_scaling"] = nullptr;
+  dump_rope(model, json);
   json["rms_norm_eps"] = model.rms_norm_eps;
   json["hidden_act"] = "silu";
-  json["attention_bias"] = false;
-  json["mlp_bias"] = false;
+  dump_features(model, json);
   json["attention_dropout"] = 0.0;
   json["tie_word_embeddings"] = model.tie_word_embeddings;
   json["initializer_range"] = model.initializer_range;

@@ -1,8 +1,11 @@
 // Opening a model folder and reading its weights.
 #include <ATen/ops/equal.h>
+#include <ATen/ops/mm.h>
 
 #include <algorithm>
+#include <memory>
 
+#include "hf/folder_json.h"
 #include "hf/steerlm_json.h"
 #include "hf/weight_files.h"
 #include "steerlm/core/error.h"
@@ -11,10 +14,6 @@
 
 namespace steerlm {
 namespace {
-
-Json read_json(const Path& path, std::string_view what) {
-  return parse_json(read_file(path, ExitCode::model, what), path.string(), ExitCode::model);
-}
 
 void check_folder(const Path& path) {
   std::error_code error;
@@ -104,7 +103,8 @@ void check_head(const ModelFolder& folder, Weights weights) {
 
 WeightFiles open_checked(const ModelFolder& folder, Weights weights) {
   check_head(folder, weights);
-  WeightFiles files = open_weight_files(folder.path);
+  if (folder.adapter && weights == Weights::regression) weights = Weights::trunk;  // the score is the adapter's
+  WeightFiles files = open_weight_files(folder.weights_path);
   std::vector<Fault> faults;
   std::vector<std::string> missing, extra;
   const auto expected = parameter_shapes(folder.config, head_shape(folder, weights));
@@ -125,42 +125,127 @@ WeightFiles open_checked(const ModelFolder& folder, Weights weights) {
                    faults);
     if (!tied_head && !known.contains(name) && !is_ignored(name, weights)) extra.push_back(name);
   }
-  add_names(faults, missing, "missing", folder.path.string());
-  add_names(faults, extra, "extra", folder.path.string());
+  add_names(faults, missing, "missing", folder.weights_path.string());
+  add_names(faults, extra, "extra", folder.weights_path.string());
   if (!faults.empty()) throw Error(ExitCode::model, faults);
   return files;
 }
 
+// A tied model may store its output layer as well, if that is the embedding.
+void check_tied_head(const ModelFolder& folder, Weights weights, const WeightFiles& files) {
+  const bool stored_head =
+      weights == Weights::language_model && files.file_of.contains("lm_head.weight");
+  if (!folder.config.tie_word_embeddings || !stored_head) return;
+  const SafetensorsFile& file = files.holding("lm_head.weight");
+  const at::Tensor head = file.read("lm_head.weight");
+  const std::string name = "model.embed_tokens.weight";
+  const at::Tensor embedding = files.holding(name).read(name);
+  if (head.scalar_type() == embedding.scalar_type() && at::equal(head, embedding)) return;
+  fail(ExitCode::model,
+       {.what = "'tie_word_embeddings' is true, but lm_head.weight differs from " + name,
+        .where = file.path().string()});
+}
+
+// generation_config.json and steerlm.json, each if it is there. Returns what the latter says of the head's bias.
+std::optional<bool> read_own_files(ModelFolder& folder) {
+  const Path generation_path = folder.path / "generation_config.json";
+  if (std::filesystem::exists(generation_path)) {
+    const auto ids = parse_eos_token_ids(read_folder_json(generation_path, "generation config"),
+                                         folder.config.vocab_size, generation_path.string());
+    if (!ids.empty()) folder.eos_token_ids = ids;
+  }
+  const Path own_path = folder.path / "steerlm.json";
+  std::optional<bool> bias;
+  if (std::filesystem::exists(own_path)) {
+    const SteerlmJson own =
+        parse_steerlm_json(read_folder_json(own_path, "steerlm.json"), own_path.string());
+    apply_steerlm_json(folder, own, own_path.string());
+    bias = own.head_bias;
+  }
+  return bias;
+}
+
+// An adapter has no config.json of its own: its base's, and the base's name with advice where it is not there.
+Path find_base(const Path& path, const Adapter& adapter, const Path& given) {
+  const Path base = given.empty() ? Path(adapter.base) : given;
+  std::error_code error;
+  if (std::filesystem::is_directory(base, error)) return base;
+  fail(ExitCode::model, {.what = "the folder of the model that the adapter adapts is not there",
+                         .where = (path / "adapter_config.json").string(),
+                         .found = base.string(),
+                         .expected = "a Hugging Face model folder",
+                         .advice = "run where this path leads to it, or name it with 'steerlm model merge --base DIR'"});
+}
+
+// What the adapter changes of the folder that it adapts.
+void apply_adapter(ModelFolder& folder, const Path& path, const Adapter& adapter) {
+  folder.adapter = adapter;
+  folder.path = path;
+  folder.head.kind = adapter.head;
+  if (adapter.head != HeadKind::regression) return;
+  const HeadShape head = adapter_head(path, adapter);
+  folder.num_labels = head.attributes;
+  folder.head.bias = head.bias;
+  folder.config.tie_word_embeddings = false;  // a predictor has no output layer
+}
+
+bool is_lora(const std::string& name) { return name.find(".lora_") != std::string::npos; }
+
+// Base and adapter as one set of tensors: W + s B A in place of W, the score behind the trunk.
+TensorSource merged(TensorSource base, const ModelFolder& folder) {
+  const NamedTensors tensors = read_adapter_tensors(folder.path, *folder.adapter, folder.config);
+  const std::map<std::string, at::Tensor> own(tensors.begin(), tensors.end());
+  for (const auto& [name, tensor] : tensors) {
+    if (!is_lora(name)) base.entries.push_back({name, tensor.sizes().vec(), tensor.scalar_type()});
+  }
+  base.read = [own, scale = folder.adapter->lora.scale(), read = base.read](const std::string& name) {
+    if (const auto found = own.find(name); found != own.end()) return found->second;
+    const std::string stem = name.substr(0, name.rfind('.'));
+    const auto a = own.find(stem + ".lora_A.weight");
+    if (!name.ends_with(".weight") || a == own.end()) return read(name);
+    const at::Tensor update = at::mm(own.at(stem + ".lora_B.weight").to(at::kFloat), a->second.to(at::kFloat));
+    return read(name).to(at::kFloat).add(update, scale);
+  };
+  return base;
+}
+
 }  // namespace
 
-ModelFolder open_model_folder(const Path& path) {
+ModelFolder open_model_folder(const Path& path, const Path& base) {
   check_folder(path);
+  if (is_adapter_folder(path)) {
+    const Adapter adapter = read_adapter_config(path);
+    const Path base_path = find_base(path, adapter, base);
+    if (is_adapter_folder(base_path)) {
+      fail(ExitCode::model, {.what = "an adapter of an adapter",
+                             .where = (path / "adapter_config.json").string(),
+                             .found = base_path.string(),
+                             .advice = "merge that one first: steerlm model merge"});
+    }
+    ModelFolder folder = open_model_folder(base_path);
+    apply_adapter(folder, path, adapter);
+    read_own_files(folder);
+    return folder;
+  }
   const Path config_path = path / "config.json";
   const HfConfig config =
-      parse_hf_config(read_json(config_path, "model config"), config_path.string());
+      parse_hf_config(read_folder_json(config_path, "model config"), config_path.string());
   ModelFolder folder{.path = path, .config = config.model};
+  folder.weights_path = path;
   folder.head.kind = config.head;
   folder.num_labels = config.num_labels;
   folder.dtype = config.dtype;
   folder.eos_token_ids = config.eos_token_ids;
-  const Path generation_path = path / "generation_config.json";
-  if (std::filesystem::exists(generation_path)) {
-    const auto ids = parse_eos_token_ids(read_json(generation_path, "generation config"),
-                                         config.model.vocab_size, generation_path.string());
-    if (!ids.empty()) folder.eos_token_ids = ids;
-  }
-  const Path own_path = path / "steerlm.json";
-  std::optional<bool> bias;
-  if (std::filesystem::exists(own_path)) {
-    const SteerlmJson own =
-        parse_steerlm_json(read_json(own_path, "steerlm.json"), own_path.string());
-    apply_steerlm_json(folder, own, own_path.string());
-    bias = own.head_bias;
-  }
+  folder.names_code = config.names_code;
+  const std::optional<bool> bias = read_own_files(folder);
   if (folder.head.kind == HeadKind::regression) {
     folder.head.bias = bias ? *bias : open_weight_files(path).file_of.contains("score.bias");
   }
   return folder;
+}
+
+Weights own_weights(const ModelFolder& folder) {
+  return folder.head.kind == HeadKind::regression ? Weights::regression : Weights::language_model;
 }
 
 HeadShape head_shape(const ModelFolder& folder, Weights weights) {
@@ -177,25 +262,30 @@ HeadShape head_shape(const ModelFolder& folder, Weights weights) {
 
 void check_weights(const ModelFolder& folder, Weights weights) { open_checked(folder, weights); }
 
+TensorSource stream_weights(const ModelFolder& folder, Weights weights) {
+  const auto files = std::make_shared<const WeightFiles>(open_checked(folder, weights));
+  check_tied_head(folder, weights, *files);
+  TensorSource source;
+  for (auto& [name, shape] : parameter_shapes(folder.config, head_shape(folder, weights))) {
+    if (folder.adapter && name.starts_with("score.")) continue;
+    source.entries.push_back({name, shape, files->holding(name).dtype(name)});
+  }
+  source.read = [files](const std::string& name) { return files->holding(name).read(name); };
+  return folder.adapter ? merged(std::move(source), folder) : source;
+}
+
 NamedTensors read_weights(const ModelFolder& folder, Weights weights) {
-  const WeightFiles files = open_checked(folder, weights);
+  const TensorSource source = stream_weights(folder, weights);
   NamedTensors tensors;
-  for (const auto& [name, shape] : parameter_shapes(folder.config, head_shape(folder, weights))) {
-    tensors.emplace_back(name, files.holding(name).read(name));
-  }
-  const bool stored_head =
-      weights == Weights::language_model && files.file_of.contains("lm_head.weight");
-  if (folder.config.tie_word_embeddings && stored_head) {
-    const SafetensorsFile& file = files.holding("lm_head.weight");
-    const at::Tensor head = file.read("lm_head.weight");
-    const at::Tensor& embedding = tensors.front().second;
-    if (head.scalar_type() != embedding.scalar_type() || !at::equal(head, embedding)) {
-      fail(ExitCode::model, {.what = "'tie_word_embeddings' is true, but lm_head.weight differs "
-                                     "from model.embed_tokens.weight",
-                             .where = file.path().string()});
-    }
-  }
+  for (const TensorSource::Entry& entry : source.entries)
+    tensors.emplace_back(entry.name, source.read(entry.name));
   return tensors;
+}
+
+std::vector<Path> weight_paths(const Path& folder) {
+  std::vector<Path> paths;
+  for (const SafetensorsFile& file : open_weight_files(folder).files) paths.push_back(file.path());
+  return paths;
 }
 
 void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer) {

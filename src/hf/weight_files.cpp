@@ -1,9 +1,13 @@
 #include "hf/weight_files.h"
 
-#include <algorithm>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <numeric>
+#include <stdexcept>
+
+#include "hf/folder_json.h"
 #include "steerlm/core/error.h"
-#include "steerlm/core/json.h"
 #include "steerlm/core/suggest.h"
 
 namespace steerlm {
@@ -47,8 +51,7 @@ bool is_plain_name(const std::string& name) {
 
 Index read_index(const Path& folder) {
   const Path path = folder / index_file;
-  const Json json =
-      parse_json(read_file(path, ExitCode::model, "weight index"), path.string(), ExitCode::model);
+  const Json json = read_folder_json(path, "weight index");
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object() ||
       json["weight_map"].empty()) {
     fail(ExitCode::model, {.what = "no object 'weight_map'", .where = path.string()});
@@ -101,6 +104,30 @@ void enter_shard(WeightFiles& weights, SafetensorsFile file, const Index& index)
   weights.files.push_back(std::move(file));
 }
 
+// Which tensors each shard holds.
+std::vector<std::vector<TensorSource::Entry>> plan_shards(
+    const std::vector<TensorSource::Entry>& entries, std::uint64_t max_shard_bytes) {
+  std::vector<std::vector<TensorSource::Entry>> shards;
+  std::vector<TensorSource::Entry> current;
+  std::uint64_t bytes = 0;  // of `current`
+  const auto close = [&] {
+    if (!current.empty()) shards.push_back(std::move(current));
+    current.clear();
+    bytes = 0;
+  };
+  for (const TensorSource::Entry& entry : entries) {
+    if (entry.bytes() > max_shard_bytes) {
+      shards.push_back({entry});
+      continue;
+    }
+    if (bytes + entry.bytes() > max_shard_bytes) close();
+    current.push_back(entry);
+    bytes += entry.bytes();
+  }
+  close();
+  return shards;
+}
+
 }  // namespace
 
 WeightFiles open_weight_files(const Path& folder) {
@@ -129,6 +156,34 @@ WeightFiles open_weight_files(const Path& folder) {
           .found = shard});
   }
   return weights;
+}
+
+at::ScalarType scalar_type(const std::string& dtype) {
+  if (dtype == "fp32") return at::kFloat;
+  if (dtype == "bf16") return at::kBFloat16;
+  if (dtype == "fp16") return at::kHalf;
+  throw std::logic_error("no dtype " + dtype);
+}
+
+void write_weight_files(const Path& folder, const TensorSource& tensors,
+                        std::uint64_t max_shard_bytes) {
+  const std::map<std::string, std::string> metadata{{"format", "pt"}};
+  const auto shards = plan_shards(tensors.entries, max_shard_bytes);
+  if (shards.size() <= 1) {
+    write_safetensors(folder / single_file, tensors, metadata);
+    return;
+  }
+  std::map<std::string, std::string> file_of;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const std::string name = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+    write_safetensors(folder / name, {.entries = shards[i], .read = tensors.read}, metadata);
+    for (const TensorSource::Entry& entry : shards[i]) file_of[entry.name] = name;
+  }
+  const std::uint64_t total = std::accumulate(
+      tensors.entries.begin(), tensors.entries.end(), std::uint64_t{0},
+      [](std::uint64_t sum, const TensorSource::Entry& entry) { return sum + entry.bytes(); });
+  const Json index{{"metadata", {{"total_size", total}}}, {"weight_map", file_of}};
+  write_file_atomic(folder / index_file, index.dump(2) + "\n");
 }
 
 }  // namespace steerlm

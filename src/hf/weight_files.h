@@ -24,4 +24,13 @@ struct WeightFiles {
 // in two shards, an index that is not what the shards hold.
 WeightFiles open_weight_files(const Path& folder);
 
+at::ScalarType scalar_type(const std::string& dtype);  // of fp32, bf16, fp16
+
+// model.safetensors, or model-00001-of-0000N.safetensors and an index as Transformers'
+// save_pretrained writes them (huggingface_hub, serialization/_base.py): tensors in their order, a
+// new shard where the next tensor does not fit into `max_shard_bytes`; a larger tensor is a shard
+// by itself. Throws what write_safetensors throws.
+void write_weight_files(const Path& folder, const TensorSource& tensors,
+                        std::uint64_t max_shard_bytes);
+
 }  // namespace steerlm

@@ -4,6 +4,7 @@
 
 #include "hf/chat_template.h"
 #include "hf/steerlm_json.h"
+#include "hf/weight_files.h"
 #include "steerlm/hf/config.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/store/safetensors.h"
@@ -14,16 +15,16 @@ namespace {
 
 // The caller's tensors must be those of the config: a folder that nobody can open must not be
 // written.
-void check_tensors(const ModelFolder& folder, const HeadShape& head, const NamedTensors& tensors) {
-  std::map<std::string, at::Tensor> given(tensors.begin(), tensors.end());
+void check_tensors(const ModelFolder& folder, const HeadShape& head, const TensorSource& tensors) {
+  std::map<std::string, std::vector<std::int64_t>> given;
+  for (const TensorSource::Entry& entry : tensors.entries) given[entry.name] = entry.shape;
   const auto expected = parameter_shapes(folder.config, head);
-  if (given.size() != expected.size() || given.size() != tensors.size())
+  if (given.size() != expected.size() || given.size() != tensors.entries.size())
     throw std::logic_error("write_model_folder: wrong set of tensors");
   for (const auto& [name, shape] : expected) {
     const auto found = given.find(name);
-    if (found == given.end() || found->second.sizes() != at::IntArrayRef(shape)) {
+    if (found == given.end() || found->second != shape)
       throw std::logic_error("write_model_folder: no tensor " + name + " of the right shape");
-    }
   }
 }
 
@@ -37,18 +38,6 @@ std::vector<std::string> label_names(const ModelFolder& folder, std::int64_t cou
   std::vector<std::string> names;
   for (std::int64_t i = 0; i < count; ++i) names.push_back("LABEL_" + std::to_string(i));
   return names;
-}
-
-at::ScalarType scalar_type(const std::string& dtype) {
-  if (dtype == "fp32") return at::kFloat;
-  if (dtype == "bf16") return at::kBFloat16;
-  if (dtype == "fp16") return at::kHalf;
-  throw std::logic_error("no dtype " + dtype);
-}
-
-Path without_trailing_slash(const Path& path) {
-  const Path normal = path.lexically_normal();
-  return normal.has_filename() ? normal : normal.parent_path();
 }
 
 // What ends a response: ids, and text where the template's marker is no piece.
@@ -65,13 +54,14 @@ std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
 
 }  // namespace
 
-void write_model_folder(const Path& path, const ModelFolder& folder, const NamedTensors& tensors,
-                        const Tokenizer& tokenizer, const std::optional<ModelCard>& card) {
+void write_model_folder(const Path& path, const ModelFolder& folder, const TensorSource& tensors,
+                        const Tokenizer& tokenizer, std::uint64_t max_shard_bytes,
+                        const std::optional<ModelCard>& card) {
   const bool regression = folder.head.kind == HeadKind::regression;
   HeadShape head{.language_model = !regression};
-  for (const auto& [name, tensor] : tensors) {
-    if (name == "score.weight") head.attributes = tensor.size(0);
-    if (name == "score.bias") head.bias = true;
+  for (const TensorSource::Entry& entry : tensors.entries) {
+    if (entry.name == "score.weight") head.attributes = entry.shape.at(0);
+    if (entry.name == "score.bias") head.bias = true;
   }
   check_tensors(folder, head, tensors);
   const std::vector<std::string> labels = label_names(folder, head.attributes);
@@ -95,14 +85,10 @@ void write_model_folder(const Path& path, const ModelFolder& folder, const Named
       id && std::ranges::find(stop_ids, *id) == stop_ids.end())
     stop_ids.push_back(*id);
 
-  const Path target = without_trailing_slash(path);
-  Path part = target;
-  part += ".part";
-  steerlm::remove_all(part);
-  make_directory(part);
-  try {
-    write_safetensors(part / "model.safetensors", tensors, {{"format", "pt"}},
-                      scalar_type(folder.dtype));
+  TensorSource weights = tensors;
+  weights.set_floating_dtype(scalar_type(folder.dtype));
+  write_directory_atomic(path, [&](const Path& part) {
+    write_weight_files(part, weights, max_shard_bytes);
     tokenizer.copy_to(part);
     if (card) {
       set_chat_template(part, chat_template(folder, tokenizer, card->predictor));
@@ -112,12 +98,7 @@ void write_model_folder(const Path& path, const ModelFolder& folder, const Named
                       pretty(generation_config(config, conversation_template)));
     write_file_atomic(part / "steerlm.json", pretty(dump_steerlm_json(own)));
     write_file_atomic(part / "config.json", pretty(dump_hf_config(config, labels)));
-    publish_directory(part, target);
-  } catch (...) {
-    std::error_code ignored;  // the first failure is the one to tell
-    std::filesystem::remove_all(part, ignored);
-    throw;
-  }
+  });
 }
 
 }  // namespace steerlm

@@ -43,7 +43,7 @@ std::string response_text(const Tokenizer& tokenizer, const GenerationResult& re
 std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer& tokenizer, std::span<const GenerationRequest> requests,
                                        const GenerationSettings& settings,
                                        const std::function<void(std::int64_t done, std::int64_t tokens)>& progress) {
-  const std::int64_t context = model.config.max_position_embeddings;
+  const std::int64_t context = model.config.context_length();
   std::int64_t capacity = 1;
   for (size_t i = 0; i < requests.size(); ++i) {
     const std::int64_t length = static_cast<std::int64_t>(requests[i].prompt.size());

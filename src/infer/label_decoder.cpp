@@ -81,7 +81,7 @@ std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenize
   const std::int64_t label_tokens = static_cast<std::int64_t>(longest_label.size()) + 1;  // a piece has at least one byte
   std::int64_t capacity = 0;
   for (const auto& prefix : prefixes) capacity = std::max(capacity, static_cast<std::int64_t>(prefix.size()) + label_tokens);
-  capacity = std::min(capacity, model.config.max_position_embeddings);
+  capacity = std::min(capacity, model.config.context_length());
 
   slots = std::max(min_slots, std::min<std::int64_t>(slots, static_cast<std::int64_t>(prefixes.size())));
   KvCache cache = make_kv_cache(model, slots, capacity);

@@ -3,11 +3,16 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <optional>
+#include <tuple>
 
 #include "kernels/dispatch.h"
 
@@ -43,19 +48,57 @@ void check(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v
   }
 }
 
+// One call of ATen's kernel: queries against keys, both as token numbers of the packed axis.
+struct Call {
+  std::int64_t query_begin, query_end, key_begin, key_end;
+  bool plain;  // causal without a window: the kernel's own mask does
+};
+
+// A sequence longer than its window is cut into blocks of queries, so that the cost stays linear in its length.
+std::vector<Call> calls_of(const std::vector<std::int64_t>& cu_seqlens, std::int64_t window) {
+  constexpr std::int64_t smallest_block = 128;
+  std::vector<Call> calls;
+  for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
+    const std::int64_t begin = cu_seqlens[s], end = cu_seqlens[s + 1];
+    if (window == 0 || end - begin <= window) {
+      calls.push_back({begin, end, begin, end, true});
+      continue;
+    }
+    const std::int64_t block = std::max(window, smallest_block);
+    for (std::int64_t from = begin; from < end; from += block) {
+      const std::int64_t to = std::min(from + block, end);
+      calls.push_back({from, to, std::max(begin, from - window + 1), to, false});
+    }
+  }
+  return calls;
+}
+
+// (1, 1, q, k), 0 where query i, at position first + i from the first key, sees key j, -inf elsewhere.
+at::Tensor window_mask(std::int64_t queries, std::int64_t keys, std::int64_t first, std::int64_t window, const at::TensorOptions& options) {
+  const at::Tensor distance = at::arange(first, first + queries).unsqueeze(1).sub(at::arange(keys).unsqueeze(0));
+  at::Tensor hidden = distance.lt(0);
+  if (window > 0) hidden = hidden.logical_or(distance.ge(window));
+  return at::zeros({queries, keys}, options).masked_fill_(hidden, -std::numeric_limits<double>::infinity()).unsqueeze(0).unsqueeze(0);
+}
+
+std::optional<at::Tensor> mask_of(const Call& call, std::int64_t window, const at::TensorOptions& options) {
+  if (call.plain) return std::nullopt;
+  return window_mask(call.query_end - call.query_begin, call.key_end - call.key_begin, call.query_begin - call.key_begin, window, options);
+}
+
 }  // namespace
 
 AttentionOutput attention_forward(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v_nge,
-                                  const std::vector<std::int64_t>& cu_seqlens) {
+                                  const std::vector<std::int64_t>& cu_seqlens, std::int64_t window) {
   check(q_nhe, k_nge, v_nge, cu_seqlens);
   const at::Tensor k_nhe = repeat_heads(k_nge, q_nhe.size(1));
   const at::Tensor v_nhe = repeat_heads(v_nge, q_nhe.size(1));
   AttentionOutput output{at::empty_like(q_nhe), {}};
-  for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
-    const std::int64_t begin = cu_seqlens[s], end = cu_seqlens[s + 1];
+  for (const Call& call : calls_of(cu_seqlens, window)) {
     auto [out, logsumexp] = at::_scaled_dot_product_flash_attention_for_cpu(
-        segment(q_nhe, begin, end), segment(k_nhe, begin, end), segment(v_nhe, begin, end), 0.0, /*is_causal=*/true);
-    segment(output.out_nhe, begin, end).copy_(out);
+        segment(q_nhe, call.query_begin, call.query_end), segment(k_nhe, call.key_begin, call.key_end), segment(v_nhe, call.key_begin, call.key_end),
+        0.0, /*is_causal=*/call.plain, mask_of(call, window, q_nhe.options()));
+    segment(output.out_nhe, call.query_begin, call.query_end).copy_(out);
     output.logsumexp.push_back(logsumexp);
   }
   return output;
@@ -63,27 +106,40 @@ AttentionOutput attention_forward(const at::Tensor& q_nhe, const at::Tensor& k_n
 
 AttentionGradients attention_backward(const at::Tensor& dout_nhe, const at::Tensor& q_nhe, const at::Tensor& k_nge,
                                       const at::Tensor& v_nge, const AttentionOutput& saved,
-                                      const std::vector<std::int64_t>& cu_seqlens) {
+                                      const std::vector<std::int64_t>& cu_seqlens, std::int64_t window) {
   check(q_nhe, k_nge, v_nge, cu_seqlens);
   const at::Tensor k_nhe = repeat_heads(k_nge, q_nhe.size(1));
   const at::Tensor v_nhe = repeat_heads(v_nge, q_nhe.size(1));
   at::Tensor dq_nhe = at::empty_like(q_nhe);
-  at::Tensor dk_nhe = at::empty_like(q_nhe);
-  at::Tensor dv_nhe = at::empty_like(q_nhe);
-  for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
-    const std::int64_t begin = cu_seqlens[s], end = cu_seqlens[s + 1];
+  // A key of a windowed sequence is seen by two blocks of queries.
+  at::Tensor dk_nhe = at::zeros_like(q_nhe);
+  at::Tensor dv_nhe = at::zeros_like(q_nhe);
+  const std::vector<Call> calls = calls_of(cu_seqlens, window);
+  for (size_t i = 0; i < calls.size(); ++i) {
+    const Call& call = calls[i];
     auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-        segment(dout_nhe, begin, end), segment(q_nhe, begin, end), segment(k_nhe, begin, end), segment(v_nhe, begin, end),
-        segment(saved.out_nhe, begin, end), saved.logsumexp[s], 0.0, /*is_causal=*/true);
-    segment(dq_nhe, begin, end).copy_(dq);
-    segment(dk_nhe, begin, end).copy_(dk);
-    segment(dv_nhe, begin, end).copy_(dv);
+        segment(dout_nhe, call.query_begin, call.query_end), segment(q_nhe, call.query_begin, call.query_end),
+        segment(k_nhe, call.key_begin, call.key_end), segment(v_nhe, call.key_begin, call.key_end),
+        segment(saved.out_nhe, call.query_begin, call.query_end), saved.logsumexp[i], 0.0, /*is_causal=*/call.plain,
+        mask_of(call, window, q_nhe.options()));
+    segment(dq_nhe, call.query_begin, call.query_end).copy_(dq);
+    segment(dk_nhe, call.key_begin, call.key_end).add_(dk);
+    segment(dv_nhe, call.key_begin, call.key_end).add_(dv);
   }
   return {dq_nhe, sum_heads(dk_nhe, k_nge.size(1)), sum_heads(dv_nhe, k_nge.size(1))};
 }
 
+at::Tensor cached_attention(const at::Tensor& q_nhe, const at::Tensor& k_gte, const at::Tensor& v_gte, std::int64_t window) {
+  const std::int64_t n = q_nhe.size(0), t = k_gte.size(1);
+  require(t >= n && q_nhe.size(1) % k_gte.size(0) == 0, "cached_attention: q is (n, h, e), k and v are (g, t, e), t >= n");
+  const at::Tensor k_nhe = repeat_heads(k_gte.transpose(0, 1), q_nhe.size(1)), v_nhe = repeat_heads(v_gte.transpose(0, 1), q_nhe.size(1));
+  const at::Tensor out = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(segment(q_nhe, 0, n), segment(k_nhe, 0, t), segment(v_nhe, 0, t), 0.0,
+                                                                                     false, window_mask(n, t, t - n, window, q_nhe.options())));
+  return out.squeeze(0).transpose(0, 1).contiguous();
+}
+
 at::Tensor decode_attention(const at::Tensor& q_rhe, const at::Tensor& k_rgte, const at::Tensor& v_rgte,
-                            const std::vector<std::int64_t>& lengths) {
+                            const std::vector<std::int64_t>& lengths, std::int64_t window) {
   require(q_rhe.dim() == 3 && k_rgte.dim() == 4 && q_rhe.is_contiguous() && k_rgte.is_contiguous() && v_rgte.is_contiguous() &&
               q_rhe.size(0) == static_cast<std::int64_t>(lengths.size()) && q_rhe.size(0) <= k_rgte.size(0),
           "decode_attention: q is (r, h, e), k and v are (r, g, t, e)");
@@ -104,10 +160,11 @@ at::Tensor decode_attention(const at::Tensor& q_rhe, const at::Tensor& k_rgte, c
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t row = i / heads, head = i % heads, length = lengths[row];
         if (length == 0) continue;
+        const std::int64_t first = window > 0 ? std::max<std::int64_t>(0, length - window) : 0;
         const std::int64_t cache = (row * groups + head / (heads / groups)) * capacity * e;
         const T* q = q_data + i * e;
         A largest = -std::numeric_limits<A>::infinity();
-        for (std::int64_t t = 0; t < length; ++t) {
+        for (std::int64_t t = first; t < length; ++t) {
           const T* k = k_data + cache + t * e;
           A dot = 0;
           for (std::int64_t c = 0; c < e; ++c) dot += A(q[c]) * A(k[c]);
@@ -116,7 +173,7 @@ at::Tensor decode_attention(const at::Tensor& q_rhe, const at::Tensor& k_rgte, c
         }
         std::fill(sum.begin(), sum.end(), A(0));
         A total = 0;
-        for (std::int64_t t = 0; t < length; ++t) {
+        for (std::int64_t t = first; t < length; ++t) {
           const A weight = std::exp(score[t] - largest);
           const T* v = v_data + cache + t * e;
           total += weight;

@@ -1,6 +1,7 @@
 #include "steerlm/kernels/linear.h"
 
 #include <ATen/ops/mm.h>
+#include <ATen/ops/sum.h>
 
 namespace steerlm {
 
@@ -15,5 +16,7 @@ void linear_backward_weight(const at::Tensor& dy_no, const at::Tensor& x_ni, at:
     dw_oi.add_(at::mm(dy_no.t(), x_ni));
   }
 }
+
+void linear_backward_bias(const at::Tensor& dy_no, at::Tensor& db_o) { db_o.add_(at::sum(dy_no, 0, false, db_o.scalar_type())); }
 
 }  // namespace steerlm

@@ -77,7 +77,7 @@ LinearCrossEntropy linear_cross_entropy(const at::Tensor& x_nd, const at::Tensor
     });
     dlogits_cv = dlogits_cv.to(x_cd.scalar_type());
     result.dx_nd.index_copy_(0, rows_c, linear_backward_input(dlogits_cv, w_vd));
-    linear_backward_weight(dlogits_cv, x_cd, dw_vd);
+    if (dw_vd.defined()) linear_backward_weight(dlogits_cv, x_cd, dw_vd);
   });
   return result;
 }

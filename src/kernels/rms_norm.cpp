@@ -85,7 +85,6 @@ at::Tensor rms_norm_backward(const at::Tensor& dy_nd, const at::Tensor& x_nd, co
     const T* w = w_d.const_data_ptr<T>();
     const A* rstd = rstd_n.const_data_ptr<A>();
     T* dx = dx_nd.mutable_data_ptr<T>();
-    A* dw = dw_d.mutable_data_ptr<A>();
     at::parallel_for(0, n, grain(d), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const T* dy_row = dy + i * d;
@@ -97,6 +96,8 @@ at::Tensor rms_norm_backward(const at::Tensor& dy_nd, const at::Tensor& x_nd, co
         }
       }
     });
+    if (!dw_d.defined()) return;
+    A* dw = dw_d.mutable_data_ptr<A>();
     // Columns are dealt out, rows are summed in order: the same bits for every number of threads.
     at::parallel_for(0, d, grain(n), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = 0; i < n; ++i) {

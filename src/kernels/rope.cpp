@@ -1,7 +1,6 @@
 #include "steerlm/kernels/rope.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
 
 #include <cmath>
 
@@ -9,40 +8,40 @@
 
 namespace steerlm {
 
-RopeTable make_rope_table(std::int64_t positions, std::int64_t head_dim, double theta, at::ScalarType dtype) {
-  const at::ScalarType table_dtype = dtype == at::kDouble ? at::kDouble : at::kFloat;
-  const std::int64_t half = head_dim / 2;
-  RopeTable table{at::empty({positions, half}, table_dtype), at::empty({positions, half}, table_dtype)};
-  dispatch_dtype(table.cos_pe2, [&](auto zero) {
+void rope_fill(RopeAngles& angles, std::int64_t begin, std::int64_t first, std::int64_t positions,
+               std::span<const float> inverse_frequencies, double scale) {
+  const std::int64_t half = static_cast<std::int64_t>(inverse_frequencies.size());
+  require(angles.cos_ne2.size(1) == half && begin + positions <= angles.cos_ne2.size(0), "rope: angles are (n, e/2)");
+  dispatch_dtype(angles.cos_ne2, [&](auto zero) {
     using T = decltype(zero);
-    T* cos = table.cos_pe2.mutable_data_ptr<T>();
-    T* sin = table.sin_pe2.mutable_data_ptr<T>();
-    for (std::int64_t i = 0; i < half; ++i) {
-      const double frequency = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
-      for (std::int64_t p = 0; p < positions; ++p) {
-        const double angle = static_cast<double>(p) * frequency;
-        cos[p * half + i] = static_cast<T>(std::cos(angle));
-        sin[p * half + i] = static_cast<T>(std::sin(angle));
+    T* cos = angles.cos_ne2.mutable_data_ptr<T>() + begin * half;
+    T* sin = angles.sin_ne2.mutable_data_ptr<T>() + begin * half;
+    at::parallel_for(0, positions, grain(half * 16), [&](std::int64_t from, std::int64_t to) {
+      for (std::int64_t p = from; p < to; ++p) {
+        for (std::int64_t i = 0; i < half; ++i) {
+          const T angle = T(static_cast<double>(first + p)) * static_cast<T>(inverse_frequencies[static_cast<size_t>(i)]);
+          cos[p * half + i] = std::cos(angle) * static_cast<T>(scale);
+          sin[p * half + i] = std::sin(angle) * static_cast<T>(scale);
+        }
       }
-    }
+    });
   });
-  return table;
 }
 
-void rope_rotate(at::Tensor& x_nhe, const at::Tensor& positions_n, const RopeTable& table, bool inverse) {
-  require(x_nhe.dim() == 3 && x_nhe.is_contiguous() && x_nhe.size(2) == 2 * table.cos_pe2.size(1), "rope: x is (n, h, e)");
-  const std::int64_t n = x_nhe.size(0), heads = x_nhe.size(1), half = table.cos_pe2.size(1);
-  const std::int64_t* position = positions_n.const_data_ptr<std::int64_t>();
+void rope_rotate(at::Tensor& x_nhe, const RopeAngles& angles, bool inverse) {
+  require(x_nhe.dim() == 3 && x_nhe.is_contiguous() && x_nhe.size(2) == 2 * angles.cos_ne2.size(1) && x_nhe.size(0) == angles.cos_ne2.size(0),
+          "rope: x is (n, h, e), a row of angles a token");
+  const std::int64_t n = x_nhe.size(0), heads = x_nhe.size(1), half = angles.cos_ne2.size(1);
   dispatch_dtype(x_nhe, [&](auto zero) {
     using T = decltype(zero);
     using A = Accumulate<T>;
-    const A* cos_table = table.cos_pe2.const_data_ptr<A>();
-    const A* sin_table = table.sin_pe2.const_data_ptr<A>();
+    const A* cos_rows = angles.cos_ne2.const_data_ptr<A>();
+    const A* sin_rows = angles.sin_ne2.const_data_ptr<A>();
     T* x = x_nhe.mutable_data_ptr<T>();
     at::parallel_for(0, n, grain(heads * half * 2), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
-        const A* cos = cos_table + position[t] * half;
-        const A* sin = sin_table + position[t] * half;
+        const A* cos = cos_rows + t * half;
+        const A* sin = sin_rows + t * half;
         for (std::int64_t h = 0; h < heads; ++h) {
           T* first = x + (t * heads + h) * 2 * half;
           T* second = first + half;

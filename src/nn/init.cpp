@@ -14,7 +14,7 @@ namespace steerlm {
 namespace {
 
 at::Tensor init_parameter(const std::string& name, const std::vector<std::int64_t>& shape, double range, std::uint64_t seed) {
-  if (name == "score.bias") return at::zeros(shape);
+  if (name.ends_with(".bias")) return at::zeros(shape);
   if (shape.size() == 1) return at::ones(shape);
   at::Tensor tensor = at::empty(shape, at::kFloat);
   float* data = tensor.mutable_data_ptr<float>();

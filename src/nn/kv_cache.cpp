@@ -1,5 +1,6 @@
 #include "steerlm/nn/kv_cache.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
@@ -7,9 +8,8 @@
 #include <stdexcept>
 
 #include "steerlm/kernels/embedding.h"
-#include "steerlm/kernels/linear.h"
 #include "steerlm/kernels/rms_norm.h"
-#include "steerlm/kernels/swiglu.h"
+#include "steerlm/nn/rope.h"
 
 namespace steerlm {
 
@@ -28,22 +28,45 @@ KvCache make_kv_cache(const Transformer& model, std::int64_t slots, std::int64_t
 }
 
 at::Tensor prefill(const Transformer& model, KvCache& cache, std::int64_t slot, const std::vector<std::int32_t>& ids) {
-  const std::int64_t n = static_cast<std::int64_t>(ids.size());
-  if (n == 0 || n > cache.capacity) throw std::logic_error("prefill: the prompt does not fit the cache");
-  const PackedTokens tokens = pack_tokens({ids.begin(), ids.end()}, {0, n});
-  at::Tensor x_nd = embedding_forward(tokens.ids_n, model.weights.embedding_vd);
+  const std::int64_t n = static_cast<std::int64_t>(ids.size()), before = cache.lengths[slot];
+  if (n == 0 || before + n > cache.capacity) throw std::logic_error("prefill: the prompt does not fit the cache");
+  const std::vector<std::int64_t> cu_seqlens{0, n};
+  const RopeAngles angles = rope_angles(model.config, cu_seqlens, before, model.dtype());
+  at::Tensor x_nd = embedding_forward(at::tensor(std::vector<std::int64_t>(ids.begin(), ids.end()), at::kLong), model.weights.embedding_vd);
   for (size_t i = 0; i < model.weights.blocks.size(); ++i) {
     BlockSaved saved;
-    x_nd = block_forward(model, model.weights.blocks[i], x_nd, tokens, saved);
-    cache.k_rgte[i].select(0, slot).narrow(1, 0, n).copy_(saved.k_nge.transpose(0, 1));
-    cache.v_rgte[i].select(0, slot).narrow(1, 0, n).copy_(saved.v_nge.transpose(0, 1));
+    block_input(model, i, x_nd, angles, saved);
+    const at::Tensor k_gte = cache.k_rgte[i].select(0, slot), v_gte = cache.v_rgte[i].select(0, slot);
+    k_gte.narrow(1, before, n).copy_(saved.k_nge.transpose(0, 1));
+    v_gte.narrow(1, before, n).copy_(saved.v_nge.transpose(0, 1));
+    const std::int64_t window = model.config.window(static_cast<std::int64_t>(i));
+    const at::Tensor heads_nhe = before == 0 ? attention_forward(saved.q_nhe, saved.k_nge, saved.v_nge, cu_seqlens, window).out_nhe
+                                             : cached_attention(saved.q_nhe, k_gte.narrow(1, 0, before + n), v_gte.narrow(1, 0, before + n), window);
+    x_nd = block_output(model, i, heads_nhe, saved);
   }
-  cache.lengths[slot] = n;
+  cache.lengths[slot] = before + n;
   return rms_norm_forward(x_nd.narrow(0, n - 1, 1).contiguous(), model.weights.norm_d, model.config.rms_norm_eps).y_nd;
 }
 
-at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vector<std::int32_t>& ids, const std::vector<bool>& active) {
+namespace {
+
+// Angles of one token a row, each at a position of its own.
+RopeAngles angles_at(const Transformer& model, const std::vector<std::int64_t>& positions_r) {
   const ModelConfig& c = model.config;
+  const auto rows = static_cast<std::int64_t>(positions_r.size());
+  const at::ScalarType dtype = model.dtype() == at::kDouble ? at::kDouble : at::kFloat;
+  RopeAngles angles{at::empty({rows, c.head_dim / 2}, dtype), at::empty({rows, c.head_dim / 2}, dtype)};
+  std::vector<float> frequencies = inverse_frequencies(c, 0);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    if (c.rope_scaling.kind == RopeKind::dynamic) frequencies = inverse_frequencies(c, positions_r[row] + 1);
+    rope_fill(angles, row, positions_r[row], 1, frequencies, rope_attention_factor(c.rope_scaling));
+  }
+  return angles;
+}
+
+}  // namespace
+
+at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vector<std::int32_t>& ids, const std::vector<bool>& active) {
   const std::int64_t r = static_cast<std::int64_t>(cache.lengths.size());
   std::vector<std::int64_t> ids_r(ids.begin(), ids.end()), positions_r(ids.size(), 0), lengths(ids.size(), 0);
   for (std::int64_t slot = 0; slot < r; ++slot) {
@@ -55,31 +78,23 @@ at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vect
     positions_r[slot] = cache.lengths[slot];
     lengths[slot] = ++cache.lengths[slot];
   }
-  const at::Tensor position_tensor = at::tensor(positions_r, at::kLong);
+  const RopeAngles angles = angles_at(model, positions_r);
   at::Tensor x_rd = embedding_forward(at::tensor(ids_r, at::kLong), model.weights.embedding_vd);
   for (std::int64_t slot = 0; slot < r; ++slot) {
     if (!active[slot]) x_rd.select(0, slot).zero_();
   }
   for (size_t i = 0; i < model.weights.blocks.size(); ++i) {
-    const BlockParameters& w = model.weights.blocks[i];
-    const at::Tensor normed_rd = rms_norm_forward(x_rd, w.input_norm_d, c.rms_norm_eps).y_nd;
-    at::Tensor q_rhe = linear_forward(normed_rd, w.q_hd).view({r, c.num_attention_heads, c.head_dim});
-    at::Tensor k_rge = linear_forward(normed_rd, w.k_gd).view({r, c.num_key_value_heads, c.head_dim});
-    const at::Tensor v_rge = linear_forward(normed_rd, w.v_gd).view({r, c.num_key_value_heads, c.head_dim});
-    rope_rotate(q_rhe, position_tensor, model.rope, /*inverse=*/false);
-    rope_rotate(k_rge, position_tensor, model.rope, /*inverse=*/false);
+    BlockSaved saved;
+    block_input(model, i, x_rd, angles, saved);
     for (std::int64_t slot = 0; slot < r; ++slot) {
       if (!active[slot]) continue;
-      cache.k_rgte[i].select(0, slot).select(1, positions_r[slot]).copy_(k_rge.select(0, slot));
-      cache.v_rgte[i].select(0, slot).select(1, positions_r[slot]).copy_(v_rge.select(0, slot));
+      cache.k_rgte[i].select(0, slot).select(1, positions_r[slot]).copy_(saved.k_nge.select(0, slot));
+      cache.v_rgte[i].select(0, slot).select(1, positions_r[slot]).copy_(saved.v_nge.select(0, slot));
     }
-    const at::Tensor attention_rhe = decode_attention(q_rhe, cache.k_rgte[i], cache.v_rgte[i], lengths);
-    x_rd = linear_forward(attention_rhe.view({r, -1}), w.o_dh).add_(x_rd);
-    const at::Tensor ffn_input_rd = rms_norm_forward(x_rd, w.attention_norm_d, c.rms_norm_eps).y_nd;
-    const at::Tensor product_rf = swiglu_forward(linear_forward(ffn_input_rd, w.gate_fd), linear_forward(ffn_input_rd, w.up_fd));
-    x_rd = linear_forward(product_rf, w.down_df).add_(x_rd);
+    const std::int64_t window = model.config.window(static_cast<std::int64_t>(i));
+    x_rd = block_output(model, i, decode_attention(saved.q_nhe, cache.k_rgte[i], cache.v_rgte[i], lengths, window), saved);
   }
-  return rms_norm_forward(x_rd, model.weights.norm_d, c.rms_norm_eps).y_nd;
+  return rms_norm_forward(x_rd, model.weights.norm_d, model.config.rms_norm_eps).y_nd;
 }
 
 }  // namespace steerlm

@@ -5,7 +5,7 @@
 namespace steerlm {
 
 AdamwState make_adamw_state(const Parameters& masters) {
-  const at::ScalarType dtype = masters.embedding_vd.scalar_type();
+  const at::ScalarType dtype = to_list(masters).front().scalar_type();
   return {zeros_like(masters, dtype), zeros_like(masters, dtype)};
 }
 

@@ -125,7 +125,7 @@ OpenModel open_model(const Path& path, Precision precision) {
   const bool regression = folder.head.kind == HeadKind::regression;
   const NamedTensors tensors = read_weights(folder, regression ? Weights::regression : Weights::language_model);
   const HeadShape shape = head_shape(folder, regression ? Weights::regression : Weights::language_model);
-  Transformer transformer = make_transformer(folder.config, cast(parameters_from(folder.config, shape, tensors), compute_dtype(precision)));
+  Transformer transformer{folder.config, cast(parameters_from(folder.config, shape, tensors), compute_dtype(precision))};
   return {std::move(folder), attributes, std::move(tokenizer), std::move(transformer)};
 }
 

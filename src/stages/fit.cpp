@@ -95,7 +95,7 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
 
   AdamwState adamw = make_adamw_state(masters);
   Parameters gradients = zeros_like(masters, at::kFloat);
-  Transformer model = make_transformer(config, cast(masters, dtype));
+  Transformer model{config, cast(masters, dtype)};
   TrainState state = resume(run, masters, adamw, context);
   MetricsFile metrics(run.path() / "metrics.jsonl");
   metrics.cut_back(state.step);

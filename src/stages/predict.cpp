@@ -27,7 +27,7 @@ std::vector<size_t> assistant_turns(const Conversation& conversation) {
 
 void predict_regression(const OpenModel& model, const ConversationTemplate& conversation_template, std::span<const Record> records,
                         std::int64_t batch_tokens, std::vector<RecordPrediction>& predictions) {
-  const std::int64_t context = model.folder.config.max_position_embeddings;
+  const std::int64_t context = model.folder.config.context_length();
   struct Place {
     size_t record, turn;
   };
@@ -64,7 +64,7 @@ size_t label_room(const OpenModel& model) {
 
 void predict_by_writing(const OpenModel& model, const ConversationTemplate& conversation_template, std::span<const Record> records,
                         std::vector<RecordPrediction>& predictions) {
-  const std::int64_t context = model.folder.config.max_position_embeddings;
+  const std::int64_t context = model.folder.config.context_length();
   std::vector<Conversation> written;
   for (const Record& record : records) {
     Conversation conversation = record.conversation;

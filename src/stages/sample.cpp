@@ -59,7 +59,7 @@ std::vector<std::int32_t> encode_request(const ConversationTemplate& conversatio
 
 std::vector<SampleRequest> within_context(const OpenModel& model, std::span<const SampleRequest> requests) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
-  const size_t context = static_cast<size_t>(model.folder.config.max_position_embeddings);
+  const size_t context = static_cast<size_t>(model.folder.config.context_length());
   std::vector<SampleRequest> fitting;
   for (const SampleRequest& request : requests) {
     if (encode_request(conversation_template, request).size() < context) fitting.push_back(request);

@@ -47,10 +47,10 @@ Metrics validation_at(const Path& file, std::int64_t step) {
 }  // namespace
 
 DataOptions within_context(DataOptions data, const ModelConfig& config, const Context& context) {
-  if (data.max_tokens <= config.max_position_embeddings) return data;
+  if (data.max_tokens <= config.context_length()) return data;
   context.log->info(fmt::format("data.max_tokens {} is more than the model's context: conversations are limited to {} tokens", data.max_tokens,
-                                config.max_position_embeddings));
-  data.max_tokens = config.max_position_embeddings;
+                                config.context_length()));
+  data.max_tokens = config.context_length();
   return data;
 }
 
@@ -105,7 +105,8 @@ Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel bas
                        .training = card_part(dataset.train_counts),
                        .validation = card_part(dataset.validation_counts),
                        .metrics = validation_at(run.path() / "metrics.jsonl", result.weights_step)};
-  write_model_folder(run.model(), base.folder, to_named_tensors(result.weights), base.tokenizer, card);
+  write_model_folder(run.model(), base.folder, to_named_tensors(result.weights), base.tokenizer,
+                     default_max_shard_bytes, card);
   Json summary = {{"steps", result.steps}};
   for (const auto& [name, value] : result.validation) summary[name] = value;
   run.finish(summary);

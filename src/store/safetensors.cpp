@@ -1,6 +1,8 @@
 #include "steerlm/store/safetensors.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/isinf.h>
+#include <ATen/ops/sum.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,7 +11,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <numeric>
 #include <stdexcept>
 
 #include "steerlm/core/error.h"
@@ -55,6 +56,37 @@ std::string dtype_name(at::ScalarType wanted, const std::string& name) {
     if (type == wanted) return std::string(text);
   }
   throw std::logic_error("no safetensors dtype for tensor " + name);
+}
+
+using Write = std::function<void(std::string_view)>;
+
+std::string_view bytes_of(const at::Tensor& tensor) {
+  return {static_cast<const char*>(tensor.data_ptr()), static_cast<size_t>(tensor.nbytes())};
+}
+
+// In another dtype a piece at a time: what is needed beside the tensor is small.
+void write_tensor(const TensorSource::Entry& entry, const at::Tensor& given, const Path& path,
+                  const Write& write) {
+  constexpr std::int64_t piece = 1 << 20;
+  if (given.sizes() != at::IntArrayRef(entry.shape))
+    throw std::logic_error("write_safetensors: " + entry.name + " has another shape than announced");
+  const at::Tensor tensor = given.to(at::kCPU).contiguous();
+  if (tensor.scalar_type() == entry.dtype) return write(bytes_of(tensor));
+  const at::Tensor flat = tensor.view({-1});
+  const auto count_infinite = [](const at::Tensor& x) {
+    return at::sum(at::isinf(x)).item<std::int64_t>();
+  };
+  for (std::int64_t begin = 0; begin < flat.numel(); begin += piece) {
+    const at::Tensor before = flat.narrow(0, begin, std::min(piece, flat.numel() - begin));
+    const at::Tensor after = before.to(entry.dtype);
+    if (count_infinite(after) != count_infinite(before)) {
+      fail(ExitCode::model, {.what = "tensor '" + entry.name + "' holds a number that is infinite in " +
+                                     dtype_name(entry.dtype, entry.name),
+                             .where = path.string(),
+                             .advice = "write it in a dtype of a wider range, bf16 or fp32"});
+    }
+    write(bytes_of(after));
+  }
 }
 
 }  // namespace
@@ -115,17 +147,20 @@ const TensorInfo& SafetensorsFile::info(const std::string& name) const {
   return header_.tensors[found->second].second;
 }
 
-at::Tensor SafetensorsFile::read(const std::string& name) const {
+at::ScalarType SafetensorsFile::dtype(const std::string& name) const {
   const TensorInfo& entry = info(name);
   const auto type = std::find_if(dtypes.begin(), dtypes.end(),
                                  [&](const auto& known) { return known.first == entry.dtype; });
-  if (type == dtypes.end()) {
-    fail(ExitCode::model,
-         {.what = "tensor '" + name + "': dtype " + entry.dtype + " is not supported",
-          .where = path_.string(),
-          .expected = "F32, BF16 or F16"});
-  }
-  at::Tensor tensor = at::empty(entry.shape, at::TensorOptions().dtype(type->second));
+  if (type != dtypes.end()) return type->second;
+  fail(ExitCode::model,
+       {.what = "tensor '" + name + "': dtype " + entry.dtype + " is not supported",
+        .where = path_.string(),
+        .expected = "F32, BF16 or F16"});
+}
+
+at::Tensor SafetensorsFile::read(const std::string& name) const {
+  const TensorInfo& entry = info(name);
+  at::Tensor tensor = at::empty(entry.shape, at::TensorOptions().dtype(dtype(name)));
   if (!read_fully(descriptor_, static_cast<char*>(tensor.data_ptr()), entry.end - entry.begin,
                   header_.data_offset + entry.begin)) {
     unreadable(path_, "cannot read tensor '" + name + "'", errno);
@@ -133,29 +168,42 @@ at::Tensor SafetensorsFile::read(const std::string& name) const {
   return tensor;
 }
 
-WrittenFile write_safetensors(const Path& path, const NamedTensors& tensors,
-                              const std::map<std::string, std::string>& metadata,
-                              std::optional<at::ScalarType> dtype) {
-  const auto written_type = [&](const at::Tensor& tensor) {
-    return dtype && tensor.is_floating_point() ? *dtype : tensor.scalar_type();
-  };
-  const auto width = [&](const at::Tensor& tensor) {
-    return c10::elementSize(written_type(tensor));
-  };
-  std::vector<size_t> order(tensors.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return width(tensors[a].second) > width(tensors[b].second);
-  });
+std::uint64_t TensorSource::Entry::bytes() const {
+  std::uint64_t count = c10::elementSize(dtype);
+  for (const std::int64_t size : shape) count *= static_cast<std::uint64_t>(size);
+  return count;
+}
 
+void TensorSource::set_floating_dtype(at::ScalarType dtype) {
+  for (Entry& entry : entries) {
+    if (c10::isFloatingType(entry.dtype)) entry.dtype = dtype;
+  }
+}
+
+TensorSource in_memory(const NamedTensors& tensors) {
+  TensorSource source;
+  std::map<std::string, at::Tensor> by_name;
+  for (const auto& [name, tensor] : tensors) {
+    source.entries.push_back({name, tensor.sizes().vec(), tensor.scalar_type()});
+    by_name.emplace(name, tensor);
+  }
+  source.read = [by_name = std::move(by_name)](const std::string& name) { return by_name.at(name); };
+  return source;
+}
+
+WrittenFile write_safetensors(const Path& path, const TensorSource& tensors,
+                              const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorSource::Entry> entries = tensors.entries;
+  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+    return c10::elementSize(a.dtype) > c10::elementSize(b.dtype);
+  });
   SafetensorsHeader header;
   header.metadata = metadata;
   std::uint64_t next = 0;
-  for (const size_t i : order) {
-    const auto& [name, tensor] = tensors[i];
-    const std::uint64_t end = next + static_cast<std::uint64_t>(tensor.numel()) * width(tensor);
+  for (const TensorSource::Entry& entry : entries) {
+    const std::uint64_t end = next + entry.bytes();
     header.tensors.emplace_back(
-        name, TensorInfo{dtype_name(written_type(tensor), name), tensor.sizes().vec(), next, end});
+        entry.name, TensorInfo{dtype_name(entry.dtype, entry.name), entry.shape, next, end});
     next = end;
   }
 
@@ -166,13 +214,15 @@ WrittenFile write_safetensors(const Path& path, const NamedTensors& tensors,
     file.write(bytes);
   };
   write(format_safetensors_header(header));
-  for (const size_t i : order) {
-    const at::Tensor tensor =
-        tensors[i].second.to(at::kCPU, written_type(tensors[i].second)).contiguous();
-    write({static_cast<const char*>(tensor.data_ptr()), static_cast<size_t>(tensor.nbytes())});
-  }
+  for (const TensorSource::Entry& entry : entries)
+    write_tensor(entry, tensors.read(entry.name), path, write);
   file.sync();
   return {file.size(), hash.hex()};
+}
+
+WrittenFile write_safetensors(const Path& path, const NamedTensors& tensors,
+                              const std::map<std::string, std::string>& metadata) {
+  return write_safetensors(path, in_memory(tensors), metadata);
 }
 
 }  // namespace steerlm

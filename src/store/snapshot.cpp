@@ -115,24 +115,15 @@ void remove_step(const Path& checkpoints, std::int64_t step) {
 void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTensors& tensors,
                       const Json& state) {
   make_directory(checkpoints);
-  const Path part = checkpoints / (step_name(step) + ".part");
-  steerlm::remove_all(part);
-  make_directory(part);
-  try {
+  write_directory_atomic(checkpoints / step_name(step), [&](const Path& part) {
     Json files;
     const auto enter = [&files](const char* name, const WrittenFile& written) {
       files[name] = {{"size", written.size}, {"sha256", written.sha256}};
     };
     enter(tensors_file, write_safetensors(part / tensors_file, tensors, {}));
     enter(state_file, write_bytes(part / state_file, dump_json(state) + "\n"));
-    write_file_atomic(part / manifest_file,
-                      dump_json({{"files", files}}) + "\n");  // fsyncs the folder, too
-    publish_directory(part, checkpoints / step_name(step));
-  } catch (...) {
-    std::error_code ignored;  // the first failure is the one to tell
-    std::filesystem::remove_all(part, ignored);
-    throw;
-  }
+    write_file_atomic(part / manifest_file, dump_json({{"files", files}}) + "\n");
+  });
   write_file_atomic(checkpoints / latest_file, step_name(step));
 }
 

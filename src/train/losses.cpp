@@ -23,7 +23,7 @@ double label_count(const Batch& batch) {
 }
 
 double language_model_gradient(const Transformer& model, const Batch& batch, double scale, Parameters& gradients) {
-  const PackedTokens tokens = pack_tokens(batch.ids, batch.cu_seqlens);
+  const PackedTokens tokens = pack_tokens(model, batch.ids, batch.cu_seqlens);
   TrunkSaved saved;
   const at::Tensor hidden_nd = trunk_forward(model, tokens, &saved);
   const LinearCrossEntropy loss =
@@ -33,14 +33,14 @@ double language_model_gradient(const Transformer& model, const Batch& batch, dou
 }
 
 LossSum language_model_loss(const Transformer& model, const Batch& batch) {
-  const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(batch.ids, batch.cu_seqlens), nullptr);
+  const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
   LossSum loss{0, target_count(batch)};
   for (double log_p : linear_log_probabilities(hidden_nd, model.weights.output_vd(), batch.targets, batch.weights)) loss.sum -= log_p;
   return loss;
 }
 
 double regression_gradient(const Transformer& model, const Batch& batch, double scale, Parameters& gradients) {
-  const PackedTokens tokens = pack_tokens(batch.ids, batch.cu_seqlens);
+  const PackedTokens tokens = pack_tokens(model, batch.ids, batch.cu_seqlens);
   TrunkSaved saved;
   const at::Tensor hidden_nd = trunk_forward(model, tokens, &saved);
   const at::Tensor last_bd = last_tokens(hidden_nd, batch.cu_seqlens);
@@ -72,7 +72,7 @@ double regression_gradient(const Transformer& model, const Batch& batch, double 
 }
 
 std::vector<float> regression_scores(const Transformer& model, const Batch& batch) {
-  const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(batch.ids, batch.cu_seqlens), nullptr);
+  const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
   const at::Tensor scores_ba = attribute_scores(model, last_tokens(hidden_nd, batch.cu_seqlens)).to(at::kFloat).contiguous();
   const float* scores = scores_ba.const_data_ptr<float>();
   return {scores, scores + scores_ba.numel()};

@@ -46,7 +46,8 @@ TEST_F(ChatTemplate, OursReplacesEveryOneOfTheBase) {
   const NamedTensors tensors = read_weights(folder, Weights::language_model);
   const Tokenizer tokenizer = Tokenizer::load(path);
   const Path made = folder_.path() / "made";
-  write_model_folder(made, folder, tensors, tokenizer, ModelCard{.steps = 1});
+  write_model_folder(made, folder, tensors, tokenizer, default_max_shard_bytes,
+                     ModelCard{.steps = 1});
   EXPECT_EQ(config(made).at("chat_template"), chat_template(folder, tokenizer, false));
   Json others = config(made);
   others.erase("chat_template");
@@ -60,7 +61,8 @@ TEST_F(ChatTemplate, OursReplacesEveryOneOfTheBase) {
 
   ModelFolder plain = folder;
   plain.text_template.name = TemplateName::plain;
-  write_model_folder(made, plain, tensors, tokenizer, ModelCard{.steps = 1});
+  write_model_folder(made, plain, tensors, tokenizer, default_max_shard_bytes,
+                     ModelCard{.steps = 1});
   EXPECT_FALSE(config(made).contains("chat_template"));
 }
 

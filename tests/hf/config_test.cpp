@@ -114,29 +114,44 @@ INSTANTIATE_TEST_SUITE_P(
     All, BadHfConfig,
     ::testing::Values(
         BadConfig{"model_type", "-", "no key 'model_type'"},
-        BadConfig{"model_type", "\"mistral\"",
-                  "the model type is not implemented (found \"mistral\""},
+        BadConfig{"model_type", "\"gemma2\"",
+                  "the model type is not implemented (found \"gemma2\", expected llama or mistral"},
+        BadConfig{"model_type", "\"qwen2\"", "the architecture is not implemented (found "
+                  "\"LlamaForSequenceClassification\", expected Qwen2ForCausalLM or"},
+        BadConfig{"model_type", "7", "the model type is not implemented (found 7"},
+        BadConfig{"num_local_experts", "8", "'num_local_experts' is not implemented (found 8"},
+        BadConfig{"final_logit_softcapping", "30.0", "'final_logit_softcapping' is not implemented"},
+        BadConfig{"embedding_multiplier", "12.0", "'embedding_multiplier' is not implemented"},
         BadConfig{"architectures", "[\"LlamaModel\"]",
                   "the architecture is not implemented (found \"LlamaModel\""},
         BadConfig{"architectures", "\"LlamaForCausalLM\"", "'architectures'"},
         BadConfig{"hidden_act", "\"gelu\"",
                   "'hidden_act' is not implemented (found \"gelu\", expected \"silu\" or \"swish\" "
                   "or null)"},
-        BadConfig{"attention_bias", "true", "'attention_bias' is not implemented"},
-        BadConfig{"mlp_bias", "true", "'mlp_bias' is not implemented"},
+        BadConfig{"attention_bias", "1", "'attention_bias' (found 1, expected true or false)"},
+        BadConfig{"mlp_bias", "\"no\"", "'mlp_bias' (found \"no\", expected true or false)"},
         BadConfig{"attention_dropout", "0.1", "'attention_dropout' is not implemented"},
         BadConfig{"sliding_window", "4096", "'sliding_window' is not implemented"},
         BadConfig{"quantization_config", "{\"bits\":4}",
                   "'quantization_config' is not implemented"},
         BadConfig{"partial_rotary_factor", "0.5", "'partial_rotary_factor' is not implemented"},
         BadConfig{"layer_types", "[\"sliding_attention\",\"full_attention\"]",
-                  "'layer_types' is not implemented"},
+                  "'layer_types' asks for windows, but there is no 'sliding_window'"},
+        BadConfig{"layer_types", "[\"full_attention\",\"chunked_attention\"]",
+                  "'layer_types' is not implemented (found \"chunked_attention\""},
+        BadConfig{"layer_types", "[\"full_attention\"]", "a list of 2 names"},
+        BadConfig{"rope_scaling", "{\"rope_type\":\"longrope\",\"factor\":8.0}",
+                  "rope_scaling: 'rope_type' is not implemented (found \"longrope\""},
+        BadConfig{"rope_scaling", "{\"rope_type\":\"linear\",\"type\":\"yarn\",\"factor\":8.0}",
+                  "rope_scaling: 'rope_type' and 'type' do not agree"},
         BadConfig{"rope_scaling", "{\"rope_type\":\"llama3\",\"factor\":8.0}",
-                  "rope_scaling: 'rope_type' is not implemented (found \"llama3\""},
+                  "rope_scaling: no key 'low_freq_factor'"},
         BadConfig{"rope_scaling", "{\"type\":\"linear\",\"factor\":2.0}",
-                  "rope_scaling: 'type' is not implemented (found \"linear\""},
+                  "'rope_parameters' and 'rope_scaling' do not agree"},
         BadConfig{"rope_parameters", "{\"rope_type\":\"yarn\",\"rope_theta\":1e4}",
-                  "rope_parameters: 'rope_type' is not implemented"},
+                  "rope_parameters: no key 'factor'"},
+        BadConfig{"rope_parameters", "{\"rope_type\":\"linear\",\"factor\":0.5}",
+                  "rope_parameters: 'factor' (found 0.5, expected a number from 1)"},
         BadConfig{"rope_parameters", "{\"full_attention\":{\"rope_theta\":1e4}}",
                   "for kinds of layers is not implemented"},
         BadConfig{"rope_parameters", "3", "'rope_parameters' (found 3"},
@@ -167,6 +182,70 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"eos_token_id", "[2,-1]", "'eos_token_id'"},
         BadConfig{"eos_token_id", "{}", "'eos_token_id'"}),
     [](const auto& param) { return std::to_string(param.index) + "_" + param.param.key; });
+
+Json family(const std::string& name, const char* file = "config.json") {
+  const Path path = Path(STEERLM_SOURCE_DIR) / "tests/fixtures/families" / name / file;
+  return parse_json(read_file(path, ExitCode::model, "config"), path.string(), ExitCode::model);
+}
+
+class HfFamilyConfig : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(HfFamilyConfig, IsReadInBothSpellingsAndWrittenSoThatItReadsBack) {
+  const HfConfig config = parse_hf_config(family(GetParam()), "config.json");
+  std::vector<std::string> labels;
+  if (config.head == HeadKind::regression) labels = {"a", "b", "c"};
+  const Json written = dump_hf_config(config, labels);
+  EXPECT_EQ(dump_hf_config(parse_hf_config(written, "written"), labels), written);
+  EXPECT_EQ(written.at("architectures"), family(GetParam()).at("architectures"));
+  const Path older = Path(STEERLM_SOURCE_DIR) / "tests/fixtures/families" / GetParam() / "config_v4.json";
+  if (std::filesystem::exists(older)) {
+    EXPECT_EQ(dump_hf_config(parse_hf_config(family(GetParam(), "config_v4.json"), "older"), labels), written);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, HfFamilyConfig,
+                         ::testing::Values("llama2", "llama3", "llama31", "linear", "dynamic", "yarn", "yarn_explicit", "yarn_factor",
+                                           "mistral", "mistral_full", "qwen2", "qwen2_windows", "qwen3", "llama_bias",
+                                           "llama_classifier", "mistral_classifier", "qwen2_classifier", "qwen3_classifier"),
+                         [](const auto& param) { return std::string(param.param); });
+
+TEST(HfConfigTest, FamiliesSayWhatIsComputed) {
+  const ModelConfig mistral = parse_hf_config(family("mistral"), "config.json").model;
+  EXPECT_EQ(mistral.window(0), 8);
+  EXPECT_EQ(mistral.head_dim, 16);
+  EXPECT_EQ(parse_hf_config(family("mistral_full"), "config.json").model.window(1), 0);
+  const ModelConfig qwen2 = parse_hf_config(family("qwen2_windows"), "config.json").model;
+  EXPECT_THAT(qwen2.windows, ElementsAre(0, 8, 8));
+  EXPECT_TRUE(qwen2.qkv_bias);
+  EXPECT_FALSE(qwen2.o_bias);
+  EXPECT_TRUE(parse_hf_config(family("qwen3"), "config.json").model.qk_norm);
+  const ModelConfig biased = parse_hf_config(family("llama_bias"), "config.json").model;
+  EXPECT_TRUE(biased.qkv_bias && biased.o_bias && biased.mlp_bias);
+}
+
+TEST(HfConfigTest, MissingKeysMeanWhatTheFamilysCodeMakesOfThem) {
+  Json json = family("mistral");
+  for (const char* key : {"sliding_window", "head_dim", "num_key_value_heads", "layer_types"}) json.erase(key);
+  json["num_attention_heads"] = 16;
+  const ModelConfig mistral = parse_hf_config(json, "config.json").model;
+  EXPECT_EQ(mistral.window(0), 4096);
+  EXPECT_EQ(mistral.head_dim, 2);
+  EXPECT_EQ(mistral.num_key_value_heads, 8);
+  json = family("qwen3");
+  json.erase("head_dim");
+  EXPECT_EQ(parse_hf_config(json, "config.json").model.head_dim, 128);
+  json["head_dim"] = nullptr;
+  EXPECT_EQ(parse_hf_config(json, "config.json").model.head_dim, 8);
+}
+
+TEST(HfConfigTest, AStretchedRotaryEmbeddingReachesFurther) {
+  EXPECT_EQ(parse_hf_config(family("llama2"), "config.json").model.context_length(), 128);
+  EXPECT_EQ(parse_hf_config(family("llama31"), "config.json").model.context_length(), 256);
+  const ModelConfig linear = parse_hf_config(family("linear"), "config.json").model;
+  EXPECT_EQ(linear.context_length(), 4 * linear.max_position_embeddings);
+  const ModelConfig yarn = parse_hf_config(family("yarn"), "config.json").model;
+  EXPECT_EQ(yarn.context_length(), 128);
+}
 
 TEST(HfConfigTest, HeadsMustDivideTheWidth) {
   Json json = fixture("untied");

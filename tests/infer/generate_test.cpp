@@ -7,18 +7,20 @@
 #include "steerlm/core/rng.h"
 #include "steerlm/kernels/sampling.h"
 #include "steerlm/nn/init.h"
+#include "steerlm/nn/kv_cache.h"
 
 namespace steerlm {
 namespace {
 
 const Path tokenizer_file = Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models" / "untied" / "tokenizer.model";
 
-Transformer small_model(std::int64_t vocab_size) {
+Transformer small_model(std::int64_t vocab_size, void (*edit)(ModelConfig&) = [](ModelConfig&) {}) {
   ModelConfig config{.vocab_size = vocab_size, .hidden_size = 32, .intermediate_size = 64, .num_hidden_layers = 2,
                      .num_attention_heads = 4, .num_key_value_heads = 2, .initializer_range = 0.2};
   config = complete_config(config, vocab_size, 64);
   config.max_position_embeddings = 64;
-  return make_transformer(config, parameters_from(config, {.language_model = true}, init_parameters(config, {.language_model = true}, 1)));
+  edit(config);
+  return {config, parameters_from(config, {.language_model = true}, init_parameters(config, {.language_model = true}, 1))};
 }
 
 std::vector<std::int32_t> prompt(std::uint64_t index, size_t length, std::int64_t vocab_size) {
@@ -28,9 +30,16 @@ std::vector<std::int32_t> prompt(std::uint64_t index, size_t length, std::int64_
   return ids;
 }
 
-TEST(Generate, GreedyWithCacheEqualsTheModelWithoutOne) {
+struct Architecture {
+  const char* name;
+  void (*edit)(ModelConfig&);
+};
+
+class GenerateOf : public testing::TestWithParam<Architecture> {};
+
+TEST_P(GenerateOf, GreedyWithCacheEqualsTheModelWithoutOne) {
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
-  const Transformer model = small_model(tokenizer.vocab_size());
+  const Transformer model = small_model(tokenizer.vocab_size(), GetParam().edit);
   GenerationSettings settings;
   settings.sampling = {.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 40};
   const std::vector<GenerationRequest> requests{{prompt(0, 5, tokenizer.vocab_size()), 0}, {prompt(1, 17, tokenizer.vocab_size()), 1}};
@@ -40,7 +49,7 @@ TEST(Generate, GreedyWithCacheEqualsTheModelWithoutOne) {
     double logprob = 0;
     ASSERT_EQ(results[r].ids.size(), 40u);
     for (std::int32_t generated : results[r].ids) {
-      const at::Tensor hidden = trunk_forward(model, pack_tokens(ids, {0, static_cast<std::int64_t>(ids.size())}), nullptr);
+      const at::Tensor hidden = trunk_forward(model, pack_tokens(model, ids, {0, static_cast<std::int64_t>(ids.size())}), nullptr);
       const at::Tensor logits = at::mm(hidden.slice(0, -1), model.weights.output_vd().t()).contiguous();
       const SampledToken token = sample_token({logits.const_data_ptr<float>(), static_cast<size_t>(logits.size(1))}, 0, 0, 1, 0);
       ASSERT_EQ(generated, token.id) << "request " << r << ", position " << ids.size();
@@ -51,6 +60,30 @@ TEST(Generate, GreedyWithCacheEqualsTheModelWithoutOne) {
     EXPECT_FALSE(results[r].stopped);
   }
 }
+
+// A prompt in two parts, as a conversation grows: the second attends to the cached keys of the first.
+TEST_P(GenerateOf, APromptAppendedToACachedOneGivesItsHiddenState) {
+  const Transformer model = small_model(400, GetParam().edit);
+  const std::vector<std::int32_t> ids = prompt(3, 40, 400);
+  KvCache cache = make_kv_cache(model, 1, 64);
+  const at::Tensor whole = prefill(model, cache, 2, ids);
+  prefill(model, cache, 5, {ids.begin(), ids.begin() + 11});
+  prefill(model, cache, 5, {ids.begin() + 11, ids.begin() + 12});
+  const at::Tensor parts = prefill(model, cache, 5, {ids.begin() + 12, ids.end()});
+  EXPECT_EQ(cache.lengths[5], 40);
+  EXPECT_LE(whole.sub(parts).abs().max().item<double>(), 2e-5);
+  EXPECT_GT(whole.abs().max().item<double>(), 0.5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Architectures, GenerateOf,
+                         testing::Values(Architecture{"plain", [](ModelConfig&) {}},
+                                         Architecture{"windows", [](ModelConfig& c) { c.windows = {6, 0}; }},
+                                         Architecture{"biases_and_norms", [](ModelConfig& c) { c.qkv_bias = c.o_bias = c.mlp_bias = c.qk_norm = true; }},
+                                         Architecture{"yarn", [](ModelConfig& c) {
+                                                        c.max_position_embeddings = 16;
+                                                        c.rope_scaling = {.kind = RopeKind::yarn, .factor = 4, .original_max_position_embeddings = 16};
+                                                      }}),
+                         [](const auto& tested) { return tested.param.name; });
 
 TEST(Generate, ASampleDoesNotDependOnItsNeighbours) {
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);

@@ -20,7 +20,7 @@ Transformer small_model(std::int64_t vocab_size) {
                      .num_attention_heads = 4, .num_key_value_heads = 2, .initializer_range = 0.2};
   config = complete_config(config, vocab_size, 128);
   config.max_position_embeddings = 128;
-  return make_transformer(config, parameters_from(config, {.language_model = true}, init_parameters(config, {.language_model = true}, 1)));
+  return {config, parameters_from(config, {.language_model = true}, init_parameters(config, {.language_model = true}, 1))};
 }
 
 // Attribute by attribute: the log-probability of each value's text after what is written already. What the values' ids have in common

@@ -74,7 +74,7 @@ TEST_P(TransformersParity, LogitsOfTheLastToken) {
     if (!sequence.contains("last_logits")) continue;
     ++compared;
     const Batch batch = batch_of(Json::array({sequence}));
-    const at::Tensor hidden = trunk_forward(model.transformer, pack_tokens(batch.ids, batch.cu_seqlens), nullptr);
+    const at::Tensor hidden = trunk_forward(model.transformer, pack_tokens(model.transformer, batch.ids, batch.cu_seqlens), nullptr);
     const at::Tensor logits = at::mm(hidden, model.transformer.weights.output_vd().t());
     const auto wanted = sequence.at("last_logits").get<std::vector<double>>();
     ASSERT_EQ(static_cast<std::int64_t>(wanted.size()), logits.size(1));

@@ -73,7 +73,9 @@ TEST_F(Safetensors, EqualTensorsGiveEqualFiles) {
 }
 
 TEST_F(Safetensors, FloatingTensorsAreWrittenInTheGivenDtype) {
-  write_safetensors(folder_.path() / "a", some_tensors(), {}, at::kBFloat16);
+  TensorSource source = in_memory(some_tensors());
+  source.set_floating_dtype(at::kBFloat16);
+  write_safetensors(folder_.path() / "a", source, {});
   const SafetensorsFile file = SafetensorsFile::open(folder_.path() / "a");
   EXPECT_EQ(file.info("turned").dtype, "BF16");
   EXPECT_EQ(file.info("steps").dtype, "I64");

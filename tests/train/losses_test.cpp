@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "steerlm/core/rng.h"
 #include "steerlm/nn/init.h"
 #include "support/autograd_reference.h"
@@ -16,7 +18,11 @@ struct Case {
   std::int64_t key_value_heads;
   std::int64_t attributes;  // 0: language model
   bool bias;
+  void (*edit)(ModelConfig&) = [](ModelConfig&) {};
+  double lora_scale = 0;  // not 0: LoRA on every projection, of rank 3
 };
+
+LoraOptions lora_of(const Case& c) { return {.rank = 3, .alpha = 3 * c.lora_scale}; }
 
 ModelConfig config_of(const Case& c) {
   ModelConfig config;
@@ -30,6 +36,7 @@ ModelConfig config_of(const Case& c) {
   config.max_position_embeddings = 64;
   config.tie_word_embeddings = c.tied;
   config.initializer_range = 0.3;  // large enough that logits and attention are not flat
+  c.edit(config);
   return config;
 }
 
@@ -38,12 +45,21 @@ HeadShape head_of(const Case& c) { return {c.attributes == 0, c.attributes, c.bi
 Parameters weights_of(const Case& c, at::ScalarType dtype) {
   const ModelConfig config = config_of(c);
   Parameters weights = parameters_from(config, head_of(c), init_parameters(config, head_of(c), 7));
+  if (c.lora_scale != 0) {
+    NamedTensors matrices;
+    for (const auto& [name, shape] : lora_shapes(config, lora_of(c))) matrices.emplace_back(name, at::ones(shape));
+    weights = with_lora(weights, lora_of(c), matrices);
+  }
   // Norm weights and biases away from their initial values, so that their gradients are put to the test.
   for_each_parameter(weights, [&](const std::string& name, at::Tensor& tensor) {
     tensor = tensor.to(dtype).clone();
+    Rng rng(3, name, 0);
     if (tensor.dim() == 1) {
-      Rng rng(3, name, 0);
       for (std::int64_t i = 0; i < tensor.size(0); ++i) tensor[i] += 0.3 * rng.normal();
+    }
+    if (name.find(".lora_") != std::string::npos) {
+      at::Tensor flat = tensor.view({-1});
+      for (std::int64_t i = 0; i < flat.size(0); ++i) flat[i] = 0.4 * rng.normal();
     }
   });
   return weights;
@@ -78,7 +94,7 @@ double reference_gradients(const Case& c, const Parameters& weights, const Batch
   auto loss = torch::zeros({}, torch::kDouble);
   for (size_t s = 0; s + 1 < batch.cu_seqlens.size(); ++s) {
     const auto begin = batch.cu_seqlens[s], end = batch.cu_seqlens[s + 1];
-    const auto h = reference::hidden(config, leaves, {batch.ids.begin() + begin, batch.ids.begin() + end});
+    const auto h = reference::hidden(config, leaves, {batch.ids.begin() + begin, batch.ids.begin() + end}, c.lora_scale);
     if (c.attributes == 0) {
       const auto& output = c.tied ? leaves["model.embed_tokens.weight"] : leaves["lm_head.weight"];
       const auto log_p = torch::log_softmax(h.matmul(output.t()), -1);
@@ -98,7 +114,7 @@ double reference_gradients(const Case& c, const Parameters& weights, const Batch
 
 double our_gradients(const Case& c, const Parameters& weights, const Batch& batch, double scale, Parameters& gradients) {
   c10::InferenceMode guard;
-  const Transformer model = make_transformer(config_of(c), weights);
+  const Transformer model = Transformer{config_of(c), weights};
   return c.attributes == 0 ? language_model_gradient(model, batch, scale, gradients) : regression_gradient(model, batch, scale, gradients);
 }
 
@@ -152,16 +168,65 @@ TEST_P(LossGradients, PackedEqualsOneByOne) {
 INSTANTIATE_TEST_SUITE_P(Heads, LossGradients,
                          testing::Values(Case{"untied", false, 4, 0, false}, Case{"tied", true, 4, 0, false},
                                          Case{"grouped_query", false, 2, 0, false}, Case{"tied_multi_query", true, 1, 0, false},
-                                         Case{"regression", false, 2, 3, true}, Case{"regression_without_bias", true, 4, 2, false}),
-                         [](const auto& info) { return info.param.name; });
+                                         Case{"regression", false, 2, 3, true}, Case{"regression_without_bias", true, 4, 2, false},
+                                         Case{"biases", false, 2, 0, false, [](ModelConfig& m) { m.qkv_bias = m.o_bias = m.mlp_bias = true; }},
+                                         Case{"query_key_norm", true, 2, 0, false, [](ModelConfig& m) { m.qk_norm = true; }},
+                                         Case{"window", false, 2, 0, false, [](ModelConfig& m) { m.windows = {4, 0}; }},
+                                         Case{"attention_factor", false, 4, 0, false, [](ModelConfig& m) {
+                                                m.rope_scaling = {.kind = RopeKind::yarn, .factor = 1, .original_max_position_embeddings = 64, .attention_factor = 1.3};
+                                              }},
+                                         Case{"lora", false, 2, 0, false, [](ModelConfig& m) { m.qkv_bias = true; }, 1.7},
+                                         Case{"lora_regression", false, 4, 2, true, [](ModelConfig&) {}, 0.5}),
+                         [](const auto& tested) { return tested.param.name; });
+
+TEST(Losses, WindowOfALongSequenceEqualsAutogradAcrossItsBlocks) {
+  const Case c{"", false, 2, 0, false, [](ModelConfig& m) { m.windows = {5, 70}; m.max_position_embeddings = 512; }};
+  const Parameters weights = weights_of(c, at::kDouble);
+  const Batch batch = batch_of(c, {300, 6, 131}, 23);
+  reference::Weights leaves;
+  const double expected = reference_gradients(c, weights, batch, 1, leaves);
+  Parameters gradients = zeros_like(weights, at::kDouble);
+  EXPECT_NEAR(our_gradients(c, weights, batch, 1, gradients), expected, 1e-10 * std::abs(expected));
+  for_each_parameter(gradients, [&](const std::string& name, const at::Tensor& ours) {
+    const at::Tensor& theirs = leaves[name].grad();
+    EXPECT_LE((ours - theirs).norm().item<double>(), 1e-8 * theirs.norm().item<double>()) << name;
+  });
+}
+
+TEST(Losses, FrozenWeightsGetNoGradientAndChangeNothing) {
+  const Case c{"", false, 2, 0, false, [](ModelConfig&) {}, 1.5};
+  const Parameters weights = weights_of(c, at::kDouble);
+  const Batch batch = batch_of(c, {5, 17}, 11);
+  Parameters all = zeros_like(weights, at::kDouble);
+  const double loss = our_gradients(c, weights, batch, 1, all);
+  Parameters adapted = zeros_like(select(weights, [](const std::string& name) { return name.find(".lora_") != std::string::npos; }), at::kDouble);
+  EXPECT_EQ(to_list(adapted).size(), 2u * 7 * 2);
+  EXPECT_EQ(our_gradients(c, weights, batch, 1, adapted), loss);
+  const NamedTensors expected = to_named_tensors(all);
+  for_each_parameter(adapted, [&](const std::string& name, const at::Tensor& tensor) {
+    const auto found = std::ranges::find(expected, name, &NamedTensors::value_type::first);
+    EXPECT_TRUE(at::equal(tensor, found->second)) << name;
+  });
+}
+
+TEST(Losses, MergedLoraGivesTheSameHiddenStates) {
+  const Case c{"", false, 2, 0, false, [](ModelConfig&) {}, 1.5};
+  const Transformer adapted{config_of(c), weights_of(c, at::kFloat)};
+  const Transformer merged{config_of(c), merge_lora(adapted.weights)};
+  EXPECT_EQ(to_list(merged.weights).size(), to_list(adapted.weights).size() - 2 * 7 * 2);
+  const Batch batch = batch_of(c, {40}, 2);
+  const PackedTokens tokens = pack_tokens(adapted, batch.ids, batch.cu_seqlens);
+  const at::Tensor ours = trunk_forward(merged, tokens, nullptr);
+  EXPECT_LE((ours - trunk_forward(adapted, tokens, nullptr)).abs().max().item<double>(), 1e-4);
+}
 
 TEST(Losses, HiddenStatesOfASequenceDoNotDependOnItsNeighbours) {
   const Case c{"", false, 2, 0, false};
-  const Transformer model = make_transformer(config_of(c), weights_of(c, at::kFloat));
+  const Transformer model = Transformer{config_of(c), weights_of(c, at::kFloat)};
   const Batch all = batch_of(c, {9, 14, 30}, 2);
-  const at::Tensor packed = trunk_forward(model, pack_tokens(all.ids, all.cu_seqlens), nullptr);
+  const at::Tensor packed = trunk_forward(model, pack_tokens(model, all.ids, all.cu_seqlens), nullptr);
   const std::vector<std::int64_t> second(all.ids.begin() + 9, all.ids.begin() + 23);
-  const at::Tensor alone = trunk_forward(model, pack_tokens(second, {0, 14}), nullptr);
+  const at::Tensor alone = trunk_forward(model, pack_tokens(model, second, {0, 14}), nullptr);
   EXPECT_TRUE(at::equal(packed.slice(0, 9, 23), alone)) << "largest difference " << (packed.slice(0, 9, 23) - alone).abs().max();
 }
 

@@ -28,6 +28,9 @@ void publish(const Path& from, const Path& to);
 // The same for a folder, also where a full one is at `to`: the two are swapped in one step and the old one is removed. Where the file
 // system cannot swap, the old one is at `to`.old for a moment.
 void publish_directory(const Path& from, const Path& to);
+// A folder that is whole or not there: `fill` writes into `path`.part, which is fsynced and published as `path`, in place of a
+// folder that is there. When it throws, nothing is left of it.
+void write_directory_atomic(const Path& path, const std::function<void(const Path& part)>& fill);
 void remove_all(const Path& path);
 bool is_missing_or_empty_directory(const Path& path);
 

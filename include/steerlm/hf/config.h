@@ -18,7 +18,13 @@ struct HfConfig {
   std::string dtype = "fp32";   // fp32, bf16 or fp16
   std::optional<std::int64_t> bos_token_id;
   std::vector<std::int64_t> eos_token_ids;
+  bool names_code = false;  // 'auto_map' names Python code of the model's own, which is never run
 };
+
+// What can be read and written, as config.json's 'architectures' names it.
+std::vector<std::string> supported_architectures();
+// fp32, bf16, fp16.
+std::vector<std::string> supported_dtypes();
 
 // Reads both spellings: rope_theta, rope_scaling, torch_dtype (Transformers 4) and rope_parameters,
 // dtype (5). Throws model for another architecture, a key that changes the computation and is not
@@ -31,6 +37,10 @@ void check_model_config(const ModelConfig& model, const std::string& where);
 // The older spelling, which both read. `label_names`: one a row of a regression head, empty for a
 // language model.
 Json dump_hf_config(const HfConfig& config, const std::vector<std::string>& label_names);
+
+// Sets 'dtype' and 'torch_dtype', whichever is there, else the older 'torch_dtype', to "float32" for
+// fp32 and so on.
+void set_hf_dtype(Json& config, const std::string& dtype);
 
 // eos_token_id of generation_config.json or config.json: absent, null, one id or a list.
 std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t vocab_size,

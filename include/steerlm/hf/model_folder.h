@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "steerlm/core/fs.h"
+#include "steerlm/hf/adapter.h"
 #include "steerlm/hf/model_card.h"
 #include "steerlm/nn/parameters.h"
+#include "steerlm/store/safetensors.h"
 #include "steerlm/text/options.h"
 #include "steerlm/text/template.h"
 #include "steerlm/text/tokenizer.h"
@@ -27,23 +29,33 @@ struct ModelFolder {
   std::string dtype = "fp32";               // of the weights on disk: fp32, bf16 or fp16
   std::int64_t num_labels = 0;              // regression: rows of score.weight
   std::vector<std::int64_t> eos_token_ids;  // generation_config.json's, else config.json's
+  bool names_code = false;  // config.json has an 'auto_map'; the code is never run
+  std::optional<Adapter> adapter;  // PEFT's: config and trunk are those of its base
+  Path weights_path;               // folder of the trunk's weights: `path`, or the adapter's base
 };
 
-// Reads and checks the JSON files; of the weights at most the headers.
-ModelFolder open_model_folder(const Path& path);
+// Reads and checks the JSON files; of the weights at most the headers. `path` may be a LoRA adapter: what is not in its folder is its
+// base's. `base` is taken instead of the one that the adapter names.
+ModelFolder open_model_folder(const Path& path, const Path& base = {});
 
 enum class Weights {
   language_model,  // trunk and lm_head (none where tied)
   trunk,           // without a head, of whatever folder
   regression,      // trunk, score.weight, score.bias
 };
+Weights own_weights(const ModelFolder& folder);  // with the head that it has
 HeadShape head_shape(const ModelFolder& folder, Weights weights);
 
 // Opens the files, checks that every tensor is there once in its shape and that none is left over
 // (rotary_emb.inv_freq aside); reads no data.
 void check_weights(const ModelFolder& folder, Weights weights);
-// In the order of parameter_shapes, on the CPU, each in the dtype that it is stored in.
+// In the order of parameter_shapes, on the CPU, each in the dtype that it is stored in; an adapter is merged into the weights that it
+// adapts, in fp32.
 NamedTensors read_weights(const ModelFolder& folder, Weights weights);
+// The same tensors, each read when it is asked for. The files stay open.
+TensorSource stream_weights(const ModelFolder& folder, Weights weights);
+// The safetensors files that the folder's weights are in.
+std::vector<Path> weight_paths(const Path& folder);
 
 // More rows of the embedding than pieces are fine, fewer throw model.
 void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer);
@@ -51,13 +63,24 @@ void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer);
 // (template.sha256).
 ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& tokenizer);
 
+inline constexpr std::uint64_t default_max_shard_bytes = 5'000'000'000;  // of Transformers 4
+
 // Writes a folder that Transformers and open_model_folder read: `path`.part first, renamed as a
 // whole, so that a folder that is there is replaced at once. `folder.path`, `num_labels` and
-// `template_sha256` are not used. Floating-point tensors are written in `folder.dtype`. With a `card`
-// the folder gets a README.md, and a chat template that renders what the template writes; without,
-// a chat template that the tokenizer's files carry stays. Throws resources.
-void write_model_folder(const Path& path, const ModelFolder& folder, const NamedTensors& tensors,
+// `template_sha256` are not used. Floating-point tensors are written in `folder.dtype`, in shards of
+// at most `max_shard_bytes` where one file would be larger. With a `card` the folder gets a
+// README.md, and a chat template that renders what the template writes; without, a chat template
+// that the tokenizer's files carry stays. Throws resources; model: a finite weight is infinite in
+// that dtype.
+void write_model_folder(const Path& path, const ModelFolder& folder, const TensorSource& tensors,
                         const Tokenizer& tokenizer,
+                        std::uint64_t max_shard_bytes = default_max_shard_bytes,
                         const std::optional<ModelCard>& card = std::nullopt);
+inline void write_model_folder(const Path& path, const ModelFolder& folder,
+                               const NamedTensors& tensors, const Tokenizer& tokenizer,
+                               std::uint64_t max_shard_bytes = default_max_shard_bytes,
+                               const std::optional<ModelCard>& card = std::nullopt) {
+  write_model_folder(path, folder, in_memory(tensors), tokenizer, max_shard_bytes, card);
+}
 
 }  // namespace steerlm

@@ -13,4 +13,7 @@ at::Tensor linear_backward_input(const at::Tensor& dy_no, const at::Tensor& w_oi
 // dw += dy^T x. dw is fp32 for bf16 operands: micro-batches are summed in fp32.
 void linear_backward_weight(const at::Tensor& dy_no, const at::Tensor& x_ni, at::Tensor& dw_oi);
 
+// db += the sum of dy over rows, in fp32 (fp64 for fp64).
+void linear_backward_bias(const at::Tensor& dy_no, at::Tensor& db_o);
+
 }  // namespace steerlm

@@ -19,7 +19,7 @@ struct LinearCrossEntropy {
   at::Tensor dx_nd;     // its gradient times `scale`, dtype of x
 };
 
-// Adds the gradient of loss_sum * scale to dw_vd (fp32; fp64 for fp64).
+// Adds the gradient of loss_sum * scale to dw_vd (fp32; fp64 for fp64), unless that is undefined.
 LinearCrossEntropy linear_cross_entropy(const at::Tensor& x_nd, const at::Tensor& w_vd, const std::vector<std::int64_t>& targets,
                                         const std::vector<float>& weights, double scale, at::Tensor& dw_vd);
 

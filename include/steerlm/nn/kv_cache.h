@@ -22,7 +22,8 @@ inline constexpr std::int64_t min_slots = 8;
 
 KvCache make_kv_cache(const Transformer& model, std::int64_t slots, std::int64_t capacity);
 
-// Runs a prompt by itself, fills the slot with its keys and values, gives the hidden state of its last token (1, d).
+// Appends `ids` to what the slot holds (nothing: the start of a prompt), each sequence by itself; gives the hidden state of the last
+// token (1, d). After a cached part the last bits may differ from those of one prefill of the whole.
 at::Tensor prefill(const Transformer& model, KvCache& cache, std::int64_t slot, const std::vector<std::int32_t>& ids);
 
 // One step for all slots at once: ids[slot] is appended to each slot whose `active` is set; the rows of the others are computed on

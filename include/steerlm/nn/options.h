@@ -1,14 +1,51 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "steerlm/core/fields.h"
 
 namespace steerlm {
 
-// A decoder-only transformer of the Llama family; the names are those of Hugging Face's config.json.
+// How a Hugging Face folder spells itself (model_type). What is computed is said by the other members of ModelConfig alone.
+enum class ModelFamily { llama, mistral, qwen2, qwen3 };
+template <>
+struct EnumNames<ModelFamily> {
+  static constexpr std::array<std::pair<ModelFamily, std::string_view>, 4> table{{{ModelFamily::llama, "llama"},
+                                                                                  {ModelFamily::mistral, "mistral"},
+                                                                                  {ModelFamily::qwen2, "qwen2"},
+                                                                                  {ModelFamily::qwen3, "qwen3"}}};
+};
+
+// How rotary frequencies are stretched for contexts longer than those of pre-training; names and formulas are those of Transformers'
+// modeling_rope_utils.py. linear: Chen et al. 2023; dynamic: NTK-aware, by the length of the sequence; yarn: Peng et al. 2023;
+// llama3: Llama 3.1.
+enum class RopeKind { plain, linear, dynamic, yarn, llama3 };
+template <>
+struct EnumNames<RopeKind> {
+  static constexpr std::array<std::pair<RopeKind, std::string_view>, 5> table{{{RopeKind::plain, "default"},
+                                                                               {RopeKind::linear, "linear"},
+                                                                               {RopeKind::dynamic, "dynamic"},
+                                                                               {RopeKind::yarn, "yarn"},
+                                                                               {RopeKind::llama3, "llama3"}}};
+};
+
+struct RopeScaling {
+  RopeKind kind = RopeKind::plain;
+  double factor = 1;                                   // all but plain
+  std::int64_t original_max_position_embeddings = 0;   // yarn, llama3
+  double low_freq_factor = 1, high_freq_factor = 4;    // llama3
+  double beta_fast = 32, beta_slow = 1;                // yarn
+  std::optional<double> attention_factor;              // yarn: of cos and sin; absent: from mscale and mscale_all_dim, else from factor
+  std::optional<double> mscale, mscale_all_dim;        // yarn
+  bool truncate = true;                                // yarn: the bounds of the ramp are whole dimensions
+};
+
+// A decoder-only transformer of the Llama family; the names are those of Hugging Face's config.json. The members that fields() lists
+// are those that a fresh model is made from; the others come with a folder.
 struct ModelConfig {
   std::int64_t vocab_size = 0;  // 0 in a recipe: the tokenizer's
   std::int64_t hidden_size = 128;
@@ -22,6 +59,25 @@ struct ModelConfig {
   double rms_norm_eps = 1e-5;
   bool tie_word_embeddings = false;
   double initializer_range = 0.02;
+
+  ModelFamily family = ModelFamily::llama;
+  bool qkv_bias = false;
+  bool o_bias = false;
+  bool mlp_bias = false;
+  bool qk_norm = false;               // RMSNorm of each query and key head before rotation (Qwen3)
+  std::vector<std::int64_t> windows;  // one a layer: a token sees so many tokens, itself included; 0: all before it. Empty: all 0
+  RopeScaling rope_scaling;
+
+  std::int64_t window(std::int64_t layer) const { return windows.empty() ? 0 : windows[static_cast<size_t>(layer)]; }
+  // Longest sequence that the model is meant for. A stretched rotary embedding reaches beyond max_position_embeddings, but for llama3,
+  // where the config counts the stretched length.
+  std::int64_t context_length() const {
+    const double factor = rope_scaling.factor;
+    const auto stretched = [factor](std::int64_t length) { return static_cast<std::int64_t>(static_cast<double>(length) * factor); };
+    if (rope_scaling.kind == RopeKind::yarn) return std::max(max_position_embeddings, stretched(rope_scaling.original_max_position_embeddings));
+    const bool counts_original = rope_scaling.kind == RopeKind::linear || rope_scaling.kind == RopeKind::dynamic;
+    return counts_original ? stretched(max_position_embeddings) : max_position_embeddings;
+  }
 
   void fields(auto& field) {
     field("vocab_size", vocab_size, at_least(0), "rows of the embedding; 0: the tokenizer's pieces");
@@ -49,6 +105,23 @@ enum class HeadLoss { mse };
 template <>
 struct EnumNames<HeadLoss> {
   static constexpr std::array<std::pair<HeadLoss, std::string_view>, 1> table{{{HeadLoss::mse, "mse"}}};
+};
+
+// Low-rank adaptation (Hu et al. 2021): of each target y = W x + alpha / rank * B A x only A (rank, in) and B (out, rank) are trained.
+// Names and meaning are those of PEFT's LoraConfig.
+struct LoraOptions {
+  std::int64_t rank = 8;
+  double alpha = 16;
+  double dropout = 0;
+  std::vector<std::string> targets{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+
+  double scale() const { return alpha / static_cast<double>(rank); }
+  void fields(auto& field) {
+    field("rank", rank, between(1, 65536), "width of the two small matrices");
+    field("alpha", alpha, above(0), "the update is scaled by alpha / rank");
+    field("dropout", dropout, between(0, 0), "only 0 is implemented");
+    field("targets", targets, "projections that are adapted: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
+  }
 };
 
 struct HeadOptions {

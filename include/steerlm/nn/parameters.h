@@ -1,9 +1,11 @@
-// The weights of a model, by Hugging Face's names. The same struct holds gradients and AdamW's moments.
-// d width, h query heads, g key/value heads, e head width, f FFN width, v vocabulary, a attributes.
+// The weights of a model, by Hugging Face's names. The same struct holds gradients and AdamW's moments; a tensor that the model does
+// not have, or that is not trained, is undefined.
+// d width, h query heads, g key/value heads, e head width, f FFN width, v vocabulary, a attributes, r LoRA rank, i in, o out.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,16 +16,27 @@ namespace steerlm {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
+// y = W x + bias + lora_scale * B A x
+struct LinearParameters {
+  at::Tensor weight_oi;
+  at::Tensor bias_o;
+  at::Tensor lora_a_ri;
+  at::Tensor lora_b_or;
+  double lora_scale = 0;
+};
+
 struct BlockParameters {
   at::Tensor input_norm_d;      // input_layernorm.weight
-  at::Tensor q_hd;              // self_attn.q_proj.weight (h*e, d)
-  at::Tensor k_gd;              // self_attn.k_proj.weight (g*e, d)
-  at::Tensor v_gd;              // self_attn.v_proj.weight (g*e, d)
-  at::Tensor o_dh;              // self_attn.o_proj.weight (d, h*e)
+  LinearParameters q;           // self_attn.q_proj (h*e, d)
+  LinearParameters k;           // self_attn.k_proj (g*e, d)
+  LinearParameters v;           // self_attn.v_proj (g*e, d)
+  at::Tensor q_norm_e;          // self_attn.q_norm.weight
+  at::Tensor k_norm_e;          // self_attn.k_norm.weight
+  LinearParameters o;           // self_attn.o_proj (d, h*e)
   at::Tensor attention_norm_d;  // post_attention_layernorm.weight
-  at::Tensor gate_fd;           // mlp.gate_proj.weight
-  at::Tensor up_fd;             // mlp.up_proj.weight
-  at::Tensor down_df;           // mlp.down_proj.weight
+  LinearParameters gate;        // mlp.gate_proj (f, d)
+  LinearParameters up;          // mlp.up_proj (f, d)
+  LinearParameters down;        // mlp.down_proj (d, f)
 };
 
 struct Parameters {
@@ -39,30 +52,43 @@ struct Parameters {
   at::Tensor& output_vd() { return lm_head_vd.defined() ? lm_head_vd : embedding_vd; }
 };
 
-// Calls f(name, tensor&) for every parameter that this model has, in one fixed order.
+// Calls f(name, tensor&) for every place that a parameter can have, in one fixed order, undefined ones too.
 template <class P, class Function>
-void for_each_parameter(P& parameters, Function&& f) {
-  const auto visit = [&](const std::string& name, auto& tensor) {
-    if (tensor.defined()) f(name, tensor);
+void for_each_place(P& parameters, Function&& f) {
+  const auto linear = [&](const std::string& name, auto& weights) {
+    f(name + ".weight", weights.weight_oi);
+    f(name + ".bias", weights.bias_o);
+    f(name + ".lora_A.weight", weights.lora_a_ri);
+    f(name + ".lora_B.weight", weights.lora_b_or);
   };
-  visit("model.embed_tokens.weight", parameters.embedding_vd);
+  f("model.embed_tokens.weight", parameters.embedding_vd);
   for (size_t i = 0; i < parameters.blocks.size(); ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";
     auto& block = parameters.blocks[i];
-    visit(prefix + "input_layernorm.weight", block.input_norm_d);
-    visit(prefix + "self_attn.q_proj.weight", block.q_hd);
-    visit(prefix + "self_attn.k_proj.weight", block.k_gd);
-    visit(prefix + "self_attn.v_proj.weight", block.v_gd);
-    visit(prefix + "self_attn.o_proj.weight", block.o_dh);
-    visit(prefix + "post_attention_layernorm.weight", block.attention_norm_d);
-    visit(prefix + "mlp.gate_proj.weight", block.gate_fd);
-    visit(prefix + "mlp.up_proj.weight", block.up_fd);
-    visit(prefix + "mlp.down_proj.weight", block.down_df);
+    f(prefix + "input_layernorm.weight", block.input_norm_d);
+    linear(prefix + "self_attn.q_proj", block.q);
+    linear(prefix + "self_attn.k_proj", block.k);
+    linear(prefix + "self_attn.v_proj", block.v);
+    f(prefix + "self_attn.q_norm.weight", block.q_norm_e);
+    f(prefix + "self_attn.k_norm.weight", block.k_norm_e);
+    linear(prefix + "self_attn.o_proj", block.o);
+    f(prefix + "post_attention_layernorm.weight", block.attention_norm_d);
+    linear(prefix + "mlp.gate_proj", block.gate);
+    linear(prefix + "mlp.up_proj", block.up);
+    linear(prefix + "mlp.down_proj", block.down);
   }
-  visit("model.norm.weight", parameters.norm_d);
-  visit("lm_head.weight", parameters.lm_head_vd);
-  visit("score.weight", parameters.score_ad);
-  visit("score.bias", parameters.score_bias_a);
+  f("model.norm.weight", parameters.norm_d);
+  f("lm_head.weight", parameters.lm_head_vd);
+  f("score.weight", parameters.score_ad);
+  f("score.bias", parameters.score_bias_a);
+}
+
+// Those that are there.
+template <class P, class Function>
+void for_each_parameter(P& parameters, Function&& f) {
+  for_each_place(parameters, [&](const std::string& name, auto& tensor) {
+    if (tensor.defined()) f(name, tensor);
+  });
 }
 
 // Which head a set of parameters has: none (the trunk alone), the language model's, or one row an attribute.
@@ -72,10 +98,15 @@ struct HeadShape {
   bool bias = false;
 };
 
-// Names and shapes, in for_each_parameter's order.
-std::vector<std::pair<std::string, std::vector<std::int64_t>>> parameter_shapes(const ModelConfig& config, const HeadShape& head);
+using NamedShapes = std::vector<std::pair<std::string, std::vector<std::int64_t>>>;
 
-// Takes the tensors of parameter_shapes out of `tensors` (shared, not copied) in any order; throws std::logic_error when one is missing.
+// Names and shapes of a whole model, in for_each_parameter's order.
+NamedShapes parameter_shapes(const ModelConfig& config, const HeadShape& head);
+// Those that LoRA adds. Throws recipe for a target that is no projection, or none.
+NamedShapes lora_shapes(const ModelConfig& config, const LoraOptions& lora);
+
+// Takes what the model has out of `tensors` (shared, not copied) in any order, and LoRA's matrices where they are among them; throws
+// std::logic_error when one of parameter_shapes is missing.
 Parameters parameters_from(const ModelConfig& config, const HeadShape& head, const NamedTensors& tensors);
 NamedTensors to_named_tensors(const Parameters& parameters);
 std::vector<at::Tensor> to_list(const Parameters& parameters);
@@ -84,5 +115,15 @@ std::vector<at::Tensor> to_list(const Parameters& parameters);
 Parameters zeros_like(const Parameters& parameters, at::ScalarType dtype);
 // The same values in `dtype`; shares storage where the dtype is already right.
 Parameters cast(const Parameters& parameters, at::ScalarType dtype);
+
+// The parameters that `wanted` picks by name; the others are undefined.
+Parameters select(const Parameters& parameters, const std::function<bool(const std::string& name)>& wanted);
+// `base` with those of `top` that are there in their place.
+Parameters overlay(Parameters base, const Parameters& top);
+
+// Adds the LoRA matrices of `tensors` to a whole model.
+Parameters with_lora(Parameters parameters, const LoraOptions& lora, const NamedTensors& tensors);
+// W + lora_scale B A in place of each adapted W, in W's dtype; no LoRA matrices are left.
+Parameters merge_lora(const Parameters& parameters);
 
 }  // namespace steerlm

@@ -4,8 +4,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +29,7 @@ class SafetensorsFile {
   const SafetensorsHeader& header() const { return header_; }
   std::vector<std::string> names() const;  // in the order of their bytes
   const TensorInfo& info(const std::string& name) const;
+  at::ScalarType dtype(const std::string& name) const;
   at::Tensor read(const std::string& name) const;  // on the CPU, owns its memory, dtype as stored
   const Path& path() const { return path_; }
 
@@ -46,12 +47,29 @@ struct WrittenFile {
   std::string sha256;
 };
 
+// Tensors whose values are fetched one by one, so that a model need not be in memory as a whole.
+struct TensorSource {
+  struct Entry {
+    std::string name;
+    std::vector<std::int64_t> shape;
+    at::ScalarType dtype;  // that it is written in; `read` may give another
+    std::uint64_t bytes() const;
+  };
+  std::vector<Entry> entries;
+  std::function<at::Tensor(const std::string& name)> read;
+
+  void set_floating_dtype(at::ScalarType dtype);  // of what is written
+};
+TensorSource in_memory(const NamedTensors& tensors);  // shared, not copied
+
 // Writes and fsyncs `path` itself: the caller renames what must appear at once. Wider dtypes come
 // first, else the given order is kept, so that every tensor is aligned to its dtype; equal input
-// gives equal bytes. Tensors may be on any device and strided; one at a time is copied. `dtype`:
-// floating-point tensors are written in it. Throws resources.
+// gives equal bytes. Tensors may be on any device and strided; each is fetched once, let go before
+// the next one, and rounded to nearest even. Throws resources; model: a finite value is infinite in
+// the dtype that it is written in.
+WrittenFile write_safetensors(const Path& path, const TensorSource& tensors,
+                              const std::map<std::string, std::string>& metadata);
 WrittenFile write_safetensors(const Path& path, const NamedTensors& tensors,
-                              const std::map<std::string, std::string>& metadata,
-                              std::optional<at::ScalarType> dtype = std::nullopt);
+                              const std::map<std::string, std::string>& metadata);
 
 }  // namespace steerlm

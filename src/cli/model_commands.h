@@ -1,0 +1,28 @@
+// What the commands of `steerlm model` share.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "cli/commands.h"
+#include "steerlm/hf/model_folder.h"
+
+namespace steerlm {
+
+void add_model_init(CLI::App& group, Invocation& invocation);
+void add_model_info(CLI::App& group, Invocation& invocation);
+void add_model_export(CLI::App& group, Invocation& invocation);
+void add_model_add_tokens(CLI::App& group, Invocation& invocation);
+
+// --max-shard-size
+void add_shard_size(CLI::App& command, std::string& size);
+// Bytes of "300MB", as Transformers reads it: decimal KB, MB, GB, TB, a fraction allowed; a bare number is bytes. Throws recipe.
+std::uint64_t parse_shard_size(const std::string& text);
+
+// Throws resources for a folder that holds something.
+void check_output_folder(const std::string& path);
+
+// Says on stderr that a folder's own Python code is not run.
+void note_code(const ModelFolder& folder);
+
+}  // namespace steerlm

@@ -1,0 +1,106 @@
+// steerlm model export, model add-tokens: folders made of other folders.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <memory>
+
+#include "cli/model_commands.h"
+#include "steerlm/core/error.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/core/utf8.h"
+#include "steerlm/hf/config.h"
+#include "steerlm/hf/folder_copy.h"
+
+namespace steerlm {
+namespace {
+
+struct CopyArguments {
+  std::string model, output, max_shard_size;
+  std::string dtype;   // export
+  std::string tokens;  // add-tokens
+};
+
+int export_model(const CopyArguments& arguments) {
+  const std::vector<std::string> dtypes = supported_dtypes();
+  if (std::ranges::find(dtypes, arguments.dtype) == dtypes.end()) {
+    fail(ExitCode::recipe, {.what = "unknown dtype",
+                            .where = "--dtype",
+                            .found = arguments.dtype,
+                            .expected = join(dtypes, " or "),
+                            .advice = suggest(arguments.dtype, dtypes)});
+  }
+  const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
+  check_output_folder(arguments.output);
+  const ModelFolder folder = open_model_folder(arguments.model);
+  note_code(folder);
+  check_vocabulary(folder, Tokenizer::load(arguments.model));
+  export_model_folder(folder, arguments.output, arguments.dtype, max_shard_bytes);
+  std::cerr << fmt::format("{}: the model in {}, {} weight file(s)\n", arguments.output, arguments.dtype,
+                           weight_paths(arguments.output).size());
+  return 0;
+}
+
+// "<a>,<b>"
+std::vector<std::string> parse_tokens(const std::string& text) {
+  const auto refuse = [&](const std::string& what, const std::string& token) {
+    fail(ExitCode::recipe, {.what = what, .where = "--tokens", .found = "'" + token + "'", .expected = "tokens with commas between them"});
+  };
+  if (find_invalid_utf8(text)) fail(ExitCode::recipe, {.what = "not valid UTF-8", .where = "--tokens"});
+  std::vector<std::string> tokens;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const std::string token = text.substr(begin, end - begin);
+    constexpr std::string_view spaces = " \t\r\n";
+    if (token.empty()) refuse("an empty token", token);
+    if (spaces.find(token.front()) != spaces.npos || spaces.find(token.back()) != spaces.npos)
+      refuse("a token that starts or ends with a space", token);
+    if (std::ranges::find(tokens, token) != tokens.end()) refuse("a token that is given twice", token);
+    tokens.push_back(token);
+    begin = end + 1;
+  }
+  return tokens;
+}
+
+int add_tokens(const CopyArguments& arguments) {
+  const std::vector<std::string> tokens = parse_tokens(arguments.tokens);
+  const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
+  check_output_folder(arguments.output);
+  const ModelFolder folder = open_model_folder(arguments.model);
+  note_code(folder);
+  const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  check_vocabulary(folder, tokenizer);
+  const GrownVocabulary grown = add_tokens_to_folder(folder, tokenizer, tokens, arguments.output, max_shard_bytes);
+  for (const AddedPiece& piece : grown.pieces)
+    std::cerr << fmt::format("{}: {}, id {}\n", piece.text, piece.fresh ? "added" : "there already", piece.id);
+  std::cerr << fmt::format("{}: the embedding has {} rows{}\n", arguments.output, grown.rows,
+                           grown.rows == grown.rows_before ? ", as before" : fmt::format(", {} before", grown.rows_before));
+  return 0;
+}
+
+CLI::App* add_copy_command(CLI::App& group, const char* name, const char* meaning, CopyArguments& arguments) {
+  CLI::App* command = group.add_subcommand(name, meaning);
+  command->add_option("--model", arguments.model, "model folder")->required();
+  command->add_option("--output", arguments.output, "the model folder to make")->required();
+  add_shard_size(*command, arguments.max_shard_size);
+  return command;
+}
+
+}  // namespace
+
+void add_model_export(CLI::App& group, Invocation& invocation) {
+  const auto arguments = std::make_shared<CopyArguments>();
+  CLI::App* command = add_copy_command(group, "export", "Write a model folder in another dtype", *arguments);
+  command->add_option("--dtype", arguments->dtype, join(supported_dtypes(), ", "))->required();
+  command->callback([&invocation, arguments] { invocation.action = [arguments] { return export_model(*arguments); }; });
+}
+
+void add_model_add_tokens(CLI::App& group, Invocation& invocation) {
+  const auto arguments = std::make_shared<CopyArguments>();
+  arguments->tokens = join({std::string(system_marker), std::string(turn_marker), std::string(label_marker)}, ",");
+  CLI::App* command = add_copy_command(group, "add-tokens", "Write a model folder with more special tokens", *arguments);
+  command->add_option("--tokens", arguments->tokens, "the tokens, with commas between them")->capture_default_str();
+  command->callback([&invocation, arguments] { invocation.action = [arguments] { return add_tokens(*arguments); }; });
+}
+
+}  // namespace steerlm

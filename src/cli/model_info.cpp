@@ -1,0 +1,120 @@
+// steerlm model info.
+#include <algorithm>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/model_commands.h"
+#include "steerlm/core/hash.h"
+#include "steerlm/core/json.h"
+#include "steerlm/hf/config.h"
+#include "steerlm/hf/model_folder.h"
+#include "steerlm/nn/cost.h"
+
+namespace steerlm {
+namespace {
+
+Json describe_files(const Path& path) {
+  std::vector<Path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(path)) {
+    if (entry.is_regular_file()) paths.push_back(entry.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  Json files = Json::object();
+  for (const Path& file : paths) {
+    const std::uintmax_t size = std::filesystem::file_size(file);
+    files[file.filename().string()] = {{"size", size},
+                                       {"sha256", sha256_file(file, ExitCode::model)}};
+  }
+  return files;
+}
+
+Json optional_id(std::int64_t id) { return id < 0 ? Json(nullptr) : Json(id); }
+
+// config.json by Hugging Face's names, with Transformers' defaults filled in.
+Json describe_config(const ModelFolder& folder) {
+  const Path path = folder.path / "config.json";
+  const HfConfig config = parse_hf_config(
+      parse_json(read_file(path, ExitCode::model, "model config"), path.string(), ExitCode::model),
+      path.string());
+  std::vector<std::string> labels = folder.attributes.names;
+  for (auto i = static_cast<std::int64_t>(labels.size()); i < config.num_labels; ++i)
+    labels.push_back("LABEL_" + std::to_string(i));
+  return dump_hf_config(config, labels);
+}
+
+// Weights alone for inference; weights, gradients and moments for training, activations aside.
+Json describe_memory(const ModelConfig& config, const HeadShape& head) {
+  const std::int64_t parameters = count_parameters(config, head);
+  return {{"inference_fp32", 4 * parameters},
+          {"inference_bf16", 2 * parameters},
+          {"training_fp32", train_state_bytes(config, head, false)},
+          {"training_bf16", train_state_bytes(config, head, true)}};
+}
+
+Json describe_template(const ModelFolder& folder, const Tokenizer& tokenizer) {
+  const ConversationTemplate text_template = make_template(folder, tokenizer);
+  const std::string marker(text_template.turn_marker());
+  return {{"name", enum_name(folder.text_template.name)},
+          {"special_tokens", enum_name(folder.text_template.special_tokens)},
+          {"system", folder.text_template.system},
+          {"end", marker.empty() ? tokenizer.piece(tokenizer.eos_id()) : marker},
+          {"sha256", text_template.sha256()}};
+}
+
+// One JSON object: what the folder says of itself, held against its weights and its tokenizer.
+int info(const std::string& path) {
+  const ModelFolder folder = open_model_folder(path);
+  note_code(folder);
+  const Weights weights = own_weights(folder);
+  check_weights(folder, weights);
+  const Tokenizer tokenizer = Tokenizer::load(path);
+  check_vocabulary(folder, tokenizer);
+  const HeadShape head = head_shape(folder, weights);
+  const std::vector<Path> shards = weight_paths(path);
+  std::uintmax_t weight_bytes = 0;
+  for (const Path& shard : shards) weight_bytes += std::filesystem::file_size(shard);
+
+  const Json config = describe_config(folder);
+  Json json;
+  json["path"] = path;
+  json["architecture"] = config.at("architectures").at(0);
+  json["family"] = config.at("model_type");
+  json["head"]["kind"] = enum_name(folder.head.kind);
+  if (weights == Weights::regression) json["head"]["bias"] = folder.head.bias;
+  json["parameters"] = count_parameters(folder.config, head);
+  json["bytes"] = weight_bytes;
+  json["shards"] = shards.size();
+  json["dtype"] = folder.dtype;
+  json["memory_bytes"] = describe_memory(folder.config, head);
+  json["context_length"] = folder.config.max_position_embeddings;
+  json["vocabulary_rows"] = folder.config.vocab_size;
+  json["tokenizer_pieces"] = tokenizer.vocab_size();
+  json["special_tokens"] = {{"bos", optional_id(tokenizer.bos_id())}, {"eos", folder.eos_token_ids}};
+  if (!folder.method.empty()) json["method"] = folder.method;
+  json["attributes"] = nullptr;
+  if (!folder.attributes.names.empty()) {
+    json["attributes"] = {{"names", folder.attributes.names},
+                          {"min", folder.attributes.min},
+                          {"max", folder.attributes.max},
+                          {"defaults", folder.attributes.defaults}};
+  }
+  json["template"] = describe_template(folder, tokenizer);
+  json["config"] = config;
+  json["files"] = describe_files(path);
+  std::cout << json.dump(2) << "\n";
+  return 0;
+}
+
+}  // namespace
+
+void add_model_info(CLI::App& group, Invocation& invocation) {
+  const auto path = std::make_shared<std::string>();
+  CLI::App* command = group.add_subcommand("info", "Print what is in a model folder, as JSON");
+  command->add_option("--model", *path, "model folder")->required();
+  command->callback(
+      [&invocation, path] { invocation.action = [path] { return info(*path); }; });
+}
+
+}  // namespace steerlm

@@ -1,0 +1,124 @@
+#include "hf/rope_config.h"
+
+#include "steerlm/core/fields.h"
+#include "steerlm/core/suggest.h"
+
+namespace steerlm {
+namespace {
+
+constexpr std::int64_t longest = 1 << 30;
+
+RopeKind read_kind(const ConfigReader& section) {
+  const Json* type = section.find("rope_type");
+  const Json* older = section.find("type");
+  if (type != nullptr && older != nullptr && *type != *older)
+    section.refuse("'rope_type' and 'type' do not agree", text_of(*type), text_of(*older));
+  if (type == nullptr) type = older;
+  if (type == nullptr) return RopeKind::plain;
+  const auto kind = type->is_string() ? enum_value<RopeKind>(type->get<std::string>()) : std::nullopt;
+  if (!kind)
+    section.refuse("'rope_type' is not implemented", text_of(*type),
+                   join(enum_choices<RopeKind>(), " or "));
+  return *kind;
+}
+
+// The keys of one kind; one that only another kind has changes nothing in Transformers either.
+RopeScaling read_scaling(const ConfigReader& section, const ModelConfig& model) {
+  RopeScaling scaling{.kind = read_kind(section)};
+  if (scaling.kind == RopeKind::plain) return scaling;
+  scaling.factor = section.positive("factor");
+  if (scaling.factor < 1)
+    section.refuse("'factor'", text_of(*section.find("factor")), "a number from 1");
+  if (scaling.kind == RopeKind::yarn || scaling.kind == RopeKind::llama3) {
+    scaling.original_max_position_embeddings = section.integer(
+        "original_max_position_embeddings", longest, model.max_position_embeddings);
+  }
+  if (scaling.kind == RopeKind::llama3) {
+    scaling.low_freq_factor = section.positive("low_freq_factor");
+    scaling.high_freq_factor = section.positive("high_freq_factor");
+    if (scaling.high_freq_factor <= scaling.low_freq_factor)
+      section.refuse("'high_freq_factor'", text_of(*section.find("high_freq_factor")),
+                     "more than 'low_freq_factor'");
+  }
+  if (scaling.kind == RopeKind::yarn) {
+    scaling.beta_fast = section.positive("beta_fast", 32.0);
+    scaling.beta_slow = section.positive("beta_slow", 1.0);
+    if (section.has("attention_factor") && section.find("attention_factor") != nullptr)
+      scaling.attention_factor = section.positive("attention_factor");
+    scaling.mscale = section.optional_number("mscale");
+    scaling.mscale_all_dim = section.optional_number("mscale_all_dim");
+    scaling.truncate = section.boolean("truncate", true);
+  }
+  return scaling;
+}
+
+bool same(const RopeScaling& a, const RopeScaling& b) {
+  Json left, right;
+  dump_rope({.rope_scaling = a}, left);
+  dump_rope({.rope_scaling = b}, right);
+  return left == right;
+}
+
+}  // namespace
+
+void read_rope(const ConfigReader& reader, ModelConfig& model) {
+  std::optional<double> theta;
+  std::optional<RopeScaling> scaling;
+  const auto take_theta = [&](const ConfigReader& from) {
+    if (from.find("rope_theta") == nullptr) return;
+    const double value = from.positive("rope_theta");
+    if (theta && *theta != value)
+      from.refuse("'rope_theta' is given twice", std::to_string(value), std::to_string(*theta));
+    theta = value;
+  };
+  take_theta(reader);
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    const Json* value = reader.find(key);
+    if (value == nullptr) continue;
+    if (!value->is_object())
+      reader.refuse(std::string("'") + key + "'", text_of(*value), "an object or null");
+    const ConfigReader section(*value, reader.where() + ", " + key);
+    for (const auto& [name, entry] : value->items()) {
+      if (entry.is_object())
+        section.refuse(std::string("'") + key + "' for kinds of layers is not implemented",
+                       text_of(*value));
+    }
+    section.only("partial_rotary_factor", {1.0});
+    take_theta(section);
+    const RopeScaling found = read_scaling(section, model);
+    if (scaling && !same(*scaling, found))
+      section.refuse("'rope_parameters' and 'rope_scaling' do not agree", text_of(*value));
+    scaling = found;
+  }
+  model.rope_theta = theta.value_or(10000.0);
+  model.rope_scaling = scaling.value_or(RopeScaling{});
+  if (model.rope_scaling.kind == RopeKind::dynamic && model.head_dim <= 2)
+    reader.refuse("'rope_type' dynamic needs wider heads", std::to_string(model.head_dim),
+                  "a head_dim above 2");
+  // A ramp of yarn divides by the logarithm of theta.
+  if (model.rope_scaling.kind == RopeKind::yarn && model.rope_theta <= 1)
+    reader.refuse("'rope_theta'", std::to_string(model.rope_theta), "more than 1, for yarn");
+}
+
+void dump_rope(const ModelConfig& model, Json& json) {
+  const RopeScaling& s = model.rope_scaling;
+  json["rope_theta"] = model.rope_theta;
+  json["rope_scaling"] = nullptr;
+  if (s.kind == RopeKind::plain) return;
+  Json& section = json["rope_scaling"] = {{"rope_type", enum_name(s.kind)}, {"factor", s.factor}};
+  if (s.kind == RopeKind::llama3) {
+    section["low_freq_factor"] = s.low_freq_factor;
+    section["high_freq_factor"] = s.high_freq_factor;
+  }
+  if (s.kind == RopeKind::yarn || s.kind == RopeKind::llama3)
+    section["original_max_position_embeddings"] = s.original_max_position_embeddings;
+  if (s.kind != RopeKind::yarn) return;
+  section["beta_fast"] = s.beta_fast;
+  section["beta_slow"] = s.beta_slow;
+  if (s.attention_factor) section["attention_factor"] = *s.attention_factor;
+  if (s.mscale) section["mscale"] = *s.mscale;
+  if (s.mscale_all_dim) section["mscale_all_dim"] = *s.mscale_all_dim;
+  section["truncate"] = s.truncate;
+}
+
+}  // namespace steerlm

@@ -1,0 +1,92 @@
+#include "steerlm/text/added_tokens.h"
+
+#include <set>
+
+#include "steerlm/core/json.h"
+
+namespace steerlm {
+namespace {
+
+Json read_object(const Path& path) {
+  Json json = parse_json(read_file(path, ExitCode::model, "tokenizer files"), path.string(), ExitCode::model);
+  if (!json.is_object()) fail(ExitCode::model, {.what = "not a JSON object", .where = path.string()});
+  return json;
+}
+
+void write_json(const Path& path, const Json& json) { write_file_atomic(path, json.dump(2) + "\n"); }
+
+Json describe(const std::string& text, bool special) {
+  return {{"content", text}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", special}};
+}
+
+void enter_tokenizer_json(const Path& path, const std::vector<NewToken>& tokens) {
+  if (!std::filesystem::exists(path)) return;
+  Json json = read_object(path);
+  Json& added = json["added_tokens"];
+  if (added.is_null()) added = Json::array();
+  if (!added.is_array()) fail(ExitCode::model, {.what = "'added_tokens' is no array", .where = path.string()});
+  for (const NewToken& token : tokens) {
+    Json entry{{"id", token.id}};
+    entry.update(describe(token.text, true));
+    added.push_back(entry);
+  }
+  write_json(path, json);
+}
+
+void enter_added_tokens_json(const Path& path, const std::vector<NewToken>& tokens) {
+  if (!std::filesystem::exists(path)) return;
+  Json json = read_object(path);
+  for (const NewToken& token : tokens) json[token.text] = token.id;
+  write_json(path, json);
+}
+
+// Texts that special_tokens_map.json names.
+std::set<std::string> special_texts(const Path& folder) {
+  const Path path = folder / "special_tokens_map.json";
+  std::set<std::string> texts;
+  if (!std::filesystem::exists(path)) return texts;
+  const auto take = [&](const Json& token) {
+    if (token.is_string()) texts.insert(token.get<std::string>());
+    if (token.is_object() && token.contains("content") && token["content"].is_string()) texts.insert(token["content"].get<std::string>());
+  };
+  const Json json = read_object(path);
+  for (const auto& [key, value] : json.items()) {
+    take(value);
+    if (!value.is_array()) continue;
+    for (const Json& token : value) take(token);
+  }
+  return texts;
+}
+
+// Beside an 'added_tokens_decoder' Transformers does not read added_tokens.json: a new one takes over what that names.
+Json new_decoder(const Path& folder) {
+  Json decoder = Json::object();
+  const Path path = folder / "added_tokens.json";
+  if (!std::filesystem::exists(path)) return decoder;
+  const std::set<std::string> special = special_texts(folder);
+  const Json added = read_object(path);
+  for (const auto& [text, id] : added.items()) decoder[id.dump()] = describe(text, special.contains(text));
+  return decoder;
+}
+
+void enter_tokenizer_config(const Path& folder, const std::vector<NewToken>& tokens) {
+  const Path path = folder / "tokenizer_config.json";
+  if (!std::filesystem::exists(path)) return;
+  Json json = read_object(path);
+  Json& decoder = json["added_tokens_decoder"];
+  if (decoder.is_null() && !std::filesystem::exists(folder / "tokenizer.model")) return;  // tokenizer.json says it all
+  if (decoder.is_null()) decoder = new_decoder(folder);
+  if (!decoder.is_object()) fail(ExitCode::model, {.what = "'added_tokens_decoder' is no object", .where = path.string()});
+  for (const NewToken& token : tokens) decoder[std::to_string(token.id)] = describe(token.text, true);
+  write_json(path, json);
+}
+
+}  // namespace
+
+void enter_new_tokens(const Path& folder, const std::vector<NewToken>& tokens) {
+  enter_tokenizer_json(folder / "tokenizer.json", tokens);
+  enter_tokenizer_config(folder, tokens);  // before added_tokens.json holds the new ones
+  enter_added_tokens_json(folder / "added_tokens.json", tokens);
+}
+
+}  // namespace steerlm
