@@ -124,7 +124,7 @@ void survey_record(const Record& record, const Plan& plan, const std::optional<C
   }
   survey.statistics.add(record);
   survey.without_target += !target;
-  const std::vector<size_t> marked = turns_with_marker_text(record.conversation);
+  const std::vector<size_t> marked = turns_with_marker_text(record.conversation, plan.text_template.name);
   survey.marker_text += !marked.empty();
   for (const size_t turn : marked) std::cout << where(record) << ", turn " << turn + 1 << ": marker text in the value\n";
   if (conversation_template) {

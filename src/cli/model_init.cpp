@@ -78,7 +78,7 @@ int init(InitArguments arguments) {
   write_model_folder(
       arguments.output, folder,
       init_parameters(folder.config, head, static_cast<std::uint64_t>(arguments.seed)), tokenizer,
-      max_shard_bytes);
+      max_shard_bytes, ModelCard{});
   std::cerr << arguments.output << ": a fresh language model of "
             << count_parameters(folder.config, head) << " parameters\n";
   return 0;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <vector>
 
@@ -19,15 +20,13 @@ struct Run {
 
 // The text of stretches of tokens that are trained, or not. Markers that are pieces of their own are spelt out, which decoding
 // would leave out where they are special.
-std::vector<Run> runs_of(const EncodedConversation& encoded, const Tokenizer& tokenizer) {
+std::vector<Run> runs_of(const EncodedConversation& encoded, const Tokenizer& tokenizer, TemplateName name) {
+  const std::vector<std::string_view> markers = template_markers(name);
   std::vector<Run> runs;
   std::vector<std::int32_t> waiting;
   size_t waiting_from = 0;
   const auto is_marker = [&](std::int32_t id) {
-    for (const std::string_view marker : {system_marker, turn_marker, label_marker}) {
-      if (tokenizer.piece_id(marker) == id) return true;
-    }
-    return false;
+    return std::ranges::any_of(markers, [&](std::string_view marker) { return tokenizer.piece_id(marker) == id; });
   };
   const auto flush = [&] {
     // The dummy prefix belongs to the first text alone.
@@ -93,7 +92,7 @@ int show_mask(const std::string& model, const SourceOptions& source, bool json) 
            {.what = bad->reason, .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
     }
     const EncodedConversation encoded = conversation_template.encode(std::get<Record>(*entry).conversation);
-    const std::vector<Run> runs = runs_of(encoded, tokenizer);
+    const std::vector<Run> runs = runs_of(encoded, tokenizer, conversation_template.options().name);
     if (json) {
       std::cout << dump_json(as_json(encoded, runs, tokenizer)) << "\n";
     } else {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "steerlm/text/tokenizer.h"
+#include "steerlm/text/template.h"
 
 namespace steerlm {
 namespace {
@@ -135,11 +135,11 @@ void DataStatistics::add(const Record& record) {
   }
 }
 
-std::vector<size_t> turns_with_marker_text(const Conversation& conversation) {
+std::vector<size_t> turns_with_marker_text(const Conversation& conversation, TemplateName name) {
   std::vector<size_t> found;
   for (size_t t = 0; t < conversation.turns.size(); ++t) {
     const std::string& value = conversation.turns[t].value;
-    for (const std::string_view marker : {system_marker, turn_marker, label_marker}) {
+    for (const std::string_view marker : template_markers(name)) {
       if (value.find(marker) == std::string::npos) continue;
       found.push_back(t);
       break;

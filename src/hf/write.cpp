@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 
+#include "hf/chat_template.h"
 #include "hf/steerlm_json.h"
 #include "hf/weight_files.h"
 #include "steerlm/hf/config.h"
@@ -38,12 +40,23 @@ std::vector<std::string> label_names(const ModelFolder& folder, std::int64_t cou
   return names;
 }
 
+// What ends a response: ids, and text where the template's marker is no piece.
+Json generation_config(const HfConfig& config, const ConversationTemplate& conversation_template) {
+  Json json = dump_generation_config(config);
+  const bool writes = config.head == HeadKind::language_model;
+  if (writes && !conversation_template.turn_marker().empty() &&
+      !conversation_template.end_of_turn_id())
+    json["stop_strings"] = Json::array({conversation_template.turn_marker()});
+  return json;
+}
+
 std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
 
 }  // namespace
 
 void write_model_folder(const Path& path, const ModelFolder& folder, const TensorSource& tensors,
-                        const Tokenizer& tokenizer, std::uint64_t max_shard_bytes) {
+                        const Tokenizer& tokenizer, std::uint64_t max_shard_bytes,
+                        const std::optional<ModelCard>& card) {
   const bool regression = folder.head.kind == HeadKind::regression;
   HeadShape head{.language_model = !regression};
   for (const TensorSource::Entry& entry : tensors.entries) {
@@ -65,14 +78,24 @@ void write_model_folder(const Path& path, const ModelFolder& folder, const Tenso
                   .head_kind = folder.head.kind,
                   .text_template = folder.text_template};
   if (regression) own.head_bias = head.bias;
-  own.template_sha256 = ConversationTemplate(folder.text_template, tokenizer).sha256();
+  const ConversationTemplate conversation_template(folder.text_template, tokenizer);
+  own.template_sha256 = conversation_template.sha256();
+  std::vector<std::int64_t>& stop_ids = config.eos_token_ids;
+  if (const auto id = conversation_template.end_of_turn_id();
+      id && std::ranges::find(stop_ids, *id) == stop_ids.end())
+    stop_ids.push_back(*id);
 
   TensorSource weights = tensors;
   weights.set_floating_dtype(scalar_type(folder.dtype));
   write_directory_atomic(path, [&](const Path& part) {
     write_weight_files(part, weights, max_shard_bytes);
     tokenizer.copy_to(part);
-    write_file_atomic(part / "generation_config.json", pretty(dump_generation_config(config)));
+    if (card) {
+      set_chat_template(part, chat_template(folder, tokenizer, card->predictor));
+      write_file_atomic(part / "README.md", model_card(folder, *card));
+    }
+    write_file_atomic(part / "generation_config.json",
+                      pretty(generation_config(config, conversation_template)));
     write_file_atomic(part / "steerlm.json", pretty(dump_steerlm_json(own)));
     write_file_atomic(part / "config.json", pretty(dump_hf_config(config, labels)));
   });

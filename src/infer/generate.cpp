@@ -26,14 +26,16 @@ bool ends_in_stop_text(const Tokenizer& tokenizer, const std::vector<std::int32_
 
 std::string response_text(const Tokenizer& tokenizer, const GenerationResult& result, const GenerationSettings& settings) {
   std::span<const std::int32_t> ids = result.ids;
+  if (!settings.stop_text.empty()) {  // first, as <extra_id_1> may be a piece that is one of the ids
+    std::string text = tokenizer.decode_continuation(ids);
+    if (const size_t marker = text.find(settings.stop_text); marker != std::string::npos) {
+      text.resize(marker);
+      if (text.ends_with('\n')) text.pop_back();
+      return text;
+    }
+  }
   if (!ids.empty() && std::ranges::find(settings.eos_ids, ids.back()) != settings.eos_ids.end()) ids = ids.first(ids.size() - 1);
-  std::string text = tokenizer.decode_continuation(ids);
-  if (settings.stop_text.empty()) return text;
-  const size_t marker = text.find(settings.stop_text);
-  if (marker == std::string::npos) return text;
-  text.resize(marker);
-  if (text.ends_with('\n')) text.pop_back();
-  return text;
+  return tokenizer.decode_continuation(ids);
 }
 
 }  // namespace

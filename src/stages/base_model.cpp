@@ -44,7 +44,7 @@ void settle_template(const ModelFolder& folder, Recipe& recipe) {
     const auto text = [](auto value) { return std::string(enum_name(value)); };
     if (ours.name != theirs.name) contradiction("template.name", folder.path, text(ours.name), text(theirs.name));
     if (ours.system != theirs.system) contradiction("template.system", folder.path, ours.system, theirs.system);
-    if (ours.special_tokens != theirs.special_tokens) {
+    if (ours.name == TemplateName::steerlm && ours.special_tokens != theirs.special_tokens) {
       contradiction("template.special_tokens", folder.path, text(ours.special_tokens), text(theirs.special_tokens));
     }
   }

@@ -196,10 +196,12 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   progress.finish();
 
   result.steps = total;
+  result.weights_step = total;
   result.weights = masters;
   if (keep_best && state.best && state.best_step != state.step) {
     Snapshot best{state.best_step, run.checkpoints() / ("step-" + std::to_string(state.best_step)), {}};
     restore(read_snapshot_tensors(best), "weights.", result.weights);
+    result.weights_step = state.best_step;
     context.log->info(fmt::format("model/ gets the weights of step {}: {} {:.4g}", state.best_step, keep_best->metric, *state.best));
   }
   return result;

@@ -27,7 +27,8 @@ struct FitResult {
   Outcome outcome = Outcome::done;
   Parameters weights;    // fp32; the last step's, or the best validation's with keep_best
   std::int64_t steps = 0;
-  Metrics validation;    // the last one's
+  std::int64_t weights_step = 0;  // the step that `weights` are of
+  Metrics validation;             // the last one's, if this process made it
 };
 
 // Optimiser steps of the recipe over so many examples.

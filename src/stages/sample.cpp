@@ -77,6 +77,7 @@ std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span
   settings.seed = seed;
   settings.eos_ids.assign(model.folder.eos_token_ids.begin(), model.folder.eos_token_ids.end());
   settings.stop_text = std::string(conversation_template.turn_marker());
+  if (const auto id = conversation_template.end_of_turn_id()) settings.eos_ids.push_back(*id);
   Progress progress(title, "responses", static_cast<std::int64_t>(prompts.size()), standard_error_progress(context.quiet));
   const auto begin = std::chrono::steady_clock::now();
   auto results = generate(model.transformer, model.tokenizer, prompts, settings, [&](std::int64_t done, std::int64_t tokens) {

@@ -32,7 +32,7 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
       return validate_language_model(model, dataset.validation, recipe.train.micro_batch_tokens);
     };
   }
-  return train_and_publish(recipe, *run, std::move(base), task, context);
+  return train_and_publish(recipe, *run, std::move(base), dataset, task, context);
 }
 
 }  // namespace steerlm

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <sstream>
 
 #include "steerlm/data/packer.h"
 #include "steerlm/nn/cost.h"
@@ -23,6 +24,24 @@ double matmul_flops_per_second() {
   for (int i = 0; i < 8; ++i) at::mm(a, a);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return 8 * 2 * std::pow(512.0, 3) / seconds;
+}
+
+ModelCard::Part card_part(const DatasetCounts& counts) {
+  return {.conversations = counts.conversations, .tokens = counts.tokens, .targets = counts.target_tokens};
+}
+
+// What the run's metrics say of the validation at a step: a process that goes on after it has not made it itself.
+Metrics validation_at(const Path& file, std::int64_t step) {
+  Metrics metrics;
+  std::istringstream lines(read_file(file, ExitCode::resources, "metrics"));
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = parse_json(line, file.string(), ExitCode::resources);
+    if (json.at("step") != step) continue;
+    for (const auto& [name, value] : json.items()) {
+      if (name.starts_with("validation/")) metrics.emplace_back(name, value.is_number() ? value.get<double>() : std::nan(""));
+    }
+  }
+  return metrics;
 }
 
 }  // namespace
@@ -76,10 +95,18 @@ Metrics validate_language_model(const Transformer& model, const std::vector<Exam
   return {{"validation/loss", loss}, {"validation/perplexity", std::exp(loss)}};
 }
 
-Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel base, const FitTask& task, const Context& context) {
+Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset, const FitTask& task,
+                          const Context& context) {
   const FitResult result = fit(recipe, run, base.folder.config, base.weights, task, context);
   if (result.outcome == Outcome::stopped) return Outcome::stopped;
-  write_model_folder(run.model(), base.folder, to_named_tensors(result.weights), base.tokenizer);
+  const ModelCard card{.predictor = recipe.stage == Stage::train_predictor,
+                       .base_model = recipe.model.path,
+                       .steps = result.weights_step,
+                       .training = card_part(dataset.train_counts),
+                       .validation = card_part(dataset.validation_counts),
+                       .metrics = validation_at(run.path() / "metrics.jsonl", result.weights_step)};
+  write_model_folder(run.model(), base.folder, to_named_tensors(result.weights), base.tokenizer,
+                     default_max_shard_bytes, card);
   Json summary = {{"steps", result.steps}};
   for (const auto& [name, value] : result.validation) summary[name] = value;
   run.finish(summary);

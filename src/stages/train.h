@@ -19,8 +19,9 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
 // Mean negative log-likelihood of the validation examples: {"validation/loss", "validation/perplexity"}.
 Metrics validate_language_model(const Transformer& model, const std::vector<Example>& examples, std::int64_t batch_tokens);
 
-// Trains and writes model/.
-Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel base, const FitTask& task, const Context& context);
+// Trains and writes model/; `dataset` is what its card tells of the data.
+Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset, const FitTask& task,
+                          const Context& context);
 
 // True where the run is done already, which is said.
 bool is_done_already(const RunDirectory& run, const Context& context);

@@ -68,7 +68,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
     return metrics;
   };
   if (!validates) task.validate = nullptr;
-  if (train_and_publish(recipe, *run, std::move(base), task, context) == Outcome::stopped) return Outcome::stopped;
+  if (train_and_publish(recipe, *run, std::move(base), dataset, task, context) == Outcome::stopped) return Outcome::stopped;
 
   // The table beside the predict-the-mean baseline, from the model as it was written.
   if (validates) {

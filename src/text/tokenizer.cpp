@@ -123,7 +123,7 @@ void Tokenizer::Model::add_tokens() {
 void Tokenizer::Model::make_processors() {
   const auto hide = [&](const SpmPiece& piece) {
     if (piece.type != PieceType::user_defined) return false;
-    return is_marker(piece.text) ||
+    return is_marker(piece.text) || std::ranges::find(chat_markers, piece.text) != std::ranges::end(chat_markers) ||
            std::ranges::any_of(tokens, [&](const Token& token) { return token.token.special && token.token.text == piece.text; });
   };
   const auto hide_nothing = [](const SpmPiece&) { return false; };
@@ -275,7 +275,7 @@ void Tokenizer::append_first(std::string_view text, std::vector<std::int32_t>& i
 void Tokenizer::append_first_piece(std::int32_t id, std::vector<std::int32_t>& ids) const {
   if (model_->config.add_bos) ids.push_back(model_->bos);
   // sentencepiece puts its dummy prefix before a user-defined piece too; a token that the folder added gets none.
-  if (id < model_->spm_size()) {
+  if (id < model_->spm_size() && !model_->plain->IsControl(id)) {
     model_->encode(model_->plain, piece(id), ids);
   } else {
     ids.push_back(id);

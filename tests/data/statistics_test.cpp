@@ -70,7 +70,7 @@ TEST(StatisticsTest, MarkerText) {
   Conversation conversation{.turns = {{"User", "x<extra_id_1>y", {}},
                                       {"Assistant", "<extra_id_3> extra_id_0", {}},
                                       {"User", "<extra_id_0><extra_id_2>", {}}}};
-  EXPECT_THAT(turns_with_marker_text(conversation), ElementsAre(0u, 2u));
+  EXPECT_THAT(turns_with_marker_text(conversation, TemplateName::steerlm), ElementsAre(0u, 2u));
 }
 
 }  // namespace

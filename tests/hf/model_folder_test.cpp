@@ -398,11 +398,12 @@ TEST_F(WrittenModelFolder, AFailureAtAnyOperationLeavesAWholeFolder) {
     int failures = 0;
     for (int failing = 0;; ++failing) {
       std::filesystem::remove_all(path);
-      if (replace) write_model_folder(path, other, tensors, tokenizer_);
+      if (replace) write_model_folder(path, other, tensors, tokenizer_, default_max_shard_bytes, ModelCard{});
       int count = 0;
       set_fs_fault([&](std::string_view, const Path&) { return count++ == failing ? EIO : 0; });
       const std::string text = message(
-          [&] { write_model_folder(path, folder, tensors, tokenizer_); }, ExitCode::resources);
+          [&] { write_model_folder(path, folder, tensors, tokenizer_, default_max_shard_bytes, ModelCard{}); },
+          ExitCode::resources);
       set_fs_fault({});
       EXPECT_FALSE(std::filesystem::exists(path.string() + ".part"));
       if (replace || std::filesystem::exists(path))

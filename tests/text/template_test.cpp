@@ -318,11 +318,6 @@ TEST(Template, PlainIsTextAndEos) {
 }
 
 TEST(Template, WhatCannotBeUsedIsRefused) {
-  for (const auto name : {TemplateName::chatml, TemplateName::llama3}) {
-    expect_error(ExitCode::recipe,
-                 HasSubstr("template.name: the template " + std::string(enum_name(name)) + " comes in a later version"),
-                 [&] { ConversationTemplate({.name = name}, text_tokenizer()); });
-  }
   expect_error(ExitCode::model,
                testing::AllOf(HasSubstr("the tokenizer has no piece <extra_id_0>"), HasSubstr("model add-tokens")),
                [] { ConversationTemplate({.special_tokens = SpecialTokens::added}, text_tokenizer()); });

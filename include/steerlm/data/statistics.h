@@ -57,6 +57,6 @@ struct DataStatistics {
 };
 
 // Indices of the turns whose value spells one of the template's markers.
-std::vector<size_t> turns_with_marker_text(const Conversation& conversation);
+std::vector<size_t> turns_with_marker_text(const Conversation& conversation, TemplateName name);
 
 }  // namespace steerlm

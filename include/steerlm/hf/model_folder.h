@@ -9,6 +9,7 @@
 
 #include "steerlm/core/fs.h"
 #include "steerlm/hf/adapter.h"
+#include "steerlm/hf/model_card.h"
 #include "steerlm/nn/parameters.h"
 #include "steerlm/store/safetensors.h"
 #include "steerlm/text/options.h"
@@ -67,15 +68,19 @@ inline constexpr std::uint64_t default_max_shard_bytes = 5'000'000'000;  // of T
 // Writes a folder that Transformers and open_model_folder read: `path`.part first, renamed as a
 // whole, so that a folder that is there is replaced at once. `folder.path`, `num_labels` and
 // `template_sha256` are not used. Floating-point tensors are written in `folder.dtype`, in shards of
-// at most `max_shard_bytes` where one file would be larger. Throws resources; model: a finite weight
-// is infinite in that dtype.
+// at most `max_shard_bytes` where one file would be larger. With a `card` the folder gets a
+// README.md, and a chat template that renders what the template writes; without, a chat template
+// that the tokenizer's files carry stays. Throws resources; model: a finite weight is infinite in
+// that dtype.
 void write_model_folder(const Path& path, const ModelFolder& folder, const TensorSource& tensors,
                         const Tokenizer& tokenizer,
-                        std::uint64_t max_shard_bytes = default_max_shard_bytes);
+                        std::uint64_t max_shard_bytes = default_max_shard_bytes,
+                        const std::optional<ModelCard>& card = std::nullopt);
 inline void write_model_folder(const Path& path, const ModelFolder& folder,
                                const NamedTensors& tensors, const Tokenizer& tokenizer,
-                               std::uint64_t max_shard_bytes = default_max_shard_bytes) {
-  write_model_folder(path, folder, in_memory(tensors), tokenizer, max_shard_bytes);
+                               std::uint64_t max_shard_bytes = default_max_shard_bytes,
+                               const std::optional<ModelCard>& card = std::nullopt) {
+  write_model_folder(path, folder, in_memory(tensors), tokenizer, max_shard_bytes, card);
 }
 
 }  // namespace steerlm

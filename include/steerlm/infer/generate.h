@@ -22,8 +22,8 @@ struct GenerationRequest {
 struct GenerationSettings {
   SamplingOptions sampling;
   std::uint64_t seed = 0;
-  std::vector<std::int32_t> eos_ids;
-  std::string stop_text;  // the turn marker; empty: only EOS ids stop
+  std::vector<std::int32_t> eos_ids;  // EOS, and the piece that ends a turn: each ends a response and is no part of its text
+  std::string stop_text;              // the turn marker; empty: only ids stop
   std::int64_t slots = 32;
 };
 

@@ -17,7 +17,7 @@ struct DecodedLabel {
   std::vector<float> expected;  // expectation over the allowed values
 };
 
-// `prefixes`: token ids up to and including <extra_id_2> (ConversationTemplate::encode_label_prefix). Throws model where the tokenizer
+// `prefixes`: token ids up to where the label begins (ConversationTemplate::encode_label_prefix). Throws model where the tokenizer
 // does not tell two values apart by one piece, data where a prefix leaves no room for the label.
 std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenizer& tokenizer, const Attributes& attributes,
                                         std::span<const std::vector<std::int32_t>> prefixes, std::int64_t slots);

@@ -54,9 +54,11 @@ struct TemplateOptions {
   SpecialTokens special_tokens = SpecialTokens::text;
 
   void fields(auto& field) {
-    field("name", name, "steerlm: the paper's template; plain: raw text for a base model");
+    field("name", name, "steerlm: the paper's template; plain: raw text for a base model; chatml, llama3: for a model "
+                        "that was tuned with the markers of these");
     field("system", system, "system prompt of records that have none");
-    field("special_tokens", special_tokens, "text: the markers are ordinary text; added: they are pieces of the tokenizer");
+    field("special_tokens", special_tokens, "text: the markers are ordinary text; added: they are pieces of the tokenizer; those of chatml "
+                                            "and llama3 always are pieces");
   }
 };
 

@@ -17,6 +17,9 @@ namespace steerlm {
 inline constexpr std::string_view system_marker = "<extra_id_0>";
 inline constexpr std::string_view turn_marker = "<extra_id_1>";
 inline constexpr std::string_view label_marker = "<extra_id_2>";
+// Those of the templates chatml and llama3.
+inline constexpr std::string_view chat_markers[] = {"<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>",
+                                                    "<|eot_id|>"};
 
 // Immutable; copies share the model, all members may be called from several threads.
 //

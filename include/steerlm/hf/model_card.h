@@ -1,0 +1,33 @@
+// README.md of a written model folder, which the Hugging Face hub calls a model card.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace steerlm {
+
+struct ModelFolder;
+
+// What the folder itself does not know of its training.
+struct ModelCard {
+  struct Part {
+    std::int64_t conversations = 0;  // 0: no such part
+    std::int64_t tokens = 0;
+    std::int64_t targets = 0;  // predicted tokens; regression: known attribute values
+  };
+
+  bool predictor = false;  // whatever the head: of a language model, it writes labels
+  std::string base_model;  // the folder that training started from; "": fresh weights
+  std::int64_t steps = 0;  // optimiser steps that made the weights; 0: nothing was trained
+  Part training;
+  Part validation;
+  std::vector<std::pair<std::string, double>> metrics;  // of the validation at that step
+};
+
+// Markdown with YAML front matter. No time, host or path: equal runs have equal cards. `base_model`
+// is named where it looks like a name on the hub (owner/model, and not models/… or runs/…).
+std::string model_card(const ModelFolder& folder, const ModelCard& card);
+
+}  // namespace steerlm

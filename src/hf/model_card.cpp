@@ -1,0 +1,258 @@
+#include "steerlm/hf/model_card.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "hf/chat_template.h"
+#include "steerlm/core/json.h"
+#include "steerlm/hf/model_folder.h"
+#include "steerlm/text/attributes.h"
+
+namespace steerlm {
+namespace {
+
+enum class Kind { fresh, base, chat, conditioned, label_writer, regression };
+
+Kind kind_of(const ModelFolder& folder, const ModelCard& card) {
+  if (folder.head.kind == HeadKind::regression) return Kind::regression;
+  if (card.predictor) return Kind::label_writer;
+  if (card.steps == 0) return Kind::fresh;
+  if (folder.text_template.name == TemplateName::plain) return Kind::base;
+  return folder.attributes.names.empty() ? Kind::chat : Kind::conditioned;
+}
+
+// "owner/model", which the hub would link; models/… and runs/… are folders.
+bool is_hub_name(std::string_view path) {
+  const size_t slash = path.find('/');
+  if (slash == 0 || slash == std::string_view::npos || slash + 1 == path.size()) return false;
+  const std::string_view owner = path.substr(0, slash), name = path.substr(slash + 1);
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  };
+  return owner != "models" && owner != "runs" && owner[0] != '.' && name[0] != '.' &&
+         std::ranges::all_of(owner, allowed) && std::ranges::all_of(name, allowed);
+}
+
+std::string front_matter(Kind kind, const ModelCard& card) {
+  std::string text = "---\nlibrary_name: transformers\n";
+  text += kind == Kind::regression ? "pipeline_tag: text-classification\n"
+                                   : "pipeline_tag: text-generation\n";
+  if (is_hub_name(card.base_model)) text += "base_model: " + card.base_model + "\n";
+  return text + "tags:\n- steerlm\n---\n";
+}
+
+std::string introduction(Kind kind, const ModelFolder& folder) {
+  const std::string steerlm = "SteerLM ([Dong et al. 2023](https://arxiv.org/abs/2310.05344)";
+  const std::string method =
+      folder.method.empty() ? ")" : "; defaults of `method: " + folder.method + "`)";
+  switch (kind) {
+    case Kind::fresh:
+      return "# Fresh language model\n\nRandom weights: nothing was trained.\n";
+    case Kind::base:
+      return "# Base language model\n\nTrained on plain text with steerlm. It continues a text and "
+             "answers nobody.\n";
+    case Kind::chat:
+      return "# Chat model\n\nFine-tuned on conversations with steerlm, without attributes.\n";
+    case Kind::conditioned:
+      return "# Attribute-conditioned language model\n\nFine-tuned on responses given their "
+             "attributes: " +
+             steerlm + method + ".\nThe attributes below are the dials that steer it.\n";
+    case Kind::label_writer:
+      return "# Attribute predictor\n\nA language model that writes the attributes of a response "
+             "behind it: " +
+             steerlm + method + ".\n";
+    case Kind::regression:
+      return "# Attribute predictor\n\nA linear head on the last token gives a score for every "
+             "attribute of the last response: " +
+             steerlm + method + ".\n";
+  }
+  return "";
+}
+
+std::string attribute_table(const ModelFolder& folder, Kind kind) {
+  const Attributes attributes = make_attributes(folder.attributes);
+  if (!attributes.declared()) return "";
+  const bool dials = kind == Kind::conditioned;
+  std::string text =
+      fmt::format("\n## Attributes\n\nIntegers from {} to {}.\n\n", attributes.min, attributes.max);
+  text += dials ? "| attribute | default |\n| --- | --- |\n" : "| attribute |\n| --- |\n";
+  for (size_t i = 0; i < attributes.names.size(); ++i) {
+    text += "| " + attributes.names[i] +
+            (dials ? " | " + std::to_string(attributes.defaults[i]) : "") + " |\n";
+  }
+  return text;
+}
+
+std::string template_section(const ModelFolder& folder) {
+  const TemplateOptions& options = folder.text_template;
+  std::string text = "\n## Template\n\n`" + std::string(enum_name(options.name)) + "`";
+  if (options.name == TemplateName::plain) return text + ": raw text, ended by EOS.\n";
+  if (options.name == TemplateName::steerlm) {
+    text += options.special_tokens == SpecialTokens::added
+                ? ", its markers `<extra_id_0>` to `<extra_id_2>` are pieces of the tokenizer"
+                : ", its markers `<extra_id_0>` to `<extra_id_2>` are ordinary text";
+  }
+  // Indented, so that nothing in the prompt is Markdown.
+  return text + ". The system prompt, where a conversation has none of its own:\n\n    " +
+         dump_json(options.system) + "\n";
+}
+
+std::string training_section(Kind kind, const ModelCard& card) {
+  if (card.steps == 0) return "";
+  std::string text = fmt::format("\n## Training\n\n{} optimiser steps.\n\n", card.steps);
+  text += fmt::format("| data | conversations | tokens | {} |\n| --- | --- | --- | --- |\n",
+                      kind == Kind::regression ? "known attribute values" : "trained tokens");
+  for (const auto& [name, part] :
+       {std::pair{"training", card.training}, std::pair{"validation", card.validation}}) {
+    if (part.conversations == 0) continue;
+    text +=
+        fmt::format("| {} | {} | {} | {} |\n", name, part.conversations, part.tokens, part.targets);
+  }
+  if (card.metrics.empty()) return text;
+  text += "\nOn the validation part:\n\n| metric | value |\n| --- | --- |\n";
+  for (const auto& [name, value] : card.metrics) {
+    text += "| " + name.substr(name.find('/') + 1) + " | " +
+            (std::isfinite(value) ? fmt::format("{:.4g}", value) : "undefined") + " |\n";
+  }
+  return text;
+}
+
+// Up to two dials at their largest value: "quality=4, humor=4".
+std::string example_dials(const ModelFolder& folder, const char* separator) {
+  std::string text;
+  int count = 0;
+  for (const std::string& name : folder.attributes.names) {
+    if (!is_keyword_dial(name) || count == 2) continue;
+    text += (count++ > 0 ? separator : "") + name + "=" + std::to_string(folder.attributes.max);
+  }
+  return text;
+}
+
+std::string opening_code(const char* model_class) {
+  return fmt::format(
+      "```python\nfrom transformers import {0}, AutoTokenizer\n\nfolder = \"DIR\"\n"
+      "tokenizer = AutoTokenizer.from_pretrained(folder)\nmodel = {0}.from_pretrained(folder)\n",
+      model_class);
+}
+
+// What generates from `messages`, or from `prompt`.
+std::string generating_code(const std::string& prompt, const std::string& max_new_tokens,
+                            const std::string& cut) {
+  return prompt +
+         "inputs = tokenizer(prompt.removeprefix(tokenizer.bos_token or \"\"), "
+         "return_tensors=\"pt\")\n"
+         "output = model.generate(**inputs, max_new_tokens=" +
+         max_new_tokens +
+         ", do_sample=False, pad_token_id=tokenizer.eos_token_id, "
+         "tokenizer=tokenizer)\n"
+         "response = tokenizer.decode(output[0, inputs[\"input_ids\"].shape[1]:], "
+         "skip_special_tokens=True)" +
+         cut + "\nprint(response)\n```\n";
+}
+
+// Takes off what ends a response, where decoding spells it.
+std::string cut_code(const ModelFolder& folder) {
+  const TurnLayout* layout = turn_layout(folder.text_template.name);
+  if (layout != nullptr) return ".removesuffix(\"" + std::string(layout->end) + "\")";
+  return ".removesuffix(\"<extra_id_1>\").removesuffix(\"\\n\")";
+}
+
+std::string chat_usage(const ModelFolder& folder, Kind kind) {
+  const std::string set = kind == Kind::conditioned ? example_dials(folder, ",") : "";
+  const std::string keywords = kind == Kind::conditioned ? example_dials(folder, ", ") : "";
+  std::string text = "```\nsteerlm generate --model DIR --prompt \"Name a red fruit.\"" +
+                     (set.empty() ? "" : " --set " + set) + "\nsteerlm chat --model DIR" +
+                     (set.empty() ? "" : " --set " + set) + "\n```\n\nWith Transformers:\n\n";
+  text += opening_code("AutoModelForCausalLM");
+  text += generating_code(
+      "messages = [{\"role\": \"user\", \"content\": \"Name a red fruit.\"}]\n"
+      "prompt = tokenizer.apply_chat_template(messages, tokenize=False, "
+      "add_generation_prompt=True" +
+          (keywords.empty() ? "" : ", " + keywords) + ")\n",
+      "256", cut_code(folder));
+  if (kind != Kind::conditioned) return text;
+  text += "\nDials that are not given keep their defaults.";
+  for (const std::string& name : folder.attributes.names) {
+    if (!is_keyword_dial(name))
+      text += " `" + name + "` cannot be a keyword here and keeps its default in Transformers.";
+  }
+  return text + "\n";
+}
+
+std::string label_writer_usage(const ModelFolder& folder) {
+  std::string text =
+      "```\nsteerlm score --model DIR --input records.jsonl --output scores.jsonl\n```\n\nWith "
+      "Transformers, which unlike steerlm "
+      "does not hold it to the names and values above:\n\n" +
+      opening_code("AutoModelForCausalLM");
+  return text + generating_code(
+                    "messages = [{\"role\": \"user\", \"content\": \"Name a red fruit.\"}, "
+                    "{\"role\": \"assistant\", \"content\": \"A cherry.\"}]\n"
+                    "prompt = tokenizer.apply_chat_template(messages, tokenize=False, "
+                    "add_generation_prompt=True)\n",
+                    "128", cut_code(folder));
+}
+
+std::string regression_usage(const ModelFolder& folder) {
+  std::string text =
+      "```\nsteerlm score --model DIR --input records.jsonl --output scores.jsonl\n```\n\nWith "
+      "Transformers";
+  text += folder.head.bias ? ", which does not read the head's bias:\n\n" : ":\n\n";
+  text += opening_code("AutoModelForSequenceClassification");
+  text +=
+      "messages = [{\"role\": \"user\", \"content\": \"Name a red fruit.\"}, {\"role\": "
+      "\"assistant\", \"content\": \"A cherry.\"}]\n"
+      "text = tokenizer.apply_chat_template(messages, tokenize=False)\n"
+      "inputs = tokenizer(text.removeprefix(tokenizer.bos_token or \"\"), return_tensors=\"pt\")\n"
+      "scores = model(**inputs).logits[0]\n";
+  if (folder.head.bias) {
+    text +=
+        "\nfrom pathlib import Path\nfrom safetensors.torch import load_file\nfor file in "
+        "Path(folder).glob(\"*.safetensors\"):\n"
+        "    weights = load_file(file)\n    if \"score.bias\" in weights:\n        scores = scores "
+        "+ weights[\"score.bias\"]\n";
+  }
+  return text +
+         "print({model.config.id2label[i]: score for i, score in "
+         "enumerate(scores.tolist())})\n```\n";
+}
+
+std::string usage(Kind kind, const ModelFolder& folder) {
+  const std::string text =
+      "\n## Use\n\n`DIR` stands for the path of this folder. Transformers reads a "
+      "`tokenizer.model` with the "
+      "help of the packages sentencepiece and protobuf.\n\n";
+  switch (kind) {
+    case Kind::regression:
+      return text + regression_usage(folder);
+    case Kind::label_writer:
+      return text + label_writer_usage(folder);
+    case Kind::base:
+      return text +
+             "```\nsteerlm generate --model DIR --raw --prompt \"Once upon a time\"\n```\n\nWith "
+             "Transformers:\n\n" +
+             opening_code("AutoModelForCausalLM") +
+             generating_code("prompt = \"Once upon a time\"\n", "64", "");
+    case Kind::fresh:
+      return "\nIt is a start for `steerlm sft` and `steerlm train-predictor`.\n";
+    default:
+      return text + chat_usage(folder, kind);
+  }
+}
+
+}  // namespace
+
+std::string model_card(const ModelFolder& folder, const ModelCard& card) {
+  const Kind kind = kind_of(folder, card);
+  std::string text = front_matter(kind, card) + "\n" + introduction(kind, folder);
+  text += attribute_table(folder, kind) + template_section(folder) + training_section(kind, card) +
+          usage(kind, folder);
+  return text +
+         "\nThe licence is for whoever publishes the model to state: it follows from those of the "
+         "base model and of the data.\n";
+}
+
+}  // namespace steerlm
