@@ -32,6 +32,9 @@ struct ModelFolder {
 // Reads and checks the JSON files; of the weights at most the headers.
 ModelFolder open_model_folder(const Path& path);
 
+// What to tell a user whose config.json has an 'auto_map'; "" where it has none.
+std::string code_note(const ModelFolder& folder);
+
 enum class Weights {
   language_model,  // trunk and lm_head (none where tied)
   trunk,           // without a head, of whatever folder
