@@ -71,6 +71,9 @@ TEST_F(BadModelFolder, CodeIsNeverRunAndTheUserIsTold) {
   const Result after = run(generate_command);
   expect_says(after, "warning: model/config.json: 'auto_map' names Python code of the model's own, which is never run");
   EXPECT_EQ(after.output, before.output);
+  write("train.jsonl", conversation("question", "answer"));
+  write("sft.yaml", "stage: sft\nmodel: {path: model}\ndata: {train: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: run\ntrain: {steps: 1}\n");
+  expect_says(run("sft sft.yaml --dry-run"), "warning: model/config.json: 'auto_map' names Python code");
   ASSERT_EQ(run("model export --model model --output copy --dtype bf16").code, 0);
   EXPECT_FALSE(exists("copy/modeling_evil.py"));
   EXPECT_EQ(read("copy/config.json").find("auto_map"), std::string::npos);
