@@ -6,6 +6,7 @@
 #include <CLI/Formatter.hpp>
 
 #include "cli/app.h"
+#include "steerlm/hf/model_folder.h"
 
 namespace steerlm {
 
@@ -15,5 +16,8 @@ void add_stage_commands(CLI::App& app, Invocation& invocation);
 void add_inference_commands(CLI::App& app, Invocation& invocation);
 void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_model_commands(CLI::App& app, Invocation& invocation);
+
+// Says on stderr that a folder's own Python code is not run.
+void note_code(const ModelFolder& folder);
 
 }  // namespace steerlm

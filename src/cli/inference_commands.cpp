@@ -145,6 +145,7 @@ std::vector<GenerationResult> generate_raw(const OpenModel& model, const std::ve
 int run_generate_command(const GenerateArguments& arguments) {
   check_arguments(arguments);
   const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
+  note_code(model.folder);
   if (model.folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text", .where = arguments.model, .advice = "`steerlm score` reads its scores"});
   }
@@ -222,6 +223,7 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
 
 int run_score(const ScoreArguments& arguments) {
   const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
+  note_code(model.folder);
   RecordReader reader({{.path = arguments.input}}, model.attributes, model.folder.text_template.system);
   LineOutput output(arguments.output);
   for (size_t first = 0;;) {

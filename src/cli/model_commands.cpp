@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <iostream>
@@ -36,10 +37,8 @@ void check_output_folder(const std::string& path) {
 }
 
 void note_code(const ModelFolder& folder) {
-  if (!folder.names_code) return;
-  std::cerr << (folder.path / "config.json").string()
-            << ": 'auto_map' names Python code of the model's own, which is never run; the model is read as the "
-               "architecture that the config names\n";
+  const std::string note = code_note(folder);
+  if (!note.empty()) std::cerr << "warning: " << note << "\n";
 }
 
 void add_model_commands(CLI::App& app, Invocation& invocation) {

@@ -22,7 +22,4 @@ std::uint64_t parse_shard_size(const std::string& text);
 // Throws resources for a folder that holds something.
 void check_output_folder(const std::string& path);
 
-// Says on stderr that a folder's own Python code is not run.
-void note_code(const ModelFolder& folder);
-
 }  // namespace steerlm

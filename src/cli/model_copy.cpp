@@ -1,5 +1,6 @@
 // steerlm model export, model add-tokens: folders made of other folders.
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <iostream>
@@ -21,6 +22,9 @@ struct CopyArguments {
   std::string tokens;  // add-tokens
 };
 
+// Tensors of all sizes come one after another; main() keeps freed memory in the heap, where they would leave holes.
+void give_large_tensors_back() { ::mallopt(M_MMAP_THRESHOLD, 1 << 20); }
+
 int export_model(const CopyArguments& arguments) {
   const std::vector<std::string> dtypes = supported_dtypes();
   if (std::ranges::find(dtypes, arguments.dtype) == dtypes.end()) {
@@ -32,6 +36,7 @@ int export_model(const CopyArguments& arguments) {
   }
   const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
   check_output_folder(arguments.output);
+  give_large_tensors_back();
   const ModelFolder folder = open_model_folder(arguments.model);
   note_code(folder);
   check_vocabulary(folder, Tokenizer::load(arguments.model));
@@ -66,6 +71,7 @@ int add_tokens(const CopyArguments& arguments) {
   const std::vector<std::string> tokens = parse_tokens(arguments.tokens);
   const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
   check_output_folder(arguments.output);
+  give_large_tensors_back();
   const ModelFolder folder = open_model_folder(arguments.model);
   note_code(folder);
   const Tokenizer tokenizer = Tokenizer::load(arguments.model);

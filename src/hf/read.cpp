@@ -244,6 +244,13 @@ ModelFolder open_model_folder(const Path& path, const Path& base) {
   return folder;
 }
 
+std::string code_note(const ModelFolder& folder) {
+  if (!folder.names_code) return "";
+  return (folder.path / "config.json").string() +
+         ": 'auto_map' names Python code of the model's own, which is never run; the model is read "
+         "as the architecture that the config names";
+}
+
 Weights own_weights(const ModelFolder& folder) {
   return folder.head.kind == HeadKind::regression ? Weights::regression : Weights::language_model;
 }

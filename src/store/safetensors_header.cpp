@@ -150,6 +150,7 @@ std::uint64_t safetensors_header_length(std::string_view first_bytes, std::uint6
 
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_size,
                                            const std::string& where) {
+  if (json.starts_with("\xEF\xBB\xBF")) damaged(where, "the header starts with a byte-order mark");
   const Json root = parse_json(json, where + ", header", ExitCode::model, 4);
   if (!root.is_object()) damaged(where, "the header is no JSON object");
   SafetensorsHeader header;

@@ -61,6 +61,27 @@ TEST_F(ModelCommands, InfoSaysWhatIsInAFolder) {
   EXPECT_EQ(info(models + "classifier").at("head"), Json({{"kind", "regression"}, {"bias", false}}));
 }
 
+TEST_F(ModelCommands, InfoSaysWhatTheModelNeeds) {
+  const Json json = info(models + "tied");
+  EXPECT_EQ(json.at("architecture"), "LlamaForCausalLM");
+  EXPECT_EQ(json.at("family"), "llama");
+  EXPECT_EQ(json.at("shards"), 2);
+  EXPECT_EQ(json.at("bytes"), 60928 + 44072);
+  EXPECT_EQ(json.at("context_length"), 256);
+  EXPECT_EQ(json.at("vocabulary_rows"), 408);
+  EXPECT_EQ(json.at("tokenizer_pieces"), 400);
+  EXPECT_EQ(json.at("memory_bytes").at("inference_fp32"), 25512 * 4);
+  EXPECT_EQ(json.at("memory_bytes").at("inference_bf16"), 25512 * 2);
+  EXPECT_EQ(json.at("memory_bytes").at("training_fp32"), 25512 * 16) << "weight, gradient, two moments";
+  EXPECT_EQ(json.at("memory_bytes").at("training_bf16"), 25512 * 18);
+  EXPECT_EQ(json.at("special_tokens").at("bos"), 1);
+  EXPECT_EQ(json.at("special_tokens").at("eos"), Json({2}));
+  EXPECT_EQ(json.at("template").at("end"), "<extra_id_1>");
+  EXPECT_EQ(json.at("config").at("rope_theta"), 500000.0);
+  EXPECT_EQ(json.at("config").at("architectures"), Json({"LlamaForCausalLM"}));
+  EXPECT_EQ(info(models + "classifier").at("config").at("id2label").size(), 3u);
+}
+
 TEST_F(ModelCommands, InfoShowsTheDials) {
   std::filesystem::copy(models + "untied", path("model"));
   std::ofstream(path("model/steerlm.json")) << R"({"method": "helpsteer", "attributes": {"names": ["quality", "humor"], "min": 0, "max": 4,
@@ -113,6 +134,61 @@ TEST_F(ModelCommands, EqualSeedsGiveEqualFiles) {
   EXPECT_NE(read(path("c/model.safetensors")), read(path("a/model.safetensors")));
   EXPECT_EQ(info(path("a")).at("config").at("max_position_embeddings"), 4096);
   EXPECT_EQ(info(path("a")).at("config").at("tie_word_embeddings"), false);
+}
+
+TEST_F(ModelCommands, WeightsAreShardedOnRequest) {
+  ASSERT_EQ(init("a").code, 0);
+  ASSERT_EQ(init("b", {"--max-shard-size", "20KB"}).code, 0);
+  EXPECT_EQ(info(path("a")).at("shards"), 1);
+  EXPECT_EQ(info(path("b")).at("shards"), 3) << "the embedding, the block, the output layer";
+  for (const char* size : {"", "0", "5PB", "MB", "-1GB", "1e3KB", "0.0001KB", "5 GB", "nanGB"}) {
+    const Outcome outcome = init("c", {"--max-shard-size", size});
+    EXPECT_EQ(outcome.code, 2) << size;
+    EXPECT_THAT(outcome.err, HasSubstr("--max-shard-size")) << size;
+  }
+  EXPECT_EQ(init("d", {"--max-shard-size", "0.02mb"}).code, 0);
+  EXPECT_EQ(info(path("d")).at("shards"), 3);
+  EXPECT_FALSE(std::filesystem::exists(path("c")));
+}
+
+TEST_F(ModelCommands, ExportAndAddTokensMakeFoldersThatInfoReads) {
+  const Outcome outcome = run({"export", "--model", models + "untied", "--output", path("half"), "--dtype", "bf16", "--max-shard-size", "40KB"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(outcome.err, path("half") + ": the model in bf16, 3 weight file(s)\n");
+  EXPECT_EQ(info(path("half")).at("dtype"), "bf16");
+  EXPECT_EQ(info(path("half")).at("shards"), 3);
+  EXPECT_EQ(info(path("half")).at("parameters"), 41120);
+  const Outcome added = run({"add-tokens", "--model", path("half"), "--output", path("more")});
+  ASSERT_EQ(added.code, 0) << added.err;
+  EXPECT_EQ(added.err, "<extra_id_0>: added, id 400\n<extra_id_1>: added, id 401\n<extra_id_2>: added, id 402\n" + path("more") +
+                           ": the embedding has 403 rows, 400 before\n");
+  EXPECT_EQ(info(path("more")).at("dtype"), "bf16");
+  EXPECT_EQ(info(path("more")).at("tokenizer_pieces"), 403);
+  const Outcome again = run({"add-tokens", "--model", path("more"), "--output", path("same"), "--tokens", "<extra_id_2>,<s>"});
+  EXPECT_EQ(again.code, 0);
+  EXPECT_THAT(again.err, HasSubstr("<extra_id_2>: there already, id 402\n<s>: there already, id 1\n"));
+  EXPECT_EQ(info(path("same")).at("vocabulary_rows"), 403);
+}
+
+TEST_F(ModelCommands, ExportAndAddTokensRefuseWhatTheyCannotDo) {
+  std::filesystem::create_directory(path("used"));
+  std::ofstream(path("used/file")) << "mine";
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"export", "--model", models + "untied", "--output", path("used"), "--dtype", "bf16"},
+        {"add-tokens", "--model", models + "untied", "--output", path("used")}}) {
+    EXPECT_EQ(run(words).code, 5) << words[0];
+    EXPECT_EQ(read(path("used/file")), "mine");
+  }
+  const Outcome dtype = run({"export", "--model", models + "untied", "--output", path("new"), "--dtype", "bf61"});
+  EXPECT_EQ(dtype.code, 2);
+  EXPECT_THAT(dtype.err, HasSubstr("unknown dtype (found bf61, expected fp32 or bf16 or fp16); did you mean 'bf16'?"));
+  EXPECT_EQ(run({"export", "--model", path("none"), "--output", path("new"), "--dtype", "bf16"}).code, 4);
+  EXPECT_EQ(run({"export", "--model", models + "untied", "--output", path("new")}).code, 2) << "which dtype?";
+  for (const char* tokens : {"", "<a>,", "<a>, <b>", "<a>,<a>", "\xff"}) {
+    EXPECT_EQ(run({"add-tokens", "--model", models + "untied", "--output", path("new"), "--tokens", tokens}).code, 2) << tokens;
+  }
+  EXPECT_FALSE(std::filesystem::exists(path("new")));
 }
 
 TEST_F(ModelCommands, InitRefusesWrongSizesAndUsedFolders) {

@@ -134,6 +134,24 @@ TEST_F(FsTest, PublishDirectoryReplacesAFullOne) {
   }
 }
 
+TEST_F(FsTest, AFolderIsWrittenWholeOrNotAtAll) {
+  const auto write = [&](const std::string& text) {
+    write_directory_atomic(file("d/"), [&](const Path& part) {
+      EXPECT_EQ(part, file("d.part"));
+      write_file_atomic(part / "x", text);
+      if (text == "bad") fail(ExitCode::model, {.what = "stopped"});
+    });
+  };
+  EXPECT_EQ(message([&] { write("bad"); }, ExitCode::model), "stopped");
+  EXPECT_EQ(count_files(), 0u);
+  write("1");
+  EXPECT_EQ(message([&] { write("bad"); }, ExitCode::model), "stopped");
+  EXPECT_EQ(read_file(file("d") / "x", ExitCode::data, "file"), "1");
+  write("2");
+  EXPECT_EQ(read_file(file("d") / "x", ExitCode::data, "file"), "2");
+  EXPECT_EQ(count_files(), 1u);
+}
+
 TEST_F(FsTest, PublishRenames) {
   make_directory(file("part"));
   write_file_atomic(file("part") / "x", "1");

@@ -48,6 +48,18 @@ INSTANTIATE_TEST_SUITE_P(
         BadHeader{"NotUtf8", "{\"a\xff\":1}", 0, "not valid UTF-8"},
         BadHeader{"NotAnObject", "[]", 0, "the header is no JSON object"},
         BadHeader{"SecondValue", "{} {}", 0, "not valid JSON"},
+        BadHeader{"Empty", "  ", 0, "not valid JSON"},
+        BadHeader{"ByteOrderMark", "\xEF\xBB\xBF{}", 0, "a byte-order mark"},
+        BadHeader{"PaddedWithNul", std::string("{}\0\0", 4), 0, "a raw NUL"},
+        BadHeader{"Comment", "{}//", 0, "not valid JSON"},
+        BadHeader{"DuplicateMetadata", R"({"__metadata__":{"a":"1"},"__metadata__":{"a":"2"}})", 0,
+                  "'__metadata__' occurs twice"},
+        BadHeader{"DuplicateMetadataKey", R"({"__metadata__":{"a":"1","a":"2"}})", 0,
+                  "'a' occurs twice"},
+        BadHeader{"MetadataNull", R"({"__metadata__":{"format":null}})", 0,
+                  "something else than strings, at 'format'"},
+        BadHeader{"MetadataNested", R"({"__metadata__":{"format":{"a":"b"}}})", 0,
+                  "something else than strings, at 'format'"},
         BadHeader{"DuplicateTensor",
                   "{\"a\":" + entry("F32", "[1]", "[0,4]") +
                       ",\"a\":" + entry("F32", "[1]", "[0,4]") + "}",
@@ -69,6 +81,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "tensor 'a': no 'data_offsets'"},
         BadHeader{"DtypeNumber", R"({"a":{"dtype":1,"shape":[1],"data_offsets":[0,4]}})", 4,
                   "'dtype' is no string"},
+        BadHeader{"LowerCaseDtype", "{\"a\":" + entry("f32", "[1]", "[0,4]") + "}", 4,
+                  "unknown dtype 'f32'"},
         BadHeader{"UnknownDtype", "{\"a\":" + entry("F33", "[1]", "[0,4]") + "}", 4,
                   "unknown dtype 'F33'"},
         BadHeader{"ShapeNoArray", "{\"a\":" + entry("F32", "1", "[0,4]") + "}", 4,
@@ -88,6 +102,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadHeader{"EmptyShapeOverflows",
                   "{\"a\":" + entry("F32", "[4611686018427387904,4,0]", "[0,0]") + "}", 0,
                   "the shape overflows"},
+        BadHeader{"HugeOffsets",
+                  "{\"a\":" + entry("F32", "[1]", "[18446744073709551612,18446744073709551616]") + "}",
+                  4, "the end in 'data_offsets' (found 1.8446744073709552e+19"},
+        BadHeader{"EndOfTheNumberLine",
+                  "{\"a\":" + entry("F32", "[0]", "[18446744073709551615,18446744073709551615]") + "}",
+                  4, "lies behind the end of the file"},
         BadHeader{"OffsetsNoPair", "{\"a\":" + entry("F32", "[1]", "[0,4,8]") + "}", 4,
                   "'data_offsets' is no pair"},
         BadHeader{"NegativeOffset", "{\"a\":" + entry("F32", "[1]", "[-4,0]") + "}", 4,
@@ -99,6 +119,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadHeader{"ShapeAndOffsetsDisagree", "{\"a\":" + entry("F32", "[2]", "[0,4]") + "}", 4,
                   "do not agree (found 4 bytes, expected 8 bytes)"},
         BadHeader{"SubByte", "{\"a\":" + entry("F4", "[3]", "[0,2]") + "}", 2,
+                  "do not end on a byte"},
+        BadHeader{"SubByteOfSix", "{\"a\":" + entry("F6_E2M3", "[3]", "[0,2]") + "}", 2,
                   "do not end on a byte"},
         BadHeader{"CutOff", "{\"a\":" + entry("F32", "[4]", "[0,16]") + "}", 12,
                   "tensor 'a': lies behind the end of the file"},
@@ -161,6 +183,20 @@ TEST(SafetensorsHeader, AcceptsWhatTheReferenceAccepts) {
   EXPECT_EQ(header.tensors[1].second.shape, (std::vector<std::int64_t>{3, 0}));
   EXPECT_TRUE(header.tensors[2].second.shape.empty());
   EXPECT_EQ(header.metadata.at("format"), "pt");
+}
+
+// safetensors/src/tensor.rs, Dtype::bitsize.
+TEST(SafetensorsHeader, EveryDtypeOfTheFormatHasItsWidth) {
+  const std::vector<std::pair<std::string, std::uint64_t>> bits{
+      {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},
+      {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"I16", 16},    {"U16", 16}, {"F16", 16},
+      {"BF16", 16},   {"I32", 32},    {"U32", 32},    {"F32", 32},    {"C64", 64}, {"F64", 64},
+      {"I64", 64},    {"U64", 64}};
+  for (const auto& [dtype, width] : bits) {
+    EXPECT_EQ(safetensors_dtype_bits(dtype), width) << dtype;
+    const std::string end = std::to_string(width);  // 8 elements: as many bytes as an element has bits
+    EXPECT_EQ(message("{\"a\":" + entry(dtype, "[2,4]", "[0," + end + "]") + "}", width), "accepted") << dtype;
+  }
 }
 
 // Whatever is done to a header: accepted with sound offsets, or refused with our own error.

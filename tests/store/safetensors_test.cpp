@@ -3,10 +3,14 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <limits>
 
@@ -80,6 +84,68 @@ TEST_F(Safetensors, FloatingTensorsAreWrittenInTheGivenDtype) {
   EXPECT_EQ(file.info("turned").dtype, "BF16");
   EXPECT_EQ(file.info("steps").dtype, "I64");
   EXPECT_TRUE(at::equal(file.read("turned").to(at::kFloat), some_tensors()[4].second));
+}
+
+// bf16 has 7 bits of fraction: 1 + 2^-8 lies between 1 and 1 + 2^-7, 1 + 3 * 2^-8 between 1 + 2^-7 and 1 + 2^-6.
+TEST_F(Safetensors, RoundsToNearestEven) {
+  const float tie = 1 / 256.0f;
+  const NamedTensors tensors{{"a", at::tensor({1 + tie, 1 + 3 * tie, 1 + 1.01f * tie, -1 - tie, 3.3e38f})}};
+  TensorSource source = in_memory(tensors);
+  source.set_floating_dtype(at::kBFloat16);
+  write_safetensors(folder_.path() / "a", source, {});
+  const at::Tensor back = SafetensorsFile::open(folder_.path() / "a").read("a").to(at::kFloat);
+  EXPECT_TRUE(at::equal(back.narrow(0, 0, 4), at::tensor({1.0f, 1 + 4 * tie, 1 + 2 * tie, -1.0f})));
+}
+
+TEST_F(Safetensors, AFiniteNumberNeverBecomesInfinite) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const auto write = [&](const at::Tensor& tensor, at::ScalarType dtype) -> std::string {
+    TensorSource source = in_memory({{"good", at::zeros({2})}, {"wide", tensor}});
+    source.set_floating_dtype(dtype);
+    try {
+      write_safetensors(folder_.path() / "a", source, {});
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::model);
+      return error.what();
+    }
+    return "written";
+  };
+  at::Tensor large = at::zeros({3'000'000});
+  large[2'999'999] = 65520.0f;  // the first number that fp16 rounds to infinity
+  EXPECT_THAT(write(large, at::kHalf), HasSubstr("tensor 'wide' holds a number that is infinite in F16"));
+  large[2'999'999] = 65519.0f;
+  EXPECT_EQ(write(large, at::kHalf), "written");
+  EXPECT_EQ(write(at::tensor({infinity, -infinity, NAN}), at::kHalf), "written") << "what is infinite may stay so";
+  EXPECT_THAT(write(at::tensor({infinity, -3.4e38f}), at::kBFloat16), HasSubstr("infinite in BF16"));
+  EXPECT_THAT(write(at::full({1}, 1e39, at::kDouble), at::kFloat), HasSubstr("infinite in F32"));
+}
+
+TEST_F(Safetensors, NotANumberAndInfinityAreLegalAndKeepTheirBits) {
+  const std::string json = R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}})";
+  const std::string values("\x01\0\xc0\x7f\0\0\x80\x7f\0\0\x80\xff\0\0\0\x80", 16);  // NaN with payload, inf, -inf, -0
+  std::string bytes(1, static_cast<char>(json.size()));
+  EXPECT_EQ(open_message(bytes + std::string(7, '\0') + json + values), "accepted");
+  const at::Tensor read = SafetensorsFile::open(folder_.path() / "w.safetensors").read("a");
+  EXPECT_EQ(std::string(static_cast<const char*>(read.data_ptr()), 16), values);
+}
+
+TEST_F(Safetensors, TensorsAreFetchedOneByOne) {
+  int alive = 0, most = 0, fetched = 0;
+  TensorSource source;
+  for (const char* name : {"a", "b", "c"}) source.entries.push_back({name, {2}, at::kBFloat16});
+  source.read = [&](const std::string&) {
+    most = std::max(most, ++alive);
+    ++fetched;
+    auto* values = new float[2]{1, 2};
+    return at::from_blob(values, {2}, [&, values](void*) {
+      delete[] values;
+      --alive;
+    });
+  };
+  write_safetensors(folder_.path() / "a", source, {});
+  EXPECT_EQ(fetched, 3);
+  EXPECT_EQ(most, 1);
+  EXPECT_EQ(alive, 0);
 }
 
 TEST_F(Safetensors, TensorsNeedNotBeAligned) {

@@ -38,6 +38,9 @@ struct ModelFolder {
 // base's. `base` is taken instead of the one that the adapter names.
 ModelFolder open_model_folder(const Path& path, const Path& base = {});
 
+// What to tell a user whose config.json has an 'auto_map'; "" where it has none.
+std::string code_note(const ModelFolder& folder);
+
 enum class Weights {
   language_model,  // trunk and lm_head (none where tied)
   trunk,           // without a head, of whatever folder
