@@ -48,6 +48,7 @@ void add_model_commands(CLI::App& app, Invocation& invocation) {
   add_model_info(*group, invocation);
   add_model_export(*group, invocation);
   add_model_add_tokens(*group, invocation);
+  add_model_merge(*group, invocation);
 }
 
 }  // namespace steerlm

@@ -13,6 +13,7 @@ void add_model_init(CLI::App& group, Invocation& invocation);
 void add_model_info(CLI::App& group, Invocation& invocation);
 void add_model_export(CLI::App& group, Invocation& invocation);
 void add_model_add_tokens(CLI::App& group, Invocation& invocation);
+void add_model_merge(CLI::App& group, Invocation& invocation);
 
 // --max-shard-size
 void add_shard_size(CLI::App& command, std::string& size);

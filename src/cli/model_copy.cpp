@@ -1,4 +1,4 @@
-// steerlm model export, model add-tokens: folders made of other folders.
+// steerlm model export, add-tokens, merge: folders made of other folders.
 #include <fmt/format.h>
 #include <malloc.h>
 
@@ -20,6 +20,7 @@ struct CopyArguments {
   std::string model, output, max_shard_size;
   std::string dtype;   // export
   std::string tokens;  // add-tokens
+  std::string base;    // merge
 };
 
 // Tensors of all sizes come one after another; main() keeps freed memory in the heap, where they would leave holes.
@@ -84,6 +85,21 @@ int add_tokens(const CopyArguments& arguments) {
   return 0;
 }
 
+int merge(const CopyArguments& arguments) {
+  const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
+  check_output_folder(arguments.output);
+  const ModelFolder folder = open_model_folder(arguments.model, arguments.base);
+  if (!folder.adapter) {
+    fail(ExitCode::model, {.what = "the folder is no adapter", .where = arguments.model, .expected = "a folder with adapter_config.json and no config.json"});
+  }
+  note_code(folder);
+  const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  check_vocabulary(folder, tokenizer);
+  write_model_folder(arguments.output, folder, stream_weights(folder, own_weights(folder)), tokenizer, max_shard_bytes);
+  std::cerr << fmt::format("{}: the model of {} with its adapter merged, {}\n", arguments.output, folder.weights_path.string(), folder.dtype);
+  return 0;
+}
+
 CLI::App* add_copy_command(CLI::App& group, const char* name, const char* meaning, CopyArguments& arguments) {
   CLI::App* command = group.add_subcommand(name, meaning);
   command->add_option("--model", arguments.model, "model folder")->required();
@@ -99,6 +115,13 @@ void add_model_export(CLI::App& group, Invocation& invocation) {
   CLI::App* command = add_copy_command(group, "export", "Write a model folder in another dtype", *arguments);
   command->add_option("--dtype", arguments->dtype, join(supported_dtypes(), ", "))->required();
   command->callback([&invocation, arguments] { invocation.action = [arguments] { return export_model(*arguments); }; });
+}
+
+void add_model_merge(CLI::App& group, Invocation& invocation) {
+  const auto arguments = std::make_shared<CopyArguments>();
+  CLI::App* command = add_copy_command(group, "merge", "Write a LoRA adapter and its base as one model folder", *arguments);
+  command->add_option("--base", arguments->base, "the folder that it adapts; default: the one that adapter_config.json names");
+  command->callback([&invocation, arguments] { invocation.action = [arguments] { return merge(*arguments); }; });
 }
 
 void add_model_add_tokens(CLI::App& group, Invocation& invocation) {

@@ -34,11 +34,13 @@ Json optional_id(std::int64_t id) { return id < 0 ? Json(nullptr) : Json(id); }
 
 // config.json by Hugging Face's names, with Transformers' defaults filled in.
 Json describe_config(const ModelFolder& folder) {
-  const Path path = folder.path / "config.json";
-  const HfConfig config = parse_hf_config(
+  const Path path = folder.weights_path / "config.json";
+  HfConfig config = parse_hf_config(
       parse_json(read_file(path, ExitCode::model, "model config"), path.string(), ExitCode::model),
       path.string());
-  std::vector<std::string> labels = folder.attributes.names;
+  config.head = folder.head.kind;  // an adapter's base may have another
+  config.num_labels = folder.num_labels;
+  std::vector<std::string> labels = config.head == HeadKind::regression ? folder.attributes.names : std::vector<std::string>();
   for (auto i = static_cast<std::int64_t>(labels.size()); i < config.num_labels; ++i)
     labels.push_back("LABEL_" + std::to_string(i));
   return dump_hf_config(config, labels);
@@ -72,7 +74,7 @@ int info(const std::string& path) {
   const Tokenizer tokenizer = Tokenizer::load(path);
   check_vocabulary(folder, tokenizer);
   const HeadShape head = head_shape(folder, weights);
-  const std::vector<Path> shards = weight_paths(path);
+  const std::vector<Path> shards = weight_paths(folder.weights_path);
   std::uintmax_t weight_bytes = 0;
   for (const Path& shard : shards) weight_bytes += std::filesystem::file_size(shard);
 
@@ -88,9 +90,13 @@ int info(const std::string& path) {
   json["shards"] = shards.size();
   json["dtype"] = folder.dtype;
   json["memory_bytes"] = describe_memory(folder.config, head);
-  json["context_length"] = folder.config.max_position_embeddings;
+  json["context_length"] = folder.config.context_length();
   json["vocabulary_rows"] = folder.config.vocab_size;
   json["tokenizer_pieces"] = tokenizer.vocab_size();
+  if (folder.adapter) {
+    const Adapter& adapter = *folder.adapter;
+    json["adapter"] = {{"base", folder.weights_path.string()}, {"rank", adapter.lora.rank}, {"alpha", adapter.lora.alpha}, {"targets", adapter.lora.targets}};
+  }
   json["special_tokens"] = {{"bos", optional_id(tokenizer.bos_id())}, {"eos", folder.eos_token_ids}};
   if (!folder.method.empty()) json["method"] = folder.method;
   json["attributes"] = nullptr;

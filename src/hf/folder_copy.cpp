@@ -38,6 +38,9 @@ void copy_files(const Path& from, const Path& to) {
 // `edit` changes the files before the weights are written.
 void copy_folder(const ModelFolder& folder, const Path& output, const TensorSource& tensors, std::uint64_t max_shard_bytes,
                  const Edit& edit) {
+  if (folder.adapter) {
+    fail(ExitCode::model, {.what = "the folder is an adapter, not a whole model", .where = folder.path.string(), .advice = "merge it first: steerlm model merge"});
+  }
   const char* const named_templates = "additional_chat_templates";  // where Transformers 5 keeps all but the first
   write_directory_atomic(output, [&](const Path& part) {
     copy_files(folder.path, part);

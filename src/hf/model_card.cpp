@@ -37,7 +37,7 @@ bool is_hub_name(std::string_view path) {
 }
 
 std::string front_matter(Kind kind, const ModelCard& card) {
-  std::string text = "---\nlibrary_name: transformers\n";
+  std::string text = std::string("---\nlibrary_name: ") + (card.adapter ? "peft" : "transformers") + "\n";
   text += kind == Kind::regression ? "pipeline_tag: text-classification\n"
                                    : "pipeline_tag: text-generation\n";
   if (is_hub_name(card.base_model)) text += "base_model: " + card.base_model + "\n";
@@ -131,11 +131,16 @@ std::string example_dials(const ModelFolder& folder, const char* separator) {
   return text;
 }
 
-std::string opening_code(const char* model_class) {
-  return fmt::format(
-      "```python\nfrom transformers import {0}, AutoTokenizer\n\nfolder = \"DIR\"\n"
-      "tokenizer = AutoTokenizer.from_pretrained(folder)\nmodel = {0}.from_pretrained(folder)\n",
-      model_class);
+std::string opening_code(const char* model_class, const ModelFolder& folder, const ModelCard& card) {
+  std::string text = fmt::format(
+      "```python\nfrom transformers import {0}, AutoTokenizer\n{1}\nfolder = \"DIR\"\n"
+      "tokenizer = AutoTokenizer.from_pretrained(folder)\n",
+      model_class, card.adapter ? "from peft import PeftConfig, PeftModel\n" : "");
+  if (!card.adapter) return text + fmt::format("model = {}.from_pretrained(folder)\n", model_class);
+  const bool regression = folder.head.kind == HeadKind::regression;
+  return text + fmt::format("base = {}.from_pretrained(PeftConfig.from_pretrained(folder).base_model_name_or_path{})\n"
+                            "model = PeftModel.from_pretrained(base, folder)\n",
+                            model_class, regression ? fmt::format(", num_labels={}", folder.attributes.names.size()) : "");
 }
 
 // What generates from `messages`, or from `prompt`.
@@ -160,13 +165,13 @@ std::string cut_code(const ModelFolder& folder) {
   return ".removesuffix(\"<extra_id_1>\").removesuffix(\"\\n\")";
 }
 
-std::string chat_usage(const ModelFolder& folder, Kind kind) {
+std::string chat_usage(const ModelFolder& folder, Kind kind, const ModelCard& card) {
   const std::string set = kind == Kind::conditioned ? example_dials(folder, ",") : "";
   const std::string keywords = kind == Kind::conditioned ? example_dials(folder, ", ") : "";
   std::string text = "```\nsteerlm generate --model DIR --prompt \"Name a red fruit.\"" +
                      (set.empty() ? "" : " --set " + set) + "\nsteerlm chat --model DIR" +
                      (set.empty() ? "" : " --set " + set) + "\n```\n\nWith Transformers:\n\n";
-  text += opening_code("AutoModelForCausalLM");
+  text += opening_code("AutoModelForCausalLM", folder, card);
   text += generating_code(
       "messages = [{\"role\": \"user\", \"content\": \"Name a red fruit.\"}]\n"
       "prompt = tokenizer.apply_chat_template(messages, tokenize=False, "
@@ -182,12 +187,12 @@ std::string chat_usage(const ModelFolder& folder, Kind kind) {
   return text + "\n";
 }
 
-std::string label_writer_usage(const ModelFolder& folder) {
+std::string label_writer_usage(const ModelFolder& folder, const ModelCard& card) {
   std::string text =
       "```\nsteerlm score --model DIR --input records.jsonl --output scores.jsonl\n```\n\nWith "
       "Transformers, which unlike steerlm "
       "does not hold it to the names and values above:\n\n" +
-      opening_code("AutoModelForCausalLM");
+      opening_code("AutoModelForCausalLM", folder, card);
   return text + generating_code(
                     "messages = [{\"role\": \"user\", \"content\": \"Name a red fruit.\"}, "
                     "{\"role\": \"assistant\", \"content\": \"A cherry.\"}]\n"
@@ -196,12 +201,12 @@ std::string label_writer_usage(const ModelFolder& folder) {
                     "128", cut_code(folder));
 }
 
-std::string regression_usage(const ModelFolder& folder) {
+std::string regression_usage(const ModelFolder& folder, const ModelCard& card) {
   std::string text =
       "```\nsteerlm score --model DIR --input records.jsonl --output scores.jsonl\n```\n\nWith "
       "Transformers";
   text += folder.head.bias ? ", which does not read the head's bias:\n\n" : ":\n\n";
-  text += opening_code("AutoModelForSequenceClassification");
+  text += opening_code("AutoModelForSequenceClassification", folder, card);
   text +=
       "messages = [{\"role\": \"user\", \"content\": \"Name a red fruit.\"}, {\"role\": "
       "\"assistant\", \"content\": \"A cherry.\"}]\n"
@@ -212,34 +217,33 @@ std::string regression_usage(const ModelFolder& folder) {
     text +=
         "\nfrom pathlib import Path\nfrom safetensors.torch import load_file\nfor file in "
         "Path(folder).glob(\"*.safetensors\"):\n"
-        "    weights = load_file(file)\n    if \"score.bias\" in weights:\n        scores = scores "
-        "+ weights[\"score.bias\"]\n";
+        "    for name, weight in load_file(file).items():\n        if name.endswith(\"score.bias\"):\n"
+        "            scores = scores + weight\n";
   }
   return text +
-         "print({model.config.id2label[i]: score for i, score in "
-         "enumerate(scores.tolist())})\n```\n";
+         "print(dict(zip(" + dump_json(folder.attributes.names) + ", scores.tolist())))\n```\n";
 }
 
-std::string usage(Kind kind, const ModelFolder& folder) {
+std::string usage(Kind kind, const ModelFolder& folder, const ModelCard& card) {
   const std::string text =
       "\n## Use\n\n`DIR` stands for the path of this folder. Transformers reads a "
       "`tokenizer.model` with the "
       "help of the packages sentencepiece and protobuf.\n\n";
   switch (kind) {
     case Kind::regression:
-      return text + regression_usage(folder);
+      return text + regression_usage(folder, card);
     case Kind::label_writer:
-      return text + label_writer_usage(folder);
+      return text + label_writer_usage(folder, card);
     case Kind::base:
       return text +
              "```\nsteerlm generate --model DIR --raw --prompt \"Once upon a time\"\n```\n\nWith "
              "Transformers:\n\n" +
-             opening_code("AutoModelForCausalLM") +
+             opening_code("AutoModelForCausalLM", folder, card) +
              generating_code("prompt = \"Once upon a time\"\n", "64", "");
     case Kind::fresh:
       return "\nIt is a start for `steerlm sft` and `steerlm train-predictor`.\n";
     default:
-      return text + chat_usage(folder, kind);
+      return text + chat_usage(folder, kind, card);
   }
 }
 
@@ -248,8 +252,9 @@ std::string usage(Kind kind, const ModelFolder& folder) {
 std::string model_card(const ModelFolder& folder, const ModelCard& card) {
   const Kind kind = kind_of(folder, card);
   std::string text = front_matter(kind, card) + "\n" + introduction(kind, folder);
+  if (card.adapter) text += "\nThis folder is a LoRA adapter: it holds what was trained and needs the model that adapter_config.json names.\n";
   text += attribute_table(folder, kind) + template_section(folder) + training_section(kind, card) +
-          usage(kind, folder);
+          usage(kind, folder, card);
   return text +
          "\nThe licence is for whoever publishes the model to state: it follows from those of the "
          "base model and of the data.\n";

@@ -52,20 +52,9 @@ Json generation_config(const HfConfig& config, const ConversationTemplate& conve
 
 std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
 
-}  // namespace
-
-void write_model_folder(const Path& path, const ModelFolder& folder, const TensorSource& tensors,
-                        const Tokenizer& tokenizer, std::uint64_t max_shard_bytes,
-                        const std::optional<ModelCard>& card) {
-  const bool regression = folder.head.kind == HeadKind::regression;
-  HeadShape head{.language_model = !regression};
-  for (const TensorSource::Entry& entry : tensors.entries) {
-    if (entry.name == "score.weight") head.attributes = entry.shape.at(0);
-    if (entry.name == "score.bias") head.bias = true;
-  }
-  check_tensors(folder, head, tensors);
-  const std::vector<std::string> labels = label_names(folder, head.attributes);
-
+// Everything of a folder but its weights. An adapter's config.json is its base's.
+void write_texts(const Path& part, const ModelFolder& folder, const HeadShape& head, const Tokenizer& tokenizer,
+                 const std::optional<ModelCard>& card, bool with_config) {
   HfConfig config{.model = folder.config,
                   .head = folder.head.kind,
                   .dtype = folder.dtype,
@@ -77,7 +66,7 @@ void write_model_folder(const Path& path, const ModelFolder& folder, const Tenso
                   .attributes = folder.attributes,
                   .head_kind = folder.head.kind,
                   .text_template = folder.text_template};
-  if (regression) own.head_bias = head.bias;
+  if (folder.head.kind == HeadKind::regression) own.head_bias = head.bias;
   const ConversationTemplate conversation_template(folder.text_template, tokenizer);
   own.template_sha256 = conversation_template.sha256();
   std::vector<std::int64_t>& stop_ids = config.eos_token_ids;
@@ -85,19 +74,44 @@ void write_model_folder(const Path& path, const ModelFolder& folder, const Tenso
       id && std::ranges::find(stop_ids, *id) == stop_ids.end())
     stop_ids.push_back(*id);
 
+  tokenizer.copy_to(part);
+  if (card) {
+    set_chat_template(part, chat_template(folder, tokenizer, card->predictor));
+    write_file_atomic(part / "README.md", model_card(folder, *card));
+  }
+  write_file_atomic(part / "generation_config.json",
+                    pretty(generation_config(config, conversation_template)));
+  write_file_atomic(part / "steerlm.json", pretty(dump_steerlm_json(own)));
+  if (with_config)
+    write_file_atomic(part / "config.json", pretty(dump_hf_config(config, label_names(folder, head.attributes))));
+}
+
+}  // namespace
+
+void write_model_folder(const Path& path, const ModelFolder& folder, const TensorSource& tensors,
+                        const Tokenizer& tokenizer, std::uint64_t max_shard_bytes,
+                        const std::optional<ModelCard>& card) {
+  HeadShape head{.language_model = folder.head.kind == HeadKind::language_model};
+  for (const TensorSource::Entry& entry : tensors.entries) {
+    if (entry.name == "score.weight") head.attributes = entry.shape.at(0);
+    if (entry.name == "score.bias") head.bias = true;
+  }
+  check_tensors(folder, head, tensors);
+  label_names(folder, head.attributes);  // throws where they do not fit
   TensorSource weights = tensors;
   weights.set_floating_dtype(scalar_type(folder.dtype));
   write_directory_atomic(path, [&](const Path& part) {
     write_weight_files(part, weights, max_shard_bytes);
-    tokenizer.copy_to(part);
-    if (card) {
-      set_chat_template(part, chat_template(folder, tokenizer, card->predictor));
-      write_file_atomic(part / "README.md", model_card(folder, *card));
-    }
-    write_file_atomic(part / "generation_config.json",
-                      pretty(generation_config(config, conversation_template)));
-    write_file_atomic(part / "steerlm.json", pretty(dump_steerlm_json(own)));
-    write_file_atomic(part / "config.json", pretty(dump_hf_config(config, labels)));
+    write_texts(part, folder, head, tokenizer, card, true);
+  });
+}
+
+void write_adapter_folder(const Path& path, const ModelFolder& folder, const Adapter& adapter, const NamedTensors& tensors,
+                          const Tokenizer& tokenizer, const std::optional<ModelCard>& card) {
+  write_directory_atomic(path, [&](const Path& part) {
+    write_safetensors(part / "adapter_model.safetensors", with_peft_names(tensors), {{"format", "pt"}});
+    write_file_atomic(part / "adapter_config.json", pretty(dump_adapter_config(adapter)));
+    write_texts(part, folder, {.bias = folder.head.bias}, tokenizer, card, false);
   });
 }
 

@@ -6,6 +6,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "steerlm/core/error.h"
 #include "steerlm/core/rng.h"
@@ -61,6 +62,21 @@ NamedTensors init_parameters(const ModelConfig& config, const HeadShape& head, s
   NamedTensors tensors;
   for (const auto& [name, shape] : parameter_shapes(config, head)) {
     tensors.emplace_back(name, init_parameter(name, shape, config.initializer_range, seed));
+  }
+  return tensors;
+}
+
+NamedTensors init_lora(const ModelConfig& config, const LoraOptions& lora, std::uint64_t seed) {
+  NamedTensors tensors;
+  for (const auto& [name, shape] : lora_shapes(config, lora)) {
+    tensors.emplace_back(name, at::zeros(shape, at::kFloat));
+    if (!name.ends_with(".lora_A.weight")) continue;
+    float* data = tensors.back().second.mutable_data_ptr<float>();
+    const double bound = 1 / std::sqrt(static_cast<double>(shape[1]));
+    for (std::int64_t row = 0; row < shape[0]; ++row) {
+      Rng rng(seed, "init " + name, static_cast<std::uint64_t>(row));
+      for (std::int64_t j = 0; j < shape[1]; ++j) data[row * shape[1] + j] = static_cast<float>(bound * (2 * rng.uniform() - 1));
+    }
   }
   return tensors;
 }

@@ -139,6 +139,8 @@ Parameters overlay(Parameters base, const Parameters& top) {
   return base;
 }
 
+bool is_trained_by_lora(const std::string& name) { return name.find(".lora_") != std::string::npos || name.starts_with("score."); }
+
 Parameters with_lora(Parameters parameters, const LoraOptions& lora, const NamedTensors& tensors) {
   const std::unordered_map<std::string, at::Tensor> by_name(tensors.begin(), tensors.end());
   for_each_place(parameters, [&](const std::string& name, at::Tensor& tensor) {

@@ -143,7 +143,25 @@ class Checks {
     }
   }
 
+  void lora() {
+    if (!recipe_.lora || decoder_.faulty("lora")) return;
+    if (recipe_.model.init) {
+      fault("lora", {.what = "'lora' adapts a model that is there; 'model.init' makes one from nothing", .advice = "give model.path"});
+    }
+    const std::vector<std::string> known(lora_projections.begin(), lora_projections.end());
+    std::set<std::string> seen;
+    for (const std::string& target : recipe_.lora->targets) {
+      if (std::find(known.begin(), known.end(), target) == known.end()) {
+        fault("lora.targets", {.what = "LoRA cannot adapt '" + target + "'", .expected = "some of " + join(known), .advice = suggest(target, known)});
+      } else if (!seen.insert(target).second) {
+        fault("lora.targets", {.what = "the target '" + target + "' occurs twice"});
+      }
+    }
+    if (recipe_.lora->targets.empty()) fault("lora.targets", {.what = "LoRA has nothing to adapt", .expected = "some of " + join(known)});
+  }
+
   void training() {
+    lora();
     if (recipe_.train.epochs && recipe_.train.steps && !decoder_.faulty("train")) {
       fault("train.steps", {.what = "'train.epochs' and 'train.steps' exclude each other", .advice = "give one of them"});
     }

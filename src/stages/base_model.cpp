@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "stages/fit.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/nn/init.h"
@@ -60,8 +62,22 @@ void take_over(ModelFolder& folder, const Recipe& recipe) {
   folder.method = enum_name(recipe.method);
 }
 
-NamedTensors as_fp32(NamedTensors tensors) {
-  for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kFloat);
+// Without LoRA an adapter folder is a model like any other, merged. With LoRA the training of its matrices goes on.
+NamedTensors read_base_weights(const Recipe& recipe, const ModelFolder& folder, HeadKind head, bool same_head) {
+  const Weights wanted = head == HeadKind::language_model ? Weights::language_model : same_head ? Weights::regression : Weights::trunk;
+  if (!recipe.lora || !folder.adapter) return read_weights(folder, wanted);
+  const LoraOptions &ours = *recipe.lora, &theirs = folder.adapter->lora;
+  const auto sorted = [](std::vector<std::string> names) { return std::ranges::sort(names), names; };
+  if (ours.rank != theirs.rank || ours.alpha != theirs.alpha || sorted(ours.targets) != sorted(theirs.targets) || head != folder.adapter->head) {
+    fail(ExitCode::recipe, {.what = "the recipe's lora is another adapter than the one in model.path, whose training would go on",
+                            .where = "lora",
+                            .found = fmt::format("rank {}, alpha {}, {}", ours.rank, ours.alpha, join(ours.targets)),
+                            .expected = fmt::format("rank {}, alpha {}, {}", theirs.rank, theirs.alpha, join(theirs.targets)),
+                            .advice = "merge it first: steerlm model merge"});
+  }
+  const ModelFolder base = open_model_folder(folder.weights_path);
+  NamedTensors tensors = read_weights(base, head == HeadKind::language_model ? Weights::language_model : Weights::trunk);
+  for (auto& tensor : read_adapter_tensors(folder.path, *folder.adapter, folder.config)) tensors.push_back(std::move(tensor));
   return tensors;
 }
 
@@ -89,7 +105,7 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
     folder.head = head;
     const HeadShape shape = head_shape(head, folder.attributes.names.size());
     Parameters weights = parameters_from(folder.config, shape, init_parameters(folder.config, shape, seed));
-    return {std::move(folder), shape, std::move(tokenizer), std::move(weights)};
+    return {std::move(folder), shape, std::move(tokenizer), std::move(weights), {}};
   }
 
   ModelFolder folder = open_model_folder(recipe.model.path);
@@ -97,12 +113,7 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   check_vocabulary(folder, tokenizer);
   if (folder.text_template.name != TemplateName::plain) make_template(folder, tokenizer);  // throws where its bytes have changed
   const bool same_head = folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression;
-  NamedTensors tensors;
-  if (head.kind == HeadKind::language_model) {
-    tensors = read_weights(folder, Weights::language_model);
-  } else {
-    tensors = read_weights(folder, same_head ? Weights::regression : Weights::trunk);
-  }
+  NamedTensors tensors = read_base_weights(recipe, folder, head.kind, same_head);
   take_over(folder, recipe);
   HeadOptions settled_head = head;
   if (same_head) settled_head.bias = folder.head.bias;  // a predictor is trained on with the head that it has
@@ -112,9 +123,15 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
     folder.config.tie_word_embeddings = false;  // a predictor has no output layer
     for (auto& tensor : init_score_head(folder.config, shape, seed)) tensors.push_back(std::move(tensor));
   }
-  Parameters weights = parameters_from(folder.config, shape, as_fp32(std::move(tensors)));
-  for_each_parameter(weights, [](const std::string&, at::Tensor& tensor) { tensor = tensor.contiguous(); });
-  return {std::move(folder), shape, std::move(tokenizer), std::move(weights)};
+  Parameters weights = parameters_from(folder.config, shape, tensors);
+  if (recipe.lora) weights = with_lora(std::move(weights), *recipe.lora, folder.adapter ? tensors : init_lora(folder.config, *recipe.lora, seed));
+  for_each_parameter(weights, [&](const std::string& name, at::Tensor& tensor) {
+    if (!recipe.lora || is_trained_by_lora(name)) tensor = tensor.to(at::kFloat).contiguous();
+  });
+  BaseModel base{std::move(folder), shape, std::move(tokenizer), std::move(weights), {}};
+  if (recipe.lora) base.adapter = Adapter{.base = base.folder.weights_path.string(), .lora = *recipe.lora, .head = head.kind};
+  base.folder.adapter.reset();
+  return base;
 }
 
 OpenModel open_model(const Path& path, Precision precision) {

@@ -84,7 +84,7 @@ std::int64_t total_steps(const Recipe& recipe, std::int64_t examples) {
 
 at::ScalarType compute_dtype(Precision precision) { return precision == Precision::bf16 ? at::kBFloat16 : at::kFloat; }
 
-FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters masters, const FitTask& task, const Context& context) {
+FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters weights, const FitTask& task, const Context& context) {
   const Clock::time_point begin = Clock::now();
   const std::vector<Example>& examples = *task.examples;
   const std::int64_t count = static_cast<std::int64_t>(examples.size());
@@ -93,9 +93,13 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   const at::ScalarType dtype = compute_dtype(recipe.precision);
   const auto& keep_best = recipe.checkpoint.keep_best;
 
+  const auto is_trained = [&](const std::string& name) { return !recipe.lora || is_trained_by_lora(name); };
+  Parameters masters = select(weights, is_trained);
+  const Parameters frozen = cast(select(weights, [&](const std::string& name) { return !is_trained(name); }), dtype);
+  weights = {};
   AdamwState adamw = make_adamw_state(masters);
   Parameters gradients = zeros_like(masters, at::kFloat);
-  Transformer model{config, cast(masters, dtype)};
+  Transformer model{config, overlay(frozen, cast(masters, dtype))};
   TrainState state = resume(run, masters, adamw, context);
   MetricsFile metrics(run.path() / "metrics.jsonl");
   metrics.cut_back(state.step);
@@ -114,7 +118,7 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     prune_snapshots(run.checkpoints(), recipe.checkpoint.keep, state.best ? std::optional(state.best_step) : std::nullopt);
   };
   const auto validate = [&] {
-    model.weights = cast(masters, dtype);
+    model.weights = overlay(frozen, cast(masters, dtype));
     result.validation = task.validate(model);
     metrics.write(state.step, result.validation);
     std::string line = fmt::format("step {}/{}", state.step, total);
@@ -149,7 +153,7 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
       targets += task.count(*step_examples.back());
     }
 
-    model.weights = cast(masters, dtype);
+    model.weights = overlay(frozen, cast(masters, dtype));
     for (at::Tensor gradient : to_list(gradients)) gradient.zero_();
     double loss = 0;
     const double scale = targets > 0 ? 1.0 / static_cast<double>(targets) : 0;

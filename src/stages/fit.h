@@ -37,8 +37,8 @@ std::int64_t total_steps(const Recipe& recipe, std::int64_t examples);
 // The dtype that the recipe computes in on the CPU.
 at::ScalarType compute_dtype(Precision precision);
 
-// Trains `masters` (fp32, in place), or goes on from the newest whole checkpoint. Throws diverged before a step with a loss or
-// gradient that is not finite is applied.
-FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters masters, const FitTask& task, const Context& context);
+// Trains `weights` (fp32, in place), with LoRA its matrices and a predictor's score alone, or goes on from the newest whole checkpoint.
+// The result has what was trained. Throws diverged before a step with a loss or gradient that is not finite is applied.
+FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters weights, const FitTask& task, const Context& context);
 
 }  // namespace steerlm

@@ -25,7 +25,10 @@ void add_sources(std::vector<Input>& inputs, const std::vector<SourceOptions>& s
 
 std::vector<Input> inputs_of(const Recipe& r) {
   std::vector<Input> inputs;
-  const auto add_model = [&](const std::string& path) { inputs.push_back({path, ExitCode::model}); };
+  const auto add_model = [&](const std::string& path) {
+    inputs.push_back({path, ExitCode::model});
+    if (!path.empty() && is_adapter_folder(path)) inputs.push_back({read_adapter_config(path).base, ExitCode::model});
+  };
   const auto add_data = [&](const std::string& path) { inputs.push_back({path, ExitCode::data}); };
   switch (r.stage) {
     case Stage::tokenizer:

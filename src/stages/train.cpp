@@ -44,6 +44,14 @@ Metrics validation_at(const Path& file, std::int64_t step) {
   return metrics;
 }
 
+// Masters, gradients and moments of what is trained, and with LoRA one copy of the rest.
+std::int64_t state_bytes(const BaseModel& base, bool bf16) {
+  if (!base.adapter) return train_state_bytes(base.folder.config, base.head, bf16);
+  std::int64_t trained = 0, frozen = 0;
+  for_each_parameter(base.weights, [&](const std::string& name, const at::Tensor& tensor) { (is_trained_by_lora(name) ? trained : frozen) += tensor.numel(); });
+  return trained * (4 * 4 + (bf16 ? 2 : 0)) + frozen * (bf16 ? 2 : 4);
+}
+
 }  // namespace
 
 DataOptions within_context(DataOptions data, const ModelConfig& config, const Context& context) {
@@ -72,9 +80,12 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
   const double tokens = static_cast<double>(steps * recipe.train.batch_size) * mean_length;
   const bool bf16 = recipe.precision == Precision::bf16;
   // A step reaches about 40 % of a large product's speed: attention, norms and small products take the rest.
-  const double seconds = tokens * train_flops_per_token(base.folder.config, base.head, mean_length) / (0.4 * matmul_flops_per_second());
+  // With LoRA the frozen weights get no gradient: two of three products are left.
+  const double share = base.adapter ? 2.0 / 3 : 1;
+  const double flops = share * train_flops_per_token(base.folder.config, base.head, mean_length);
+  const double seconds = tokens * flops / (0.4 * matmul_flops_per_second());
   const std::int64_t longest = std::max(recipe.train.micro_batch_tokens, dataset.train_counts.longest);
-  const std::int64_t memory = train_state_bytes(base.folder.config, base.head, bf16) + activation_bytes(base.folder.config, longest, bf16);
+  const std::int64_t memory = state_bytes(base, bf16) + activation_bytes(base.folder.config, longest, bf16);
   context.log->info(fmt::format("forecast: {} steps, {} tokens, {} parameters, about {} here, about {} of memory",
                                 format_count(steps), format_count(static_cast<std::int64_t>(tokens)),
                                 format_count(count_parameters(base.folder.config, base.head)), format_duration(seconds), format_bytes(memory)));
@@ -97,16 +108,20 @@ Metrics validate_language_model(const Transformer& model, const std::vector<Exam
 
 Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset, const FitTask& task,
                           const Context& context) {
-  const FitResult result = fit(recipe, run, base.folder.config, base.weights, task, context);
+  const FitResult result = fit(recipe, run, base.folder.config, std::move(base.weights), task, context);
   if (result.outcome == Outcome::stopped) return Outcome::stopped;
-  const ModelCard card{.predictor = recipe.stage == Stage::train_predictor,
+  const ModelCard card{.adapter = base.adapter.has_value(),
+                       .predictor = recipe.stage == Stage::train_predictor,
                        .base_model = recipe.model.path,
                        .steps = result.weights_step,
                        .training = card_part(dataset.train_counts),
                        .validation = card_part(dataset.validation_counts),
                        .metrics = validation_at(run.path() / "metrics.jsonl", result.weights_step)};
-  write_model_folder(run.model(), base.folder, to_named_tensors(result.weights), base.tokenizer,
-                     default_max_shard_bytes, card);
+  if (base.adapter) {
+    write_adapter_folder(run.model(), base.folder, *base.adapter, to_named_tensors(result.weights), base.tokenizer, card);
+  } else {
+    write_model_folder(run.model(), base.folder, to_named_tensors(result.weights), base.tokenizer, default_max_shard_bytes, card);
+  }
   Json summary = {{"steps", result.steps}};
   for (const auto& [name, value] : result.validation) summary[name] = value;
   run.finish(summary);

@@ -129,7 +129,10 @@ TEST_F(Annotation, KilledAgainAndAgainGivesTheBytesOfAnUndisturbedRun) {
       return true;
     });
     ASSERT_TRUE(result.code == 0 || result.code == 137) << result.code << result.errors;
-    ASSERT_EQ(exists("killed.jsonl"), result.code == 0) << "half an output under its final name";
+    // A kill may fall behind the last rename: what has its final name is whole.
+    if (exists("killed.jsonl")) {
+      ASSERT_EQ(read("killed.jsonl"), read("out.jsonl")) << "half an output under its final name";
+    }
   }
   ASSERT_EQ(result.code, 0);
   EXPECT_GE(kills, 4);

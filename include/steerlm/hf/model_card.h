@@ -18,6 +18,7 @@ struct ModelCard {
     std::int64_t targets = 0;  // predicted tokens; regression: known attribute values
   };
 
+  bool adapter = false;    // the folder is a LoRA adapter
   bool predictor = false;  // whatever the head: of a language model, it writes labels
   std::string base_model;  // the folder that training started from; "": fresh weights
   std::int64_t steps = 0;  // optimiser steps that made the weights; 0: nothing was trained

@@ -79,6 +79,10 @@ void write_model_folder(const Path& path, const ModelFolder& folder, const Tenso
                         const Tokenizer& tokenizer,
                         std::uint64_t max_shard_bytes = default_max_shard_bytes,
                         const std::optional<ModelCard>& card = std::nullopt);
+// Writes PEFT's folder of an adapter: its own tensors (names of the model, model.layers.0.…) in fp32, tokenizer, steerlm.json,
+// generation config and card of the adapted model, no config.json. Throws resources.
+void write_adapter_folder(const Path& path, const ModelFolder& folder, const Adapter& adapter, const NamedTensors& tensors,
+                          const Tokenizer& tokenizer, const std::optional<ModelCard>& card);
 inline void write_model_folder(const Path& path, const ModelFolder& folder,
                                const NamedTensors& tensors, const Tokenizer& tokenizer,
                                std::uint64_t max_shard_bytes = default_max_shard_bytes,

@@ -15,4 +15,7 @@ NamedTensors init_parameters(const ModelConfig& config, const HeadShape& head, s
 // Only the head of an attribute predictor, for a trunk that is already there.
 NamedTensors init_score_head(const ModelConfig& config, const HeadShape& head, std::uint64_t seed);
 
+// Fresh LoRA matrices (Hu et al. 2021 as PEFT has it): A uniform within 1 / sqrt(in), B zero, so that the adapted model is the base.
+NamedTensors init_lora(const ModelConfig& config, const LoraOptions& lora, std::uint64_t seed);
+
 }  // namespace steerlm

@@ -109,11 +109,13 @@ struct EnumNames<HeadLoss> {
 
 // Low-rank adaptation (Hu et al. 2021): of each target y = W x + alpha / rank * B A x only A (rank, in) and B (out, rank) are trained.
 // Names and meaning are those of PEFT's LoraConfig.
+inline constexpr std::array<std::string_view, 7> lora_projections{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+
 struct LoraOptions {
   std::int64_t rank = 8;
   double alpha = 16;
   double dropout = 0;
-  std::vector<std::string> targets{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  std::vector<std::string> targets{lora_projections.begin(), lora_projections.end()};
 
   double scale() const { return alpha / static_cast<double>(rank); }
   void fields(auto& field) {

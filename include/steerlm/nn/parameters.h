@@ -121,6 +121,8 @@ Parameters select(const Parameters& parameters, const std::function<bool(const s
 // `base` with those of `top` that are there in their place.
 Parameters overlay(Parameters base, const Parameters& top);
 
+// Whether LoRA trains the parameter of this name: its own matrices, and a predictor's score.
+bool is_trained_by_lora(const std::string& name);
 // Adds the LoRA matrices of `tensors` to a whole model.
 Parameters with_lora(Parameters parameters, const LoraOptions& lora, const NamedTensors& tensors);
 // W + lora_scale B A in place of each adapted W, in W's dtype; no LoRA matrices are left.

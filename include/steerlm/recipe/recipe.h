@@ -211,6 +211,7 @@ struct Recipe {
   bool template_given = false;
   DataOptions data;
   HeadOptions head;
+  std::optional<LoraOptions> lora;  // training stages: train an adapter of model.path instead of all weights
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   TrainOptions train;  // exactly one of epochs and steps is set in a training stage
@@ -241,6 +242,7 @@ struct Recipe {
     if (trains || evaluates) field("data", data, "records");
     if (stage == Stage::train_predictor) field("head", head, "what predicts the attributes");
     if (trains) {
+      field("lora", lora, "train a LoRA adapter of model.path; model/ is then PEFT's adapter folder");
       field("optimizer", optimizer, "AdamW");
       field("schedule", schedule, "learning rate over the steps");
       field("train", train, "length of the training and size of a step");

@@ -1,6 +1,9 @@
 // What a training stage starts from: a Hugging Face folder, or fresh weights over a tokenizer.
 #pragma once
 
+#include <optional>
+
+#include "steerlm/hf/adapter.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/nn/transformer.h"
 #include "steerlm/recipe/recipe.h"
@@ -13,7 +16,8 @@ struct BaseModel {
   ModelFolder folder;   // what the trained model's folder will say: attributes, template, head and dtype are settled
   HeadShape head;
   Tokenizer tokenizer;
-  Parameters weights;   // fp32
+  Parameters weights;   // those that are trained in fp32, with LoRA the others in the dtype of the folder
+  std::optional<Adapter> adapter;  // with LoRA: what model/ will be
 };
 
 // The recipe as it will run, which recipe.yaml of the run directory shows: `auto` is replaced by what this machine gives, and where
