@@ -98,8 +98,7 @@ bool spaces_start_words(const TokenizerJson& json) {
 
 JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, TokenizerConfig config)
     : bytes_(std::move(bytes)), json_(read_tokenizer_json(bytes_, file.string())) {
-  using Kind = PreTokenizerStep::Kind;
-  const bool byte_level = !json_.pre_tokenizer.empty() && json_.pre_tokenizer.back().kind == Kind::byte_level;
+  const bool byte_level = !json_.pre_tokenizer.empty() && json_.pre_tokenizer.back().kind == PreTokenizerStep::Kind::byte_level;
   for (const PreTokenizerStep& step : json_.pre_tokenizer) {
     auto& pattern = patterns_.emplace_back();
     if (!step.pattern.empty() && !step.literal) pattern.emplace(step.pattern, file.string());
@@ -256,16 +255,15 @@ void JsonTokenizer::encode_step(std::string_view text, size_t step, bool at_star
     }
     return;
   }
-  const std::string_view separator = now.kind == Kind::metaspace && now.split_words ? space_symbol : std::string_view(now.pattern);
-  if (separator.empty()) return pass_on(text);
   // At a literal: split cuts on both sides of it, metaspace before it.
+  const std::string_view literal = now.kind == Kind::metaspace && now.split_words ? space_symbol : std::string_view(now.pattern);
   size_t begin = 0;
-  for (size_t at = text.find(separator); at != std::string_view::npos; at = text.find(separator, at + separator.size())) {
+  for (size_t at = literal.empty() ? text.npos : text.find(literal); at != text.npos; at = text.find(literal, at + literal.size())) {
     if (at > begin && !now.drop_rest) pass_on(text.substr(begin, at - begin));
     begin = at;
     if (now.kind == Kind::metaspace) continue;
-    if (!now.drop_matches) pass_on(separator.empty() ? text : text.substr(at, separator.size()));
-    begin = at + separator.size();
+    if (!now.drop_matches) pass_on(text.substr(at, literal.size()));
+    begin = at + literal.size();
   }
   if (begin < text.size() && !now.drop_rest) pass_on(text.substr(begin));
 }

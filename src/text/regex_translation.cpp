@@ -1,10 +1,11 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cstdint>
+#include <cstdio>
 
 #include "steerlm/core/error.h"
 #include "text/regex.h"
+#include "text/unicode_additions.h"
 
 namespace steerlm {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 constexpr std::string_view white_space = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
                                          "\\x{205f}\\x{3000}";
 
-// General categories: the same names and, but for characters newer than a library's tables, the same sets in both.
+// General categories: the same names in both, and with unicode_additions the same sets.
 constexpr std::array categories{"L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P", "Pc",
                                 "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp"};
 
@@ -95,11 +96,12 @@ class Translation {
       const std::string body(white_space);
       out_ += in_set ? body : (c == 's' ? "[" : "[^") + body + "]";
     } else if (c == 'd' || c == 'D') {
-      out_ += c == 'd' ? "\\p{Nd}" : "\\P{Nd}";
+      category("Nd", c == 'D', in_set, 2);
+      return;
     } else if (c == 'v') {
       out_ += "\\x{b}";
     } else if (c == 'p' || c == 'P') {
-      return property();
+      return property(in_set);
     } else if (c == 'x' || c == 'u') {
       return number();
     } else if (c == 'r' || c == 'n' || c == 't' || c == 'f') {
@@ -112,7 +114,7 @@ class Translation {
     rest_.remove_prefix(2);
   }
 
-  void property() {
+  void property(bool in_set) {
     const size_t end = rest_.find('}');
     if (end == std::string_view::npos || rest_[2] != '{') refuse(rest_.substr(0, 3));
     std::string_view name = rest_.substr(3, end - 3);
@@ -122,10 +124,27 @@ class Translation {
       name.remove_prefix(1);
     }
     if (std::ranges::find(categories, name) == categories.end()) refuse(rest_.substr(0, end + 1));
-    out_ += negative ? "\\P{" : "\\p{";
-    out_ += name;
-    out_ += '}';
-    rest_.remove_prefix(end + 1);
+    category(name, negative, in_set, end + 1);
+  }
+
+  // Written with `length` bytes of the expression.
+  void category(std::string_view name, bool negative, bool in_set, size_t length) {
+    if (negative && in_set) refuse(std::string(rest_.substr(0, length)) + " in a set");
+    if (!in_set) out_ += negative ? "[^" : "[";
+    out_ += "\\p{" + std::string(name) + "}";
+    for (const UnicodeAddition& range : unicode_additions) {
+      if (!std::string_view(range.category).starts_with(name)) continue;
+      out_ += hex(range.first);
+      if (range.last != range.first) out_ += "-" + hex(range.last);
+    }
+    if (!in_set) out_ += ']';
+    rest_.remove_prefix(length);
+  }
+
+  static std::string hex(char32_t character) {
+    std::array<char, 12> text{};
+    std::snprintf(text.data(), text.size(), "\\x{%x}", static_cast<unsigned>(character));
+    return text.data();
   }
 
   // \x{1F600}, \x7F, \u00A0. Oniguruma's \x80 and above are bytes.

@@ -1,7 +1,7 @@
 #include "text/tokenizer_json.h"
 
-#include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "text/json_fields.h"
 #include "text/tokenizer_steps.h"
@@ -10,6 +10,7 @@ namespace steerlm {
 namespace {
 
 constexpr std::string_view version = "1.0";
+constexpr std::int32_t largest_gap = 1 << 20;  // ids may have holes, but not so many that memory is taken for nothing
 
 // The ids of pieces, while the file is checked.
 using PieceIds = std::unordered_map<std::string_view, std::int32_t>;
@@ -47,6 +48,12 @@ PieceIds index_vocabulary(const TokenizerJson& json, const std::string& where) {
   std::unordered_map<std::int32_t, std::string_view> pieces;
   for (const auto& [piece, id] : json.vocabulary) {
     ids.emplace(piece, id);
+    if (id > static_cast<std::int32_t>(json.vocabulary.size()) + largest_gap) {
+      fail(ExitCode::model, {.what = "the id of the piece '" + piece + "' is far behind the " + std::to_string(json.vocabulary.size()) +
+                                     " pieces of the vocabulary",
+                             .where = where,
+                             .found = std::to_string(id)});
+    }
     const auto [other, added] = pieces.emplace(id, piece);
     if (!added) {
       fail(ExitCode::model, {.what = "the pieces '" + std::string(other->second) + "' and '" + piece + "' have the same id",
@@ -117,9 +124,9 @@ void read_added(const Json* json, const PieceIds& ids, const std::string& where,
   if (!json) return;
   if (!json->is_array()) fail(ExitCode::model, {.what = "'added_tokens' is no list", .where = where});
   auto next = static_cast<std::int32_t>(ids.size());
-  std::unordered_map<std::string, bool> seen;
-  std::unordered_map<std::int32_t, bool> used;
-  for (const auto& [piece, id] : result.vocabulary) used.emplace(id, true);
+  std::unordered_set<std::string> seen;
+  std::unordered_set<std::int32_t> used;
+  for (const auto& [piece, id] : result.vocabulary) used.insert(id);
   for (const Json& entry : *json) {
     JsonFields fields(entry, "an added token", where);
     AddedToken token{.text = fields.text("content")};
@@ -133,8 +140,8 @@ void read_added(const Json* json, const PieceIds& ids, const std::string& where,
     fields.end();
     const auto known = ids.find(token.text);
     const std::int32_t expected = known != ids.end() ? known->second : next++;
-    if (!seen.emplace(token.text, true).second) fields.refuse("'" + token.text + "' occurs twice");
-    if (token.id != expected || (known == ids.end() && !used.emplace(expected, true).second)) {
+    if (!seen.insert(token.text).second) fields.refuse("'" + token.text + "' occurs twice");
+    if (token.id != expected || (known == ids.end() && !used.insert(expected).second)) {
       fail(ExitCode::model, {.what = "the id of the added token '" + token.text + "' contradicts the vocabulary",
                              .where = where,
                              .found = std::to_string(*token.id),

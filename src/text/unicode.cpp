@@ -8,6 +8,7 @@
 #include <new>
 
 #include "steerlm/core/utf8.h"
+#include "text/unicode_additions.h"
 
 namespace steerlm {
 namespace {
@@ -78,6 +79,10 @@ bool is_word(char32_t c) {
     case UTF8PROC_CATEGORY_SO:  // letters in circles and squares are alphabetic
       return (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) ||
              (c >= 0x1F170 && c <= 0x1F189);
+    case UTF8PROC_CATEGORY_CN:
+      return std::ranges::any_of(unicode_additions, [&](const UnicodeAddition& range) {
+        return c >= range.first && c <= range.last && (range.category[0] == 'L' || range.category[0] == 'M' || range.category[1] == 'd');
+      });
     default:
       return c == 0x200C || c == 0x200D;
   }
