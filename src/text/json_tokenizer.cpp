@@ -83,13 +83,12 @@ Bpe make_bpe(const TokenizerJson& json, bool byte_level, const std::string& wher
 // whole text can be taken word by word.
 bool spaces_start_words(const TokenizerJson& json) {
   if (json.ignore_merges) return false;
-  const auto joins = [](const auto& merge) { return merge.second.find(space_symbol) != std::string::npos && merge.first != space_symbol; };
   const auto only_spaces = [](std::string_view text) {
     while (text.starts_with(space_symbol)) text.remove_prefix(space_symbol.size());
     return text.empty();
   };
-  for (const auto& merge : json.merges) {
-    if (joins(merge) && !only_spaces(merge.first)) return false;
+  for (const auto& [left, right] : json.merges) {
+    if (right.find(space_symbol) != std::string::npos && !only_spaces(left)) return false;
   }
   return std::ranges::any_of(json.vocabulary, [](const auto& entry) { return entry.first == space_symbol; });
 }

@@ -214,6 +214,18 @@ TEST(TokenizerJson, TheFolderSaysWhatIsSpecial) {
   expect_error(ExitCode::model, HasSubstr("no BOS piece"), [&] { load(R"({"add_bos_token": true})"); });
 }
 
+// With such a merge a text cannot be taken word by word.
+TEST(TokenizerJson, MergesMayReachOverASpace) {
+  const TemporaryFolder folder;
+  write_text(folder / "tokenizer.json", R"({"normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+      "decoder": {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, "model": {"type": "BPE", "unk_token": "?",
+      "vocab": {"?": 0, "▁": 1, "a": 2, "b": 3, "a▁": 4, "▁a": 5}, "merges": ["a ▁", "▁ a"]}})");
+  const Tokenizer tokenizer = Tokenizer::load(folder.path());
+  EXPECT_EQ(tokenizer.encode_line("b a b"), (Ids{3, 1, 4, 3}));
+  EXPECT_EQ(tokenizer.encode_line("b a"), (Ids{3, 5}));
+  EXPECT_EQ(tokenizer.decode(Ids{3, 1, 4, 3}), "b a b");
+}
+
 TEST(TokenizerJson, LongWordsAndRunsOfSpacesEndSoon) {
   const std::string text = std::string(200'000, 'a') + std::string(200'000, ' ') + std::string(200'000, '1') + "e";
   for (const std::string& kind : kinds) {
