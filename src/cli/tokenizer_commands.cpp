@@ -107,7 +107,7 @@ void add_tokenizer_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* encode_command = group->add_subcommand("encode", "Text lines on standard input to JSON arrays of ids; no BOS or EOS");
   CLI::App* decode_command = group->add_subcommand("decode", "JSON arrays of ids, one a line, on standard input to text");
   for (CLI::App* command : {encode_command, decode_command}) {
-    command->add_option("--model", arguments->model, "model folder, or sentencepiece file")->required();
+    command->add_option("--model", arguments->model, "model folder, or tokenizer file (sentencepiece, tokenizer.json)")->required();
   }
   set_action(encode_command, encode);
   set_action(decode_command, decode);

@@ -71,7 +71,8 @@ class StrictCheck : public nlohmann::json_sax<nlohmann::json> {
 
 }  // namespace
 
-Json parse_json(std::string_view text, const std::string& where, ExitCode code, int max_depth) {
+Json parse_json(std::string_view text, const std::string& where, ExitCode code, int max_depth,
+                const Json::parser_callback_t& keep) {
   if (const auto bad = find_invalid_utf8(text)) {
     fail(code, {.what = "not valid UTF-8 at byte " + std::to_string(*bad + 1), .where = where});
   }
@@ -80,7 +81,7 @@ Json parse_json(std::string_view text, const std::string& where, ExitCode code, 
   }
   StrictCheck check(max_depth);
   if (!nlohmann::json::sax_parse(text, &check) || !check.fault().empty()) fail(code, {.what = check.fault(), .where = where});
-  return Json::parse(text);
+  return Json::parse(text, keep);
 }
 
 std::string dump_json(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::strict); }

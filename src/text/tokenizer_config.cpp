@@ -29,14 +29,6 @@ bool read_flag(const Json& json, const char* key, bool fallback, const std::stri
   return value->get<bool>();
 }
 
-std::int32_t check_id(std::int64_t id, const std::string& token, const std::string& where) {
-  if (id < 0 || id > largest_id) {
-    fail(ExitCode::model,
-         {.what = "the id of the token '" + token + "' is out of range", .where = where, .found = std::to_string(id)});
-  }
-  return static_cast<std::int32_t>(id);
-}
-
 // A token is written as a string or as {"content": …, "lstrip": …}.
 std::optional<AddedToken> read_token(const Json& json, const std::string& where) {
   AddedToken token{.special = true};
@@ -47,6 +39,8 @@ std::optional<AddedToken> read_token(const Json& json, const std::string& where)
     token.special = read_flag(json, "special", true, where);
     token.strip_left = read_flag(json, "lstrip", false, where);
     token.strip_right = read_flag(json, "rstrip", false, where);
+    token.single_word = read_flag(json, "single_word", false, where);
+    token.normalized = read_flag(json, "normalized", !token.special, where);
   } else if (!json.is_null()) {
     fail(ExitCode::model,
          {.what = "not a token", .where = where, .found = dump_json(json), .expected = "a text, or an object with 'content'"});
@@ -56,10 +50,11 @@ std::optional<AddedToken> read_token(const Json& json, const std::string& where)
 }
 
 // The first description of a token counts.
-void add_token(std::optional<AddedToken> token, TokenizerConfig& config) {
+void add_token(std::optional<AddedToken> token, bool bare, TokenizerConfig& config) {
   if (!token) return;
   const auto known = std::ranges::find(config.tokens, token->text, &AddedToken::text);
   if (known == config.tokens.end()) {
+    if (bare) config.bare.push_back(token->text);
     config.tokens.push_back(std::move(*token));
   } else if (!known->id) {
     known->id = token->id;
@@ -77,8 +72,8 @@ void read_decoder(const Json& json, const std::string& where, TokenizerConfig& c
     }
     auto token = read_token(value, where);
     if (!token) continue;
-    token->id = check_id(id, token->text, where);
-    add_token(std::move(token), config);
+    token->id = check_token_id(id, token->text, where);
+    add_token(std::move(token), value.is_string(), config);
   }
 }
 
@@ -91,11 +86,11 @@ void read_special_tokens(const Json& json, const std::string& where, TokenizerCo
     token->special = true;
     if (key == std::string_view("bos_token") && config.bos.empty()) config.bos = token->text;
     if (key == std::string_view("eos_token") && config.eos.empty()) config.eos = token->text;
-    add_token(std::move(token), config);
+    add_token(std::move(token), json[key].is_string(), config);
   }
   for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
     if (!json.contains(key) || !json[key].is_array()) continue;
-    for (const Json& entry : json[key]) add_token(read_token(entry, where), config);
+    for (const Json& entry : json[key]) add_token(read_token(entry, where), entry.is_string(), config);
   }
 }
 
@@ -109,11 +104,20 @@ bool adds_bos_by_default(const Json& json) {
 
 }  // namespace
 
+std::int32_t check_token_id(std::int64_t id, const std::string& token, const std::string& where) {
+  if (id < 0 || id > largest_id) {
+    fail(ExitCode::model,
+         {.what = "the id of the token '" + token + "' is out of range", .where = where, .found = std::to_string(id)});
+  }
+  return static_cast<std::int32_t>(id);
+}
+
 TokenizerConfig read_tokenizer_config(const Path& folder) {
   TokenizerConfig config;
   const Path main = folder / "tokenizer_config.json";
   if (const auto json = read_object(main)) {
-    config.add_bos = read_flag(*json, "add_bos_token", adds_bos_by_default(*json), main.string());
+    if (json->contains("add_bos_token")) config.add_bos = read_flag(*json, "add_bos_token", false, main.string());
+    config.class_adds_bos = adds_bos_by_default(*json);
     config.legacy = read_flag(*json, "legacy", true, main.string());
     read_decoder(*json, main.string(), config);
     read_special_tokens(*json, main.string(), config);
@@ -126,7 +130,7 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
       if (!id.is_number_integer())
         fail(ExitCode::model, {.what = "the id of '" + text + "' is no integer", .where = added.string()});
       if (!text.empty())
-        add_token(AddedToken{.text = text, .id = check_id(id.get<std::int64_t>(), text, added.string())}, config);
+        add_token(AddedToken{.text = text, .id = check_token_id(id.get<std::int64_t>(), text, added.string())}, true, config);
     }
   }
   return config;

@@ -1,4 +1,4 @@
-// What the JSON files beside a tokenizer.model say.
+// What the JSON files beside a tokenizer.model or tokenizer.json say.
 #pragma once
 
 #include <cstdint>
@@ -16,19 +16,25 @@ struct AddedToken {
   bool special = false;
   bool strip_left = false;   // spaces before it are dropped
   bool strip_right = false;  // spaces behind it are dropped
+  bool single_word = false;  // tokenizer.json: matched between characters that are not of words
+  bool normalized = false;   // tokenizer.json: matched in the normalised text
 };
 
 struct TokenizerConfig {
-  bool add_bos = false;
+  std::optional<bool> add_bos;         // add_bos_token
+  bool class_adds_bos = false;         // what the tokenizer class does without the key
   bool legacy = true;  // Transformers 4: a missing key means so; 5 does the same without a tokenizer_config.json
   std::string bos;     // "": the model's own
   std::string eos;
   std::vector<AddedToken> tokens;
+  std::vector<std::string> bare;  // tokens that only a bare text names: it makes them special and says nothing else of them
 };
 
-// Files of a model folder that belong to its tokenizer, beside tokenizer.model.
-inline constexpr const char* tokenizer_side_files[] = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-                                                       "tokenizer.json"};
+// Files of a model folder that belong to its tokenizer, beside tokenizer.model or tokenizer.json.
+inline constexpr const char* tokenizer_side_files[] = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"};
+
+// The id, if it is one that a vocabulary can have: 0 to 2^24. Throws model.
+std::int32_t check_token_id(std::int64_t id, const std::string& token, const std::string& where);
 
 // Reads tokenizer_config.json, special_tokens_map.json and added_tokens.json, each if it is there. Throws model.
 TokenizerConfig read_tokenizer_config(const Path& folder);

@@ -4,35 +4,34 @@ namespace steerlm {
 namespace {
 
 constexpr std::uintmax_t largest_file = 1'000'000'000;
+constexpr size_t largest_json = 256'000'000;  // the largest in use have 35 MB
+
+[[noreturn]] void refuse_size(const Path& file, std::uintmax_t size, const char* expected) {
+  fail(ExitCode::model, {.what = "too large for a tokenizer",
+                         .where = file.string(),
+                         .found = std::to_string(size) + " bytes",
+                         .expected = std::string("at most ") + expected});
+}
 
 }  // namespace
 
-Path find_model_file(const Path& path) {
+Path find_tokenizer_file(const Path& path) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) {
     fail(ExitCode::model, {.what = "no such tokenizer file or model folder", .where = path.string()});
   }
   if (!std::filesystem::is_directory(status)) return path;
-  const Path file = path / "tokenizer.model";
-  if (std::filesystem::exists(file, error)) return file;
-  if (std::filesystem::exists(path / "tokenizer.json", error)) {
-    fail(ExitCode::model, {.what = "the folder has a tokenizer.json but no tokenizer.model; this version reads tokenizer.model",
-                           .where = path.string(),
-                           .advice = "put the model's sentencepiece file beside it, if it has one"});
+  for (const char* name : {"tokenizer.model", "tokenizer.json"}) {
+    if (std::filesystem::exists(path / name, error)) return path / name;
   }
-  fail(ExitCode::model, {.what = "the folder has no tokenizer.model", .where = path.string()});
+  fail(ExitCode::model, {.what = "the folder has no tokenizer.model and no tokenizer.json", .where = path.string()});
 }
 
-std::string read_model_file(const Path& file) {
+std::string read_tokenizer_file(const Path& file) {
   std::error_code error;
   const auto size = std::filesystem::file_size(file, error);
-  if (!error && size > largest_file) {
-    fail(ExitCode::model, {.what = "too large for a tokenizer",
-                           .where = file.string(),
-                           .found = std::to_string(size) + " bytes",
-                           .expected = "at most 1 GB"});
-  }
+  if (!error && size > largest_file) refuse_size(file, size, "1 GB");
   std::string bytes = read_file(file, ExitCode::model, "the tokenizer");
   if (bytes.empty()) fail(ExitCode::model, {.what = "the tokenizer file is empty", .where = file.string()});
   if (bytes.starts_with("version https://git-lfs")) {
@@ -40,11 +39,10 @@ std::string read_model_file(const Path& file) {
                            .where = file.string(),
                            .advice = "fetch the file with 'git lfs pull'"});
   }
-  if (bytes.starts_with('{')) {
-    fail(ExitCode::model,
-         {.what = "JSON, not a sentencepiece model; this version reads tokenizer.model", .where = file.string()});
-  }
+  if (is_json(file, bytes) && bytes.size() > largest_json) refuse_size(file, bytes.size(), "256 MB");
   return bytes;
 }
+
+bool is_json(const Path& file, std::string_view bytes) { return file.extension() == ".json" || bytes.starts_with('{'); }
 
 }  // namespace steerlm

@@ -57,6 +57,20 @@ TEST_F(TokenizerCommands, AFolderIsAsGoodAsItsFile) {
   EXPECT_EQ(run({"encode", "--model", folder}, "some text\n").out, run({"encode", "--model", tokenizer_file}, "some text\n").out);
 }
 
+TEST_F(TokenizerCommands, ATokenizerJsonIsReadToo) {
+  const std::string folder = STEERLM_SOURCE_DIR "/tests/fixtures/tokenizers/qwen2";
+  const std::string text = "Hello there\n\n  two spaces, \t a tab\ncaf\u00e9 \u2603\r\n<|im_start|>no line end";
+  const Outcome ids = run({"encode", "--model", folder}, text);
+  EXPECT_EQ(ids.code, 0) << ids.err;
+  EXPECT_EQ(run({"encode", "--model", folder + "/tokenizer.json"}, text).out, ids.out);
+  const Outcome back = run({"decode", "--model", folder}, ids.out);
+  EXPECT_EQ(back.code, 0) << back.err;
+  EXPECT_EQ(back.out, "Hello there\n\n  two spaces, \t a tab\ncaf\u00e9 \u2603\r\nno line end\n") << "special tokens give nothing";
+  const Outcome bad = run({"encode", "--model", write("tokenizer.json", R"({"model": {"type": "Unigram", "vocab": []}})")}, "x\n");
+  EXPECT_EQ(bad.code, 4);
+  EXPECT_THAT(bad.err, HasSubstr("tokenizer.json: the tokenizer's model is Unigram, which is not supported"));
+}
+
 TEST_F(TokenizerCommands, WrongLinesAreRefusedWithTheirNumber) {
   const Outcome bytes = run({"encode", "--model", tokenizer_file}, "fine\nab\xff\n");
   EXPECT_EQ(bytes.code, 3);

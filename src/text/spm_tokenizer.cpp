@@ -1,0 +1,222 @@
+#include "text/spm_tokenizer.h"
+
+#include <algorithm>
+
+#include "steerlm/core/json.h"
+#include "steerlm/text/tokenizer.h"
+#include "text/spm_log.h"
+#include "text/unicode.h"
+
+namespace steerlm {
+namespace {
+
+using Processor = std::shared_ptr<const sentencepiece::SentencePieceProcessor>;
+
+constexpr std::string_view space_symbol = "\xE2\x96\x81";  // U+2581, sentencepiece's space
+constexpr std::string_view ascii_spaces = " \t\n\r\f\v";
+
+Processor make_processor(const std::string& bytes, const Path& file) {
+  silence_sentencepiece();
+  auto processor = std::make_shared<sentencepiece::SentencePieceProcessor>();
+  if (!processor->LoadFromSerializedProto(bytes).ok()) {
+    fail(ExitCode::model, {.what = "sentencepiece does not accept the model",
+                           .where = file.string(),
+                           .advice = "the file may be damaged; copy or download it again"});
+  }
+  return processor;
+}
+
+void append_spaced(std::string_view piece, std::string& text) {
+  for (size_t at = 0; at < piece.size();) {
+    const bool space = piece.substr(at).starts_with(space_symbol);
+    text += space ? ' ' : piece[at];
+    at += space ? space_symbol.size() : 1;
+  }
+}
+
+}  // namespace
+
+SpmTokenizer::SpmTokenizer(std::string bytes, const Path& file, TokenizerConfig config)
+    : where_(file.string()), bytes_(std::move(bytes)), spm_(read_spm_model(bytes_, where_)), config_(std::move(config)) {
+  plain_ = make_processor(bytes_, file);
+  add_tokens();
+  make_processors(file);
+  bos_ = config_.bos.empty() ? plain_->bos_id() : find(config_.bos).value_or(-1);
+  eos_ = config_.eos.empty() ? plain_->eos_id() : find(config_.eos).value_or(-1);
+  add_bos_ = config_.add_bos.value_or(config_.class_adds_bos);
+}
+
+std::optional<std::int32_t> SpmTokenizer::find(std::string_view piece) const {
+  for (const auto& [id, token] : added_) {
+    if (token.text == piece) return id;
+  }
+  const int id = plain_->PieceToId(piece);
+  if (id < 0 || id >= spm_size() || spm_.pieces[static_cast<size_t>(id)].text != piece) return std::nullopt;
+  return id;
+}
+
+// Gives every token of the config its id: the file's, else the model's; one without either is in no vocabulary and is left out.
+void SpmTokenizer::add_tokens() {
+  for (const int id : {plain_->unk_id(), plain_->bos_id(), plain_->eos_id()}) {
+    if (id < 0) continue;
+    const std::string& text = spm_.pieces[static_cast<size_t>(id)].text;
+    if (std::ranges::find(config_.tokens, text, &AddedToken::text) == config_.tokens.end()) {
+      config_.tokens.push_back({.text = text, .id = id, .special = true});
+    }
+  }
+  vocab_size_ = spm_size();
+  for (const AddedToken& token : config_.tokens) {
+    if (token.id && *token.id >= spm_size()) {
+      added_.emplace(*token.id, token);
+      vocab_size_ = std::max<std::int64_t>(vocab_size_, *token.id + 1);
+    }
+  }
+  for (const AddedToken& token : config_.tokens) {
+    const auto id = token.id ? token.id : find(token.text);
+    if (id) tokens_.push_back({token, *id});
+  }
+  std::ranges::stable_sort(tokens_, std::greater{}, [](const Token& token) { return token.token.text.size(); });
+}
+
+void SpmTokenizer::make_processors(const Path& file) {
+  const auto hide = [&](const SpmPiece& piece) {
+    if (piece.type != PieceType::user_defined) return false;
+    return is_template_marker(piece.text) || std::ranges::find(chat_markers, piece.text) != std::ranges::end(chat_markers) ||
+           std::ranges::any_of(tokens_, [&](const Token& token) { return token.token.special && token.token.text == piece.text; });
+  };
+  const auto hide_nothing = [](const SpmPiece&) { return false; };
+  plain_bare_ = make_processor(edit_spm_model(bytes_, hide_nothing, false), file);
+  hidden_ = plain_;
+  hidden_bare_ = plain_bare_;
+  if (std::ranges::any_of(spm_.pieces, hide)) {
+    hidden_ = make_processor(edit_spm_model(bytes_, hide, spm_.add_dummy_prefix), file);
+    hidden_bare_ = make_processor(edit_spm_model(bytes_, hide, false), file);
+  }
+}
+
+void SpmTokenizer::encode(const Processor& processor, std::string_view text, std::vector<std::int32_t>& ids) const {
+  std::vector<int> piece_ids;
+  if (!processor->Encode(text, &piece_ids).ok()) {
+    fail(ExitCode::model,
+         {.what = "the tokenizer cannot encode a text of " + std::to_string(text.size()) + " bytes", .where = where_});
+  }
+  ids.insert(ids.end(), piece_ids.begin(), piece_ids.end());
+}
+
+// One stretch between special tokens, transformers 4.57 LlamaTokenizer._tokenize. Without `legacy` a leading space is kept from
+// sentencepiece, which may drop it, by encoding unk's text before it.
+void SpmTokenizer::encode_stretch(std::string_view text, std::vector<std::int32_t>& ids) const {
+  if (config_.legacy) return encode(plain_, text, ids);
+  if (!text.starts_with(space_symbol) && !text.starts_with(' ')) return encode(plain_bare_, text, ids);
+  const std::string unk = plain_->unk_id() < 0 ? "" : spm_.pieces[static_cast<size_t>(plain_->unk_id())].text;
+  std::vector<std::int32_t> unk_ids;
+  std::vector<std::int32_t> all_ids;
+  encode(plain_bare_, unk, unk_ids);
+  encode(plain_bare_, unk + std::string(text), all_ids);
+  const size_t skip = all_ids.size() >= unk_ids.size() ? unk_ids.size() : 0;
+  ids.insert(ids.end(), all_ids.begin() + static_cast<std::ptrdiff_t>(skip), all_ids.end());
+}
+
+// sentencepiece_processor.cc, SentencePieceProcessor::Decode: at the start of a text the dummy prefix is taken off again.
+std::string SpmTokenizer::decode(std::span<const std::int32_t> ids, bool at_start) const {
+  std::string text;
+  std::string run;  // of byte pieces
+  bool strip = at_start && (spm_.add_dummy_prefix || spm_.remove_extra_whitespaces);
+  bool stripped = false;
+  for (const std::int32_t id : ids) {
+    if (id < 0 || id >= vocab_size_) {
+      fail(ExitCode::data, {.what = "an id that is not in the vocabulary",
+                            .found = std::to_string(id),
+                            .expected = "0 to " + std::to_string(vocab_size_ - 1)});
+    }
+    if (id < spm_size() && plain_->IsByte(id)) {
+      run += static_cast<char>(std::stoi(spm_.pieces[static_cast<size_t>(id)].text.substr(3, 2), nullptr, 16));  // "<0x0A>"
+      continue;
+    }
+    text += replace_bad_bytes(run);
+    run.clear();
+    if (stripped || !text.empty()) strip = false;
+    if (id >= spm_size()) {
+      const auto token = added_.find(id);
+      if (token != added_.end() && (!token->second.special || is_template_marker(token->second.text))) text += token->second.text;
+      continue;
+    }
+    std::string_view piece = spm_.pieces[static_cast<size_t>(id)].text;
+    if (plain_->IsControl(id) && !is_template_marker(piece)) continue;
+    if (plain_->IsUnknown(id)) {
+      text += spm_.unk_surface;
+      continue;
+    }
+    stripped = strip && piece.starts_with(space_symbol);
+    if (stripped) piece.remove_prefix(space_symbol.size());
+    if (spm_.remove_extra_whitespaces) stripped = false;  // all leading spaces go
+    append_spaced(piece, text);
+  }
+  text += replace_bad_bytes(run);
+  return text;
+}
+
+std::string SpmTokenizer::piece(std::int32_t id) const {
+  if (id >= 0 && id < spm_size()) return spm_.pieces[static_cast<size_t>(id)].text;
+  const auto token = added_.find(id);
+  return token == added_.end() ? "" : token->second.text;
+}
+
+std::vector<std::int32_t> SpmTokenizer::encode_line(std::string_view line) const {
+  std::vector<std::int32_t> ids;
+  if (line.empty()) return ids;
+  std::string text(line);
+  if (!config_.legacy && spm_.add_dummy_prefix) text.insert(0, space_symbol);
+  size_t begin = 0;  // of the stretch that no special token is in
+  const auto end_stretch = [&](size_t end, bool strip_end) {
+    std::string_view stretch = std::string_view(text).substr(begin, end - begin);
+    if (strip_end) stretch = stretch.substr(0, stretch.find_last_not_of(ascii_spaces) + 1);
+    // The dummy prefix alone, before a special token: LlamaTokenizer.tokenize takes it away.
+    const bool prefix_alone = !config_.legacy && begin == 0 && end < text.size() && stretch == space_symbol;
+    if (!stretch.empty() && !prefix_alone) encode_stretch(stretch, ids);
+  };
+  for (size_t at = 0; at < text.size();) {
+    const auto token = std::ranges::find_if(tokens_, [&](const Token& candidate) {
+      return std::string_view(text).substr(at).starts_with(candidate.token.text);
+    });
+    if (token == tokens_.end()) {
+      ++at;
+      continue;
+    }
+    end_stretch(at, token->token.strip_left);
+    ids.push_back(token->id);
+    begin = at + token->token.text.size();
+    if (token->token.strip_right) begin = std::min(text.find_first_not_of(ascii_spaces, begin), text.size());
+    at = begin;
+  }
+  end_stretch(text.size(), false);
+  return ids;
+}
+
+void SpmTokenizer::append_first(std::string_view text, std::vector<std::int32_t>& ids) const {
+  encode(hidden_, text, ids);
+}
+
+void SpmTokenizer::append_first_piece(std::int32_t id, std::vector<std::int32_t>& ids) const {
+  // sentencepiece puts its dummy prefix before a user-defined piece too; a token that the folder added gets none.
+  if (id < spm_size() && !plain_->IsControl(id)) {
+    encode(plain_, piece(id), ids);
+  } else {
+    ids.push_back(id);
+  }
+}
+
+void SpmTokenizer::append_continuation(std::string_view text, std::vector<std::int32_t>& ids) const {
+  encode(hidden_bare_, text, ids);
+}
+
+std::string SpmTokenizer::default_config() const {
+  Json json{{"tokenizer_class", "LlamaTokenizer"}, {"add_bos_token", false}, {"add_eos_token", false}, {"legacy", true}};
+  const auto name_token = [&](const char* key, int id) { json[key] = id < 0 ? Json(nullptr) : Json(piece(id)); };
+  name_token("bos_token", bos_);
+  name_token("eos_token", eos_);
+  name_token("unk_token", plain_->unk_id());
+  return dump_json(json) + "\n";
+}
+
+}  // namespace steerlm
