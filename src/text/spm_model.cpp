@@ -1,6 +1,7 @@
 #include "text/spm_model.h"
 
 #include <cstdint>
+#include <cstring>
 #include <optional>
 
 #include "steerlm/core/error.h"
@@ -71,6 +72,7 @@ std::optional<SpmPiece> read_piece(std::string_view bytes) {
   SpmPiece piece;
   const bool whole = read_message(bytes, [&](const Field& field) {
     if (field.number == 1 && field.type == length_delimited) piece.text = field.payload;
+    if (field.number == 2 && field.type == fixed32) std::memcpy(&piece.score, field.payload.data(), sizeof(float));  // little-endian
     if (field.number == 3 && field.type == varint) piece.type = static_cast<PieceType>(field.value);
   });
   if (!whole || piece.text.empty() || find_invalid_utf8(piece.text)) return std::nullopt;
@@ -98,11 +100,13 @@ SpmModel read_spm_model(std::string_view bytes, const std::string& where) {
     } else if (field.number == 2) {
       trainer = true;
       sound &= read_message(field.payload, [&](const Field& of_trainer) {
+        if (of_trainer.number == 3 && of_trainer.type == varint) model.unigram = of_trainer.value == 1;
         if (of_trainer.number == 44 && of_trainer.type == length_delimited) model.unk_surface = of_trainer.payload;
       });
     } else if (field.number == 3) {
       normalizer = true;
       sound &= read_message(field.payload, [&](const Field& of_normalizer) {
+        if (of_normalizer.number == 1) model.identity = of_normalizer.payload == "identity";
         if (of_normalizer.number == 3) model.add_dummy_prefix = of_normalizer.value != 0;
         if (of_normalizer.number == 4) model.remove_extra_whitespaces = of_normalizer.value != 0;
       });

@@ -15,10 +15,13 @@ enum class PieceType { normal = 1, unknown = 2, control = 3, user_defined = 4, u
 struct SpmPiece {
   std::string text;
   PieceType type = PieceType::normal;
+  float score = 0;
 };
 
 struct SpmModel {
   std::vector<SpmPiece> pieces;
+  bool unigram = true;  // TrainerSpec.model_type; false: another kind
+  bool identity = false;  // NormalizerSpec: text is left as it is
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
   std::string unk_surface = " \xE2\x81\x87 ";  // what unk decodes to, " ⁇ "
