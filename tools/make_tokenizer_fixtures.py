@@ -1,7 +1,7 @@
 """Writes tests/fixtures/tokenizers: small tokenizer.json files, and what the library `tokenizers` makes of many lines.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install tokenizers transformers
-    /tmp/venv/bin/python tools/make_tokenizer_fixtures.py
+    python3 -m venv VENV && VENV/bin/pip install tokenizers transformers
+    VENV/bin/python tools/make_tokenizer_fixtures.py
 
 With --data FOLDER --program PATH it writes nothing and compares `PATH tokenizer encode` and `decode` with Transformers on every text of
 the record files in FOLDER and on the generated lines instead, and prints the counts.

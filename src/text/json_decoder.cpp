@@ -10,12 +10,6 @@ using Tokens = std::vector<std::string>;
 
 constexpr std::string_view space_symbol = "\xE2\x96\x81";  // U+2581
 
-void replace_all(std::string& text, std::string_view pattern, std::string_view content) {
-  for (size_t at = text.find(pattern); at != std::string::npos; at = text.find(pattern, at + content.size())) {
-    text.replace(at, pattern.size(), content);
-  }
-}
-
 std::string join(const Tokens& tokens) {
   std::string text;
   for (const std::string& token : tokens) text += token;
@@ -78,7 +72,7 @@ std::string decode_tokens(const std::vector<DecoderStep>& steps, Tokens tokens, 
         tokens = {decode_byte_level(tokens)};
         break;
       case DecoderStep::Kind::replace:
-        for (std::string& token : tokens) replace_all(token, step.pattern, step.content);
+        for (std::string& token : tokens) token = replace_all(token, step.pattern, step.content);
         break;
       case DecoderStep::Kind::byte_fallback:
         tokens = join_bytes(tokens);
@@ -91,7 +85,7 @@ std::string decode_tokens(const std::vector<DecoderStep>& steps, Tokens tokens, 
         break;
       case DecoderStep::Kind::metaspace:
         for (size_t i = 0; i < tokens.size(); ++i) {
-          replace_all(tokens[i], space_symbol, i == 0 && at_start && step.prefix ? "" : " ");
+          tokens[i] = replace_all(tokens[i], space_symbol, i == 0 && at_start && step.prefix ? "" : " ");
         }
         break;
     }

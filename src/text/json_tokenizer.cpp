@@ -13,16 +13,6 @@ namespace {
 
 constexpr std::string_view space_symbol = "\xE2\x96\x81";  // U+2581
 
-std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content) {
-  std::string result;
-  for (size_t at = text.find(pattern); at != std::string_view::npos; at = text.find(pattern)) {
-    result += text.substr(0, at);
-    result += content;
-    text.remove_prefix(at + pattern.size());
-  }
-  return result += text;
-}
-
 std::string fallback_piece(unsigned byte) {
   constexpr std::string_view digits = "0123456789ABCDEF";
   return std::string("<0x") + digits[byte >> 4] + digits[byte & 15] + ">";

@@ -9,7 +9,9 @@ namespace steerlm {
 namespace {
 
 constexpr std::string_view space_symbol = "\xE2\x96\x81";  // U+2581
-constexpr size_t most_steps = 32;
+constexpr size_t most_steps = 16;    // of one kind; files have up to 5
+constexpr size_t most_content = 16;  // bytes that a step writes for a match: a few such steps must not make a text a million times longer
+constexpr std::ptrdiff_t most_replacements = 4;
 
 // Calls use(step) for the steps of a Sequence, whose list has the key `list`, or for the one step that is none.
 template <class Use>
@@ -21,7 +23,7 @@ void for_each_step(const Json* json, const char* kind, const char* list, const s
   sequence.ignore({"type"});
   const Json& steps = sequence.require(list);
   sequence.end();
-  if (!steps.is_array() || steps.size() > most_steps || depth > 4) sequence.refuse_value(list);
+  if (!steps.is_array() || depth > 4) sequence.refuse_value(list);
   for (const Json& step : steps) for_each_step(&step, kind, list, where, use, depth + 1);
 }
 
@@ -51,6 +53,24 @@ std::string read_literal(JsonFields& fields) {
   std::string pattern = read_pattern(fields, &literal);
   if (!literal) fields.refuse_value("pattern");
   return pattern;
+}
+
+std::string read_content(JsonFields& fields, const char* key) {
+  std::string content = fields.text(key);
+  if (content.size() > most_content) fields.refuse_value(key);
+  return content;
+}
+
+template <class Step>
+void check_count(const std::vector<Step>& steps, const JsonFields& fields) {
+  if (steps.size() > most_steps) fields.refuse("more than " + std::to_string(most_steps) + " steps");
+}
+
+template <class Step>
+void add_replacement(JsonFields& fields, std::vector<Step>& steps) {
+  std::string pattern = read_literal(fields);
+  steps.push_back({.kind = Step::Kind::replace, .pattern = std::move(pattern), .content = read_content(fields, "content")});
+  if (std::ranges::count(steps, Step::Kind::replace, &Step::kind) > most_replacements) fields.refuse("more than 4 of them");
 }
 
 PreTokenizerStep read_split(JsonFields& fields) {
@@ -129,13 +149,13 @@ void read_normalizer(const Json* json, const std::string& where, TokenizerJson& 
     if (type == "NFC") {
       result.normalizer.push_back({NormalizerStep::Kind::nfc, "", ""});
     } else if (type == "Prepend") {
-      result.normalizer.push_back({NormalizerStep::Kind::prepend, "", fields.text("prepend")});
+      result.normalizer.push_back({NormalizerStep::Kind::prepend, "", read_content(fields, "prepend")});
     } else if (type == "Replace") {
-      std::string pattern = read_literal(fields);
-      result.normalizer.push_back({NormalizerStep::Kind::replace, std::move(pattern), fields.text("content")});
+      add_replacement(fields, result.normalizer);
     } else {
       refuse_type("normalizer", type, where, "NFC, Prepend, Replace or a Sequence of them");
     }
+    check_count(result.normalizer, fields);
     fields.end();
   });
 }
@@ -167,6 +187,7 @@ void read_pre_tokenizer(const Json* json, const std::string& where, TokenizerJso
     } else {
       refuse_type("pre-tokenizer", type, where, "Split, Digits, ByteLevel, Metaspace or a Sequence of them");
     }
+    check_count(result.pre_tokenizer, fields);
     fields.end();
   });
 }
@@ -181,8 +202,7 @@ void read_decoder(const Json* json, const std::string& where, TokenizerJson& res
       fields.ignore({"add_prefix_space", "trim_offsets", "use_regex"});
       result.decoder.push_back({.kind = Kind::byte_level});
     } else if (type == "Replace") {
-      std::string pattern = read_literal(fields);
-      result.decoder.push_back({.kind = Kind::replace, .pattern = std::move(pattern), .content = fields.text("content")});
+      add_replacement(fields, result.decoder);
     } else if (type == "ByteFallback" || type == "Fuse") {
       result.decoder.push_back({.kind = type == "Fuse" ? Kind::fuse : Kind::byte_fallback});
     } else if (type == "Strip") {
@@ -203,6 +223,7 @@ void read_decoder(const Json* json, const std::string& where, TokenizerJson& res
     } else {
       refuse_type("decoder", type, where, "ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip or a Sequence of them");
     }
+    check_count(result.decoder, fields);
     fields.end();
   });
   if (result.decoder.empty()) {

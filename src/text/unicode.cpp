@@ -115,6 +115,16 @@ std::string normalize_nfc(std::string_view text) {
   return std::string(reinterpret_cast<const char*>(bytes), static_cast<size_t>(length));
 }
 
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content) {
+  std::string result;
+  for (size_t at = text.find(pattern); at != std::string_view::npos; at = text.find(pattern)) {
+    result += text.substr(0, at);
+    result += content;
+    text.remove_prefix(at + pattern.size());
+  }
+  return result += text;
+}
+
 std::string replace_bad_bytes(std::string_view bytes) {
   return replace_bad(bytes, [](std::string_view) { return size_t{1}; });
 }

@@ -29,6 +29,9 @@ size_t trailing_space(std::string_view text);
 // Normalization Form C.
 std::string normalize_nfc(std::string_view text);
 
+// Every `pattern`, from left to right, becomes `content`.
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content);
+
 // U+FFFD for each byte that belongs to no character, as sentencepiece reads and decodes bytes.
 std::string replace_bad_bytes(std::string_view bytes);
 // U+FFFD for each maximal part of a character that is cut off, and for each byte that starts none (Unicode 15, section 3.9).

@@ -110,6 +110,23 @@ TEST_F(TokenizerJsonFaults, WhatIsNotImplementedIsNamed) {
   expect_bad_value("/post_processor", R"({"type": "BertProcessing"})", "the post-processor BertProcessing is not supported");
 }
 
+TEST_F(TokenizerJsonFaults, AFileCannotMakeATextGrowWithoutEnd) {
+  const std::string twice = R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"})";
+  const auto list = [](const std::string& step, int count) {
+    std::string steps;
+    for (int i = 0; i < count; ++i) steps += (i == 0 ? "" : ",") + step;
+    return "[" + steps + "]";
+  };
+  expect_bad_value("/normalizer", R"({"type": "Sequence", "normalizers": )" + list(twice, 40) + "}", "the normalizer Replace: more than 4");
+  expect_bad_value("/decoder", R"({"type": "Sequence", "decoders": )" + list(twice, 40) + "}", "the decoder Replace: more than 4");
+  expect_bad_value("/normalizer", R"({"type": "Prepend", "prepend": ")" + std::string(1000, 'x') + "\"}", "this value of 'prepend'");
+  const std::string digits = R"({"type": "Digits", "individual_digits": true})";
+  expect_bad_value("/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": )" + list(digits, 40) + "}", "more than 16 steps");
+  std::string nested = digits;
+  for (int i = 0; i < 8; ++i) nested = R"({"type": "Sequence", "pretokenizers": )" + list(nested, 1) + "}";
+  expect_bad_value("/pre_tokenizer", nested, "this value of 'pretokenizers'");
+}
+
 TEST_F(TokenizerJsonFaults, IdsThatCannotBe) {
   expect_bad_value("/model/vocab/!", "-1", "the id of the token '!' is out of range");
   expect_bad_value("/model/vocab/!", "99999999999", "the id of the token '!' is out of range");
