@@ -185,11 +185,10 @@ def compare_ids(work, name, tokenizer):
         raise Failed(f"{len(got)} lines of ids for {len(lines)} lines")
     wrong, leading = [], 0
     file = work.path("base/tokenizer.model")
-    alone = file.exists() and not work.path("base/tokenizer.json").exists()
-    model = sentencepiece.SentencePieceProcessor(model_file=str(file)) if alone else None
+    model = sentencepiece.SentencePieceProcessor(model_file=str(file)) if file.exists() else None
     for line, ids in zip(lines, got):
         expected = tokenizer(line, add_special_tokens=False)["input_ids"]
-        if ids != expected and alone and line.startswith(" ") and ids == model.encode(line):
+        if ids != expected and model and line.startswith(" ") and ids == model.encode(line):
             leading += 1
         elif ids != expected:
             wrong.append((line, ids, expected))

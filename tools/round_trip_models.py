@@ -41,7 +41,7 @@ FAMILIES = [
     Family("fresh", LlamaConfig, {}, "unigram"),
     Family("llama3", LlamaConfig, {**rope("default", 500000.0)}, "llama3", shards=True),
     Family("llama3.1", LlamaConfig, {**LLAMA31, "head_dim": 16, "tie_word_embeddings": True}, "llama3", torch.bfloat16),
-    Family("yarn", LlamaConfig, {**rope("yarn", factor=4.0, original_max_position_embeddings=64), "max_position_embeddings": 256}, "bpe"),
+    Family("yarn", LlamaConfig, {**rope("yarn", factor=4.0, original_max_position_embeddings=128), "max_position_embeddings": 512}, "bpe"),
     Family("mistral", MistralConfig, {"sliding_window": 16, "head_dim": 16}, "bpe+json", shards=True),
     Family("mistral-bf16", MistralConfig, {"sliding_window": None}, "bpe", torch.bfloat16, shards=True),
     Family("qwen2", Qwen2Config, {"tie_word_embeddings": True, "rms_norm_eps": 1e-6}, "qwen"),

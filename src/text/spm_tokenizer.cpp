@@ -5,6 +5,7 @@
 #include "steerlm/core/json.h"
 #include "steerlm/text/tokenizer.h"
 #include "text/spm_log.h"
+#include "text/unigram_json.h"
 #include "text/unicode.h"
 
 namespace steerlm {
@@ -210,8 +211,14 @@ void SpmTokenizer::append_continuation(std::string_view text, std::vector<std::i
   encode(hidden_bare_, text, ids);
 }
 
+std::optional<Json> SpmTokenizer::as_tokenizer_json() const {
+  if (!spm_.unigram || !spm_.identity || spm_.remove_extra_whitespaces) return std::nullopt;
+  return unigram_tokenizer_json(spm_);
+}
+
 std::string SpmTokenizer::default_config() const {
-  Json json{{"tokenizer_class", "LlamaTokenizer"}, {"add_bos_token", false}, {"add_eos_token", false}, {"legacy", true}};
+  const char* kind = as_tokenizer_json() ? "PreTrainedTokenizerFast" : "LlamaTokenizer";
+  Json json{{"tokenizer_class", kind}, {"add_bos_token", false}, {"add_eos_token", false}, {"legacy", true}};
   const auto name_token = [&](const char* key, int id) { json[key] = id < 0 ? Json(nullptr) : Json(piece(id)); };
   name_token("bos_token", bos_);
   name_token("eos_token", eos_);

@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "steerlm/core/json.h"
 #include "text/spm_model.h"
 #include "text/tokenizer_config.h"
 
@@ -36,6 +37,8 @@ class SpmTokenizer {
   std::string decode(std::span<const std::int32_t> ids, bool at_start) const;
 
   const std::string& bytes() const { return bytes_; }
+  // What Transformers needs beside a Unigram model; nothing for BPE, and for a model that changes a text before it is split.
+  std::optional<Json> as_tokenizer_json() const;
   std::string default_config() const;  // a tokenizer_config.json for a file that has none
 
  private:

@@ -1,5 +1,8 @@
 #include "steerlm/text/tokenizer.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "steerlm/core/hash.h"
 #include "text/json_tokenizer.h"
 #include "text/spm_tokenizer.h"
@@ -76,7 +79,9 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
 }
 
 std::string Tokenizer::decode_continuation(std::span<const std::int32_t> ids) const {
-  return std::visit([&](const auto& kind) { return kind->decode(ids, false); }, kind_);
+  std::vector<std::int32_t> known;
+  std::ranges::copy_if(ids, std::back_inserter(known), [&](std::int32_t id) { return id < vocab_size(); });
+  return std::visit([&](const auto& kind) { return kind->decode(known, false); }, kind_);
 }
 
 void Tokenizer::copy_to(const Path& folder) const {
@@ -91,6 +96,9 @@ void Tokenizer::copy_to(const Path& folder) const {
   if (!json) copy("tokenizer.json");  // beside the model, for Transformers
   for (const char* name : tokenizer_side_files) copy(name);
   if (std::filesystem::exists(folder / tokenizer_side_files[0])) return;
+  if (const auto* spm = std::get_if<std::shared_ptr<const SpmTokenizer>>(&kind_); spm && !std::filesystem::exists(folder / "tokenizer.json")) {
+    if (const auto made = (*spm)->as_tokenizer_json()) write_file_atomic(folder / "tokenizer.json", dump_json(*made) + "\n");
+  }
   write_file_atomic(folder / tokenizer_side_files[0], std::visit([](const auto& kind) { return kind->default_config(); }, kind_));
 }
 

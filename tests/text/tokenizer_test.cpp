@@ -314,5 +314,28 @@ TEST(Tokenizer, SeveralThreadsEncodeAtOnce) {
   EXPECT_THAT(wrong, testing::Each(0));
 }
 
+// Transformers 5 takes a tokenizer.model of a Llama folder for BPE; tools/round_trip.py (family `fresh`) compares the ids that it gets
+// from the file written here.
+TEST(TokenizerCopy, AUnigramModelIsWrittenAsTokenizerJsonToo) {
+  TemporaryFolder folder;
+  const Tokenizer tokenizer = Tokenizer::load(fixture("unigram.model"));
+  tokenizer.copy_to(folder / "model");
+  const Json json = parse_json(read_file(folder / "model/tokenizer.json", ExitCode::model, "json"), "tokenizer.json", ExitCode::model);
+  EXPECT_EQ(json.at("model").at("type"), "Unigram");
+  const Json& vocab = json.at("model").at("vocab");
+  ASSERT_EQ(static_cast<std::int64_t>(vocab.size()), tokenizer.vocab_size());
+  for (size_t id = 0; id < vocab.size(); ++id) EXPECT_EQ(vocab[id][0], tokenizer.piece(static_cast<std::int32_t>(id)));
+  const auto score = [&](const char* piece) { return vocab.at(static_cast<size_t>(*tokenizer.piece_id(piece)))[1].get<double>(); };
+  EXPECT_LT(score("<0x0A>"), -1000);
+  EXPECT_LT(score("e"), 0);
+  EXPECT_GT(score("e"), -100);
+  const Json config = parse_json(read_file(folder / "model/tokenizer_config.json", ExitCode::model, "json"), "config", ExitCode::model);
+  EXPECT_EQ(config.at("tokenizer_class"), "PreTrainedTokenizerFast");
+  EXPECT_EQ(Tokenizer::load(folder / "model").encode_line("the red house"), tokenizer.encode_line("the red house"));
+
+  Tokenizer::load(fixture("bpe.model")).copy_to(folder / "bpe");
+  EXPECT_FALSE(std::filesystem::exists(folder / "bpe/tokenizer.json"));
+}
+
 }  // namespace
 }  // namespace steerlm

@@ -75,6 +75,7 @@ class Tokenizer {
   // sentencepiece or `tokenizers`. Throws data for an id that is not in the vocabulary.
   std::string decode(std::span<const std::int32_t> ids) const;
   // The bytes as they follow a text: the space of a leading "▁" stays.
+  // An id of a row that the embedding has to spare behind the vocabulary, which a model may sample, gives nothing, as in Transformers.
   std::string decode_continuation(std::span<const std::int32_t> ids) const;
 
   // Writes the tokenizer's files into a model folder: the same bytes; where there was no tokenizer_config.json one that makes
