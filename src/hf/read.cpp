@@ -281,11 +281,14 @@ TensorSource stream_weights(const ModelFolder& folder, Weights weights) {
   return folder.adapter ? merged(std::move(source), folder) : source;
 }
 
-NamedTensors read_weights(const ModelFolder& folder, Weights weights) {
+NamedTensors read_weights(const ModelFolder& folder, Weights weights,
+                          std::optional<at::ScalarType> dtype) {
   const TensorSource source = stream_weights(folder, weights);
   NamedTensors tensors;
-  for (const TensorSource::Entry& entry : source.entries)
-    tensors.emplace_back(entry.name, source.read(entry.name));
+  for (const TensorSource::Entry& entry : source.entries) {
+    at::Tensor tensor = source.read(entry.name);
+    tensors.emplace_back(entry.name, dtype ? tensor.to(*dtype) : tensor);
+  }
   return tensors;
 }
 

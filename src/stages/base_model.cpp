@@ -65,7 +65,8 @@ void take_over(ModelFolder& folder, const Recipe& recipe) {
 // Without LoRA an adapter folder is a model like any other, merged. With LoRA the training of its matrices goes on.
 NamedTensors read_base_weights(const Recipe& recipe, const ModelFolder& folder, HeadKind head, bool same_head) {
   const Weights wanted = head == HeadKind::language_model ? Weights::language_model : same_head ? Weights::regression : Weights::trunk;
-  if (!recipe.lora || !folder.adapter) return read_weights(folder, wanted);
+  if (!recipe.lora) return read_weights(folder, wanted, at::kFloat);
+  if (!folder.adapter) return read_weights(folder, wanted);
   const LoraOptions &ours = *recipe.lora, &theirs = folder.adapter->lora;
   const auto sorted = [](std::vector<std::string> names) { return std::ranges::sort(names), names; };
   if (ours.rank != theirs.rank || ours.alpha != theirs.alpha || sorted(ours.targets) != sorted(theirs.targets) || head != folder.adapter->head) {
@@ -139,10 +140,9 @@ OpenModel open_model(const Path& path, Precision precision) {
   Tokenizer tokenizer = Tokenizer::load(path);
   check_vocabulary(folder, tokenizer);
   const Attributes attributes = make_attributes(folder.attributes);
-  const bool regression = folder.head.kind == HeadKind::regression;
-  const NamedTensors tensors = read_weights(folder, regression ? Weights::regression : Weights::language_model);
-  const HeadShape shape = head_shape(folder, regression ? Weights::regression : Weights::language_model);
-  Transformer transformer{folder.config, cast(parameters_from(folder.config, shape, tensors), compute_dtype(precision))};
+  const Weights weights = own_weights(folder);
+  const NamedTensors tensors = read_weights(folder, weights, compute_dtype(precision));
+  Transformer transformer{folder.config, parameters_from(folder.config, head_shape(folder, weights), tensors)};
   return {std::move(folder), attributes, std::move(tokenizer), std::move(transformer)};
 }
 

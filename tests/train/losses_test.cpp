@@ -165,6 +165,24 @@ TEST_P(LossGradients, PackedEqualsOneByOne) {
   }
 }
 
+// bf16 weights and activations, gradients summed in fp32: three digits are left of each product.
+TEST_P(LossGradients, InBf16FollowThoseInFp64) {
+  const Case& c = GetParam();
+  const Parameters rounded = cast(weights_of(c, at::kDouble), at::kBFloat16);
+  const Batch batch = batch_of(c, {5, 1, 17, 2, 9}, 11);
+  Parameters exact = zeros_like(rounded, at::kDouble), ours = zeros_like(rounded, at::kFloat);
+  const double expected = our_gradients(c, cast(rounded, at::kDouble), batch, 0.25, exact);
+  EXPECT_NEAR(our_gradients(c, rounded, batch, 0.25, ours), expected, 0.05 * std::abs(expected));
+  double difference = 0, size = 0;
+  const NamedTensors wanted = to_named_tensors(exact);
+  size_t i = 0;
+  for_each_parameter(ours, [&](const std::string&, const at::Tensor& tensor) {
+    difference += (tensor.to(at::kDouble) - wanted[i].second).pow(2).sum().item<double>();
+    size += wanted[i++].second.pow(2).sum().item<double>();
+  });
+  EXPECT_LE(std::sqrt(difference / size), 0.15);
+}
+
 INSTANTIATE_TEST_SUITE_P(Heads, LossGradients,
                          testing::Values(Case{"untied", false, 4, 0, false}, Case{"tied", true, 4, 0, false},
                                          Case{"grouped_query", false, 2, 0, false}, Case{"tied_multi_query", true, 1, 0, false},
