@@ -118,7 +118,8 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
   if (const auto json = read_object(main)) {
     if (json->contains("add_bos_token")) config.add_bos = read_flag(*json, "add_bos_token", false, main.string());
     config.class_adds_bos = adds_bos_by_default(*json);
-    config.legacy = read_flag(*json, "legacy", true, main.string());
+    // Without the key: true to Transformers 4, false to 5, which signs its files with "backend".
+    config.legacy = read_flag(*json, "legacy", !json->contains("backend"), main.string());
     read_decoder(*json, main.string(), config);
     read_special_tokens(*json, main.string(), config);
   }

@@ -23,7 +23,7 @@ struct AddedToken {
 struct TokenizerConfig {
   std::optional<bool> add_bos;         // add_bos_token
   bool class_adds_bos = false;         // what the tokenizer class does without the key
-  bool legacy = true;  // Transformers 4: a missing key means so; 5 does the same without a tokenizer_config.json
+  bool legacy = true;  // of a folder without a tokenizer_config.json too
   std::string bos;     // "": the model's own
   std::string eos;
   std::vector<AddedToken> tokens;
