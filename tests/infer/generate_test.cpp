@@ -65,7 +65,7 @@ TEST_P(GenerateOf, GreedyWithCacheEqualsTheModelWithoutOne) {
 TEST_P(GenerateOf, APromptAppendedToACachedOneGivesItsHiddenState) {
   const Transformer model = small_model(400, GetParam().edit);
   const std::vector<std::int32_t> ids = prompt(3, 40, 400);
-  KvCache cache = make_kv_cache(model, 1, 64);
+  KvCache cache = make_kv_cache(model, 6, 64);
   const at::Tensor whole = prefill(model, cache, 2, ids);
   prefill(model, cache, 5, {ids.begin(), ids.begin() + 11});
   prefill(model, cache, 5, {ids.begin() + 11, ids.begin() + 12});
