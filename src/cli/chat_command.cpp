@@ -71,6 +71,7 @@ void answer(Chat& chat, Conversation asked) {
     return note("stopped before the answer began; the conversation is as it was");
   }
   write_answer("\n");
+  if (output_failed()) return;
   if (answer.result.response.empty()) note("the answer is empty");
   if (answer.end == AnswerEnd::interrupted) note("stopped; what is written stays as the answer");
   if (answer.end == AnswerEnd::length) note(fmt::format("the answer ends at --max-new-tokens {}", chat.sampling.max_new_tokens));
@@ -102,6 +103,7 @@ void set_dials(Chat& chat, const std::string& text) {
     parts.push_back(text.substr(begin, end - begin));
     begin = end;
   }
+  if (parts.empty()) fail(ExitCode::recipe, {.what = "a dial is missing", .where = "/set", .expected = "/set NAME=VALUE …"});
   std::map<std::string, std::int64_t> set = parse_dials(parts, "/set");
   set.insert(chat.set.begin(), chat.set.end());  // those that are not named stay
   label_of(chat, set);

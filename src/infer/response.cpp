@@ -47,11 +47,8 @@ std::string response_text(const Tokenizer& tokenizer, std::span<const std::int32
       return text;
     }
   }
-  if (ids.empty() || !is_end(settings, ids.back())) return tokenizer.decode_continuation(ids);
-  std::string text = tokenizer.decode_continuation(ids.first(ids.size() - 1));
-  // A stop text that is a special piece decodes to nothing.
-  if (!settings.stop_text.empty() && tokenizer.piece(ids.back()) == settings.stop_text && text.ends_with('\n')) text.pop_back();
-  return text;
+  if (!ids.empty() && is_end(settings, ids.back())) ids = ids.first(ids.size() - 1);
+  return tokenizer.decode_continuation(ids);
 }
 
 size_t settled_length(std::string_view text, std::string_view stop_text) {
