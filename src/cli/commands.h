@@ -14,6 +14,7 @@ void add_recipe_commands(CLI::App& app, Invocation& invocation);
 void add_tokenizer_commands(CLI::App& app, Invocation& invocation);
 void add_stage_commands(CLI::App& app, Invocation& invocation);
 void add_inference_commands(CLI::App& app, Invocation& invocation);
+void add_chat_command(CLI::App& app, Invocation& invocation);
 void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_model_commands(CLI::App& app, Invocation& invocation);
 

@@ -1,17 +1,13 @@
 // generate and score: a model folder, records in, JSON lines out.
-#include <fmt/format.h>
-
-#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <memory>
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/inference_options.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/stages/sample.h"
-#include "steerlm/core/suggest.h"
-#include "steerlm/core/utf8.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/stages/stages.h"
 
@@ -53,42 +49,6 @@ class LineOutput {
   bool finished_ = false;
 };
 
-Precision parse_precision(const std::string& device, const std::string& precision) {
-  if (device != "auto" && device != "cpu") {
-    fail(ExitCode::resources, {.what = "no CUDA library is part of this build", .where = "--device", .found = device, .expected = "cpu or auto"});
-  }
-  const auto value = enum_value<Precision>(precision);
-  if (!value) fail(ExitCode::recipe, {.what = "unknown precision", .where = "--precision", .found = precision, .expected = "fp32 or bf16"});
-  return *value == Precision::automatic ? Precision::fp32 : *value;
-}
-
-// "quality=4,humor=0"
-std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& texts) {
-  std::map<std::string, std::int64_t> dials;
-  for (const std::string& text : texts) {
-    for (size_t begin = 0; begin <= text.size();) {
-      const size_t end = std::min(text.find(',', begin), text.size());
-      const std::string part = text.substr(begin, end - begin);
-      const size_t equals = part.find('=');
-      size_t used = 0;
-      std::int64_t value = 0;
-      try {
-        if (equals != std::string::npos) value = std::stoll(part.substr(equals + 1), &used);
-      } catch (const std::exception&) {
-        used = 0;
-      }
-      if (equals == 0 || used == 0 || used != part.size() - equals - 1) {
-        fail(ExitCode::recipe, {.what = "not a dial setting", .where = "--set", .found = "'" + part + "'", .expected = "name=integer, joined by commas"});
-      }
-      if (!dials.emplace(part.substr(0, equals), value).second) {
-        fail(ExitCode::recipe, {.what = "the dial '" + part.substr(0, equals) + "' is set twice", .where = "--set"});
-      }
-      begin = end + 1;
-    }
-  }
-  return dials;
-}
-
 struct GenerateArguments {
   std::string model, prompt, input, system, output, device = "auto", precision = "auto";
   std::vector<std::string> set;
@@ -96,18 +56,6 @@ struct GenerateArguments {
   SamplingOptions sampling{.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 512};
   std::int64_t samples = 1, seed = 1234;
 };
-
-// What the option parser lets through.
-void check_arguments(const GenerateArguments& arguments) {
-  for (const auto& [option, text] : {std::pair{"--prompt", &arguments.prompt}, std::pair{"--system", &arguments.system}}) {
-    if (const auto bad = find_invalid_utf8(*text)) {
-      fail(ExitCode::recipe, {.what = "not valid UTF-8 at byte " + std::to_string(*bad + 1), .where = option});
-    }
-  }
-  for (const auto& [option, value] : {std::pair{"--temperature", arguments.sampling.temperature}, std::pair{"--top-p", arguments.sampling.top_p}}) {
-    if (std::isnan(value)) fail(ExitCode::recipe, {.what = "not a number", .where = option});
-  }
-}
 
 std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenModel& model) {
   const std::string system = arguments.system.empty() ? model.folder.text_template.system : arguments.system;
@@ -143,13 +91,11 @@ std::vector<GenerationResult> generate_raw(const OpenModel& model, const std::ve
 }
 
 int run_generate_command(const GenerateArguments& arguments) {
-  check_arguments(arguments);
-  const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
-  note_code(model.folder);
-  if (model.folder.head.kind != HeadKind::language_model) {
-    fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text", .where = arguments.model, .advice = "`steerlm score` reads its scores"});
-  }
-  const std::optional<Label> label = dial_label(model.attributes, parse_dials(arguments.set), arguments.model);
+  check_text(arguments.prompt, "--prompt");
+  check_text(arguments.system, "--system");
+  check_sampling(arguments.sampling);
+  const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision);
+  const std::optional<Label> label = dial_label(model.attributes, parse_dials(arguments.set, "--set"), arguments.model);
   const std::vector<Prompt> prompts = prompts_of(arguments, model);
   LineOutput output(arguments.output);
   Log log;
@@ -259,12 +205,8 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   command->add_option("--set", generate->set, "dials: quality=9,humor=0");
   command->add_option("--system", generate->system, "system prompt");
   command->add_flag("--raw", generate->raw, "the prompt's bytes as they are, no template; only EOS stops");
-  command->add_option("--max-new-tokens", generate->sampling.max_new_tokens, "longest response, in tokens")->check(CLI::Range(1, 1'000'000))->capture_default_str();
-  command->add_option("--temperature", generate->sampling.temperature, "0 is greedy")->check(CLI::Range(0.0, 100.0))->capture_default_str();
-  command->add_option("--top-k", generate->sampling.top_k, "sample from the k most probable tokens; 0: all")->check(CLI::Range(0, 10'000'000))->capture_default_str();
-  command->add_option("--top-p", generate->sampling.top_p, "sample from the smallest set with this probability")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  add_sampling_options(*command, generate->sampling, generate->seed);
   command->add_option("--samples", generate->samples, "responses a prompt")->check(CLI::Range(1, 1'000'000))->capture_default_str();
-  command->add_option("--seed", generate->seed, "key of the random draws")->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))->capture_default_str();
   command->add_option("--output", generate->output, "file; default standard output");
   command->add_option("--device", generate->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--precision", generate->precision, "auto, fp32 or bf16")->capture_default_str();

@@ -141,8 +141,9 @@ at::Tensor cached_attention(const at::Tensor& q_nhe, const at::Tensor& k_gte, co
 at::Tensor decode_attention(const at::Tensor& q_rhe, const at::Tensor& k_rgte, const at::Tensor& v_rgte,
                             const std::vector<std::int64_t>& lengths, std::int64_t window) {
   require(q_rhe.dim() == 3 && k_rgte.dim() == 4 && q_rhe.is_contiguous() && k_rgte.is_contiguous() && v_rgte.is_contiguous() &&
-              q_rhe.size(0) == static_cast<std::int64_t>(lengths.size()) && q_rhe.size(0) <= k_rgte.size(0),
-          "decode_attention: q is (r, h, e), k and v are (r, g, t, e)");
+              q_rhe.size(0) == static_cast<std::int64_t>(lengths.size()) &&
+              std::all_of(lengths.begin() + std::min(q_rhe.size(0), k_rgte.size(0)), lengths.end(), [](std::int64_t length) { return length == 0; }),
+          "decode_attention: q is (r, h, e), k and v are (r, g, t, e); rows beyond theirs are empty");
   const std::int64_t rows = q_rhe.size(0), heads = q_rhe.size(1), e = q_rhe.size(2);
   const std::int64_t groups = k_rgte.size(1), capacity = k_rgte.size(2);
   at::Tensor out_rhe = at::zeros_like(q_rhe);

@@ -14,7 +14,6 @@
 namespace steerlm {
 
 KvCache make_kv_cache(const Transformer& model, std::int64_t slots, std::int64_t capacity) {
-  slots = std::max(slots, min_slots);
   const ModelConfig& c = model.config;
   const auto options = model.weights.embedding_vd.options();
   KvCache cache;
@@ -22,7 +21,7 @@ KvCache make_kv_cache(const Transformer& model, std::int64_t slots, std::int64_t
     cache.k_rgte.push_back(at::zeros({slots, c.num_key_value_heads, capacity, c.head_dim}, options));
     cache.v_rgte.push_back(at::zeros({slots, c.num_key_value_heads, capacity, c.head_dim}, options));
   }
-  cache.lengths.assign(static_cast<size_t>(slots), 0);
+  cache.lengths.assign(static_cast<size_t>(std::max(slots, min_slots)), 0);
   cache.capacity = capacity;
   return cache;
 }

@@ -38,6 +38,17 @@ std::optional<Label> dial_label(const Attributes& attributes, const std::map<std
   return make_label(attributes, values);
 }
 
+GenerationSettings generation_settings(const OpenModel& model, const ConversationTemplate& conversation_template,
+                                       const SamplingOptions& sampling, std::uint64_t seed) {
+  GenerationSettings settings;
+  settings.sampling = sampling;
+  settings.seed = seed;
+  settings.eos_ids.assign(model.folder.eos_token_ids.begin(), model.folder.eos_token_ids.end());
+  settings.stop_text = std::string(conversation_template.turn_marker());
+  if (const auto id = conversation_template.end_of_turn_id()) settings.eos_ids.push_back(*id);
+  return settings;
+}
+
 void require_dials(const OpenModel& model) {
   if (model.attributes.declared()) return;
   fail(ExitCode::model, {.what = "the model has no dials: its steerlm.json declares no attributes",
@@ -72,12 +83,7 @@ std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   std::vector<GenerationRequest> prompts;
   for (const SampleRequest& request : requests) prompts.push_back({encode_request(conversation_template, request), request.key, request.prompt->place()});
-  GenerationSettings settings;
-  settings.sampling = sampling;
-  settings.seed = seed;
-  settings.eos_ids.assign(model.folder.eos_token_ids.begin(), model.folder.eos_token_ids.end());
-  settings.stop_text = std::string(conversation_template.turn_marker());
-  if (const auto id = conversation_template.end_of_turn_id()) settings.eos_ids.push_back(*id);
+  const GenerationSettings settings = generation_settings(model, conversation_template, sampling, seed);
   Progress progress(title, "responses", static_cast<std::int64_t>(prompts.size()), standard_error_progress(context.quiet));
   const auto begin = std::chrono::steady_clock::now();
   auto results = generate(model.transformer, model.tokenizer, prompts, settings, [&](std::int64_t done, std::int64_t tokens) {

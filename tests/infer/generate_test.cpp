@@ -4,24 +4,13 @@
 #include <ATen/ops/mm.h>
 #include <gtest/gtest.h>
 
+#include "infer/small_model.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/kernels/sampling.h"
-#include "steerlm/nn/init.h"
 #include "steerlm/nn/kv_cache.h"
 
 namespace steerlm {
 namespace {
-
-const Path tokenizer_file = Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models" / "untied" / "tokenizer.model";
-
-Transformer small_model(std::int64_t vocab_size, void (*edit)(ModelConfig&) = [](ModelConfig&) {}) {
-  ModelConfig config{.vocab_size = vocab_size, .hidden_size = 32, .intermediate_size = 64, .num_hidden_layers = 2,
-                     .num_attention_heads = 4, .num_key_value_heads = 2, .initializer_range = 0.2};
-  config = complete_config(config, vocab_size, 64);
-  config.max_position_embeddings = 64;
-  edit(config);
-  return {config, parameters_from(config, {.language_model = true}, init_parameters(config, {.language_model = true}, 1))};
-}
 
 std::vector<std::int32_t> prompt(std::uint64_t index, size_t length, std::int64_t vocab_size) {
   Rng rng(9, "prompt", index);
@@ -65,7 +54,7 @@ TEST_P(GenerateOf, GreedyWithCacheEqualsTheModelWithoutOne) {
 TEST_P(GenerateOf, APromptAppendedToACachedOneGivesItsHiddenState) {
   const Transformer model = small_model(400, GetParam().edit);
   const std::vector<std::int32_t> ids = prompt(3, 40, 400);
-  KvCache cache = make_kv_cache(model, 1, 64);
+  KvCache cache = make_kv_cache(model, 6, 64);
   const at::Tensor whole = prefill(model, cache, 2, ids);
   prefill(model, cache, 5, {ids.begin(), ids.begin() + 11});
   prefill(model, cache, 5, {ids.begin() + 11, ids.begin() + 12});

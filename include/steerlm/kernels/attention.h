@@ -32,8 +32,8 @@ AttentionGradients attention_backward(const at::Tensor& dout_nhe, const at::Tens
 at::Tensor cached_attention(const at::Tensor& q_nhe, const at::Tensor& k_gte, const at::Tensor& v_gte, std::int64_t window);
 
 // One new token a row against its own cached keys and values: row r attends to the first lengths[r] tokens of k_rgte[r], v_rgte[r]
-// (r rows, g heads, t capacity, e), of which the window keeps the last. A row of length 0 gives zeros. Each row's bits depend on that
-// row alone.
+// (r rows, g heads, t capacity, e), of which the window keeps the last. A row of length 0 gives zeros, and needs no keys. Each row's
+// bits depend on that row alone.
 at::Tensor decode_attention(const at::Tensor& q_rhe, const at::Tensor& k_rgte, const at::Tensor& v_rgte,
                             const std::vector<std::int64_t>& lengths, std::int64_t window);
 

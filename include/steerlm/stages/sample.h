@@ -18,6 +18,10 @@ namespace steerlm {
 // unknown name or a value out of range (with the names that exist), any `set` on a folder without attributes.
 std::optional<Label> dial_label(const Attributes& attributes, const std::map<std::string, std::int64_t>& set, const std::string& folder);
 
+// What ends a response of the model: its EOS ids, and the end of a turn as the template writes it.
+GenerationSettings generation_settings(const OpenModel& model, const ConversationTemplate& conversation_template,
+                                       const SamplingOptions& sampling, std::uint64_t seed);
+
 // Throws model for a folder without attributes.
 void require_dials(const OpenModel& model);
 

@@ -1,0 +1,30 @@
+// What the commands that write text have in common: options, dials, the model.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "steerlm/infer/options.h"
+#include "steerlm/stages/base_model.h"
+
+namespace steerlm {
+
+// --max-new-tokens, --temperature, --top-k, --top-p, --seed; the values that are there are the defaults.
+void add_sampling_options(CLI::App& command, SamplingOptions& sampling, std::int64_t& seed);
+// What the option parser lets through: NaN. Throws recipe.
+void check_sampling(const SamplingOptions& sampling);
+// Throws recipe for a text that is no UTF-8.
+void check_text(const std::string& text, const std::string& where);
+
+// Throws recipe, for a device that this build lacks resources.
+Precision parse_precision(const std::string& device, const std::string& precision);
+
+// "quality=4,humor=0", in one text or in several. Throws recipe at `where`: no name=integer, a name twice.
+std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& texts, const std::string& where);
+
+// Throws model for an attribute predictor.
+OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision);
+
+}  // namespace steerlm

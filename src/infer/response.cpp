@@ -1,0 +1,66 @@
+#include "infer/response.h"
+
+#include <algorithm>
+
+#include "steerlm/core/rng.h"
+#include "steerlm/kernels/linear.h"
+#include "steerlm/kernels/sampling.h"
+#include "steerlm/nn/kv_cache.h"
+
+namespace steerlm {
+namespace {
+
+bool is_end(const GenerationSettings& settings, std::int32_t id) { return std::ranges::find(settings.eos_ids, id) != settings.eos_ids.end(); }
+
+// Whether the text of the last tokens holds the stop text. Every token but a control piece has at least one byte, and the new token
+// may end anywhere in the stop text, so a tail of its length and a few more tokens is enough.
+bool ends_in_stop_text(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids, const std::string& stop_text) {
+  if (stop_text.empty()) return false;
+  const size_t tail = std::min(ids.size(), stop_text.size() + 8);
+  return tokenizer.decode_continuation(std::span(ids).last(tail)).find(stop_text) != std::string::npos;
+}
+
+}  // namespace
+
+at::Tensor response_logits(const Transformer& model, const at::Tensor& hidden_rd) {
+  const at::Tensor rows = hidden_rd.size(0) == 1 ? hidden_rd.expand({min_slots, -1}).contiguous() : hidden_rd;
+  return linear_forward(rows, model.weights.output_vd()).to(at::kFloat).contiguous();
+}
+
+bool sample_next(const Tokenizer& tokenizer, const GenerationSettings& settings, std::uint64_t sample, std::span<const float> logits,
+                 GenerationResult& result) {
+  Rng rng(settings.seed, "sample " + std::to_string(sample), result.ids.size());
+  const SamplingOptions& sampling = settings.sampling;
+  const SampledToken token = sample_token(logits, sampling.temperature, sampling.top_k, sampling.top_p, rng.uniform());
+  result.ids.push_back(token.id);
+  result.logprob += token.logprob;
+  result.stopped = is_end(settings, token.id) || ends_in_stop_text(tokenizer, result.ids, settings.stop_text);
+  return result.stopped;
+}
+
+std::string response_text(const Tokenizer& tokenizer, std::span<const std::int32_t> ids, const GenerationSettings& settings) {
+  if (!settings.stop_text.empty()) {  // first, as <extra_id_1> may be a piece that is one of the ids
+    std::string text = tokenizer.decode_continuation(ids);
+    if (const size_t marker = text.find(settings.stop_text); marker != std::string::npos) {
+      text.resize(marker);
+      if (text.ends_with('\n')) text.pop_back();
+      return text;
+    }
+  }
+  if (!ids.empty() && is_end(settings, ids.back())) ids = ids.first(ids.size() - 1);
+  return tokenizer.decode_continuation(ids);
+}
+
+size_t settled_length(std::string_view text, std::string_view stop_text) {
+  constexpr std::string_view replacement = "\xEF\xBF\xBD";
+  while (text.ends_with(replacement)) text.remove_suffix(replacement.size());
+  if (stop_text.empty()) return text.size();
+  const std::string end = "\n" + std::string(stop_text);
+  for (size_t held = std::min(text.size(), end.size() - 1); held > 0; --held) {
+    const std::string_view tail = text.substr(text.size() - held);
+    if (end.starts_with(tail) || stop_text.starts_with(tail)) return text.size() - held;
+  }
+  return text.size();
+}
+
+}  // namespace steerlm
