@@ -12,6 +12,10 @@ namespace {
 constexpr std::int64_t slot = 0;
 constexpr std::int64_t part_tokens = 512;  // of a long prompt between two looks at `interrupted`
 
+// Under dynamic scaling a key depends on the length of the text that it was computed in: a prompt is read in one part, and nothing of it
+// stays for the next.
+bool depends_on_length(const Transformer& model) { return model.config.rope_scaling.kind == RopeKind::dynamic; }
+
 }  // namespace
 
 ChatSession::ChatSession(const Transformer& model, const Tokenizer& tokenizer, const ConversationTemplate& conversation_template,
@@ -20,10 +24,10 @@ ChatSession::ChatSession(const Transformer& model, const Tokenizer& tokenizer, c
       cache_(make_kv_cache(model, 1, 1)) {}
 
 // Cuts the cache back to what it has in common with the prompt, less the prompt's last token, whose hidden state is needed; gives the
-// number of tokens that stay. Under dynamic scaling a key depends on the length of the text that it was computed in: nothing stays.
+// number of tokens that stay.
 std::int64_t ChatSession::keep_common_prefix(const std::vector<std::int32_t>& prompt) {
   std::int64_t common = std::ranges::mismatch(ids_, prompt).in1 - ids_.begin();
-  if (model_->config.rope_scaling.kind == RopeKind::dynamic) common = 0;
+  if (depends_on_length(*model_)) common = 0;
   const std::int64_t kept = std::min(common, static_cast<std::int64_t>(prompt.size()) - 1);
   ids_.resize(static_cast<size_t>(kept));
   cache_.lengths[slot] = kept;
@@ -60,7 +64,7 @@ ChatAnswer ChatSession::answer(const Conversation& conversation, const std::opti
   at::Tensor hidden_rd;
   while (read < n) {
     if (interrupted()) return answer;
-    const std::int64_t part = std::min(part_tokens, n - read);
+    const std::int64_t part = std::min(depends_on_length(*model_) ? n : part_tokens, n - read);
     const std::vector<std::int32_t> ids(prompt.begin() + read, prompt.begin() + read + part);
     hidden_rd = prefill(*model_, cache_, slot, ids);
     ids_.insert(ids_.end(), ids.begin(), ids.end());
