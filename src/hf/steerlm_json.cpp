@@ -152,8 +152,8 @@ Json dump_steerlm_json(const SteerlmJson& value) {
   if (value.head_bias) json["head"]["bias"] = *value.head_bias;
   json["template"] = {{"name", enum_name(value.text_template.name)},
                       {"special_tokens", enum_name(value.text_template.special_tokens)},
-                      {"system", value.text_template.system},
-                      {"sha256", value.template_sha256}};
+                      {"system", value.text_template.system}};
+  if (!value.template_sha256.empty()) json["template"]["sha256"] = value.template_sha256;
   return json;
 }
 

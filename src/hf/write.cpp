@@ -68,7 +68,8 @@ void write_texts(const Path& part, const ModelFolder& folder, const HeadShape& h
                   .text_template = folder.text_template};
   if (folder.head.kind == HeadKind::regression) own.head_bias = head.bias;
   const ConversationTemplate conversation_template(folder.text_template, tokenizer);
-  own.template_sha256 = conversation_template.sha256();
+  // Weights that nothing was trained into bind no template: a recipe may choose another.
+  if (!card || card->steps > 0) own.template_sha256 = conversation_template.sha256();
   std::vector<std::int64_t>& stop_ids = config.eos_token_ids;
   if (const auto id = conversation_template.end_of_turn_id();
       id && std::ranges::find(stop_ids, *id) == stop_ids.end())

@@ -79,6 +79,17 @@ TEST_F(TemplatedProgram, ATokenizerWithoutTheMarkersIsTheModelsFault) {
   expect_refused(run("sft sft.yaml"), 4, "needs the marker <|im_start|> as a piece of the tokenizer");
 }
 
+TEST_F(TemplatedProgram, AFreshFolderBindsNoTemplateAndATrainedOneDoes) {
+  write("train.jsonl", conversation("ask", "good way", "quality:4,humor:0"));
+  ASSERT_EQ(run("model init --output fresh --tokenizer '" + text_fixture("chat.model").string() + "' --hidden-size 32 --num-hidden-layers 1").code, 0);
+  const std::string common = "stage: sft\nattributes: {names: [quality, humor], min: 0, max: 4}\ndata: {train: [{path: train.jsonl}], max_tokens: 256}\n"
+                             "run_dir: run\ntrain: {steps: 1, batch_size: 1}\n";
+  write("sft.yaml", common + "model: {path: fresh}\ntemplate: {name: chatml}\n");
+  const Result trained = run("sft sft.yaml");
+  ASSERT_EQ(trained.code, 0) << trained.errors;
+  expect_refused(run("sft sft.yaml model.path=run/model run_dir=other template.name=llama3"), 2, "template.name");
+}
+
 TEST_F(TemplatedProgram, SpecialTokensMakeNoDifferenceToChatml) {
   write("train.jsonl", conversation("ask", "good way", "quality:4,humor:0"));
   write("sft.yaml", recipe("sft", "chat.model", "name: chatml"));
