@@ -40,7 +40,7 @@ int export_model(const CopyArguments& arguments) {
   give_large_tensors_back();
   const ModelFolder folder = open_model_folder(arguments.model);
   note_code(folder);
-  check_vocabulary(folder, Tokenizer::load(arguments.model));
+  check_vocabulary(folder, Tokenizer::load(folder.tokenizer_path));
   export_model_folder(folder, arguments.output, arguments.dtype, max_shard_bytes);
   std::cerr << fmt::format("{}: the model in {}, {} weight file(s)\n", arguments.output, arguments.dtype,
                            weight_paths(arguments.output).size());
@@ -75,7 +75,7 @@ int add_tokens(const CopyArguments& arguments) {
   give_large_tensors_back();
   const ModelFolder folder = open_model_folder(arguments.model);
   note_code(folder);
-  const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
   check_vocabulary(folder, tokenizer);
   const GrownVocabulary grown = add_tokens_to_folder(folder, tokenizer, tokens, arguments.output, max_shard_bytes);
   for (const AddedPiece& piece : grown.pieces)
@@ -93,7 +93,7 @@ int merge(const CopyArguments& arguments) {
     fail(ExitCode::model, {.what = "the folder is no adapter", .where = arguments.model, .expected = "a folder with adapter_config.json and no config.json"});
   }
   note_code(folder);
-  const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
   check_vocabulary(folder, tokenizer);
   write_model_folder(arguments.output, folder, stream_weights(folder, own_weights(folder)), tokenizer, max_shard_bytes);
   std::cerr << fmt::format("{}: the model of {} with its adapter merged, {}\n", arguments.output, folder.weights_path.string(), folder.dtype);

@@ -71,7 +71,7 @@ int info(const std::string& path) {
   note_code(folder);
   const Weights weights = own_weights(folder);
   check_weights(folder, weights);
-  const Tokenizer tokenizer = Tokenizer::load(path);
+  const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
   check_vocabulary(folder, tokenizer);
   const HeadShape head = head_shape(folder, weights);
   const std::vector<Path> shards = weight_paths(folder.weights_path);

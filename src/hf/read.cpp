@@ -181,6 +181,8 @@ Path find_base(const Path& path, const Adapter& adapter, const Path& given) {
 void apply_adapter(ModelFolder& folder, const Path& path, const Adapter& adapter) {
   folder.adapter = adapter;
   folder.path = path;
+  const bool has_tokenizer = std::filesystem::exists(path / "tokenizer.model") || std::filesystem::exists(path / "tokenizer.json");
+  if (has_tokenizer) folder.tokenizer_path = path;
   folder.head.kind = adapter.head;
   if (adapter.head != HeadKind::regression) return;
   const HeadShape head = adapter_head(path, adapter);
@@ -189,14 +191,12 @@ void apply_adapter(ModelFolder& folder, const Path& path, const Adapter& adapter
   folder.config.tie_word_embeddings = false;  // a predictor has no output layer
 }
 
-bool is_lora(const std::string& name) { return name.find(".lora_") != std::string::npos; }
-
 // Base and adapter as one set of tensors: W + s B A in place of W, the score behind the trunk.
 TensorSource merged(TensorSource base, const ModelFolder& folder) {
   const NamedTensors tensors = read_adapter_tensors(folder.path, *folder.adapter, folder.config);
   const std::map<std::string, at::Tensor> own(tensors.begin(), tensors.end());
   for (const auto& [name, tensor] : tensors) {
-    if (!is_lora(name)) base.entries.push_back({name, tensor.sizes().vec(), tensor.scalar_type()});
+    if (!is_lora_matrix(name)) base.entries.push_back({name, tensor.sizes().vec(), tensor.scalar_type()});
   }
   base.read = [own, scale = folder.adapter->lora.scale(), read = base.read](const std::string& name) {
     if (const auto found = own.find(name); found != own.end()) return found->second;
@@ -231,7 +231,7 @@ ModelFolder open_model_folder(const Path& path, const Path& base) {
   const HfConfig config =
       parse_hf_config(read_folder_json(config_path, "model config"), config_path.string());
   ModelFolder folder{.path = path, .config = config.model};
-  folder.weights_path = path;
+  folder.weights_path = folder.tokenizer_path = path;
   folder.head.kind = config.head;
   folder.num_labels = config.num_labels;
   folder.dtype = config.dtype;

@@ -139,13 +139,14 @@ Parameters overlay(Parameters base, const Parameters& top) {
   return base;
 }
 
-bool is_trained_by_lora(const std::string& name) { return name.find(".lora_") != std::string::npos || name.starts_with("score."); }
+bool is_lora_matrix(const std::string& name) { return name.find(".lora_") != std::string::npos; }
+bool is_trained_by_lora(const std::string& name) { return is_lora_matrix(name) || name.starts_with("score."); }
 
 Parameters with_lora(Parameters parameters, const LoraOptions& lora, const NamedTensors& tensors) {
   const std::unordered_map<std::string, at::Tensor> by_name(tensors.begin(), tensors.end());
   for_each_place(parameters, [&](const std::string& name, at::Tensor& tensor) {
     const auto found = by_name.find(name);
-    if (found != by_name.end() && name.find(".lora_") != std::string::npos) tensor = found->second;
+    if (found != by_name.end() && is_lora_matrix(name)) tensor = found->second;
   });
   for (BlockParameters& block : parameters.blocks) {
     for_each_linear(block, [&](LinearParameters& linear) {

@@ -110,7 +110,7 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   }
 
   ModelFolder folder = open_model_folder(recipe.model.path);
-  Tokenizer tokenizer = Tokenizer::load(recipe.model.path);
+  Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
   check_vocabulary(folder, tokenizer);
   if (folder.text_template.name != TemplateName::plain) make_template(folder, tokenizer);  // throws where its bytes have changed
   const bool same_head = folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression;
@@ -137,7 +137,7 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
 
 OpenModel open_model(const Path& path, Precision precision) {
   ModelFolder folder = open_model_folder(path);
-  Tokenizer tokenizer = Tokenizer::load(path);
+  Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
   check_vocabulary(folder, tokenizer);
   const Attributes attributes = make_attributes(folder.attributes);
   const Weights weights = own_weights(folder);

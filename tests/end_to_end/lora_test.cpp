@@ -88,6 +88,30 @@ TEST_F(LoraProgram, TheTrainingOfAnAdapterGoesOnOrItIsTrainedOnAsAWhole) {
   EXPECT_NEAR(scores("whole/model")[3].at("logprob").get<double>(), scores("run/model")[3].at("logprob").get<double>(), 1e-4);
 }
 
+// PEFT itself writes two files; and a folder may have been moved.
+TEST_F(LoraProgram, WhatAnAdapterFolderLacksIsItsBases) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  const auto complete = scores("run/model");
+  std::filesystem::create_directory(path("bare"));
+  for (const char* file : {"adapter_config.json", "adapter_model.safetensors"}) std::filesystem::copy_file(path(Path("run/model") / file), path(Path("bare") / file));
+  std::filesystem::copy_file(path("run/model/steerlm.json"), path("base/steerlm.json"));
+  const auto bare = scores("bare");
+  ASSERT_EQ(bare.size(), complete.size());
+  for (size_t i = 0; i < bare.size(); ++i) EXPECT_EQ(bare[i], complete[i]);
+  std::filesystem::rename(path("base"), path("moved"));
+  expect_refused(run("model merge --model bare --output merged"), 4, "the folder of the model that the adapter adapts is not there");
+  ASSERT_EQ(run("model merge --model bare --base moved --output merged").code, 0);
+  EXPECT_NEAR(scores("merged")[3].at("logprob").get<double>(), complete[3].at("logprob").get<double>(), 1e-4);
+}
+
+TEST_F(LoraProgram, AChangedBaseIsAChangedInput) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  ASSERT_EQ(run("sft sft.yaml model.path=run/model run_dir=more").code, 0);
+  write("base/README.md", "changed");
+  const Result again = run("sft sft.yaml model.path=run/model run_dir=more");
+  EXPECT_EQ(again.code, 2) << again.errors;
+}
+
 TEST_F(LoraProgram, APredictorsAdapterCarriesItsScore) {
   const Result trained = run("train-predictor predictor.yaml");
   ASSERT_EQ(trained.code, 0) << trained.errors;

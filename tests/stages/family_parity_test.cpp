@@ -17,25 +17,12 @@
 #include "steerlm/nn/transformer.h"
 #include "steerlm/optim/adamw.h"
 #include "steerlm/train/losses.h"
+#include "support/example_sequences.h"
 #include "support/family_fixture.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
 namespace {
-
-std::vector<Example> examples_of(const Json& sequences) {
-  std::vector<Example> examples;
-  for (const Json& sequence : sequences) {
-    Example example;
-    example.ids = sequence.at("ids").get<std::vector<std::int32_t>>();
-    if (sequence.contains("target")) example.target = sequence.at("target").get<std::vector<std::uint8_t>>();
-    if (sequence.contains("labels")) {
-      for (const Json& label : sequence.at("labels")) example.labels.push_back(label.is_null() ? NAN : label.get<float>());
-    }
-    examples.push_back(std::move(example));
-  }
-  return examples;
-}
 
 Batch batch_of(const std::vector<Example>& examples, const Json& numbers) {
   std::vector<const Example*> members;

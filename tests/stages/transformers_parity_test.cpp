@@ -14,6 +14,7 @@
 #include "steerlm/optim/adamw.h"
 #include "steerlm/text/template.h"
 #include "steerlm/train/losses.h"
+#include "support/example_sequences.h"
 
 namespace steerlm {
 namespace {
@@ -34,16 +35,7 @@ Json pick(const char* folder, const Json& numbers) {
 
 // A batch of {"ids": […], "target": […]} sequences.
 Batch batch_of(const Json& sequences) {
-  std::vector<Example> examples;
-  for (const Json& sequence : sequences) {
-    Example example;
-    example.ids = sequence.at("ids").get<std::vector<std::int32_t>>();
-    if (sequence.contains("target")) example.target = sequence.at("target").get<std::vector<std::uint8_t>>();
-    if (sequence.contains("labels")) {
-      for (const Json& label : sequence.at("labels")) example.labels.push_back(label.is_null() ? NAN : label.get<float>());
-    }
-    examples.push_back(std::move(example));
-  }
+  const std::vector<Example> examples = examples_of(sequences);
   std::vector<const Example*> pointers;
   for (const Example& example : examples) pointers.push_back(&example);
   return make_batch(pointers);

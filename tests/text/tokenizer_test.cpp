@@ -337,5 +337,28 @@ TEST(TokenizerCopy, AUnigramModelIsWrittenAsTokenizerJsonToo) {
   EXPECT_FALSE(std::filesystem::exists(folder / "bpe/tokenizer.json"));
 }
 
+TEST(TokenizerConfigDefaults, WithoutLegacyTheWriterOfTheFileDecides) {
+  TemporaryFolder folder;
+  const auto ids = [&](const std::string& name, const std::string& config) {
+    std::filesystem::create_directory(folder / name);
+    std::filesystem::copy_file(fixture("bpe.model"), folder / (name + "/tokenizer.model"));
+    write_text(folder / (name + "/tokenizer_config.json"), config);
+    return Tokenizer::load(folder / name).encode_line("red<s>house");
+  };
+  const auto legacy = ids("true", R"({"legacy": true})"), other = ids("false", R"({"legacy": false})");
+  EXPECT_NE(legacy, other);
+  EXPECT_EQ(ids("four", R"({"tokenizer_class": "LlamaTokenizer"})"), legacy);
+  EXPECT_EQ(ids("five", R"({"tokenizer_class": "LlamaTokenizer", "backend": "tokenizers"})"), other);
+}
+
+TEST(TokenizerDecode, RowsBehindTheVocabularyAreNoText) {
+  const Tokenizer tokenizer = Tokenizer::load(fixture("bpe.model"));
+  std::vector<std::int32_t> ids = tokenizer.encode_line("the red house");
+  const std::string text = tokenizer.decode_continuation(ids);
+  ids.insert(ids.begin() + 1, static_cast<std::int32_t>(tokenizer.vocab_size()) + 5);
+  EXPECT_EQ(tokenizer.decode_continuation(ids), text);
+  expect_error(ExitCode::data, testing::HasSubstr("not in the vocabulary"), [&] { tokenizer.decode(ids); });
+}
+
 }  // namespace
 }  // namespace steerlm

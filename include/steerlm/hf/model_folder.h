@@ -32,6 +32,7 @@ struct ModelFolder {
   bool names_code = false;  // config.json has an 'auto_map'; the code is never run
   std::optional<Adapter> adapter;  // PEFT's: config and trunk are those of its base
   Path weights_path;               // folder of the trunk's weights: `path`, or the adapter's base
+  Path tokenizer_path;             // folder of the tokenizer: `path`, or the base of an adapter that PEFT wrote without one
 };
 
 // Reads and checks the JSON files; of the weights at most the headers. `path` may be a LoRA adapter: what is not in its folder is its

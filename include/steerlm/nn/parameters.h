@@ -121,6 +121,7 @@ Parameters select(const Parameters& parameters, const std::function<bool(const s
 // `base` with those of `top` that are there in their place.
 Parameters overlay(Parameters base, const Parameters& top);
 
+bool is_lora_matrix(const std::string& name);  // A or B
 // Whether LoRA trains the parameter of this name: its own matrices, and a predictor's score.
 bool is_trained_by_lora(const std::string& name);
 // Adds the LoRA matrices of `tensors` to a whole model.
