@@ -34,7 +34,7 @@ void use_folder(Plan& plan, const std::string& path) {
   const ModelFolder folder = open_model_folder(path);
   if (!folder.attributes.names.empty()) plan.attributes = make_attributes(folder.attributes);
   if (!folder.template_sha256.empty()) plan.text_template = folder.text_template;
-  plan.tokenizer = Tokenizer::load(path);
+  plan.tokenizer = Tokenizer::load(folder.tokenizer_path);
   if (plan.max_tokens == 0) plan.max_tokens = folder.config.context_length();
 }
 

@@ -81,7 +81,7 @@ void print_text(const std::vector<Run>& runs, bool colours) {
 
 int show_mask(const std::string& model, const SourceOptions& source, bool json) {
   const ModelFolder folder = open_model_folder(model);
-  const Tokenizer tokenizer = Tokenizer::load(model);
+  const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
   check_vocabulary(folder, tokenizer);
   const ConversationTemplate conversation_template = make_template(folder, tokenizer);
   const bool colours = ::isatty(STDOUT_FILENO) != 0;

@@ -107,7 +107,7 @@ TEST_F(LoraProgram, WhatAnAdapterFolderLacksIsItsBases) {
 TEST_F(LoraProgram, AChangedBaseIsAChangedInput) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   ASSERT_EQ(run("sft sft.yaml model.path=run/model run_dir=more").code, 0);
-  write("base/README.md", "changed");
+  append("base/config.json", "\n");
   const Result again = run("sft sft.yaml model.path=run/model run_dir=more");
   EXPECT_EQ(again.code, 2) << again.errors;
 }
