@@ -35,14 +35,16 @@ std::string cpu_text() {
 }
 
 std::string version_text() {
-  return "steerlm " STEERLM_VERSION "\nlibtorch " TORCH_VERSION "\ncompiler " __VERSION__ "\ncpu " + cpu_text() + "\nmodels " +
-         join(supported_architectures()) + "\nmodel files config.json, model.safetensors or its shards, tokenizer files\ndtypes " +
+  return "steerlm " STEERLM_VERSION "\nlibtorch " TORCH_VERSION "\ncompiler " __VERSION__ "\ncpu " + cpu_text() +
+         "\nmodels " + join(supported_architectures()) +
+         "\nmodel files config.json, model.safetensors or its shards, tokenizer files\ndtypes " +
          join(supported_dtypes());
 }
 
 std::vector<std::string> command_names(CLI::App& app) {
   std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) names.push_back(command->get_name());
+  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
+    names.push_back(command->get_name());
   return names;
 }
 
@@ -63,7 +65,8 @@ Fault explain(CLI::App& root, int argc, char** argv, const CLI::ParseError& erro
   CLI::App* command = &root;
   int next = 1;
   for (; next < argc; ++next) {
-    const std::vector<CLI::App*> below = command->get_subcommands([&](CLI::App* app) { return app->get_name() == argv[next]; });
+    const std::vector<CLI::App*> below =
+        command->get_subcommands([&](CLI::App* app) { return app->get_name() == argv[next]; });
     if (below.empty()) break;
     command = below[0];
   }
@@ -81,7 +84,8 @@ Fault explain(CLI::App& root, int argc, char** argv, const CLI::ParseError& erro
     const std::vector<std::string> options = option_names(*command);
     for (; next < argc; ++next) {
       const std::string word = std::string(argv[next]).substr(0, std::string_view(argv[next]).find('='));
-      if (!word.starts_with("--") || word == "--" || std::find(options.begin(), options.end(), word) != options.end()) continue;
+      if (!word.starts_with("--") || word == "--" || std::find(options.begin(), options.end(), word) != options.end())
+        continue;
       const std::string nearest = suggest(word, options);
       return {.what = "unknown option '" + word + "'", .advice = nearest.empty() ? advice : nearest};
     }
@@ -93,7 +97,8 @@ Fault explain(CLI::App& root, int argc, char** argv, const CLI::ParseError& erro
 void print_error(const std::string& text) { std::fprintf(stderr, "error: %s\n", text.c_str()); }
 
 int report_out_of_memory() {
-  print_error("out of memory; make train.micro_batch_tokens, batch_tokens or the batch smaller, or use a machine with more");
+  print_error(
+      "out of memory; make train.micro_batch_tokens, batch_tokens or the batch smaller, or use a machine with more");
   return static_cast<int>(ExitCode::resources);
 }
 
@@ -116,7 +121,8 @@ int run_caught(const std::function<int()>& action) {
   } catch (...) {
   }
   print_error(
-      "the program has failed in a way that it does not know; this is a mistake of steerlm itself. Please report it with the "
+      "the program has failed in a way that it does not know; this is a mistake of steerlm itself. Please report it "
+      "with the "
       "command line, the recipe and the output of 'steerlm --version'");
   return static_cast<int>(ExitCode::bug);
 }
@@ -125,7 +131,8 @@ int run_program(int argc, char** argv) {
   CLI::App app("SteerLM: train attribute predictors, annotate data, fine-tune and steer language models.", "steerlm");
   Invocation invocation;
   app.require_subcommand(1);
-  app.set_version_flag("--version", version_text(), "Print version, libtorch, compiler, CPU features and what models are read");
+  app.set_version_flag("--version", version_text(),
+                       "Print version, libtorch, compiler, CPU features and what models are read");
   add_stage_commands(app, invocation);
   add_inference_commands(app, invocation);
   add_chat_command(app, invocation);
@@ -144,7 +151,8 @@ int run_program(int argc, char** argv) {
     const int code = invocation.action();
     std::cout.flush();
     if (!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-      fail(ExitCode::resources, {.what = "cannot write all of the output: the device is full or closed", .where = "standard output"});
+      fail(ExitCode::resources,
+           {.what = "cannot write all of the output: the device is full or closed", .where = "standard output"});
     }
     return code;
   });

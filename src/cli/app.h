@@ -13,8 +13,8 @@ struct Invocation {
 // Runs one command line. Results go to stdout, everything else to stderr; returns the exit code of contracts section 1.
 int run_program(int argc, char** argv);
 
-// Runs `action` and turns what it throws into messages on stderr and an exit code: Error gives its own, out of memory 5, the
-// rest 70.
+// Runs `action` and turns what it throws into messages on stderr and an exit code: Error gives its own, out of memory
+// 5, the rest 70.
 int run_caught(const std::function<int()>& action);
 
 }  // namespace steerlm

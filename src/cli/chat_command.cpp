@@ -58,11 +58,13 @@ void answer(Chat& chat, Conversation asked) {
   const std::optional<Label> label = label_of(chat, chat.set);
   ChatAnswer answer;
   try {
-    answer = chat.session.answer(asked, label, chat.sample, write_answer, [] { return interrupted() || output_failed(); });
+    answer =
+        chat.session.answer(asked, label, chat.sample, write_answer, [] { return interrupted() || output_failed(); });
   } catch (const Error& error) {
     print_faults(error);
     note(asked.turns.size() == 1 ? "ask something shorter, or make the system prompt shorter: /system TEXT"
-                                 : "the question is taken back; /undo takes back the last question and answer too, /clear begins a new conversation");
+                                 : "the question is taken back; /undo takes back the last question and answer too, "
+                                   "/clear begins a new conversation");
     return;
   }
   clear_interrupt();
@@ -74,11 +76,14 @@ void answer(Chat& chat, Conversation asked) {
   if (output_failed()) return;
   if (answer.result.response.empty()) note("the answer is empty");
   if (answer.end == AnswerEnd::interrupted) note("stopped; what is written stays as the answer");
-  if (answer.end == AnswerEnd::length) note(fmt::format("the answer ends at --max-new-tokens {}", chat.sampling.max_new_tokens));
+  if (answer.end == AnswerEnd::length)
+    note(fmt::format("the answer ends at --max-new-tokens {}", chat.sampling.max_new_tokens));
   if (answer.end == AnswerEnd::context) {
-    note(fmt::format("the answer ends here: the model's context of {} tokens is full; /undo takes back the last question and answer, "
-                     "/clear begins a new conversation",
-                     chat.model.folder.config.context_length()));
+    note(
+        fmt::format("the answer ends here: the model's context of {} tokens is full; /undo takes back the last "
+                    "question and answer, "
+                    "/clear begins a new conversation",
+                    chat.model.folder.config.context_length()));
   }
   asked.turns.push_back({"Assistant", answer.result.response, label});
   chat.conversation = std::move(asked);
@@ -103,7 +108,8 @@ void set_dials(Chat& chat, const std::string& text) {
     parts.push_back(text.substr(begin, end - begin));
     begin = end;
   }
-  if (parts.empty()) fail(ExitCode::recipe, {.what = "a dial is missing", .where = "/set", .expected = "/set NAME=VALUE …"});
+  if (parts.empty())
+    fail(ExitCode::recipe, {.what = "a dial is missing", .where = "/set", .expected = "/set NAME=VALUE …"});
   std::map<std::string, std::int64_t> set = parse_dials(parts, "/set");
   set.insert(chat.set.begin(), chat.set.end());  // those that are not named stay
   label_of(chat, set);
@@ -116,13 +122,18 @@ void print_dials(Chat& chat, const std::string&) {
   for (size_t i = 0; i < attributes.names.size(); ++i) {
     const auto set = chat.set.find(attributes.names[i]);
     const std::int64_t value = set == chat.set.end() ? attributes.defaults[i] : set->second;
-    std::fprintf(stderr, "%s\n", fmt::format("{}={}  ({} to {}, default {})", attributes.names[i], value, attributes.min, attributes.max, attributes.defaults[i]).c_str());
+    std::fprintf(stderr, "%s\n",
+                 fmt::format("{}={}  ({} to {}, default {})", attributes.names[i], value, attributes.min,
+                             attributes.max, attributes.defaults[i])
+                     .c_str());
   }
 }
 
 void set_system(Chat& chat, const std::string& text) {
-  if (text.empty()) std::fprintf(stderr, "%s\n", chat.conversation.system.c_str());
-  else chat.conversation.system = text;
+  if (text.empty())
+    std::fprintf(stderr, "%s\n", chat.conversation.system.c_str());
+  else
+    chat.conversation.system = text;
 }
 
 void retry(Chat& chat, const std::string&) {
@@ -176,8 +187,9 @@ std::string command_list() {
     const std::string call = std::string(command.name) + (*command.argument ? " " : "") + command.argument;
     text += fmt::format("{:<20} {}\n", call, command.help);
   }
-  return text + "//TEXT               ask something that begins with /\n"
-                "Ctrl-C stops an answer, and at the prompt discards the line; twice at the prompt leaves.";
+  return text +
+         "//TEXT               ask something that begins with /\n"
+         "Ctrl-C stops an answer, and at the prompt discards the line; twice at the prompt leaves.";
 }
 
 void help(Chat&, const std::string&) { std::fprintf(stderr, "%s\n", command_list().c_str()); }
@@ -198,7 +210,8 @@ void run_chat_command(Chat& chat, const std::string& line) {
   }
   const std::string nearest = suggest(name, names);
   fail(ExitCode::recipe, {.what = "unknown command '" + name + "'",
-                          .advice = (nearest.empty() ? "/help lists the commands" : nearest) + "; begin the line with // to send it to the model"});
+                          .advice = (nearest.empty() ? "/help lists the commands" : nearest) +
+                                    "; begin the line with // to send it to the model"});
 }
 
 // What is wrong in a line is said, and the conversation goes on.
@@ -206,9 +219,12 @@ void take_line(Chat& chat, const std::string& line) {
   try {
     if (line.find_first_not_of(" \t") == std::string::npos) return;
     check_text(line, "input");
-    if (line.starts_with("//")) ask(chat, line.substr(1));
-    else if (line.starts_with('/')) run_chat_command(chat, line);
-    else ask(chat, line);
+    if (line.starts_with("//"))
+      ask(chat, line.substr(1));
+    else if (line.starts_with('/'))
+      run_chat_command(chat, line);
+    else
+      ask(chat, line);
   } catch (const Error& error) {
     print_faults(error);
   }
@@ -263,8 +279,10 @@ int run_chat(const ChatArguments& arguments) {
 void add_chat_command(CLI::App& app, Invocation& invocation) {
   const auto chat = std::make_shared<ChatArguments>();
   CLI::App* command = app.add_subcommand("chat", "Talk with a model, dials at hand");
-  command->footer("A line is a question. Answers go to standard output, all else to standard error. Lines that begin with / are commands:\n" +
-                  command_list());
+  command->footer(
+      "A line is a question. Answers go to standard output, all else to standard error. Lines that begin with / are "
+      "commands:\n" +
+      command_list());
   command->add_option("--model", chat->model, "model folder")->required();
   command->add_option("--set", chat->set, "dials: quality=9,humor=0");
   command->add_option("--system", chat->system, "system prompt");

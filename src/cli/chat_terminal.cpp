@@ -16,7 +16,8 @@ namespace steerlm {
 namespace {
 
 std::atomic<bool> flag{false};
-// A thread of the computation may take the signal, which then ends no call of the thread that waits; a byte in a pipe does.
+// A thread of the computation may take the signal, which then ends no call of the thread that waits; a byte in a pipe
+// does.
 std::array<int, 2> wake_pipe{-1, -1};
 
 void handle(int) {
@@ -27,7 +28,8 @@ void handle(int) {
 }
 
 [[noreturn]] void fail_to_read() {
-  fail(ExitCode::resources, {.what = std::string("cannot be read: ") + std::strerror(errno), .where = "standard input"});
+  fail(ExitCode::resources,
+       {.what = std::string("cannot be read: ") + std::strerror(errno), .where = "standard input"});
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// One function a group of commands, each in a file of its own: adds the options, and sets the action when its command is parsed.
+// One function a group of commands, each in a file of its own: adds the options, and sets the action when its command
+// is parsed.
 #pragma once
 
 #include <CLI/App.hpp>

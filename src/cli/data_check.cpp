@@ -115,8 +115,8 @@ bool has_target(const Conversation& conversation) {
   return false;
 }
 
-void survey_record(const Record& record, const Plan& plan, const std::optional<ConversationTemplate>& conversation_template,
-                   Survey& survey) {
+void survey_record(const Record& record, const Plan& plan,
+                   const std::optional<ConversationTemplate>& conversation_template, Survey& survey) {
   const bool plain = plan.text_template.name == TemplateName::plain;
   const bool target = plain || has_target(record.conversation);
   if (plan.needs_target && !target) {
@@ -126,7 +126,8 @@ void survey_record(const Record& record, const Plan& plan, const std::optional<C
   survey.without_target += !target;
   const std::vector<size_t> marked = turns_with_marker_text(record.conversation, plan.text_template.name);
   survey.marker_text += !marked.empty();
-  for (const size_t turn : marked) std::cout << where(record) << ", turn " << turn + 1 << ": marker text in the value\n";
+  for (const size_t turn : marked)
+    std::cout << where(record) << ", turn " << turn + 1 << ": marker text in the value\n";
   if (conversation_template) {
     const auto length = static_cast<std::int64_t>(conversation_template->encode(record.conversation).ids.size());
     survey.tokens.add(length);
@@ -147,8 +148,9 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
   while (const auto entry = reader.next()) {
     try {
       if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-        fail(ExitCode::data, {.what = bad->reason,
-                              .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
+        fail(ExitCode::data,
+             {.what = bad->reason,
+              .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
       }
       survey_record(std::get<Record>(*entry), plan, conversation_template, survey);
     } catch (const Error& error) {
@@ -158,7 +160,8 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
   }
   for (const SourceOptions& source : plan.prompts) {
     try {
-      survey.prompts += static_cast<std::int64_t>(read_prompts({source}, plan.attributes, plan.text_template.system, 0).size());
+      survey.prompts +=
+          static_cast<std::int64_t>(read_prompts({source}, plan.attributes, plan.text_template.system, 0).size());
     } catch (const Error& error) {
       if (stop_at_first || error.code() != ExitCode::data) throw;
       report_bad(survey, error.what());

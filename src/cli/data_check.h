@@ -18,8 +18,8 @@ struct DataInput {
   AttributeOptions default_attributes;
 };
 
-// Goes through all records; prints every bad one, every value with marker text, counts, histograms and label statistics. Throws
-// data at the end if a record was bad.
+// Goes through all records; prints every bad one, every value with marker text, counts, histograms and label
+// statistics. Throws data at the end if a record was bad.
 int check_data(const DataInput& input);
 // Counts and label statistics. Throws data at the first bad record.
 int print_statistics(const DataInput& input);

@@ -64,8 +64,8 @@ Json with_canonical_labels(Record record) {
   return std::move(record.json);
 }
 
-// Calls write(lines) with the converted records, some MiB at once. Returns how many there were; throws data at the first bad
-// one.
+// Calls write(lines) with the converted records, some MiB at once. Returns how many there were; throws data at the
+// first bad one.
 template <class Write>
 std::int64_t convert_records(const DataArguments& arguments, Write write) {
   constexpr size_t buffered = 4 << 20;
@@ -74,9 +74,10 @@ std::int64_t convert_records(const DataArguments& arguments, Write write) {
   std::string lines;
   while (auto entry = reader.next()) {
     if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-      fail(ExitCode::data, {.what = bad->reason,
-                            .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line),
-                            .advice = "steerlm data check lists every bad record of a file"});
+      fail(ExitCode::data,
+           {.what = bad->reason,
+            .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line),
+            .advice = "steerlm data check lists every bad record of a file"});
     }
     lines += dump_json(with_canonical_labels(std::move(std::get<Record>(*entry)))) + "\n";
     ++records;
@@ -111,7 +112,8 @@ int convert(const DataArguments& arguments) {
 }
 
 DataInput data_input(const DataArguments& arguments) {
-  DataInput input{.recipe = arguments.recipe, .overrides = arguments.overrides, .default_attributes = attributes_of(arguments)};
+  DataInput input{
+      .recipe = arguments.recipe, .overrides = arguments.overrides, .default_attributes = attributes_of(arguments)};
   if (!arguments.input.empty()) input.source = source_of(arguments);
   if (!arguments.attributes.empty()) input.attributes = input.default_attributes;
   return input;
@@ -147,12 +149,14 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
 
   CLI::App* check_command =
       group->add_subcommand("check", "Go through all data; list every bad record, counts, lengths and labels");
-  CLI::App* stats_command = group->add_subcommand("stats", "Counts of records and turns, and the labels' mean and spread");
+  CLI::App* stats_command =
+      group->add_subcommand("stats", "Counts of records and turns, and the labels' mean and spread");
   for (CLI::App* command : {check_command, stats_command}) {
     command->add_option("RECIPE", arguments->recipe, "recipe whose data is read");
     command->add_option("OVERRIDES", arguments->overrides, "key=value");
     takes_input(command);
-    takes_attributes(command, "attribute names, joined by commas (default: any name; ratings become labels of method steerlm)");
+    takes_attributes(command,
+                     "attribute names, joined by commas (default: any name; ratings become labels of method steerlm)");
   }
   set_action(check_command, [](const DataArguments& given) { return check_data(data_input(given)); });
   set_action(stats_command, [](const DataArguments& given) { return print_statistics(data_input(given)); });
@@ -161,7 +165,8 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
   mask_command->add_option("--model", arguments->model, "model folder")->required();
   takes_input(mask_command)->required();
   mask_command->add_flag("--json", arguments->json, "an object a record: token_ids, pieces, mask, trained_text");
-  set_action(mask_command, [](const DataArguments& given) { return show_mask(given.model, source_of(given), given.json); });
+  set_action(mask_command,
+             [](const DataArguments& given) { return show_mask(given.model, source_of(given), given.json); });
 
   CLI::App* toy_command = group->add_subcommand("make-toy", "Write the toy language's files");
   toy_command->add_option("--output", arguments->output, "folder")->required();

@@ -6,9 +6,9 @@
 
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "steerlm/infer/score.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/stages/sample.h"
-#include "steerlm/infer/score.h"
 #include "steerlm/stages/stages.h"
 
 namespace steerlm {
@@ -75,7 +75,8 @@ std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenMod
   return prompts;
 }
 
-std::vector<GenerationResult> generate_raw(const OpenModel& model, const std::vector<Prompt>& prompts, const GenerateArguments& arguments) {
+std::vector<GenerationResult> generate_raw(const OpenModel& model, const std::vector<Prompt>& prompts,
+                                           const GenerateArguments& arguments) {
   std::vector<GenerationRequest> requests;
   for (size_t i = 0; i < prompts.size() * static_cast<size_t>(arguments.samples); ++i) {
     const Prompt& prompt = prompts[i / static_cast<size_t>(arguments.samples)];
@@ -101,18 +102,22 @@ int run_generate_command(const GenerateArguments& arguments) {
   Log log;
   const Context context{.quiet = true, .log = &log};
   for (size_t begin = 0; begin < prompts.size(); begin += block_records) {
-    const std::vector<Prompt> block(prompts.begin() + static_cast<std::ptrdiff_t>(begin),
-                                    prompts.begin() + static_cast<std::ptrdiff_t>(std::min(prompts.size(), begin + block_records)));
+    const std::vector<Prompt> block(
+        prompts.begin() + static_cast<std::ptrdiff_t>(begin),
+        prompts.begin() + static_cast<std::ptrdiff_t>(std::min(prompts.size(), begin + block_records)));
     const size_t samples = static_cast<size_t>(arguments.samples);
     std::vector<GenerationResult> results;
     if (arguments.raw) {
       results = generate_raw(model, block, arguments);
     } else {
       std::vector<SampleRequest> requests;
-      for (size_t i = 0; i < block.size() * samples; ++i) requests.push_back({&block[i / samples], label, begin * samples + i});
-      results = sample_responses(model, requests, arguments.sampling, static_cast<std::uint64_t>(arguments.seed), "generate", context);
+      for (size_t i = 0; i < block.size() * samples; ++i)
+        requests.push_back({&block[i / samples], label, begin * samples + i});
+      results = sample_responses(model, requests, arguments.sampling, static_cast<std::uint64_t>(arguments.seed),
+                                 "generate", context);
     }
-    for (size_t i = 0; i < results.size(); ++i) output.write(dump_json(response_json(block[i / samples].json, results[i])));
+    for (size_t i = 0; i < results.size(); ++i)
+      output.write(dump_json(response_json(block[i / samples].json, results[i])));
   }
   output.finish();
   return 0;
@@ -123,7 +128,8 @@ struct ScoreArguments {
 };
 
 // A line an assistant turn of each record.
-void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, size_t first, LineOutput& output) {
+void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, size_t first,
+                          LineOutput& output) {
   const auto predictions = predict_records(model, records, batch_tokens);
   for (size_t r = 0; r < records.size(); ++r) {
     if (!predictions[r].fault.empty()) fail(ExitCode::data, {.what = predictions[r].fault, .where = where(records[r])});
@@ -135,7 +141,8 @@ void score_with_predictor(const OpenModel& model, const std::vector<Record>& rec
   }
 }
 
-void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, size_t first, LineOutput& output) {
+void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, size_t first,
+                               LineOutput& output) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   const std::int64_t context = model.folder.config.context_length();
   std::vector<Example> examples;
@@ -183,8 +190,10 @@ int run_score(const ScoreArguments& arguments) {
       records.push_back(std::get<Record>(std::move(*input)));
     }
     if (records.empty()) break;
-    if (model.folder.head.kind == HeadKind::regression) score_with_predictor(model, records, first, output);
-    else score_with_language_model(model, records, first, output);
+    if (model.folder.head.kind == HeadKind::regression)
+      score_with_predictor(model, records, first, output);
+    else
+      score_with_language_model(model, records, first, output);
     first += records.size();
   }
   output.finish();
@@ -196,17 +205,21 @@ int run_score(const ScoreArguments& arguments) {
 void add_inference_commands(CLI::App& app, Invocation& invocation) {
   const auto generate = std::make_shared<GenerateArguments>();
   CLI::App* command = app.add_subcommand("generate", "Answer prompts at chosen dials");
-  command->footer("One JSON object a line: the input line plus response, token_ids, logprob and finish (stop, length).\n"
-                  "Dials that are not set take the model folder's defaults; `steerlm model info` prints them.");
+  command->footer(
+      "One JSON object a line: the input line plus response, token_ids, logprob and finish (stop, length).\n"
+      "Dials that are not set take the model folder's defaults; `steerlm model info` prints them.");
   command->add_option("--model", generate->model, "model folder")->required();
   CLI::Option* prompt = command->add_option("--prompt", generate->prompt, "the user's text");
-  CLI::Option* input = command->add_option("--input", generate->input, "records whose last turn is the user's, or lines with prompt");
+  CLI::Option* input =
+      command->add_option("--input", generate->input, "records whose last turn is the user's, or lines with prompt");
   prompt->excludes(input);
   command->add_option("--set", generate->set, "dials: quality=9,humor=0");
   command->add_option("--system", generate->system, "system prompt");
   command->add_flag("--raw", generate->raw, "the prompt's bytes as they are, no template; only EOS stops");
   add_sampling_options(*command, generate->sampling, generate->seed);
-  command->add_option("--samples", generate->samples, "responses a prompt")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  command->add_option("--samples", generate->samples, "responses a prompt")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
   command->add_option("--output", generate->output, "file; default standard output");
   command->add_option("--device", generate->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--precision", generate->precision, "auto, fp32 or bf16")->capture_default_str();
@@ -217,8 +230,10 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
 
   const auto score = std::make_shared<ScoreArguments>();
   command = app.add_subcommand("score", "Score the assistant turns of records");
-  command->footer("A line an assistant turn: record (line of the input, from 0), turn, and with a predictor `scores` (raw), with a language\n"
-                  "model `logprob` (natural log, summed over the turn's target tokens) and `tokens`.");
+  command->footer(
+      "A line an assistant turn: record (line of the input, from 0), turn, and with a predictor `scores` (raw), with a "
+      "language\n"
+      "model `logprob` (natural log, summed over the turn's target tokens) and `tokens`.");
   command->add_option("--model", score->model, "model folder")->required();
   command->add_option("--input", score->input, "records; '-' for standard input")->required();
   command->add_option("--output", score->output, "file; '-' for standard output")->required();

@@ -11,15 +11,26 @@
 namespace steerlm {
 
 void add_sampling_options(CLI::App& command, SamplingOptions& sampling, std::int64_t& seed) {
-  command.add_option("--max-new-tokens", sampling.max_new_tokens, "longest response, in tokens")->check(CLI::Range(1, 1'000'000))->capture_default_str();
-  command.add_option("--temperature", sampling.temperature, "0 is greedy")->check(CLI::Range(0.0, 100.0))->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "sample from the k most probable tokens; 0: all")->check(CLI::Range(0, 10'000'000))->capture_default_str();
-  command.add_option("--top-p", sampling.top_p, "sample from the smallest set with this probability")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  command.add_option("--seed", seed, "key of the random draws")->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))->capture_default_str();
+  command.add_option("--max-new-tokens", sampling.max_new_tokens, "longest response, in tokens")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  command.add_option("--temperature", sampling.temperature, "0 is greedy")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "sample from the k most probable tokens; 0: all")
+      ->check(CLI::Range(0, 10'000'000))
+      ->capture_default_str();
+  command.add_option("--top-p", sampling.top_p, "sample from the smallest set with this probability")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command.add_option("--seed", seed, "key of the random draws")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
+      ->capture_default_str();
 }
 
 void check_sampling(const SamplingOptions& sampling) {
-  for (const auto& [option, value] : {std::pair{"--temperature", sampling.temperature}, std::pair{"--top-p", sampling.top_p}}) {
+  for (const auto& [option, value] :
+       {std::pair{"--temperature", sampling.temperature}, std::pair{"--top-p", sampling.top_p}}) {
     if (std::isnan(value)) fail(ExitCode::recipe, {.what = "not a number", .where = option});
   }
 }
@@ -32,10 +43,15 @@ void check_text(const std::string& text, const std::string& where) {
 
 Precision parse_precision(const std::string& device, const std::string& precision) {
   if (device != "auto" && device != "cpu") {
-    fail(ExitCode::resources, {.what = "no CUDA library is part of this build", .where = "--device", .found = device, .expected = "cpu or auto"});
+    fail(ExitCode::resources, {.what = "no CUDA library is part of this build",
+                               .where = "--device",
+                               .found = device,
+                               .expected = "cpu or auto"});
   }
   const auto value = enum_value<Precision>(precision);
-  if (!value) fail(ExitCode::recipe, {.what = "unknown precision", .where = "--precision", .found = precision, .expected = "fp32 or bf16"});
+  if (!value)
+    fail(ExitCode::recipe,
+         {.what = "unknown precision", .where = "--precision", .found = precision, .expected = "fp32 or bf16"});
   return *value == Precision::automatic ? Precision::fp32 : *value;
 }
 
@@ -54,7 +70,10 @@ std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& 
         used = 0;
       }
       if (equals == 0 || used == 0 || used != part.size() - equals - 1) {
-        fail(ExitCode::recipe, {.what = "not a dial setting", .where = where, .found = "'" + part + "'", .expected = "name=integer, joined by commas"});
+        fail(ExitCode::recipe, {.what = "not a dial setting",
+                                .where = where,
+                                .found = "'" + part + "'",
+                                .expected = "name=integer, joined by commas"});
       }
       if (!dials.emplace(part.substr(0, equals), value).second) {
         fail(ExitCode::recipe, {.what = "the dial '" + part.substr(0, equals) + "' is set twice", .where = where});
@@ -69,7 +88,9 @@ OpenModel open_text_model(const std::string& folder, const std::string& device, 
   OpenModel model = open_model(folder, parse_precision(device, precision));
   note_code(model.folder);
   if (model.folder.head.kind != HeadKind::language_model) {
-    fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text", .where = folder, .advice = "`steerlm score` reads its scores"});
+    fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text",
+                           .where = folder,
+                           .advice = "`steerlm score` reads its scores"});
   }
   return model;
 }

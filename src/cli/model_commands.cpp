@@ -14,11 +14,13 @@ namespace steerlm {
 
 void add_shard_size(CLI::App& command, std::string& size) {
   size = "5GB";
-  command.add_option("--max-shard-size", size, "largest weight file: a number with KB, MB, GB or TB")->capture_default_str();
+  command.add_option("--max-shard-size", size, "largest weight file: a number with KB, MB, GB or TB")
+      ->capture_default_str();
 }
 
 std::uint64_t parse_shard_size(const std::string& text) {
-  constexpr std::array<std::pair<std::string_view, double>, 5> units{{{"", 1}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}}};
+  constexpr std::array<std::pair<std::string_view, double>, 5> units{
+      {{"", 1}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}}};
   double number = 0;
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
@@ -28,12 +30,16 @@ std::uint64_t parse_shard_size(const std::string& text) {
     const double bytes = std::floor(number * factor);
     if (error == std::errc() && unit == name && bytes >= 1 && bytes <= 1e18) return static_cast<std::uint64_t>(bytes);
   }
-  fail(ExitCode::recipe, {.what = "not a size", .where = "--max-shard-size", .found = text, .expected = "a size such as 5GB, 300MB or 100KB"});
+  fail(ExitCode::recipe, {.what = "not a size",
+                          .where = "--max-shard-size",
+                          .found = text,
+                          .expected = "a size such as 5GB, 300MB or 100KB"});
 }
 
 void check_output_folder(const std::string& path) {
   if (is_missing_or_empty_directory(path)) return;
-  fail(ExitCode::resources, {.what = "the output folder is not empty", .where = path, .advice = "choose another, or remove it"});
+  fail(ExitCode::resources,
+       {.what = "the output folder is not empty", .where = path, .advice = "choose another, or remove it"});
 }
 
 void note_code(const ModelFolder& folder) {

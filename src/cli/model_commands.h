@@ -17,7 +17,8 @@ void add_model_merge(CLI::App& group, Invocation& invocation);
 
 // --max-shard-size
 void add_shard_size(CLI::App& command, std::string& size);
-// Bytes of "300MB", as Transformers reads it: decimal KB, MB, GB, TB, a fraction allowed; a bare number is bytes. Throws recipe.
+// Bytes of "300MB", as Transformers reads it: decimal KB, MB, GB, TB, a fraction allowed; a bare number is bytes.
+// Throws recipe.
 std::uint64_t parse_shard_size(const std::string& text);
 
 // Throws resources for a folder that holds something.

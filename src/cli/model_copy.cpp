@@ -50,7 +50,9 @@ int export_model(const CopyArguments& arguments) {
 // "<a>,<b>"
 std::vector<std::string> parse_tokens(const std::string& text) {
   const auto refuse = [&](const std::string& what, const std::string& token) {
-    fail(ExitCode::recipe, {.what = what, .where = "--tokens", .found = "'" + token + "'", .expected = "tokens with commas between them"});
+    fail(
+        ExitCode::recipe,
+        {.what = what, .where = "--tokens", .found = "'" + token + "'", .expected = "tokens with commas between them"});
   };
   if (find_invalid_utf8(text)) fail(ExitCode::recipe, {.what = "not valid UTF-8", .where = "--tokens"});
   std::vector<std::string> tokens;
@@ -80,8 +82,9 @@ int add_tokens(const CopyArguments& arguments) {
   const GrownVocabulary grown = add_tokens_to_folder(folder, tokenizer, tokens, arguments.output, max_shard_bytes);
   for (const AddedPiece& piece : grown.pieces)
     std::cerr << fmt::format("{}: {}, id {}\n", piece.text, piece.fresh ? "added" : "there already", piece.id);
-  std::cerr << fmt::format("{}: the embedding has {} rows{}\n", arguments.output, grown.rows,
-                           grown.rows == grown.rows_before ? ", as before" : fmt::format(", {} before", grown.rows_before));
+  std::cerr << fmt::format(
+      "{}: the embedding has {} rows{}\n", arguments.output, grown.rows,
+      grown.rows == grown.rows_before ? ", as before" : fmt::format(", {} before", grown.rows_before));
   return 0;
 }
 
@@ -90,13 +93,16 @@ int merge(const CopyArguments& arguments) {
   check_output_folder(arguments.output);
   const ModelFolder folder = open_model_folder(arguments.model, arguments.base);
   if (!folder.adapter) {
-    fail(ExitCode::model, {.what = "the folder is no adapter", .where = arguments.model, .expected = "a folder with adapter_config.json and no config.json"});
+    fail(ExitCode::model, {.what = "the folder is no adapter",
+                           .where = arguments.model,
+                           .expected = "a folder with adapter_config.json and no config.json"});
   }
   note_code(folder);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
   check_vocabulary(folder, tokenizer);
   write_model_folder(arguments.output, folder, stream_weights(folder, own_weights(folder)), tokenizer, max_shard_bytes);
-  std::cerr << fmt::format("{}: the model of {} with its adapter merged, {}\n", arguments.output, folder.weights_path.string(), folder.dtype);
+  std::cerr << fmt::format("{}: the model of {} with its adapter merged, {}\n", arguments.output,
+                           folder.weights_path.string(), folder.dtype);
   return 0;
 }
 
@@ -119,15 +125,18 @@ void add_model_export(CLI::App& group, Invocation& invocation) {
 
 void add_model_merge(CLI::App& group, Invocation& invocation) {
   const auto arguments = std::make_shared<CopyArguments>();
-  CLI::App* command = add_copy_command(group, "merge", "Write a LoRA adapter and its base as one model folder", *arguments);
-  command->add_option("--base", arguments->base, "the folder that it adapts; default: the one that adapter_config.json names");
+  CLI::App* command =
+      add_copy_command(group, "merge", "Write a LoRA adapter and its base as one model folder", *arguments);
+  command->add_option("--base", arguments->base,
+                      "the folder that it adapts; default: the one that adapter_config.json names");
   command->callback([&invocation, arguments] { invocation.action = [arguments] { return merge(*arguments); }; });
 }
 
 void add_model_add_tokens(CLI::App& group, Invocation& invocation) {
   const auto arguments = std::make_shared<CopyArguments>();
   arguments->tokens = join({std::string(system_marker), std::string(turn_marker), std::string(label_marker)}, ",");
-  CLI::App* command = add_copy_command(group, "add-tokens", "Write a model folder with more special tokens", *arguments);
+  CLI::App* command =
+      add_copy_command(group, "add-tokens", "Write a model folder with more special tokens", *arguments);
   command->add_option("--tokens", arguments->tokens, "the tokens, with commas between them")->capture_default_str();
   command->callback([&invocation, arguments] { invocation.action = [arguments] { return add_tokens(*arguments); }; });
 }

@@ -24,8 +24,7 @@ Json describe_files(const Path& path) {
   Json files = Json::object();
   for (const Path& file : paths) {
     const std::uintmax_t size = std::filesystem::file_size(file);
-    files[file.filename().string()] = {{"size", size},
-                                       {"sha256", sha256_file(file, ExitCode::model)}};
+    files[file.filename().string()] = {{"size", size}, {"sha256", sha256_file(file, ExitCode::model)}};
   }
   return files;
 }
@@ -36,11 +35,11 @@ Json optional_id(std::int64_t id) { return id < 0 ? Json(nullptr) : Json(id); }
 Json describe_config(const ModelFolder& folder) {
   const Path path = folder.weights_path / "config.json";
   HfConfig config = parse_hf_config(
-      parse_json(read_file(path, ExitCode::model, "model config"), path.string(), ExitCode::model),
-      path.string());
+      parse_json(read_file(path, ExitCode::model, "model config"), path.string(), ExitCode::model), path.string());
   config.head = folder.head.kind;  // an adapter's base may have another
   config.num_labels = folder.num_labels;
-  std::vector<std::string> labels = config.head == HeadKind::regression ? folder.attributes.names : std::vector<std::string>();
+  std::vector<std::string> labels =
+      config.head == HeadKind::regression ? folder.attributes.names : std::vector<std::string>();
   for (auto i = static_cast<std::int64_t>(labels.size()); i < config.num_labels; ++i)
     labels.push_back("LABEL_" + std::to_string(i));
   return dump_hf_config(config, labels);
@@ -95,7 +94,10 @@ int info(const std::string& path) {
   json["tokenizer_pieces"] = tokenizer.vocab_size();
   if (folder.adapter) {
     const Adapter& adapter = *folder.adapter;
-    json["adapter"] = {{"base", folder.weights_path.string()}, {"rank", adapter.lora.rank}, {"alpha", adapter.lora.alpha}, {"targets", adapter.lora.targets}};
+    json["adapter"] = {{"base", folder.weights_path.string()},
+                       {"rank", adapter.lora.rank},
+                       {"alpha", adapter.lora.alpha},
+                       {"targets", adapter.lora.targets}};
   }
   json["special_tokens"] = {{"bos", optional_id(tokenizer.bos_id())}, {"eos", folder.eos_token_ids}};
   if (!folder.method.empty()) json["method"] = folder.method;
@@ -119,8 +121,7 @@ void add_model_info(CLI::App& group, Invocation& invocation) {
   const auto path = std::make_shared<std::string>();
   CLI::App* command = group.add_subcommand("info", "Print what is in a model folder, as JSON");
   command->add_option("--model", *path, "model folder")->required();
-  command->callback(
-      [&invocation, path] { invocation.action = [path] { return info(*path); }; });
+  command->callback([&invocation, path] { invocation.action = [path] { return info(*path); }; });
 }
 
 }  // namespace steerlm

@@ -53,14 +53,13 @@ struct CheckRanges {
   void operator()(const char* key, T& value, Range range, const char*) {
     if constexpr (std::is_integral_v<T>) range.max = std::min(range.max, 1e9);
     const auto number = static_cast<double>(value);
-    const bool inside = std::isfinite(number) && number >= range.min && number <= range.max &&
-                        !(range.open_min && number == range.min);
+    const bool inside =
+        std::isfinite(number) && number >= range.min && number <= range.max && !(range.open_min && number == range.min);
     if (inside) return;
-    faults.push_back(
-        {.what = option_name(key) + " is out of range",
-         .found = fmt::format("{}", value),
-         .expected = fmt::format("a number {} {}", range.open_min ? "above" : "from", range.min) +
-                     (std::isfinite(range.max) ? fmt::format(" to {:.0f}", range.max) : "")});
+    faults.push_back({.what = option_name(key) + " is out of range",
+                      .found = fmt::format("{}", value),
+                      .expected = fmt::format("a number {} {}", range.open_min ? "above" : "from", range.min) +
+                                  (std::isfinite(range.max) ? fmt::format(" to {:.0f}", range.max) : "")});
   }
 };
 
@@ -75,12 +74,11 @@ int init(InitArguments arguments) {
   folder.config = complete_config(arguments.config, tokenizer.vocab_size(), 0);
   check_model_config(folder.config, "model init");
   const HeadShape head{.language_model = true};
-  write_model_folder(
-      arguments.output, folder,
-      init_parameters(folder.config, head, static_cast<std::uint64_t>(arguments.seed)), tokenizer,
-      max_shard_bytes, ModelCard{});
-  std::cerr << arguments.output << ": a fresh language model of "
-            << count_parameters(folder.config, head) << " parameters\n";
+  write_model_folder(arguments.output, folder,
+                     init_parameters(folder.config, head, static_cast<std::uint64_t>(arguments.seed)), tokenizer,
+                     max_shard_bytes, ModelCard{});
+  std::cerr << arguments.output << ": a fresh language model of " << count_parameters(folder.config, head)
+            << " parameters\n";
   return 0;
 }
 
@@ -90,16 +88,13 @@ void add_model_init(CLI::App& group, Invocation& invocation) {
   const auto arguments = std::make_shared<InitArguments>();
   CLI::App* command = group.add_subcommand("init", "Make a model folder with fresh weights");
   command->add_option("--output", arguments->output, "the model folder to make")->required();
-  command
-      ->add_option("--tokenizer", arguments->tokenizer,
-                   "sentencepiece model file, or a folder that holds one")
+  command->add_option("--tokenizer", arguments->tokenizer, "sentencepiece model file, or a folder that holds one")
       ->required();
   command->add_option("--seed", arguments->seed, "seed of the weights")->capture_default_str();
   AddOptions add_options{command};
   arguments->config.fields(add_options);
   add_shard_size(*command, arguments->max_shard_size);
-  command->callback(
-      [&invocation, arguments] { invocation.action = [arguments] { return init(*arguments); }; });
+  command->callback([&invocation, arguments] { invocation.action = [arguments] { return init(*arguments); }; });
 }
 
 }  // namespace steerlm

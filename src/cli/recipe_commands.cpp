@@ -30,7 +30,8 @@ int check(const RecipeArguments& arguments) {
     for (const PipelineStep& step : pipeline->steps) names.push_back(step.name);
     std::cout << arguments.recipe << ": a pipeline without faults, steps " << join(names) << "\n";
   } else {
-    std::cout << arguments.recipe << ": a recipe without faults, stage " << enum_name(std::get<Recipe>(loaded).stage) << "\n";
+    std::cout << arguments.recipe << ": a recipe without faults, stage " << enum_name(std::get<Recipe>(loaded).stage)
+              << "\n";
   }
   return 0;
 }

@@ -18,8 +18,8 @@ struct Run {
   bool trained;
 };
 
-// The text of stretches of tokens that are trained, or not. Markers that are pieces of their own are spelt out, which decoding
-// would leave out where they are special.
+// The text of stretches of tokens that are trained, or not. Markers that are pieces of their own are spelt out, which
+// decoding would leave out where they are special.
 std::vector<Run> runs_of(const EncodedConversation& encoded, const Tokenizer& tokenizer, TemplateName name) {
   const std::vector<std::string_view> markers = template_markers(name);
   std::vector<Run> runs;
@@ -89,7 +89,8 @@ int show_mask(const std::string& model, const SourceOptions& source, bool json) 
   while (const auto entry = reader.next()) {
     if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
       fail(ExitCode::data,
-           {.what = bad->reason, .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
+           {.what = bad->reason,
+            .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
     }
     const EncodedConversation encoded = conversation_template.encode(std::get<Record>(*entry).conversation);
     const std::vector<Run> runs = runs_of(encoded, tokenizer, conversation_template.options().name);

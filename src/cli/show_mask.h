@@ -7,7 +7,8 @@
 
 namespace steerlm {
 
-// Prints what of each record is trained under the model folder's template: coloured text, or with `json` an object a record.
+// Prints what of each record is trained under the model folder's template: coloured text, or with `json` an object a
+// record.
 int show_mask(const std::string& model, const SourceOptions& source, bool json);
 
 }  // namespace steerlm

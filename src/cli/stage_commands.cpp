@@ -33,42 +33,55 @@ int run(const StageArguments& arguments, std::optional<Stage> stage) {
   return static_cast<int>(outcome == Outcome::done ? ExitCode::done : ExitCode::stopped);
 }
 
-void add_stage_command(CLI::App& app, Invocation& invocation, const std::string& name, std::optional<Stage> stage, const std::string& help,
-                       const std::string& more) {
+void add_stage_command(CLI::App& app, Invocation& invocation, const std::string& name, std::optional<Stage> stage,
+                       const std::string& help, const std::string& more) {
   const auto arguments = std::make_shared<StageArguments>();
   CLI::App* command = app.add_subcommand(name, help);
   command->footer(more);
   command->add_option("RECIPE", arguments->recipe, "recipe file, '-' for standard input")->required();
-  command->add_option("OVERRIDES", arguments->overrides, "key=value, such as optimizer.learning_rate=1e-5 or data.train[0].path=x.jsonl");
-  command->add_flag("--fresh", arguments->fresh, "start over: what the run directory holds of an earlier run is removed");
-  command->add_flag("--dry-run", arguments->dry_run, "open model, tokenizer and data, forecast steps, time and memory, write nothing");
+  command->add_option("OVERRIDES", arguments->overrides,
+                      "key=value, such as optimizer.learning_rate=1e-5 or data.train[0].path=x.jsonl");
+  command->add_flag("--fresh", arguments->fresh,
+                    "start over: what the run directory holds of an earlier run is removed");
+  command->add_flag("--dry-run", arguments->dry_run,
+                    "open model, tokenizer and data, forecast steps, time and memory, write nothing");
   command->add_flag("--quiet", arguments->quiet, "warnings and errors only");
   if (stage == Stage::pipeline) {
     command->add_option("--only", arguments->selection.only, "run this step alone");
     command->add_option("--from", arguments->selection.from, "start with this step");
   }
-  command->callback([&invocation, arguments, stage] { invocation.action = [arguments, stage] { return run(*arguments, stage); }; });
+  command->callback(
+      [&invocation, arguments, stage] { invocation.action = [arguments, stage] { return run(*arguments, stage); }; });
 }
 
 constexpr const char* run_files =
-    "The run directory (key run_dir) gets recipe.yaml, environment.json, metrics.jsonl, log.txt, checkpoints/ and model/.\n"
-    "The same command again goes on where it stopped, or says that the run is finished. Ctrl-C finishes the step, saves, exits 75.\n"
+    "The run directory (key run_dir) gets recipe.yaml, environment.json, metrics.jsonl, log.txt, checkpoints/ and "
+    "model/.\n"
+    "The same command again goes on where it stopped, or says that the run is finished. Ctrl-C finishes the step, "
+    "saves, exits 75.\n"
     "All keys: docs/recipes.md, or `steerlm recipe schema`.";
 
 }  // namespace
 
 void add_stage_commands(CLI::App& app, Invocation& invocation) {
-  add_stage_command(app, invocation, "train-predictor", Stage::train_predictor, "Stage 1: train a model that predicts the attributes of a response", run_files);
-  add_stage_command(app, invocation, "annotate", Stage::annotate, "Stage 2: write predicted labels into a data set",
-                    "Works in blocks: a kill costs one block, and the output's bytes do not depend on it. Bad records go to\n"
-                    "OUTPUT.quarantine.jsonl with file, line and reason. `shard=0/4` annotates the first of four parts.");
-  add_stage_command(app, invocation, "sft", Stage::sft, "Stage 3: fine-tune a language model on responses conditioned on their attributes", run_files);
-  add_stage_command(app, invocation, "bootstrap", Stage::bootstrap, "Stage 4: sample at the best labels, annotate again, fine-tune again", run_files);
-  add_stage_command(app, invocation, "evaluate", Stage::evaluate, "Measure a predictor, a model's perplexity and how well the dials steer",
+  add_stage_command(app, invocation, "train-predictor", Stage::train_predictor,
+                    "Stage 1: train a model that predicts the attributes of a response", run_files);
+  add_stage_command(
+      app, invocation, "annotate", Stage::annotate, "Stage 2: write predicted labels into a data set",
+      "Works in blocks: a kill costs one block, and the output's bytes do not depend on it. Bad records go to\n"
+      "OUTPUT.quarantine.jsonl with file, line and reason. `shard=0/4` annotates the first of four parts.");
+  add_stage_command(app, invocation, "sft", Stage::sft,
+                    "Stage 3: fine-tune a language model on responses conditioned on their attributes", run_files);
+  add_stage_command(app, invocation, "bootstrap", Stage::bootstrap,
+                    "Stage 4: sample at the best labels, annotate again, fine-tune again", run_files);
+  add_stage_command(app, invocation, "evaluate", Stage::evaluate,
+                    "Measure a predictor, a model's perplexity and how well the dials steer",
                     "Prints tables on standard output; evaluation.json and evaluation.txt go to the run directory.");
-  add_stage_command(app, invocation, "run", std::nullopt, "Run a recipe of whatever stage it names (also tokenizer and generate)", run_files);
+  add_stage_command(app, invocation, "run", std::nullopt,
+                    "Run a recipe of whatever stage it names (also tokenizer and generate)", run_files);
   add_stage_command(app, invocation, "pipeline", Stage::pipeline, "Run a list of stages, one after another",
-                    "Each step is a process of its own, its run directory is run_dir/NAME. Steps whose recipe and inputs have not changed\n"
+                    "Each step is a process of its own, its run directory is run_dir/NAME. Steps whose recipe and "
+                    "inputs have not changed\n"
                     "are skipped; a change makes a step and what depends on it run again.");
 }
 

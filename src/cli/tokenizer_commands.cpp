@@ -95,19 +95,25 @@ void add_tokenizer_commands(CLI::App& app, Invocation& invocation) {
     command->callback(
         [&invocation, arguments, action] { invocation.action = [arguments, action] { return action(*arguments); }; });
   };
-  CLI::App* train_command = group->add_subcommand("train", "Train a sentencepiece model on text or on the values of records");
+  CLI::App* train_command =
+      group->add_subcommand("train", "Train a sentencepiece model on text or on the values of records");
   train_command->add_option("--input", arguments->training.input, "text or record files")->required();
   train_command->add_option("--output", arguments->training.output, "the sentencepiece model")->required();
-  train_command->add_option("--vocab-size", arguments->training.vocab_size, "pieces; fewer where the text cannot fill them")
+  train_command
+      ->add_option("--vocab-size", arguments->training.vocab_size, "pieces; fewer where the text cannot fill them")
       ->required();
   train_command->add_option("--kind", arguments->kind, "unigram or bpe (default: unigram)");
-  train_command->add_option("--seed", arguments->seed, "of the lines drawn from more than five million (default: 1234)");
+  train_command->add_option("--seed", arguments->seed,
+                            "of the lines drawn from more than five million (default: 1234)");
   set_action(train_command, train);
 
-  CLI::App* encode_command = group->add_subcommand("encode", "Text lines on standard input to JSON arrays of ids; no BOS or EOS");
-  CLI::App* decode_command = group->add_subcommand("decode", "JSON arrays of ids, one a line, on standard input to text");
+  CLI::App* encode_command =
+      group->add_subcommand("encode", "Text lines on standard input to JSON arrays of ids; no BOS or EOS");
+  CLI::App* decode_command =
+      group->add_subcommand("decode", "JSON arrays of ids, one a line, on standard input to text");
   for (CLI::App* command : {encode_command, decode_command}) {
-    command->add_option("--model", arguments->model, "model folder, or tokenizer file (sentencepiece, tokenizer.json)")->required();
+    command->add_option("--model", arguments->model, "model folder, or tokenizer file (sentencepiece, tokenizer.json)")
+        ->required();
   }
   set_action(encode_command, encode);
   set_action(decode_command, decode);

@@ -48,7 +48,7 @@ std::string read_file(const Path& path, ExitCode missing, std::string_view what)
   };
   if (descriptor < 0) give_up(errno);
   std::string bytes;
-  struct stat status{};
+  struct stat status {};
   if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode)) bytes.reserve(static_cast<size_t>(status.st_size));
   char buffer[1 << 16];
   for (;;) {
@@ -146,7 +146,7 @@ OutputFile::OutputFile(const Path& path, Mode mode) : path_(path) {
   const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (mode == Mode::create ? O_TRUNC : O_APPEND);
   descriptor_ = ::open(path.c_str(), flags, 0644);
   if (descriptor_ < 0) fail_write("open", path, errno);
-  struct stat status{};
+  struct stat status {};
   if (::fstat(descriptor_, &status) == 0) size_ = status.st_size;
 }
 

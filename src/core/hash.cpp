@@ -8,11 +8,15 @@
 
 namespace steerlm {
 
-Sha256::Sha256() : context_(EVP_MD_CTX_new()) { EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_), EVP_sha256(), nullptr); }
+Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
+  EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_), EVP_sha256(), nullptr);
+}
 
 Sha256::~Sha256() { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context_)); }
 
-void Sha256::update(std::string_view bytes) { EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(context_), bytes.data(), bytes.size()); }
+void Sha256::update(std::string_view bytes) {
+  EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(context_), bytes.data(), bytes.size());
+}
 
 std::string Sha256::hex() {
   unsigned char digest[32];
@@ -34,7 +38,8 @@ std::string sha256_hex(std::string_view bytes) {
 
 std::string sha256_file(const Path& path, ExitCode missing) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) fail(missing, {.what = std::string("cannot read the file: ") + std::strerror(errno), .where = path.string()});
+  if (!file)
+    fail(missing, {.what = std::string("cannot read the file: ") + std::strerror(errno), .where = path.string()});
   Sha256 hash;
   std::string buffer(1 << 20, '\0');
   while (file) {

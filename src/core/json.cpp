@@ -80,7 +80,8 @@ Json parse_json(std::string_view text, const std::string& where, ExitCode code, 
     fail(code, {.what = "a raw NUL byte at byte " + std::to_string(nul + 1), .where = where});
   }
   StrictCheck check(max_depth);
-  if (!nlohmann::json::sax_parse(text, &check) || !check.fault().empty()) fail(code, {.what = check.fault(), .where = where});
+  if (!nlohmann::json::sax_parse(text, &check) || !check.fault().empty())
+    fail(code, {.what = check.fault(), .where = where});
   return Json::parse(text, keep);
 }
 

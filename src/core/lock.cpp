@@ -13,7 +13,8 @@ DirectoryLock::DirectoryLock(const Path& directory) {
   const Path file = directory / ".lock";
   descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0) {
-    fail(ExitCode::resources, {.what = std::string("cannot lock the folder: ") + std::strerror(errno), .where = directory.string()});
+    fail(ExitCode::resources,
+         {.what = std::string("cannot lock the folder: ") + std::strerror(errno), .where = directory.string()});
   }
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
     ::close(descriptor_);

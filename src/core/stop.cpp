@@ -19,7 +19,7 @@ void handle(int signal) {
 }  // namespace
 
 void install_stop_handlers() {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = handle;
   action.sa_flags = SA_RESTART;
   ::sigaction(SIGTERM, &action, nullptr);

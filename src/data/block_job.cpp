@@ -52,7 +52,8 @@ BlockOutput::BlockOutput(Path output, Path ledger, Json identity, bool fresh)
       identity_(std::move(identity)) {
   if (fresh) {
     // The ledger last: what a kill leaves of it speaks of files that are gone, which is a start from nothing.
-    for (const Path& path : {output_, quarantine_, part_of(output_), part_of(quarantine_), ledger_}) steerlm::remove_all(path);
+    for (const Path& path : {output_, quarantine_, part_of(output_), part_of(quarantine_), ledger_})
+      steerlm::remove_all(path);
   }
   if (is_there(ledger_)) {
     load_ledger();
@@ -99,8 +100,8 @@ void BlockOutput::load_ledger() {
         break;
       }
       blocks_.push_back({line.at("records").get<std::int64_t>(), line.at("output_end").get<std::int64_t>(),
-                         line.at("quarantine_end").get<std::int64_t>(), line.at("sha256").get<std::string>(), line.at("counts"),
-                         ledger_end});
+                         line.at("quarantine_end").get<std::int64_t>(), line.at("sha256").get<std::string>(),
+                         line.at("counts"), ledger_end});
     }
     start = end + 1;
   }
@@ -113,10 +114,11 @@ size_t BlockOutput::verified_blocks(const Path& output, const Path& quarantine) 
   std::int64_t output_done = 0, quarantine_done = 0;
   for (size_t b = 0; b < blocks_.size(); ++b) {
     const Block& block = blocks_[b];
-    if (block.output_end < output_done || block.quarantine_end < quarantine_done || block.output_end > size_of(output) ||
+    if (block.output_end < output_done || block.quarantine_end < quarantine_done ||
+        block.output_end > size_of(output) ||
         (block.quarantine_end > 0 && block.quarantine_end > size_of(quarantine)) ||
-        hash_ranges(output_stream, block.output_end - output_done, quarantine_stream, block.quarantine_end - quarantine_done) !=
-            block.sha256) {
+        hash_ranges(output_stream, block.output_end - output_done, quarantine_stream,
+                    block.quarantine_end - quarantine_done) != block.sha256) {
       return b;
     }
     output_done = block.output_end;
@@ -145,7 +147,8 @@ void BlockOutput::recover_files() {
     }
     return;
   }
-  // A kill inside finish() leaves files that have their final names already: ours if they hold just what the ledger says.
+  // A kill inside finish() leaves files that have their final names already: ours if they hold just what the ledger
+  // says.
   const bool output_published = is_there(output_) && !is_there(part_of(output_));
   const bool quarantine_published = is_there(quarantine_) && !is_there(part_of(quarantine_));
   if (output_published || quarantine_published) {
@@ -204,7 +207,8 @@ std::vector<Json> BlockOutput::block_counts() const {
   return counts;
 }
 
-void BlockOutput::append(std::int64_t records, std::string_view output_lines, std::string_view quarantine_lines, Json counts) {
+void BlockOutput::append(std::int64_t records, std::string_view output_lines, std::string_view quarantine_lines,
+                         Json counts) {
   if (finished_) fail(ExitCode::bug, {.what = "a block for a finished output", .where = output_.string()});
   Block block{.records = records, .sha256 = hash_block(output_lines, quarantine_lines), .counts = std::move(counts)};
   output_file_->write(output_lines);

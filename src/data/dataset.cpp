@@ -12,7 +12,9 @@
 namespace steerlm {
 namespace {
 
-bool is_labelled_answer(const Turn& turn) { return turn.from == "Assistant" && turn.label && !turn.label->text.empty(); }
+bool is_labelled_answer(const Turn& turn) {
+  return turn.from == "Assistant" && turn.label && !turn.label->text.empty();
+}
 
 // Counts, cuts or drops; true where the example is kept.
 bool fit_length(Example& example, const Record& record, const EncodeOptions& options, DatasetCounts& counts) {
@@ -64,8 +66,8 @@ void encode_conversation(const Record& record, const Conversation& conversation,
   if (fit_length(example, record, options, counts)) keep(std::move(example), examples, counts);
 }
 
-void encode_scored_turns(const Record& record, const ConversationTemplate& conversation_template, const EncodeOptions& options,
-                         std::vector<Example>& examples, DatasetCounts& counts) {
+void encode_scored_turns(const Record& record, const ConversationTemplate& conversation_template,
+                         const EncodeOptions& options, std::vector<Example>& examples, DatasetCounts& counts) {
   bool any = false;
   for (size_t t = 0; t < record.conversation.turns.size(); ++t) {
     const Turn& turn = record.conversation.turns[t];
@@ -96,12 +98,12 @@ void encode_sources(const std::vector<SourceOptions>& sources, double validation
 
 }  // namespace
 
-void encode_record(const Record& record, const ConversationTemplate& conversation_template, const EncodeOptions& options,
-                   std::vector<Example>& examples, DatasetCounts& counts) {
+void encode_record(const Record& record, const ConversationTemplate& conversation_template,
+                   const EncodeOptions& options, std::vector<Example>& examples, DatasetCounts& counts) {
   ++counts.conversations;
   const std::vector<Turn>& turns = record.conversation.turns;
-  counts.marker_text +=
-      std::any_of(turns.begin(), turns.end(), [&](const Turn& turn) { return conversation_template.holds_marker(turn.value); });
+  counts.marker_text += std::any_of(turns.begin(), turns.end(),
+                                    [&](const Turn& turn) { return conversation_template.holds_marker(turn.value); });
   if (options.objective == Objective::response) {
     encode_conversation(record, record.conversation, conversation_template, options, examples, counts);
     return;
@@ -124,21 +126,21 @@ std::vector<Example> encode_dataset(std::span<const Record> records, const Conve
   return examples;
 }
 
-Dataset load_dataset(const DataOptions& data, const Attributes& attributes, const ConversationTemplate& conversation_template,
-                     Objective objective) {
+Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
+                     const ConversationTemplate& conversation_template, Objective objective) {
   const EncodeOptions options{objective, data.max_tokens, data.over_length};
   Dataset dataset;
-  encode_sources(data.train, data.validation.empty() ? data.validation_fraction : 0.0, attributes, conversation_template,
-                 options, dataset);
+  encode_sources(data.train, data.validation.empty() ? data.validation_fraction : 0.0, attributes,
+                 conversation_template, options, dataset);
   if (dataset.train.empty()) {
     const DatasetCounts& counts = dataset.train_counts;
     const bool unlabelled =
         objective != Objective::response && counts.conversations > 0 && counts.without_target == counts.conversations;
-    fail(ExitCode::data,
-         {.what = unlabelled ? "no assistant turn of the training data has a label" : "the training part of the data is empty",
-          .where = data.train.empty() ? "" : data.train.front().path,
-          .found = describe(counts),
-          .expected = "one example or more"});
+    fail(ExitCode::data, {.what = unlabelled ? "no assistant turn of the training data has a label"
+                                             : "the training part of the data is empty",
+                          .where = data.train.empty() ? "" : data.train.front().path,
+                          .found = describe(counts),
+                          .expected = "one example or more"});
   }
   if (!data.validation.empty()) {
     Dataset held_out;

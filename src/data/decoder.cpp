@@ -62,7 +62,8 @@ struct Decoder::State {
       descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
       if (descriptor < 0) give_up("cannot read the data file: " + std::string(std::strerror(errno)));
       struct stat status {};
-      if (::fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode)) give_up("a folder where a data file is expected");
+      if (::fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode))
+        give_up("a folder where a data file is expected");
     }
     while (input_size < zstd_magic.size() && fill()) {
     }
@@ -72,8 +73,9 @@ struct Decoder::State {
     } else if (starts_with(input, input_size, zstd_magic)) {
       packing = Packing::zstd;
     } else if (name.ends_with(".gz") || name.ends_with(".zst")) {
-      give_up(name.ends_with(".gz") ? "not a gzip file, for all its ending" : "not a Zstandard file, for all its ending",
-              input_size == 0 ? "the file is empty" : "rename it if it holds plain lines");
+      give_up(
+          name.ends_with(".gz") ? "not a gzip file, for all its ending" : "not a Zstandard file, for all its ending",
+          input_size == 0 ? "the file is empty" : "rename it if it holds plain lines");
     }
     if (packing == Packing::gzip) {
       if (inflateInit2(&gzip, 15 + 16) != Z_OK)
@@ -98,7 +100,8 @@ struct Decoder::State {
     }
   }
 
-  // One call of the library: bytes written to `output`. Consumes at least one byte of input or writes at least one of output.
+  // One call of the library: bytes written to `output`. Consumes at least one byte of input or writes at least one of
+  // output.
   size_t inflate_some() {
     if (!inside) inflateReset(&gzip);
     inside = true;

@@ -13,7 +13,8 @@ class Decoder {
   explicit Decoder(const std::string& path);
   ~Decoder();
 
-  // Appends up to about 256 KiB to `out`; false at the end of the file, with nothing appended. Throws data for damaged input.
+  // Appends up to about 256 KiB to `out`; false at the end of the file, with nothing appended. Throws data for damaged
+  // input.
   bool read(std::string& out);
 
  private:

@@ -5,10 +5,13 @@ namespace {
 
 const Json& expect(const Json* value, bool right, const std::string& name, std::string_view expected,
                    const std::string& where) {
-  if (value == nullptr) fail(ExitCode::data, {.what = name + " is missing", .where = where, .expected = std::string(expected)});
+  if (value == nullptr)
+    fail(ExitCode::data, {.what = name + " is missing", .where = where, .expected = std::string(expected)});
   if (!right) {
-    fail(ExitCode::data,
-         {.what = name + " has the wrong type", .where = where, .found = kind_of(*value), .expected = std::string(expected)});
+    fail(ExitCode::data, {.what = name + " has the wrong type",
+                          .where = where,
+                          .found = kind_of(*value),
+                          .expected = std::string(expected)});
   }
   return *value;
 }

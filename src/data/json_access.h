@@ -1,4 +1,5 @@
-// Members of an object from outside, with the messages that a user gets when they are not what they should be. All throw data.
+// Members of an object from outside, with the messages that a user gets when they are not what they should be. All
+// throw data.
 #pragma once
 
 #include <string>

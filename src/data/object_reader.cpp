@@ -26,11 +26,13 @@ bool ends_in(std::string_view path, std::initializer_list<std::string_view> endi
   return false;
 }
 
-// What format: auto can tell without parsing: JSON files start with a bracket; text is what is called so, or starts with none.
+// What format: auto can tell without parsing: JSON files start with a bracket; text is what is called so, or starts
+// with none.
 Format first_guess(const SourceOptions& source, char first_character) {
   if (source.format != Format::auto_detect) return source.format;
   const bool bracket = first_character == '{' || first_character == '[';
-  if (ends_in(source.path, {".txt", ".text"}) || (!bracket && !ends_in(source.path, {".json", ".jsonl"}))) return Format::text;
+  if (ends_in(source.path, {".txt", ".text"}) || (!bracket && !ends_in(source.path, {".json", ".jsonl"})))
+    return Format::text;
   return Format::auto_detect;
 }
 
@@ -49,7 +51,8 @@ ObjectReader::ObjectReader(const SourceOptions& source)
     : source_(source), lines_(source.path), format_(first_guess(source, lines_.first_character())) {
   if (lines_.first_character() == '[' && (format_ == Format::auto_detect || format_ == Format::sharegpt)) {
     // Depth 65: the array itself is none of an element's 64 levels.
-    array_ = parse_json(lines_.rest(max_array_bytes), source.path == "-" ? "standard input" : source.path, ExitCode::data, 65);
+    array_ = parse_json(lines_.rest(max_array_bytes), source.path == "-" ? "standard input" : source.path,
+                        ExitCode::data, 65);
   }
 }
 
@@ -104,7 +107,8 @@ Error unrecognised(const Json& value, const std::string& where) {
       .what = "no known kind of record",
       .where = where,
       .found = kind_of(value),
-      .expected = "'conversations', 'messages', 'prompt' with 'response', 'chosen' with 'rejected', or an OpenAssistant tree"};
+      .expected =
+          "'conversations', 'messages', 'prompt' with 'response', 'chosen' with 'rejected', or an OpenAssistant tree"};
   if (value.is_object()) {
     std::vector<std::string> keys;
     for (const auto& [key, member] : value.items()) keys.push_back("'" + key + "'");
@@ -113,7 +117,8 @@ Error unrecognised(const Json& value, const std::string& where) {
       if (fault.advice.empty())
         fault.advice = suggest(key, {"conversations", "messages", "prompt", "response", "chosen", "rejected"});
     }
-    if (is_prompt_line(value)) fault.advice = "a line of prompts cannot be trained on, annotated or scored: it has no response";
+    if (is_prompt_line(value))
+      fault.advice = "a line of prompts cannot be trained on, annotated or scored: it has no response";
   }
   return Error(ExitCode::data, std::move(fault));
 }

@@ -1,5 +1,5 @@
-// The objects of one source: a line of a JSON-lines file, an element of a JSON array, a line of a text file; with the format
-// that they are in.
+// The objects of one source: a line of a JSON-lines file, an element of a JSON array, a line of a text file; with the
+// format that they are in.
 #pragma once
 
 #include <cstdint>

@@ -31,7 +31,9 @@ std::int64_t item_at(std::uint64_t seed, std::int64_t count, std::int64_t positi
   return Order(seed, count, shuffle).item_at(position);
 }
 
-std::int64_t steps_per_epoch(std::int64_t count, std::int64_t batch_size) { return (count + batch_size - 1) / batch_size; }
+std::int64_t steps_per_epoch(std::int64_t count, std::int64_t batch_size) {
+  return (count + batch_size - 1) / batch_size;
+}
 
 StepPositions step_positions(std::int64_t step, std::int64_t count, std::int64_t batch_size) {
   const std::int64_t steps = steps_per_epoch(count, batch_size);

@@ -7,10 +7,12 @@
 namespace steerlm {
 namespace {
 
-// The leftmost bin with enough room in O(log bins): a tree of maxima over the bins' room, bins not opened yet having all of it.
+// The leftmost bin with enough room in O(log bins): a tree of maxima over the bins' room, bins not opened yet having
+// all of it.
 class RoomTree {
  public:
-  RoomTree(size_t bins, std::int64_t room) : leaves_(std::bit_ceil(std::max<size_t>(bins, 1))), room_(2 * leaves_, room) {}
+  RoomTree(size_t bins, std::int64_t room)
+      : leaves_(std::bit_ceil(std::max<size_t>(bins, 1))), room_(2 * leaves_, room) {}
 
   size_t take(std::int64_t length) {
     size_t node = 1;

@@ -58,7 +58,8 @@ ConversationType parse_type(const Json& type, const std::string& where) {
 Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, const std::string& where) {
   const std::string place = where + ", turn " + std::to_string(number + 1);
   if (!turn.is_object())
-    fail(ExitCode::data, {.what = "a turn that is no object", .where = place, .found = kind_of(turn), .expected = "an object"});
+    fail(ExitCode::data,
+         {.what = "a turn that is no object", .where = place, .found = kind_of(turn), .expected = "an object"});
   Turn parsed;
   parsed.from = as_text(find_member(turn, "from"), "'from'", place);
   expect_role(parsed.from, "'from'", place);
@@ -66,8 +67,9 @@ Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, c
   const Json* label = find_member(turn, "label");
   if (label != nullptr && !label->is_null()) {
     if (!label->is_string()) {
-      fail(ExitCode::data,
-           {.what = "'label' has the wrong type", .where = place, .found = kind_of(*label), .expected = "text or null"});
+      fail(
+          ExitCode::data,
+          {.what = "'label' has the wrong type", .where = place, .found = kind_of(*label), .expected = "text or null"});
     }
     parsed.label = parse_label(attributes, label->get_ref<const std::string&>(), place);
   }
@@ -96,7 +98,8 @@ Json real(float value) {
 // What a human said of the turn, empty where nobody did. In a record that was annotated before, `label` is a model's.
 std::string human_label(const Json& turn) {
   const Json* kept = find_member(turn, "gt_label");
-  if (kept != nullptr && kept->is_string() && !kept->get_ref<const std::string&>().empty()) return kept->get<std::string>();
+  if (kept != nullptr && kept->is_string() && !kept->get_ref<const std::string&>().empty())
+    return kept->get<std::string>();
   if (find_member(turn, "scores") != nullptr) return "";
   const Json* label = find_member(turn, "label");
   return label != nullptr && label->is_string() ? label->get<std::string>() : "";
@@ -121,7 +124,8 @@ Record parse_record(Json object, const Attributes& attributes, std::string_view 
   conversation.masked_roles = parse_mask(mask == nullptr ? "User" : as_text(mask, "'mask'", where), where);
 
   const Json& turns = as_array(find_member(json, "conversations"), "'conversations'", where);
-  if (turns.empty()) fail(ExitCode::data, {.what = "an empty conversation", .where = where, .expected = "one turn or more"});
+  if (turns.empty())
+    fail(ExitCode::data, {.what = "an empty conversation", .where = where, .expected = "one turn or more"});
   bool labelled = false;
   for (size_t i = 0; i < turns.size(); ++i) {
     conversation.turns.push_back(parse_turn(turns[i], i, attributes, where));
@@ -174,8 +178,8 @@ Json annotate(const Record& record, std::span<const TurnScores> scores, bool kee
     const std::string human = human_label(turn);
     Label label = scored.label;
     if (keep_human && !human.empty()) {
-      const Label given =
-          parse_label(attributes, human, where(record) + ", turn " + std::to_string(scored.turn + 1), UnknownNames::drop);
+      const Label given = parse_label(attributes, human, where(record) + ", turn " + std::to_string(scored.turn + 1),
+                                      UnknownNames::drop);
       for (size_t a = 0; a < given.values.size(); ++a) {
         if (!std::isnan(given.values[a])) label.values.at(a) = given.values[a];
       }

@@ -50,7 +50,9 @@ void check_standard_input(const std::vector<SourceOptions>& sources) {
 // The objects of several sources, each `repeat` times.
 class Sources {
  public:
-  explicit Sources(std::vector<SourceOptions> sources) : sources_(std::move(sources)) { check_standard_input(sources_); }
+  explicit Sources(std::vector<SourceOptions> sources) : sources_(std::move(sources)) {
+    check_standard_input(sources_);
+  }
 
   std::optional<InputObject> next() {
     for (; source_ < sources_.size(); ++source_, repeat_ = 0) {
@@ -104,8 +106,11 @@ struct RecordReader::State {
 
 RecordReader::RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
                            std::optional<Attributes> rating_attributes)
-    : state_(std::make_unique<State>(State{
-          Sources(std::move(sources)), attributes, rating_attributes.value_or(attributes), std::move(default_system), {}})) {}
+    : state_(std::make_unique<State>(State{Sources(std::move(sources)),
+                                           attributes,
+                                           rating_attributes.value_or(attributes),
+                                           std::move(default_system),
+                                           {}})) {}
 RecordReader::RecordReader(RecordReader&&) noexcept = default;
 RecordReader::~RecordReader() = default;
 
@@ -116,7 +121,8 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
     if (!object) return std::nullopt;
     BadRecord bad{s.sources.file(), object->line, "", std::move(object->text)};
     try {
-      for (Record& record : to_records(std::move(*object), s.attributes, s.rating_attributes, s.system, s.sources.source())) {
+      for (Record& record :
+           to_records(std::move(*object), s.attributes, s.rating_attributes, s.system, s.sources.source())) {
         s.waiting.push_back(std::move(record));
       }
     } catch (const Error& error) {
@@ -166,7 +172,8 @@ std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, cons
       if (turns.empty()) {
         fail(ExitCode::data, {.what = "a conversation without a user turn gives no prompt", .where = where(record)});
       }
-      prompts.push_back({std::move(record.conversation), prompt_line ? *prompt_line : std::move(record.json), file, line});
+      prompts.push_back(
+          {std::move(record.conversation), prompt_line ? *prompt_line : std::move(record.json), file, line});
     }
   }
   return prompts;

@@ -32,8 +32,10 @@ LabelValues parse_undeclared(const std::string& text, const std::string& where) 
                             .found = "'" + entry + "'",
                             .expected = "name:integer, entries joined by commas"});
     }
-    const bool twice = std::any_of(values.begin(), values.end(), [&](const auto& known) { return known.first == name; });
-    if (twice) fail(ExitCode::data, {.what = "the label names an attribute twice", .where = where, .found = "'" + name + "'"});
+    const bool twice =
+        std::any_of(values.begin(), values.end(), [&](const auto& known) { return known.first == name; });
+    if (twice)
+      fail(ExitCode::data, {.what = "the label names an attribute twice", .where = where, .found = "'" + name + "'"});
     values.emplace_back(name, value);
   }
   return values;
@@ -43,7 +45,8 @@ LabelValues values_of(const Label& label, const Attributes& attributes, const st
   if (!attributes.declared()) return parse_undeclared(label.text, where);
   LabelValues values;
   for (size_t a = 0; a < label.values.size(); ++a) {
-    if (!std::isnan(label.values[a])) values.emplace_back(attributes.names[a], static_cast<int>(std::lrint(label.values[a])));
+    if (!std::isnan(label.values[a]))
+      values.emplace_back(attributes.names[a], static_cast<int>(std::lrint(label.values[a])));
   }
   return values;
 }
@@ -112,7 +115,8 @@ void DataStatistics::add(const Record& record) {
   std::vector<LabelValues> label_values;
   for (size_t t = 0; t < record_turns.size(); ++t) {
     if (record_turns[t].from != "Assistant" || !record_turns[t].label) continue;
-    label_values.push_back(values_of(*record_turns[t].label, attributes_, where(record) + ", turn " + std::to_string(t + 1)));
+    label_values.push_back(
+        values_of(*record_turns[t].label, attributes_, where(record) + ", turn " + std::to_string(t + 1)));
   }
   ++records;
   ++types[type_name(record.conversation.type)];

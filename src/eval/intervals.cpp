@@ -10,7 +10,8 @@
 namespace steerlm {
 namespace {
 
-// The value a share `q` of the way through the sorted values, between two neighbours linearly (type 7 of Hyndman and Fan 1996).
+// The value a share `q` of the way through the sorted values, between two neighbours linearly (type 7 of Hyndman and
+// Fan 1996).
 double quantile(const std::vector<double>& sorted, double q) {
   const double place = q * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<size_t>(place);
@@ -20,8 +21,8 @@ double quantile(const std::vector<double>& sorted, double q) {
 
 }  // namespace
 
-Interval bootstrap_interval(size_t count, const std::function<double(std::span<const size_t>)>& statistic, std::uint64_t seed,
-                            int resamples) {
+Interval bootstrap_interval(size_t count, const std::function<double(std::span<const size_t>)>& statistic,
+                            std::uint64_t seed, int resamples) {
   std::vector<double> results;
   std::vector<size_t> rows(count);
   for (int i = 0; i < resamples && count > 0; ++i) {

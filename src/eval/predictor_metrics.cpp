@@ -9,8 +9,8 @@
 namespace steerlm {
 namespace {
 
-// kappa = 1 - sum w_ij O_ij / sum w_ij E_ij with w_ij = (i - j)^2 and E the product of the margins: with quadratic weights both sums
-// are moments, and no matrix is needed. The constant factor of w cancels.
+// kappa = 1 - sum w_ij O_ij / sum w_ij E_ij with w_ij = (i - j)^2 and E the product of the margins: with quadratic
+// weights both sums are moments, and no matrix is needed. The constant factor of w cancels.
 double quadratic_kappa(std::span<const double> x, std::span<const double> y) {
   const double n = static_cast<double>(x.size());
   double observed = 0, sum_x = 0, sum_y = 0, squares = 0;
@@ -24,7 +24,8 @@ double quadratic_kappa(std::span<const double> x, std::span<const double> y) {
   return expected > 0 ? 1 - observed / expected : std::numeric_limits<double>::quiet_NaN();
 }
 
-AttributeMetrics column_metrics(std::span<const double> scores, std::span<const double> labels, double min, double max, double baseline) {
+AttributeMetrics column_metrics(std::span<const double> scores, std::span<const double> labels, double min, double max,
+                                double baseline) {
   std::vector<double> rounded;
   AttributeMetrics metrics;
   for (size_t i = 0; i < scores.size(); ++i) {
@@ -52,8 +53,9 @@ AttributeMetrics column_metrics(std::span<const double> scores, std::span<const 
 
 }  // namespace
 
-std::vector<AttributeMetrics> predictor_metrics(std::span<const std::string> names, int min, int max, std::span<const double> scores,
-                                                std::span<const float> labels, std::span<const double> baseline) {
+std::vector<AttributeMetrics> predictor_metrics(std::span<const std::string> names, int min, int max,
+                                                std::span<const double> scores, std::span<const float> labels,
+                                                std::span<const double> baseline) {
   const std::vector<double> own_means = label_means(names.size(), labels);
   std::vector<AttributeMetrics> all;
   for (size_t a = 0; a < names.size(); ++a) {

@@ -6,7 +6,8 @@ namespace steerlm {
 namespace {
 
 bool is_letter_or_digit(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || static_cast<unsigned char>(c) >= 0x80;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         static_cast<unsigned char>(c) >= 0x80;
 }
 
 bool is_vowel(char c) { return std::string_view("aeiouyAEIOUY").find(c) != std::string_view::npos; }
@@ -51,7 +52,8 @@ Readability readability(std::string_view text) {
   for (char c : text) found.characters += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;
   if (found.words > 0) {
     const double words = static_cast<double>(found.words);
-    found.grade = 0.39 * words / static_cast<double>(found.sentences) + 11.8 * static_cast<double>(found.syllables) / words - 15.59;
+    found.grade = 0.39 * words / static_cast<double>(found.sentences) +
+                  11.8 * static_cast<double>(found.syllables) / words - 15.59;
   }
   return found;
 }

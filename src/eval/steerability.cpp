@@ -33,7 +33,8 @@ void add_own_figures(DialRow& row, std::span<const double> levels, const std::ve
   const std::vector<double> means = column(row.means, own), values = column(measured, own);
   row.own_spearman = row.spearman[own];
   row.own_slope = row.slope[own];
-  row.own_monotone = means.size() > 1 && std::adjacent_find(means.begin(), means.end(), std::greater_equal<>()) == means.end();
+  row.own_monotone =
+      means.size() > 1 && std::adjacent_find(means.begin(), means.end(), std::greater_equal<>()) == means.end();
   const auto slope_of_rows = [&](std::span<const size_t> rows) {
     std::vector<double> x, y;
     for (size_t i : rows) {
@@ -47,10 +48,14 @@ void add_own_figures(DialRow& row, std::span<const double> levels, const std::ve
   row.side_share = row.side_effect / std::abs(row.effect[own]);
 }
 
-DialRow make_row(const std::string& name, size_t dial, std::span<const std::string> measures, std::span<const DialSample> samples,
-                 std::uint64_t seed) {
-  DialRow row{.name = name, .own_spearman = undefined, .own_slope = undefined, .own_slope_interval = {undefined, undefined},
-              .side_effect = undefined, .side_share = undefined};
+DialRow make_row(const std::string& name, size_t dial, std::span<const std::string> measures,
+                 std::span<const DialSample> samples, std::uint64_t seed) {
+  DialRow row{.name = name,
+              .own_spearman = undefined,
+              .own_slope = undefined,
+              .own_slope_interval = {undefined, undefined},
+              .side_effect = undefined,
+              .side_share = undefined};
   std::vector<double> levels;
   std::vector<std::vector<double>> measured;
   std::map<int, std::vector<size_t>> by_level;
@@ -63,7 +68,8 @@ DialRow make_row(const std::string& name, size_t dial, std::span<const std::stri
   for (const auto& [level, answers] : by_level) {
     std::vector<double> means(measures.size());
     for (size_t answer : answers) {
-      for (size_t m = 0; m < measures.size(); ++m) means[m] += measured[answer][m] / static_cast<double>(answers.size());
+      for (size_t m = 0; m < measures.size(); ++m)
+        means[m] += measured[answer][m] / static_cast<double>(answers.size());
     }
     row.levels.push_back(level);
     row.count.push_back(static_cast<std::int64_t>(answers.size()));
@@ -83,8 +89,8 @@ DialRow make_row(const std::string& name, size_t dial, std::span<const std::stri
 
 }  // namespace
 
-DialTable make_dial_table(std::span<const std::string> dials, std::span<const std::string> measures, std::span<const DialSample> samples,
-                          std::uint64_t seed) {
+DialTable make_dial_table(std::span<const std::string> dials, std::span<const std::string> measures,
+                          std::span<const DialSample> samples, std::uint64_t seed) {
   DialTable table{.measures = {measures.begin(), measures.end()}};
   for (size_t d = 0; d < dials.size(); ++d) table.rows.push_back(make_row(dials[d], d, measures, samples, seed));
   return table;

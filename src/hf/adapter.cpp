@@ -18,12 +18,13 @@ constexpr std::string_view peft_prefix = "base_model.model.";
 // Keys of PEFT's LoraConfig that change the computation, with the values that change nothing.
 void check_plain_lora(const ConfigReader& reader) {
   reader.only("peft_type", {"LORA"});
-  for (const char* key : {"use_dora", "use_rslora", "use_qalora", "fan_in_fan_out", "lora_bias", "use_bdlora"}) reader.only(key, {false});
+  for (const char* key : {"use_dora", "use_rslora", "use_qalora", "fan_in_fan_out", "lora_bias", "use_bdlora"})
+    reader.only(key, {false});
   reader.only("bias", {"none"});
   for (const char* key : {"rank_pattern", "alpha_pattern", "loftq_config"}) reader.only(key, {Json::object()});
-  for (const char* key : {"layers_to_transform", "layers_pattern", "layer_replication", "exclude_modules", "target_parameters",
-                          "trainable_token_indices", "alora_invocation_tokens", "megatron_config", "arrow_config", "velora_config",
-                          "kasa_config", "monteclora_config"})
+  for (const char* key : {"layers_to_transform", "layers_pattern", "layer_replication", "exclude_modules",
+                          "target_parameters", "trainable_token_indices", "alora_invocation_tokens", "megatron_config",
+                          "arrow_config", "velora_config", "kasa_config", "monteclora_config"})
     reader.only(key, {});
 }
 
@@ -45,15 +46,20 @@ HeadKind read_task(const ConfigReader& reader) {
   // PEFT writes ["score", "classifier", "score"] for a model that has no classifier.
   bool score = false;
   for (const Json& module : saved != nullptr && saved->is_array() ? *saved : Json::array()) {
-    if (module != "score" && module != "classifier") reader.refuse("'modules_to_save' is not implemented", text_of(*saved), "null or [\"score\"]");
+    if (module != "score" && module != "classifier")
+      reader.refuse("'modules_to_save' is not implemented", text_of(*saved), "null or [\"score\"]");
     score = score || module == "score";
   }
   if (task == nullptr || *task == "CAUSAL_LM") {
-    if (score) reader.refuse("'modules_to_save' has a score, but 'task_type' is no classification", task == nullptr ? "null" : text_of(*task));
+    if (score)
+      reader.refuse("'modules_to_save' has a score, but 'task_type' is no classification",
+                    task == nullptr ? "null" : text_of(*task));
     return HeadKind::language_model;
   }
   if (*task != "SEQ_CLS") reader.refuse("'task_type' is not implemented", text_of(*task), "CAUSAL_LM or SEQ_CLS");
-  if (!score) reader.refuse("an adapter of a predictor without its score", saved == nullptr ? "null" : text_of(*saved), "modules_to_save [\"score\"]");
+  if (!score)
+    reader.refuse("an adapter of a predictor without its score", saved == nullptr ? "null" : text_of(*saved),
+                  "modules_to_save [\"score\"]");
   return HeadKind::regression;
 }
 
@@ -107,9 +113,11 @@ HeadShape adapter_head(const Path& folder, const Adapter& adapter) {
   const std::string name = std::string(peft_prefix) + "score.weight";
   const TensorInfo& score = file.info(name);
   if (score.shape.size() != 2 || score.shape[0] < 1 || score.shape[0] > 4096)
-    fail(ExitCode::model, {.what = "tensor '" + name + "' is no head of 1 to 4096 attributes", .where = file.path().string()});
+    fail(ExitCode::model,
+         {.what = "tensor '" + name + "' is no head of 1 to 4096 attributes", .where = file.path().string()});
   const std::vector<std::string> names = file.names();
-  return {.attributes = score.shape[0], .bias = std::ranges::find(names, std::string(peft_prefix) + "score.bias") != names.end()};
+  return {.attributes = score.shape[0],
+          .bias = std::ranges::find(names, std::string(peft_prefix) + "score.bias") != names.end()};
 }
 
 NamedTensors read_adapter_tensors(const Path& folder, const Adapter& adapter, const ModelConfig& config) {
@@ -137,7 +145,8 @@ NamedTensors read_adapter_tensors(const Path& folder, const Adapter& adapter, co
     }
     tensors.emplace_back(name, file.read(stored));
     if (!tensors.back().second.is_floating_point())
-      fail(ExitCode::model, {.what = "tensor '" + stored + "' has a dtype that is not supported", .where = file.path().string()});
+      fail(ExitCode::model,
+           {.what = "tensor '" + stored + "' has a dtype that is not supported", .where = file.path().string()});
     std::erase(left, stored);
   }
   if (!left.empty()) fail(ExitCode::model, {.what = "extra tensor '" + left[0] + "'", .where = file.path().string()});

@@ -140,31 +140,24 @@ struct Pieces {
   const TurnLayout* layout;
 
   std::string system() const {
-    if (layout == nullptr)
-      return literal({system_marker, "System\n"}) + " ~ steerlm_system ~ '\\n'";
+    if (layout == nullptr) return literal({system_marker, "System\n"}) + " ~ steerlm_system ~ '\\n'";
     return open("'system'") + " ~ steerlm_system ~ " + close();
   }
   std::string open(const std::string& role) const {
     if (layout == nullptr) return literal(turn_marker) + " ~ (" + role + " | capitalize) ~ '\\n'";
-    return literal(layout->start) + " ~ " + role + " ~ " +
-           literal({layout->role_end, layout->before});
+    return literal(layout->start) + " ~ " + role + " ~ " + literal({layout->role_end, layout->before});
   }
   std::string label_line(const std::string& label) const {
     return (layout == nullptr ? literal(label_marker) + " ~ " : "") + label + " ~ '\\n'";
   }
-  std::string open_label() const {
-    return layout == nullptr ? literal(label_marker) : open("'label'");
-  }
-  std::string close() const {
-    return layout == nullptr ? "'\\n'" : literal({layout->end, layout->after});
-  }
+  std::string open_label() const { return layout == nullptr ? literal(label_marker) : open("'label'"); }
+  std::string close() const { return layout == nullptr ? "'\\n'" : literal({layout->end, layout->after}); }
 };
 
 void check_messages(Jinja& jinja) {
   jinja.statement("for message in messages");
   jinja.statement("if message['role'] not in ['user', 'assistant', 'system']");
-  jinja.output(
-      "raise_exception('the role ' ~ message['role'] ~ ' is not user, assistant or system')");
+  jinja.output("raise_exception('the role ' ~ message['role'] ~ ' is not user, assistant or system')");
   jinja.statement("endif");
   jinja.statement("if message['content'] is not string");
   jinja.output("raise_exception('the content of a message is not a text')");
@@ -185,11 +178,10 @@ void take_system(Jinja& jinja, const std::string& system) {
 // steerlm_label: the label line of the dials.
 void set_dials(Jinja& jinja, const Attributes& attributes) {
   jinja.statement("macro steerlm_dial(name, value)");
-  jinja.statement(
-      fmt::format("if value is not integer or value is boolean or value < {} or value > {}",
-                  attributes.min, attributes.max));
-  jinja.output(fmt::format("raise_exception(name ~ ' is not an integer from {} to {}')",
-                           attributes.min, attributes.max));
+  jinja.statement(fmt::format("if value is not integer or value is boolean or value < {} or value > {}", attributes.min,
+                              attributes.max));
+  jinja.output(
+      fmt::format("raise_exception(name ~ ' is not an integer from {} to {}')", attributes.min, attributes.max));
   jinja.statement("endif");
   jinja.output("name ~ ':' ~ value");
   jinja.statement("endmacro");
@@ -219,10 +211,8 @@ void conditioned_turns(Jinja& jinja, const Pieces& pieces, bool dials) {
   jinja.output("message['content'] ~ " + pieces.close());
   jinja.statement("endfor");
   jinja.statement("if add_generation_prompt");
-  jinja.output(pieces.open("'assistant'") +
-               (dials ? " ~ " + pieces.label_line("steerlm_label") : ""));
-  if (pieces.layout ==
-      nullptr) {  // a last target ends with the marker of the turn that would follow
+  jinja.output(pieces.open("'assistant'") + (dials ? " ~ " + pieces.label_line("steerlm_label") : ""));
+  if (pieces.layout == nullptr) {  // a last target ends with the marker of the turn that would follow
     jinja.statement("elif steerlm_turns | length > 1 and steerlm_turns[-1]['role'] == 'assistant'");
     jinja.output(literal(turn_marker));
   }
@@ -264,9 +254,7 @@ void scored_turns(Jinja& jinja, const Pieces& pieces) {
 
 }  // namespace
 
-bool is_keyword_dial(std::string_view name) {
-  return std::ranges::find(taken_names, name) == taken_names.end();
-}
+bool is_keyword_dial(std::string_view name) { return std::ranges::find(taken_names, name) == taken_names.end(); }
 
 std::string chat_template(const ModelFolder& folder, const Tokenizer& tokenizer, bool predictor) {
   const TemplateOptions& options = folder.text_template;
@@ -299,13 +287,11 @@ std::string chat_template(const ModelFolder& folder, const Tokenizer& tokenizer,
 
 void set_chat_template(const Path& folder, const std::string& jinja) {
   const Path path = folder / "tokenizer_config.json";
-  Json json = parse_json(read_file(path, ExitCode::model, "tokenizer files"), path.string(),
-                         ExitCode::model);
+  Json json = parse_json(read_file(path, ExitCode::model, "tokenizer files"), path.string(), ExitCode::model);
   json.erase("chat_template");
   // Transformers writes "no limit" as an integer of 31 digits, which would become 1e+30 here;
   // without the key it means the same.
-  if (json.contains("model_max_length") && json["model_max_length"].is_number_float())
-    json.erase("model_max_length");
+  if (json.contains("model_max_length") && json["model_max_length"].is_number_float()) json.erase("model_max_length");
   if (!jinja.empty()) json["chat_template"] = jinja;
   write_file_atomic(path, json.dump(2) + "\n");
 }

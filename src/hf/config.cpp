@@ -34,8 +34,7 @@ constexpr std::array<Family, 4> families{{
 }};
 
 const Family& family_of(ModelFamily wanted) {
-  return *std::find_if(families.begin(), families.end(),
-                       [&](const Family& family) { return family.family == wanted; });
+  return *std::find_if(families.begin(), families.end(), [&](const Family& family) { return family.family == wanted; });
 }
 
 std::string architecture(const Family& family, HeadKind head) {
@@ -52,24 +51,28 @@ const Family& read_family(const ConfigReader& reader) {
   return family_of(*family);
 }
 
-// Keys of related models that change the computation. Transformers ignores some of them in these families; a folder that has them
-// was made for other code, and its numbers would be wrong.
+// Keys of related models that change the computation. Transformers ignores some of them in these families; a folder
+// that has them was made for other code, and its numbers would be wrong.
 void check_implemented(const ConfigReader& reader, const Family& family) {
   reader.only("hidden_act", {"silu", "swish"});
   reader.only("attention_dropout", {0.0});
   reader.only("quantization_config", {});
   reader.only("partial_rotary_factor", {1.0});
-  for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "clip_qkv", "logit_scale",
-                          "attention_chunk_size", "num_experts", "num_local_experts", "n_routed_experts", "layer_scale", "alibi"})
+  for (const char* key :
+       {"attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "clip_qkv", "logit_scale",
+        "attention_chunk_size", "num_experts", "num_local_experts", "n_routed_experts", "layer_scale", "alibi"})
     reader.only(key, {});
-  for (const char* key : {"embedding_multiplier", "residual_multiplier", "logits_scaling", "scale_emb"}) reader.only(key, {1.0});
+  for (const char* key : {"embedding_multiplier", "residual_multiplier", "logits_scaling", "scale_emb"})
+    reader.only(key, {1.0});
   for (const char* key : {"parallel_attn", "use_parallel_residual", "use_qk_norm"}) reader.only(key, {false});
   const bool llama = family.family == ModelFamily::llama;
-  if (family.family == ModelFamily::mistral || family.family == ModelFamily::qwen2) reader.only("attention_bias", {false});
+  if (family.family == ModelFamily::mistral || family.family == ModelFamily::qwen2)
+    reader.only("attention_bias", {false});
   if (family.family == ModelFamily::qwen2) reader.only("qkv_bias", {true});
   if (!llama) reader.only("mlp_bias", {false});
   if (llama) reader.only("sliding_window", {});
-  if (llama || family.family == ModelFamily::mistral) reader.only("use_sliding_window", {family.family == ModelFamily::mistral});
+  if (llama || family.family == ModelFamily::mistral)
+    reader.only("use_sliding_window", {family.family == ModelFamily::mistral});
 }
 
 void read_biases(const ConfigReader& reader, ModelConfig& model) {
@@ -103,14 +106,16 @@ std::vector<bool> read_sliding_layers(const ConfigReader& reader, const ModelCon
   if (!windowed && std::find(listed.begin(), listed.end(), true) != listed.end())
     reader.refuse("'layer_types' asks for windows, but there is no 'sliding_window'", text_of(*types));
   if (!qwen && listed != sliding)
-    reader.refuse("'layer_types' and 'sliding_window' do not agree, and the family has one window for all layers", text_of(*types));
+    reader.refuse("'layer_types' and 'sliding_window' do not agree, and the family has one window for all layers",
+                  text_of(*types));
   return listed;
 }
 
 void read_windows(const ConfigReader& reader, ModelConfig& model) {
   const bool qwen = model.family == ModelFamily::qwen2 || model.family == ModelFamily::qwen3;
   const bool absent_means_windows = model.family == ModelFamily::mistral && !reader.has("sliding_window");
-  const bool windowed = qwen ? reader.boolean("use_sliding_window", false) && (reader.find("sliding_window") || !reader.has("sliding_window"))
+  const bool windowed = qwen ? reader.boolean("use_sliding_window", false) &&
+                                   (reader.find("sliding_window") || !reader.has("sliding_window"))
                              : absent_means_windows || reader.find("sliding_window") != nullptr;
   const std::vector<bool> sliding = read_sliding_layers(reader, model, windowed);
   if (std::find(sliding.begin(), sliding.end(), true) == sliding.end()) return;
@@ -128,25 +133,22 @@ ModelConfig read_model(const ConfigReader& reader, const Family& family) {
   model.num_hidden_layers = reader.integer("num_hidden_layers", 1024);
   model.num_attention_heads = reader.integer("num_attention_heads", 4096);
   const bool as_query_heads = reader.has("num_key_value_heads") || family.key_value_heads == 0;
-  model.num_key_value_heads = reader.integer(
-      "num_key_value_heads", 4096, as_query_heads ? model.num_attention_heads : family.key_value_heads);
+  model.num_key_value_heads =
+      reader.integer("num_key_value_heads", 4096, as_query_heads ? model.num_attention_heads : family.key_value_heads);
   const bool derived = family.head_dim == 0 || reader.has("head_dim");
   if (derived && reader.find("head_dim") == nullptr && model.hidden_size % model.num_attention_heads != 0) {
-    reader.refuse(
-        "'hidden_size' is not a multiple of 'num_attention_heads'",
-        std::to_string(model.hidden_size) + " and " + std::to_string(model.num_attention_heads),
-        "a multiple, or 'head_dim'");
+    reader.refuse("'hidden_size' is not a multiple of 'num_attention_heads'",
+                  std::to_string(model.hidden_size) + " and " + std::to_string(model.num_attention_heads),
+                  "a multiple, or 'head_dim'");
   }
   model.head_dim = reader.integer(
       "head_dim", 4096,
       derived ? std::max<std::int64_t>(1, model.hidden_size / model.num_attention_heads) : family.head_dim);
   if (model.head_dim % 2 != 0)
-    reader.refuse("the width of a head", std::to_string(model.head_dim),
-                  "an even number, for rotary positions");
+    reader.refuse("the width of a head", std::to_string(model.head_dim), "an even number, for rotary positions");
   if (model.num_attention_heads % model.num_key_value_heads != 0) {
     reader.refuse("'num_key_value_heads' does not divide 'num_attention_heads'",
-                  std::to_string(model.num_key_value_heads) + " and " +
-                      std::to_string(model.num_attention_heads));
+                  std::to_string(model.num_key_value_heads) + " and " + std::to_string(model.num_attention_heads));
   }
   model.max_position_embeddings = reader.integer("max_position_embeddings", 1 << 30, family.max_position_embeddings);
   read_rope(reader, model);
@@ -161,8 +163,7 @@ ModelConfig read_model(const ConfigReader& reader, const Family& family) {
 HeadKind read_head(const ConfigReader& reader, const Family& family) {
   const Json* names = reader.find("architectures");
   if (names == nullptr) return HeadKind::language_model;
-  if (!names->is_array() || names->size() != 1)
-    reader.refuse("'architectures'", text_of(*names), "a list of one name");
+  if (!names->is_array() || names->size() != 1) reader.refuse("'architectures'", text_of(*names), "a list of one name");
   for (const HeadKind head : {HeadKind::language_model, HeadKind::regression}) {
     if (names->at(0) == architecture(family, head)) return head;
   }
@@ -177,12 +178,11 @@ std::int64_t read_num_labels(const ConfigReader& reader) {
   if (labels == nullptr) return reader.integer("num_labels", most, 2);
   const auto count = static_cast<std::int64_t>(labels->size());
   if (!labels->is_object() || count < 1 || count > most) {
-    reader.refuse("'id2label'", std::to_string(count) + " entries",
-                  "an object of 1 to " + std::to_string(most));
+    reader.refuse("'id2label'", std::to_string(count) + " entries", "an object of 1 to " + std::to_string(most));
   }
   if (reader.integer("num_labels", most, count) != count) {
-    reader.refuse("'num_labels' and 'id2label' do not agree",
-                  std::to_string(reader.integer("num_labels", most)), std::to_string(count));
+    reader.refuse("'num_labels' and 'id2label' do not agree", std::to_string(reader.integer("num_labels", most)),
+                  std::to_string(count));
   }
   return count;
 }
@@ -202,7 +202,8 @@ std::string read_dtype(const ConfigReader& reader) {
 std::vector<std::string> supported_architectures() {
   std::vector<std::string> names;
   for (const Family& family : families) {
-    for (const HeadKind head : {HeadKind::language_model, HeadKind::regression}) names.push_back(architecture(family, head));
+    for (const HeadKind head : {HeadKind::language_model, HeadKind::regression})
+      names.push_back(architecture(family, head));
   }
   return names;
 }
@@ -239,8 +240,7 @@ HfConfig parse_hf_config(const Json& json, const std::string& where) {
   return config;
 }
 
-std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t vocab_size,
-                                              const std::string& where) {
+std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t vocab_size, const std::string& where) {
   const ConfigReader reader(json, where);
   if (!json.is_object()) reader.refuse("not a JSON object");
   const Json* value = reader.find("eos_token_id");
@@ -248,9 +248,7 @@ std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t voc
   std::vector<std::int64_t> ids;
   for (const Json& id : value->is_array() ? *value : Json::array({*value})) {
     const auto number = as_integer(id, vocab_size - 1);
-    if (!number)
-      reader.refuse("'eos_token_id'", text_of(*value),
-                    "ids from 0 to " + std::to_string(vocab_size - 1));
+    if (!number) reader.refuse("'eos_token_id'", text_of(*value), "ids from 0 to " + std::to_string(vocab_size - 1));
     ids.push_back(*number);
   }
   return ids;
@@ -272,7 +270,8 @@ void dump_features(const ModelConfig& model, Json& json) {
   const bool qwen = model.family == ModelFamily::qwen2 || model.family == ModelFamily::qwen3;
   if (model.family == ModelFamily::llama || model.family == ModelFamily::qwen3) json["attention_bias"] = model.o_bias;
   if (model.family == ModelFamily::llama) json["mlp_bias"] = model.mlp_bias;
-  const auto first = std::find_if(model.windows.begin(), model.windows.end(), [](std::int64_t window) { return window > 0; });
+  const auto first =
+      std::find_if(model.windows.begin(), model.windows.end(), [](std::int64_t window) { return window > 0; });
   const bool windowed = first != model.windows.end();
   if (model.family != ModelFamily::llama) json["sliding_window"] = windowed ? Json(*first) : Json(nullptr);
   if (!qwen) return;

@@ -10,18 +10,14 @@ namespace steerlm {
 
 std::optional<std::int64_t> as_integer(const Json& value, std::int64_t max) {
   if (!value.is_number_integer()) return std::nullopt;
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(max))
-    return std::nullopt;
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(max)) return std::nullopt;
   const auto number = value.get<std::int64_t>();
   return number >= 0 && number <= max ? std::optional(number) : std::nullopt;
 }
 
-std::string text_of(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
+std::string text_of(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-void ConfigReader::refuse(std::string what, std::string found, std::string expected,
-                          std::string advice) const {
+void ConfigReader::refuse(std::string what, std::string found, std::string expected, std::string advice) const {
   fail(ExitCode::model, {.what = std::move(what),
                          .where = where_,
                          .found = std::move(found),
@@ -34,8 +30,7 @@ const Json* ConfigReader::find(const char* key) const {
   return found == json_.end() || found->is_null() ? nullptr : &*found;
 }
 
-std::int64_t ConfigReader::integer(const char* key, std::int64_t max,
-                                   std::optional<std::int64_t> otherwise) const {
+std::int64_t ConfigReader::integer(const char* key, std::int64_t max, std::optional<std::int64_t> otherwise) const {
   const Json* value = find(key);
   if (value == nullptr) {
     if (!otherwise) refuse(std::string("no key '") + key + "'");
@@ -43,16 +38,14 @@ std::int64_t ConfigReader::integer(const char* key, std::int64_t max,
   }
   const auto number = as_integer(*value, max);
   if (!number || *number < 1)
-    refuse(std::string("'") + key + "'", text_of(*value),
-           "an integer from 1 to " + std::to_string(max));
+    refuse(std::string("'") + key + "'", text_of(*value), "an integer from 1 to " + std::to_string(max));
   return *number;
 }
 
 double ConfigReader::positive(const char* key, std::optional<double> otherwise) const {
   const auto value = optional_number(key);
   if (!value && !otherwise) refuse(std::string("no key '") + key + "'");
-  if (value && !(*value > 0))
-    refuse(std::string("'") + key + "'", text_of(*find(key)), "a number above 0");
+  if (value && !(*value > 0)) refuse(std::string("'") + key + "'", text_of(*find(key)), "a number above 0");
   return value ? *value : *otherwise;
 }
 
@@ -73,9 +66,7 @@ bool ConfigReader::boolean(const char* key, bool otherwise) const {
 
 void ConfigReader::only(const char* key, std::initializer_list<Json> implemented) const {
   const Json* value = find(key);
-  if (value == nullptr ||
-      std::find(implemented.begin(), implemented.end(), *value) != implemented.end())
-    return;
+  if (value == nullptr || std::find(implemented.begin(), implemented.end(), *value) != implemented.end()) return;
   std::vector<std::string> choices;
   for (const Json& choice : implemented) choices.push_back(text_of(choice));
   choices.push_back("null");

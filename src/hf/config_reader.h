@@ -18,7 +18,8 @@ class ConfigReader {
  public:
   ConfigReader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {}
 
-  [[noreturn]] void refuse(std::string what, std::string found = "", std::string expected = "", std::string advice = "") const;
+  [[noreturn]] void refuse(std::string what, std::string found = "", std::string expected = "",
+                           std::string advice = "") const;
   bool has(const char* key) const { return json_.contains(key); }  // null counts
   const Json* find(const char* key) const;
   // 1 to `max`; without `otherwise` the key must be there.

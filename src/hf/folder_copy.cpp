@@ -31,20 +31,24 @@ void copy_files(const Path& from, const Path& to) {
   make_directory(to);
   for (const auto& entry : std::filesystem::directory_iterator(from)) {
     if (!entry.is_regular_file() || !travels(entry.path())) continue;
-    write_file_atomic(to / entry.path().filename(), read_file(entry.path(), ExitCode::model, "file of the model folder"));
+    write_file_atomic(to / entry.path().filename(),
+                      read_file(entry.path(), ExitCode::model, "file of the model folder"));
   }
 }
 
 // `edit` changes the files before the weights are written.
-void copy_folder(const ModelFolder& folder, const Path& output, const TensorSource& tensors, std::uint64_t max_shard_bytes,
-                 const Edit& edit) {
+void copy_folder(const ModelFolder& folder, const Path& output, const TensorSource& tensors,
+                 std::uint64_t max_shard_bytes, const Edit& edit) {
   if (folder.adapter) {
-    fail(ExitCode::model, {.what = "the folder is an adapter, not a whole model", .where = folder.path.string(), .advice = "merge it first: steerlm model merge"});
+    fail(ExitCode::model, {.what = "the folder is an adapter, not a whole model",
+                           .where = folder.path.string(),
+                           .advice = "merge it first: steerlm model merge"});
   }
   const char* const named_templates = "additional_chat_templates";  // where Transformers 5 keeps all but the first
   write_directory_atomic(output, [&](const Path& part) {
     copy_files(folder.path, part);
-    if (std::filesystem::is_directory(folder.path / named_templates)) copy_files(folder.path / named_templates, part / named_templates);
+    if (std::filesystem::is_directory(folder.path / named_templates))
+      copy_files(folder.path / named_templates, part / named_templates);
     edit(part);
     write_weight_files(part, tensors, max_shard_bytes);
   });
@@ -75,7 +79,8 @@ at::Tensor grow(const at::Tensor& old, std::int64_t used, const std::vector<std:
 }
 
 // The tensors of the grown vocabulary.
-TensorSource grow_vocabulary(TensorSource tensors, std::int64_t used, const std::vector<std::int32_t>& fresh, std::int64_t rows) {
+TensorSource grow_vocabulary(TensorSource tensors, std::int64_t used, const std::vector<std::int32_t>& fresh,
+                             std::int64_t rows) {
   const auto has_vocabulary = [](const std::string& name) {
     return name == "model.embed_tokens.weight" || name == "lm_head.weight";
   };
@@ -98,15 +103,17 @@ void check_added(const Path& folder, const std::vector<NewToken>& fresh) {
 
 }  // namespace
 
-void export_model_folder(const ModelFolder& folder, const Path& output, const std::string& dtype, std::uint64_t max_shard_bytes) {
+void export_model_folder(const ModelFolder& folder, const Path& output, const std::string& dtype,
+                         std::uint64_t max_shard_bytes) {
   TensorSource tensors = stream_weights(folder, own_weights(folder));
   tensors.set_floating_dtype(scalar_type(dtype));
   copy_folder(folder, output, tensors, max_shard_bytes,
               [&](const Path& part) { edit_config(part, [&](Json& config) { set_hf_dtype(config, dtype); }); });
 }
 
-GrownVocabulary add_tokens_to_folder(const ModelFolder& folder, const Tokenizer& tokenizer, const std::vector<std::string>& tokens,
-                                     const Path& output, std::uint64_t max_shard_bytes) {
+GrownVocabulary add_tokens_to_folder(const ModelFolder& folder, const Tokenizer& tokenizer,
+                                     const std::vector<std::string>& tokens, const Path& output,
+                                     std::uint64_t max_shard_bytes) {
   const std::int64_t used = tokenizer.vocab_size();
   GrownVocabulary result{.rows_before = folder.config.vocab_size, .rows = folder.config.vocab_size};
   std::vector<NewToken> fresh;

@@ -29,8 +29,8 @@ bool is_hub_name(std::string_view path) {
   if (slash == 0 || slash == std::string_view::npos || slash + 1 == path.size()) return false;
   const std::string_view owner = path.substr(0, slash), name = path.substr(slash + 1);
   const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
   };
   return owner != "models" && owner != "runs" && owner[0] != '.' && name[0] != '.' &&
          std::ranges::all_of(owner, allowed) && std::ranges::all_of(name, allowed);
@@ -38,16 +38,14 @@ bool is_hub_name(std::string_view path) {
 
 std::string front_matter(Kind kind, const ModelCard& card) {
   std::string text = std::string("---\nlibrary_name: ") + (card.adapter ? "peft" : "transformers") + "\n";
-  text += kind == Kind::regression ? "pipeline_tag: text-classification\n"
-                                   : "pipeline_tag: text-generation\n";
+  text += kind == Kind::regression ? "pipeline_tag: text-classification\n" : "pipeline_tag: text-generation\n";
   if (is_hub_name(card.base_model)) text += "base_model: " + card.base_model + "\n";
   return text + "tags:\n- steerlm\n---\n";
 }
 
 std::string introduction(Kind kind, const ModelFolder& folder) {
   const std::string steerlm = "SteerLM ([Dong et al. 2023](https://arxiv.org/abs/2310.05344)";
-  const std::string method =
-      folder.method.empty() ? ")" : "; defaults of `method: " + folder.method + "`)";
+  const std::string method = folder.method.empty() ? ")" : "; defaults of `method: " + folder.method + "`)";
   switch (kind) {
     case Kind::fresh:
       return "# Fresh language model\n\nRandom weights: nothing was trained.\n";
@@ -76,12 +74,10 @@ std::string attribute_table(const ModelFolder& folder, Kind kind) {
   const Attributes attributes = make_attributes(folder.attributes);
   if (!attributes.declared()) return "";
   const bool dials = kind == Kind::conditioned;
-  std::string text =
-      fmt::format("\n## Attributes\n\nIntegers from {} to {}.\n\n", attributes.min, attributes.max);
+  std::string text = fmt::format("\n## Attributes\n\nIntegers from {} to {}.\n\n", attributes.min, attributes.max);
   text += dials ? "| attribute | default |\n| --- | --- |\n" : "| attribute |\n| --- |\n";
   for (size_t i = 0; i < attributes.names.size(); ++i) {
-    text += "| " + attributes.names[i] +
-            (dials ? " | " + std::to_string(attributes.defaults[i]) : "") + " |\n";
+    text += "| " + attributes.names[i] + (dials ? " | " + std::to_string(attributes.defaults[i]) : "") + " |\n";
   }
   return text;
 }
@@ -96,8 +92,8 @@ std::string template_section(const ModelFolder& folder) {
                 : ", its markers `<extra_id_0>` to `<extra_id_2>` are ordinary text";
   }
   // Indented, so that nothing in the prompt is Markdown.
-  return text + ". The system prompt, where a conversation has none of its own:\n\n    " +
-         dump_json(options.system) + "\n";
+  return text + ". The system prompt, where a conversation has none of its own:\n\n    " + dump_json(options.system) +
+         "\n";
 }
 
 std::string training_section(Kind kind, const ModelCard& card) {
@@ -105,11 +101,9 @@ std::string training_section(Kind kind, const ModelCard& card) {
   std::string text = fmt::format("\n## Training\n\n{} optimiser steps.\n\n", card.steps);
   text += fmt::format("| data | conversations | tokens | {} |\n| --- | --- | --- | --- |\n",
                       kind == Kind::regression ? "known attribute values" : "trained tokens");
-  for (const auto& [name, part] :
-       {std::pair{"training", card.training}, std::pair{"validation", card.validation}}) {
+  for (const auto& [name, part] : {std::pair{"training", card.training}, std::pair{"validation", card.validation}}) {
     if (part.conversations == 0) continue;
-    text +=
-        fmt::format("| {} | {} | {} | {} |\n", name, part.conversations, part.tokens, part.targets);
+    text += fmt::format("| {} | {} | {} | {} |\n", name, part.conversations, part.tokens, part.targets);
   }
   if (card.metrics.empty()) return text;
   text += "\nOn the validation part:\n\n| metric | value |\n| --- | --- |\n";
@@ -138,14 +132,14 @@ std::string opening_code(const char* model_class, const ModelFolder& folder, con
       model_class, card.adapter ? "from peft import PeftConfig, PeftModel\n" : "");
   if (!card.adapter) return text + fmt::format("model = {}.from_pretrained(folder)\n", model_class);
   const bool regression = folder.head.kind == HeadKind::regression;
-  return text + fmt::format("base = {}.from_pretrained(PeftConfig.from_pretrained(folder).base_model_name_or_path{})\n"
-                            "model = PeftModel.from_pretrained(base, folder)\n",
-                            model_class, regression ? fmt::format(", num_labels={}", folder.attributes.names.size()) : "");
+  return text + fmt::format(
+                    "base = {}.from_pretrained(PeftConfig.from_pretrained(folder).base_model_name_or_path{})\n"
+                    "model = PeftModel.from_pretrained(base, folder)\n",
+                    model_class, regression ? fmt::format(", num_labels={}", folder.attributes.names.size()) : "");
 }
 
 // What generates from `messages`, or from `prompt`.
-std::string generating_code(const std::string& prompt, const std::string& max_new_tokens,
-                            const std::string& cut) {
+std::string generating_code(const std::string& prompt, const std::string& max_new_tokens, const std::string& cut) {
   return prompt +
          "inputs = tokenizer(prompt.removeprefix(tokenizer.bos_token or \"\"), "
          "return_tensors=\"pt\")\n"
@@ -220,8 +214,7 @@ std::string regression_usage(const ModelFolder& folder, const ModelCard& card) {
         "    for name, weight in load_file(file).items():\n        if name.endswith(\"score.bias\"):\n"
         "            scores = scores + weight\n";
   }
-  return text +
-         "print(dict(zip(" + dump_json(folder.attributes.names) + ", scores.tolist())))\n```\n";
+  return text + "print(dict(zip(" + dump_json(folder.attributes.names) + ", scores.tolist())))\n```\n";
 }
 
 std::string usage(Kind kind, const ModelFolder& folder, const ModelCard& card) {
@@ -252,7 +245,10 @@ std::string usage(Kind kind, const ModelFolder& folder, const ModelCard& card) {
 std::string model_card(const ModelFolder& folder, const ModelCard& card) {
   const Kind kind = kind_of(folder, card);
   std::string text = front_matter(kind, card) + "\n" + introduction(kind, folder);
-  if (card.adapter) text += "\nThis folder is a LoRA adapter: it holds what was trained and needs the model that adapter_config.json names.\n";
+  if (card.adapter)
+    text +=
+        "\nThis folder is a LoRA adapter: it holds what was trained and needs the model that adapter_config.json "
+        "names.\n";
   text += attribute_table(folder, kind) + template_section(folder) + training_section(kind, card) +
           usage(kind, folder, card);
   return text +

@@ -49,8 +49,7 @@ void apply_steerlm_json(ModelFolder& folder, const SteerlmJson& own, const std::
 // A head that was not asked for, and what old versions of Transformers saved beside the weights.
 bool is_ignored(const std::string& name, Weights weights) {
   if (name.ends_with("rotary_emb.inv_freq")) return true;
-  return weights == Weights::trunk &&
-         (name == "lm_head.weight" || name == "score.weight" || name == "score.bias");
+  return weights == Weights::trunk && (name == "lm_head.weight" || name == "score.weight" || name == "score.bias");
 }
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
@@ -59,8 +58,8 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-void check_tensor(const SafetensorsFile& file, const std::string& name,
-                  const std::vector<std::int64_t>& shape, std::vector<Fault>& faults) {
+void check_tensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
+                  std::vector<Fault>& faults) {
   const TensorInfo& info = file.info(name);
   if (info.shape != shape) {
     faults.push_back({.what = "tensor '" + name + "' has not the shape that config.json gives it",
@@ -77,28 +76,24 @@ void check_tensor(const SafetensorsFile& file, const std::string& name,
 }
 
 // Faults of a kind, at most five of them told one by one.
-void add_names(std::vector<Fault>& faults, const std::vector<std::string>& names,
-               const std::string& kind, const std::string& where) {
+void add_names(std::vector<Fault>& faults, const std::vector<std::string>& names, const std::string& kind,
+               const std::string& where) {
   constexpr size_t most = 5;
   for (size_t i = 0; i < std::min(most, names.size()); ++i)
     faults.push_back({.what = kind + " tensor '" + names[i] + "'", .where = where});
   if (names.size() > most)
-    faults.push_back({.what = std::to_string(names.size() - most) + " more " + kind + " tensors",
-                      .where = where});
+    faults.push_back({.what = std::to_string(names.size() - most) + " more " + kind + " tensors", .where = where});
 }
 
 void check_head(const ModelFolder& folder, Weights weights) {
   if (weights == Weights::trunk) return;
-  const HeadKind wanted =
-      weights == Weights::regression ? HeadKind::regression : HeadKind::language_model;
+  const HeadKind wanted = weights == Weights::regression ? HeadKind::regression : HeadKind::language_model;
   if (folder.head.kind == wanted) return;
-  fail(
-      ExitCode::model,
-      {.what = "the model folder is of another kind",
-       .where = folder.path.string(),
-       .found =
-           folder.head.kind == HeadKind::regression ? "a regression predictor" : "a language model",
-       .expected = wanted == HeadKind::regression ? "a regression predictor" : "a language model"});
+  fail(ExitCode::model,
+       {.what = "the model folder is of another kind",
+        .where = folder.path.string(),
+        .found = folder.head.kind == HeadKind::regression ? "a regression predictor" : "a language model",
+        .expected = wanted == HeadKind::regression ? "a regression predictor" : "a language model"});
 }
 
 WeightFiles open_checked(const ModelFolder& folder, Weights weights) {
@@ -118,11 +113,9 @@ WeightFiles open_checked(const ModelFolder& folder, Weights weights) {
     }
   }
   for (const auto& [name, file] : files.file_of) {
-    const bool tied_head = name == "lm_head.weight" && folder.config.tie_word_embeddings &&
-                           weights == Weights::language_model;
-    if (tied_head)
-      check_tensor(files.files[file], name, {folder.config.vocab_size, folder.config.hidden_size},
-                   faults);
+    const bool tied_head =
+        name == "lm_head.weight" && folder.config.tie_word_embeddings && weights == Weights::language_model;
+    if (tied_head) check_tensor(files.files[file], name, {folder.config.vocab_size, folder.config.hidden_size}, faults);
     if (!tied_head && !known.contains(name) && !is_ignored(name, weights)) extra.push_back(name);
   }
   add_names(faults, missing, "missing", folder.weights_path.string());
@@ -133,17 +126,15 @@ WeightFiles open_checked(const ModelFolder& folder, Weights weights) {
 
 // A tied model may store its output layer as well, if that is the embedding.
 void check_tied_head(const ModelFolder& folder, Weights weights, const WeightFiles& files) {
-  const bool stored_head =
-      weights == Weights::language_model && files.file_of.contains("lm_head.weight");
+  const bool stored_head = weights == Weights::language_model && files.file_of.contains("lm_head.weight");
   if (!folder.config.tie_word_embeddings || !stored_head) return;
   const SafetensorsFile& file = files.holding("lm_head.weight");
   const at::Tensor head = file.read("lm_head.weight");
   const std::string name = "model.embed_tokens.weight";
   const at::Tensor embedding = files.holding(name).read(name);
   if (head.scalar_type() == embedding.scalar_type() && at::equal(head, embedding)) return;
-  fail(ExitCode::model,
-       {.what = "'tie_word_embeddings' is true, but lm_head.weight differs from " + name,
-        .where = file.path().string()});
+  fail(ExitCode::model, {.what = "'tie_word_embeddings' is true, but lm_head.weight differs from " + name,
+                         .where = file.path().string()});
 }
 
 // generation_config.json and steerlm.json, each if it is there. Returns what the latter says of the head's bias.
@@ -157,8 +148,7 @@ std::optional<bool> read_own_files(ModelFolder& folder) {
   const Path own_path = folder.path / "steerlm.json";
   std::optional<bool> bias;
   if (std::filesystem::exists(own_path)) {
-    const SteerlmJson own =
-        parse_steerlm_json(read_folder_json(own_path, "steerlm.json"), own_path.string());
+    const SteerlmJson own = parse_steerlm_json(read_folder_json(own_path, "steerlm.json"), own_path.string());
     apply_steerlm_json(folder, own, own_path.string());
     bias = own.head_bias;
   }
@@ -170,18 +160,20 @@ Path find_base(const Path& path, const Adapter& adapter, const Path& given) {
   const Path base = given.empty() ? Path(adapter.base) : given;
   std::error_code error;
   if (std::filesystem::is_directory(base, error)) return base;
-  fail(ExitCode::model, {.what = "the folder of the model that the adapter adapts is not there",
-                         .where = (path / "adapter_config.json").string(),
-                         .found = base.string(),
-                         .expected = "a Hugging Face model folder",
-                         .advice = "run where this path leads to it, or name it with 'steerlm model merge --base DIR'"});
+  fail(ExitCode::model,
+       {.what = "the folder of the model that the adapter adapts is not there",
+        .where = (path / "adapter_config.json").string(),
+        .found = base.string(),
+        .expected = "a Hugging Face model folder",
+        .advice = "run where this path leads to it, or name it with 'steerlm model merge --base DIR'"});
 }
 
 // What the adapter changes of the folder that it adapts.
 void apply_adapter(ModelFolder& folder, const Path& path, const Adapter& adapter) {
   folder.adapter = adapter;
   folder.path = path;
-  const bool has_tokenizer = std::filesystem::exists(path / "tokenizer.model") || std::filesystem::exists(path / "tokenizer.json");
+  const bool has_tokenizer =
+      std::filesystem::exists(path / "tokenizer.model") || std::filesystem::exists(path / "tokenizer.json");
   if (has_tokenizer) folder.tokenizer_path = path;
   folder.head.kind = adapter.head;
   if (adapter.head != HeadKind::regression) return;
@@ -228,8 +220,7 @@ ModelFolder open_model_folder(const Path& path, const Path& base) {
     return folder;
   }
   const Path config_path = path / "config.json";
-  const HfConfig config =
-      parse_hf_config(read_folder_json(config_path, "model config"), config_path.string());
+  const HfConfig config = parse_hf_config(read_folder_json(config_path, "model config"), config_path.string());
   ModelFolder folder{.path = path, .config = config.model};
   folder.weights_path = folder.tokenizer_path = path;
   folder.head.kind = config.head;
@@ -281,8 +272,7 @@ TensorSource stream_weights(const ModelFolder& folder, Weights weights) {
   return folder.adapter ? merged(std::move(source), folder) : source;
 }
 
-NamedTensors read_weights(const ModelFolder& folder, Weights weights,
-                          std::optional<at::ScalarType> dtype) {
+NamedTensors read_weights(const ModelFolder& folder, Weights weights, std::optional<at::ScalarType> dtype) {
   const TensorSource source = stream_weights(folder, weights);
   NamedTensors tensors;
   for (const TensorSource::Entry& entry : source.entries) {
@@ -310,12 +300,11 @@ void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer) {
 ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& tokenizer) {
   ConversationTemplate result(folder.text_template, tokenizer);
   if (!folder.template_sha256.empty() && result.sha256() != folder.template_sha256) {
-    fail(ExitCode::model,
-         {.what = "the template's bytes are not those that the model was trained with",
-          .where = (folder.path / "steerlm.json").string(),
-          .found = "sha256 " + result.sha256(),
-          .expected = folder.template_sha256,
-          .advice = "restore 'template' in steerlm.json; without 'sha256' it is taken as it is"});
+    fail(ExitCode::model, {.what = "the template's bytes are not those that the model was trained with",
+                           .where = (folder.path / "steerlm.json").string(),
+                           .found = "sha256 " + result.sha256(),
+                           .expected = folder.template_sha256,
+                           .advice = "restore 'template' in steerlm.json; without 'sha256' it is taken as it is"});
   }
   return result;
 }

@@ -16,9 +16,7 @@ RopeKind read_kind(const ConfigReader& section) {
   if (type == nullptr) type = older;
   if (type == nullptr) return RopeKind::plain;
   const auto kind = type->is_string() ? enum_value<RopeKind>(type->get<std::string>()) : std::nullopt;
-  if (!kind)
-    section.refuse("'rope_type' is not implemented", text_of(*type),
-                   join(enum_choices<RopeKind>(), " or "));
+  if (!kind) section.refuse("'rope_type' is not implemented", text_of(*type), join(enum_choices<RopeKind>(), " or "));
   return *kind;
 }
 
@@ -27,18 +25,16 @@ RopeScaling read_scaling(const ConfigReader& section, const ModelConfig& model) 
   RopeScaling scaling{.kind = read_kind(section)};
   if (scaling.kind == RopeKind::plain) return scaling;
   scaling.factor = section.positive("factor");
-  if (scaling.factor < 1)
-    section.refuse("'factor'", text_of(*section.find("factor")), "a number from 1");
+  if (scaling.factor < 1) section.refuse("'factor'", text_of(*section.find("factor")), "a number from 1");
   if (scaling.kind == RopeKind::yarn || scaling.kind == RopeKind::llama3) {
-    scaling.original_max_position_embeddings = section.integer(
-        "original_max_position_embeddings", longest, model.max_position_embeddings);
+    scaling.original_max_position_embeddings =
+        section.integer("original_max_position_embeddings", longest, model.max_position_embeddings);
   }
   if (scaling.kind == RopeKind::llama3) {
     scaling.low_freq_factor = section.positive("low_freq_factor");
     scaling.high_freq_factor = section.positive("high_freq_factor");
     if (scaling.high_freq_factor <= scaling.low_freq_factor)
-      section.refuse("'high_freq_factor'", text_of(*section.find("high_freq_factor")),
-                     "more than 'low_freq_factor'");
+      section.refuse("'high_freq_factor'", text_of(*section.find("high_freq_factor")), "more than 'low_freq_factor'");
   }
   if (scaling.kind == RopeKind::yarn) {
     scaling.beta_fast = section.positive("beta_fast", 32.0);
@@ -75,13 +71,11 @@ void read_rope(const ConfigReader& reader, ModelConfig& model) {
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     const Json* value = reader.find(key);
     if (value == nullptr) continue;
-    if (!value->is_object())
-      reader.refuse(std::string("'") + key + "'", text_of(*value), "an object or null");
+    if (!value->is_object()) reader.refuse(std::string("'") + key + "'", text_of(*value), "an object or null");
     const ConfigReader section(*value, reader.where() + ", " + key);
     for (const auto& [name, entry] : value->items()) {
       if (entry.is_object())
-        section.refuse(std::string("'") + key + "' for kinds of layers is not implemented",
-                       text_of(*value));
+        section.refuse(std::string("'") + key + "' for kinds of layers is not implemented", text_of(*value));
     }
     section.only("partial_rotary_factor", {1.0});
     take_theta(section);
@@ -93,8 +87,7 @@ void read_rope(const ConfigReader& reader, ModelConfig& model) {
   model.rope_theta = theta.value_or(10000.0);
   model.rope_scaling = scaling.value_or(RopeScaling{});
   if (model.rope_scaling.kind == RopeKind::dynamic && model.head_dim <= 2)
-    reader.refuse("'rope_type' dynamic needs wider heads", std::to_string(model.head_dim),
-                  "a head_dim above 2");
+    reader.refuse("'rope_type' dynamic needs wider heads", std::to_string(model.head_dim), "a head_dim above 2");
   // A ramp of yarn divides by the logarithm of theta.
   if (model.rope_scaling.kind == RopeKind::yarn && model.rope_theta <= 1)
     reader.refuse("'rope_theta'", std::to_string(model.rope_theta), "more than 1, for yarn");

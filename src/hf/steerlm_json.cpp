@@ -43,8 +43,7 @@ class Section {
     const std::string text = string(key, *entry);
     const auto value = enum_value<E>(text);
     if (!value)
-      refuse("'" + key + "'", found(*entry), join(enum_choices<E>(), " or "),
-             suggest(text, enum_choices<E>()));
+      refuse("'" + key + "'", found(*entry), join(enum_choices<E>(), " or "), suggest(text, enum_choices<E>()));
     return value;
   }
   std::string string(const std::string& key, const Json& entry) const {
@@ -52,8 +51,8 @@ class Section {
     return entry.get<std::string>();
   }
   std::int64_t integer(const std::string& key, const Json& entry) const {
-    const bool fits = entry.is_number_integer() &&
-                      (!entry.is_number_unsigned() || entry.get<std::uint64_t>() <= 1'000'000'000u);
+    const bool fits =
+        entry.is_number_integer() && (!entry.is_number_unsigned() || entry.get<std::uint64_t>() <= 1'000'000'000u);
     if (!fits) refuse("'" + key + "'", found(entry), "an integer");
     return entry.get<std::int64_t>();
   }
@@ -64,9 +63,7 @@ class Section {
       }
     }
   }
-  static std::string found(const Json& value) {
-    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  }
+  static std::string found(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
  private:
   const Json& json_;
@@ -79,26 +76,21 @@ AttributeOptions read_attributes(const Json& json, const std::string& where) {
   AttributeOptions options;
   const Json* names = section.find("names");
   if (names == nullptr || !names->is_array())
-    section.refuse("'names'", names == nullptr ? "nothing" : Section::found(*names),
-                   "a list of names");
+    section.refuse("'names'", names == nullptr ? "nothing" : Section::found(*names), "a list of names");
   for (const Json& name : *names) options.names.push_back(section.string("names", name));
   section.read("min", options.min);
   section.read("max", options.max);
   if (const Json* defaults = section.find("defaults")) {
-    if (!defaults->is_object())
-      section.refuse("'defaults'", Section::found(*defaults), "an object");
-    for (const auto& [name, value] : defaults->items())
-      options.defaults[name] = section.integer("defaults", value);
+    if (!defaults->is_object()) section.refuse("'defaults'", Section::found(*defaults), "an object");
+    for (const auto& [name, value] : defaults->items()) options.defaults[name] = section.integer("defaults", value);
   }
   section.finish();
   try {
     const Attributes checked = make_attributes(options);
-    for (size_t i = 0; i < checked.names.size(); ++i)
-      options.defaults[checked.names[i]] = checked.defaults[i];
+    for (size_t i = 0; i < checked.names.size(); ++i) options.defaults[checked.names[i]] = checked.defaults[i];
   } catch (const Error& error) {  // the same rules as in a recipe, but the folder is at fault
     std::vector<Fault> faults = error.faults();
-    for (Fault& fault : faults)
-      fault.where = where + (fault.where.empty() ? "" : ", " + fault.where);
+    for (Fault& fault : faults) fault.where = where + (fault.where.empty() ? "" : ", " + fault.where);
     throw Error(ExitCode::model, faults);
   }
   return options;
@@ -125,10 +117,8 @@ SteerlmJson parse_steerlm_json(const Json& json, const std::string& where) {
   }
   if (const Json* entry = top.find("template")) {
     Section section(*entry, where + ", template");
-    result.text_template.name =
-        section.choice<TemplateName>("name").value_or(TemplateName::steerlm);
-    result.text_template.special_tokens =
-        section.choice<SpecialTokens>("special_tokens").value_or(SpecialTokens::text);
+    result.text_template.name = section.choice<TemplateName>("name").value_or(TemplateName::steerlm);
+    result.text_template.special_tokens = section.choice<SpecialTokens>("special_tokens").value_or(SpecialTokens::text);
     section.read("system", result.text_template.system);
     section.read("sha256", result.template_sha256);
     section.finish();

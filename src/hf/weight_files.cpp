@@ -82,31 +82,28 @@ void enter_shard(WeightFiles& weights, SafetensorsFile file, const Index& index)
   for (const std::string& tensor : file.names()) {
     const auto [place, fresh] = weights.file_of.emplace(tensor, weights.files.size());
     if (!fresh) {
-      fail(ExitCode::model,
-           {.what = "tensor '" + tensor + "' is in two shards",
-            .where = file.path().string(),
-            .found = weights.files[place->second].path().filename().string() + " and " + shard});
+      fail(ExitCode::model, {.what = "tensor '" + tensor + "' is in two shards",
+                             .where = file.path().string(),
+                             .found = weights.files[place->second].path().filename().string() + " and " + shard});
     }
     const auto entry = index.find(tensor);
     if (entry == index.end()) {
-      fail(ExitCode::model,
-           {.what = "tensor '" + tensor + "' is in a shard, but the index does not name it",
-            .where = file.path().string()});
+      fail(ExitCode::model, {.what = "tensor '" + tensor + "' is in a shard, but the index does not name it",
+                             .where = file.path().string()});
     }
     if (entry->second != shard) {
-      fail(ExitCode::model,
-           {.what = "tensor '" + tensor + "' is in another shard than the index says",
-            .where = file.path().string(),
-            .found = shard,
-            .expected = entry->second});
+      fail(ExitCode::model, {.what = "tensor '" + tensor + "' is in another shard than the index says",
+                             .where = file.path().string(),
+                             .found = shard,
+                             .expected = entry->second});
     }
   }
   weights.files.push_back(std::move(file));
 }
 
 // Which tensors each shard holds.
-std::vector<std::vector<TensorSource::Entry>> plan_shards(
-    const std::vector<TensorSource::Entry>& entries, std::uint64_t max_shard_bytes) {
+std::vector<std::vector<TensorSource::Entry>> plan_shards(const std::vector<TensorSource::Entry>& entries,
+                                                          std::uint64_t max_shard_bytes) {
   std::vector<std::vector<TensorSource::Entry>> shards;
   std::vector<TensorSource::Entry> current;
   std::uint64_t bytes = 0;  // of `current`
@@ -146,14 +143,12 @@ WeightFiles open_weight_files(const Path& folder) {
                            .where = (folder / index_file).string(),
                            .advice = "the folder is incomplete; fetch it again"});
   }
-  for (const std::string& shard : shards)
-    enter_shard(weights, SafetensorsFile::open(folder / shard), index);
+  for (const std::string& shard : shards) enter_shard(weights, SafetensorsFile::open(folder / shard), index);
   for (const auto& [tensor, shard] : index) {
     if (weights.file_of.contains(tensor)) continue;
-    fail(ExitCode::model,
-         {.what = "tensor '" + tensor + "' is not in the shard that the index names",
-          .where = (folder / index_file).string(),
-          .found = shard});
+    fail(ExitCode::model, {.what = "tensor '" + tensor + "' is not in the shard that the index names",
+                           .where = (folder / index_file).string(),
+                           .found = shard});
   }
   return weights;
 }
@@ -165,8 +160,7 @@ at::ScalarType scalar_type(const std::string& dtype) {
   throw std::logic_error("no dtype " + dtype);
 }
 
-void write_weight_files(const Path& folder, const TensorSource& tensors,
-                        std::uint64_t max_shard_bytes) {
+void write_weight_files(const Path& folder, const TensorSource& tensors, std::uint64_t max_shard_bytes) {
   const std::map<std::string, std::string> metadata{{"format", "pt"}};
   const auto shards = plan_shards(tensors.entries, max_shard_bytes);
   if (shards.size() <= 1) {
@@ -179,9 +173,9 @@ void write_weight_files(const Path& folder, const TensorSource& tensors,
     write_safetensors(folder / name, {.entries = shards[i], .read = tensors.read}, metadata);
     for (const TensorSource::Entry& entry : shards[i]) file_of[entry.name] = name;
   }
-  const std::uint64_t total = std::accumulate(
-      tensors.entries.begin(), tensors.entries.end(), std::uint64_t{0},
-      [](std::uint64_t sum, const TensorSource::Entry& entry) { return sum + entry.bytes(); });
+  const std::uint64_t total =
+      std::accumulate(tensors.entries.begin(), tensors.entries.end(), std::uint64_t{0},
+                      [](std::uint64_t sum, const TensorSource::Entry& entry) { return sum + entry.bytes(); });
   const Json index{{"metadata", {{"total_size", total}}}, {"weight_map", file_of}};
   write_file_atomic(folder / index_file, index.dump(2) + "\n");
 }

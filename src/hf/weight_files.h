@@ -14,9 +14,7 @@ struct WeightFiles {
   std::vector<SafetensorsFile> files;
   std::map<std::string, size_t> file_of;  // tensor -> index into files
 
-  const SafetensorsFile& holding(const std::string& tensor) const {
-    return files[file_of.at(tensor)];
-  }
+  const SafetensorsFile& holding(const std::string& tensor) const { return files[file_of.at(tensor)]; }
 };
 
 // model.safetensors, else the shards of model.safetensors.index.json. Throws model: neither (what
@@ -30,7 +28,6 @@ at::ScalarType scalar_type(const std::string& dtype);  // of fp32, bf16, fp16
 // save_pretrained writes them (huggingface_hub, serialization/_base.py): tensors in their order, a
 // new shard where the next tensor does not fit into `max_shard_bytes`; a larger tensor is a shard
 // by itself. Throws what write_safetensors throws.
-void write_weight_files(const Path& folder, const TensorSource& tensors,
-                        std::uint64_t max_shard_bytes);
+void write_weight_files(const Path& folder, const TensorSource& tensors, std::uint64_t max_shard_bytes);
 
 }  // namespace steerlm

@@ -44,8 +44,7 @@ std::vector<std::string> label_names(const ModelFolder& folder, std::int64_t cou
 Json generation_config(const HfConfig& config, const ConversationTemplate& conversation_template) {
   Json json = dump_generation_config(config);
   const bool writes = config.head == HeadKind::language_model;
-  if (writes && !conversation_template.turn_marker().empty() &&
-      !conversation_template.end_of_turn_id())
+  if (writes && !conversation_template.turn_marker().empty() && !conversation_template.end_of_turn_id())
     json["stop_strings"] = Json::array({conversation_template.turn_marker()});
   return json;
 }
@@ -55,13 +54,10 @@ std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
 // Everything of a folder but its weights. An adapter's config.json is its base's.
 void write_texts(const Path& part, const ModelFolder& folder, const HeadShape& head, const Tokenizer& tokenizer,
                  const std::optional<ModelCard>& card, bool with_config) {
-  HfConfig config{.model = folder.config,
-                  .head = folder.head.kind,
-                  .dtype = folder.dtype,
-                  .eos_token_ids = folder.eos_token_ids};
+  HfConfig config{
+      .model = folder.config, .head = folder.head.kind, .dtype = folder.dtype, .eos_token_ids = folder.eos_token_ids};
   if (tokenizer.bos_id() >= 0) config.bos_token_id = tokenizer.bos_id();
-  if (config.eos_token_ids.empty() && tokenizer.eos_id() >= 0)
-    config.eos_token_ids = {tokenizer.eos_id()};
+  if (config.eos_token_ids.empty() && tokenizer.eos_id() >= 0) config.eos_token_ids = {tokenizer.eos_id()};
   SteerlmJson own{.method = folder.method,
                   .attributes = folder.attributes,
                   .head_kind = folder.head.kind,
@@ -71,8 +67,7 @@ void write_texts(const Path& part, const ModelFolder& folder, const HeadShape& h
   // Weights that nothing was trained into bind no template: a recipe may choose another.
   if (!card || card->steps > 0) own.template_sha256 = conversation_template.sha256();
   std::vector<std::int64_t>& stop_ids = config.eos_token_ids;
-  if (const auto id = conversation_template.end_of_turn_id();
-      id && std::ranges::find(stop_ids, *id) == stop_ids.end())
+  if (const auto id = conversation_template.end_of_turn_id(); id && std::ranges::find(stop_ids, *id) == stop_ids.end())
     stop_ids.push_back(*id);
 
   tokenizer.copy_to(part);
@@ -80,8 +75,7 @@ void write_texts(const Path& part, const ModelFolder& folder, const HeadShape& h
     set_chat_template(part, chat_template(folder, tokenizer, card->predictor));
     write_file_atomic(part / "README.md", model_card(folder, *card));
   }
-  write_file_atomic(part / "generation_config.json",
-                    pretty(generation_config(config, conversation_template)));
+  write_file_atomic(part / "generation_config.json", pretty(generation_config(config, conversation_template)));
   write_file_atomic(part / "steerlm.json", pretty(dump_steerlm_json(own)));
   if (with_config)
     write_file_atomic(part / "config.json", pretty(dump_hf_config(config, label_names(folder, head.attributes))));
@@ -107,8 +101,9 @@ void write_model_folder(const Path& path, const ModelFolder& folder, const Tenso
   });
 }
 
-void write_adapter_folder(const Path& path, const ModelFolder& folder, const Adapter& adapter, const NamedTensors& tensors,
-                          const Tokenizer& tokenizer, const std::optional<ModelCard>& card) {
+void write_adapter_folder(const Path& path, const ModelFolder& folder, const Adapter& adapter,
+                          const NamedTensors& tensors, const Tokenizer& tokenizer,
+                          const std::optional<ModelCard>& card) {
   write_directory_atomic(path, [&](const Path& part) {
     write_safetensors(part / "adapter_model.safetensors", with_peft_names(tensors), {{"format", "pt"}});
     write_file_atomic(part / "adapter_config.json", pretty(dump_adapter_config(adapter)));

@@ -12,19 +12,22 @@ namespace {
 constexpr std::int64_t slot = 0;
 constexpr std::int64_t part_tokens = 512;  // of a long prompt between two looks at `interrupted`
 
-// Under dynamic scaling a key depends on the length of the text that it was computed in: a prompt is read in one part, and nothing of it
-// stays for the next.
+// Under dynamic scaling a key depends on the length of the text that it was computed in: a prompt is read in one part,
+// and nothing of it stays for the next.
 bool depends_on_length(const Transformer& model) { return model.config.rope_scaling.kind == RopeKind::dynamic; }
 
 }  // namespace
 
-ChatSession::ChatSession(const Transformer& model, const Tokenizer& tokenizer, const ConversationTemplate& conversation_template,
-                         GenerationSettings settings)
-    : model_(&model), tokenizer_(&tokenizer), template_(&conversation_template), settings_(std::move(settings)),
+ChatSession::ChatSession(const Transformer& model, const Tokenizer& tokenizer,
+                         const ConversationTemplate& conversation_template, GenerationSettings settings)
+    : model_(&model),
+      tokenizer_(&tokenizer),
+      template_(&conversation_template),
+      settings_(std::move(settings)),
       cache_(make_kv_cache(model, 1, 1)) {}
 
-// Cuts the cache back to what it has in common with the prompt, less the prompt's last token, whose hidden state is needed; gives the
-// number of tokens that stay.
+// Cuts the cache back to what it has in common with the prompt, less the prompt's last token, whose hidden state is
+// needed; gives the number of tokens that stay.
 std::int64_t ChatSession::keep_common_prefix(const std::vector<std::int32_t>& prompt) {
   std::int64_t common = std::ranges::mismatch(ids_, prompt).in1 - ids_.begin();
   if (depends_on_length(*model_)) common = 0;
@@ -37,7 +40,8 @@ std::int64_t ChatSession::keep_common_prefix(const std::vector<std::int32_t>& pr
 // Room for `tokens` in all; grows at least twofold, so that a long conversation is copied seldom.
 void ChatSession::reserve(std::int64_t tokens) {
   if (tokens <= cache_.capacity) return;
-  KvCache larger = make_kv_cache(*model_, 1, std::min(model_->config.context_length(), std::max(tokens, 2 * cache_.capacity)));
+  KvCache larger =
+      make_kv_cache(*model_, 1, std::min(model_->config.context_length(), std::max(tokens, 2 * cache_.capacity)));
   const std::int64_t length = cache_.lengths[slot];
   for (size_t i = 0; i < cache_.k_rgte.size(); ++i) {
     larger.k_rgte[i].narrow(2, 0, length).copy_(cache_.k_rgte[i].narrow(2, 0, length));
@@ -49,8 +53,9 @@ void ChatSession::reserve(std::int64_t tokens) {
   cache_ = std::move(larger);
 }
 
-ChatAnswer ChatSession::answer(const Conversation& conversation, const std::optional<Label>& label, std::uint64_t sample,
-                               const std::function<void(std::string_view)>& stream, const std::function<bool()>& interrupted) {
+ChatAnswer ChatSession::answer(const Conversation& conversation, const std::optional<Label>& label,
+                               std::uint64_t sample, const std::function<void(std::string_view)>& stream,
+                               const std::function<bool()>& interrupted) {
   const std::vector<std::int32_t> prompt = template_->encode_prompt(conversation, label);
   const std::int64_t context = model_->config.context_length(), n = static_cast<std::int64_t>(prompt.size());
   if (n >= context) {
@@ -74,7 +79,8 @@ ChatAnswer ChatSession::answer(const Conversation& conversation, const std::opti
 
   GenerationResult& result = answer.result;
   const auto pass_on = [&](std::string_view text, size_t length) {
-    if (!text.starts_with(result.response)) throw std::logic_error("ChatSession: a token has changed the text before it");
+    if (!text.starts_with(result.response))
+      throw std::logic_error("ChatSession: a token has changed the text before it");
     if (length <= result.response.size()) return;
     const std::string_view piece = text.substr(result.response.size(), length - result.response.size());
     result.response += piece;
@@ -85,11 +91,15 @@ ChatAnswer ChatSession::answer(const Conversation& conversation, const std::opti
   std::vector<std::int32_t> next_ids(active.size(), 0);
   while (!interrupted()) {
     const at::Tensor logits_rv = response_logits(*model_, hidden_rd);
-    const bool stopped = sample_next(*tokenizer_, settings_, sample, {logits_rv.const_data_ptr<float>(), static_cast<size_t>(logits_rv.size(1))}, result);
+    const bool stopped =
+        sample_next(*tokenizer_, settings_, sample,
+                    {logits_rv.const_data_ptr<float>(), static_cast<size_t>(logits_rv.size(1))}, result);
     const std::int64_t sampled = static_cast<std::int64_t>(result.ids.size());
     const std::string text = response_text(*tokenizer_, result.ids, settings_);
     if (stopped || sampled >= settings_.sampling.max_new_tokens || n + sampled >= context) {
-      answer.end = stopped ? AnswerEnd::stopped : sampled >= settings_.sampling.max_new_tokens ? AnswerEnd::length : AnswerEnd::context;
+      answer.end = stopped                                        ? AnswerEnd::stopped
+                   : sampled >= settings_.sampling.max_new_tokens ? AnswerEnd::length
+                                                                  : AnswerEnd::context;
       pass_on(text, text.size());
       return answer;
     }

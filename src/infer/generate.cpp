@@ -15,8 +15,8 @@ constexpr std::int64_t idle = -1;
 
 }  // namespace
 
-std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer& tokenizer, std::span<const GenerationRequest> requests,
-                                       const GenerationSettings& settings,
+std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer& tokenizer,
+                                       std::span<const GenerationRequest> requests, const GenerationSettings& settings,
                                        const std::function<void(std::int64_t done, std::int64_t tokens)>& progress) {
   const std::int64_t context = model.config.context_length();
   std::int64_t capacity = 1;
@@ -30,7 +30,8 @@ std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer
     }
     capacity = std::max(capacity, std::min(context, length + settings.sampling.max_new_tokens));
   }
-  const std::int64_t slots = std::max<std::int64_t>(1, std::min<std::int64_t>(settings.slots, static_cast<std::int64_t>(requests.size())));
+  const std::int64_t slots =
+      std::max<std::int64_t>(1, std::min<std::int64_t>(settings.slots, static_cast<std::int64_t>(requests.size())));
   KvCache cache = make_kv_cache(model, slots, capacity);
   std::vector<GenerationResult> results(requests.size());
   std::vector<std::int64_t> request_of(static_cast<size_t>(slots), idle);
@@ -45,7 +46,8 @@ std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer
     const bool ended = sample_next(tokenizer, settings, request.sample, logits, result);
     next_ids[slot] = result.ids.back();
     const std::int64_t length = static_cast<std::int64_t>(request.prompt.size() + result.ids.size());
-    return ended || static_cast<std::int64_t>(result.ids.size()) >= settings.sampling.max_new_tokens || length >= context;
+    return ended || static_cast<std::int64_t>(result.ids.size()) >= settings.sampling.max_new_tokens ||
+           length >= context;
   };
   const auto finish = [&](std::int64_t slot) {
     GenerationResult& result = results[request_of[slot]];
@@ -60,7 +62,8 @@ std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer
     for (std::int64_t slot = 0; slot < slots; ++slot) {
       while (request_of[slot] == idle && next_request < requests.size()) {
         request_of[slot] = static_cast<std::int64_t>(next_request++);
-        const at::Tensor logits = response_logits(model, prefill(model, cache, slot, requests[request_of[slot]].prompt));
+        const at::Tensor logits =
+            response_logits(model, prefill(model, cache, slot, requests[request_of[slot]].prompt));
         if (sample(slot, {logits.const_data_ptr<float>(), static_cast<size_t>(logits.size(1))})) finish(slot);
       }
     }
@@ -73,7 +76,8 @@ std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer
     std::vector<std::uint8_t> ended(static_cast<size_t>(slots), 0);
     at::parallel_for(0, slots, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t slot = begin; slot < end; ++slot) {
-        if (active[slot]) ended[slot] = sample(slot, {logits_rv.const_data_ptr<float>() + slot * v, static_cast<size_t>(v)});
+        if (active[slot])
+          ended[slot] = sample(slot, {logits_rv.const_data_ptr<float>() + slot * v, static_cast<size_t>(v)});
       }
     });
     for (std::int64_t slot = 0; slot < slots; ++slot) {

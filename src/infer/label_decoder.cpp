@@ -13,7 +13,7 @@ namespace {
 
 // One label being written in one slot.
 struct Writer {
-  std::int64_t request = -1;               // -1: the slot is idle
+  std::int64_t request = -1;  // -1: the slot is idle
   size_t attribute = 0;
   std::string text;                        // label line up to the attribute's value: "quality:4,"
   std::vector<std::int32_t> fed;           // ids in the cache, prefix included
@@ -21,8 +21,10 @@ struct Writer {
   std::vector<std::int32_t> value_tokens;  // the token that spells each allowed value
 };
 
-// Where the values of the attribute are told apart: sets goal and value_tokens, and takes back what the cache holds beyond.
-void aim(Writer& writer, const Tokenizer& tokenizer, const Attributes& attributes, const std::vector<std::int32_t>& prefix) {
+// Where the values of the attribute are told apart: sets goal and value_tokens, and takes back what the cache holds
+// beyond.
+void aim(Writer& writer, const Tokenizer& tokenizer, const Attributes& attributes,
+         const std::vector<std::int32_t>& prefix) {
   std::vector<std::vector<std::int32_t>> candidates;
   for (int value = attributes.min; value <= attributes.max; ++value) {
     std::vector<std::int32_t> ids = prefix;
@@ -44,11 +46,12 @@ void aim(Writer& writer, const Tokenizer& tokenizer, const Attributes& attribute
   if (distinct.size() != candidates.size()) {
     fail(ExitCode::model, {.what = "the tokenizer does not tell all values of an attribute apart by one piece",
                            .where = attributes.names[writer.attribute],
-                           .expected = "values from " + std::to_string(attributes.min) + " to " + std::to_string(attributes.max) +
-                                       " that start with different pieces",
+                           .expected = "values from " + std::to_string(attributes.min) + " to " +
+                                       std::to_string(attributes.max) + " that start with different pieces",
                            .advice = "use a range of one digit, or a regression predictor"});
   }
-  // A longer label may be split otherwise: what differs is fed again. At least the last token is, its hidden state is needed.
+  // A longer label may be split otherwise: what differs is fed again. At least the last token is, its hidden state is
+  // needed.
   const auto mismatch = std::mismatch(writer.fed.begin(), writer.fed.end(), writer.goal.begin(), writer.goal.end());
   const size_t same = std::min(static_cast<size_t>(mismatch.first - writer.fed.begin()), writer.goal.size() - 1);
   writer.fed.resize(same);
@@ -74,13 +77,16 @@ void read_value(Writer& writer, const float* logits, const Attributes& attribute
 
 }  // namespace
 
-std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenizer& tokenizer, const Attributes& attributes,
+std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenizer& tokenizer,
+                                        const Attributes& attributes,
                                         std::span<const std::vector<std::int32_t>> prefixes, std::int64_t slots) {
   std::string longest_label;
   for (const std::string& name : attributes.names) longest_label += name + ":" + std::to_string(attributes.max) + ",";
-  const std::int64_t label_tokens = static_cast<std::int64_t>(longest_label.size()) + 1;  // a piece has at least one byte
+  const std::int64_t label_tokens =
+      static_cast<std::int64_t>(longest_label.size()) + 1;  // a piece has at least one byte
   std::int64_t capacity = 0;
-  for (const auto& prefix : prefixes) capacity = std::max(capacity, static_cast<std::int64_t>(prefix.size()) + label_tokens);
+  for (const auto& prefix : prefixes)
+    capacity = std::max(capacity, static_cast<std::int64_t>(prefix.size()) + label_tokens);
   capacity = std::min(capacity, model.config.context_length());
 
   slots = std::max(min_slots, std::min<std::int64_t>(slots, static_cast<std::int64_t>(prefixes.size())));
@@ -104,7 +110,8 @@ std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenize
       }
       if (writer.request < 0) continue;
       if (static_cast<std::int64_t>(writer.fed.size()) >= capacity) {
-        fail(ExitCode::data, {.what = "the conversation leaves no room for the label", .where = "conversation " + std::to_string(writer.request)});
+        fail(ExitCode::data, {.what = "the conversation leaves no room for the label",
+                              .where = "conversation " + std::to_string(writer.request)});
       }
       active[slot] = true;
       ids[slot] = writer.goal[writer.fed.size()];
@@ -118,7 +125,8 @@ std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenize
       Writer& writer = writers[slot];
       writer.fed.push_back(ids[slot]);
       if (writer.fed.size() < writer.goal.size()) continue;
-      read_value(writer, logits_rv.const_data_ptr<float>() + slot * logits_rv.size(1), attributes, labels[writer.request]);
+      read_value(writer, logits_rv.const_data_ptr<float>() + slot * logits_rv.size(1), attributes,
+                 labels[writer.request]);
       if (writer.attribute == attributes.names.size()) {
         writer.request = -1;
         cache.lengths[slot] = 0;

@@ -10,10 +10,12 @@
 namespace steerlm {
 namespace {
 
-bool is_end(const GenerationSettings& settings, std::int32_t id) { return std::ranges::find(settings.eos_ids, id) != settings.eos_ids.end(); }
+bool is_end(const GenerationSettings& settings, std::int32_t id) {
+  return std::ranges::find(settings.eos_ids, id) != settings.eos_ids.end();
+}
 
-// Whether the text of the last tokens holds the stop text. Every token but a control piece has at least one byte, and the new token
-// may end anywhere in the stop text, so a tail of its length and a few more tokens is enough.
+// Whether the text of the last tokens holds the stop text. Every token but a control piece has at least one byte, and
+// the new token may end anywhere in the stop text, so a tail of its length and a few more tokens is enough.
 bool ends_in_stop_text(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids, const std::string& stop_text) {
   if (stop_text.empty()) return false;
   const size_t tail = std::min(ids.size(), stop_text.size() + 8);
@@ -27,8 +29,8 @@ at::Tensor response_logits(const Transformer& model, const at::Tensor& hidden_rd
   return linear_forward(rows, model.weights.output_vd()).to(at::kFloat).contiguous();
 }
 
-bool sample_next(const Tokenizer& tokenizer, const GenerationSettings& settings, std::uint64_t sample, std::span<const float> logits,
-                 GenerationResult& result) {
+bool sample_next(const Tokenizer& tokenizer, const GenerationSettings& settings, std::uint64_t sample,
+                 std::span<const float> logits, GenerationResult& result) {
   Rng rng(settings.seed, "sample " + std::to_string(sample), result.ids.size());
   const SamplingOptions& sampling = settings.sampling;
   const SampledToken token = sample_token(logits, sampling.temperature, sampling.top_k, sampling.top_p, rng.uniform());
@@ -38,7 +40,8 @@ bool sample_next(const Tokenizer& tokenizer, const GenerationSettings& settings,
   return result.stopped;
 }
 
-std::string response_text(const Tokenizer& tokenizer, std::span<const std::int32_t> ids, const GenerationSettings& settings) {
+std::string response_text(const Tokenizer& tokenizer, std::span<const std::int32_t> ids,
+                          const GenerationSettings& settings) {
   if (!settings.stop_text.empty()) {  // first, as <extra_id_1> may be a piece that is one of the ids
     std::string text = tokenizer.decode_continuation(ids);
     if (const size_t marker = text.find(settings.stop_text); marker != std::string::npos) {

@@ -21,11 +21,13 @@ void for_each_batch(std::span<const Example> examples, std::int64_t batch_tokens
 
 }  // namespace
 
-std::vector<std::vector<double>> token_log_probabilities(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens) {
+std::vector<std::vector<double>> token_log_probabilities(const Transformer& model, std::span<const Example> examples,
+                                                         std::int64_t batch_tokens) {
   std::vector<std::vector<double>> results(examples.size());
   for_each_batch(examples, batch_tokens, [&](const Batch& batch, const std::vector<size_t>& members) {
     const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
-    const std::vector<double> log_p = linear_log_probabilities(hidden_nd, model.weights.output_vd(), batch.targets, batch.weights);
+    const std::vector<double> log_p =
+        linear_log_probabilities(hidden_nd, model.weights.output_vd(), batch.targets, batch.weights);
     for (size_t s = 0; s < members.size(); ++s) {
       // Row i predicts token i + 1.
       std::vector<double>& result = results[members[s]];
@@ -36,11 +38,13 @@ std::vector<std::vector<double>> token_log_probabilities(const Transformer& mode
   return results;
 }
 
-std::vector<std::vector<float>> attribute_scores(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens) {
+std::vector<std::vector<float>> attribute_scores(const Transformer& model, std::span<const Example> examples,
+                                                 std::int64_t batch_tokens) {
   std::vector<std::vector<float>> results(examples.size());
   for_each_batch(examples, batch_tokens, [&](const Batch& batch, const std::vector<size_t>& members) {
     const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
-    const at::Tensor scores_ba = attribute_scores(model, last_tokens(hidden_nd, batch.cu_seqlens)).to(at::kFloat).contiguous();
+    const at::Tensor scores_ba =
+        attribute_scores(model, last_tokens(hidden_nd, batch.cu_seqlens)).to(at::kFloat).contiguous();
     const std::int64_t a = scores_ba.size(1);
     const float* scores = scores_ba.const_data_ptr<float>();
     for (size_t s = 0; s < members.size(); ++s) {

@@ -38,11 +38,13 @@ at::Tensor segment(const at::Tensor& x_nhe, std::int64_t begin, std::int64_t end
   return x_nhe.narrow(0, begin, end - begin).transpose(0, 1).unsqueeze(0);
 }
 
-void check(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v_nge, const std::vector<std::int64_t>& cu_seqlens) {
+void check(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v_nge,
+           const std::vector<std::int64_t>& cu_seqlens) {
   require(q_nhe.dim() == 3 && k_nge.dim() == 3 && k_nge.sizes() == v_nge.sizes() && q_nhe.size(2) == k_nge.size(2) &&
               q_nhe.size(0) == k_nge.size(0) && q_nhe.size(1) % k_nge.size(1) == 0,
           "attention: q is (n, h, e), k and v are (n, g, e), g divides h");
-  require(!cu_seqlens.empty() && cu_seqlens.front() == 0 && cu_seqlens.back() == q_nhe.size(0), "attention: cu_seqlens covers n");
+  require(!cu_seqlens.empty() && cu_seqlens.front() == 0 && cu_seqlens.back() == q_nhe.size(0),
+          "attention: cu_seqlens covers n");
   for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
     require(cu_seqlens[s] < cu_seqlens[s + 1], "attention: an empty sequence");  // ATen's kernel divides by its length
   }
@@ -74,16 +76,21 @@ std::vector<Call> calls_of(const std::vector<std::int64_t>& cu_seqlens, std::int
 }
 
 // (1, 1, q, k), 0 where query i, at position first + i from the first key, sees key j, -inf elsewhere.
-at::Tensor window_mask(std::int64_t queries, std::int64_t keys, std::int64_t first, std::int64_t window, const at::TensorOptions& options) {
+at::Tensor window_mask(std::int64_t queries, std::int64_t keys, std::int64_t first, std::int64_t window,
+                       const at::TensorOptions& options) {
   const at::Tensor distance = at::arange(first, first + queries).unsqueeze(1).sub(at::arange(keys).unsqueeze(0));
   at::Tensor hidden = distance.lt(0);
   if (window > 0) hidden = hidden.logical_or(distance.ge(window));
-  return at::zeros({queries, keys}, options).masked_fill_(hidden, -std::numeric_limits<double>::infinity()).unsqueeze(0).unsqueeze(0);
+  return at::zeros({queries, keys}, options)
+      .masked_fill_(hidden, -std::numeric_limits<double>::infinity())
+      .unsqueeze(0)
+      .unsqueeze(0);
 }
 
 std::optional<at::Tensor> mask_of(const Call& call, std::int64_t window, const at::TensorOptions& options) {
   if (call.plain) return std::nullopt;
-  return window_mask(call.query_end - call.query_begin, call.key_end - call.key_begin, call.query_begin - call.key_begin, window, options);
+  return window_mask(call.query_end - call.query_begin, call.key_end - call.key_begin,
+                     call.query_begin - call.key_begin, window, options);
 }
 
 }  // namespace
@@ -96,8 +103,9 @@ AttentionOutput attention_forward(const at::Tensor& q_nhe, const at::Tensor& k_n
   AttentionOutput output{at::empty_like(q_nhe), {}};
   for (const Call& call : calls_of(cu_seqlens, window)) {
     auto [out, logsumexp] = at::_scaled_dot_product_flash_attention_for_cpu(
-        segment(q_nhe, call.query_begin, call.query_end), segment(k_nhe, call.key_begin, call.key_end), segment(v_nhe, call.key_begin, call.key_end),
-        0.0, /*is_causal=*/call.plain, mask_of(call, window, q_nhe.options()));
+        segment(q_nhe, call.query_begin, call.query_end), segment(k_nhe, call.key_begin, call.key_end),
+        segment(v_nhe, call.key_begin, call.key_end), 0.0, /*is_causal=*/call.plain,
+        mask_of(call, window, q_nhe.options()));
     segment(output.out_nhe, call.query_begin, call.query_end).copy_(out);
     output.logsumexp.push_back(logsumexp);
   }
@@ -129,20 +137,25 @@ AttentionGradients attention_backward(const at::Tensor& dout_nhe, const at::Tens
   return {dq_nhe, sum_heads(dk_nhe, k_nge.size(1)), sum_heads(dv_nhe, k_nge.size(1))};
 }
 
-at::Tensor cached_attention(const at::Tensor& q_nhe, const at::Tensor& k_gte, const at::Tensor& v_gte, std::int64_t window) {
+at::Tensor cached_attention(const at::Tensor& q_nhe, const at::Tensor& k_gte, const at::Tensor& v_gte,
+                            std::int64_t window) {
   const std::int64_t n = q_nhe.size(0), t = k_gte.size(1);
-  require(t >= n && q_nhe.size(1) % k_gte.size(0) == 0, "cached_attention: q is (n, h, e), k and v are (g, t, e), t >= n");
-  const at::Tensor k_nhe = repeat_heads(k_gte.transpose(0, 1), q_nhe.size(1)), v_nhe = repeat_heads(v_gte.transpose(0, 1), q_nhe.size(1));
-  const at::Tensor out = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(segment(q_nhe, 0, n), segment(k_nhe, 0, t), segment(v_nhe, 0, t), 0.0,
-                                                                                     false, window_mask(n, t, t - n, window, q_nhe.options())));
+  require(t >= n && q_nhe.size(1) % k_gte.size(0) == 0,
+          "cached_attention: q is (n, h, e), k and v are (g, t, e), t >= n");
+  const at::Tensor k_nhe = repeat_heads(k_gte.transpose(0, 1), q_nhe.size(1)),
+                   v_nhe = repeat_heads(v_gte.transpose(0, 1), q_nhe.size(1));
+  const at::Tensor out = std::get<0>(
+      at::_scaled_dot_product_flash_attention_for_cpu(segment(q_nhe, 0, n), segment(k_nhe, 0, t), segment(v_nhe, 0, t),
+                                                      0.0, false, window_mask(n, t, t - n, window, q_nhe.options())));
   return out.squeeze(0).transpose(0, 1).contiguous();
 }
 
 at::Tensor decode_attention(const at::Tensor& q_rhe, const at::Tensor& k_rgte, const at::Tensor& v_rgte,
                             const std::vector<std::int64_t>& lengths, std::int64_t window) {
-  require(q_rhe.dim() == 3 && k_rgte.dim() == 4 && q_rhe.is_contiguous() && k_rgte.is_contiguous() && v_rgte.is_contiguous() &&
-              q_rhe.size(0) == static_cast<std::int64_t>(lengths.size()) &&
-              std::all_of(lengths.begin() + std::min(q_rhe.size(0), k_rgte.size(0)), lengths.end(), [](std::int64_t length) { return length == 0; }),
+  require(q_rhe.dim() == 3 && k_rgte.dim() == 4 && q_rhe.is_contiguous() && k_rgte.is_contiguous() &&
+              v_rgte.is_contiguous() && q_rhe.size(0) == static_cast<std::int64_t>(lengths.size()) &&
+              std::all_of(lengths.begin() + std::min(q_rhe.size(0), k_rgte.size(0)), lengths.end(),
+                          [](std::int64_t length) { return length == 0; }),
           "decode_attention: q is (r, h, e), k and v are (r, g, t, e); rows beyond theirs are empty");
   const std::int64_t rows = q_rhe.size(0), heads = q_rhe.size(1), e = q_rhe.size(2);
   const std::int64_t groups = k_rgte.size(1), capacity = k_rgte.size(2);

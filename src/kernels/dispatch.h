@@ -1,4 +1,5 @@
-// Calls a generic lambda with a value of the element type of `tensor`; ends in a throw, so that no dtype is silently passed over.
+// Calls a generic lambda with a value of the element type of `tensor`; ends in a throw, so that no dtype is silently
+// passed over.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,10 +16,14 @@ using Accumulate = std::conditional_t<std::is_same_v<T, double>, double, float>;
 template <class Function>
 void dispatch_dtype(const at::Tensor& tensor, Function&& function) {
   switch (tensor.scalar_type()) {
-    case at::kFloat: return function(float{});
-    case at::kBFloat16: return function(at::BFloat16{});
-    case at::kDouble: return function(double{});
-    default: throw std::logic_error(std::string("no kernel for dtype ") + c10::toString(tensor.scalar_type()));
+    case at::kFloat:
+      return function(float{});
+    case at::kBFloat16:
+      return function(at::BFloat16{});
+    case at::kDouble:
+      return function(double{});
+    default:
+      throw std::logic_error(std::string("no kernel for dtype ") + c10::toString(tensor.scalar_type()));
   }
 }
 
@@ -32,6 +37,8 @@ inline void require(bool condition, const char* what) {
 }
 
 // Rows a thread takes at least: about 16k elements, below which starting a thread costs more than it saves.
-inline std::int64_t grain(std::int64_t width) { return std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, width)); }
+inline std::int64_t grain(std::int64_t width) {
+  return std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, width));
+}
 
 }  // namespace steerlm

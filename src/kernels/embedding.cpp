@@ -7,7 +7,9 @@
 
 namespace steerlm {
 
-at::Tensor embedding_forward(const at::Tensor& ids_n, const at::Tensor& w_vd) { return at::index_select(w_vd, 0, ids_n); }
+at::Tensor embedding_forward(const at::Tensor& ids_n, const at::Tensor& w_vd) {
+  return at::index_select(w_vd, 0, ids_n);
+}
 
 void embedding_backward(const at::Tensor& dy_nd, const at::Tensor& ids_n, at::Tensor& dw_vd) {
   require(dy_nd.dim() == 2 && dy_nd.is_contiguous() && dw_vd.is_contiguous() && dy_nd.size(1) == dw_vd.size(1),

@@ -17,6 +17,8 @@ void linear_backward_weight(const at::Tensor& dy_no, const at::Tensor& x_ni, at:
   }
 }
 
-void linear_backward_bias(const at::Tensor& dy_no, at::Tensor& db_o) { db_o.add_(at::sum(dy_no, 0, false, db_o.scalar_type())); }
+void linear_backward_bias(const at::Tensor& dy_no, at::Tensor& db_o) {
+  db_o.add_(at::sum(dy_no, 0, false, db_o.scalar_type()));
+}
 
 }  // namespace steerlm

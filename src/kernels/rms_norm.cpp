@@ -71,8 +71,8 @@ at::Tensor rms_norm_recompute(const at::Tensor& x_nd, const at::Tensor& w_d, con
   return y_nd;
 }
 
-at::Tensor rms_norm_backward(const at::Tensor& dy_nd, const at::Tensor& x_nd, const at::Tensor& w_d, const at::Tensor& rstd_n,
-                             at::Tensor& dw_d) {
+at::Tensor rms_norm_backward(const at::Tensor& dy_nd, const at::Tensor& x_nd, const at::Tensor& w_d,
+                             const at::Tensor& rstd_n, at::Tensor& dw_d) {
   check(x_nd, w_d);
   require(dy_nd.is_contiguous() && dy_nd.sizes() == x_nd.sizes(), "rms_norm: dy has the shape of x");
   const std::int64_t n = x_nd.size(0), d = x_nd.size(1);

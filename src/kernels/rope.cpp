@@ -19,7 +19,8 @@ void rope_fill(RopeAngles& angles, std::int64_t begin, std::int64_t first, std::
     at::parallel_for(0, positions, grain(half * 16), [&](std::int64_t from, std::int64_t to) {
       for (std::int64_t p = from; p < to; ++p) {
         for (std::int64_t i = 0; i < half; ++i) {
-          const T angle = T(static_cast<double>(first + p)) * static_cast<T>(inverse_frequencies[static_cast<size_t>(i)]);
+          const T angle =
+              T(static_cast<double>(first + p)) * static_cast<T>(inverse_frequencies[static_cast<size_t>(i)]);
           cos[p * half + i] = std::cos(angle) * static_cast<T>(scale);
           sin[p * half + i] = std::sin(angle) * static_cast<T>(scale);
         }
@@ -29,7 +30,8 @@ void rope_fill(RopeAngles& angles, std::int64_t begin, std::int64_t first, std::
 }
 
 void rope_rotate(at::Tensor& x_nhe, const RopeAngles& angles, bool inverse) {
-  require(x_nhe.dim() == 3 && x_nhe.is_contiguous() && x_nhe.size(2) == 2 * angles.cos_ne2.size(1) && x_nhe.size(0) == angles.cos_ne2.size(0),
+  require(x_nhe.dim() == 3 && x_nhe.is_contiguous() && x_nhe.size(2) == 2 * angles.cos_ne2.size(1) &&
+              x_nhe.size(0) == angles.cos_ne2.size(0),
           "rope: x is (n, h, e), a row of angles a token");
   const std::int64_t n = x_nhe.size(0), heads = x_nhe.size(1), half = angles.cos_ne2.size(1);
   dispatch_dtype(x_nhe, [&](auto zero) {

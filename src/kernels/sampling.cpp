@@ -6,7 +6,8 @@
 
 namespace steerlm {
 
-SampledToken sample_token(std::span<const float> logits, double temperature, std::int64_t top_k, double top_p, double uniform) {
+SampledToken sample_token(std::span<const float> logits, double temperature, std::int64_t top_k, double top_p,
+                          double uniform) {
   const auto largest = std::max_element(logits.begin(), logits.end());
   const double max_logit = static_cast<double>(*largest);
   double total = 0;
@@ -17,7 +18,9 @@ SampledToken sample_token(std::span<const float> logits, double temperature, std
   if (temperature == 0) return result(static_cast<std::int32_t>(largest - logits.begin()));
 
   // Candidates by falling logit; the smaller id first on a tie, so that the order does not depend on the sort.
-  const auto before = [&](std::int32_t a, std::int32_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; };
+  const auto before = [&](std::int32_t a, std::int32_t b) {
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+  };
   std::vector<std::int32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
   if (top_k > 0 && static_cast<size_t>(top_k) < ids.size()) {

@@ -11,9 +11,10 @@
 namespace steerlm {
 namespace {
 
-// exp(x) by arithmetic alone, so that the compiler vectorises the loops around it and every element goes through the same operations
-// wherever it stands: with a library's exp the last elements of a range round differently from the others. Within 2 units in the last
-// place. x = k ln 2 + r, |r| <= ln 2 / 2, exp(x) = 2^k exp(r); polynomial of Cephes' expf (Moshier).
+// exp(x) by arithmetic alone, so that the compiler vectorises the loops around it and every element goes through the
+// same operations wherever it stands: with a library's exp the last elements of a range round differently from the
+// others. Within 2 units in the last place. x = k ln 2 + r, |r| <= ln 2 / 2, exp(x) = 2^k exp(r); polynomial of Cephes'
+// expf (Moshier).
 inline float exp_of(float x) {
   x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
   const float shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: rounds to an integer, in the low bits
@@ -46,13 +47,17 @@ inline void forward_range(const T* gate, const T* up, T* y, std::int64_t count) 
 STEERLM_VECTORIZED void forward_loop(const float* gate, const float* up, float* __restrict y, std::int64_t count) {
   forward_range(gate, up, y, count);
 }
-STEERLM_VECTORIZED void forward_loop(const at::BFloat16* gate, const at::BFloat16* up, at::BFloat16* __restrict y, std::int64_t count) {
+STEERLM_VECTORIZED void forward_loop(const at::BFloat16* gate, const at::BFloat16* up, at::BFloat16* __restrict y,
+                                     std::int64_t count) {
   forward_range(gate, up, y, count);
 }
-void forward_loop(const double* gate, const double* up, double* y, std::int64_t count) { forward_range(gate, up, y, count); }
+void forward_loop(const double* gate, const double* up, double* y, std::int64_t count) {
+  forward_range(gate, up, y, count);
+}
 
 template <class T>
-inline void backward_range(const T* dy, const T* gate, const T* up, T* __restrict dgate, T* __restrict dup, std::int64_t count) {
+inline void backward_range(const T* dy, const T* gate, const T* up, T* __restrict dgate, T* __restrict dup,
+                           std::int64_t count) {
   using A = Accumulate<T>;
   for (std::int64_t i = 0; i < count; ++i) {
     const A g = A(gate[i]), s = sigmoid(g), d = A(dy[i]);
@@ -60,21 +65,24 @@ inline void backward_range(const T* dy, const T* gate, const T* up, T* __restric
     dup[i] = T(d * g * s);
   }
 }
-STEERLM_VECTORIZED void backward_loop(const float* dy, const float* gate, const float* up, float* dgate, float* dup, std::int64_t count) {
+STEERLM_VECTORIZED void backward_loop(const float* dy, const float* gate, const float* up, float* dgate, float* dup,
+                                      std::int64_t count) {
   backward_range(dy, gate, up, dgate, dup, count);
 }
-STEERLM_VECTORIZED void backward_loop(const at::BFloat16* dy, const at::BFloat16* gate, const at::BFloat16* up, at::BFloat16* dgate,
-                                      at::BFloat16* dup, std::int64_t count) {
+STEERLM_VECTORIZED void backward_loop(const at::BFloat16* dy, const at::BFloat16* gate, const at::BFloat16* up,
+                                      at::BFloat16* dgate, at::BFloat16* dup, std::int64_t count) {
   backward_range(dy, gate, up, dgate, dup, count);
 }
-void backward_loop(const double* dy, const double* gate, const double* up, double* dgate, double* dup, std::int64_t count) {
+void backward_loop(const double* dy, const double* gate, const double* up, double* dgate, double* dup,
+                   std::int64_t count) {
   backward_range(dy, gate, up, dgate, dup, count);
 }
 
 }  // namespace
 
 at::Tensor swiglu_forward(const at::Tensor& gate_nf, const at::Tensor& up_nf) {
-  require(gate_nf.sizes() == up_nf.sizes() && gate_nf.is_contiguous() && up_nf.is_contiguous(), "swiglu: gate and up are (n, f)");
+  require(gate_nf.sizes() == up_nf.sizes() && gate_nf.is_contiguous() && up_nf.is_contiguous(),
+          "swiglu: gate and up are (n, f)");
   at::Tensor y_nf = at::empty_like(gate_nf);
   dispatch_dtype(gate_nf, [&](auto zero) {
     using T = decltype(zero);

@@ -31,7 +31,8 @@ at::Tensor prefill(const Transformer& model, KvCache& cache, std::int64_t slot, 
   if (n == 0 || before + n > cache.capacity) throw std::logic_error("prefill: the prompt does not fit the cache");
   const std::vector<std::int64_t> cu_seqlens{0, n};
   const RopeAngles angles = rope_angles(model.config, cu_seqlens, before, model.dtype());
-  at::Tensor x_nd = embedding_forward(at::tensor(std::vector<std::int64_t>(ids.begin(), ids.end()), at::kLong), model.weights.embedding_vd);
+  at::Tensor x_nd = embedding_forward(at::tensor(std::vector<std::int64_t>(ids.begin(), ids.end()), at::kLong),
+                                      model.weights.embedding_vd);
   for (size_t i = 0; i < model.weights.blocks.size(); ++i) {
     BlockSaved saved;
     block_input(model, i, x_nd, angles, saved);
@@ -39,8 +40,10 @@ at::Tensor prefill(const Transformer& model, KvCache& cache, std::int64_t slot, 
     k_gte.narrow(1, before, n).copy_(saved.k_nge.transpose(0, 1));
     v_gte.narrow(1, before, n).copy_(saved.v_nge.transpose(0, 1));
     const std::int64_t window = model.config.window(static_cast<std::int64_t>(i));
-    const at::Tensor heads_nhe = before == 0 ? attention_forward(saved.q_nhe, saved.k_nge, saved.v_nge, cu_seqlens, window).out_nhe
-                                             : cached_attention(saved.q_nhe, k_gte.narrow(1, 0, before + n), v_gte.narrow(1, 0, before + n), window);
+    const at::Tensor heads_nhe =
+        before == 0
+            ? attention_forward(saved.q_nhe, saved.k_nge, saved.v_nge, cu_seqlens, window).out_nhe
+            : cached_attention(saved.q_nhe, k_gte.narrow(1, 0, before + n), v_gte.narrow(1, 0, before + n), window);
     x_nd = block_output(model, i, heads_nhe, saved);
   }
   cache.lengths[slot] = before + n;
@@ -65,7 +68,8 @@ RopeAngles angles_at(const Transformer& model, const std::vector<std::int64_t>& 
 
 }  // namespace
 
-at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vector<std::int32_t>& ids, const std::vector<bool>& active) {
+at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vector<std::int32_t>& ids,
+                       const std::vector<bool>& active) {
   const std::int64_t r = static_cast<std::int64_t>(cache.lengths.size());
   std::vector<std::int64_t> ids_r(ids.begin(), ids.end()), positions_r(ids.size(), 0), lengths(ids.size(), 0);
   for (std::int64_t slot = 0; slot < r; ++slot) {
@@ -91,7 +95,8 @@ at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vect
       cache.v_rgte[i].select(0, slot).select(1, positions_r[slot]).copy_(saved.v_nge.select(0, slot));
     }
     const std::int64_t window = model.config.window(static_cast<std::int64_t>(i));
-    x_rd = block_output(model, i, decode_attention(saved.q_nhe, cache.k_rgte[i], cache.v_rgte[i], lengths, window), saved);
+    x_rd =
+        block_output(model, i, decode_attention(saved.q_nhe, cache.k_rgte[i], cache.v_rgte[i], lengths, window), saved);
   }
   return rms_norm_forward(x_rd, model.weights.norm_d, model.config.rms_norm_eps).y_nd;
 }

@@ -22,14 +22,16 @@ struct Projection {
 std::vector<Projection> projections(const ModelConfig& c) {
   const std::int64_t d = c.hidden_size, f = c.intermediate_size;
   const std::int64_t q = c.num_attention_heads * c.head_dim, kv = c.num_key_value_heads * c.head_dim;
-  return {{"self_attn.q_proj", q, d, c.qkv_bias}, {"self_attn.k_proj", kv, d, c.qkv_bias}, {"self_attn.v_proj", kv, d, c.qkv_bias},
-          {"self_attn.o_proj", d, q, c.o_bias},   {"mlp.gate_proj", f, d, c.mlp_bias},     {"mlp.up_proj", f, d, c.mlp_bias},
+  return {{"self_attn.q_proj", q, d, c.qkv_bias},  {"self_attn.k_proj", kv, d, c.qkv_bias},
+          {"self_attn.v_proj", kv, d, c.qkv_bias}, {"self_attn.o_proj", d, q, c.o_bias},
+          {"mlp.gate_proj", f, d, c.mlp_bias},     {"mlp.up_proj", f, d, c.mlp_bias},
           {"mlp.down_proj", d, f, c.mlp_bias}};
 }
 
 template <class Function>
 void for_each_linear(BlockParameters& block, Function&& f) {
-  for (LinearParameters* linear : {&block.q, &block.k, &block.v, &block.o, &block.gate, &block.up, &block.down}) f(*linear);
+  for (LinearParameters* linear : {&block.q, &block.k, &block.v, &block.o, &block.gate, &block.up, &block.down})
+    f(*linear);
 }
 
 }  // namespace
@@ -62,7 +64,8 @@ NamedShapes parameter_shapes(const ModelConfig& c, const HeadShape& head) {
 NamedShapes lora_shapes(const ModelConfig& c, const LoraOptions& lora) {
   const std::vector<Projection> all = projections(c);
   std::vector<std::string> names;
-  for (const Projection& projection : all) names.push_back(std::string(projection.name).substr(std::string(projection.name).find('.') + 1));
+  for (const Projection& projection : all)
+    names.push_back(std::string(projection.name).substr(std::string(projection.name).find('.') + 1));
   for (const std::string& target : lora.targets) {
     if (std::ranges::find(names, target) != names.end()) continue;
     fail(ExitCode::recipe, {.what = "LoRA cannot adapt '" + target + "'",
@@ -70,7 +73,9 @@ NamedShapes lora_shapes(const ModelConfig& c, const LoraOptions& lora) {
                             .expected = "some of " + join(names),
                             .advice = suggest(target, names)});
   }
-  if (lora.targets.empty()) fail(ExitCode::recipe, {.what = "LoRA has nothing to adapt", .where = "lora.targets", .expected = "some of " + join(names)});
+  if (lora.targets.empty())
+    fail(ExitCode::recipe,
+         {.what = "LoRA has nothing to adapt", .where = "lora.targets", .expected = "some of " + join(names)});
   NamedShapes shapes;
   for (std::int64_t i = 0; i < c.num_hidden_layers; ++i) {
     for (size_t p = 0; p < all.size(); ++p) {
@@ -98,7 +103,8 @@ Parameters parameters_from(const ModelConfig& config, const HeadShape& head, con
 
 NamedTensors to_named_tensors(const Parameters& parameters) {
   NamedTensors tensors;
-  for_each_parameter(parameters, [&](const std::string& name, const at::Tensor& tensor) { tensors.emplace_back(name, tensor); });
+  for_each_parameter(parameters,
+                     [&](const std::string& name, const at::Tensor& tensor) { tensors.emplace_back(name, tensor); });
   return tensors;
 }
 
@@ -110,7 +116,8 @@ std::vector<at::Tensor> to_list(const Parameters& parameters) {
 
 Parameters zeros_like(const Parameters& parameters, at::ScalarType dtype) {
   Parameters result = parameters;
-  for_each_parameter(result, [&](const std::string&, at::Tensor& tensor) { tensor = at::zeros(tensor.sizes(), dtype); });
+  for_each_parameter(result,
+                     [&](const std::string&, at::Tensor& tensor) { tensor = at::zeros(tensor.sizes(), dtype); });
   return result;
 }
 
@@ -161,7 +168,8 @@ Parameters merge_lora(const Parameters& parameters) {
   for (BlockParameters& block : merged.blocks) {
     for_each_linear(block, [](LinearParameters& linear) {
       if (!linear.lora_a_ri.defined()) return;
-      const at::Tensor update = at::mm(linear.lora_b_or.to(at::kFloat), linear.lora_a_ri.to(at::kFloat)).mul_(linear.lora_scale);
+      const at::Tensor update =
+          at::mm(linear.lora_b_or.to(at::kFloat), linear.lora_a_ri.to(at::kFloat)).mul_(linear.lora_scale);
       linear.weight_oi = linear.weight_oi.to(at::kFloat).add(update).to(linear.weight_oi.scalar_type());
       linear.lora_a_ri.reset();
       linear.lora_b_or.reset();

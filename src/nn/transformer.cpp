@@ -12,7 +12,8 @@
 
 namespace steerlm {
 
-PackedTokens pack_tokens(const Transformer& model, const std::vector<std::int64_t>& ids, const std::vector<std::int64_t>& cu_seqlens) {
+PackedTokens pack_tokens(const Transformer& model, const std::vector<std::int64_t>& ids,
+                         const std::vector<std::int64_t>& cu_seqlens) {
   return {at::tensor(ids, at::kLong), rope_angles(model.config, cu_seqlens, 0, model.dtype()), cu_seqlens};
 }
 
@@ -25,14 +26,16 @@ at::Tensor head_norm_forward(const at::Tensor& x_nhe, const at::Tensor& w_e, dou
   return y_me.view(x_nhe.sizes());
 }
 
-at::Tensor head_norm_backward(const at::Tensor& dy_nhe, const at::Tensor& x_nhe, const at::Tensor& w_e, const at::Tensor& rstd_m, at::Tensor& dw_e) {
+at::Tensor head_norm_backward(const at::Tensor& dy_nhe, const at::Tensor& x_nhe, const at::Tensor& w_e,
+                              const at::Tensor& rstd_m, at::Tensor& dw_e) {
   const std::int64_t e = x_nhe.size(2);
   return rms_norm_backward(dy_nhe.view({-1, e}), x_nhe.view({-1, e}), w_e, rstd_m, dw_e).view(x_nhe.sizes());
 }
 
 }  // namespace
 
-void block_input(const Transformer& model, size_t layer, const at::Tensor& x_nd, const RopeAngles& angles, BlockSaved& saved) {
+void block_input(const Transformer& model, size_t layer, const at::Tensor& x_nd, const RopeAngles& angles,
+                 BlockSaved& saved) {
   const ModelConfig& c = model.config;
   const BlockParameters& w = model.weights.blocks[layer];
   const std::int64_t n = x_nd.size(0);
@@ -56,22 +59,24 @@ void block_input(const Transformer& model, size_t layer, const at::Tensor& x_nd,
 at::Tensor block_output(const Transformer& model, size_t layer, const at::Tensor& heads_nhe, BlockSaved& saved) {
   const BlockParameters& w = model.weights.blocks[layer];
   saved.middle_nd = linear_forward(heads_nhe.view({heads_nhe.size(0), -1}), w.o).add_(saved.x_nd);
-  const auto [ffn_input_nd, attention_rstd_n] = rms_norm_forward(saved.middle_nd, w.attention_norm_d, model.config.rms_norm_eps);
+  const auto [ffn_input_nd, attention_rstd_n] =
+      rms_norm_forward(saved.middle_nd, w.attention_norm_d, model.config.rms_norm_eps);
   saved.gate_nf = linear_forward(ffn_input_nd, w.gate);
   saved.up_nf = linear_forward(ffn_input_nd, w.up);
   saved.attention_rstd_n = attention_rstd_n;
   return linear_forward(swiglu_forward(saved.gate_nf, saved.up_nf), w.down).add_(saved.middle_nd);
 }
 
-at::Tensor block_forward(const Transformer& model, size_t layer, const at::Tensor& x_nd, const PackedTokens& tokens, BlockSaved& saved) {
+at::Tensor block_forward(const Transformer& model, size_t layer, const at::Tensor& x_nd, const PackedTokens& tokens,
+                         BlockSaved& saved) {
   block_input(model, layer, x_nd, tokens.angles, saved);
   const std::int64_t window = model.config.window(static_cast<std::int64_t>(layer));
   saved.attention = attention_forward(saved.q_nhe, saved.k_nge, saved.v_nge, tokens.cu_seqlens, window);
   return block_output(model, layer, saved.attention.out_nhe, saved);
 }
 
-at::Tensor block_backward(const Transformer& model, size_t layer, const at::Tensor& dy_nd, const PackedTokens& tokens, const BlockSaved& saved,
-                          BlockParameters& g) {
+at::Tensor block_backward(const Transformer& model, size_t layer, const at::Tensor& dy_nd, const PackedTokens& tokens,
+                          const BlockSaved& saved, BlockParameters& g) {
   const BlockParameters& w = model.weights.blocks[layer];
   const std::int64_t n = dy_nd.size(0);
 
@@ -79,14 +84,19 @@ at::Tensor block_backward(const Transformer& model, size_t layer, const at::Tens
   const at::Tensor dproduct_nf = linear_backward(dy_nd, swiglu_forward(saved.gate_nf, saved.up_nf), w.down, g.down);
   const auto [dgate_nf, dup_nf] = swiglu_backward(dproduct_nf, saved.gate_nf, saved.up_nf);
   const at::Tensor ffn_input_nd = rms_norm_recompute(saved.middle_nd, w.attention_norm_d, saved.attention_rstd_n);
-  const at::Tensor dffn_input_nd = linear_backward(dgate_nf, ffn_input_nd, w.gate, g.gate).add_(linear_backward(dup_nf, ffn_input_nd, w.up, g.up));
+  const at::Tensor dffn_input_nd =
+      linear_backward(dgate_nf, ffn_input_nd, w.gate, g.gate).add_(linear_backward(dup_nf, ffn_input_nd, w.up, g.up));
   const at::Tensor dmiddle_nd =
-      rms_norm_backward(dffn_input_nd, saved.middle_nd, w.attention_norm_d, saved.attention_rstd_n, g.attention_norm_d).add_(dy_nd);
+      rms_norm_backward(dffn_input_nd, saved.middle_nd, w.attention_norm_d, saved.attention_rstd_n, g.attention_norm_d)
+          .add_(dy_nd);
 
-  // middle = x + o(attention(rope(q), rope(k), v)),  q, k, v = linear(norm(x)), q and k normalised where there are norms
-  const at::Tensor dout_nhe = linear_backward(dmiddle_nd, saved.attention.out_nhe.view({n, -1}), w.o, g.o).view(saved.q_nhe.sizes());
-  auto [dq_nhe, dk_nge, dv_nge] = attention_backward(dout_nhe, saved.q_nhe, saved.k_nge, saved.v_nge, saved.attention, tokens.cu_seqlens,
-                                                     model.config.window(static_cast<std::int64_t>(layer)));
+  // middle = x + o(attention(rope(q), rope(k), v)),  q, k, v = linear(norm(x)), q and k normalised where there are
+  // norms
+  const at::Tensor dout_nhe =
+      linear_backward(dmiddle_nd, saved.attention.out_nhe.view({n, -1}), w.o, g.o).view(saved.q_nhe.sizes());
+  auto [dq_nhe, dk_nge, dv_nge] =
+      attention_backward(dout_nhe, saved.q_nhe, saved.k_nge, saved.v_nge, saved.attention, tokens.cu_seqlens,
+                         model.config.window(static_cast<std::int64_t>(layer)));
   rope_rotate(dq_nhe, tokens.angles, /*inverse=*/true);
   rope_rotate(dk_nge, tokens.angles, /*inverse=*/true);
   if (model.config.qk_norm) {
@@ -115,8 +125,8 @@ at::Tensor trunk_forward(const Transformer& model, const PackedTokens& tokens, T
   return hidden_nd;
 }
 
-void trunk_backward(const Transformer& model, const PackedTokens& tokens, const at::Tensor& dhidden_nd, const TrunkSaved& saved,
-                    Parameters& gradients) {
+void trunk_backward(const Transformer& model, const PackedTokens& tokens, const at::Tensor& dhidden_nd,
+                    const TrunkSaved& saved, Parameters& gradients) {
   at::Tensor dx_nd = rms_norm_backward(dhidden_nd, saved.x_nd, model.weights.norm_d, saved.rstd_n, gradients.norm_d);
   for (size_t i = saved.blocks.size(); i-- > 0;) {
     dx_nd = block_backward(model, i, dx_nd, tokens, saved.blocks[i], gradients.blocks[i]);

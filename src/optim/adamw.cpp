@@ -9,13 +9,14 @@ AdamwState make_adamw_state(const Parameters& masters) {
   return {zeros_like(masters, dtype), zeros_like(masters, dtype)};
 }
 
-void adamw_update(Parameters& masters, Parameters& gradients, AdamwState& state, const OptimizerOptions& options, double learning_rate,
-                  double gradient_factor, std::int64_t t) {
+void adamw_update(Parameters& masters, Parameters& gradients, AdamwState& state, const OptimizerOptions& options,
+                  double learning_rate, double gradient_factor, std::int64_t t) {
   if (gradient_factor != 1) scale_all(to_list(gradients), gradient_factor);
   struct Group {
     std::vector<at::Tensor> weights, gradients, first, second;
   } decayed, plain;
-  const auto weights = to_list(masters), grads = to_list(gradients), first = to_list(state.first_moment), second = to_list(state.second_moment);
+  const auto weights = to_list(masters), grads = to_list(gradients), first = to_list(state.first_moment),
+             second = to_list(state.second_moment);
   for (size_t i = 0; i < weights.size(); ++i) {
     Group& group = weights[i].dim() >= 2 ? decayed : plain;
     group.weights.push_back(weights[i]);

@@ -79,8 +79,9 @@ class Checks {
     std::set<std::string> seen;
     for (const std::string& name : options.names) {
       if (!std::regex_match(name, pattern)) {
-        fault("attributes.names",
-              {.what = "not an attribute name", .found = "'" + name + "'", .expected = "letters, digits and _, no digit first"});
+        fault("attributes.names", {.what = "not an attribute name",
+                                   .found = "'" + name + "'",
+                                   .expected = "letters, digits and _, no digit first"});
       } else if (!seen.insert(name).second) {
         fault("attributes.names", {.what = "the attribute '" + name + "' occurs twice"});
       }
@@ -120,7 +121,8 @@ class Checks {
     else if (has("model.path"))
       require("model.path");
     else if (!options.init)
-      fault("model", {.what = "missing key 'model.path'", .advice = "or start from nothing with model.init and model.tokenizer"});
+      fault("model", {.what = "missing key 'model.path'",
+                      .advice = "or start from nothing with model.init and model.tokenizer"});
     else
       require("model.tokenizer", "a fresh model takes its vocabulary from it");
     if (options.init) fresh_model(*options.init);
@@ -146,29 +148,34 @@ class Checks {
   void lora() {
     if (!recipe_.lora || decoder_.faulty("lora")) return;
     if (recipe_.model.init) {
-      fault("lora", {.what = "'lora' adapts a model that is there; 'model.init' makes one from nothing", .advice = "give model.path"});
+      fault("lora", {.what = "'lora' adapts a model that is there; 'model.init' makes one from nothing",
+                     .advice = "give model.path"});
     }
     const std::vector<std::string> known(lora_projections.begin(), lora_projections.end());
     std::set<std::string> seen;
     for (const std::string& target : recipe_.lora->targets) {
       if (std::find(known.begin(), known.end(), target) == known.end()) {
-        fault("lora.targets", {.what = "LoRA cannot adapt '" + target + "'", .expected = "some of " + join(known), .advice = suggest(target, known)});
+        fault("lora.targets", {.what = "LoRA cannot adapt '" + target + "'",
+                               .expected = "some of " + join(known),
+                               .advice = suggest(target, known)});
       } else if (!seen.insert(target).second) {
         fault("lora.targets", {.what = "the target '" + target + "' occurs twice"});
       }
     }
-    if (recipe_.lora->targets.empty()) fault("lora.targets", {.what = "LoRA has nothing to adapt", .expected = "some of " + join(known)});
+    if (recipe_.lora->targets.empty())
+      fault("lora.targets", {.what = "LoRA has nothing to adapt", .expected = "some of " + join(known)});
   }
 
   void training() {
     lora();
     if (recipe_.train.epochs && recipe_.train.steps && !decoder_.faulty("train")) {
-      fault("train.steps", {.what = "'train.epochs' and 'train.steps' exclude each other", .advice = "give one of them"});
+      fault("train.steps",
+            {.what = "'train.epochs' and 'train.steps' exclude each other", .advice = "give one of them"});
     }
     const bool fraction = recipe_.data.validation_fraction > 0;
     if (has("data.validation") && fraction) {
-      fault("data.validation_fraction",
-            {.what = "'data.validation' and 'data.validation_fraction' exclude each other", .advice = "give one of them"});
+      fault("data.validation_fraction", {.what = "'data.validation' and 'data.validation_fraction' exclude each other",
+                                         .advice = "give one of them"});
     }
     if (recipe_.checkpoint.keep_best && !has("data.validation") && !fraction) {
       fault("checkpoint.keep_best", {.what = "'checkpoint.keep_best' needs validation data",
@@ -224,7 +231,8 @@ class Checks {
         sources(entry.value, below);
         continue;
       }
-      for (size_t i = 0; i < entry.value.items.size(); ++i) source(entry.value.items[i], below + "[" + std::to_string(i) + "]");
+      for (size_t i = 0; i < entry.value.items.size(); ++i)
+        source(entry.value.items[i], below + "[" + std::to_string(i) + "]");
     }
   }
   void source(const Yaml& node, const std::string& path) {

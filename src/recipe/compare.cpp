@@ -9,7 +9,8 @@ namespace {
 
 void flatten(const Yaml& node, const std::string& path, std::map<std::string, std::string>& leaves) {
   if (node.kind == Yaml::Kind::scalar) leaves[path] = write_scalar(node);
-  for (const YamlEntry& entry : node.entries) flatten(entry.value, path.empty() ? entry.key : path + "." + entry.key, leaves);
+  for (const YamlEntry& entry : node.entries)
+    flatten(entry.value, path.empty() ? entry.key : path + "." + entry.key, leaves);
   for (size_t i = 0; i < node.items.size(); ++i) flatten(node.items[i], path + "[" + std::to_string(i) + "]", leaves);
 }
 

@@ -72,8 +72,10 @@ bool Decoder::in_range(const Yaml& node, double number, const std::string& path,
   const bool low = range.open_min ? number > range.min : number >= range.min;
   const bool high = range.open_max ? number < range.max : number <= range.max;
   if (!low || !high)
-    note(path,
-         {.what = "'" + path + "' is out of range", .where = node.where, .found = node.text, .expected = expected_text(limits)});
+    note(path, {.what = "'" + path + "' is out of range",
+                .where = node.where,
+                .found = node.text,
+                .expected = expected_text(limits)});
   return low && high;
 }
 
@@ -137,7 +139,8 @@ void Decoder::value(const Yaml& node, std::string& out, const std::string& path,
   }
 }
 
-void Decoder::value(const Yaml& node, std::map<std::string, std::int64_t>& out, const std::string& path, const KeyInfo& limits) {
+void Decoder::value(const Yaml& node, std::map<std::string, std::int64_t>& out, const std::string& path,
+                    const KeyInfo& limits) {
   out.clear();
   if (node.kind != Yaml::Kind::mapping) {
     wrong(node, path, expected_text({.type = KeyInfo::Type::map, .item = KeyInfo::Type::integer}));
@@ -146,7 +149,8 @@ void Decoder::value(const Yaml& node, std::map<std::string, std::int64_t>& out, 
   for (const YamlEntry& entry : node.entries) value(entry.value, out[entry.key], path + "." + entry.key, limits);
 }
 
-void Decoder::value(const Yaml& node, std::map<std::string, std::string>& out, const std::string& path, const KeyInfo&) {
+void Decoder::value(const Yaml& node, std::map<std::string, std::string>& out, const std::string& path,
+                    const KeyInfo&) {
   out.clear();
   if (node.kind != Yaml::Kind::mapping) {
     wrong(node, path, expected_text({.type = KeyInfo::Type::map, .item = KeyInfo::Type::text}));

@@ -35,7 +35,8 @@ class Decoder {
   void value(const Yaml& node, std::string& out, const std::string& path, const KeyInfo& limits);
   // bootstrap's `select`: an integer or a word
   void value(const Yaml& node, std::map<std::string, std::string>& out, const std::string& path, const KeyInfo& limits);
-  void value(const Yaml& node, std::map<std::string, std::int64_t>& out, const std::string& path, const KeyInfo& limits);
+  void value(const Yaml& node, std::map<std::string, std::int64_t>& out, const std::string& path,
+             const KeyInfo& limits);
   template <Named E>
   void value(const Yaml& node, E& out, const std::string& path, const KeyInfo& limits);
   template <class T>
@@ -132,8 +133,9 @@ void Decoder::value(const Yaml& node, std::vector<T>& out, const std::string& pa
     return;
   }
   if (node.kind != Yaml::Kind::sequence) {
-    const KeyInfo expected{
-        .type = KeyInfo::Type::list, .item = HasFields<T> ? KeyInfo::Type::section : KeyInfo::Type::text, .shape = limits.shape};
+    const KeyInfo expected{.type = KeyInfo::Type::list,
+                           .item = HasFields<T> ? KeyInfo::Type::section : KeyInfo::Type::text,
+                           .shape = limits.shape};
     wrong(node, path, expected_text(expected));
     return;
   }
@@ -147,7 +149,8 @@ template <class T, size_t N>
 void Decoder::value(const Yaml& node, std::array<T, N>& out, const std::string& path, const KeyInfo& limits) {
   if (node.kind != Yaml::Kind::sequence || node.items.size() != N) {
     wrong(node, path,
-          expected_text({.type = KeyInfo::Type::list, .item = KeyInfo::Type::number, .length = N, .range = limits.range}));
+          expected_text(
+              {.type = KeyInfo::Type::list, .item = KeyInfo::Type::number, .length = N, .range = limits.range}));
     return;
   }
   for (size_t i = 0; i < N; ++i) value(node.items[i], out[i], path + "[" + std::to_string(i) + "]", limits);

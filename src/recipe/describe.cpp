@@ -111,7 +111,8 @@ std::vector<KeyInfo> describe(Recipe recipe) {
 std::string range_text(const Range& range) {
   const bool has_min = range.min != Range{}.min, has_max = range.max != Range{}.max;
   const std::string low = encode(range.min).text, high = encode(range.max).text;
-  if (has_min && has_max) return (range.open_min ? "above " : "from ") + low + (range.open_max ? " to below " : " to ") + high;
+  if (has_min && has_max)
+    return (range.open_min ? "above " : "from ") + low + (range.open_max ? " to below " : " to ") + high;
   if (has_min) return (range.open_min ? "above " : "of at least ") + low;
   return has_max ? (range.open_max ? "below " : "of at most ") + high : "";
 }
@@ -138,7 +139,9 @@ std::string expected_text(const KeyInfo& key) {
       break;
   }
   std::string text = key.length > 0 ? "a list of " + std::to_string(key.length) + " " : "a list of ";
-  text += key.item == KeyInfo::Type::number ? with_range("numbers") : key.item == KeyInfo::Type::section ? "sources" : "texts";
+  text += key.item == KeyInfo::Type::number    ? with_range("numbers")
+          : key.item == KeyInfo::Type::section ? "sources"
+                                               : "texts";
   if (key.shape == Shape::one_or_list) text = "a path or " + text;
   if (key.shape == Shape::all_or_list) text = "all, or " + text;
   return text;
@@ -147,7 +150,8 @@ std::string expected_text(const KeyInfo& key) {
 bool has_key(const std::vector<KeyInfo>& keys, std::string_view path) {
   const size_t dot = path.find('.');
   for (const KeyInfo& key : keys) {
-    if (key.name == path.substr(0, dot)) return dot == std::string_view::npos || has_key(key.children, path.substr(dot + 1));
+    if (key.name == path.substr(0, dot))
+      return dot == std::string_view::npos || has_key(key.children, path.substr(dot + 1));
   }
   return false;
 }

@@ -1,4 +1,5 @@
-// The keys of a recipe as data: what unknown keys are compared with, and what the schema and the reference page are made of.
+// The keys of a recipe as data: what unknown keys are compared with, and what the schema and the reference page are
+// made of.
 #pragma once
 
 #include <optional>

@@ -26,7 +26,8 @@ concept Named = requires {
 
 inline Yaml encode(bool value) { return {.text = value ? "true" : "false"}; }
 inline Yaml encode(std::int64_t value) { return {.text = std::to_string(value)}; }
-// Shortest text that reads back as the same double; "5.0e-06" and not "5e-06", which readers of YAML 1.1 take for a text.
+// Shortest text that reads back as the same double; "5.0e-06" and not "5e-06", which readers of YAML 1.1 take for a
+// text.
 inline Yaml encode(double value) {
   char buffer[32];
   std::string text(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);

@@ -42,7 +42,8 @@ std::optional<std::vector<Part>> split_path(std::string_view path) {
 }
 
 // The node that `part` of `node` names, made where it is missing; null with a fault where it cannot be.
-Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const std::string& where, std::vector<Fault>& faults) {
+Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const std::string& where,
+                std::vector<Fault>& faults) {
   const bool index = part.key.empty();
   const Yaml::Kind wanted = index ? Yaml::Kind::sequence : Yaml::Kind::mapping;
   if (is_null(node)) node = {.kind = wanted, .where = where};
@@ -57,7 +58,8 @@ Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const st
       const std::string found = node.kind == Yaml::Kind::scalar     ? "a single value"
                                 : node.kind == Yaml::Kind::sequence ? "a list"
                                                                     : "a section";
-      faults.push_back({.what = "'" + above + "' is " + found + ", not " + (index ? "a list" : "a section"), .where = where});
+      faults.push_back(
+          {.what = "'" + above + "' is " + found + ", not " + (index ? "a list" : "a section"), .where = where});
     }
     return nullptr;
   }
@@ -87,9 +89,10 @@ void apply(Yaml& root, const std::string& text, std::vector<Fault>& faults) {
   std::optional<std::vector<Part>> parts;
   if (equals != std::string::npos) parts = split_path(std::string_view(text).substr(0, equals));
   if (!parts) {
-    faults.push_back({.what = "not an override",
-                      .where = where,
-                      .expected = "key=value with a dotted key, such as optimizer.learning_rate=1e-5 or data.train[0].path=x"});
+    faults.push_back(
+        {.what = "not an override",
+         .where = where,
+         .expected = "key=value with a dotted key, such as optimizer.learning_rate=1e-5 or data.train[0].path=x"});
     return;
   }
   const std::string value = text.substr(equals + 1);

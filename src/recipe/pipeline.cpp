@@ -25,7 +25,8 @@ void for_each_path(Yaml& node, const auto& act) {
 
 // "@predictor/model" -> "predictor"; "" where the text refers to no step.
 std::string referenced_step(const std::string& text) {
-  return text.starts_with('@') ? text.substr(1, text.find('/') == std::string::npos ? text.npos : text.find('/') - 1) : "";
+  return text.starts_with('@') ? text.substr(1, text.find('/') == std::string::npos ? text.npos : text.find('/') - 1)
+                               : "";
 }
 
 class PipelineReader {
@@ -40,7 +41,8 @@ class PipelineReader {
     whole.entries.push_back({"steps", "", {.kind = Yaml::Kind::sequence}});
     steps_ = &whole.entries.back().value;
     if (const Yaml* steps = find(tree_, "steps")) {
-      if (steps->kind != Yaml::Kind::sequence) fault(*steps, {.what = "wrong value of 'steps'", .expected = "a list of steps"});
+      if (steps->kind != Yaml::Kind::sequence)
+        fault(*steps, {.what = "wrong value of 'steps'", .expected = "a list of steps"});
       for (const Yaml& item : steps->items) step(item);
     }
     pipeline_.recipe_yaml = write_yaml(whole);
@@ -64,8 +66,8 @@ class PipelineReader {
     Yaml recipe = item;
     remove_key(recipe, "name");
     if (const Yaml* own = find(item, "run_dir")) {
-      fault(*own,
-            {.what = "a step has no run_dir of its own", .expected = "none: its run directory is the pipeline's run_dir/NAME"});
+      fault(*own, {.what = "a step has no run_dir of its own",
+                   .expected = "none: its run directory is the pipeline's run_dir/NAME"});
       remove_key(recipe, "run_dir");
     }
     for_each_path(recipe, [&](const Yaml& text) { add_dependency(text, result); });
@@ -99,7 +101,8 @@ class PipelineReader {
     Decoder(Stage::pipeline, faults_).value(*node, name, "name", {});
     if (faults_.size() != before) return name;
     if (!std::regex_match(name, pattern)) {
-      fault(*node, {.what = "not a name for a step", .found = "'" + name + "'", .expected = "letters, digits, _ and -"});
+      fault(*node,
+            {.what = "not a name for a step", .found = "'" + name + "'", .expected = "letters, digits, _ and -"});
     } else if (std::find(earlier_.begin(), earlier_.end(), name) != earlier_.end()) {
       fault(*node, {.what = "two steps have the name '" + name + "'"});
     }
@@ -130,8 +133,8 @@ class PipelineReader {
     }
   }
 
-  // The pipeline's keys are the defaults of the steps that use them. As with the method's, a step that gives names or a range
-  // takes no attributes.defaults from above.
+  // The pipeline's keys are the defaults of the steps that use them. As with the method's, a step that gives names or a
+  // range takes no attributes.defaults from above.
   void merge_defaults(Yaml& recipe, Stage stage) {
     const std::vector<KeyInfo> keys = describe({.stage = stage});
     for (const char* key : {"method", "seed", "device", "precision", "attributes", "template"}) {
@@ -142,7 +145,8 @@ class PipelineReader {
         recipe.entries.push_back({key, above->where, *above});
         continue;
       }
-      const bool own_labels = find(*own, "names") != nullptr || find(*own, "min") != nullptr || find(*own, "max") != nullptr;
+      const bool own_labels =
+          find(*own, "names") != nullptr || find(*own, "min") != nullptr || find(*own, "max") != nullptr;
       for (const YamlEntry& entry : above->entries) {
         if (find(*own, entry.key) == nullptr && !(own_labels && entry.key == "defaults")) own->entries.push_back(entry);
       }

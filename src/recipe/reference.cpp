@@ -21,7 +21,8 @@ std::string flow_text(const Yaml& node) {
   std::string text;
   if (node.kind == Yaml::Kind::scalar) return write_scalar(node);
   for (const Yaml& item : node.items) text += (text.empty() ? "" : ", ") + flow_text(item);
-  for (const YamlEntry& entry : node.entries) text += (text.empty() ? "" : ", ") + entry.key + ": " + flow_text(entry.value);
+  for (const YamlEntry& entry : node.entries)
+    text += (text.empty() ? "" : ", ") + entry.key + ": " + flow_text(entry.value);
   return node.kind == Yaml::Kind::sequence ? "[" + text + "]" : "{" + text + "}";
 }
 
@@ -52,7 +53,8 @@ std::map<std::string, std::vector<std::string>> method_defaults(Stage stage) {
                  [&](const std::string& path, const KeyInfo& key) { defaults[path].push_back(default_text(key)); });
   }
   const auto same = [](const auto& item) {
-    return std::all_of(item.second.begin(), item.second.end(), [&](const auto& text) { return text == item.second[0]; });
+    return std::all_of(item.second.begin(), item.second.end(),
+                       [&](const auto& text) { return text == item.second[0]; });
   };
   std::erase_if(defaults, same);
   defaults.erase("method");
@@ -111,8 +113,8 @@ void write_rows(const std::vector<Row>& rows, const std::string& section, std::s
     const std::string top = row.path.substr(0, row.path.find('.'));
     const bool inside = top.size() < row.path.size();
     if (section.empty() ? !inside && !row.section : inside && top == section) {
-      text += "| `" + row.path + "` | " + row.standard + " | " + row.expected + " | " + stages_text(row.stages) + " | " +
-              row.meaning + " |\n";
+      text += "| `" + row.path + "` | " + row.standard + " | " + row.expected + " | " + stages_text(row.stages) +
+              " | " + row.meaning + " |\n";
     }
   }
 }
@@ -180,7 +182,8 @@ std::string recipe_reference() {
   std::vector<std::string> sections;
   for (const Row& row : rows) {
     const bool top_level = row.section && row.path.find('.') == std::string::npos;
-    if (top_level && std::find(sections.begin(), sections.end(), row.path) == sections.end()) sections.push_back(row.path);
+    if (top_level && std::find(sections.begin(), sections.end(), row.path) == sections.end())
+      sections.push_back(row.path);
   }
   for (const std::string& section : sections) {
     text += "\n## `" + section + "`\n\n";
@@ -190,7 +193,8 @@ std::string recipe_reference() {
   for (const KeyInfo& key : describe({.stage = Stage::generate})) {
     if (key.name != "prompts") continue;
     for (const KeyInfo& item : key.children)
-      text += "| `" + item.name + "` | " + default_text(item) + " | " + expected_text(item) + " | " + item.meaning + " |\n";
+      text +=
+          "| `" + item.name + "` | " + default_text(item) + " | " + expected_text(item) + " | " + item.meaning + " |\n";
   }
   return text + std::string(pipeline_text);
 }

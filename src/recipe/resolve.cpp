@@ -15,12 +15,13 @@
 
 namespace steerlm {
 
-// steerlm.md section 4: the attributes of OASST as of 2023, of HelpSteer and of HelpSteer2, and the values used for steering.
+// steerlm.md section 4: the attributes of OASST as of 2023, of HelpSteer and of HelpSteer2, and the values used for
+// steering.
 AttributeOptions method_attributes(Method method) {
   switch (method) {
     case Method::helpsteer:
-      return {.names = {"quality", "toxicity", "humor", "creativity", "helpfulness", "correctness", "coherence", "complexity",
-                        "verbosity"},
+      return {.names = {"quality", "toxicity", "humor", "creativity", "helpfulness", "correctness", "coherence",
+                        "complexity", "verbosity"},
               .min = 0,
               .max = 4,
               .defaults = {{"quality", 4},
@@ -33,10 +34,11 @@ AttributeOptions method_attributes(Method method) {
                            {"complexity", 4},
                            {"verbosity", 4}}};
     case Method::helpsteer2:
-      return {.names = {"helpfulness", "correctness", "coherence", "complexity", "verbosity"},
-              .min = 0,
-              .max = 4,
-              .defaults = {{"helpfulness", 4}, {"correctness", 4}, {"coherence", 4}, {"complexity", 2}, {"verbosity", 2}}};
+      return {
+          .names = {"helpfulness", "correctness", "coherence", "complexity", "verbosity"},
+          .min = 0,
+          .max = 4,
+          .defaults = {{"helpfulness", 4}, {"correctness", 4}, {"coherence", 4}, {"complexity", 2}, {"verbosity", 2}}};
     case Method::steerlm:
       break;
   }
@@ -65,7 +67,8 @@ std::pair<int, int> position(const Fault& fault) {
 }  // namespace
 
 void throw_faults(std::vector<Fault> faults) {
-  std::stable_sort(faults.begin(), faults.end(), [](const Fault& a, const Fault& b) { return position(a) < position(b); });
+  std::stable_sort(faults.begin(), faults.end(),
+                   [](const Fault& a, const Fault& b) { return position(a) < position(b); });
   const auto same = [](const Fault& a, const Fault& b) { return format_fault(a) == format_fault(b); };
   faults.erase(std::unique(faults.begin(), faults.end(), same), faults.end());
   if (!faults.empty()) throw Error(ExitCode::recipe, std::move(faults));
@@ -118,7 +121,8 @@ std::vector<std::string_view> required_keys(Stage stage) {
   return {"run_dir", "model", "data.train"};
 }
 
-Yaml read_recipe_tree(const std::string& path_or_dash, std::span<const std::string> overrides, std::vector<Fault>& faults) {
+Yaml read_recipe_tree(const std::string& path_or_dash, std::span<const std::string> overrides,
+                      std::vector<Fault>& faults) {
   const bool standard_input = path_or_dash == "-";
   std::string text;
   if (standard_input) {
@@ -141,7 +145,8 @@ Stage read_stage(const Yaml& tree, std::vector<Fault>& faults) {
     Decoder(stage, faults).value(*node, stage, "stage", {});
     if (node->kind == Yaml::Kind::refused || faults.size() != before) throw Error(ExitCode::recipe, faults);
   } else {
-    faults.push_back({.what = "missing key 'stage'", .where = tree.where, .expected = "one of " + join(enum_choices<Stage>())});
+    faults.push_back(
+        {.what = "missing key 'stage'", .where = tree.where, .expected = "one of " + join(enum_choices<Stage>())});
     throw Error(ExitCode::recipe, faults);
   }
   return stage;
@@ -208,7 +213,8 @@ Recipe load_recipe_text(const std::string& yaml, const std::string& name) {
   return resolve_single(tree, std::nullopt, std::move(faults));
 }
 
-Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string> overrides, std::optional<Stage> expected) {
+Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string> overrides,
+                   std::optional<Stage> expected) {
   std::vector<Fault> faults;
   const Yaml tree = read_recipe_tree(path_or_dash, overrides, faults);
   return resolve_single(tree, expected, std::move(faults));

@@ -128,7 +128,8 @@ void drop_unequal_defaults(Json& schema, const Json& other) {
 // One stage; `step`: as a step of a pipeline, which has a name and no run_dir.
 Json stage_schema(Stage stage, bool step) {
   Json schema = method_schema(stage, Method::steerlm);
-  for (const Method other : {Method::helpsteer, Method::helpsteer2}) drop_unequal_defaults(schema, method_schema(stage, other));
+  for (const Method other : {Method::helpsteer, Method::helpsteer2})
+    drop_unequal_defaults(schema, method_schema(stage, other));
   const std::string name(enum_name(stage));
   Json required = Json::array({"stage"});
   for (std::string_view path : required_keys(stage)) {

@@ -16,7 +16,8 @@
 namespace steerlm {
 namespace {
 
-// Byte offsets to "name:line:column", columns in characters. The offsets come mostly in order, so it walks on from the last one.
+// Byte offsets to "name:line:column", columns in characters. The offsets come mostly in order, so it walks on from the
+// last one.
 class Positions {
  public:
   Positions(std::string_view text, std::string name) : text_(text), name_(std::move(name)) {}
@@ -66,7 +67,8 @@ class Builder : public YAML::EventHandler {
     refuse(node, "an alias (*name); recipes have no anchors and aliases", "write the value out");
     add(std::move(node));
   }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     Yaml node = scalar(mark, value);
     node.quoted = tag == "!";
     // A quoted scalar has the tag "!" from the parser; a '!' in the text itself is the user's.
@@ -83,7 +85,8 @@ class Builder : public YAML::EventHandler {
     open(mark, Yaml::Kind::sequence, tag, anchor);
   }
   void OnSequenceEnd() override { close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
     open(mark, Yaml::Kind::mapping, tag, anchor);
   }
   void OnMapEnd() override { close(); }
@@ -109,7 +112,8 @@ class Builder : public YAML::EventHandler {
     node.kind = Yaml::Kind::refused;
   }
   void refuse_anchor(YAML::anchor_t anchor, Yaml& node) {
-    if (anchor != YAML::NullAnchor) refuse(node, "an anchor (&name); recipes have no anchors and aliases", "write the value out");
+    if (anchor != YAML::NullAnchor)
+      refuse(node, "an anchor (&name); recipes have no anchors and aliases", "write the value out");
   }
   void refuse_tag(const YAML::Mark& mark, const std::string& tag, Yaml& node) {
     const auto offset = static_cast<size_t>(std::max(mark.pos, 0));
@@ -237,7 +241,8 @@ void check_bytes(std::string_view text, const std::string& name, bool fixed_wher
   }
 }
 
-std::optional<Yaml> parse(std::string_view text, const std::string& name, bool fixed_where, std::vector<Fault>& faults) {
+std::optional<Yaml> parse(std::string_view text, const std::string& name, bool fixed_where,
+                          std::vector<Fault>& faults) {
   if (text.substr(0, 3) == "\xEF\xBB\xBF") text.remove_prefix(3);
   Builder builder(text, name, fixed_where, faults);
   std::istringstream stream{std::string(text)};

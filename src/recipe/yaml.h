@@ -12,7 +12,12 @@ namespace steerlm {
 struct YamlEntry;
 
 struct Yaml {
-  enum class Kind { scalar, sequence, mapping, refused };  // refused: its fault is noted already, a reader passes over it
+  enum class Kind {
+    scalar,
+    sequence,
+    mapping,
+    refused
+  };  // refused: its fault is noted already, a reader passes over it
   Kind kind = Kind::scalar;
   std::string text;     // scalar
   bool quoted = false;  // scalar: written with quotes or as a block, hence a text
@@ -30,8 +35,9 @@ struct YamlEntry {
 inline constexpr size_t max_recipe_bytes = 1 << 20;
 inline constexpr int max_recipe_depth = 16;
 
-// One document whose root is a mapping. Positions start with `name`. Throws recipe where the text cannot be read at all (size,
-// encoding, syntax, depth); adds to `faults` what a recipe must not have (anchors, aliases, tags, merge keys, duplicate keys).
+// One document whose root is a mapping. Positions start with `name`. Throws recipe where the text cannot be read at all
+// (size, encoding, syntax, depth); adds to `faults` what a recipe must not have (anchors, aliases, tags, merge keys,
+// duplicate keys).
 Yaml parse_yaml(std::string_view text, const std::string& name, std::vector<Fault>& faults);
 
 // A value in flow style, of any kind; every node of it is at `where`.

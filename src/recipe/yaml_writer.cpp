@@ -12,7 +12,8 @@ bool is_plain_text(const std::string& text) {
   const auto first = static_cast<unsigned char>(text[0]);
   if (std::isalpha(first) == 0 && first != '/' && first != '_' && first != '.') return false;
   const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view("_./+=-").find(c) != std::string_view::npos;
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view("_./+=-").find(c) != std::string_view::npos;
   });
   if (!plain || looks_like_number(text)) return false;
   std::string lower(text);
@@ -50,7 +51,8 @@ std::string key_text(const std::string& key) { return is_plain_text(key) ? key :
 
 bool is_flow(const Yaml& node) {
   if (node.kind == Yaml::Kind::mapping) return node.entries.empty();
-  return std::all_of(node.items.begin(), node.items.end(), [](const Yaml& item) { return item.kind == Yaml::Kind::scalar; });
+  return std::all_of(node.items.begin(), node.items.end(),
+                     [](const Yaml& item) { return item.kind == Yaml::Kind::scalar; });
 }
 
 void write_flow(const Yaml& node, std::string& out) {

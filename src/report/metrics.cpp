@@ -29,7 +29,9 @@ std::optional<std::int64_t> step_of(const std::string& line) {
 
 }  // namespace
 
-double unix_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+double unix_seconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 std::string format_metrics(std::int64_t step, double time, const Metrics& values) {
   std::string line = "{\"step\":" + std::to_string(step) + ",\"time\":" + format_value(time);
@@ -40,7 +42,9 @@ std::string format_metrics(std::int64_t step, double time, const Metrics& values
 MetricsFile::MetricsFile(const Path& path, std::function<double()> clock)
     : file_(path, OutputFile::Mode::append), clock_(std::move(clock)) {}
 
-void MetricsFile::write(std::int64_t step, const Metrics& values) { file_.write(format_metrics(step, clock_(), values) + "\n"); }
+void MetricsFile::write(std::int64_t step, const Metrics& values) {
+  file_.write(format_metrics(step, clock_(), values) + "\n");
+}
 
 void MetricsFile::sync() { file_.sync(); }
 

@@ -45,7 +45,8 @@ ProgressOutput standard_error_progress(bool quiet) {
   output.write = write_standard_error;
   output.terminal = ::isatty(STDERR_FILENO) == 1;
   winsize size{};
-  if (output.terminal && ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) output.columns = size.ws_col;
+  if (output.terminal && ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    output.columns = size.ws_col;
   return output;
 }
 

@@ -32,7 +32,8 @@ constexpr std::array<Block, 9> wide{{{0x1100, 0x115F},
 
 template <size_t N>
 bool in(const std::array<Block, N>& blocks, char32_t point) {
-  return std::any_of(blocks.begin(), blocks.end(), [&](Block block) { return point >= block.first && point <= block.last; });
+  return std::any_of(blocks.begin(), blocks.end(),
+                     [&](Block block) { return point >= block.first && point <= block.last; });
 }
 
 // The code point at `place`, which moves past it; a byte that starts none is taken as it is.
@@ -108,7 +109,8 @@ std::string format_number(double value, int decimals) {
 std::string format_count(std::int64_t value) {
   std::string text = std::to_string(value);
   const int first = value < 0 ? 1 : 0;
-  for (int place = static_cast<int>(text.size()) - 3; place > first; place -= 3) text.insert(static_cast<size_t>(place), ",");
+  for (int place = static_cast<int>(text.size()) - 3; place > first; place -= 3)
+    text.insert(static_cast<size_t>(place), ",");
   return text;
 }
 

@@ -1,18 +1,18 @@
-// Stage 2, batch annotation (SteerLM section 3.2): a predictor writes the labels of every assistant turn of data sets of any size.
-// Works in blocks of consecutive input records; a block is scored, written, synced and entered in the ledger as one, so that a kill
-// costs one block and the output's bytes do not depend on it.
+// Stage 2, batch annotation (SteerLM section 3.2): a predictor writes the labels of every assistant turn of data sets
+// of any size. Works in blocks of consecutive input records; a block is scored, written, synced and entered in the
+// ledger as one, so that a kill costs one block and the output's bytes do not depend on it.
 #include <fmt/format.h>
 
 #include <optional>
 
-#include "steerlm/stages/predict.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/data/record_reader.h"
+#include "steerlm/recipe/load.h"
 #include "steerlm/report/progress.h"
+#include "steerlm/stages/predict.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
-#include "steerlm/recipe/load.h"
 
 namespace steerlm {
 namespace {
@@ -48,7 +48,8 @@ struct BlockResult {
   std::int64_t annotated = 0, bad = 0, turns = 0;
 };
 
-BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>& block, const AnnotateOptions& options) {
+BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>& block,
+                           const AnnotateOptions& options) {
   std::vector<Record> records;
   for (const Input& input : block) {
     if (const Record* record = std::get_if<Record>(&input)) records.push_back(*record);
@@ -56,7 +57,8 @@ BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>&
   const std::vector<RecordPrediction> predictions = predict_records(predictor, records, options.batch_tokens);
   BlockResult result;
   size_t next = 0;
-  const auto put_aside = [&](const std::string& file, std::int64_t line, const std::string& reason, const Json& record) {
+  const auto put_aside = [&](const std::string& file, std::int64_t line, const std::string& reason,
+                             const Json& record) {
     if (options.on_bad_record == OnBadRecord::stop) {
       fail(ExitCode::data, {.what = reason,
                             .where = file + ":" + std::to_string(line),
@@ -76,7 +78,9 @@ BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>&
       put_aside(record.file, record.line, prediction.fault, record.json);
       continue;
     }
-    result.output += dump_json(annotate(record, prediction.turns, options.human_labels == HumanLabels::keep, predictor.attributes)) + "\n";
+    result.output +=
+        dump_json(annotate(record, prediction.turns, options.human_labels == HumanLabels::keep, predictor.attributes)) +
+        "\n";
     ++result.annotated;
     result.turns += static_cast<std::int64_t>(prediction.turns.size());
   }
@@ -113,7 +117,8 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
     bad += counts.at("bad").get<std::int64_t>();
     turns += counts.at("turns").get<std::int64_t>();
   }
-  if (output.completed_blocks() > 0) context.log->info(fmt::format("goes on after {} blocks", output.completed_blocks()));
+  if (output.completed_blocks() > 0)
+    context.log->info(fmt::format("goes on after {} blocks", output.completed_blocks()));
   Progress progress("annotate", "records", 0, standard_error_progress(context.quiet), annotated + bad);
   for (std::int64_t number = 0; !output.finished(); ++number) {
     const std::vector<Input> block = read_block(reader, options.block_records);
@@ -134,7 +139,8 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   }
   if (!output.finished()) output.finish();
   progress.finish();
-  context.log->info(fmt::format("{} records ({} assistant turns) annotated into {}, {} put aside{}", annotated, turns, options.output, bad,
+  context.log->info(fmt::format("{} records ({} assistant turns) annotated into {}, {} put aside{}", annotated, turns,
+                                options.output, bad,
                                 bad > 0 ? " in " + BlockOutput::quarantine_path(options.output).string() : ""));
   const double share = annotated + bad > 0 ? static_cast<double>(bad) / static_cast<double>(annotated + bad) : 0;
   if (share > options.max_bad_share) {

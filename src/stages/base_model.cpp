@@ -16,7 +16,8 @@ HeadShape head_shape(const HeadOptions& head, size_t attributes) {
   return {.attributes = static_cast<std::int64_t>(attributes), .bias = head.bias};
 }
 
-[[noreturn]] void contradiction(const std::string& key, const Path& folder, const std::string& found, const std::string& expected) {
+[[noreturn]] void contradiction(const std::string& key, const Path& folder, const std::string& found,
+                                const std::string& expected) {
   fail(ExitCode::recipe, {.what = "the recipe contradicts the model folder " + folder.string(),
                           .where = key,
                           .found = found,
@@ -28,9 +29,11 @@ void settle_attributes(const ModelFolder& folder, Recipe& recipe) {
   const AttributeOptions &ours = recipe.attributes, &theirs = folder.attributes;
   if (theirs.names.empty()) return;
   if (recipe.attributes_given) {
-    if (ours.names != theirs.names) contradiction("attributes.names", folder.path, join(ours.names), join(theirs.names));
+    if (ours.names != theirs.names)
+      contradiction("attributes.names", folder.path, join(ours.names), join(theirs.names));
     if (ours.min != theirs.min || ours.max != theirs.max) {
-      contradiction("attributes", folder.path, fmt::format("{} to {}", ours.min, ours.max), fmt::format("{} to {}", theirs.min, theirs.max));
+      contradiction("attributes", folder.path, fmt::format("{} to {}", ours.min, ours.max),
+                    fmt::format("{} to {}", theirs.min, theirs.max));
     }
     return;  // the defaults are the recipe's
   }
@@ -64,21 +67,27 @@ void take_over(ModelFolder& folder, const Recipe& recipe) {
 
 // Without LoRA an adapter folder is a model like any other, merged. With LoRA the training of its matrices goes on.
 NamedTensors read_base_weights(const Recipe& recipe, const ModelFolder& folder, HeadKind head, bool same_head) {
-  const Weights wanted = head == HeadKind::language_model ? Weights::language_model : same_head ? Weights::regression : Weights::trunk;
+  const Weights wanted = head == HeadKind::language_model ? Weights::language_model
+                         : same_head                      ? Weights::regression
+                                                          : Weights::trunk;
   if (!recipe.lora) return read_weights(folder, wanted, at::kFloat);
   if (!folder.adapter) return read_weights(folder, wanted);
   const LoraOptions &ours = *recipe.lora, &theirs = folder.adapter->lora;
   const auto sorted = [](std::vector<std::string> names) { return std::ranges::sort(names), names; };
-  if (ours.rank != theirs.rank || ours.alpha != theirs.alpha || sorted(ours.targets) != sorted(theirs.targets) || head != folder.adapter->head) {
-    fail(ExitCode::recipe, {.what = "the recipe's lora is another adapter than the one in model.path, whose training would go on",
-                            .where = "lora",
-                            .found = fmt::format("rank {}, alpha {}, {}", ours.rank, ours.alpha, join(ours.targets)),
-                            .expected = fmt::format("rank {}, alpha {}, {}", theirs.rank, theirs.alpha, join(theirs.targets)),
-                            .advice = "merge it first: steerlm model merge"});
+  if (ours.rank != theirs.rank || ours.alpha != theirs.alpha || sorted(ours.targets) != sorted(theirs.targets) ||
+      head != folder.adapter->head) {
+    fail(ExitCode::recipe,
+         {.what = "the recipe's lora is another adapter than the one in model.path, whose training would go on",
+          .where = "lora",
+          .found = fmt::format("rank {}, alpha {}, {}", ours.rank, ours.alpha, join(ours.targets)),
+          .expected = fmt::format("rank {}, alpha {}, {}", theirs.rank, theirs.alpha, join(theirs.targets)),
+          .advice = "merge it first: steerlm model merge"});
   }
   const ModelFolder base = open_model_folder(folder.weights_path);
-  NamedTensors tensors = read_weights(base, head == HeadKind::language_model ? Weights::language_model : Weights::trunk);
-  for (auto& tensor : read_adapter_tensors(folder.path, *folder.adapter, folder.config)) tensors.push_back(std::move(tensor));
+  NamedTensors tensors =
+      read_weights(base, head == HeadKind::language_model ? Weights::language_model : Weights::trunk);
+  for (auto& tensor : read_adapter_tensors(folder.path, *folder.adapter, folder.config))
+    tensors.push_back(std::move(tensor));
   return tensors;
 }
 
@@ -112,7 +121,8 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   ModelFolder folder = open_model_folder(recipe.model.path);
   Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
   check_vocabulary(folder, tokenizer);
-  if (folder.text_template.name != TemplateName::plain) make_template(folder, tokenizer);  // throws where its bytes have changed
+  if (folder.text_template.name != TemplateName::plain)
+    make_template(folder, tokenizer);  // throws where its bytes have changed
   const bool same_head = folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression;
   NamedTensors tensors = read_base_weights(recipe, folder, head.kind, same_head);
   take_over(folder, recipe);
@@ -125,12 +135,15 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
     for (auto& tensor : init_score_head(folder.config, shape, seed)) tensors.push_back(std::move(tensor));
   }
   Parameters weights = parameters_from(folder.config, shape, tensors);
-  if (recipe.lora) weights = with_lora(std::move(weights), *recipe.lora, folder.adapter ? tensors : init_lora(folder.config, *recipe.lora, seed));
+  if (recipe.lora)
+    weights = with_lora(std::move(weights), *recipe.lora,
+                        folder.adapter ? tensors : init_lora(folder.config, *recipe.lora, seed));
   for_each_parameter(weights, [&](const std::string& name, at::Tensor& tensor) {
     if (!recipe.lora || is_trained_by_lora(name)) tensor = tensor.to(at::kFloat).contiguous();
   });
   BaseModel base{std::move(folder), shape, std::move(tokenizer), std::move(weights), {}};
-  if (recipe.lora) base.adapter = Adapter{.base = base.folder.weights_path.string(), .lora = *recipe.lora, .head = head.kind};
+  if (recipe.lora)
+    base.adapter = Adapter{.base = base.folder.weights_path.string(), .lora = *recipe.lora, .head = head.kind};
   base.folder.adapter.reset();
   return base;
 }

@@ -1,13 +1,13 @@
-// Stage 4, bootstrapping (SteerLM section 3.4): the distinct labels of annotated data that have the selected values are drawn
-// uniformly, one a prompt; the policy answers at that label; the predictor annotates the answers again (the label that was asked for
-// is thrown away); fine-tuning on them. Three steps with run directories of their own: sample, annotate, sft.
+// Stage 4, bootstrapping (SteerLM section 3.4): the distinct labels of annotated data that have the selected values are
+// drawn uniformly, one a prompt; the policy answers at that label; the predictor annotates the answers again (the label
+// that was asked for is thrown away); fine-tuning on them. Three steps with run directories of their own: sample,
+// annotate, sft.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
 #include <set>
 
-#include "steerlm/stages/sample.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
@@ -15,6 +15,7 @@
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/run_directory.h"
+#include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
 
 namespace steerlm {
@@ -40,7 +41,8 @@ std::vector<Label> observed_labels(const std::string& path, const Attributes& at
   return distinct;
 }
 
-std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptions& options, const Attributes& attributes, const Context& context) {
+std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptions& options,
+                                 const Attributes& attributes, const Context& context) {
   for (const auto& [name, wanted] : options.select) {
     const auto index = attributes.index(name);
     if (!index) {
@@ -60,7 +62,8 @@ std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptio
                               .expected = fmt::format("{} to {}, or max", attributes.min, attributes.max)});
     }
     if (max && largest < static_cast<float>(attributes.max)) {
-      context.log->warn(fmt::format("the largest {} that occurs in {} is {}, the range goes to {}", name, options.labels_from, largest, attributes.max));
+      context.log->warn(fmt::format("the largest {} that occurs in {} is {}, the range goes to {}", name,
+                                    options.labels_from, largest, attributes.max));
     }
     std::erase_if(labels, [&](const Label& label) { return !(label.values[*index] == value); });
     if (labels.empty()) {
@@ -87,20 +90,25 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   const OpenModel policy = open_model(options.policy, recipe.precision);
   require_dials(policy);
   const std::string& system = policy.folder.text_template.system;
-  const std::vector<Label> labels =
-      select_labels(observed_labels(options.labels_from, policy.attributes, system), options, policy.attributes, context);
+  const std::vector<Label> labels = select_labels(observed_labels(options.labels_from, policy.attributes, system),
+                                                  options, policy.attributes, context);
   const std::vector<Prompt> prompts = read_prompts(options.prompts, policy.attributes, system, options.max_prompts);
-  context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(), prompts.size(), options.samples_per_prompt));
-  BlockOutput output(output_path, run.path() / "ledger.jsonl", {{"inputs", run.inputs()}, {"recipe", dump_recipe(step)}}, context.fresh);
+  context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
+                                prompts.size(), options.samples_per_prompt));
+  BlockOutput output(output_path, run.path() / "ledger.jsonl",
+                     {{"inputs", run.inputs()}, {"recipe", dump_recipe(step)}}, context.fresh);
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
-  for (size_t begin = static_cast<size_t>(output.records_done()); !output.finished() && begin < prompts.size(); begin += block_prompts) {
+  for (size_t begin = static_cast<size_t>(output.records_done()); !output.finished() && begin < prompts.size();
+       begin += block_prompts) {
     if (stop_requested()) return Outcome::stopped;
     const size_t end = std::min(prompts.size(), begin + block_prompts);
     std::vector<SampleRequest> requests;
     for (size_t p = begin; p < end; ++p) {
       const Label& label = labels[Rng(seed, "bootstrap label", p).below(labels.size())];
       for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-        requests.push_back({&prompts[p], label, p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
+        requests.push_back(
+            {&prompts[p], label,
+             p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
       }
     }
     const size_t wanted = requests.size();
@@ -110,10 +118,13 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
     std::int64_t unfinished = 0;
     for (size_t i = 0; i < results.size(); ++i) {
       // A response that was cut off would teach the model to stop in the middle.
-      if (!results[i].stopped) ++unfinished;
-      else lines += sampled_record(requests[i].prompt->conversation, *requests[i].label, results[i].response);
+      if (!results[i].stopped)
+        ++unfinished;
+      else
+        lines += sampled_record(requests[i].prompt->conversation, *requests[i].label, results[i].response);
     }
-    output.append(static_cast<std::int64_t>(end - begin), lines, "", {{"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted - results.size()}});
+    output.append(static_cast<std::int64_t>(end - begin), lines, "",
+                  {{"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted - results.size()}});
   }
   if (!output.finished()) output.finish();
   std::int64_t sampled = 0, unfinished = 0, too_long = 0;
@@ -122,16 +133,22 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
     unfinished += counts.at("unfinished").get<std::int64_t>();
     too_long += counts.at("too_long").get<std::int64_t>();
   }
-  if (too_long > 0) context.log->warn(fmt::format("{} responses were not sampled: their prompts are longer than the policy's context", too_long));
-  if (unfinished > 0) context.log->warn(fmt::format("{} of {} responses did not end within sampling.max_new_tokens and were left out", unfinished, sampled));
-  if (sampled == unfinished) fail(ExitCode::data, {.what = "no response ended within sampling.max_new_tokens", .where = output_path});
+  if (too_long > 0)
+    context.log->warn(
+        fmt::format("{} responses were not sampled: their prompts are longer than the policy's context", too_long));
+  if (unfinished > 0)
+    context.log->warn(fmt::format("{} of {} responses did not end within sampling.max_new_tokens and were left out",
+                                  unfinished, sampled));
+  if (sampled == unfinished)
+    fail(ExitCode::data, {.what = "no response ended within sampling.max_new_tokens", .where = output_path});
   run.finish({{"sampled", sampled}, {"unfinished", unfinished}, {"too_long", too_long}});
   return Outcome::done;
 }
 
 // How far the predictor's labels of the samples are from the labels that were asked for.
 std::string request_table(const std::string& path, const Attributes& attributes, Json& summary) {
-  std::vector<double> distance(attributes.names.size(), 0), equal(attributes.names.size(), 0), known(attributes.names.size(), 0);
+  std::vector<double> distance(attributes.names.size(), 0), equal(attributes.names.size(), 0),
+      known(attributes.names.size(), 0);
   RecordReader reader({{.path = path}}, attributes, "");
   while (const auto input = reader.next()) {
     const Record* record = std::get_if<Record>(&*input);
@@ -150,7 +167,8 @@ std::string request_table(const std::string& path, const Attributes& attributes,
   std::vector<std::vector<std::string>> rows{{"attribute", "samples", "mean |requested - predicted|", "equal"}};
   for (size_t a = 0; a < attributes.names.size(); ++a) {
     if (known[a] == 0) continue;
-    rows.push_back({attributes.names[a], format_count(static_cast<std::int64_t>(known[a])), format_number(distance[a] / known[a], 3), format_number(equal[a] / known[a], 3)});
+    rows.push_back({attributes.names[a], format_count(static_cast<std::int64_t>(known[a])),
+                    format_number(distance[a] / known[a], 3), format_number(equal[a] / known[a], 3)});
     summary[attributes.names[a]] = {{"mean_distance", distance[a] / known[a]}, {"equal", equal[a] / known[a]}};
   }
   return format_table(rows);
@@ -191,10 +209,13 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   if (context.dry_run) {
     const OpenModel policy = open_model(options.policy, recipe.precision);
     require_dials(policy);
-    const auto labels = select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system), options,
-                                      policy.attributes, context);
-    const auto prompts = read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
-    context.log->info(fmt::format("would sample {} responses at {} distinct labels", prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size()));
+    const auto labels =
+        select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system),
+                      options, policy.attributes, context);
+    const auto prompts =
+        read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
+    context.log->info(fmt::format("would sample {} responses at {} distinct labels",
+                                  prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size()));
     return Outcome::done;
   }
   RunDirectory run(recipe, context);

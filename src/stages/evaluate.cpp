@@ -5,13 +5,13 @@
 #include <optional>
 
 #include "stages/predictor_report.h"
-#include "steerlm/stages/sample.h"
 #include "stages/train.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/eval/readability.h"
 #include "steerlm/eval/steerability.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/run_directory.h"
+#include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
 #include "steerlm/toy/oracle.h"
 
@@ -57,7 +57,8 @@ Measured judge(const DialOptions& options, const std::vector<Prompt>& prompts, c
   if (options.judge == Judge::toy) {
     measured.names = toy_attribute_names();
     for (size_t i = 0; i < items.size(); ++i) {
-      measured.values.push_back(toy_oracle(prompts[items[i].prompt].conversation.turns.back().value, results[i].response));
+      measured.values.push_back(
+          toy_oracle(prompts[items[i].prompt].conversation.turns.back().value, results[i].response));
     }
     return measured;
   }
@@ -85,7 +86,8 @@ Measured judge(const DialOptions& options, const std::vector<Prompt>& prompts, c
   measured.names.insert(measured.names.end(), {"characters", "words", "grade"});
   for (size_t i = 0; i < items.size(); ++i) {
     const Readability text = readability(results[i].response);
-    measured.values[i].insert(measured.values[i].end(), {static_cast<double>(text.characters), static_cast<double>(text.words), text.grade});
+    measured.values[i].insert(measured.values[i].end(),
+                              {static_cast<double>(text.characters), static_cast<double>(text.words), text.grade});
   }
   return measured;
 }
@@ -132,8 +134,12 @@ std::string dial_text(const DialTable& table) {
       for (size_t l = 0; l < row.levels.size(); ++l) cells.push_back(format_number(row.means[l][m], 2));
       cells.push_back(format_number(row.spearman[m], 3));
       cells.push_back(format_number(row.slope[m], 3));
-      cells.push_back(own ? format_number(row.own_slope_interval.low, 2) + " to " + format_number(row.own_slope_interval.high, 2) : "");
-      cells.push_back(!own ? "" : row.steers() && std::isfinite(row.side_share) ? format_number(100 * row.side_share, 0) + " %" : "–");
+      cells.push_back(own ? format_number(row.own_slope_interval.low, 2) + " to " +
+                                format_number(row.own_slope_interval.high, 2)
+                          : "");
+      cells.push_back(!own                                            ? ""
+                      : row.steers() && std::isfinite(row.side_share) ? format_number(100 * row.side_share, 0) + " %"
+                                                                      : "–");
       rows.push_back(std::move(cells));
     }
   }
@@ -158,7 +164,9 @@ Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
       const auto label = dial_label(attributes, {{attributes.names[dial], level}}, recipe.model.path);
       for (size_t p = 0; p < sweep.prompts.size(); ++p) {
         for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-          sweep.requests.push_back({&sweep.prompts[p], label, p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
+          sweep.requests.push_back(
+              {&sweep.prompts[p], label,
+               p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
           sweep.items.push_back({dial, level, p});
         }
       }
@@ -167,9 +175,11 @@ Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
   return sweep;
 }
 
-std::string run_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, const Sweep& sweep, Json& json, const Context& context) {
+std::string run_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, const Sweep& sweep,
+                      Json& json, const Context& context) {
   const DialOptions& options = *recipe.dials;
-  const auto results = sample_responses(model, sweep.requests, options.sampling, static_cast<std::uint64_t>(recipe.seed), "dial sweep", context);
+  const auto results = sample_responses(model, sweep.requests, options.sampling,
+                                        static_cast<std::uint64_t>(recipe.seed), "dial sweep", context);
   const Measured measured = judge(options, sweep.prompts, sweep.items, results, predictor);
   std::vector<DialSample> samples;
   std::int64_t unfinished = 0;
@@ -177,21 +187,25 @@ std::string run_sweep(const Recipe& recipe, const OpenModel& model, const OpenMo
     samples.push_back({sweep.items[i].dial, sweep.items[i].level, measured.values[i]});
     unfinished += results[i].stopped ? 0 : 1;
   }
-  DialTable table = make_dial_table(model.attributes.names, measured.names, samples, static_cast<std::uint64_t>(recipe.seed));
+  DialTable table =
+      make_dial_table(model.attributes.names, measured.names, samples, static_cast<std::uint64_t>(recipe.seed));
   std::erase_if(table.rows, [](const DialRow& row) { return row.levels.empty(); });
   json["dials"] = to_json(table);
   json["responses"] = results.size();
   json["unfinished"] = unfinished;
-  return fmt::format("dials, judged by {}: {} prompts, {} responses, {} did not end within max_new_tokens\n{}", enum_name(options.judge),
-                     sweep.prompts.size(), results.size(), unfinished, dial_text(table));
+  return fmt::format("dials, judged by {}: {} prompts, {} responses, {} did not end within max_new_tokens\n{}",
+                     enum_name(options.judge), sweep.prompts.size(), results.size(), unfinished, dial_text(table));
 }
 
-std::vector<Example> perplexity_examples(const Recipe& recipe, const OpenModel& model, DatasetCounts& counts, const Context& context) {
-  const std::vector<Record> records = read_records(recipe.data.validation, model.attributes, model.folder.text_template.system);
+std::vector<Example> perplexity_examples(const Recipe& recipe, const OpenModel& model, DatasetCounts& counts,
+                                         const Context& context) {
+  const std::vector<Record> records =
+      read_records(recipe.data.validation, model.attributes, model.folder.text_template.system);
   const DataOptions data = within_context(recipe.data, model.folder.config, context);
-  std::vector<Example> examples =
-      encode_dataset(records, make_template(model.folder, model.tokenizer), {Objective::response, data.max_tokens, data.over_length}, counts);
-  if (examples.empty()) fail(ExitCode::data, {.what = "no validation record is left to measure perplexity on", .where = "data.validation"});
+  std::vector<Example> examples = encode_dataset(records, make_template(model.folder, model.tokenizer),
+                                                 {Objective::response, data.max_tokens, data.over_length}, counts);
+  if (examples.empty())
+    fail(ExitCode::data, {.what = "no validation record is left to measure perplexity on", .where = "data.validation"});
   return examples;
 }
 
@@ -210,21 +224,27 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   if (!recipe.predictor.empty()) predictor = open_model(recipe.predictor, recipe.precision);
   if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision);
   if (model && model->folder.head.kind != HeadKind::language_model) {
-    fail(ExitCode::model, {.what = "the model is no language model", .where = recipe.model.path, .advice = "name it as `predictor`"});
+    fail(ExitCode::model,
+         {.what = "the model is no language model", .where = recipe.model.path, .advice = "name it as `predictor`"});
   }
   std::vector<Record> records;
   std::vector<Example> examples;
   DatasetCounts counts;
   Sweep sweep;
-  if (predictor) records = validation_records(predictor->attributes, predictor->folder.text_template.system, recipe.data);
+  if (predictor)
+    records = validation_records(predictor->attributes, predictor->folder.text_template.system, recipe.data);
   if (model) examples = perplexity_examples(recipe, *model, counts, context);
   if (recipe.dials) sweep = plan_sweep(recipe, *model);
   if (context.dry_run) {
-    if (predictor) context.log->info(fmt::format("would predict the labels of {} records with {}", records.size(), recipe.predictor));
-    if (model) context.log->info(fmt::format("would measure the perplexity of {} on {}", recipe.model.path, describe(counts)));
+    if (predictor)
+      context.log->info(
+          fmt::format("would predict the labels of {} records with {}", records.size(), recipe.predictor));
+    if (model)
+      context.log->info(fmt::format("would measure the perplexity of {} on {}", recipe.model.path, describe(counts)));
     if (recipe.dials) {
-      context.log->info(fmt::format("would sample {} responses of at most {} tokens to {} prompts", sweep.requests.size(),
-                                    recipe.dials->sampling.max_new_tokens, sweep.prompts.size()));
+      context.log->info(fmt::format("would sample {} responses of at most {} tokens to {} prompts",
+                                    sweep.requests.size(), recipe.dials->sampling.max_new_tokens,
+                                    sweep.prompts.size()));
     }
     return Outcome::done;
   }

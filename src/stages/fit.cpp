@@ -45,7 +45,8 @@ void restore(const NamedTensors& tensors, const std::string& prefix, Parameters&
         return;
       }
     }
-    fail(ExitCode::model, {.what = "the checkpoint lacks a tensor", .where = prefix + name, .advice = "start over with --fresh"});
+    fail(ExitCode::model,
+         {.what = "the checkpoint lacks a tensor", .where = prefix + name, .advice = "start over with --fresh"});
   });
 }
 
@@ -69,8 +70,9 @@ TrainState resume(const RunDirectory& run, Parameters& masters, AdamwState& adam
     state.best_step = snapshot->state["best"]["step"].get<std::int64_t>();
   }
   if (const int threads = snapshot->state.value("threads", at::get_num_threads()); threads != at::get_num_threads()) {
-    context.log->warn(fmt::format("the run began with {} threads and goes on with {}: the last bits of its numbers may differ", threads,
-                                  at::get_num_threads()));
+    context.log->warn(
+        fmt::format("the run began with {} threads and goes on with {}: the last bits of its numbers may differ",
+                    threads, at::get_num_threads()));
   }
   context.log->info(fmt::format("goes on after step {}", state.step));
   return state;
@@ -79,12 +81,14 @@ TrainState resume(const RunDirectory& run, Parameters& masters, AdamwState& adam
 }  // namespace
 
 std::int64_t total_steps(const Recipe& recipe, std::int64_t examples) {
-  return recipe.train.steps ? *recipe.train.steps : recipe.train.epochs.value_or(1) * steps_per_epoch(examples, recipe.train.batch_size);
+  return recipe.train.steps ? *recipe.train.steps
+                            : recipe.train.epochs.value_or(1) * steps_per_epoch(examples, recipe.train.batch_size);
 }
 
 at::ScalarType compute_dtype(Precision precision) { return precision == Precision::bf16 ? at::kBFloat16 : at::kFloat; }
 
-FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters weights, const FitTask& task, const Context& context) {
+FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters weights,
+              const FitTask& task, const Context& context) {
   const Clock::time_point begin = Clock::now();
   const std::vector<Example>& examples = *task.examples;
   const std::int64_t count = static_cast<std::int64_t>(examples.size());
@@ -110,12 +114,14 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
 
   const auto save = [&] {
     metrics.sync();
-    publish_snapshot(run.checkpoints(), state.step,
-                     with_prefix("second_moment.", adamw.second_moment,
-                                 with_prefix("first_moment.", adamw.first_moment, with_prefix("weights.", masters, {}))),
-                     state_json(state));
+    publish_snapshot(
+        run.checkpoints(), state.step,
+        with_prefix("second_moment.", adamw.second_moment,
+                    with_prefix("first_moment.", adamw.first_moment, with_prefix("weights.", masters, {}))),
+        state_json(state));
     saved_step = state.step;
-    prune_snapshots(run.checkpoints(), recipe.checkpoint.keep, state.best ? std::optional(state.best_step) : std::nullopt);
+    prune_snapshots(run.checkpoints(), recipe.checkpoint.keep,
+                    state.best ? std::optional(state.best_step) : std::nullopt);
   };
   const auto validate = [&] {
     model.weights = overlay(frozen, cast(masters, dtype));
@@ -123,15 +129,19 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     metrics.write(state.step, result.validation);
     std::string line = fmt::format("step {}/{}", state.step, total);
     for (const auto& [name, value] : result.validation) {
-      if (std::ranges::count(name, '/') == 1) line += fmt::format("  {} {:.4g}", name, value);  // per attribute: metrics.jsonl has them
+      if (std::ranges::count(name, '/') == 1)
+        line += fmt::format("  {} {:.4g}", name, value);  // per attribute: metrics.jsonl has them
     }
     context.log->info(line);
     if (!keep_best) return;
     const auto metric = std::ranges::find(result.validation, keep_best->metric, &Metrics::value_type::first);
     if (metric == result.validation.end()) {
-      fail(ExitCode::recipe, {.what = "validation has no metric of this name", .where = "checkpoint.keep_best.metric", .found = keep_best->metric});
+      fail(ExitCode::recipe, {.what = "validation has no metric of this name",
+                              .where = "checkpoint.keep_best.metric",
+                              .found = keep_best->metric});
     }
-    const bool better = !state.best || (keep_best->mode == MetricMode::min ? metric->second < *state.best : metric->second > *state.best);
+    const bool better = !state.best || (keep_best->mode == MetricMode::min ? metric->second < *state.best
+                                                                           : metric->second > *state.best);
     if (better && std::isfinite(metric->second)) {
       state.best = metric->second;
       state.best_step = state.step;
@@ -141,7 +151,8 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
 
   while (state.step < total) {
     const Clock::time_point step_begin = Clock::now();
-    // The examples of step s are items s*B … of the endless sequence of seeded permutations: the step is the whole data position.
+    // The examples of step s are items s*B … of the endless sequence of seeded permutations: the step is the whole data
+    // position.
     const auto [first, size] = step_positions(state.step, count, recipe.train.batch_size);
     std::vector<const Example*> step_examples;
     std::vector<std::int64_t> lengths;
@@ -165,10 +176,11 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     loss *= scale;
     const double norm = global_norm(to_list(gradients));
     if (!std::isfinite(loss) || !std::isfinite(norm)) {
-      fail(ExitCode::diverged, {.what = "training diverged: the loss or its gradient is not finite; nothing of this step was applied",
-                                .where = fmt::format("step {}", state.step + 1),
-                                .found = fmt::format("loss {}, gradient norm {}", loss, norm),
-                                .advice = "lower optimizer.learning_rate, or add schedule.warmup_steps"});
+      fail(ExitCode::diverged,
+           {.what = "training diverged: the loss or its gradient is not finite; nothing of this step was applied",
+            .where = fmt::format("step {}", state.step + 1),
+            .found = fmt::format("loss {}, gradient norm {}", loss, norm),
+            .advice = "lower optimizer.learning_rate, or add schedule.warmup_steps"});
     }
     const double clip = recipe.optimizer.clip_grad_norm;
     const double factor = clip > 0 && norm > clip ? clip / (norm + 1e-6) : 1;
@@ -176,12 +188,11 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     adamw_update(masters, gradients, adamw, recipe.optimizer, rate, factor, state.step + 1);
     ++state.step;
     const double tokens_per_second = static_cast<double>(tokens) / seconds_since(step_begin);
-    metrics.write(state.step,
-                  {{"train/loss", loss},
-                   {"train/learning_rate", rate},
-                   {"train/grad_norm", norm},
-                   {"train/tokens_per_second", tokens_per_second},
-                   {"train/target_tokens", static_cast<double>(targets)}});
+    metrics.write(state.step, {{"train/loss", loss},
+                               {"train/learning_rate", rate},
+                               {"train/grad_norm", norm},
+                               {"train/tokens_per_second", tokens_per_second},
+                               {"train/target_tokens", static_cast<double>(targets)}});
     progress.update(state.step, fmt::format("loss {:.4f}  {:.0f} tok/s", loss, tokens_per_second));
 
     const bool epoch_end = state.step % epoch_steps == 0 || state.step == total;
@@ -189,7 +200,9 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     if (task.validate && (every > 0 ? state.step % every == 0 || state.step == total : epoch_end)) validate();
     const bool time_is_up = recipe.train.max_minutes > 0 && seconds_since(begin) >= 60 * recipe.train.max_minutes;
     const bool stopping = (stop_requested() || time_is_up) && state.step < total;
-    if (saved_step != state.step && (state.step % recipe.checkpoint.every_steps == 0 || state.step == total || stopping)) save();
+    if (saved_step != state.step &&
+        (state.step % recipe.checkpoint.every_steps == 0 || state.step == total || stopping))
+      save();
     if (stopping) {
       context.log->info(fmt::format("stopped {} after step {} of {}; everything is saved, the same command goes on",
                                     time_is_up ? "by train.max_minutes" : "on request", state.step, total));
@@ -206,7 +219,8 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     Snapshot best{state.best_step, run.checkpoints() / ("step-" + std::to_string(state.best_step)), {}};
     restore(read_snapshot_tensors(best), "weights.", result.weights);
     result.weights_step = state.best_step;
-    context.log->info(fmt::format("model/ gets the weights of step {}: {} {:.4g}", state.best_step, keep_best->metric, *state.best));
+    context.log->info(
+        fmt::format("model/ gets the weights of step {}: {} {:.4g}", state.best_step, keep_best->metric, *state.best));
   }
   return result;
 }

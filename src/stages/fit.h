@@ -1,5 +1,5 @@
-// The training loop. Every training stage calls it with its gradient and its validation; nothing else steps, guards, saves, stops or
-// resumes.
+// The training loop. Every training stage calls it with its gradient and its validation; nothing else steps, guards,
+// saves, stops or resumes.
 #pragma once
 
 #include <functional>
@@ -25,7 +25,7 @@ struct FitTask {
 
 struct FitResult {
   Outcome outcome = Outcome::done;
-  Parameters weights;    // fp32; the last step's, or the best validation's with keep_best
+  Parameters weights;  // fp32; the last step's, or the best validation's with keep_best
   std::int64_t steps = 0;
   std::int64_t weights_step = 0;  // the step that `weights` are of
   Metrics validation;             // the last one's, if this process made it
@@ -37,8 +37,10 @@ std::int64_t total_steps(const Recipe& recipe, std::int64_t examples);
 // The dtype that the recipe computes in on the CPU.
 at::ScalarType compute_dtype(Precision precision);
 
-// Trains `weights` (fp32, in place), with LoRA its matrices and a predictor's score alone, or goes on from the newest whole checkpoint.
-// The result has what was trained. Throws diverged before a step with a loss or gradient that is not finite is applied.
-FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters weights, const FitTask& task, const Context& context);
+// Trains `weights` (fp32, in place), with LoRA its matrices and a predictor's score alone, or goes on from the newest
+// whole checkpoint. The result has what was trained. Throws diverged before a step with a loss or gradient that is not
+// finite is applied.
+FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters weights,
+              const FitTask& task, const Context& context);
 
 }  // namespace steerlm

@@ -1,10 +1,10 @@
 // Answers to a list of prompts at chosen dials, as a batch job.
 #include <optional>
 
-#include "steerlm/stages/sample.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/stages/run_directory.h"
+#include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
 
 namespace steerlm {
@@ -17,7 +17,8 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
 
   const OpenModel model = open_model(options.model, recipe.precision);
   const std::optional<Label> label = dial_label(model.attributes, options.set, options.model);
-  const std::vector<Prompt> prompts = read_prompts(options.prompts, model.attributes, model.folder.text_template.system, options.max_prompts);
+  const std::vector<Prompt> prompts =
+      read_prompts(options.prompts, model.attributes, model.folder.text_template.system, options.max_prompts);
   if (context.dry_run) {
     context.log->info("would answer " + std::to_string(prompts.size()) + " prompts with " + options.model);
     return Outcome::done;
@@ -33,10 +34,13 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
     std::vector<SampleRequest> requests;
     for (size_t p = begin; p < end; ++p) {
       for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-        requests.push_back({&prompts[p], label, static_cast<std::uint64_t>(p) * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
+        requests.push_back({&prompts[p], label,
+                            static_cast<std::uint64_t>(p) * static_cast<std::uint64_t>(options.samples_per_prompt) +
+                                static_cast<std::uint64_t>(s)});
       }
     }
-    const auto results = sample_responses(model, requests, options.sampling, static_cast<std::uint64_t>(recipe.seed), "generate", context);
+    const auto results = sample_responses(model, requests, options.sampling, static_cast<std::uint64_t>(recipe.seed),
+                                          "generate", context);
     std::string lines;
     for (size_t i = 0; i < results.size(); ++i) {
       const Prompt& prompt = prompts[begin + i / static_cast<size_t>(options.samples_per_prompt)];

@@ -25,8 +25,9 @@ std::vector<size_t> assistant_turns(const Conversation& conversation) {
   return turns;
 }
 
-void predict_regression(const OpenModel& model, const ConversationTemplate& conversation_template, std::span<const Record> records,
-                        std::int64_t batch_tokens, std::vector<RecordPrediction>& predictions) {
+void predict_regression(const OpenModel& model, const ConversationTemplate& conversation_template,
+                        std::span<const Record> records, std::int64_t batch_tokens,
+                        std::vector<RecordPrediction>& predictions) {
   const std::int64_t context = model.folder.config.context_length();
   struct Place {
     size_t record, turn;
@@ -40,7 +41,8 @@ void predict_regression(const OpenModel& model, const ConversationTemplate& conv
       own.push_back({conversation_template.encode_scored_turn(records[r].conversation, turn), {}, {}});
       own_places.push_back({r, turn});
       const size_t tokens = own.back().ids.size();
-      if (static_cast<std::int64_t>(tokens) > context && predictions[r].fault.empty()) predictions[r].fault = too_long(turn, tokens, context);
+      if (static_cast<std::int64_t>(tokens) > context && predictions[r].fault.empty())
+        predictions[r].fault = too_long(turn, tokens, context);
     }
     if (!predictions[r].fault.empty()) continue;
     std::ranges::move(own, std::back_inserter(inputs));
@@ -49,7 +51,8 @@ void predict_regression(const OpenModel& model, const ConversationTemplate& conv
   const auto scores = attribute_scores(model.transformer, std::span<const Example>(inputs), batch_tokens);
   for (size_t i = 0; i < places.size(); ++i) {
     std::vector<float> rounded;
-    for (float score : scores[i]) rounded.push_back(static_cast<float>(round_score(static_cast<double>(score), model.attributes)));
+    for (float score : scores[i])
+      rounded.push_back(static_cast<float>(round_score(static_cast<double>(score), model.attributes)));
     predictions[places[i].record].turns.push_back({places[i].turn, make_label(model.attributes, rounded), scores[i]});
   }
 }
@@ -58,12 +61,15 @@ void predict_regression(const OpenModel& model, const ConversationTemplate& conv
 size_t label_room(const OpenModel& model) {
   std::vector<std::int32_t> ids;
   model.tokenizer.append_continuation(
-      make_label(model.attributes, std::vector<float>(model.attributes.names.size(), static_cast<float>(model.attributes.max))).text, ids);
+      make_label(model.attributes,
+                 std::vector<float>(model.attributes.names.size(), static_cast<float>(model.attributes.max)))
+          .text,
+      ids);
   return ids.size() + 1;
 }
 
-void predict_by_writing(const OpenModel& model, const ConversationTemplate& conversation_template, std::span<const Record> records,
-                        std::vector<RecordPrediction>& predictions) {
+void predict_by_writing(const OpenModel& model, const ConversationTemplate& conversation_template,
+                        std::span<const Record> records, std::vector<RecordPrediction>& predictions) {
   const std::int64_t context = model.folder.config.context_length();
   std::vector<Conversation> written;
   for (const Record& record : records) {
@@ -89,7 +95,9 @@ void predict_by_writing(const OpenModel& model, const ConversationTemplate& conv
       prefixes.push_back(std::move(prefix));
       places.emplace_back(r, turns[round]);
     }
-    if (places.empty() && std::ranges::none_of(written, [&](const Conversation& c) { return assistant_turns(c).size() > round; })) return;
+    if (places.empty() &&
+        std::ranges::none_of(written, [&](const Conversation& c) { return assistant_turns(c).size() > round; }))
+      return;
     const auto labels = decode_labels(model.transformer, model.tokenizer, model.attributes, prefixes, decoder_slots);
     for (size_t i = 0; i < places.size(); ++i) {
       const auto [record, turn] = places[i];
@@ -109,7 +117,8 @@ void require_predictor(const OpenModel& model) {
                          .advice = "train one with `steerlm train-predictor`"});
 }
 
-std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records, std::int64_t batch_tokens) {
+std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
+                                              std::int64_t batch_tokens) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   std::vector<RecordPrediction> predictions(records.size());
   if (model.folder.head.kind == HeadKind::regression) {

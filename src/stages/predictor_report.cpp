@@ -39,15 +39,17 @@ void append_predictor_metrics(Metrics& metrics, const std::vector<AttributeMetri
   }
 }
 
-std::vector<Record> validation_records(const Attributes& attributes, const std::string& system, const DataOptions& data) {
+std::vector<Record> validation_records(const Attributes& attributes, const std::string& system,
+                                       const DataOptions& data) {
   if (!data.validation.empty()) return read_records(data.validation, attributes, system);
   std::vector<Record> records = read_records(data.train, attributes, system);
-  std::erase_if(records, [&](const Record& record) { return !is_validation(record.dialogue, data.validation_fraction); });
+  std::erase_if(records,
+                [&](const Record& record) { return !is_validation(record.dialogue, data.validation_fraction); });
   return records;
 }
 
-PredictorReport report_predictor(const OpenModel& predictor, std::span<const Record> records, const std::vector<double>& baseline,
-                                 const Context& context) {
+PredictorReport report_predictor(const OpenModel& predictor, std::span<const Record> records,
+                                 const std::vector<double>& baseline, const Context& context) {
   require_predictor(predictor);
   const std::vector<RecordPrediction> predictions = predict_records(predictor, records, batch_tokens);
   PredictorReport report;
@@ -66,15 +68,18 @@ PredictorReport report_predictor(const OpenModel& predictor, std::span<const Rec
       for (float score : turn.scores) scores.push_back(static_cast<double>(score));
     }
   }
-  if (report.skipped > 0) context.log->warn(std::to_string(report.skipped) + " validation records are longer than the predictor's context and were left out");
+  if (report.skipped > 0)
+    context.log->warn(std::to_string(report.skipped) +
+                      " validation records are longer than the predictor's context and were left out");
   if (report.rows == 0) context.log->warn("no validation record has a labelled assistant turn");
   const Attributes& attributes = predictor.attributes;
   report.metrics = predictor_metrics(attributes.names, attributes.min, attributes.max, scores, labels, baseline);
-  std::vector<std::vector<std::string>> rows{{"attribute", "count", "MAE", "RMSE", "Pearson", "exact", "within 1", "kappa", "mean MAE", "mean RMSE"}};
+  std::vector<std::vector<std::string>> rows{
+      {"attribute", "count", "MAE", "RMSE", "Pearson", "exact", "within 1", "kappa", "mean MAE", "mean RMSE"}};
   for (const AttributeMetrics& m : report.metrics) {
-    rows.push_back({m.name, format_count(m.count), format_number(m.mae, 3), format_number(m.rmse, 3), format_number(m.pearson, 3),
-                    format_number(m.exact, 3), format_number(m.within_one, 3), format_number(m.kappa, 3), format_number(m.mean_mae, 3),
-                    format_number(m.mean_rmse, 3)});
+    rows.push_back({m.name, format_count(m.count), format_number(m.mae, 3), format_number(m.rmse, 3),
+                    format_number(m.pearson, 3), format_number(m.exact, 3), format_number(m.within_one, 3),
+                    format_number(m.kappa, 3), format_number(m.mean_mae, 3), format_number(m.mean_rmse, 3)});
     report.json[m.name] = to_json(m);
   }
   report.table = format_table(rows) + "mean MAE, mean RMSE: of the baseline that always predicts the mean label\n";

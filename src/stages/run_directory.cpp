@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "stages/environment.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/recipe/load.h"
-#include "stages/environment.h"
 #include "steerlm/stages/base_model.h"
 
 namespace steerlm {
@@ -64,7 +64,8 @@ std::vector<Input> inputs_of(const Recipe& r) {
       add_sources(inputs, r.data.validation);
       if (r.dials) add_sources(inputs, r.dials->prompts);
       break;
-    case Stage::pipeline: break;
+    case Stage::pipeline:
+      break;
   }
   std::erase_if(inputs, [](const Input& input) { return input.path.empty() || input.path == "-"; });
   return inputs;
@@ -77,8 +78,9 @@ Json describe_file(const Path& path, ExitCode missing) {
 
 // What of a run directory is ours to remove.
 void remove_run(const Path& path) {
-  for (const char* name : {"done.json", "checkpoints", "model", "model.part", "metrics.jsonl", "log.txt", "environment.json", "ledger.jsonl",
-                           "evaluation.json", "evaluation.txt", "sample", "annotate", "sft", "recipe.yaml"}) {
+  for (const char* name :
+       {"done.json", "checkpoints", "model", "model.part", "metrics.jsonl", "log.txt", "environment.json",
+        "ledger.jsonl", "evaluation.json", "evaluation.txt", "sample", "annotate", "sft", "recipe.yaml"}) {
     steerlm::remove_all(path / name);
   }
 }
@@ -91,14 +93,18 @@ bool has_results(const Path& path) {
 
 // What keeps the run in `path` from being one of this recipe and these inputs; empty: nothing.
 std::vector<std::string> differences(const Path& path, const Recipe& recipe, const Json& inputs) {
-  std::vector<std::string> changed = differing_keys(read_file(path / "recipe.yaml", ExitCode::resources, "the run's recipe"), dump_recipe(recipe));
+  std::vector<std::string> changed =
+      differing_keys(read_file(path / "recipe.yaml", ExitCode::resources, "the run's recipe"), dump_recipe(recipe));
   if (!stdfs::exists(path / "environment.json") || !has_results(path)) return changed;
-  const Json environment = parse_json(read_file(path / "environment.json", ExitCode::resources, "the run's environment"),
-                                      (path / "environment.json").string(), ExitCode::resources);
+  const Json environment =
+      parse_json(read_file(path / "environment.json", ExitCode::resources, "the run's environment"),
+                 (path / "environment.json").string(), ExitCode::resources);
   const Json& before = environment.at("inputs");
   for (const Json& input : inputs) {
-    const auto same_path = std::ranges::find_if(before, [&](const Json& old) { return old.at("path") == input.at("path"); });
-    if (same_path != before.end() && *same_path != input) changed.push_back("the input " + input.at("path").get<std::string>() + " has changed");
+    const auto same_path =
+        std::ranges::find_if(before, [&](const Json& old) { return old.at("path") == input.at("path"); });
+    if (same_path != before.end() && *same_path != input)
+      changed.push_back("the input " + input.at("path").get<std::string>() + " has changed");
   }
   return changed;
 }

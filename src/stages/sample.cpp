@@ -10,7 +10,8 @@
 
 namespace steerlm {
 
-std::optional<Label> dial_label(const Attributes& attributes, const std::map<std::string, std::int64_t>& set, const std::string& folder) {
+std::optional<Label> dial_label(const Attributes& attributes, const std::map<std::string, std::int64_t>& set,
+                                const std::string& folder) {
   if (!attributes.declared()) {
     if (set.empty()) return std::nullopt;
     fail(ExitCode::recipe, {.what = "the model has no dials: its steerlm.json declares no attributes",
@@ -31,7 +32,8 @@ std::optional<Label> dial_label(const Attributes& attributes, const std::map<std
       fail(ExitCode::recipe, {.what = "the value of '" + name + "' is out of range",
                               .where = folder,
                               .found = std::to_string(value),
-                              .expected = fmt::format("{} to {}; the dials are {}", attributes.min, attributes.max, join(attributes.names))});
+                              .expected = fmt::format("{} to {}; the dials are {}", attributes.min, attributes.max,
+                                                      join(attributes.names))});
     }
     values[*index] = static_cast<float>(value);
   }
@@ -58,7 +60,8 @@ void require_dials(const OpenModel& model) {
 
 namespace {
 
-std::vector<std::int32_t> encode_request(const ConversationTemplate& conversation_template, const SampleRequest& request) {
+std::vector<std::int32_t> encode_request(const ConversationTemplate& conversation_template,
+                                         const SampleRequest& request) {
   Conversation conversation = request.prompt->conversation;
   for (Turn& turn : conversation.turns) {
     if (turn.from == "Assistant" && !turn.label) turn.label = request.label;
@@ -78,18 +81,22 @@ std::vector<SampleRequest> within_context(const OpenModel& model, std::span<cons
   return fitting;
 }
 
-std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests, const SamplingOptions& sampling,
-                                               std::uint64_t seed, const std::string& title, const Context& context) {
+std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests,
+                                               const SamplingOptions& sampling, std::uint64_t seed,
+                                               const std::string& title, const Context& context) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   std::vector<GenerationRequest> prompts;
-  for (const SampleRequest& request : requests) prompts.push_back({encode_request(conversation_template, request), request.key, request.prompt->place()});
+  for (const SampleRequest& request : requests)
+    prompts.push_back({encode_request(conversation_template, request), request.key, request.prompt->place()});
   const GenerationSettings settings = generation_settings(model, conversation_template, sampling, seed);
-  Progress progress(title, "responses", static_cast<std::int64_t>(prompts.size()), standard_error_progress(context.quiet));
+  Progress progress(title, "responses", static_cast<std::int64_t>(prompts.size()),
+                    standard_error_progress(context.quiet));
   const auto begin = std::chrono::steady_clock::now();
-  auto results = generate(model.transformer, model.tokenizer, prompts, settings, [&](std::int64_t done, std::int64_t tokens) {
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    progress.update(done, fmt::format("{:.0f} tok/s", static_cast<double>(tokens) / seconds));
-  });
+  auto results =
+      generate(model.transformer, model.tokenizer, prompts, settings, [&](std::int64_t done, std::int64_t tokens) {
+        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+        progress.update(done, fmt::format("{:.0f} tok/s", static_cast<double>(tokens) / seconds));
+      });
   progress.finish();
   return results;
 }

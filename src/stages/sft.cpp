@@ -1,5 +1,5 @@
-// Stage 3, attribute-conditioned supervised fine-tuning (SteerLM section 3.3): the likelihood of responses given prompt and label line.
-// With `template: plain` the same stage makes a base model from raw text.
+// Stage 3, attribute-conditioned supervised fine-tuning (SteerLM section 3.3): the likelihood of responses given prompt
+// and label line. With `template: plain` the same stage makes a base model from raw text.
 #include <optional>
 
 #include "stages/train.h"
@@ -17,7 +17,8 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
   if (base.folder.names_code) context.log->warn(code_note(base.folder));
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
   const DataOptions data = within_context(recipe.data, base.folder.config, context);
-  const Dataset dataset = load_dataset(data, make_attributes(base.folder.attributes), conversation_template, Objective::response);
+  const Dataset dataset =
+      load_dataset(data, make_attributes(base.folder.attributes), conversation_template, Objective::response);
   report_dataset(dataset, recipe, context);
   if (context.dry_run) {
     report_forecast(recipe, base, dataset, context);

@@ -38,7 +38,8 @@ Metrics validation_at(const Path& file, std::int64_t step) {
     const Json json = parse_json(line, file.string(), ExitCode::resources);
     if (json.at("step") != step) continue;
     for (const auto& [name, value] : json.items()) {
-      if (name.starts_with("validation/")) metrics.emplace_back(name, value.is_number() ? value.get<double>() : std::nan(""));
+      if (name.starts_with("validation/"))
+        metrics.emplace_back(name, value.is_number() ? value.get<double>() : std::nan(""));
     }
   }
   return metrics;
@@ -48,7 +49,9 @@ Metrics validation_at(const Path& file, std::int64_t step) {
 std::int64_t state_bytes(const BaseModel& base, bool bf16) {
   if (!base.adapter) return train_state_bytes(base.folder.config, base.head, bf16);
   std::int64_t trained = 0, frozen = 0;
-  for_each_parameter(base.weights, [&](const std::string& name, const at::Tensor& tensor) { (is_trained_by_lora(name) ? trained : frozen) += tensor.numel(); });
+  for_each_parameter(base.weights, [&](const std::string& name, const at::Tensor& tensor) {
+    (is_trained_by_lora(name) ? trained : frozen) += tensor.numel();
+  });
   return trained * (4 * 4 + (bf16 ? 2 : 0)) + frozen * (bf16 ? 2 : 4);
 }
 
@@ -56,8 +59,9 @@ std::int64_t state_bytes(const BaseModel& base, bool bf16) {
 
 DataOptions within_context(DataOptions data, const ModelConfig& config, const Context& context) {
   if (data.max_tokens <= config.context_length()) return data;
-  context.log->info(fmt::format("data.max_tokens {} is more than the model's context: conversations are limited to {} tokens", data.max_tokens,
-                                config.context_length()));
+  context.log->info(
+      fmt::format("data.max_tokens {} is more than the model's context: conversations are limited to {} tokens",
+                  data.max_tokens, config.context_length()));
   data.max_tokens = config.context_length();
   return data;
 }
@@ -76,7 +80,8 @@ void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context&
 void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset& dataset, const Context& context) {
   const std::int64_t examples = static_cast<std::int64_t>(dataset.train.size());
   const std::int64_t steps = total_steps(recipe, examples);
-  const double mean_length = static_cast<double>(dataset.train_counts.tokens) / static_cast<double>(std::max<std::int64_t>(1, examples));
+  const double mean_length =
+      static_cast<double>(dataset.train_counts.tokens) / static_cast<double>(std::max<std::int64_t>(1, examples));
   const double tokens = static_cast<double>(steps * recipe.train.batch_size) * mean_length;
   const bool bf16 = recipe.precision == Precision::bf16;
   // A step reaches about 40 % of a large product's speed: attention, norms and small products take the rest.
@@ -88,10 +93,12 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
   const std::int64_t memory = state_bytes(base, bf16) + activation_bytes(base.folder.config, longest, bf16);
   context.log->info(fmt::format("forecast: {} steps, {} tokens, {} parameters, about {} here, about {} of memory",
                                 format_count(steps), format_count(static_cast<std::int64_t>(tokens)),
-                                format_count(count_parameters(base.folder.config, base.head)), format_duration(seconds), format_bytes(memory)));
+                                format_count(count_parameters(base.folder.config, base.head)), format_duration(seconds),
+                                format_bytes(memory)));
 }
 
-Metrics validate_language_model(const Transformer& model, const std::vector<Example>& examples, std::int64_t batch_tokens) {
+Metrics validate_language_model(const Transformer& model, const std::vector<Example>& examples,
+                                std::int64_t batch_tokens) {
   std::vector<std::int64_t> lengths;
   for (const Example& example : examples) lengths.push_back(static_cast<std::int64_t>(example.ids.size()));
   LossSum total;
@@ -106,8 +113,8 @@ Metrics validate_language_model(const Transformer& model, const std::vector<Exam
   return {{"validation/loss", loss}, {"validation/perplexity", std::exp(loss)}};
 }
 
-Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset, const FitTask& task,
-                          const Context& context) {
+Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset,
+                          const FitTask& task, const Context& context) {
   const FitResult result = fit(recipe, run, base.folder.config, std::move(base.weights), task, context);
   if (result.outcome == Outcome::stopped) return Outcome::stopped;
   const ModelCard card{.adapter = base.adapter.has_value(),
@@ -118,9 +125,11 @@ Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel bas
                        .validation = card_part(dataset.validation_counts),
                        .metrics = validation_at(run.path() / "metrics.jsonl", result.weights_step)};
   if (base.adapter) {
-    write_adapter_folder(run.model(), base.folder, *base.adapter, to_named_tensors(result.weights), base.tokenizer, card);
+    write_adapter_folder(run.model(), base.folder, *base.adapter, to_named_tensors(result.weights), base.tokenizer,
+                         card);
   } else {
-    write_model_folder(run.model(), base.folder, to_named_tensors(result.weights), base.tokenizer, default_max_shard_bytes, card);
+    write_model_folder(run.model(), base.folder, to_named_tensors(result.weights), base.tokenizer,
+                       default_max_shard_bytes, card);
   }
   Json summary = {{"steps", result.steps}};
   for (const auto& [name, value] : result.validation) summary[name] = value;

@@ -1,5 +1,5 @@
-// Stage 1, the attribute predictor: a linear head on the last token (HelpSteer section 4.4), or a language model that writes the label
-// (SteerLM section 3.1).
+// Stage 1, the attribute predictor: a linear head on the last token (HelpSteer section 4.4), or a language model that
+// writes the label (SteerLM section 3.1).
 #include <optional>
 
 #include "stages/predictor_report.h"
@@ -42,7 +42,8 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
   const bool regression = recipe.head.kind == HeadKind::regression;
   const DataOptions data = within_context(recipe.data, base.folder.config, context);
-  const Dataset dataset = load_dataset(data, attributes, conversation_template, regression ? Objective::regression : Objective::label);
+  const Dataset dataset =
+      load_dataset(data, attributes, conversation_template, regression ? Objective::regression : Objective::label);
   report_dataset(dataset, recipe, context);
   if (context.dry_run) {
     report_forecast(recipe, base, dataset, context);
@@ -52,16 +53,21 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   const bool validates = !dataset.validation.empty();
   const std::vector<Record> held_out =
       validates ? validation_records(attributes, base.folder.text_template.system, data) : std::vector<Record>();
-  const std::vector<double> baseline = regression ? label_means(attributes.names.size(), all_labels(dataset.train)) : std::vector<double>();
+  const std::vector<double> baseline =
+      regression ? label_means(attributes.names.size(), all_labels(dataset.train)) : std::vector<double>();
 
   FitTask task;
   task.examples = &dataset.train;
-  task.count = [regression](const Example& example) { return regression ? label_count(example) : target_count(example); };
+  task.count = [regression](const Example& example) {
+    return regression ? label_count(example) : target_count(example);
+  };
   task.gradient = regression ? regression_gradient : language_model_gradient;
   task.validate = [&, folder = base.folder, tokenizer = base.tokenizer](const Transformer& transformer) {
-    const PredictorReport report = report_predictor({folder, attributes, tokenizer, transformer}, held_out, baseline, context);
+    const PredictorReport report =
+        report_predictor({folder, attributes, tokenizer, transformer}, held_out, baseline, context);
     Metrics metrics{{"validation/loss", mean_squared_error(report.metrics)}};
-    if (!regression) metrics = validate_language_model(transformer, dataset.validation, recipe.train.micro_batch_tokens);
+    if (!regression)
+      metrics = validate_language_model(transformer, dataset.validation, recipe.train.micro_batch_tokens);
     append_predictor_metrics(metrics, report.metrics);
     std::string line = "Pearson:";
     for (const AttributeMetrics& row : report.metrics) line += "  " + row.name + " " + format_number(row.pearson, 3);
@@ -69,11 +75,13 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
     return metrics;
   };
   if (!validates) task.validate = nullptr;
-  if (train_and_publish(recipe, *run, std::move(base), dataset, task, context) == Outcome::stopped) return Outcome::stopped;
+  if (train_and_publish(recipe, *run, std::move(base), dataset, task, context) == Outcome::stopped)
+    return Outcome::stopped;
 
   // The table beside the predict-the-mean baseline, from the model as it was written.
   if (validates) {
-    const PredictorReport report = report_predictor(open_model(run->model(), recipe.precision), held_out, baseline, context);
+    const PredictorReport report =
+        report_predictor(open_model(run->model(), recipe.precision), held_out, baseline, context);
     context.log->info("validation of the predictor\n" + report.table);
   }
   return Outcome::done;

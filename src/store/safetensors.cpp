@@ -20,16 +20,15 @@ namespace steerlm {
 namespace {
 
 // The dtypes that ATen can hold and that a checkpoint or a model may have.
-constexpr std::array<std::pair<std::string_view, at::ScalarType>, 9> dtypes{
-    {{"F64", at::kDouble},
-     {"F32", at::kFloat},
-     {"F16", at::kHalf},
-     {"BF16", at::kBFloat16},
-     {"I64", at::kLong},
-     {"I32", at::kInt},
-     {"I16", at::kShort},
-     {"I8", at::kChar},
-     {"U8", at::kByte}}};
+constexpr std::array<std::pair<std::string_view, at::ScalarType>, 9> dtypes{{{"F64", at::kDouble},
+                                                                             {"F32", at::kFloat},
+                                                                             {"F16", at::kHalf},
+                                                                             {"BF16", at::kBFloat16},
+                                                                             {"I64", at::kLong},
+                                                                             {"I32", at::kInt},
+                                                                             {"I16", at::kShort},
+                                                                             {"I8", at::kChar},
+                                                                             {"U8", at::kByte}}};
 
 // Reads exactly `size` bytes; false at the end of the file, with errno 0, or when read fails.
 bool read_fully(int descriptor, char* target, std::uint64_t size, std::uint64_t offset) {
@@ -46,9 +45,8 @@ bool read_fully(int descriptor, char* target, std::uint64_t size, std::uint64_t 
 }
 
 [[noreturn]] void unreadable(const Path& path, const std::string& what, int error) {
-  fail(ExitCode::model,
-       {.what = what + ": " + (error != 0 ? std::strerror(error) : "the file has become shorter"),
-        .where = path.string()});
+  fail(ExitCode::model, {.what = what + ": " + (error != 0 ? std::strerror(error) : "the file has become shorter"),
+                         .where = path.string()});
 }
 
 std::string dtype_name(at::ScalarType wanted, const std::string& name) {
@@ -65,17 +63,14 @@ std::string_view bytes_of(const at::Tensor& tensor) {
 }
 
 // In another dtype a piece at a time: what is needed beside the tensor is small.
-void write_tensor(const TensorSource::Entry& entry, const at::Tensor& given, const Path& path,
-                  const Write& write) {
+void write_tensor(const TensorSource::Entry& entry, const at::Tensor& given, const Path& path, const Write& write) {
   constexpr std::int64_t piece = 1 << 21;  // elements
   if (given.sizes() != at::IntArrayRef(entry.shape))
     throw std::logic_error("write_safetensors: " + entry.name + " has another shape than announced");
   const at::Tensor tensor = given.to(at::kCPU).contiguous();
   if (tensor.scalar_type() == entry.dtype) return write(bytes_of(tensor));
   const at::Tensor flat = tensor.view({-1});
-  const auto count_infinite = [](const at::Tensor& x) {
-    return at::sum(at::isinf(x)).item<std::int64_t>();
-  };
+  const auto count_infinite = [](const at::Tensor& x) { return at::sum(at::isinf(x)).item<std::int64_t>(); };
   for (std::int64_t begin = 0; begin < flat.numel(); begin += piece) {
     const at::Tensor before = flat.narrow(0, begin, std::min(piece, flat.numel() - begin));
     const at::Tensor after = before.to(entry.dtype);
@@ -95,19 +90,16 @@ void write_tensor(const TensorSource::Entry& entry, const at::Tensor& given, con
 SafetensorsFile SafetensorsFile::open(const Path& path) {
   SafetensorsFile file;
   file.path_ = path;
-  file.descriptor_ =
-      ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not hang
+  file.descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not hang
   if (file.descriptor_ < 0) unreadable(path, "cannot read the weights", errno);
   struct stat status {};
   if (::fstat(file.descriptor_, &status) != 0) unreadable(path, "cannot read the weights", errno);
   if (!S_ISREG(status.st_mode))
-    fail(ExitCode::model,
-         {.what = "not a file", .where = path.string(), .expected = "a safetensors file"});
+    fail(ExitCode::model, {.what = "not a file", .where = path.string(), .expected = "a safetensors file"});
 
   const auto size = static_cast<std::uint64_t>(status.st_size);
   std::string first(std::min<std::uint64_t>(size, 64), '\0');
-  if (!read_fully(file.descriptor_, first.data(), first.size(), 0))
-    unreadable(path, "cannot read the weights", errno);
+  if (!read_fully(file.descriptor_, first.data(), first.size(), 0)) unreadable(path, "cannot read the weights", errno);
   if (first.starts_with("version https://git-lfs")) {
     fail(ExitCode::model, {.what = "a Git LFS pointer instead of the weights",
                            .where = path.string(),
@@ -118,10 +110,8 @@ SafetensorsFile SafetensorsFile::open(const Path& path) {
   std::string json(length, '\0');
   if (!read_fully(file.descriptor_, json.data(), length, safetensors_length_bytes))
     unreadable(path, "cannot read the header", errno);
-  file.header_ =
-      parse_safetensors_header(json, size - safetensors_length_bytes - length, path.string());
-  for (size_t i = 0; i < file.header_.tensors.size(); ++i)
-    file.index_.emplace(file.header_.tensors[i].first, i);
+  file.header_ = parse_safetensors_header(json, size - safetensors_length_bytes - length, path.string());
+  for (size_t i = 0; i < file.header_.tensors.size(); ++i) file.index_.emplace(file.header_.tensors[i].first, i);
   return file;
 }
 
@@ -143,20 +133,18 @@ std::vector<std::string> SafetensorsFile::names() const {
 
 const TensorInfo& SafetensorsFile::info(const std::string& name) const {
   const auto found = index_.find(name);
-  if (found == index_.end())
-    fail(ExitCode::model, {.what = "no tensor '" + name + "'", .where = path_.string()});
+  if (found == index_.end()) fail(ExitCode::model, {.what = "no tensor '" + name + "'", .where = path_.string()});
   return header_.tensors[found->second].second;
 }
 
 at::ScalarType SafetensorsFile::dtype(const std::string& name) const {
   const TensorInfo& entry = info(name);
-  const auto type = std::find_if(dtypes.begin(), dtypes.end(),
-                                 [&](const auto& known) { return known.first == entry.dtype; });
+  const auto type =
+      std::find_if(dtypes.begin(), dtypes.end(), [&](const auto& known) { return known.first == entry.dtype; });
   if (type != dtypes.end()) return type->second;
-  fail(ExitCode::model,
-       {.what = "tensor '" + name + "': dtype " + entry.dtype + " is not supported",
-        .where = path_.string(),
-        .expected = "F32, BF16 or F16"});
+  fail(ExitCode::model, {.what = "tensor '" + name + "': dtype " + entry.dtype + " is not supported",
+                         .where = path_.string(),
+                         .expected = "F32, BF16 or F16"});
 }
 
 at::Tensor SafetensorsFile::read(const std::string& name) const {
@@ -195,16 +183,14 @@ TensorSource in_memory(const NamedTensors& tensors) {
 WrittenFile write_safetensors(const Path& path, const TensorSource& tensors,
                               const std::map<std::string, std::string>& metadata) {
   std::vector<TensorSource::Entry> entries = tensors.entries;
-  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-    return c10::elementSize(a.dtype) > c10::elementSize(b.dtype);
-  });
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const auto& a, const auto& b) { return c10::elementSize(a.dtype) > c10::elementSize(b.dtype); });
   SafetensorsHeader header;
   header.metadata = metadata;
   std::uint64_t next = 0;
   for (const TensorSource::Entry& entry : entries) {
     const std::uint64_t end = next + entry.bytes();
-    header.tensors.emplace_back(
-        entry.name, TensorInfo{dtype_name(entry.dtype, entry.name), entry.shape, next, end});
+    header.tensors.emplace_back(entry.name, TensorInfo{dtype_name(entry.dtype, entry.name), entry.shape, next, end});
     next = end;
   }
 
@@ -215,8 +201,7 @@ WrittenFile write_safetensors(const Path& path, const TensorSource& tensors,
     file.write(bytes);
   };
   write(format_safetensors_header(header));
-  for (const TensorSource::Entry& entry : entries)
-    write_tensor(entry, tensors.read(entry.name), path, write);
+  for (const TensorSource::Entry& entry : entries) write_tensor(entry, tensors.read(entry.name), path, write);
   file.sync();
   return {file.size(), hash.hex()};
 }

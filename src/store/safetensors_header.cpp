@@ -11,35 +11,32 @@ namespace steerlm {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, std::uint64_t>, 20> dtype_bits{{
-    {"F64", 64},    {"F32", 32},    {"F16", 16},    {"BF16", 16},   {"I64", 64},
-    {"I32", 32},    {"I16", 16},    {"I8", 8},      {"U64", 64},    {"U32", 32},
-    {"U16", 16},    {"U8", 8},      {"BOOL", 8},    {"C64", 64},    {"F4", 4},
-    {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F8_E4M3", 8}, {"F8_E5M2", 8}, {"F8_E8M0", 8},
+    {"F64", 64}, {"F32", 32},    {"F16", 16},    {"BF16", 16},   {"I64", 64},    {"I32", 32},    {"I16", 16},
+    {"I8", 8},   {"U64", 64},    {"U32", 32},    {"U16", 16},    {"U8", 8},      {"BOOL", 8},    {"C64", 64},
+    {"F4", 4},   {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F8_E4M3", 8}, {"F8_E5M2", 8}, {"F8_E8M0", 8},
 }};
 
 [[noreturn]] void damaged(const std::string& where, std::string what, std::string found = "",
                           std::string expected = "") {
-  fail(ExitCode::model,
-       {.what = std::move(what),
-        .where = where,
-        .found = std::move(found),
-        .expected = std::move(expected),
-        .advice = "the file is damaged or no safetensors file; fetch or save it again"});
+  fail(ExitCode::model, {.what = std::move(what),
+                         .where = where,
+                         .found = std::move(found),
+                         .expected = std::move(expected),
+                         .advice = "the file is damaged or no safetensors file; fetch or save it again"});
 }
 
 std::string in_tensor(const std::string& name) { return "tensor '" + name + "': "; }
 
 std::uint64_t non_negative(const Json& value, const std::string& where, const std::string& what) {
   if (!value.is_number_unsigned())
-    damaged(where, what, value.dump(-1, ' ', false, Json::error_handler_t::replace),
-            "an integer from 0");
+    damaged(where, what, value.dump(-1, ' ', false, Json::error_handler_t::replace), "an integer from 0");
   return value.get<std::uint64_t>();
 }
 
 // Bits of all elements. Empty dimensions are legal, but the others must not overflow either:
 // strides are made of them.
-std::uint64_t count_bits(const TensorInfo& info, std::uint64_t element_bits,
-                         const std::string& where, const std::string& name) {
+std::uint64_t count_bits(const TensorInfo& info, std::uint64_t element_bits, const std::string& where,
+                         const std::string& name) {
   constexpr std::uint64_t limit = std::numeric_limits<std::int64_t>::max();
   std::uint64_t product = element_bits;
   bool empty = false;
@@ -53,8 +50,7 @@ std::uint64_t count_bits(const TensorInfo& info, std::uint64_t element_bits,
 }
 
 TensorInfo parse_tensor(const std::string& name, const Json& entry, const std::string& where) {
-  if (!entry.is_object())
-    damaged(where, in_tensor(name) + "not an object with dtype, shape and data_offsets");
+  if (!entry.is_object()) damaged(where, in_tensor(name) + "not an object with dtype, shape and data_offsets");
   for (const char* key : {"dtype", "shape", "data_offsets"}) {
     if (!entry.contains(key)) damaged(where, in_tensor(name) + "no '" + key + "'");
   }
@@ -73,8 +69,7 @@ TensorInfo parse_tensor(const std::string& name, const Json& entry, const std::s
   }
 
   const Json& offsets = entry["data_offsets"];
-  if (!offsets.is_array() || offsets.size() != 2)
-    damaged(where, in_tensor(name) + "'data_offsets' is no pair");
+  if (!offsets.is_array() || offsets.size() != 2) damaged(where, in_tensor(name) + "'data_offsets' is no pair");
   info.begin = non_negative(offsets[0], where, in_tensor(name) + "the begin in 'data_offsets'");
   info.end = non_negative(offsets[1], where, in_tensor(name) + "the end in 'data_offsets'");
   if (info.begin > info.end) {
@@ -82,8 +77,7 @@ TensorInfo parse_tensor(const std::string& name, const Json& entry, const std::s
             std::to_string(info.begin) + ", " + std::to_string(info.end));
   }
   const std::uint64_t bits = count_bits(info, element_bits, where, name);
-  if (bits % 8 != 0)
-    damaged(where, in_tensor(name) + "elements of " + info.dtype + " do not end on a byte");
+  if (bits % 8 != 0) damaged(where, in_tensor(name) + "elements of " + info.dtype + " do not end on a byte");
   if (info.end - info.begin != bits / 8) {
     damaged(where, in_tensor(name) + "shape and data_offsets do not agree",
             std::to_string(info.end - info.begin) + " bytes", std::to_string(bits / 8) + " bytes");
@@ -92,19 +86,15 @@ TensorInfo parse_tensor(const std::string& name, const Json& entry, const std::s
 }
 
 // The tensors must lie end to end from 0 to `data_size`: no hole, no overlap, nothing behind.
-void check_coverage(const SafetensorsHeader& header, std::uint64_t data_size,
-                    const std::string& where) {
+void check_coverage(const SafetensorsHeader& header, std::uint64_t data_size, const std::string& where) {
   std::uint64_t next = 0;
   for (const auto& [name, info] : header.tensors) {
     if (info.end > data_size) {
       damaged(where, in_tensor(name) + "lies behind the end of the file: it is cut off",
-              std::to_string(data_size) + " bytes of tensors",
-              "at least " + std::to_string(info.end));
+              std::to_string(data_size) + " bytes of tensors", "at least " + std::to_string(info.end));
     }
     if (info.begin != next) {
-      damaged(where,
-              in_tensor(name) +
-                  (info.begin < next ? "overlaps the tensor before it" : "a hole lies before it"),
+      damaged(where, in_tensor(name) + (info.begin < next ? "overlaps the tensor before it" : "a hole lies before it"),
               "begin " + std::to_string(info.begin), std::to_string(next));
     }
     next = info.end;
@@ -127,8 +117,7 @@ std::uint64_t safetensors_dtype_bits(std::string_view dtype) {
 std::uint64_t safetensors_header_length(std::string_view first_bytes, std::uint64_t file_size,
                                         const std::string& where) {
   if (first_bytes.size() < safetensors_length_bytes) {
-    damaged(where, "too short for a safetensors file", std::to_string(file_size) + " bytes",
-            "more than 8");
+    damaged(where, "too short for a safetensors file", std::to_string(file_size) + " bytes", "more than 8");
   }
   std::uint64_t length = 0;
   for (size_t i = 0; i < safetensors_length_bytes; ++i) {
@@ -138,18 +127,15 @@ std::uint64_t safetensors_header_length(std::string_view first_bytes, std::uint6
     damaged(where, "header too large", std::to_string(length) + " bytes",
             "at most " + std::to_string(max_safetensors_header_bytes));
   }
-  if (length < 2)
-    damaged(where, "header too small", std::to_string(length) + " bytes", "at least 2");
+  if (length < 2) damaged(where, "header too small", std::to_string(length) + " bytes", "at least 2");
   if (length > file_size - safetensors_length_bytes) {
-    damaged(where, "the header is longer than the file: it is cut off",
-            std::to_string(file_size) + " bytes",
+    damaged(where, "the header is longer than the file: it is cut off", std::to_string(file_size) + " bytes",
             "more than " + std::to_string(safetensors_length_bytes + length));
   }
   return length;
 }
 
-SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_size,
-                                           const std::string& where) {
+SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_size, const std::string& where) {
   if (json.starts_with("\xEF\xBB\xBF")) damaged(where, "the header starts with a byte-order mark");
   const Json root = parse_json(json, where + ", header", ExitCode::model, 4);
   if (!root.is_object()) damaged(where, "the header is no JSON object");
@@ -162,8 +148,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t 
     }
     if (!entry.is_object()) damaged(where, "'__metadata__' is no object");
     for (const auto& [key, value] : entry.items()) {
-      if (!value.is_string())
-        damaged(where, "'__metadata__' holds something else than strings, at '" + key + "'");
+      if (!value.is_string()) damaged(where, "'__metadata__' holds something else than strings, at '" + key + "'");
       header.metadata[key] = value.get<std::string>();
     }
   }
@@ -178,8 +163,7 @@ std::string format_safetensors_header(const SafetensorsHeader& header) {
   Json root = Json::object();
   if (!header.metadata.empty()) root["__metadata__"] = header.metadata;
   for (const auto& [name, info] : header.tensors) {
-    root[name] = {
-        {"dtype", info.dtype}, {"shape", info.shape}, {"data_offsets", {info.begin, info.end}}};
+    root[name] = {{"dtype", info.dtype}, {"shape", info.shape}, {"data_offsets", {info.begin, info.end}}};
   }
   std::string json = dump_json(root);
   json.resize((json.size() + 7) / 8 * 8, ' ');

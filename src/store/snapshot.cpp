@@ -31,8 +31,7 @@ std::vector<std::int64_t> list_steps(const Path& checkpoints) {
   std::vector<std::int64_t> steps;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(checkpoints, error)) {
-    if (const auto step = parse_step(entry.path().filename().string());
-        step && entry.is_directory(error))
+    if (const auto step = parse_step(entry.path().filename().string()); step && entry.is_directory(error))
       steps.push_back(*step);
   }
   std::sort(steps.rbegin(), steps.rend());
@@ -56,10 +55,8 @@ WrittenFile write_bytes(const Path& path, const std::string& bytes) {
 
 void check_file(const Path& folder, const std::string& name, const Json& entry) {
   const Path path = folder / name;
-  const auto broken = [&](const std::string& what, const std::string& found = "",
-                          const std::string& expected = "") {
-    fail(ExitCode::model,
-         {.what = what, .where = path.string(), .found = found, .expected = expected});
+  const auto broken = [&](const std::string& what, const std::string& found = "", const std::string& expected = "") {
+    fail(ExitCode::model, {.what = what, .where = path.string(), .found = found, .expected = expected});
   };
   if (Path(name).filename() != name || name == "." || name == "..")
     broken("the manifest names a file outside of the checkpoint");
@@ -71,8 +68,7 @@ void check_file(const Path& folder, const std::string& name, const Json& entry) 
   const std::uintmax_t size = std::filesystem::file_size(path, error);
   if (error) broken("the file is missing");
   if (size != entry["size"].get<std::uint64_t>()) {
-    broken("wrong size", std::to_string(size) + " bytes",
-           std::to_string(entry["size"].get<std::uint64_t>()));
+    broken("wrong size", std::to_string(size) + " bytes", std::to_string(entry["size"].get<std::uint64_t>()));
   }
   if (sha256_file(path, ExitCode::model) != entry["sha256"].get<std::string>())
     broken("the content does not match the manifest's sha256");
@@ -85,20 +81,18 @@ Snapshot open_snapshot(const Path& checkpoints, std::int64_t step) {
   const Json manifest = parse_json(read_file(manifest_path, ExitCode::model, "checkpoint manifest"),
                                    manifest_path.string(), ExitCode::model);
   if (!manifest.is_object() || !manifest.contains("files") || !manifest["files"].is_object()) {
-    fail(ExitCode::model,
-         {.what = "no object 'files' in the manifest", .where = manifest_path.string()});
+    fail(ExitCode::model, {.what = "no object 'files' in the manifest", .where = manifest_path.string()});
   }
   for (const char* name : {tensors_file, state_file}) {
     if (!manifest["files"].contains(name)) {
-      fail(ExitCode::model, {.what = "the manifest does not list '" + std::string(name) + "'",
-                             .where = manifest_path.string()});
+      fail(ExitCode::model,
+           {.what = "the manifest does not list '" + std::string(name) + "'", .where = manifest_path.string()});
     }
   }
   for (const auto& [name, entry] : manifest["files"].items()) check_file(folder, name, entry);
   const Path state_path = folder / state_file;
   return {step, folder,
-          parse_json(read_file(state_path, ExitCode::model, "checkpoint state"),
-                     state_path.string(), ExitCode::model)};
+          parse_json(read_file(state_path, ExitCode::model, "checkpoint state"), state_path.string(), ExitCode::model)};
 }
 
 // Out of sight under a name that no reader takes, then gone: a kill in between leaves no half
@@ -112,8 +106,7 @@ void remove_step(const Path& checkpoints, std::int64_t step) {
 
 }  // namespace
 
-void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTensors& tensors,
-                      const Json& state) {
+void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTensors& tensors, const Json& state) {
   make_directory(checkpoints);
   write_directory_atomic(checkpoints / step_name(step), [&](const Path& part) {
     Json files;
@@ -127,8 +120,7 @@ void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTen
   write_file_atomic(checkpoints / latest_file, step_name(step));
 }
 
-std::optional<Snapshot> find_snapshot(const Path& checkpoints,
-                                      const std::function<void(const std::string&)>& warn) {
+std::optional<Snapshot> find_snapshot(const Path& checkpoints, const std::function<void(const std::string&)>& warn) {
   std::vector<std::int64_t> steps = list_steps(checkpoints);
   const auto latest = read_latest(checkpoints);
   if (latest) {
@@ -141,8 +133,7 @@ std::optional<Snapshot> find_snapshot(const Path& checkpoints,
       std::rotate(steps.begin(), found, found + 1);
     }
   } else if (!steps.empty()) {
-    warn((checkpoints / latest_file).string() +
-         " is missing or damaged; the newest whole checkpoint is taken");
+    warn((checkpoints / latest_file).string() + " is missing or damaged; the newest whole checkpoint is taken");
   }
   for (const std::int64_t step : steps) {
     try {
@@ -164,13 +155,11 @@ NamedTensors read_snapshot_tensors(const Snapshot& snapshot) {
   return tensors;
 }
 
-void prune_snapshots(const Path& checkpoints, std::int64_t keep,
-                     std::optional<std::int64_t> also_keep) {
+void prune_snapshots(const Path& checkpoints, std::int64_t keep, std::optional<std::int64_t> also_keep) {
   const auto latest = read_latest(checkpoints);
   std::int64_t kept = 0;
   for (const std::int64_t step : list_steps(checkpoints)) {
-    const bool abandoned =
-        latest && step > *latest;  // a run that went on from an older checkpoint left it behind
+    const bool abandoned = latest && step > *latest;  // a run that went on from an older checkpoint left it behind
     const bool wanted = step == latest || (!abandoned && kept < keep);
     if (wanted) ++kept;
     if (!wanted && step != also_keep) remove_step(checkpoints, step);

@@ -16,7 +16,8 @@ Json read_object(const Path& path) {
 void write_json(const Path& path, const Json& json) { write_file_atomic(path, json.dump(2) + "\n"); }
 
 Json describe(const std::string& text, bool special) {
-  return {{"content", text}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", special}};
+  return {{"content", text}, {"single_word", false}, {"lstrip", false},
+          {"rstrip", false}, {"normalized", false},  {"special", special}};
 }
 
 void enter_tokenizer_json(const Path& path, const std::vector<NewToken>& tokens) {
@@ -47,7 +48,8 @@ std::set<std::string> special_texts(const Path& folder) {
   if (!std::filesystem::exists(path)) return texts;
   const auto take = [&](const Json& token) {
     if (token.is_string()) texts.insert(token.get<std::string>());
-    if (token.is_object() && token.contains("content") && token["content"].is_string()) texts.insert(token["content"].get<std::string>());
+    if (token.is_object() && token.contains("content") && token["content"].is_string())
+      texts.insert(token["content"].get<std::string>());
   };
   const Json json = read_object(path);
   for (const auto& [key, value] : json.items()) {
@@ -76,7 +78,8 @@ void enter_tokenizer_config(const Path& folder, const std::vector<NewToken>& tok
   Json& decoder = json["added_tokens_decoder"];
   if (decoder.is_null() && !std::filesystem::exists(folder / "tokenizer.model")) return;  // tokenizer.json says it all
   if (decoder.is_null()) decoder = new_decoder(folder);
-  if (!decoder.is_object()) fail(ExitCode::model, {.what = "'added_tokens_decoder' is no object", .where = path.string()});
+  if (!decoder.is_object())
+    fail(ExitCode::model, {.what = "'added_tokens_decoder' is no object", .where = path.string()});
   for (const NewToken& token : tokens) decoder[std::to_string(token.id)] = describe(token.text, true);
   write_json(path, json);
 }

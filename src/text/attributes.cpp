@@ -18,7 +18,8 @@ bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 bool is_name(std::string_view text) {
-  return !text.empty() && is_letter(text[0]) && std::ranges::all_of(text, [](char c) { return is_letter(c) || is_digit(c); });
+  return !text.empty() && is_letter(text[0]) &&
+         std::ranges::all_of(text, [](char c) { return is_letter(c) || is_digit(c); });
 }
 
 std::string quoted(std::string_view text) { return std::string(1, '\'').append(text) + '\''; }
@@ -30,7 +31,8 @@ std::string range_text(std::int64_t min, std::int64_t max) {
 // -?(0|[1-9][0-9]*)
 std::optional<std::int64_t> parse_integer(std::string_view text) {
   const std::string_view digits = text.starts_with('-') ? text.substr(1) : text;
-  if (digits.empty() || !std::ranges::all_of(digits, is_digit) || (digits[0] == '0' && digits.size() > 1)) return std::nullopt;
+  if (digits.empty() || !std::ranges::all_of(digits, is_digit) || (digits[0] == '0' && digits.size() > 1))
+    return std::nullopt;
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{}) return std::numeric_limits<std::int64_t>::max();  // out of every range
@@ -53,10 +55,13 @@ void check_names(const AttributeOptions& options, std::vector<Fault>& faults) {
   }
 }
 
-[[noreturn]] void fail_label(const std::string& what, const std::string& where, std::string_view found, std::string expected,
-                             std::string advice = "") {
-  fail(ExitCode::data,
-       {.what = what, .where = where, .found = quoted(found), .expected = std::move(expected), .advice = std::move(advice)});
+[[noreturn]] void fail_label(const std::string& what, const std::string& where, std::string_view found,
+                             std::string expected, std::string advice = "") {
+  fail(ExitCode::data, {.what = what,
+                        .where = where,
+                        .found = quoted(found),
+                        .expected = std::move(expected),
+                        .advice = std::move(advice)});
 }
 
 }  // namespace
@@ -70,7 +75,8 @@ std::optional<size_t> Attributes::index(std::string_view name) const {
 Attributes make_attributes(const AttributeOptions& options) {
   std::vector<Fault> faults;
   check_names(options, faults);
-  for (const auto& [key, value] : {std::pair{"attributes.min", options.min}, std::pair{"attributes.max", options.max}}) {
+  for (const auto& [key, value] :
+       {std::pair{"attributes.min", options.min}, std::pair{"attributes.max", options.max}}) {
     if (value < -largest_value || value > largest_value) {
       faults.push_back({.what = "out of range",
                         .where = key,
@@ -101,7 +107,8 @@ Attributes make_attributes(const AttributeOptions& options) {
   }
   if (!faults.empty()) throw Error(ExitCode::recipe, std::move(faults));
 
-  Attributes attributes{.names = options.names, .min = static_cast<int>(options.min), .max = static_cast<int>(options.max)};
+  Attributes attributes{
+      .names = options.names, .min = static_cast<int>(options.min), .max = static_cast<int>(options.max)};
   for (const std::string& name : options.names) {
     const auto given = options.defaults.find(name);
     attributes.defaults.push_back(static_cast<int>(given == options.defaults.end() ? options.min : given->second));
@@ -130,10 +137,11 @@ Label parse_label(const Attributes& attributes, std::string_view text, const std
     }
     const auto value = parse_integer(number);
     if (!value || *value < attributes.min || *value > attributes.max) {
-      fail_label("the label's value of '" + std::string(name) + "' is " + (value ? "out of range" : "no integer"), where, number,
-                 range_text(attributes.min, attributes.max));
+      fail_label("the label's value of '" + std::string(name) + "' is " + (value ? "out of range" : "no integer"),
+                 where, number, range_text(attributes.min, attributes.max));
     }
-    if (!std::isnan(values[*index])) fail_label("the label names an attribute twice", where, name, "each attribute at most once");
+    if (!std::isnan(values[*index]))
+      fail_label("the label names an attribute twice", where, name, "each attribute at most once");
     values[*index] = static_cast<float>(*value);
   }
   return make_label(attributes, values);
@@ -151,7 +159,8 @@ Label make_label(const Attributes& attributes, std::span<const float> values) {
 
 int round_score(double score, const Attributes& attributes) {
   if (std::isnan(score)) {
-    fail(ExitCode::model, {.what = "the predictor gives a score that is not a number", .advice = "its weights may be damaged"});
+    fail(ExitCode::model,
+         {.what = "the predictor gives a score that is not a number", .advice = "its weights may be damaged"});
   }
   return static_cast<int>(std::clamp(std::nearbyint(score), double(attributes.min), double(attributes.max)));
 }

@@ -38,7 +38,8 @@ const RankTable::Entry* RankTable::find(std::uint64_t key) const {
   return &entries[at];
 }
 
-Bpe::Bpe(StringIds pieces, const std::array<std::int32_t, 256>& bytes, const std::vector<Merge>& merges, Options options)
+Bpe::Bpe(StringIds pieces, const std::array<std::int32_t, 256>& bytes, const std::vector<Merge>& merges,
+         Options options)
     : options_(options), bytes_(bytes) {
   merges_.reserve(merges.size());
   for (size_t rank = 0; rank < merges.size(); ++rank) {

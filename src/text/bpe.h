@@ -45,11 +45,12 @@ class Bpe {
     std::int32_t unknown = -1;   // -1: none, then every byte has a piece
   };
 
-  // `pieces`: the texts (for byte_level, the bytes) that pieces stand for. `bytes[b]`: the piece of a byte, where byte_level or
-  // byte_fallback needs it. `merges` in the order of their ranks; of equal pairs the last counts.
+  // `pieces`: the texts (for byte_level, the bytes) that pieces stand for. `bytes[b]`: the piece of a byte, where
+  // byte_level or byte_fallback needs it. `merges` in the order of their ranks; of equal pairs the last counts.
   Bpe(StringIds pieces, const std::array<std::int32_t, 256>& bytes, const std::vector<Merge>& merges, Options options);
 
-  // Appends the ids of a word of valid UTF-8: of all pairs of neighbours the one of lowest rank is merged, the leftmost of equals.
+  // Appends the ids of a word of valid UTF-8: of all pairs of neighbours the one of lowest rank is merged, the leftmost
+  // of equals.
   void encode(std::string_view word, std::vector<std::int32_t>& ids) const;
 
  private:

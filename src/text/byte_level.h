@@ -1,5 +1,5 @@
-// GPT-2's spelling of bytes as printable characters (Radford et al. 2019, encoder.py, bytes_to_unicode): the bytes that are
-// printable in Latin-1 stand for themselves, the other 68 for U+0100 and up in their order.
+// GPT-2's spelling of bytes as printable characters (Radford et al. 2019, encoder.py, bytes_to_unicode): the bytes that
+// are printable in Latin-1 stand for themselves, the other 68 for U+0100 and up in their order.
 #pragma once
 
 #include <optional>

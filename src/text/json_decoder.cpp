@@ -81,7 +81,8 @@ std::string decode_tokens(const std::vector<DecoderStep>& steps, Tokens tokens, 
         tokens = {join(tokens)};
         break;
       case DecoderStep::Kind::strip:
-        for (size_t i = 0; at_start && i < step.start && tokens[0].starts_with(step.pattern); ++i) tokens[0].erase(0, step.pattern.size());
+        for (size_t i = 0; at_start && i < step.start && tokens[0].starts_with(step.pattern); ++i)
+          tokens[0].erase(0, step.pattern.size());
         break;
       case DecoderStep::Kind::metaspace:
         for (size_t i = 0; i < tokens.size(); ++i) {

@@ -25,7 +25,9 @@ std::string JsonFields::text(const char* key) {
   return value.get<std::string>();
 }
 
-std::string JsonFields::text_or(const char* key, std::string fallback) { return find(key) ? text(key) : std::move(fallback); }
+std::string JsonFields::text_or(const char* key, std::string fallback) {
+  return find(key) ? text(key) : std::move(fallback);
+}
 
 bool JsonFields::flag(const char* key, bool fallback) {
   const Json* value = find(key);
@@ -57,7 +59,8 @@ void JsonFields::refuse(std::string_view what) const {
 void JsonFields::refuse_value(const char* key) const {
   std::string value = dump_json(json_.at(key));
   if (value.size() > 200) value = value.substr(0, value.find_last_of(' ', 200)) + " …";
-  fail(ExitCode::model, {.what = name_ + ": this value of '" + key + "' is not supported", .where = where_, .found = value});
+  fail(ExitCode::model,
+       {.what = name_ + ": this value of '" + key + "' is not supported", .where = where_, .found = value});
 }
 
 }  // namespace steerlm

@@ -1,4 +1,5 @@
-// The fields of one JSON object of a tokenizer's file, each read once and of its type; what nobody asked for is a fault.
+// The fields of one JSON object of a tokenizer's file, each read once and of its type; what nobody asked for is a
+// fault.
 #pragma once
 
 #include <cstdint>

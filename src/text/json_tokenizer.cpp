@@ -32,16 +32,19 @@ std::array<std::int32_t, 256> byte_pieces(const TokenizerJson& json, const Strin
   ids.fill(-1);
   if (!byte_level && !json.byte_fallback) {
     if (json.unknown) return ids;
-    fail(ExitCode::model, {.what = "the tokenizer has neither byte_fallback nor an unk_token for a character without a piece",
-                           .where = where});
+    fail(ExitCode::model,
+         {.what = "the tokenizer has neither byte_fallback nor an unk_token for a character without a piece",
+          .where = where});
   }
   for (unsigned byte = 0; byte < 256; ++byte) {
-    const std::string piece = byte_level ? utf8(byte_character(static_cast<unsigned char>(byte))) : fallback_piece(byte);
+    const std::string piece =
+        byte_level ? utf8(byte_character(static_cast<unsigned char>(byte))) : fallback_piece(byte);
     const auto id = vocabulary.find(piece);
     if (id != vocabulary.end()) {
       ids[byte] = id->second;
     } else if (occurs_in_utf8(byte) && !(byte_level && json.unknown)) {
-      fail(ExitCode::model, {.what = "the vocabulary has no piece '" + piece + "' for the byte " + std::to_string(byte), .where = where});
+      fail(ExitCode::model, {.what = "the vocabulary has no piece '" + piece + "' for the byte " + std::to_string(byte),
+                             .where = where});
     }
   }
   return ids;
@@ -69,8 +72,8 @@ Bpe make_bpe(const TokenizerJson& json, bool byte_level, const std::string& wher
   return Bpe(std::move(spelled), bytes, merges, options);
 }
 
-// Whether "▁" is a piece and no merge joins another character to a "▁" behind it. A run of "▁" then starts a word of its own, and a
-// whole text can be taken word by word.
+// Whether "▁" is a piece and no merge joins another character to a "▁" behind it. A run of "▁" then starts a word of
+// its own, and a whole text can be taken word by word.
 bool spaces_start_words(const TokenizerJson& json) {
   if (json.ignore_merges) return false;
   const auto only_spaces = [](std::string_view text) {
@@ -87,7 +90,8 @@ bool spaces_start_words(const TokenizerJson& json) {
 
 JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, TokenizerConfig config)
     : bytes_(std::move(bytes)), json_(read_tokenizer_json(bytes_, file.string())) {
-  const bool byte_level = !json_.pre_tokenizer.empty() && json_.pre_tokenizer.back().kind == PreTokenizerStep::Kind::byte_level;
+  const bool byte_level =
+      !json_.pre_tokenizer.empty() && json_.pre_tokenizer.back().kind == PreTokenizerStep::Kind::byte_level;
   for (const PreTokenizerStep& step : json_.pre_tokenizer) {
     auto& pattern = patterns_.emplace_back();
     if (!step.pattern.empty() && !step.literal) pattern.emplace(step.pattern, file.string());
@@ -109,8 +113,8 @@ JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, TokenizerConfi
   find_ends(config);
 }
 
-// The file's added tokens, and over them what the folder says, as Transformers adds it: a description replaces the file's, a bare
-// name makes a token special. A name that is in no vocabulary is left out.
+// The file's added tokens, and over them what the folder says, as Transformers adds it: a description replaces the
+// file's, a bare name makes a token special. A name that is in no vocabulary is left out.
 void JsonTokenizer::add_tokens(const TokenizerConfig& config, const std::string& where) {
   for (const AddedToken& token : json_.added) {
     ids_.emplace(token.text, *token.id);
@@ -122,10 +126,11 @@ void JsonTokenizer::add_tokens(const TokenizerConfig& config, const std::string&
     if (known == ids_.end()) {
       if (!token.id) continue;
       if (*token.id != static_cast<std::int32_t>(pieces_.size())) {
-        fail(ExitCode::model, {.what = "the token '" + token.text + "' of the folder's tokenizer files is not in the vocabulary",
-                               .where = where,
-                               .found = "the id " + std::to_string(*token.id),
-                               .expected = "the next free id, " + std::to_string(pieces_.size())});
+        fail(ExitCode::model,
+             {.what = "the token '" + token.text + "' of the folder's tokenizer files is not in the vocabulary",
+              .where = where,
+              .found = "the id " + std::to_string(*token.id),
+              .expected = "the next free id, " + std::to_string(pieces_.size())});
       }
       pieces_.push_back(token.text);
       known = ids_.emplace(token.text, *token.id).first;
@@ -209,7 +214,8 @@ void JsonTokenizer::encode(std::string_view text, Use use, std::vector<std::int3
 }
 
 // What lies between the tokens of the text as it comes.
-void JsonTokenizer::encode_stretch(std::string_view stretch, bool at_start, Use use, std::vector<std::int32_t>& ids) const {
+void JsonTokenizer::encode_stretch(std::string_view stretch, bool at_start, Use use,
+                                   std::vector<std::int32_t>& ids) const {
   std::string owner;
   std::string_view text = stretch;
   if (!json_.normalizer.empty()) text = owner = normalize(stretch, use.prefix);
@@ -223,7 +229,8 @@ void JsonTokenizer::encode_stretch(std::string_view stretch, bool at_start, Use 
 }
 
 // One step of the pre-tokenizer and those behind it; `at_start`: the text is the front of the whole text.
-void JsonTokenizer::encode_step(std::string_view text, size_t step, bool at_start, Use use, std::vector<std::int32_t>& ids) const {
+void JsonTokenizer::encode_step(std::string_view text, size_t step, bool at_start, Use use,
+                                std::vector<std::int32_t>& ids) const {
   if (step == json_.pre_tokenizer.size()) return encode_words(text, ids);
   const PreTokenizerStep& now = json_.pre_tokenizer[step];
   using Kind = PreTokenizerStep::Kind;
@@ -237,7 +244,9 @@ void JsonTokenizer::encode_step(std::string_view text, size_t step, bool at_star
   } else if (now.kind == Kind::byte_level && use.prefix && now.add_prefix_space && !text.starts_with(' ')) {
     text = owner = " " + std::string(text);
   }
-  const auto pass_on = [&](std::string_view part) { encode_step(part, step + 1, at_start && part.data() == text.data(), use, ids); };
+  const auto pass_on = [&](std::string_view part) {
+    encode_step(part, step + 1, at_start && part.data() == text.data(), use, ids);
+  };
   if (patterns_[step]) {
     for (const Regex::Part& part : patterns_[step]->split(text)) {
       if (!(part.match ? now.drop_matches : now.drop_rest)) pass_on(part.text);
@@ -245,9 +254,11 @@ void JsonTokenizer::encode_step(std::string_view text, size_t step, bool at_star
     return;
   }
   // At a literal: split cuts on both sides of it, metaspace before it.
-  const std::string_view literal = now.kind == Kind::metaspace && now.split_words ? space_symbol : std::string_view(now.pattern);
+  const std::string_view literal =
+      now.kind == Kind::metaspace && now.split_words ? space_symbol : std::string_view(now.pattern);
   size_t begin = 0;
-  for (size_t at = literal.empty() ? text.npos : text.find(literal); at != text.npos; at = text.find(literal, at + literal.size())) {
+  for (size_t at = literal.empty() ? text.npos : text.find(literal); at != text.npos;
+       at = text.find(literal, at + literal.size())) {
     if (at > begin && !now.drop_rest) pass_on(text.substr(begin, at - begin));
     begin = at;
     if (now.kind == Kind::metaspace) continue;

@@ -1,5 +1,5 @@
-// A tokenizer.json with what its folder says of it. The members are those of Tokenizer, where they are described, but that BOS is
-// left to it. Sources: the library `tokenizers`, whose results these are.
+// A tokenizer.json with what its folder says of it. The members are those of Tokenizer, where they are described, but
+// that BOS is left to it. Sources: the library `tokenizers`, whose results these are.
 #pragma once
 
 #include <cstdint>
@@ -57,8 +57,8 @@ class JsonTokenizer {
   std::vector<std::string> pieces_;  // by id; "": none
   StringIds ids_;
   std::unordered_map<std::int32_t, AddedToken> added_;
-  AddedTokenMatcher raw_;         // looked for in the text as it comes
-  AddedTokenMatcher normalized_;  // and in the normalised text
+  AddedTokenMatcher raw_;                       // looked for in the text as it comes
+  AddedTokenMatcher normalized_;                // and in the normalised text
   std::vector<std::optional<Regex>> patterns_;  // of the pre-tokenizer's steps
   std::optional<Bpe> bpe_;
   bool cut_at_spaces_ = false;  // no merge reaches over the start of a run of "▁"

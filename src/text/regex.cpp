@@ -48,19 +48,21 @@ Regex::Regex(std::string_view pattern, std::string where) : where_(std::move(whe
                            .expected = "at most " + std::to_string(largest_pattern)});
   }
   const std::string translated = translate_regex(pattern, where_);
-  const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(pcre2_compile_context_create(nullptr),
-                                                                                              &pcre2_compile_context_free);
+  const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
+      pcre2_compile_context_create(nullptr), &pcre2_compile_context_free);
   if (!context) throw std::bad_alloc();
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE at = 0;
-  pcre2_code* code = pcre2_compile(units(translated), translated.size(), PCRE2_UTF | PCRE2_UCP, &error, &at, context.get());
+  pcre2_code* code =
+      pcre2_compile(units(translated), translated.size(), PCRE2_UTF | PCRE2_UCP, &error, &at, context.get());
   if (!code) {
     std::array<PCRE2_UCHAR, 200> message{};
     pcre2_get_error_message(error, message.data(), message.size());
-    fail(ExitCode::model, {.what = "the regular expression is not valid: " + std::string(reinterpret_cast<char*>(message.data())),
-                           .where = where_,
-                           .found = std::string(pattern)});
+    fail(ExitCode::model,
+         {.what = "the regular expression is not valid: " + std::string(reinterpret_cast<char*>(message.data())),
+          .where = where_,
+          .found = std::string(pattern)});
   }
   code_ = std::shared_ptr<const void>(code, [](pcre2_code* owned) { pcre2_code_free(owned); });
   // Without it pcre2_match interprets: the same matches, slower.
@@ -76,10 +78,12 @@ std::vector<Regex::Part> Regex::split(std::string_view text) const {
   size_t end_before = 0;  // of the last match, or of the last part
   bool matched = false;
   while (search <= text.size()) {
-    const int found = pcre2_match(code, units(text), text.size(), search, PCRE2_NO_UTF_CHECK, state.data, state.context);
+    const int found =
+        pcre2_match(code, units(text), text.size(), search, PCRE2_NO_UTF_CHECK, state.data, state.context);
     if (found == PCRE2_ERROR_NOMATCH) break;
     if (found < 0) {
-      fail(ExitCode::model, {.what = "the regular expression takes too many steps on a text of " + std::to_string(text.size()) + " bytes",
+      fail(ExitCode::model, {.what = "the regular expression takes too many steps on a text of " +
+                                     std::to_string(text.size()) + " bytes",
                              .where = where_});
     }
     const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(state.data);

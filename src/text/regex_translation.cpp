@@ -10,12 +10,14 @@
 namespace steerlm {
 namespace {
 
-constexpr std::string_view white_space = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
-                                         "\\x{205f}\\x{3000}";
+constexpr std::string_view white_space =
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
+    "\\x{205f}\\x{3000}";
 
 // General categories: the same names in both, and with unicode_additions the same sets.
-constexpr std::array categories{"L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P", "Pc",
-                                "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp"};
+constexpr std::array categories{"L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",
+                                "Nd", "Nl", "No", "P",  "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po",
+                                "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp"};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -46,9 +48,10 @@ class Translation {
 
  private:
   [[noreturn]] void refuse(std::string_view construct) const {
-    fail(ExitCode::model, {.what = "the regular expression uses '" + std::string(construct) + "', which is not supported",
-                           .where = where_,
-                           .found = std::string(pattern_)});
+    fail(ExitCode::model,
+         {.what = "the regular expression uses '" + std::string(construct) + "', which is not supported",
+          .where = where_,
+          .found = std::string(pattern_)});
   }
   bool take(std::string_view words) {
     if (!rest_.starts_with(words)) return false;
@@ -68,7 +71,8 @@ class Translation {
     refuse(rest_.substr(0, 4));
   }
 
-  // {n}, {n,}, {n,m}, {,m}; any other brace is a character. A second quantifier behind it means another thing in each library.
+  // {n}, {n,}, {n,m}, {,m}; any other brace is a character. A second quantifier behind it means another thing in each
+  // library.
   void interval() {
     const auto digits = [&](size_t at) {
       size_t end = at;
@@ -83,7 +87,8 @@ class Translation {
       out_ += '\\';
       return copy(1);
     }
-    if (high + 1 < rest_.size() && (rest_[high + 1] == '+' || rest_[high + 1] == '?')) refuse(rest_.substr(0, high + 2));
+    if (high + 1 < rest_.size() && (rest_[high + 1] == '+' || rest_[high + 1] == '?'))
+      refuse(rest_.substr(0, high + 2));
     out_ += low == 1 ? "{0" : "{";
     rest_.remove_prefix(1);
     copy(high);
@@ -188,6 +193,8 @@ class Translation {
 
 }  // namespace
 
-std::string translate_regex(std::string_view pattern, const std::string& where) { return Translation(pattern, where).run(); }
+std::string translate_regex(std::string_view pattern, const std::string& where) {
+  return Translation(pattern, where).run();
+}
 
 }  // namespace steerlm

@@ -1,5 +1,5 @@
-// sentencepiece writes its progress and its errors to stderr by itself. Declared in its src/common.h, which needs its build
-// folder.
+// sentencepiece writes its progress and its errors to stderr by itself. Declared in its src/common.h, which needs its
+// build folder.
 #pragma once
 
 namespace sentencepiece::logging {

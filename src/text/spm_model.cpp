@@ -72,7 +72,8 @@ std::optional<SpmPiece> read_piece(std::string_view bytes) {
   SpmPiece piece;
   const bool whole = read_message(bytes, [&](const Field& field) {
     if (field.number == 1 && field.type == length_delimited) piece.text = field.payload;
-    if (field.number == 2 && field.type == fixed32) std::memcpy(&piece.score, field.payload.data(), sizeof(float));  // little-endian
+    if (field.number == 2 && field.type == fixed32)
+      std::memcpy(&piece.score, field.payload.data(), sizeof(float));  // little-endian
     if (field.number == 3 && field.type == varint) piece.type = static_cast<PieceType>(field.value);
   });
   if (!whole || piece.text.empty() || find_invalid_utf8(piece.text)) return std::nullopt;
@@ -124,7 +125,8 @@ SpmModel read_spm_model(std::string_view bytes, const std::string& where) {
   return model;
 }
 
-std::string edit_spm_model(std::string_view bytes, const std::function<bool(const SpmPiece&)>& hide, bool dummy_prefix) {
+std::string edit_spm_model(std::string_view bytes, const std::function<bool(const SpmPiece&)>& hide,
+                           bool dummy_prefix) {
   // Of a field that occurs twice the last counts, and a message that occurs twice is merged: an edit is an addition.
   constexpr std::string_view is_control("\x18\x03", 2);
   constexpr std::string_view no_dummy_prefix("\x1a\x02\x18\x00", 4);

@@ -1,5 +1,5 @@
-// The bytes of a sentencepiece model: sentencepiece_model.proto in protobuf's wire format, checked and edited without protobuf,
-// of which libtorch carries another version.
+// The bytes of a sentencepiece model: sentencepiece_model.proto in protobuf's wire format, checked and edited without
+// protobuf, of which libtorch carries another version.
 #pragma once
 
 #include <functional>
@@ -20,7 +20,7 @@ struct SpmPiece {
 
 struct SpmModel {
   std::vector<SpmPiece> pieces;
-  bool unigram = true;  // TrainerSpec.model_type; false: another kind
+  bool unigram = true;    // TrainerSpec.model_type; false: another kind
   bool identity = false;  // NormalizerSpec: text is left as it is
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
@@ -30,8 +30,8 @@ struct SpmModel {
 // Throws model, at `where`: cut off, damaged, something else.
 SpmModel read_spm_model(std::string_view bytes, const std::string& where);
 
-// The same model for another use: pieces that `hide` picks become control pieces, which are never matched in a text; without
-// `dummy_prefix` sentencepiece puts nothing before a text. `bytes` must have passed read_spm_model.
+// The same model for another use: pieces that `hide` picks become control pieces, which are never matched in a text;
+// without `dummy_prefix` sentencepiece puts nothing before a text. `bytes` must have passed read_spm_model.
 std::string edit_spm_model(std::string_view bytes, const std::function<bool(const SpmPiece&)>& hide, bool dummy_prefix);
 
 }  // namespace steerlm

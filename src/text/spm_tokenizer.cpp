@@ -5,8 +5,8 @@
 #include "steerlm/core/json.h"
 #include "steerlm/text/tokenizer.h"
 #include "text/spm_log.h"
-#include "text/unigram_json.h"
 #include "text/unicode.h"
+#include "text/unigram_json.h"
 
 namespace steerlm {
 namespace {
@@ -38,7 +38,10 @@ void append_spaced(std::string_view piece, std::string& text) {
 }  // namespace
 
 SpmTokenizer::SpmTokenizer(std::string bytes, const Path& file, TokenizerConfig config)
-    : where_(file.string()), bytes_(std::move(bytes)), spm_(read_spm_model(bytes_, where_)), config_(std::move(config)) {
+    : where_(file.string()),
+      bytes_(std::move(bytes)),
+      spm_(read_spm_model(bytes_, where_)),
+      config_(std::move(config)) {
   plain_ = make_processor(bytes_, file);
   add_tokens();
   make_processors(file);
@@ -56,7 +59,8 @@ std::optional<std::int32_t> SpmTokenizer::find(std::string_view piece) const {
   return id;
 }
 
-// Gives every token of the config its id: the file's, else the model's; one without either is in no vocabulary and is left out.
+// Gives every token of the config its id: the file's, else the model's; one without either is in no vocabulary and is
+// left out.
 void SpmTokenizer::add_tokens() {
   for (const int id : {plain_->unk_id(), plain_->bos_id(), plain_->eos_id()}) {
     if (id < 0) continue;
@@ -82,8 +86,10 @@ void SpmTokenizer::add_tokens() {
 void SpmTokenizer::make_processors(const Path& file) {
   const auto hide = [&](const SpmPiece& piece) {
     if (piece.type != PieceType::user_defined) return false;
-    return is_template_marker(piece.text) || std::ranges::find(chat_markers, piece.text) != std::ranges::end(chat_markers) ||
-           std::ranges::any_of(tokens_, [&](const Token& token) { return token.token.special && token.token.text == piece.text; });
+    return is_template_marker(piece.text) ||
+           std::ranges::find(chat_markers, piece.text) != std::ranges::end(chat_markers) ||
+           std::ranges::any_of(
+               tokens_, [&](const Token& token) { return token.token.special && token.token.text == piece.text; });
   };
   const auto hide_nothing = [](const SpmPiece&) { return false; };
   plain_bare_ = make_processor(edit_spm_model(bytes_, hide_nothing, false), file);
@@ -104,8 +110,8 @@ void SpmTokenizer::encode(const Processor& processor, std::string_view text, std
   ids.insert(ids.end(), piece_ids.begin(), piece_ids.end());
 }
 
-// One stretch between special tokens, transformers 4.57 LlamaTokenizer._tokenize. Without `legacy` a leading space is kept from
-// sentencepiece, which may drop it, by encoding unk's text before it.
+// One stretch between special tokens, transformers 4.57 LlamaTokenizer._tokenize. Without `legacy` a leading space is
+// kept from sentencepiece, which may drop it, by encoding unk's text before it.
 void SpmTokenizer::encode_stretch(std::string_view text, std::vector<std::int32_t>& ids) const {
   if (config_.legacy) return encode(plain_, text, ids);
   if (!text.starts_with(space_symbol) && !text.starts_with(' ')) return encode(plain_bare_, text, ids);
@@ -118,7 +124,8 @@ void SpmTokenizer::encode_stretch(std::string_view text, std::vector<std::int32_
   ids.insert(ids.end(), all_ids.begin() + static_cast<std::ptrdiff_t>(skip), all_ids.end());
 }
 
-// sentencepiece_processor.cc, SentencePieceProcessor::Decode: at the start of a text the dummy prefix is taken off again.
+// sentencepiece_processor.cc, SentencePieceProcessor::Decode: at the start of a text the dummy prefix is taken off
+// again.
 std::string SpmTokenizer::decode(std::span<const std::int32_t> ids, bool at_start) const {
   std::string text;
   std::string run;  // of byte pieces
@@ -131,7 +138,8 @@ std::string SpmTokenizer::decode(std::span<const std::int32_t> ids, bool at_star
                             .expected = "0 to " + std::to_string(vocab_size_ - 1)});
     }
     if (id < spm_size() && plain_->IsByte(id)) {
-      run += static_cast<char>(std::stoi(spm_.pieces[static_cast<size_t>(id)].text.substr(3, 2), nullptr, 16));  // "<0x0A>"
+      run += static_cast<char>(
+          std::stoi(spm_.pieces[static_cast<size_t>(id)].text.substr(3, 2), nullptr, 16));  // "<0x0A>"
       continue;
     }
     text += replace_bad_bytes(run);
@@ -139,7 +147,8 @@ std::string SpmTokenizer::decode(std::span<const std::int32_t> ids, bool at_star
     if (stripped || !text.empty()) strip = false;
     if (id >= spm_size()) {
       const auto token = added_.find(id);
-      if (token != added_.end() && (!token->second.special || is_template_marker(token->second.text))) text += token->second.text;
+      if (token != added_.end() && (!token->second.special || is_template_marker(token->second.text)))
+        text += token->second.text;
       continue;
     }
     std::string_view piece = spm_.pieces[static_cast<size_t>(id)].text;

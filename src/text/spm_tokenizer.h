@@ -1,5 +1,5 @@
-// A tokenizer.model with what its folder says of it. The members are those of Tokenizer, where they are described, but that BOS is
-// left to it.
+// A tokenizer.model with what its folder says of it. The members are those of Tokenizer, where they are described, but
+// that BOS is left to it.
 #pragma once
 
 #include <sentencepiece_processor.h>
@@ -37,7 +37,8 @@ class SpmTokenizer {
   std::string decode(std::span<const std::int32_t> ids, bool at_start) const;
 
   const std::string& bytes() const { return bytes_; }
-  // What Transformers needs beside a Unigram model; nothing for BPE, and for a model that changes a text before it is split.
+  // What Transformers needs beside a Unigram model; nothing for BPE, and for a model that changes a text before it is
+  // split.
   std::optional<Json> as_tokenizer_json() const;
   std::string default_config() const;  // a tokenizer_config.json for a file that has none
 
@@ -64,8 +65,8 @@ class SpmTokenizer {
   std::int32_t bos_ = -1;
   std::int32_t eos_ = -1;
   bool add_bos_ = false;
-  // Four processors of one model. `hidden`: the template's markers and special user-defined pieces are no longer matched.
-  // `bare`: no dummy prefix.
+  // Four processors of one model. `hidden`: the template's markers and special user-defined pieces are no longer
+  // matched. `bare`: no dummy prefix.
   Processor plain_;
   Processor plain_bare_;
   Processor hidden_;

@@ -64,8 +64,10 @@ struct ConversationTemplate::Segments {
   void marker(std::string_view name, std::int32_t target_turn = untrained) {
     if (of.marker_pieces_.empty()) return text(name, target_turn);
     const std::int32_t id = of.marker_pieces_.at(name);
-    if (encoded.ids.empty()) of.tokenizer_->append_first_piece(id, encoded.ids);
-    else encoded.ids.push_back(id);
+    if (encoded.ids.empty())
+      of.tokenizer_->append_first_piece(id, encoded.ids);
+    else
+      encoded.ids.push_back(id);
     note(target_turn);
   }
   void system(const std::string& prompt) {
@@ -138,14 +140,16 @@ ConversationTemplate::ConversationTemplate(TemplateOptions options, const Tokeni
     if (id) {
       marker_pieces_.emplace(marker, *id);
     } else if (layout_ != nullptr) {
-      fail(ExitCode::model, {.what = "the template " + name + " needs the marker " + std::string(marker) + " as a piece of the tokenizer, which has none",
+      fail(ExitCode::model, {.what = "the template " + name + " needs the marker " + std::string(marker) +
+                                     " as a piece of the tokenizer, which has none",
                              .where = tokenizer.path().string(),
                              .expected = "a model that was tuned with the markers of " + name,
                              .advice = "start from such a model, or use template.name: steerlm"});
     } else {
-      fail(ExitCode::model, {.what = "template.special_tokens is added, but the tokenizer has no piece " + std::string(marker),
-                             .where = tokenizer.path().string(),
-                             .advice = "add the markers with 'steerlm model add-tokens', or use special_tokens: text"});
+      fail(ExitCode::model,
+           {.what = "template.special_tokens is added, but the tokenizer has no piece " + std::string(marker),
+            .where = tokenizer.path().string(),
+            .advice = "add the markers with 'steerlm model add-tokens', or use special_tokens: text"});
     }
   }
 }
@@ -180,7 +184,8 @@ EncodedConversation ConversationTemplate::encode(const Conversation& conversatio
   return std::move(segments.encoded);
 }
 
-std::vector<std::int32_t> ConversationTemplate::encode_scored_turn(const Conversation& conversation, size_t turn) const {
+std::vector<std::int32_t> ConversationTemplate::encode_scored_turn(const Conversation& conversation,
+                                                                   size_t turn) const {
   Segments segments{*this};
   if (options_.name == TemplateName::plain) {
     tokenizer_->append_first(join_values(conversation, turn + 1), segments.encoded.ids);
@@ -196,7 +201,8 @@ std::vector<std::int32_t> ConversationTemplate::encode_scored_turn(const Convers
   return std::move(segments.encoded.ids);
 }
 
-std::vector<std::int32_t> ConversationTemplate::encode_label_prefix(const Conversation& conversation, size_t turn) const {
+std::vector<std::int32_t> ConversationTemplate::encode_label_prefix(const Conversation& conversation,
+                                                                    size_t turn) const {
   if (options_.name == TemplateName::plain) {
     fail(ExitCode::recipe, {.what = "the template plain has no labels, so a language model cannot predict them with it",
                             .where = "template.name",
@@ -218,7 +224,8 @@ std::vector<std::int32_t> ConversationTemplate::encode_label_prefix(const Conver
   return std::move(segments.encoded.ids);
 }
 
-std::vector<std::int32_t> ConversationTemplate::encode_prompt(const Conversation& conversation, const std::optional<Label>& label,
+std::vector<std::int32_t> ConversationTemplate::encode_prompt(const Conversation& conversation,
+                                                              const std::optional<Label>& label,
                                                               std::string_view role) const {
   Segments segments{*this};
   if (options_.name == TemplateName::plain) {
@@ -263,8 +270,8 @@ std::string ConversationTemplate::sha256() const {
   }
   bytes += std::string(enum_name(options_.special_tokens)) + '\n';
   if (options_.name != TemplateName::plain) {
-    bytes += std::string(system_marker) + "System\n" + options_.system + "\n" + std::string(steerlm::turn_marker) + "{role}\n" +
-             std::string(label_marker) + "{label}\n{value}\n";
+    bytes += std::string(system_marker) + "System\n" + options_.system + "\n" + std::string(steerlm::turn_marker) +
+             "{role}\n" + std::string(label_marker) + "{label}\n{value}\n";
   }
   return sha256_hex(bytes);
 }

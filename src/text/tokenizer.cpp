@@ -10,7 +10,8 @@
 
 namespace steerlm {
 
-Tokenizer::Tokenizer(Path file, Path folder, Kind kind) : file_(std::move(file)), folder_(std::move(folder)), kind_(std::move(kind)) {}
+Tokenizer::Tokenizer(Path file, Path folder, Kind kind)
+    : file_(std::move(file)), folder_(std::move(folder)), kind_(std::move(kind)) {}
 
 Tokenizer Tokenizer::load(const Path& file_or_model_folder) {
   const Path file = find_tokenizer_file(file_or_model_folder);
@@ -96,10 +97,13 @@ void Tokenizer::copy_to(const Path& folder) const {
   if (!json) copy("tokenizer.json");  // beside the model, for Transformers
   for (const char* name : tokenizer_side_files) copy(name);
   if (std::filesystem::exists(folder / tokenizer_side_files[0])) return;
-  if (const auto* spm = std::get_if<std::shared_ptr<const SpmTokenizer>>(&kind_); spm && !std::filesystem::exists(folder / "tokenizer.json")) {
-    if (const auto made = (*spm)->as_tokenizer_json()) write_file_atomic(folder / "tokenizer.json", dump_json(*made) + "\n");
+  if (const auto* spm = std::get_if<std::shared_ptr<const SpmTokenizer>>(&kind_);
+      spm && !std::filesystem::exists(folder / "tokenizer.json")) {
+    if (const auto made = (*spm)->as_tokenizer_json())
+      write_file_atomic(folder / "tokenizer.json", dump_json(*made) + "\n");
   }
-  write_file_atomic(folder / tokenizer_side_files[0], std::visit([](const auto& kind) { return kind->default_config(); }, kind_));
+  write_file_atomic(folder / tokenizer_side_files[0],
+                    std::visit([](const auto& kind) { return kind->default_config(); }, kind_));
 }
 
 std::string Tokenizer::sha256() const {

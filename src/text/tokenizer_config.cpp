@@ -42,8 +42,10 @@ std::optional<AddedToken> read_token(const Json& json, const std::string& where)
     token.single_word = read_flag(json, "single_word", false, where);
     token.normalized = read_flag(json, "normalized", !token.special, where);
   } else if (!json.is_null()) {
-    fail(ExitCode::model,
-         {.what = "not a token", .where = where, .found = dump_json(json), .expected = "a text, or an object with 'content'"});
+    fail(ExitCode::model, {.what = "not a token",
+                           .where = where,
+                           .found = dump_json(json),
+                           .expected = "a text, or an object with 'content'"});
   }
   if (token.text.empty()) return std::nullopt;
   return token;
@@ -68,7 +70,8 @@ void read_decoder(const Json& json, const std::string& where, TokenizerConfig& c
     std::int64_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc{} || end != key.data() + key.size()) {
-      fail(ExitCode::model, {.what = "a key of added_tokens_decoder is no id", .where = where, .found = "'" + key + "'"});
+      fail(ExitCode::model,
+           {.what = "a key of added_tokens_decoder is no id", .where = where, .found = "'" + key + "'"});
     }
     auto token = read_token(value, where);
     if (!token) continue;
@@ -131,7 +134,8 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
       if (!id.is_number_integer())
         fail(ExitCode::model, {.what = "the id of '" + text + "' is no integer", .where = added.string()});
       if (!text.empty())
-        add_token(AddedToken{.text = text, .id = check_token_id(id.get<std::int64_t>(), text, added.string())}, true, config);
+        add_token(AddedToken{.text = text, .id = check_token_id(id.get<std::int64_t>(), text, added.string())}, true,
+                  config);
     }
   }
   return config;

@@ -21,17 +21,19 @@ struct AddedToken {
 };
 
 struct TokenizerConfig {
-  std::optional<bool> add_bos;         // add_bos_token
-  bool class_adds_bos = false;         // what the tokenizer class does without the key
-  bool legacy = true;  // of a folder without a tokenizer_config.json too
-  std::string bos;     // "": the model's own
+  std::optional<bool> add_bos;  // add_bos_token
+  bool class_adds_bos = false;  // what the tokenizer class does without the key
+  bool legacy = true;           // of a folder without a tokenizer_config.json too
+  std::string bos;              // "": the model's own
   std::string eos;
   std::vector<AddedToken> tokens;
-  std::vector<std::string> bare;  // tokens that only a bare text names: it makes them special and says nothing else of them
+  std::vector<std::string>
+      bare;  // tokens that only a bare text names: it makes them special and says nothing else of them
 };
 
 // Files of a model folder that belong to its tokenizer, beside tokenizer.model or tokenizer.json.
-inline constexpr const char* tokenizer_side_files[] = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"};
+inline constexpr const char* tokenizer_side_files[] = {"tokenizer_config.json", "special_tokens_map.json",
+                                                       "added_tokens.json"};
 
 // The id, if it is one that a vocabulary can have: 0 to 2^24. Throws model.
 std::int32_t check_token_id(std::int64_t id, const std::string& token, const std::string& where);

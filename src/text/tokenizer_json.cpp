@@ -20,7 +20,9 @@ Json parse_tree(std::string_view bytes, const std::string& where, TokenizerJson&
   std::string outer;
   std::string inner;
   std::string piece;
-  const auto in_vocabulary = [&](int depth) { return depth == 3 && outer == "model" && inner == "vocab" && !piece.empty(); };
+  const auto in_vocabulary = [&](int depth) {
+    return depth == 3 && outer == "model" && inner == "vocab" && !piece.empty();
+  };
   const auto keep = [&](int depth, Json::parse_event_t event, Json& value) {
     if (event == Json::parse_event_t::key) {
       if (depth == 1) outer = value.get<std::string>();
@@ -49,16 +51,17 @@ PieceIds index_vocabulary(const TokenizerJson& json, const std::string& where) {
   for (const auto& [piece, id] : json.vocabulary) {
     ids.emplace(piece, id);
     if (id > static_cast<std::int32_t>(json.vocabulary.size()) + largest_gap) {
-      fail(ExitCode::model, {.what = "the id of the piece '" + piece + "' is far behind the " + std::to_string(json.vocabulary.size()) +
-                                     " pieces of the vocabulary",
+      fail(ExitCode::model, {.what = "the id of the piece '" + piece + "' is far behind the " +
+                                     std::to_string(json.vocabulary.size()) + " pieces of the vocabulary",
                              .where = where,
                              .found = std::to_string(id)});
     }
     const auto [other, added] = pieces.emplace(id, piece);
     if (!added) {
-      fail(ExitCode::model, {.what = "the pieces '" + std::string(other->second) + "' and '" + piece + "' have the same id",
-                             .where = where,
-                             .found = std::to_string(id)});
+      fail(ExitCode::model,
+           {.what = "the pieces '" + std::string(other->second) + "' and '" + piece + "' have the same id",
+            .where = where,
+            .found = std::to_string(id)});
     }
   }
   return ids;
@@ -97,7 +100,8 @@ PieceIds read_model(const Json& json, const std::string& where, TokenizerJson& r
   JsonFields model(json, "the model", where);
   const std::string type = model.text_or("type", model.find("merges") ? "BPE" : "of an unknown type");
   if (type != "BPE") {
-    fail(ExitCode::model, {.what = "the tokenizer's model is " + type + ", which is not supported", .where = where, .expected = "BPE"});
+    fail(ExitCode::model,
+         {.what = "the tokenizer's model is " + type + ", which is not supported", .where = where, .expected = "BPE"});
   }
   if (!model.require("vocab").is_object()) model.refuse("'vocab' is no object");
   PieceIds ids = index_vocabulary(result, where);
@@ -112,7 +116,8 @@ PieceIds read_model(const Json& json, const std::string& where, TokenizerJson& r
   result.ignore_merges = model.flag("ignore_merges", false);
   if (model.find("unk_token")) {
     result.unknown = model.text("unk_token");
-    if (!ids.contains(*result.unknown)) model.refuse("the unk_token '" + *result.unknown + "' is not in the vocabulary");
+    if (!ids.contains(*result.unknown))
+      model.refuse("the unk_token '" + *result.unknown + "' is not in the vocabulary");
   }
   read_merges(model.require("merges"), model, ids, result);
   model.end();

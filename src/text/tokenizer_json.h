@@ -20,21 +20,21 @@ struct NormalizerStep {
 
 struct PreTokenizerStep {
   enum class Kind { split, byte_level, metaspace } kind;
-  std::string pattern;             // split; byte_level, where not empty: a regular expression
-  bool literal = false;            // split: the pattern is a text
-  bool drop_matches = false;       // split: behaviour Removed
-  bool drop_rest = false;          // split: behaviour Removed, inverted
-  bool add_prefix_space = false;   // byte_level
+  std::string pattern;            // split; byte_level, where not empty: a regular expression
+  bool literal = false;           // split: the pattern is a text
+  bool drop_matches = false;      // split: behaviour Removed
+  bool drop_rest = false;         // split: behaviour Removed, inverted
+  bool add_prefix_space = false;  // byte_level
   enum class Prepend { always, first, never } prepend = Prepend::never;  // metaspace
-  bool split_words = false;        // metaspace
+  bool split_words = false;                                              // metaspace
 };
 
 struct DecoderStep {
   enum class Kind { byte_level, replace, byte_fallback, fuse, strip, metaspace } kind;
-  std::string pattern;   // replace; strip: one character
-  std::string content;   // replace
-  size_t start = 0;      // strip: so many at the front at most
-  bool prefix = false;   // metaspace: the first token's ▁ are taken off
+  std::string pattern;  // replace; strip: one character
+  std::string content;  // replace
+  size_t start = 0;     // strip: so many at the front at most
+  bool prefix = false;  // metaspace: the first token's ▁ are taken off
 };
 
 struct TokenizerJson {
@@ -56,8 +56,9 @@ struct TokenizerJson {
 inline constexpr std::string_view gpt2_pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-// Throws model, naming the file and what is wrong in it: not JSON, a model that is not BPE, a step or an option that changes ids and
-// is not implemented, ids out of range or given twice, merges and added tokens that contradict the vocabulary.
+// Throws model, naming the file and what is wrong in it: not JSON, a model that is not BPE, a step or an option that
+// changes ids and is not implemented, ids out of range or given twice, merges and added tokens that contradict the
+// vocabulary.
 TokenizerJson read_tokenizer_json(std::string_view bytes, const std::string& where);
 
 }  // namespace steerlm

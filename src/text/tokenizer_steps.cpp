@@ -9,13 +9,15 @@ namespace steerlm {
 namespace {
 
 constexpr std::string_view space_symbol = "\xE2\x96\x81";  // U+2581
-constexpr size_t most_steps = 16;    // of one kind; files have up to 5
-constexpr size_t most_content = 16;  // bytes that a step writes for a match: a few such steps must not make a text a million times longer
+constexpr size_t most_steps = 16;                          // of one kind; files have up to 5
+constexpr size_t most_content =
+    16;  // bytes that a step writes for a match: a few such steps must not make a text a million times longer
 constexpr std::ptrdiff_t most_replacements = 4;
 
 // Calls use(step) for the steps of a Sequence, whose list has the key `list`, or for the one step that is none.
 template <class Use>
-void for_each_step(const Json* json, const char* kind, const char* list, const std::string& where, Use use, int depth = 0) {
+void for_each_step(const Json* json, const char* kind, const char* list, const std::string& where, Use use,
+                   int depth = 0) {
   if (!json) return;
   const auto type = json->is_object() ? json->find("type") : json->end();
   if (!json->is_object() || type == json->end() || *type != "Sequence") return use(*json);
@@ -31,7 +33,8 @@ std::string step_type(const Json& json, const char* kind, const std::string& whe
   return JsonFields(json, std::string("the ") + kind, where).text("type");
 }
 
-[[noreturn]] void refuse_type(const char* kind, const std::string& type, const std::string& where, const char* expected) {
+[[noreturn]] void refuse_type(const char* kind, const std::string& type, const std::string& where,
+                              const char* expected) {
   fail(ExitCode::model,
        {.what = std::string("the ") + kind + " " + type + " is not supported", .where = where, .expected = expected});
 }
@@ -69,8 +72,10 @@ void check_count(const std::vector<Step>& steps, const JsonFields& fields) {
 template <class Step>
 void add_replacement(JsonFields& fields, std::vector<Step>& steps) {
   std::string pattern = read_literal(fields);
-  steps.push_back({.kind = Step::Kind::replace, .pattern = std::move(pattern), .content = read_content(fields, "content")});
-  if (std::ranges::count(steps, Step::Kind::replace, &Step::kind) > most_replacements) fields.refuse("more than 4 of them");
+  steps.push_back(
+      {.kind = Step::Kind::replace, .pattern = std::move(pattern), .content = read_content(fields, "content")});
+  if (std::ranges::count(steps, Step::Kind::replace, &Step::kind) > most_replacements)
+    fields.refuse("more than 4 of them");
 }
 
 PreTokenizerStep read_split(JsonFields& fields) {
@@ -101,7 +106,8 @@ PreTokenizerStep::Prepend read_prepend(JsonFields& fields) {
 std::int32_t token_id(const std::string& token, const TokenizerJson& json, const JsonFields& fields) {
   const auto added = std::ranges::find(json.added, token, &AddedToken::text);
   if (added != json.added.end()) return *added->id;
-  const auto piece = std::ranges::find(json.vocabulary, token, [](const auto& entry) -> const std::string& { return entry.first; });
+  const auto piece =
+      std::ranges::find(json.vocabulary, token, [](const auto& entry) -> const std::string& { return entry.first; });
   if (piece == json.vocabulary.end()) fields.refuse("the token '" + token + "' is not in the vocabulary");
   return piece->second;
 }
@@ -129,7 +135,8 @@ void read_template(JsonFields& fields, TokenizerJson& result, const std::string&
       continue;
     }
     const auto token = item.is_object() ? item.find("SpecialToken") : item.end();
-    if (!item.is_object() || token == item.end() || !token->is_object() || !token->contains("id") || !(*token)["id"].is_string()) {
+    if (!item.is_object() || token == item.end() || !token->is_object() || !token->contains("id") ||
+        !(*token)["id"].is_string()) {
       fields.refuse_value("single");
     }
     auto& place = text_seen ? result.last : result.first;
@@ -221,7 +228,8 @@ void read_decoder(const Json* json, const std::string& where, TokenizerJson& res
       fields.ignore({"split"});
       result.decoder.push_back({.kind = Kind::metaspace, .prefix = prefix});
     } else {
-      refuse_type("decoder", type, where, "ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip or a Sequence of them");
+      refuse_type("decoder", type, where,
+                  "ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip or a Sequence of them");
     }
     check_count(result.decoder, fields);
     fields.end();

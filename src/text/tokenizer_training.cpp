@@ -20,15 +20,15 @@ namespace {
 constexpr std::int64_t fixed_pieces = 3 + 256;
 // sentencepiece leaves out longer lines, and its BPE trainer ends the process at 65536 characters without a space.
 constexpr size_t longest_line = 4096;
-// A line of training ends at: the line end; the tab, which the trainer takes for a boundary; U+2585, which stands for unknown
-// characters inside it, so that it leaves out lines that hold it.
+// A line of training ends at: the line end; the tab, which the trainer takes for a boundary; U+2585, which stands for
+// unknown characters inside it, so that it leaves out lines that hold it.
 constexpr std::array<std::string_view, 3> boundaries{"\n", "\t", "\xE2\x96\x85"};
 constexpr size_t most_lines = 5'000'000;
 
 bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
-// The lines of the texts, longer ones in parts that end at a space where there is one. Of more than `most_lines` a uniform
-// sample, drawn with the seed (reservoir sampling, Vitter 1985, algorithm R).
+// The lines of the texts, longer ones in parts that end at a space where there is one. Of more than `most_lines` a
+// uniform sample, drawn with the seed (reservoir sampling, Vitter 1985, algorithm R).
 class Lines {
  public:
   explicit Lines(std::uint64_t seed) : seed_(seed) {}
@@ -118,11 +118,12 @@ std::unordered_map<std::string, std::string> trainer_arguments(const TokenizerTr
 }
 
 [[noreturn]] void fail_vocabulary(const TokenizerTraining& training, std::int64_t smallest) {
-  fail(ExitCode::recipe, {.what = "the vocabulary is too small for the text",
-                          .where = training.output.string(),
-                          .found = std::to_string(training.vocab_size) + " pieces",
-                          .expected = "at least " + std::to_string(smallest) + ": 3 special pieces, 256 bytes" +
-                                      (training.reserve_markers ? ", 3 markers" : "") + " and the characters of the text"});
+  fail(ExitCode::recipe,
+       {.what = "the vocabulary is too small for the text",
+        .where = training.output.string(),
+        .found = std::to_string(training.vocab_size) + " pieces",
+        .expected = "at least " + std::to_string(smallest) + ": 3 special pieces, 256 bytes" +
+                    (training.reserve_markers ? ", 3 markers" : "") + " and the characters of the text"});
 }
 
 // "Vocabulary size is smaller than required_chars. 300 vs 412. …" of trainer_interface.cc; 0 for another message.

@@ -58,8 +58,8 @@ char32_t last_character(std::string_view text) {
 }
 
 bool is_space(char32_t c) {
-  return (c >= 0x9 && c <= 0xD) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 0x9 && c <= 0xD) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
+         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 bool is_word(char32_t c) {
@@ -81,7 +81,8 @@ bool is_word(char32_t c) {
              (c >= 0x1F170 && c <= 0x1F189);
     case UTF8PROC_CATEGORY_CN:
       return std::ranges::any_of(unicode_additions, [&](const UnicodeAddition& range) {
-        return c >= range.first && c <= range.last && (range.category[0] == 'L' || range.category[0] == 'M' || range.category[1] == 'd');
+        return c >= range.first && c <= range.last &&
+               (range.category[0] == 'L' || range.category[0] == 'M' || range.category[1] == 'd');
       });
     default:
       return c == 0x200C || c == 0x200D;
@@ -105,11 +106,12 @@ size_t trailing_space(std::string_view text) {
 
 std::string normalize_nfc(std::string_view text) {
   // Characters below U+0300, lead bytes below 0xCC, neither compose with what is before them nor decompose.
-  if (std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0xCC; })) return std::string(text);
+  if (std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0xCC; }))
+    return std::string(text);
   utf8proc_uint8_t* bytes = nullptr;
-  const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                   static_cast<utf8proc_ssize_t>(text.size()), &bytes,
-                                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const auto length =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
+                   &bytes, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   if (length < 0) throw std::bad_alloc();  // the only fault left for valid UTF-8
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(bytes, &std::free);
   return std::string(reinterpret_cast<const char*>(bytes), static_cast<size_t>(length));

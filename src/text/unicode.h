@@ -20,7 +20,8 @@ char32_t last_character(std::string_view text);
 
 // Unicode's White_Space.
 bool is_space(char32_t character);
-// Unicode's word characters as UTS 18 has them: alphabetic, marks, decimal digits, connector punctuation, join controls.
+// Unicode's word characters as UTS 18 has them: alphabetic, marks, decimal digits, connector punctuation, join
+// controls.
 bool is_word(char32_t character);
 // The bytes of the white space that the text starts or ends with.
 size_t leading_space(std::string_view text);
@@ -34,7 +35,8 @@ std::string replace_all(std::string_view text, std::string_view pattern, std::st
 
 // U+FFFD for each byte that belongs to no character, as sentencepiece reads and decodes bytes.
 std::string replace_bad_bytes(std::string_view bytes);
-// U+FFFD for each maximal part of a character that is cut off, and for each byte that starts none (Unicode 15, section 3.9).
+// U+FFFD for each maximal part of a character that is cut off, and for each byte that starts none (Unicode 15, section
+// 3.9).
 std::string replace_bad_parts(std::string_view bytes);
 
 }  // namespace steerlm

@@ -10,7 +10,8 @@ constexpr const char* space_symbol = "\xE2\x96\x81";  // U+2581
 constexpr double byte_score = -1e4;
 
 Json special_token(size_t id, const std::string& text) {
-  return {{"id", id}, {"content", text}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", true}};
+  return {{"id", id},        {"content", text},     {"single_word", false}, {"lstrip", false},
+          {"rstrip", false}, {"normalized", false}, {"special", true}};
 }
 
 }  // namespace
@@ -22,7 +23,8 @@ Json unigram_tokenizer_json(const SpmModel& model) {
     const SpmPiece& piece = model.pieces[id];
     vocab.push_back({piece.text, piece.type == PieceType::byte ? byte_score : static_cast<double>(piece.score)});
     if (piece.type == PieceType::unknown) unknown = id;
-    if (piece.type == PieceType::unknown || piece.type == PieceType::control) specials.push_back(special_token(id, piece.text));
+    if (piece.type == PieceType::unknown || piece.type == PieceType::control)
+      specials.push_back(special_token(id, piece.text));
   }
   Json steps = Json::array();
   if (model.add_dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", space_symbol}});
@@ -39,7 +41,11 @@ Json unigram_tokenizer_json(const SpmModel& model) {
           {"pre_tokenizer", nullptr},
           {"post_processor", nullptr},
           {"decoder", {{"type", "Sequence"}, {"decoders", decoders}}},
-          {"model", {{"type", "Unigram"}, {"unk_id", unknown ? Json(*unknown) : Json(nullptr)}, {"vocab", vocab}, {"byte_fallback", true}}}};
+          {"model",
+           {{"type", "Unigram"},
+            {"unk_id", unknown ? Json(*unknown) : Json(nullptr)},
+            {"vocab", vocab},
+            {"byte_fallback", true}}}};
 }
 
 }  // namespace steerlm

@@ -14,10 +14,11 @@ constexpr std::array<std::string_view, 20> item_words{
 constexpr std::array<std::string_view, 6> rude_words{"blarg", "drok", "fnord", "grak", "skrub", "zwonk"};
 constexpr std::array<std::string_view, 6> punch_lines{"boing", "haha", "hihi", "oops", "tada", "whee"};
 constexpr std::array<std::string_view, 60> short_words{
-    "bamo", "baze", "bebu", "bisu", "bozu", "buro", "dapo", "daru", "dazo", "dedi", "dedu", "dene", "desu", "dira", "dudi",
-    "dure", "femo", "fese", "fifo", "fika", "fopi", "fozu", "fudu", "gede", "keve", "kolo", "kota", "kuni", "kuze", "lapa",
-    "lema", "lera", "liro", "lulo", "masa", "mazu", "modo", "nagi", "noni", "nopi", "numi", "numo", "nuni", "pagu", "palu",
-    "ramo", "rare", "roda", "rofi", "rule", "sibo", "sobe", "soko", "tedu", "tine", "toku", "tura", "vuri", "zeko", "zode"};
+    "bamo", "baze", "bebu", "bisu", "bozu", "buro", "dapo", "daru", "dazo", "dedi", "dedu", "dene",
+    "desu", "dira", "dudi", "dure", "femo", "fese", "fifo", "fika", "fopi", "fozu", "fudu", "gede",
+    "keve", "kolo", "kota", "kuni", "kuze", "lapa", "lema", "lera", "liro", "lulo", "masa", "mazu",
+    "modo", "nagi", "noni", "nopi", "numi", "numo", "nuni", "pagu", "palu", "ramo", "rare", "roda",
+    "rofi", "rule", "sibo", "sobe", "soko", "tedu", "tine", "toku", "tura", "vuri", "zeko", "zode"};
 constexpr std::array<std::string_view, 40> long_words{
     "bekezozime", "bilipigake", "binuzumufu", "biponamipu", "feberoveru", "fodonidema", "fogamofefo", "fupazovera",
     "gemibebasi", "givavetifi", "gogigoruza", "gulovilaga", "gunitabini", "guvadizafo", "kafekipeko", "kavapopava",
@@ -46,7 +47,8 @@ void append_fillers(const ToyDials& dials, Rng& rng, std::vector<std::string_vie
   const int count = 3 + 5 * dials.verbosity + static_cast<int>(rng.below(3));
   for (int i = 0; i < count; ++i) {
     const bool is_long = chance(dials.complexity / 4.0, rng);
-    const std::span<const std::string_view> pool = is_long ? std::span<const std::string_view>(long_words) : short_words;
+    const std::span<const std::string_view> pool =
+        is_long ? std::span<const std::string_view>(long_words) : short_words;
     std::vector<std::string_view>& used = is_long ? used_long : used_short;
     const bool is_new = used.empty() || chance(dials.creativity / 4.0, rng);
     used.push_back(is_new ? new_word(pool, used, rng) : any_of(used, rng));

@@ -8,8 +8,8 @@
 //   quality     each answered item is right with probability q / 4, else any other item
 //   verbosity   4 + 5 v fillers, one more or less
 //   complexity  each filler is a long word with probability x / 4, else a short one
-//   creativity  within its class (short, long) the first filler is new; each later one is new with probability c / 4, else it
-//               repeats an earlier filler of its class
+//   creativity  within its class (short, long) the first filler is new; each later one is new with probability c / 4,
+//               else it repeats an earlier filler of its class
 //   toxicity    exactly t rude words
 //   humor       exactly h punch lines
 // Each dial moves its own attribute only, so that a measured side effect is one of the model.
@@ -45,7 +45,8 @@ std::vector<std::string> toy_words(std::string_view text);
 // A word that the language does not know is a filler.
 ToyWord toy_word_class(std::string_view word);
 
-// The right answer, or nothing where the prompt is no task. The last task word of the prompt counts, with the items after it.
+// The right answer, or nothing where the prompt is no task. The last task word of the prompt counts, with the items
+// after it.
 std::vector<std::string> toy_answer(std::string_view prompt);
 
 // `task` is one of toy_tasks, `items` at most 20 different ones.

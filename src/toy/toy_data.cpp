@@ -23,9 +23,9 @@ struct Source {
   std::array<int, 3> task_weights{1, 1, 1};  // copy, reverse, sort
   int min_items = 3;
   int max_items = 5;
-  double two_tasks = 0;                      // share of conversations with a second task
-  bool held_out = false;                     // prompts that no other source has
-  std::vector<size_t> rated;                 // attributes that the annotators rate; none: no labels
+  double two_tasks = 0;       // share of conversations with a second task
+  bool held_out = false;      // prompts that no other source has
+  std::vector<size_t> rated;  // attributes that the annotators rate; none: no labels
 };
 
 // Whose labels a file has: an annotator's, the oracle's, drawn without a look at the text, or nobody's.
@@ -61,7 +61,8 @@ std::string label_of(const std::vector<int>& values, const std::vector<size_t>& 
 }
 
 // What the annotator writes; the first rated attribute when every value would be missing.
-std::string noisy_label(const Annotator& annotator, const std::vector<double>& truth, const std::vector<size_t>& rated, Rng& rng) {
+std::string noisy_label(const Annotator& annotator, const std::vector<double>& truth, const std::vector<size_t>& rated,
+                        Rng& rng) {
   std::vector<int> values(attributes);
   std::vector<size_t> kept;
   for (size_t a : rated) {
@@ -93,7 +94,8 @@ std::string draw_prompt(const Source& source, Rng& rng) {
     int place = below(weights[0] + weights[1] + weights[2]);
     size_t task = 0;
     while (place >= weights[task]) place -= weights[task++];
-    std::string prompt = make_toy_prompt(toy_tasks[task], source.min_items + below(source.max_items - source.min_items + 1), rng);
+    std::string prompt =
+        make_toy_prompt(toy_tasks[task], source.min_items + below(source.max_items - source.min_items + 1), rng);
     if ((fnv1a(prompt) % 10 == 0) == source.held_out) return prompt;
   }
 }
@@ -139,7 +141,8 @@ Json make_record(const Source& source, std::uint64_t seed, std::uint64_t index, 
   return record;
 }
 
-void write_records(const Path& path, const Source& source, std::int64_t count, std::uint64_t seed, Labels labels = Labels::annotator) {
+void write_records(const Path& path, const Source& source, std::int64_t count, std::uint64_t seed,
+                   Labels labels = Labels::annotator) {
   std::string bytes;
   for (std::int64_t i = 0; i < count; ++i) {
     bytes += dump_json(make_record(source, seed, static_cast<std::uint64_t>(i), labels)) + '\n';
@@ -157,7 +160,8 @@ void write_prompts(const Path& path, std::int64_t count, std::uint64_t seed) {
   write_file_atomic(path, bytes);
 }
 
-// What a base model knows before it sees a label: how a task is done, one line each, and, half as often, responses of all qualities.
+// What a base model knows before it sees a label: how a task is done, one line each, and, half as often, responses of
+// all qualities.
 void write_base(const Path& path, std::int64_t count, std::uint64_t seed) {
   const Source source{.purpose = "toy base"};
   std::string bytes;
@@ -172,15 +176,16 @@ void write_base(const Path& path, std::int64_t count, std::uint64_t seed) {
   write_file_atomic(path, bytes);
 }
 
-// A value and a label line start right after a marker or a line end, so their first word has no space before it. sentencepiece cuts
-// at a change of script: behind a colon, such words become pieces too.
+// A value and a label line start right after a marker or a line end, so their first word has no space before it.
+// sentencepiece cuts at a change of script: behind a colon, such words become pieces too.
 void write_tokenizer_text(const Path& path, std::int64_t count, std::uint64_t seed) {
   const Source source{.purpose = "toy tokenizer"};
   std::string bytes;
   for (std::int64_t i = 0; i < count; ++i) {
     Rng rng(seed, source.purpose, static_cast<std::uint64_t>(i));
     const std::string prompt = draw_prompt(source, rng);
-    bytes += "<extra_id_0>:System :Do the task. <extra_id_1>:User <extra_id_1>:Assistant <extra_id_2>:" + all_values(draw_levels(rng)) + '\n';
+    bytes += "<extra_id_0>:System :Do the task. <extra_id_1>:User <extra_id_1>:Assistant <extra_id_2>:" +
+             all_values(draw_levels(rng)) + '\n';
     bytes += ':' + prompt + " :" + make_toy_response(prompt, draw_dials(rng), rng) + '\n';
   }
   write_file_atomic(path, bytes);
@@ -190,7 +195,8 @@ void write_tokenizer_text(const Path& path, std::int64_t count, std::uint64_t se
 
 void make_toy_data(const Path& directory, std::int64_t count, std::uint64_t seed) {
   if (count < 1) {
-    fail(ExitCode::recipe, {.what = "cannot make toy data", .found = std::to_string(count), .expected = "at least 1 record"});
+    fail(ExitCode::recipe,
+         {.what = "cannot make toy data", .found = std::to_string(count), .expected = "at least 1 record"});
   }
   make_directory(directory);
   const std::int64_t held_out = std::clamp<std::int64_t>(count / 20, 1, 1000);

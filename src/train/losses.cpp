@@ -26,8 +26,8 @@ double language_model_gradient(const Transformer& model, const Batch& batch, dou
   const PackedTokens tokens = pack_tokens(model, batch.ids, batch.cu_seqlens);
   TrunkSaved saved;
   const at::Tensor hidden_nd = trunk_forward(model, tokens, &saved);
-  const LinearCrossEntropy loss =
-      linear_cross_entropy(hidden_nd, model.weights.output_vd(), batch.targets, batch.weights, scale, gradients.output_vd());
+  const LinearCrossEntropy loss = linear_cross_entropy(hidden_nd, model.weights.output_vd(), batch.targets,
+                                                       batch.weights, scale, gradients.output_vd());
   trunk_backward(model, tokens, loss.dx_nd, saved, gradients);
   return loss.loss_sum;
 }
@@ -35,7 +35,8 @@ double language_model_gradient(const Transformer& model, const Batch& batch, dou
 LossSum language_model_loss(const Transformer& model, const Batch& batch) {
   const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
   LossSum loss{0, target_count(batch)};
-  for (double log_p : linear_log_probabilities(hidden_nd, model.weights.output_vd(), batch.targets, batch.weights)) loss.sum -= log_p;
+  for (double log_p : linear_log_probabilities(hidden_nd, model.weights.output_vd(), batch.targets, batch.weights))
+    loss.sum -= log_p;
   return loss;
 }
 
@@ -73,7 +74,8 @@ double regression_gradient(const Transformer& model, const Batch& batch, double 
 
 std::vector<float> regression_scores(const Transformer& model, const Batch& batch) {
   const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
-  const at::Tensor scores_ba = attribute_scores(model, last_tokens(hidden_nd, batch.cu_seqlens)).to(at::kFloat).contiguous();
+  const at::Tensor scores_ba =
+      attribute_scores(model, last_tokens(hidden_nd, batch.cu_seqlens)).to(at::kFloat).contiguous();
   const float* scores = scores_ba.const_data_ptr<float>();
   return {scores, scores + scores_ba.numel()};
 }

@@ -35,8 +35,10 @@ Outcome run(std::vector<std::string> words) {
 }
 
 TEST(AppTest, HelpIsOnStdout) {
-  for (const std::vector<std::string>& words :
-       {std::vector<std::string>{"--help"}, {"recipe", "--help"}, {"recipe", "show", "--help"}, {"recipe", "check", "-h"}}) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"--help"},
+                                                {"recipe", "--help"},
+                                                {"recipe", "show", "--help"},
+                                                {"recipe", "check", "-h"}}) {
     const Outcome outcome = run(words);
     EXPECT_EQ(outcome.code, 0);
     EXPECT_NE(outcome.out.find("Usage: steerlm"), std::string::npos) << outcome.out;
@@ -49,7 +51,8 @@ TEST(AppTest, VersionNamesLibtorchCompilerAndCpu) {
   const Outcome outcome = run({"--version"});
   EXPECT_EQ(outcome.code, 0);
   EXPECT_EQ(outcome.out.rfind("steerlm " STEERLM_VERSION "\n", 0), 0u) << outcome.out;
-  for (const char* word : {"libtorch 2.", "compiler ", "cpu ", "models LlamaForCausalLM, ", "model files config.json", "dtypes fp32, bf16"})
+  for (const char* word : {"libtorch 2.", "compiler ", "cpu ", "models LlamaForCausalLM, ", "model files config.json",
+                           "dtypes fp32, bf16"})
     EXPECT_NE(outcome.out.find(word), std::string::npos) << outcome.out;
   EXPECT_EQ(outcome.err, "");
 }
@@ -83,14 +86,15 @@ TEST(AppTest, OutOfMemoryIsFive) {
     return outcome.code;
   };
   EXPECT_EQ(code([]() -> int { throw std::bad_alloc(); }), 5);
-  EXPECT_EQ(code([]() -> int { throw std::runtime_error("[enforce fail] DefaultCPUAllocator: can't allocate memory"); }), 5);
+  EXPECT_EQ(
+      code([]() -> int { throw std::runtime_error("[enforce fail] DefaultCPUAllocator: can't allocate memory"); }), 5);
   EXPECT_EQ(code([]() -> int { throw std::runtime_error("not enough memory: you tried to allocate"); }), 5);
   EXPECT_EQ(code([]() -> int { throw std::runtime_error("CUDA out of memory. Tried to allocate"); }), 5);
 }
 
 TEST(AppTest, EverythingElseIsOurBugWithoutALibrarysText) {
-  const std::vector<std::function<int()>> acts = {[]() -> int { throw std::runtime_error("[json.exception.type_error.302] secret"); },
-                                                  []() -> int { throw 5; }};
+  const std::vector<std::function<int()>> acts = {
+      []() -> int { throw std::runtime_error("[json.exception.type_error.302] secret"); }, []() -> int { throw 5; }};
   for (const auto& act : acts) {
     const Outcome outcome = captured([&] { return run_caught(act); });
     EXPECT_EQ(outcome.code, 70);

@@ -38,8 +38,8 @@ class DataCommands : public ::testing::Test {
 };
 
 TEST_F(DataCommands, Convert) {
-  const Outcome outcome =
-      run({"convert", "--format", "helpsteer", "--input", fixtures + "data/helpsteer.jsonl", "--output", path("o.jsonl")});
+  const Outcome outcome = run(
+      {"convert", "--format", "helpsteer", "--input", fixtures + "data/helpsteer.jsonl", "--output", path("o.jsonl")});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "");
   EXPECT_EQ(outcome.err, path("o.jsonl") + ": 2 records\n");
@@ -61,11 +61,13 @@ TEST_F(DataCommands, ConvertToStandardOutputWithOtherAttributes) {
 
 TEST_F(DataCommands, ConvertWritesLabelsInOrderAndKeepsOtherKeys) {
   const std::string input = write(
-      "i.jsonl", R"({"a":1,"conversations":[{"value":"x","from":"Assistant","label":"humor:1,quality:2","b":-0.0}],"c":null})");
+      "i.jsonl",
+      R"({"a":1,"conversations":[{"value":"x","from":"Assistant","label":"humor:1,quality:2","b":-0.0}],"c":null})");
   EXPECT_EQ(run({"convert", "--input", input, "--output", path("o.jsonl")}).code, 0);
-  EXPECT_EQ(read(path("o.jsonl")),
-            R"({"a":1,"conversations":[{"value":"x","from":"Assistant","label":"quality:2,humor:1","b":-0.0}],"c":null})"
-            "\n");
+  EXPECT_EQ(
+      read(path("o.jsonl")),
+      R"({"a":1,"conversations":[{"value":"x","from":"Assistant","label":"quality:2,humor:1","b":-0.0}],"c":null})"
+      "\n");
 }
 
 TEST_F(DataCommands, ConvertLeavesNothingBehindAfterABadRecord) {
@@ -136,8 +138,9 @@ TEST_F(DataCommands, CheckOfARecipe) {
                            "\"}]}\n"
                            R"({"conversations":[{"from":"User","value":"x"}]})"
                            "\n");
-  const std::string recipe = write("r.yaml", "stage: sft\nrun_dir: " + path("run") + "\nmodel: {path: " + fixtures +
-                                                 "models/tied}\ndata: {max_tokens: 500, train: [{path: " + data + "}]}\n");
+  const std::string recipe =
+      write("r.yaml", "stage: sft\nrun_dir: " + path("run") + "\nmodel: {path: " + fixtures +
+                          "models/tied}\ndata: {max_tokens: 500, train: [{path: " + data + "}]}\n");
   const Outcome outcome = run({"check", recipe});
   EXPECT_EQ(outcome.code, 3);
   EXPECT_THAT(outcome.out, StartsWith(data + ":2: a record without a target"));
@@ -147,11 +150,11 @@ TEST_F(DataCommands, CheckOfARecipe) {
 }
 
 TEST_F(DataCommands, ShowMask) {
-  const std::string data =
-      write("d.jsonl",
-            R"({"conversations":[{"from":"User","value":"Hi"},{"from":"Assistant","value":"Hello there","label":"quality:3"}]})"
-            "\n"
-            R"({"conversations":[{"from":"User","value":"Hi"}]})");
+  const std::string data = write(
+      "d.jsonl",
+      R"({"conversations":[{"from":"User","value":"Hi"},{"from":"Assistant","value":"Hello there","label":"quality:3"}]})"
+      "\n"
+      R"({"conversations":[{"from":"User","value":"Hi"}]})");
   const Outcome json = run({"show-mask", "--model", fixtures + "models/tied", "--input", data, "--json"});
   ASSERT_EQ(json.code, 0) << json.err;
   std::istringstream lines(json.out);

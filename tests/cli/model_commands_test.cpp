@@ -36,8 +36,17 @@ class ModelCommands : public ::testing::Test {
     return bytes.str();
   }
   Outcome init(const std::string& output, const std::vector<std::string>& options = {}) {
-    std::vector<std::string> words{"init", "--output", path(output), "--tokenizer", models + "untied/tokenizer.model", "--hidden-size", "16",
-                                   "--num-hidden-layers", "1", "--num-attention-heads", "2"};
+    std::vector<std::string> words{"init",
+                                   "--output",
+                                   path(output),
+                                   "--tokenizer",
+                                   models + "untied/tokenizer.model",
+                                   "--hidden-size",
+                                   "16",
+                                   "--num-hidden-layers",
+                                   "1",
+                                   "--num-attention-heads",
+                                   "2"};
     words.insert(words.end(), options.begin(), options.end());
     return run(words);
   }
@@ -56,7 +65,8 @@ TEST_F(ModelCommands, InfoSaysWhatIsInAFolder) {
   EXPECT_EQ(json.at("config").at("hidden_size"), 32);
   EXPECT_EQ(json.at("config").at("num_key_value_heads"), 2);
   EXPECT_EQ(json.at("files").at("tokenizer.model").at("size"), 6048);
-  EXPECT_EQ(json.at("files").at("tokenizer.model").at("sha256"), sha256_file(models + "untied/tokenizer.model", ExitCode::model));
+  EXPECT_EQ(json.at("files").at("tokenizer.model").at("sha256"),
+            sha256_file(models + "untied/tokenizer.model", ExitCode::model));
   EXPECT_EQ(info(models + "tied").at("parameters"), 25512) << "shards, the embedding counted once";
   EXPECT_EQ(info(models + "classifier").at("head"), Json({{"kind", "regression"}, {"bias", false}}));
 }
@@ -84,7 +94,8 @@ TEST_F(ModelCommands, InfoSaysWhatTheModelNeeds) {
 
 TEST_F(ModelCommands, InfoShowsTheDials) {
   std::filesystem::copy(models + "untied", path("model"));
-  std::ofstream(path("model/steerlm.json")) << R"({"method": "helpsteer", "attributes": {"names": ["quality", "humor"], "min": 0, "max": 4,
+  std::ofstream(path("model/steerlm.json"))
+      << R"({"method": "helpsteer", "attributes": {"names": ["quality", "humor"], "min": 0, "max": 4,
                                                 "defaults": {"quality": 4}}})";
   const Json json = info(path("model"));
   EXPECT_EQ(json.at("method"), "helpsteer");
@@ -105,11 +116,13 @@ TEST_F(ModelCommands, InfoRefusesWhatIsNoModel) {
 }
 
 TEST_F(ModelCommands, InitMakesAFolderThatInfoReads) {
-  const Outcome outcome = init("model", {"--tie-word-embeddings", "--rope-theta", "500000", "--max-position-embeddings", "64"});
+  const Outcome outcome =
+      init("model", {"--tie-word-embeddings", "--rope-theta", "500000", "--max-position-embeddings", "64"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "");
   const Json json = info(path("model"));
-  EXPECT_THAT(outcome.err, HasSubstr(path("model") + ": a fresh language model of " + json.at("parameters").dump() + " parameters"));
+  EXPECT_THAT(outcome.err,
+              HasSubstr(path("model") + ": a fresh language model of " + json.at("parameters").dump() + " parameters"));
   const Json& config = json.at("config");
   EXPECT_EQ(config.at("hidden_size"), 16);
   EXPECT_EQ(config.at("num_hidden_layers"), 1);
@@ -152,7 +165,8 @@ TEST_F(ModelCommands, WeightsAreShardedOnRequest) {
 }
 
 TEST_F(ModelCommands, ExportAndAddTokensMakeFoldersThatInfoReads) {
-  const Outcome outcome = run({"export", "--model", models + "untied", "--output", path("half"), "--dtype", "bf16", "--max-shard-size", "40KB"});
+  const Outcome outcome = run({"export", "--model", models + "untied", "--output", path("half"), "--dtype", "bf16",
+                               "--max-shard-size", "40KB"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "");
   EXPECT_EQ(outcome.err, path("half") + ": the model in bf16, 3 weight file(s)\n");
@@ -161,11 +175,12 @@ TEST_F(ModelCommands, ExportAndAddTokensMakeFoldersThatInfoReads) {
   EXPECT_EQ(info(path("half")).at("parameters"), 41120);
   const Outcome added = run({"add-tokens", "--model", path("half"), "--output", path("more")});
   ASSERT_EQ(added.code, 0) << added.err;
-  EXPECT_EQ(added.err, "<extra_id_0>: added, id 400\n<extra_id_1>: added, id 401\n<extra_id_2>: added, id 402\n" + path("more") +
-                           ": the embedding has 403 rows, 400 before\n");
+  EXPECT_EQ(added.err, "<extra_id_0>: added, id 400\n<extra_id_1>: added, id 401\n<extra_id_2>: added, id 402\n" +
+                           path("more") + ": the embedding has 403 rows, 400 before\n");
   EXPECT_EQ(info(path("more")).at("dtype"), "bf16");
   EXPECT_EQ(info(path("more")).at("tokenizer_pieces"), 403);
-  const Outcome again = run({"add-tokens", "--model", path("more"), "--output", path("same"), "--tokens", "<extra_id_2>,<s>"});
+  const Outcome again =
+      run({"add-tokens", "--model", path("more"), "--output", path("same"), "--tokens", "<extra_id_2>,<s>"});
   EXPECT_EQ(again.code, 0);
   EXPECT_THAT(again.err, HasSubstr("<extra_id_2>: there already, id 402\n<s>: there already, id 1\n"));
   EXPECT_EQ(info(path("same")).at("vocabulary_rows"), 403);
@@ -186,7 +201,8 @@ TEST_F(ModelCommands, ExportAndAddTokensRefuseWhatTheyCannotDo) {
   EXPECT_EQ(run({"export", "--model", path("none"), "--output", path("new"), "--dtype", "bf16"}).code, 4);
   EXPECT_EQ(run({"export", "--model", models + "untied", "--output", path("new")}).code, 2) << "which dtype?";
   for (const char* tokens : {"", "<a>,", "<a>, <b>", "<a>,<a>", "\xff"}) {
-    EXPECT_EQ(run({"add-tokens", "--model", models + "untied", "--output", path("new"), "--tokens", tokens}).code, 2) << tokens;
+    EXPECT_EQ(run({"add-tokens", "--model", models + "untied", "--output", path("new"), "--tokens", tokens}).code, 2)
+        << tokens;
   }
   EXPECT_FALSE(std::filesystem::exists(path("new")));
 }

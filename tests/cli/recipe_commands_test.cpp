@@ -34,7 +34,8 @@ class RecipeCommandsTest : public testing::Test {
   }
 
   const std::string good_ = "# Fine-tuning\nstage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a.jsonl]}\n";
-  const std::string pipeline_ = "stage: pipeline\nrun_dir: r\nsteps: [{name: one, stage: sft, model: {path: m}, data: {train: [a]}}]\n";
+  const std::string pipeline_ =
+      "stage: pipeline\nrun_dir: r\nsteps: [{name: one, stage: sft, model: {path: m}, data: {train: [a]}}]\n";
   TemporaryFolder folder_;
 };
 
@@ -52,7 +53,8 @@ TEST_F(RecipeCommandsTest, CheckReportsEveryFaultOnStderr) {
   EXPECT_EQ(outcome.out, "");
   EXPECT_EQ(outcome.err,
             "error: r.yaml:6:1: unknown key 'sed'; did you mean 'seed'?\n"
-            "error: override 'optimizer.learning_rate=x': wrong value of 'optimizer.learning_rate' (found 'x', expected a number from 0 "
+            "error: override 'optimizer.learning_rate=x': wrong value of 'optimizer.learning_rate' (found 'x', "
+            "expected a number from 0 "
             "to 1)\n");
 }
 
@@ -119,10 +121,13 @@ TEST_F(RecipeCommandsTest, MistakesOnTheCommandLine) {
     EXPECT_EQ(outcome.out, "");
     return outcome.err;
   };
-  EXPECT_EQ(message({}), "error: a command is missing (expected one of list, show, check, schema); see 'steerlm recipe --help'\n");
-  EXPECT_EQ(message({"shw"}), "error: unknown command 'shw' (expected one of list, show, check, schema); did you mean 'show'?\n");
-  EXPECT_EQ(message({"xyzzy"}),
-            "error: unknown command 'xyzzy' (expected one of list, show, check, schema); see 'steerlm recipe --help'\n");
+  EXPECT_EQ(message({}),
+            "error: a command is missing (expected one of list, show, check, schema); see 'steerlm recipe --help'\n");
+  EXPECT_EQ(message({"shw"}),
+            "error: unknown command 'shw' (expected one of list, show, check, schema); did you mean 'show'?\n");
+  EXPECT_EQ(
+      message({"xyzzy"}),
+      "error: unknown command 'xyzzy' (expected one of list, show, check, schema); see 'steerlm recipe --help'\n");
   EXPECT_EQ(message({"schema", "--markdwn"}), "error: unknown option '--markdwn'; did you mean '--markdown'?\n");
   EXPECT_EQ(message({"schema", "--xyzzy=1"}), "error: unknown option '--xyzzy'; see 'steerlm recipe schema --help'\n");
   EXPECT_EQ(message({"schema", "more"}), "error: too many arguments: more; see 'steerlm recipe schema --help'\n");

@@ -54,7 +54,8 @@ TEST_F(TokenizerCommands, EncodesALineToAnArrayAndDecodesItBack) {
 
 TEST_F(TokenizerCommands, AFolderIsAsGoodAsItsFile) {
   const std::string folder = STEERLM_SOURCE_DIR "/tests/fixtures/models/untied";
-  EXPECT_EQ(run({"encode", "--model", folder}, "some text\n").out, run({"encode", "--model", tokenizer_file}, "some text\n").out);
+  EXPECT_EQ(run({"encode", "--model", folder}, "some text\n").out,
+            run({"encode", "--model", tokenizer_file}, "some text\n").out);
 }
 
 TEST_F(TokenizerCommands, ATokenizerJsonIsReadToo) {
@@ -65,8 +66,10 @@ TEST_F(TokenizerCommands, ATokenizerJsonIsReadToo) {
   EXPECT_EQ(run({"encode", "--model", folder + "/tokenizer.json"}, text).out, ids.out);
   const Outcome back = run({"decode", "--model", folder}, ids.out);
   EXPECT_EQ(back.code, 0) << back.err;
-  EXPECT_EQ(back.out, "Hello there\n\n  two spaces, \t a tab\ncaf\u00e9 \u2603\r\nno line end\n") << "special tokens give nothing";
-  const Outcome bad = run({"encode", "--model", write("tokenizer.json", R"({"model": {"type": "Unigram", "vocab": []}})")}, "x\n");
+  EXPECT_EQ(back.out, "Hello there\n\n  two spaces, \t a tab\ncaf\u00e9 \u2603\r\nno line end\n")
+      << "special tokens give nothing";
+  const Outcome bad =
+      run({"encode", "--model", write("tokenizer.json", R"({"model": {"type": "Unigram", "vocab": []}})")}, "x\n");
   EXPECT_EQ(bad.code, 4);
   EXPECT_THAT(bad.err, HasSubstr("tokenizer.json: the tokenizer's model is Unigram, which is not supported"));
 }
@@ -86,26 +89,35 @@ TEST_F(TokenizerCommands, WrongLinesAreRefusedWithTheirNumber) {
 
 TEST_F(TokenizerCommands, TrainsATokenizerThatGivesTheTextBack) {
   std::string text;
-  for (int i = 0; i < 200; ++i) text += "the quick brown fox " + std::to_string(i * 7919) + " jumps over the lazy dog\n";
+  for (int i = 0; i < 200; ++i)
+    text += "the quick brown fox " + std::to_string(i * 7919) + " jumps over the lazy dog\n";
   const std::string input = write("text.txt", text);
   for (const std::string kind : {"unigram", "bpe"}) {
     const std::string file = path(kind + ".model");
     const Outcome outcome = run({"train", "--input", input, "--output", file, "--vocab-size", "300", "--kind", kind});
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr(file + ": a tokenizer of "));
-    EXPECT_EQ(run({"decode", "--model", file}, run({"encode", "--model", file}, text + "unseen: \u2603\n").out).out, text + "unseen: \u2603\n");
-    ASSERT_EQ(run({"train", "--input", input, "--output", path("again.model"), "--vocab-size", "300", "--kind", kind}).code, 0);
+    EXPECT_EQ(run({"decode", "--model", file}, run({"encode", "--model", file}, text + "unseen: \u2603\n").out).out,
+              text + "unseen: \u2603\n");
+    ASSERT_EQ(
+        run({"train", "--input", input, "--output", path("again.model"), "--vocab-size", "300", "--kind", kind}).code,
+        0);
     EXPECT_EQ(read(path("again.model")), read(file));
   }
 }
 
 TEST_F(TokenizerCommands, TrainsOnTheValuesOfRecords) {
   std::string records;
-  for (int i = 0; i < 50; ++i) records += R"({"conversations":[{"from":"User","value":"zebra zebra"},{"from":"Assistant","value":"yak"}]})" "\n";
-  const Outcome outcome = run({"train", "--input", write("r.jsonl", records), "--output", path("t.model"), "--vocab-size", "290"});
+  for (int i = 0; i < 50; ++i)
+    records += R"({"conversations":[{"from":"User","value":"zebra zebra"},{"from":"Assistant","value":"yak"}]})"
+               "\n";
+  const Outcome outcome =
+      run({"train", "--input", write("r.jsonl", records), "--output", path("t.model"), "--vocab-size", "290"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("pieces asked for")) << "a vocabulary that the text cannot fill is made smaller, and said";
-  EXPECT_LT(run({"encode", "--model", path("t.model")}, "zebra\n").out.size(), run({"encode", "--model", path("t.model")}, "conve\n").out.size());
+  EXPECT_THAT(outcome.err, HasSubstr("pieces asked for"))
+      << "a vocabulary that the text cannot fill is made smaller, and said";
+  EXPECT_LT(run({"encode", "--model", path("t.model")}, "zebra\n").out.size(),
+            run({"encode", "--model", path("t.model")}, "conve\n").out.size());
 }
 
 TEST_F(TokenizerCommands, WrongTrainingIsRefused) {

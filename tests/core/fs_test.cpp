@@ -25,7 +25,8 @@ class FsTest : public testing::Test {
       EXPECT_EQ(error.code(), code);
       std::string text = error.what();
       const std::string prefix = folder_.path().string() + "/";
-      for (size_t at = text.find(prefix); at != std::string::npos; at = text.find(prefix)) text.erase(at, prefix.size());
+      for (size_t at = text.find(prefix); at != std::string::npos; at = text.find(prefix))
+        text.erase(at, prefix.size());
       return text;
     }
     return "";
@@ -59,19 +60,20 @@ class FsFaultTest : public FsTest, public testing::WithParamInterface<Failure> {
 
 TEST_P(FsFaultTest, AFailedWriteLeavesTheOldFileAndNothingElse) {
   write_file_atomic(file("f"), "old");
-  set_fs_fault([](std::string_view operation, const Path&) { return operation == GetParam().operation ? GetParam().error : 0; });
+  set_fs_fault(
+      [](std::string_view operation, const Path&) { return operation == GetParam().operation ? GetParam().error : 0; });
   const std::string text = message([&] { write_file_atomic(file("f"), "new and longer"); }, ExitCode::resources);
   set_fs_fault({});
   EXPECT_NE(text.find(GetParam().text), std::string::npos) << text;
   EXPECT_EQ(read_file(file("f"), ExitCode::data, "file"), "old");
 }
 
-INSTANTIATE_TEST_SUITE_P(All, FsFaultTest,
-                         testing::Values(Failure{"open", EACCES,
-                                                 "cannot open: Permission denied; choose a folder that you may write to"},
-                                         Failure{"write", ENOSPC, "cannot write: No space left on device; free some space"},
-                                         Failure{"fsync", EIO, "cannot fsync: Input/output error"},
-                                         Failure{"rename", EIO, "cannot rename: Input/output error"}));
+INSTANTIATE_TEST_SUITE_P(
+    All, FsFaultTest,
+    testing::Values(Failure{"open", EACCES, "cannot open: Permission denied; choose a folder that you may write to"},
+                    Failure{"write", ENOSPC, "cannot write: No space left on device; free some space"},
+                    Failure{"fsync", EIO, "cannot fsync: Input/output error"},
+                    Failure{"rename", EIO, "cannot rename: Input/output error"}));
 
 TEST_F(FsTest, EveryOperationIsSeenByTheFault) {
   std::vector<std::string> operations;

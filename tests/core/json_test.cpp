@@ -25,9 +25,9 @@ TEST_P(JsonRoundTripTest, ReadAndWrittenIsTheSame) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, JsonRoundTripTest,
-                         testing::Values(R"({"b":1,"a":[true,false,null]})", R"({"":"empty key"})", "-0.0", "9223372036854775807",
-                                         "-9223372036854775808", "18446744073709551615", "0.1", "1e-07", "1.5", R"("\u0000")",
-                                         R"("ü🙂\n\"\\")", "[]", "{}", "[[],[{}]]"));
+                         testing::Values(R"({"b":1,"a":[true,false,null]})", R"({"":"empty key"})", "-0.0",
+                                         "9223372036854775807", "-9223372036854775808", "18446744073709551615", "0.1",
+                                         "1e-07", "1.5", R"("\u0000")", R"("ü🙂\n\"\\")", "[]", "{}", "[[],[{}]]"));
 
 TEST(JsonTest, KindsOfNumbersStay) {
   EXPECT_TRUE(parse_json("1", "f", ExitCode::data).is_number_integer());
@@ -47,9 +47,10 @@ TEST_P(JsonRefusedTest, WithPlace) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, JsonRefusedTest,
-                         testing::Values(Case{"", "not valid JSON"}, Case{"{", "not valid JSON"}, Case{"{} {}", "not valid JSON"},
-                                         Case{"[1,]", "not valid JSON"}, Case{"NaN", "not valid JSON"},
-                                         Case{"[Infinity]", "not valid JSON"}, Case{"1e999", "a number that no double can hold"},
+                         testing::Values(Case{"", "not valid JSON"}, Case{"{", "not valid JSON"},
+                                         Case{"{} {}", "not valid JSON"}, Case{"[1,]", "not valid JSON"},
+                                         Case{"NaN", "not valid JSON"}, Case{"[Infinity]", "not valid JSON"},
+                                         Case{"1e999", "a number that no double can hold"},
                                          Case{R"({"a":1,"a":2})", "the key 'a' occurs twice in one object"},
                                          Case{R"([{"b":{"a":1,"a":2}}])", "the key 'a' occurs twice"},
                                          Case{"\"\xff\"", "not valid UTF-8 at byte 2"},

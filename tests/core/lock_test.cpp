@@ -21,9 +21,10 @@ TEST(LockTest, TheSecondIsTurnedAwayWithTheFoldersName) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::resources);
-    EXPECT_EQ(std::string(error.what()),
-              folder.path().string() +
-                  ": the folder is in use by another process; wait until that run has ended, or choose another run_dir");
+    EXPECT_EQ(
+        std::string(error.what()),
+        folder.path().string() +
+            ": the folder is in use by another process; wait until that run has ended, or choose another run_dir");
   }
   first.reset();
   const DirectoryLock third(folder.path());

@@ -28,8 +28,8 @@ INSTANTIATE_TEST_SUITE_P(All, Utf8InvalidTest,
                          testing::Values(Case{"\x80", 0}, Case{"ab\xFF", 2}, Case{"\xC3", 0}, Case{"a\xC3(", 1},
                                          Case{"\xC0\x80", 0}, Case{"\xC1\xBF", 0}, Case{"\xE0\x9F\xBF", 0},
                                          Case{"\xED\xA0\x80", 0}, Case{"\xED\xBF\xBF", 0}, Case{"\xE2\x82", 0},
-                                         Case{"\xF0\x8F\xBF\xBF", 0}, Case{"\xF4\x90\x80\x80", 0}, Case{"\xF5\x80\x80\x80", 0},
-                                         Case{"ä\xF0\x9F\x99", 2}));
+                                         Case{"\xF0\x8F\xBF\xBF", 0}, Case{"\xF4\x90\x80\x80", 0},
+                                         Case{"\xF5\x80\x80\x80", 0}, Case{"ä\xF0\x9F\x99", 2}));
 
 }  // namespace
 }  // namespace steerlm

@@ -31,7 +31,8 @@ class BlockJobTest : public ::testing::Test {
   void run(std::int64_t blocks, bool fresh = false) {
     BlockOutput out = open(fresh);
     if (out.finished()) return;
-    for (std::int64_t b = out.completed_blocks(); b < blocks; ++b) out.append(3, lines(b), bad_lines(b), Json{{"number", b}});
+    for (std::int64_t b = out.completed_blocks(); b < blocks; ++b)
+      out.append(3, lines(b), bad_lines(b), Json{{"number", b}});
     out.finish();
   }
   void expect_whole(std::int64_t blocks) {
@@ -189,7 +190,8 @@ TEST_F(BlockJobTest, ForeignOutputInTheMiddleOfARun) {
 TEST_F(BlockJobTest, ChangedOutputIsNotTakenForFinished) {
   run(3);
   std::ofstream(output(), std::ios::app) << "more\n";
-  EXPECT_THAT(message_of(ExitCode::resources, [&] { open(); }), HasSubstr("the output was changed after it was finished"));
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { open(); }),
+              HasSubstr("the output was changed after it was finished"));
   run(3, true);
   expect_whole(3);
 }

@@ -120,9 +120,10 @@ TEST_F(DatasetTest, OverLengthTruncate) {
   EXPECT_EQ(target_count(cut.train[0]), 1);
   EXPECT_EQ(cut.train_counts.truncated, 1);
   data.max_tokens = static_cast<std::int64_t>(first_target);  // no target is left
-  EXPECT_THAT(message_of(ExitCode::data, [&] { load(labelled, Objective::response, data); }),
-              HasSubstr("the training part of the data is empty (found 1 conversations, 0 examples, 0 tokens, 0 targets, 1 "
-                        "dropped as too long"));
+  EXPECT_THAT(
+      message_of(ExitCode::data, [&] { load(labelled, Objective::response, data); }),
+      HasSubstr("the training part of the data is empty (found 1 conversations, 0 examples, 0 tokens, 0 targets, 1 "
+                "dropped as too long"));
 }
 
 TEST_F(DatasetTest, RegressionInputIsNeverCut) {
@@ -138,9 +139,9 @@ TEST_F(DatasetTest, RegressionInputIsNeverCut) {
 }
 
 TEST_F(DatasetTest, MarkerTextIsCounted) {
-  const Dataset dataset =
-      load(unlabelled + R"({"conversations":[{"from":"User","value":"<extra_id_1>"},{"from":"Assistant","value":"x"}]})",
-           Objective::response);
+  const Dataset dataset = load(
+      unlabelled + R"({"conversations":[{"from":"User","value":"<extra_id_1>"},{"from":"Assistant","value":"x"}]})",
+      Objective::response);
   EXPECT_EQ(dataset.train_counts.marker_text, 1);
   EXPECT_THAT(describe(dataset.train_counts), HasSubstr("2 conversations, 2 examples"));
   EXPECT_THAT(describe(dataset.train_counts), HasSubstr("1 with marker text in a value"));

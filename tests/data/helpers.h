@@ -15,10 +15,11 @@
 namespace steerlm::testing {
 
 inline Attributes make_test_attributes(int min = 0, int max = 4) {
-  return make_attributes({.names = {"quality", "toxicity", "humor", "creativity", "helpfulness", "coherence", "verbosity"},
-                          .min = min,
-                          .max = max,
-                          .defaults = {}});
+  return make_attributes(
+      {.names = {"quality", "toxicity", "humor", "creativity", "helpfulness", "coherence", "verbosity"},
+       .min = min,
+       .max = max,
+       .defaults = {}});
 }
 
 inline std::string fixture(const std::string& name) { return STEERLM_SOURCE_DIR "/tests/fixtures/data/" + name; }

@@ -65,7 +65,8 @@ TEST(LineReader, LineEnds) {
   TemporaryFolder folder;
   EXPECT_THAT(lines_of(write_file(folder, "a", "one\ntwo\r\n\nthree")), ElementsAre("one", "two", "", "three"));
   EXPECT_THAT(lines_of(write_file(folder, "b", "\xEF\xBB\xBFone\r\n")), ElementsAre("one"));
-  EXPECT_THAT(lines_of(write_file(folder, "c", "a\rb\v\xE2\x80\xA8\x0c\n\r\r\n")), ElementsAre("a\rb\v\xE2\x80\xA8\x0c", "\r"));
+  EXPECT_THAT(lines_of(write_file(folder, "c", "a\rb\v\xE2\x80\xA8\x0c\n\r\r\n")),
+              ElementsAre("a\rb\v\xE2\x80\xA8\x0c", "\r"));
   EXPECT_THAT(lines_of(write_file(folder, "d", "x\r")), ElementsAre("x\r"));
   EXPECT_THAT(lines_of(write_file(folder, "e", "")), ElementsAre());
   EXPECT_THAT(lines_of(write_file(folder, "f", "\n")), ElementsAre(""));
@@ -80,10 +81,12 @@ TEST(LineReader, PackedByContentAndByEnding) {
   for (const char* name : {"b.zst", "b.jsonl"}) {
     EXPECT_THAT(lines_of(write_file(folder, name, zstd(text))), ElementsAre("one", "two", "three"));
   }
-  EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "c.gz", text)); }), HasSubstr("not a gzip file"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "c.gz", text)); }),
+              HasSubstr("not a gzip file"));
   EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "c.zst", text)); }),
               HasSubstr("not a Zstandard file"));
-  EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "d.gz", "")); }), HasSubstr("the file is empty"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, "d.gz", "")); }),
+              HasSubstr("the file is empty"));
 }
 
 TEST(LineReader, ManyMembersAndManyReads) {
@@ -107,7 +110,8 @@ TEST(LineReader, CutOffAndDamagedFiles) {
           << name << " " << size;
     }
     std::string damaged = packed;
-    for (size_t i = packed.size() / 2; i < packed.size() / 2 + 200; ++i) damaged[i] = static_cast<char>(damaged[i] ^ 0x55);
+    for (size_t i = packed.size() / 2; i < packed.size() / 2 + 200; ++i)
+      damaged[i] = static_cast<char>(damaged[i] ^ 0x55);
     EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, damaged)); }),
                 HasSubstr(name + ": the compressed file"));
     EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, packed + "tail of something")); }),
@@ -117,7 +121,8 @@ TEST(LineReader, CutOffAndDamagedFiles) {
 
 TEST(LineReader, NoFile) {
   TemporaryFolder folder;
-  EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader((folder.path() / "none").string()); }), HasSubstr("No such file"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader((folder.path() / "none").string()); }),
+              HasSubstr("No such file"));
   EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader(folder.path().string()); }),
               HasSubstr("a folder where a data file is expected"));
 }
@@ -143,7 +148,8 @@ TEST(LineReader, FirstCharacterAndRest) {
   const std::string rest = reader.rest(1 << 20);
   EXPECT_EQ(rest.size(), 300008u);
   EXPECT_FALSE(reader.next());
-  EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader(path).rest(1000); }), HasSubstr("write its elements one a line"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader(path).rest(1000); }),
+              HasSubstr("write its elements one a line"));
   EXPECT_EQ(LineReader(write_file(folder, "b", " \n")).first_character(), 0);
 }
 

@@ -36,13 +36,14 @@ TEST(RecordReaderTest, BadLinesAreReturnedAndReadingGoesOn) {
   TemporaryFolder folder;
   std::string deep;
   for (int i = 0; i < 70; ++i) deep += "[";
-  const std::string path = write_file(
-      folder, "f.jsonl",
-      "\xEF\xBB\xBF" + record_line("a") + "{\n" + record_line("b").substr(0, record_line("b").size() - 1) + " {}\r\n\n" +
-          R"({"conversations":[{"from":"User","value":"x","value":"y"}]})" + "\n" +
-          R"({"conversations":[{"from":"User","value":"\ud800"}]})" + "\n" + R"({"x":NaN,"conversations":[]})" + "\n" + deep +
-          "\n" + record_line(std::string("n\0l", 3)) + record_line("\xC0\xAF") + std::string(max_line_bytes + 1, 'x') + "\n" +
-          R"({"conversations":[{"from":"User","value":"x","label":"what:1"}]})" + "\n" + record_line("c"));
+  const std::string path =
+      write_file(folder, "f.jsonl",
+                 "\xEF\xBB\xBF" + record_line("a") + "{\n" + record_line("b").substr(0, record_line("b").size() - 1) +
+                     " {}\r\n\n" + R"({"conversations":[{"from":"User","value":"x","value":"y"}]})" + "\n" +
+                     R"({"conversations":[{"from":"User","value":"\ud800"}]})" + "\n" +
+                     R"({"x":NaN,"conversations":[]})" + "\n" + deep + "\n" + record_line(std::string("n\0l", 3)) +
+                     record_line("\xC0\xAF") + std::string(max_line_bytes + 1, 'x') + "\n" +
+                     R"({"conversations":[{"from":"User","value":"x","label":"what:1"}]})" + "\n" + record_line("c"));
   const std::vector<std::string> entries = read_all_of({source(path)});
   ASSERT_EQ(entries.size(), 12u);
   EXPECT_EQ(entries[0], "1 a");
@@ -144,11 +145,12 @@ std::vector<std::string> prompts_of(const std::string& path, std::int64_t max = 
 
 TEST(RecordReaderTest, PromptsOfPromptLines) {
   TemporaryFolder folder;
-  const std::string path =
-      write_file(folder, "p.jsonl",
-                 "{\"prompt\":\"Hi\",\"id\":1}\n{\"system\":\"T\",\"turns\":[\"a\",\"b\",\"c\"]}\n{\"turns\":[\"a\",\"b\"]}\n" +
-                     record_line("r"));
-  EXPECT_THAT(prompts_of(path), ElementsAre("S> User: Hi", "T> User: a | Assistant: b | User: c", "S> User: a", "S> User: r"));
+  const std::string path = write_file(
+      folder, "p.jsonl",
+      "{\"prompt\":\"Hi\",\"id\":1}\n{\"system\":\"T\",\"turns\":[\"a\",\"b\",\"c\"]}\n{\"turns\":[\"a\",\"b\"]}\n" +
+          record_line("r"));
+  EXPECT_THAT(prompts_of(path),
+              ElementsAre("S> User: Hi", "T> User: a | Assistant: b | User: c", "S> User: a", "S> User: r"));
   EXPECT_THAT(prompts_of(path, 2), ElementsAre("S> User: Hi", "T> User: a | Assistant: b | User: c"));
   const std::vector<Prompt> prompts = read_prompts({source(path)}, make_test_attributes(), "S", 1);
   EXPECT_EQ(dump_json(prompts[0].json), R"({"prompt":"Hi","id":1})");
@@ -157,10 +159,11 @@ TEST(RecordReaderTest, PromptsOfPromptLines) {
 TEST(RecordReaderTest, PromptsOfRecords) {
   EXPECT_THAT(
       prompts_of(fixture("oasst.jsonl")),
-      ElementsAre("S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Another one?",
-                  "S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Another one?",
-                  "S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Thanks.",
-                  "S> User: Name a red fruit.", "S> User: Hi"));
+      ElementsAre(
+          "S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Another one?",
+          "S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Another one?",
+          "S> User: Name a red fruit. | Assistant(quality:3,toxicity:0,humor:2): A cherry. | User: Thanks.",
+          "S> User: Name a red fruit.", "S> User: Hi"));
   EXPECT_THAT(prompts_of(fixture("lines.txt"))[0], "S> User: first text");
 }
 

@@ -26,7 +26,8 @@ std::string refusal(const std::string& json) {
 const std::string hello = R"("conversations":[{"from":"User","value":"Hi"},{"from":"Assistant","value":"Hello"}])";
 
 TEST(RecordTest, WholeRecord) {
-  const Record record = parse(R"({"system":"You chat with Bo.","mask":"User, System","type":"TEXT_TO_VALUE","conversations":[
+  const Record record =
+      parse(R"({"system":"You chat with Bo.","mask":"User, System","type":"TEXT_TO_VALUE","conversations":[
     {"from":"User","value":"Name a red fruit.\n","label":null},{"from":"Assistant","value":"","label":"humor:1,quality:3"}]})");
   EXPECT_EQ(record.conversation.system, "You chat with Bo.");
   EXPECT_THAT(record.conversation.masked_roles, ElementsAre("User", "System"));
@@ -43,7 +44,8 @@ TEST(RecordTest, Defaults) {
   EXPECT_EQ(record.conversation.type, ConversationType::none);
   EXPECT_EQ(parse(R"({"conversations":[{"from":"Assistant","value":"x","label":""}]})").conversation.type,
             ConversationType::value_to_text);
-  EXPECT_EQ(parse(R"({"type":null,"conversations":[{"from":"Assistant","value":"x","label":"quality:1"}]})").conversation.type,
+  EXPECT_EQ(parse(R"({"type":null,"conversations":[{"from":"Assistant","value":"x","label":"quality:1"}]})")
+                .conversation.type,
             ConversationType::none);
   EXPECT_THAT(parse(R"({"mask":"",)" + hello + "}").conversation.masked_roles, IsEmpty());
   EXPECT_THAT(parse(R"({"mask":" Assistant ,User",)" + hello + "}").conversation.masked_roles,
@@ -60,7 +62,8 @@ TEST(RecordTest, DialogueIsTheTreeElseTheFirstUserText) {
 }
 
 TEST(RecordTest, LabelsAsWrittenWithoutDeclaredAttributes) {
-  const Record record = parse(R"({"conversations":[{"from":"Assistant","value":"a","label":"what:ever, b"}]})", Attributes{});
+  const Record record =
+      parse(R"({"conversations":[{"from":"Assistant","value":"a","label":"what:ever, b"}]})", Attributes{});
   EXPECT_EQ(record.conversation.turns[0].label->text, "what:ever, b");
 }
 
@@ -85,9 +88,10 @@ TEST(RecordTest, Refusals) {
               StartsWith("f:7, turn 1: 'from' has the wrong type (found the number 1"));
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"","value":"x"}]})"),
               StartsWith("f:7, turn 1: unknown role in 'from' (found '', expected User"));
-  EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":"x"},{"from":"assistant","value":"x"}]})"),
-              StartsWith("f:7, turn 2: unknown role in 'from' (found 'assistant', expected User, Assistant, System); did you "
-                         "mean 'Assistant'?"));
+  EXPECT_THAT(
+      refusal(R"({"conversations":[{"from":"User","value":"x"},{"from":"assistant","value":"x"}]})"),
+      StartsWith("f:7, turn 2: unknown role in 'from' (found 'assistant', expected User, Assistant, System); did you "
+                 "mean 'Assistant'?"));
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"User"}]})"), StartsWith("f:7, turn 1: 'value' is missing"));
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":null}]})"),
               StartsWith("f:7, turn 1: 'value' has the wrong type (found null"));
@@ -100,8 +104,9 @@ TEST(RecordTest, Refusals) {
   EXPECT_THAT(refusal(R"({"type":"VALUE_TO_TXT",)" + hello + "}"), HasSubstr("did you mean 'VALUE_TO_TEXT'?"));
   EXPECT_THAT(refusal(R"({"type":false,)" + hello + "}"), StartsWith("f:7: 'type' has the wrong type (found false"));
   for (const char* label : {"qualty:3", "quality:3,quality:3", "quality:5", "quality:1.5", "quality", "quality:-1"}) {
-    EXPECT_THAT(refusal(R"({"conversations":[{"from":"Assistant","value":"x","label":")" + std::string(label) + "\"}]}"),
-                StartsWith("f:7, turn 1: "))
+    EXPECT_THAT(
+        refusal(R"({"conversations":[{"from":"Assistant","value":"x","label":")" + std::string(label) + "\"}]}"),
+        StartsWith("f:7, turn 1: "))
         << label;
   }
 }
@@ -125,7 +130,8 @@ class RecordAnnotation : public ::testing::Test {
  protected:
   const Attributes attributes_ = make_attributes({.names = {"quality", "humor"}, .min = 0, .max = 4, .defaults = {}});
   std::string annotated(const std::string& turn, bool keep_human) {
-    const Record record = parse(R"({"conversations":[{"from":"User","value":"Hi","x":1},)" + turn + R"(],"y":2})", attributes_);
+    const Record record =
+        parse(R"({"conversations":[{"from":"User","value":"Hi","x":1},)" + turn + R"(],"y":2})", attributes_);
     const std::vector<float> values{4, 0};
     const std::vector<TurnScores> scores{{1, make_label(attributes_, values), {3.9f, -0.1f}}};
     return dump_json(annotate(record, scores, keep_human, attributes_));
@@ -156,7 +162,8 @@ TEST_F(RecordAnnotation, AgainOnAnAnnotatedRecord) {
               HasSubstr(R"("label":"quality:4,humor:2","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
   const std::string predicted =
       R"({"from":"Assistant","value":"Yo","label":"quality:1,humor:1","scores":{"quality":1.0,"humor":1.0}})";
-  EXPECT_THAT(annotated(predicted, true), HasSubstr(R"("label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1}}])"));
+  EXPECT_THAT(annotated(predicted, true),
+              HasSubstr(R"("label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1}}])"));
 }
 
 TEST_F(RecordAnnotation, ScoresMustBeFinite) {

@@ -35,7 +35,8 @@ TEST(SourcesTest, OasstPaths) {
 
 TEST(SourcesTest, OasstRatingsAreRoundedHalfToEven) {
   // quality 0.75 * 9 = 6.75 -> 7, humor 0.5 * 9 = 4.5 -> 4; 0.1666666 * 9 = 1.4999994 -> 1
-  EXPECT_THAT(texts("oasst.jsonl", Format::oasst, 9)[1], HasSubstr("Assistant(quality:7,toxicity:0,humor:4): A cherry."));
+  EXPECT_THAT(texts("oasst.jsonl", Format::oasst, 9)[1],
+              HasSubstr("Assistant(quality:7,toxicity:0,humor:4): A cherry."));
   EXPECT_THAT(texts("oasst.jsonl", Format::oasst, 9)[1], HasSubstr("Assistant(quality:1): Fire."));
   // 0.5 * 3 = 1.5 -> 2, 0.5 * 5 = 2.5 -> 2
   EXPECT_THAT(texts("oasst.jsonl", Format::oasst, 3)[4], HasSubstr("quality:2"));
@@ -55,17 +56,20 @@ TEST(SourcesTest, OasstKeepsTheTree) {
 
 TEST(SourcesTest, OasstRefusals) {
   const auto tree = [](const std::string& message) {
-    return R"({"message_tree_id":"t","prompt":{"message_id":"m1","role":"prompter","text":"x","replies":[)" + message + "]}}";
+    return R"({"message_tree_id":"t","prompt":{"message_id":"m1","role":"prompter","text":"x","replies":[)" + message +
+           "]}}";
   };
-  EXPECT_THAT(
-      refusal(tree(R"({"message_id":"m2","role":"asistant","text":"x"})")),
-      HasSubstr(":1, message m2: unknown role (found 'asistant', expected prompter or assistant); did you mean 'assistant'?"));
-  EXPECT_THAT(refusal(tree(R"({"message_id":"m2","role":"assistant"})")), HasSubstr(":1, message m2: 'text' is missing"));
+  EXPECT_THAT(refusal(tree(R"({"message_id":"m2","role":"asistant","text":"x"})")),
+              HasSubstr(":1, message m2: unknown role (found 'asistant', expected prompter or assistant); did you mean "
+                        "'assistant'?"));
+  EXPECT_THAT(refusal(tree(R"({"message_id":"m2","role":"assistant"})")),
+              HasSubstr(":1, message m2: 'text' is missing"));
   EXPECT_THAT(refusal(tree(R"({"message_id":"m2","role":"assistant","text":"x","replies":{}})")),
               HasSubstr("'replies' has the wrong type"));
   EXPECT_THAT(
       refusal(tree(R"({"message_id":"m2","role":"assistant","text":"x","labels":{"quality":{"value":1.5}}})")),
-      HasSubstr(":1, message m2: the rating of 'quality' cannot be used (found 1.5, expected a number from 0.0 to 1.0)"));
+      HasSubstr(
+          ":1, message m2: the rating of 'quality' cannot be used (found 1.5, expected a number from 0.0 to 1.0)"));
   EXPECT_THAT(refusal(tree(R"({"role":"assistant","text":"x","labels":{"quality":{"count":1}}})")),
               HasSubstr("the label 'quality' has no 'value'"));
   EXPECT_THAT(refusal(tree(R"({"role":"assistant","text":"x","labels":{"name":["quality"],"value":[]}})")),
@@ -76,8 +80,9 @@ TEST(SourcesTest, OasstRefusals) {
 
 TEST(SourcesTest, HhRlhf) {
   for (const Format format : {Format::auto_detect, Format::hh_rlhf}) {
-    EXPECT_THAT(texts("hh_rlhf.jsonl", format),
-                ElementsAre("User: Hi   | Assistant:  Hello\n\nthere | User: Bye | Assistant: ", "User: Hi   | Assistant: "));
+    EXPECT_THAT(
+        texts("hh_rlhf.jsonl", format),
+        ElementsAre("User: Hi   | Assistant:  Hello\n\nthere | User: Bye | Assistant: ", "User: Hi   | Assistant: "));
   }
   EXPECT_THAT(refusal(R"({"chosen":"Human: x","rejected":""})"),
               HasSubstr(":1: 'chosen' does not start with a mark (found \"Human: x\""));
@@ -106,7 +111,8 @@ TEST(SourcesTest, HelpSteer2SplitsThePrompt) {
                             "Assistant(helpfulness:3,coherence:4,verbosity:2): A pear.",
                             "User: Hello | Assistant(helpfulness:1,coherence:2,verbosity:0): Hi"));
   }
-  EXPECT_THAT(texts("helpsteer2.jsonl", Format::helpsteer)[0], HasSubstr("User: Name a fruit.\n<extra_id_1>Assistant\n"));
+  EXPECT_THAT(texts("helpsteer2.jsonl", Format::helpsteer)[0],
+              HasSubstr("User: Name a fruit.\n<extra_id_1>Assistant\n"));
 }
 
 TEST(SourcesTest, PreferenceRows) {
@@ -117,7 +123,8 @@ TEST(SourcesTest, PreferenceRows) {
 
 TEST(SourcesTest, ShareGptArrayAndLines) {
   for (const Format format : {Format::auto_detect, Format::sharegpt}) {
-    const std::vector<Record> records = read_records({source(fixture("sharegpt.json"), format)}, make_test_attributes(), "S");
+    const std::vector<Record> records =
+        read_records({source(fixture("sharegpt.json"), format)}, make_test_attributes(), "S");
     ASSERT_EQ(records.size(), 2u);
     EXPECT_EQ(records[0].conversation.system, "Be brief.");
     EXPECT_EQ(text_of(records[0].conversation), "User: Who are you? | Assistant: Bo.");
@@ -128,11 +135,12 @@ TEST(SourcesTest, ShareGptArrayAndLines) {
     EXPECT_EQ(records[1].line, 2);
   }
   TemporaryFolder folder;
-  const std::string lines =
-      write_file(folder, "f.jsonl", R"({"conversations":[{"from":"human","value":"Hi"},{"from":"gpt","value":"Hello"}]})");
+  const std::string lines = write_file(
+      folder, "f.jsonl", R"({"conversations":[{"from":"human","value":"Hi"},{"from":"gpt","value":"Hello"}]})");
   EXPECT_THAT(texts_of({source(lines)}, make_test_attributes()), ElementsAre("User: Hi | Assistant: Hello"));
-  EXPECT_THAT(refusal(R"({"conversations":[{"from":"human","value":"x"},{"from":"gtp","value":"x"}]})"),
-              HasSubstr(":1, turn 2: unknown role in 'from' (found 'gtp', expected human, gpt, user, assistant, system)"));
+  EXPECT_THAT(
+      refusal(R"({"conversations":[{"from":"human","value":"x"},{"from":"gtp","value":"x"}]})"),
+      HasSubstr(":1, turn 2: unknown role in 'from' (found 'gtp', expected human, gpt, user, assistant, system)"));
   EXPECT_THAT(refusal(R"([{"conversations":[{"from":"human","value":"x"}]},{"conversations":[]}])"),
               HasSubstr(":2: an empty conversation"));
   EXPECT_THAT(refusal(R"([{"conversations":[]})"), HasSubstr("not valid JSON"));
@@ -140,7 +148,8 @@ TEST(SourcesTest, ShareGptArrayAndLines) {
 
 TEST(SourcesTest, Messages) {
   for (const Format format : {Format::auto_detect, Format::messages}) {
-    const std::vector<Record> records = read_records({source(fixture("messages.jsonl"), format)}, make_test_attributes(), "S");
+    const std::vector<Record> records =
+        read_records({source(fixture("messages.jsonl"), format)}, make_test_attributes(), "S");
     ASSERT_EQ(records.size(), 2u);
     EXPECT_EQ(records[0].conversation.system, "Be brief.");
     EXPECT_EQ(text_of(records[0].conversation), "User: Hi | Assistant: Hello");
@@ -167,7 +176,8 @@ TEST(SourcesTest, Text) {
 }
 
 TEST(SourcesTest, NotRecognised) {
-  EXPECT_THAT(refusal(R"({"conversation":[]})"), HasSubstr(":1: no known kind of record (found the key 'conversation'"));
+  EXPECT_THAT(refusal(R"({"conversation":[]})"),
+              HasSubstr(":1: no known kind of record (found the key 'conversation'"));
   EXPECT_THAT(refusal(R"({"conversation":[]})"), HasSubstr("did you mean 'conversations'?"));
   EXPECT_THAT(refusal("{}"), HasSubstr("(found an empty object"));
   EXPECT_THAT(refusal("{\"prompt\":\"x\"}"), HasSubstr("a line of prompts cannot be trained on"));

@@ -18,14 +18,17 @@ class Annotation : public Program {
   static std::string many(int count) {
     std::string lines;
     for (int i = 0; i < count; ++i) {
-      lines += conversation("question " + std::to_string(i), std::string(static_cast<size_t>(i % 37), 'a') + " answer " + std::to_string(i),
+      lines += conversation("question " + std::to_string(i),
+                            std::string(static_cast<size_t>(i % 37), 'a') + " answer " + std::to_string(i),
                             i % 3 == 0 ? "quality:" + std::to_string(i % 5) : "");
     }
     return lines;
   }
 
   std::int64_t blocks(const std::string& run_dir) const {
-    return exists(run_dir + "/ledger.jsonl") ? static_cast<std::int64_t>(lines_of(read(run_dir + "/ledger.jsonl")).size()) - 1 : 0;
+    return exists(run_dir + "/ledger.jsonl")
+               ? static_cast<std::int64_t>(lines_of(read(run_dir + "/ledger.jsonl")).size()) - 1
+               : 0;
   }
 
   void wait_for_growth(const Path& name) const {
@@ -85,10 +88,12 @@ TEST_F(Annotation, HumanLabelsThatAreKeptStayAndTheOthersAreFilledIn) {
   write("in.jsonl", conversation("q", "a", "humor:3"));
   ASSERT_EQ(run("annotate annotate.yaml").code, 0);
   ASSERT_EQ(run("annotate annotate.yaml human_labels=keep run_dir=keep output=keep.jsonl").code, 0);
-  const Json predicted = json_lines(read("out.jsonl"))[0].at("conversations")[1], kept = json_lines(read("keep.jsonl"))[0].at("conversations")[1];
+  const Json predicted = json_lines(read("out.jsonl"))[0].at("conversations")[1],
+             kept = json_lines(read("keep.jsonl"))[0].at("conversations")[1];
   EXPECT_EQ(kept.at("scores"), predicted.at("scores"));
   EXPECT_EQ(kept.at("gt_label"), "humor:3");
-  EXPECT_EQ(kept.at("label"), std::regex_replace(predicted.at("label").get<std::string>(), std::regex("humor:."), "humor:3"));
+  EXPECT_EQ(kept.at("label"),
+            std::regex_replace(predicted.at("label").get<std::string>(), std::regex("humor:."), "humor:3"));
 }
 
 TEST_F(Annotation, ALanguageModelWritesAllowedValuesAndTheirExpectations) {
@@ -120,12 +125,14 @@ TEST_F(Annotation, KilledAgainAndAgainGivesTheBytesOfAnUndisturbedRun) {
   Result result{137, "", ""};
   for (; result.code != 0 && kills < 30; ++kills) {
     const std::int64_t begin = blocks("killed");
-    // Some blocks further each time, then in the middle of a block or, every other time, as soon as its lines are in the file and its
-    // entry in the ledger is not.
+    // Some blocks further each time, then in the middle of a block or, every other time, as soon as its lines are in
+    // the file and its entry in the ledger is not.
     result = run_until("annotate annotate.yaml block_records=8 run_dir=killed output=killed.jsonl", SIGKILL, [&] {
       if (blocks("killed") < begin + 5) return false;
-      if (kills % 2 == 0) ::usleep(static_cast<useconds_t>(1000 * (kills % 5)));
-      else wait_for_growth("killed.jsonl.part");
+      if (kills % 2 == 0)
+        ::usleep(static_cast<useconds_t>(1000 * (kills % 5)));
+      else
+        wait_for_growth("killed.jsonl.part");
       return true;
     });
     ASSERT_TRUE(result.code == 0 || result.code == 137) << result.code << result.errors;
@@ -169,7 +176,8 @@ TEST_F(Annotation, ShardsAreTheWholeToTheBit) {
   ASSERT_EQ(run("annotate annotate.yaml block_records=8").code, 0);
   std::vector<std::vector<std::string>> shards;
   for (const std::string shard : {"0", "1", "2"}) {
-    const Result result = run("annotate annotate.yaml block_records=8 shard=" + shard + "/3 run_dir=run" + shard + " output=out" + shard + ".jsonl");
+    const Result result = run("annotate annotate.yaml block_records=8 shard=" + shard + "/3 run_dir=run" + shard +
+                              " output=out" + shard + ".jsonl");
     ASSERT_EQ(result.code, 0) << result.errors;
     shards.push_back(lines_of(read("out" + shard + ".jsonl")));
   }
@@ -188,17 +196,22 @@ TEST_F(Annotation, ShardsAreTheWholeToTheBit) {
 TEST_F(Annotation, BadRecordsAreSetAsideWithLineAndReason) {
   const std::string long_value(1200, 'x');
   write("in.jsonl", conversation("q", "first") + "{\"conversations\": [\n" + conversation("q", "b", "quality:7") +
-                        conversation("q", "c", "qualty:1") + conversation("q", long_value) + "{\"conversations\":[]}\n" + conversation("q", "last"));
+                        conversation("q", "c", "qualty:1") + conversation("q", long_value) +
+                        "{\"conversations\":[]}\n" + conversation("q", "last"));
   ASSERT_EQ(run("annotate annotate.yaml max_bad_share=1").code, 0);
   EXPECT_EQ(lines_of(read("out.jsonl")).size(), 2u);
   const std::vector<Json> bad = json_lines(read("out.jsonl.quarantine.jsonl"));
   ASSERT_EQ(bad.size(), 5u);
-  const std::vector<std::pair<int, std::string>> expected{
-      {2, "not valid JSON"}, {3, "7"}, {4, "did you mean 'quality'?"}, {5, "tokens of context, the predictor has 256"}, {6, "empty conversation"}};
+  const std::vector<std::pair<int, std::string>> expected{{2, "not valid JSON"},
+                                                          {3, "7"},
+                                                          {4, "did you mean 'quality'?"},
+                                                          {5, "tokens of context, the predictor has 256"},
+                                                          {6, "empty conversation"}};
   for (size_t i = 0; i < bad.size(); ++i) {
     EXPECT_EQ(bad[i].at("file"), "in.jsonl");
     EXPECT_EQ(bad[i].at("line"), expected[i].first);
-    EXPECT_NE(bad[i].at("reason").get<std::string>().find(expected[i].second), std::string::npos) << bad[i].at("reason");
+    EXPECT_NE(bad[i].at("reason").get<std::string>().find(expected[i].second), std::string::npos)
+        << bad[i].at("reason");
     EXPECT_TRUE(bad[i].contains("record"));
   }
 }

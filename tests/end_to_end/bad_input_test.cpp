@@ -1,4 +1,5 @@
-// Damaged inputs and full disks: each ends with its exit code and a message in the program's own words, and leaves nothing half-written.
+// Damaged inputs and full disks: each ends with its exit code and a message in the program's own words, and leaves
+// nothing half-written.
 #include "end_to_end/program.h"
 
 namespace steerlm {
@@ -9,15 +10,19 @@ class BadInput : public Program {
   void SetUp() override {
     copy_model("untied", "model");
     std::string lines;
-    for (int i = 0; i < 12; ++i) lines += conversation("question " + std::to_string(i), "answer", "quality:" + std::to_string(i % 5));
+    for (int i = 0; i < 12; ++i)
+      lines += conversation("question " + std::to_string(i), "answer", "quality:" + std::to_string(i % 5));
     write("train.jsonl", lines);
-    write("sft.yaml", "stage: sft\nmodel: {path: model}\nattributes: {names: [quality, humor], min: 0, max: 4}\n"
-                      "data: {train: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: run\noptimizer: {learning_rate: 1e-3}\n"
-                      "train: {steps: 3, batch_size: 4}\ncheckpoint: {every_steps: 1}\n");
+    write("sft.yaml",
+          "stage: sft\nmodel: {path: model}\nattributes: {names: [quality, humor], min: 0, max: 4}\n"
+          "data: {train: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: run\noptimizer: {learning_rate: 1e-3}\n"
+          "train: {steps: 3, batch_size: 4}\ncheckpoint: {every_steps: 1}\n");
   }
 
   void truncate(const Path& name, std::int64_t change) {
-    std::filesystem::resize_file(path(name), static_cast<std::uintmax_t>(static_cast<std::int64_t>(std::filesystem::file_size(path(name))) + change));
+    std::filesystem::resize_file(
+        path(name),
+        static_cast<std::uintmax_t>(static_cast<std::int64_t>(std::filesystem::file_size(path(name))) + change));
   }
   void replace(const Path& name, const std::string& from, const std::string& to) {
     std::string text = read(name);
@@ -48,29 +53,37 @@ TEST_P(BadLines, AreRefusedWithMessageAndExitCode) {
 
 INSTANTIATE_TEST_SUITE_P(
     Each, BadLines,
-    testing::Values(BadLine{"broken_json", "{\"conversations\": [\n", "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"invalid_utf8", "{\"conversations\": \"\xff\"}\n", "sft sft.yaml", 3, "not valid UTF-8"},
-                    BadLine{"label_out_of_range", conversation("q", "a", "quality:7"), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"unknown_attribute", conversation("q", "a", "qualty:1"), "sft sft.yaml", 3, "did you mean 'quality'?"},
-                    BadLine{"unknown_role", R"({"conversations":[{"from":"Usr","value":"q"}]})" "\n", "sft sft.yaml", 3, "found 'Usr'"},
-                    BadLine{"no_target", R"({"conversations":[{"from":"User","value":"q"}]})" "\n", "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"all_masked", "{\"mask\":\"User,Assistant\"," + conversation("q", "a").substr(1), "sft sft.yaml", 3, "train.jsonl:13"},
-                    BadLine{"too_long", "", "sft sft.yaml data.max_tokens=20 data.over_length=error", 3, "train.jsonl:1"},
-                    BadLine{"nothing_left", "", "sft sft.yaml data.max_tokens=20", 3, "training"},
-                    BadLine{"missing_data", "", "sft sft.yaml data.train[0].path=none.jsonl", 3, "none.jsonl"},
-                    BadLine{"folder_as_data", "", "sft sft.yaml data.train[0].path=model", 3, "folder where a data file"},
-                    BadLine{"missing_model", "", "sft sft.yaml model.path=none", 4, "none"},
-                    BadLine{"file_as_model", "", "sft sft.yaml model.path=train.jsonl", 4, "not a folder"},
-                    BadLine{"missing_recipe", "", "sft none.yaml", 2, "none.yaml"},
-                    BadLine{"folder_as_recipe", "", "sft model", 2, "model"},
-                    BadLine{"empty_recipe", "", "sft - </dev/null", 2, "empty"},
-                    BadLine{"data_as_recipe", "", "sft train.jsonl", 2, "train.jsonl"},
-                    BadLine{"misspelt_key", "", "sft sft.yaml optimizer.learning_rat=1e-3", 2, "did you mean 'learning_rate'?"},
-                    BadLine{"malformed_override", "", "sft sft.yaml data.train[0.path=x", 2, "data.train[0.path=x"},
-                    BadLine{"wrong_stage", "", "annotate sft.yaml", 2, "'sft'"},
-                    BadLine{"unknown_command", "", "stf sft.yaml", 2, "did you mean 'sft'?"},
-                    BadLine{"unknown_option", "", "sft sft.yaml --frsh", 2, "did you mean '--fresh'?"},
-                    BadLine{"cuda", "", "sft sft.yaml device=cuda", 5, "CUDA"}),
+    testing::Values(
+        BadLine{"broken_json", "{\"conversations\": [\n", "sft sft.yaml", 3, "train.jsonl:13"},
+        BadLine{"invalid_utf8", "{\"conversations\": \"\xff\"}\n", "sft sft.yaml", 3, "not valid UTF-8"},
+        BadLine{"label_out_of_range", conversation("q", "a", "quality:7"), "sft sft.yaml", 3, "train.jsonl:13"},
+        BadLine{"unknown_attribute", conversation("q", "a", "qualty:1"), "sft sft.yaml", 3, "did you mean 'quality'?"},
+        BadLine{"unknown_role",
+                R"({"conversations":[{"from":"Usr","value":"q"}]})"
+                "\n",
+                "sft sft.yaml", 3, "found 'Usr'"},
+        BadLine{"no_target",
+                R"({"conversations":[{"from":"User","value":"q"}]})"
+                "\n",
+                "sft sft.yaml", 3, "train.jsonl:13"},
+        BadLine{"all_masked", "{\"mask\":\"User,Assistant\"," + conversation("q", "a").substr(1), "sft sft.yaml", 3,
+                "train.jsonl:13"},
+        BadLine{"too_long", "", "sft sft.yaml data.max_tokens=20 data.over_length=error", 3, "train.jsonl:1"},
+        BadLine{"nothing_left", "", "sft sft.yaml data.max_tokens=20", 3, "training"},
+        BadLine{"missing_data", "", "sft sft.yaml data.train[0].path=none.jsonl", 3, "none.jsonl"},
+        BadLine{"folder_as_data", "", "sft sft.yaml data.train[0].path=model", 3, "folder where a data file"},
+        BadLine{"missing_model", "", "sft sft.yaml model.path=none", 4, "none"},
+        BadLine{"file_as_model", "", "sft sft.yaml model.path=train.jsonl", 4, "not a folder"},
+        BadLine{"missing_recipe", "", "sft none.yaml", 2, "none.yaml"},
+        BadLine{"folder_as_recipe", "", "sft model", 2, "model"},
+        BadLine{"empty_recipe", "", "sft - </dev/null", 2, "empty"},
+        BadLine{"data_as_recipe", "", "sft train.jsonl", 2, "train.jsonl"},
+        BadLine{"misspelt_key", "", "sft sft.yaml optimizer.learning_rat=1e-3", 2, "did you mean 'learning_rate'?"},
+        BadLine{"malformed_override", "", "sft sft.yaml data.train[0.path=x", 2, "data.train[0.path=x"},
+        BadLine{"wrong_stage", "", "annotate sft.yaml", 2, "'sft'"},
+        BadLine{"unknown_command", "", "stf sft.yaml", 2, "did you mean 'sft'?"},
+        BadLine{"unknown_option", "", "sft sft.yaml --frsh", 2, "did you mean '--fresh'?"},
+        BadLine{"cuda", "", "sft sft.yaml device=cuda", 5, "CUDA"}),
     [](const auto& bad) { return bad.param.name; });
 
 // A run that ended on a damaged input has computed nothing from it: mended, the same command goes on without --fresh.
@@ -118,15 +131,20 @@ TEST_F(BadInput, EveryBadLineIsToldWithItsNumber) {
 // A predictor is trained on labelled turns only.
 TEST_F(BadInput, APredictorNeedsALabelledTurn) {
   write("train.jsonl", conversation("q", "a"));
-  write("predictor.yaml", "stage: train-predictor\nmethod: helpsteer\nmodel: {path: model}\ndata: {train: [{path: train.jsonl}]}\nrun_dir: run\n");
+  write("predictor.yaml",
+        "stage: train-predictor\nmethod: helpsteer\nmodel: {path: model}\ndata: {train: [{path: "
+        "train.jsonl}]}\nrun_dir: run\n");
   expect_refused(run("train-predictor predictor.yaml"), 3, "label");
   EXPECT_FALSE(exists("run/model"));
 }
 
 TEST_F(BadInput, DamagedWeightsAreRefused) {
   const std::string weights = read("model/model.safetensors");
-  for (const auto& [size, message] : std::vector<std::pair<size_t, std::string>>{
-           {0, "too short"}, {1000, "cut off"}, {weights.size() - 4, "cut off"}, {weights.size() + 4, "bytes behind the last tensor"}}) {
+  for (const auto& [size, message] :
+       std::vector<std::pair<size_t, std::string>>{{0, "too short"},
+                                                   {1000, "cut off"},
+                                                   {weights.size() - 4, "cut off"},
+                                                   {weights.size() + 4, "bytes behind the last tensor"}}) {
     write("model/model.safetensors", (weights + "xxxx").substr(0, size));
     expect_refused(run("score --model model --input train.jsonl --output out.jsonl"), 4, message);
   }
@@ -149,7 +167,8 @@ TEST_F(BadInput, ADivergingTrainingWritesNoCheckpointAndNoModel) {
 
 TEST_F(BadInput, AConfigThatDisagreesWithTheWeightsIsRefused) {
   replace("model/config.json", "\"hidden_size\": 32", "\"hidden_size\": 40");
-  expect_refused(run("generate --model model --prompt hi"), 4, "'model.embed_tokens.weight' has not the shape that config.json gives it");
+  expect_refused(run("generate --model model --prompt hi"), 4,
+                 "'model.embed_tokens.weight' has not the shape that config.json gives it");
   replace("model/config.json", "\"hidden_size\": 40", "\"hidden_size\": 32");
   replace("model/config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
   expect_refused(run("generate --model model --prompt hi"), 4, "extra tensor 'model.layers.1.");
@@ -163,8 +182,10 @@ TEST_F(BadInput, AConfigThatDisagreesWithTheWeightsIsRefused) {
 
 TEST_F(BadInput, ADamagedTokenizerIsRefused) {
   const std::string tokenizer = read("model/tokenizer.model");
-  for (const auto& [bytes, message] : std::vector<std::pair<std::string, std::string>>{
-           {"", "empty"}, {tokenizer.substr(0, 2000), "damaged or cut off"}, {tokenizer + "and more of it", "damaged or cut off"}}) {
+  for (const auto& [bytes, message] :
+       std::vector<std::pair<std::string, std::string>>{{"", "empty"},
+                                                        {tokenizer.substr(0, 2000), "damaged or cut off"},
+                                                        {tokenizer + "and more of it", "damaged or cut off"}}) {
     write("model/tokenizer.model", bytes);
     expect_refused(run("generate --model model --prompt hi"), 4, message);
     expect_refused(run("tokenizer encode --model model/tokenizer.model", "echo hi |"), 4, message);
@@ -185,7 +206,8 @@ TEST_F(BadInput, ABrokenSteerlmJsonIsRefused) {
            {"{}", "no key 'attributes'"},
            {R"({"attributes": {"names": ["quality"], "max": 4}, "tempalte": {}})", "did you mean 'template'?"},
            {R"({"attributes": {"names": ["quality"], "min": 4, "max": 4}})", "steerlm.json"},
-           {R"({"attributes": {"names": ["quality"], "max": 4}, "head": {"kind": "regression"}})", "the head is not the one"},
+           {R"({"attributes": {"names": ["quality"], "max": 4}, "head": {"kind": "regression"}})",
+            "the head is not the one"},
            {R"({"attributes": {"names": ["quality"], "max": 4, "defaults": {"quality": 5}}})", "steerlm.json"}}) {
     write("model/steerlm.json", json);
     expect_refused(run("generate --model model --prompt hi"), 4, message);
@@ -211,7 +233,8 @@ TEST_F(BadInput, ATemplateThatWasChangedIsNoticed) {
   expect_refused(run("score --model run/model --input in.jsonl --output out.jsonl"), 4, message);
   expect_refused(run("data show-mask --model run/model --input in.jsonl"), 4, message);
   expect_refused(run("model info --model run/model"), 4, message);
-  write("annotate.yaml", "stage: annotate\npredictor: run/model\ninput: in.jsonl\noutput: out.jsonl\nrun_dir: annotate\n");
+  write("annotate.yaml",
+        "stage: annotate\npredictor: run/model\ninput: in.jsonl\noutput: out.jsonl\nrun_dir: annotate\n");
   expect_refused(run("annotate annotate.yaml"), 4, message);
   expect_refused(run("sft sft.yaml model.path=run/model run_dir=again"), 4, message);
   EXPECT_FALSE(exists("out.jsonl"));
@@ -228,7 +251,8 @@ TEST_F(BadInput, OutputsThatCannotBeWrittenEndWithResources) {
   expect_refused(run("sft sft.yaml run_dir=/proc/run"), 5, "/proc/run");
   expect_refused(run("generate --model model --prompt hi --output train.jsonl/x"), 5, "train.jsonl/x");
   expect_refused(run("score --model model --input train.jsonl --output none/x"), 5, "none/x");
-  write("annotate.yaml", "stage: annotate\npredictor: predictor\ninput: train.jsonl\noutput: train.jsonl/out\nrun_dir: run\n");
+  write("annotate.yaml",
+        "stage: annotate\npredictor: predictor\ninput: train.jsonl\noutput: train.jsonl/out\nrun_dir: run\n");
   make_model("classifier", "predictor", R"("quality", "humor", "length")");
   expect_refused(run("annotate annotate.yaml"), 5, "train.jsonl");
 }
@@ -256,7 +280,8 @@ TEST_F(BadInput, AFullDiskLeavesNothingHalfWrittenAndTheSameCommandGoesOn) {
   EXPECT_EQ(read("full/model/model.safetensors"), before);
 
   write("old.jsonl", "old\n");
-  const std::string generate = "generate --model model --input train.jsonl --max-new-tokens 100 --samples 20 --output old.jsonl";
+  const std::string generate =
+      "generate --model model --input train.jsonl --max-new-tokens 100 --samples 20 --output old.jsonl";
   expect_refused(run(generate, "trap '' XFSZ; ulimit -f 8;"), 5, "File too large");
   EXPECT_EQ(read("old.jsonl"), "old\n");
   EXPECT_FALSE(exists("old.jsonl.part"));
@@ -267,7 +292,8 @@ TEST_F(BadInput, AnAnnotationOnAFullDiskGoesOnLater) {
   std::string lines;
   for (int i = 0; i < 100; ++i) lines += conversation("question " + std::to_string(i), "answer");
   write("in.jsonl", lines);
-  write("annotate.yaml", "stage: annotate\npredictor: predictor\ninput: in.jsonl\noutput: out.jsonl\nblock_records: 8\nrun_dir: run\n");
+  write("annotate.yaml",
+        "stage: annotate\npredictor: predictor\ninput: in.jsonl\noutput: out.jsonl\nblock_records: 8\nrun_dir: run\n");
   ASSERT_EQ(run("annotate annotate.yaml run_dir=whole output=whole.jsonl").code, 0);
   expect_refused(run("annotate annotate.yaml", "trap '' XFSZ; ulimit -f 16;"), 5, "File too large");
   EXPECT_FALSE(exists("out.jsonl"));

@@ -50,14 +50,17 @@ TEST_F(Chat, DialsSystemAndTurnsReachTheModel) {
   const std::string plain = chat("hi\n", greedy).output;
   const std::string answer = json_lines("[" + dump_json(plain.substr(0, plain.size() - 1)) + "]")[0][0].dump();
   EXPECT_EQ(chat("/set quality=3, humor=2\nhi\n", greedy).output, generated(user("hi"), "--set quality=3,humor=2"));
-  EXPECT_EQ(chat("/set quality=3\n/set humor=2\nhi\n", greedy).output, generated(user("hi"), "--set quality=3,humor=2")) << "the first stays";
+  EXPECT_EQ(chat("/set quality=3\n/set humor=2\nhi\n", greedy).output, generated(user("hi"), "--set quality=3,humor=2"))
+      << "the first stays";
   EXPECT_EQ(chat("hi\n", greedy + " --set quality=3,humor=2").output, generated(user("hi"), "--set quality=3,humor=2"));
   EXPECT_EQ(chat("/system Be bad.\nhi\n", greedy).output, generated(user("hi"), "--system 'Be bad.'"));
   EXPECT_EQ(chat("hi\n", greedy + " --system 'Be bad.'").output, generated(user("hi"), "--system 'Be bad.'"));
   EXPECT_EQ(chat("//undo\n", greedy).output, generated(user("/undo"), ""));
   // The first answer keeps the label that it was given with.
   EXPECT_EQ(chat("hi\n/set humor=4\nand now?\n", greedy).output,
-            plain + generated(user("hi") + R"(,{"from":"Assistant","label":"quality:0,humor:0","value":)" + answer + "}," + user("and now?"), "--set humor=4"));
+            plain + generated(user("hi") + R"(,{"from":"Assistant","label":"quality:0,humor:0","value":)" + answer +
+                                  "}," + user("and now?"),
+                              "--set humor=4"));
   EXPECT_EQ(chat("hi\n/set humor=4\n/retry\n", greedy).output, plain + generated(user("hi"), "--set humor=4"));
   EXPECT_EQ(chat("hello\n/undo\nhi\n", greedy).output, chat("hello\n", greedy).output + plain);
   EXPECT_EQ(chat("hello\nso\n/clear\nhi\n", greedy).output, chat("hello\nso\n", greedy).output + plain);
@@ -119,7 +122,8 @@ TEST_F(Chat, AModelWithoutDialsTalksToo) {
 
 TEST_F(Chat, ASavedConversationIsARecordThatTheProgramReads) {
   write("there.jsonl", "mine\n");
-  const Result result = chat("hi \"é\"\n/set humor=2\nand now?\n/save there.jsonl\n/save none/talk.jsonl\n/save my talk.jsonl \n");
+  const Result result =
+      chat("hi \"é\"\n/set humor=2\nand now?\n/save there.jsonl\n/save none/talk.jsonl\n/save my talk.jsonl \n");
   expect_says(result, "there.jsonl: the file exists already");
   expect_says(result, "none/talk.jsonl");
   expect_says(result, "saved as one record in my talk.jsonl");
@@ -135,7 +139,8 @@ TEST_F(Chat, ASavedConversationIsARecordThatTheProgramReads) {
   EXPECT_TRUE(turns[2].at("label").is_null());
   EXPECT_EQ(turns[1].at("label"), "quality:0,humor:0");
   EXPECT_EQ(turns[3].at("label"), "quality:0,humor:2");
-  EXPECT_EQ(result.output, turns[1].at("value").get<std::string>() + "\n" + turns[3].at("value").get<std::string>() + "\n");
+  EXPECT_EQ(result.output,
+            turns[1].at("value").get<std::string>() + "\n" + turns[3].at("value").get<std::string>() + "\n");
   const Result scored = run("score --model model --input 'my talk.jsonl' --output -");
   EXPECT_EQ(scored.code, 0) << scored.errors;
   EXPECT_EQ(json_lines(scored.output).size(), 2u);
@@ -153,7 +158,8 @@ TEST_F(Chat, AConversationThatDoesNotFitSaysWhatToDo) {
   EXPECT_EQ(json_lines(read("talk.jsonl"))[0].at("conversations").size(), 2u);
   copy_model("untied", "short");
   write("in.txt", "hi\n");
-  expect_says(run("chat --model short --max-new-tokens 100000 <in.txt"), "the model's context of 256 tokens is full; /undo");
+  expect_says(run("chat --model short --max-new-tokens 100000 <in.txt"),
+              "the model's context of 256 tokens is full; /undo");
 }
 
 TEST_F(Chat, WrongCommandLinesAreRefused) {
@@ -182,7 +188,8 @@ TEST_F(Chat, AnInterruptStopsTheAnswerAndTheNextLineIsAnswered) {
   const auto answering = [&] { return exists("out.txt") && !read("out.txt").empty(); };
   const Result result = run_until(greedy, SIGINT, answering);
   expect_says(result, "note: stopped; what is written stays as the answer");
-  const std::string stopped = json_lines(read("stopped.jsonl"))[0].at("conversations")[1].at("value").get<std::string>();
+  const std::string stopped =
+      json_lines(read("stopped.jsonl"))[0].at("conversations")[1].at("value").get<std::string>();
   EXPECT_TRUE(to_the_end.starts_with(stopped));
   EXPECT_LT(stopped.size() + 1, to_the_end.size());
   EXPECT_EQ(result.output, stopped + "\n" + next);
@@ -208,7 +215,9 @@ class Terminal {
   }
 
   bool is_there() const { return child_ > 0; }
-  void type(const std::string& text) { ASSERT_EQ(::write(terminal_, text.data(), text.size()), static_cast<ssize_t>(text.size())); }
+  void type(const std::string& text) {
+    ASSERT_EQ(::write(terminal_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
   // Reads up to and with `text`.
   void read_to(const std::string& text) {
     std::string all;
@@ -239,7 +248,8 @@ class Terminal {
 };
 
 TEST_F(Chat, OnATerminalAnInterruptDiscardsTheLineAndASecondLeaves) {
-  const std::string command = std::string(STEERLM_PROGRAM) + " chat --model '" + path("model").string() + "' --max-new-tokens 6";
+  const std::string command =
+      std::string(STEERLM_PROGRAM) + " chat --model '" + path("model").string() + "' --max-new-tokens 6";
   Terminal terminal(command);
   if (!terminal.is_there()) GTEST_SKIP() << "this machine gives no pseudo-terminal";
   terminal.read_to("/help lists the commands.\r\n> ");
@@ -259,7 +269,8 @@ TEST_F(Chat, OnATerminalAnInterruptDiscardsTheLineAndASecondLeaves) {
 }
 
 TEST_F(Chat, OnATerminalAnInterruptStopsTheAnswer) {
-  Terminal terminal(std::string(STEERLM_PROGRAM) + " chat --model '" + path("model").string() + "' --max-new-tokens 3000");
+  Terminal terminal(std::string(STEERLM_PROGRAM) + " chat --model '" + path("model").string() +
+                    "' --max-new-tokens 3000");
   if (!terminal.is_there()) GTEST_SKIP() << "this machine gives no pseudo-terminal";
   terminal.read_to("> ");
   terminal.type("hi\n");

@@ -12,7 +12,8 @@ class Generation : public Program {
     make_model("untied", "model", names);
     // Random weights rarely sample one certain id: where many ids end a response, most responses end soon.
     write("model/generation_config.json", R"({"eos_token_id": [)" + ids_from_to(100, 160) + "]}");
-    write("model/steerlm.json", R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4, "defaults": {"quality": 4}},
+    write("model/steerlm.json",
+          R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4, "defaults": {"quality": 4}},
                                    "template": {"system": "Be good."}})");
     // The fixture has three scores.
     make_model("classifier", "predictor", names + R"(, "length")");
@@ -69,8 +70,13 @@ TEST_F(Generation, TheSameSeedGivesTheSameBytes) {
 }
 
 TEST_F(Generation, LinesKeepTheirOrderTheirKeysAndTheirNumber) {
-  write("mixed.jsonl", R"({"id":7,"prompt":"hi"})" "\n" + conversation("hi", "so", "quality:1") + R"({"turns":["hi","so","on"],"z":null})" "\n");
-  ASSERT_EQ(run("generate --model model --max-new-tokens 3 --input mixed.jsonl --samples 2 --output out.jsonl").output, "");
+  write("mixed.jsonl", R"({"id":7,"prompt":"hi"})"
+                       "\n" +
+                           conversation("hi", "so", "quality:1") +
+                           R"({"turns":["hi","so","on"],"z":null})"
+                           "\n");
+  ASSERT_EQ(run("generate --model model --max-new-tokens 3 --input mixed.jsonl --samples 2 --output out.jsonl").output,
+            "");
   const std::vector<Json> lines = json_lines(read("out.jsonl")), inputs = json_lines(read("mixed.jsonl"));
   ASSERT_EQ(lines.size(), 6u);
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -90,7 +96,9 @@ TEST_F(Generation, DialsReachTheModelAndTheOthersTakeTheFoldersDefaults) {
 
 TEST_F(Generation, AnEarlierAnswerKeepsItsLabelOrGetsTheRequestedOne) {
   const auto prompt = [](const std::string& label) {
-    return R"({"conversations":[{"from":"User","value":"a"},{"from":"Assistant","value":"b")" + label + R"(},{"from":"User","value":"c"}]})" "\n";
+    return R"({"conversations":[{"from":"User","value":"a"},{"from":"Assistant","value":"b")" + label +
+           R"(},{"from":"User","value":"c"}]})"
+           "\n";
   };
   write("in.jsonl", prompt("") + prompt(R"(,"label":"quality:4,humor:2")") + prompt(R"(,"label":"quality:0,humor:2")"));
   const std::vector<Json> lines = json_lines(generated("--input in.jsonl --set humor=2"));
@@ -108,8 +116,10 @@ TEST_F(Generation, SystemAndRawChangeWhatTheModelSees) {
 }
 
 TEST_F(Generation, WrongDialsAreRefused) {
-  expect_refused(run("generate --model model --prompt hi --set qualty=3"), 2, "one of quality, humor); did you mean 'quality'?");
-  expect_refused(run("generate --model model --prompt hi --set quality=7"), 2, "found 7, expected 0 to 4; the dials are quality, humor");
+  expect_refused(run("generate --model model --prompt hi --set qualty=3"), 2,
+                 "one of quality, humor); did you mean 'quality'?");
+  expect_refused(run("generate --model model --prompt hi --set quality=7"), 2,
+                 "found 7, expected 0 to 4; the dials are quality, humor");
   expect_refused(run("generate --model model --prompt hi --set quality=1.5"), 2, "'quality=1.5'");
   expect_refused(run("generate --model model --prompt hi --set quality"), 2, "name=integer");
   expect_refused(run("generate --model model --prompt hi --set quality=1,quality=2"), 2, "'quality' is set twice");
@@ -125,26 +135,38 @@ TEST_F(Generation, WrongCommandLinesAndPromptsAreRefused) {
   expect_refused(run("generate --model model --prompt hi --top-p 2"), 2, "--top-p");
   expect_refused(run("generate --model model --prompt hi --device cuda"), 5, "CUDA");
   expect_refused(run("generate --model model --input none.jsonl"), 3, "none.jsonl");
-  write("long.jsonl", R"({"prompt":"short"})" "\n" R"({"prompt":")" + std::string(1200, 'x') + "\"}\n");
-  expect_refused(run("generate --model model --input long.jsonl --output out.jsonl"), 3, "long.jsonl:2: the prompt is longer than the model's context");
-  expect_refused(run("generate --model model --raw --input long.jsonl --output out.jsonl"), 3, "long.jsonl:2: the prompt is longer");
+  write("long.jsonl", R"({"prompt":"short"})"
+                      "\n"
+                      R"({"prompt":")" +
+                          std::string(1200, 'x') + "\"}\n");
+  expect_refused(run("generate --model model --input long.jsonl --output out.jsonl"), 3,
+                 "long.jsonl:2: the prompt is longer than the model's context");
+  expect_refused(run("generate --model model --raw --input long.jsonl --output out.jsonl"), 3,
+                 "long.jsonl:2: the prompt is longer");
   expect_refused(run("generate --model model --prompt " + std::string(1200, 'x')), 3, "--prompt: the prompt is longer");
   EXPECT_FALSE(exists("out.jsonl"));
   EXPECT_FALSE(exists("out.jsonl.part"));
 }
 
 TEST_F(Generation, TheStageGivesTheLinesOfTheCommand) {
-  write("generate.yaml", "stage: generate\nmodel: model\nprompts: [{path: prompts.jsonl}]\nset: {humor: 2}\nsamples_per_prompt: 2\nseed: 5\n"
-                         "sampling: {max_new_tokens: 6, top_k: 20, top_p: 0.9}\noutput: out.jsonl\nrun_dir: run\n");
+  write("generate.yaml",
+        "stage: generate\nmodel: model\nprompts: [{path: prompts.jsonl}]\nset: {humor: 2}\nsamples_per_prompt: "
+        "2\nseed: 5\n"
+        "sampling: {max_new_tokens: 6, top_k: 20, top_p: 0.9}\noutput: out.jsonl\nrun_dir: run\n");
   expect_says(run("run generate.yaml"), "6 prompts answered into out.jsonl");
-  EXPECT_EQ(read("out.jsonl"), generated("--input prompts.jsonl --set humor=2 --samples 2 --seed 5 --temperature 1 --top-k 20 --top-p 0.9"));
+  EXPECT_EQ(
+      read("out.jsonl"),
+      generated("--input prompts.jsonl --set humor=2 --samples 2 --seed 5 --temperature 1 --top-k 20 --top-p 0.9"));
   expect_says(run("run generate.yaml"), "nothing to do");
 }
 
 TEST_F(Generation, ScoresOfALanguageModel) {
-  write("in.jsonl", R"({"conversations":[{"from":"User","value":"a"},{"from":"Assistant","value":"bcd"},)"
-                    R"({"from":"User","value":"e"},{"from":"Assistant","value":"f"}]})" "\n"
-                    R"({"mask":"User,Assistant","conversations":[{"from":"User","value":"a"},{"from":"Assistant","value":"b"}]})" "\n");
+  write("in.jsonl",
+        R"({"conversations":[{"from":"User","value":"a"},{"from":"Assistant","value":"bcd"},)"
+        R"({"from":"User","value":"e"},{"from":"Assistant","value":"f"}]})"
+        "\n"
+        R"({"mask":"User,Assistant","conversations":[{"from":"User","value":"a"},{"from":"Assistant","value":"b"}]})"
+        "\n");
   ASSERT_EQ(run("score --model model --input in.jsonl --output out.jsonl").code, 0);
   const std::vector<Json> lines = json_lines(read("out.jsonl"));
   ASSERT_EQ(lines.size(), 3u);
@@ -189,7 +211,8 @@ TEST_F(Generation, ADamagedLineLeavesNoOutput) {
   EXPECT_FALSE(exists("out.jsonl.part"));
   EXPECT_EQ(read("old.jsonl"), "old\n");
   write("long.jsonl", conversation("a", std::string(1200, 'x')));
-  expect_refused(run("score --model model --input long.jsonl --output out.jsonl"), 3, "longer than the model's context");
+  expect_refused(run("score --model model --input long.jsonl --output out.jsonl"), 3,
+                 "longer than the model's context");
   expect_refused(run("score --model predictor --input long.jsonl --output out.jsonl"), 3, "long.jsonl:1");
 }
 
@@ -198,19 +221,26 @@ class Bootstrap : public Generation {
   void SetUp() override {
     Generation::SetUp();
     const std::string names = R"("quality", "humor", "length")";
-    write("model/steerlm.json", R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
-    write("labelled.jsonl", conversation("a", "b", "quality:3,humor:1,length:0") + conversation("c", "d", "quality:2,humor:4,length:0") +
+    write("model/steerlm.json",
+          R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
+    write("labelled.jsonl", conversation("a", "b", "quality:3,humor:1,length:0") +
+                                conversation("c", "d", "quality:2,humor:4,length:0") +
                                 conversation("e", "f", "quality:3,humor:0,length:2"));
-    write("bootstrap.yaml", "stage: bootstrap\npolicy: model\npredictor: predictor\nprompts: [{path: prompts.jsonl}]\nlabels_from: labelled.jsonl\n"
-                            "select: {quality: max}\nsamples_per_prompt: 3\nsampling: {max_new_tokens: 40}\noptimizer: {learning_rate: 1e-3}\n"
-                            "train: {steps: 2, batch_size: 4}\nrun_dir: run\n");
+    write("bootstrap.yaml",
+          "stage: bootstrap\npolicy: model\npredictor: predictor\nprompts: [{path: prompts.jsonl}]\nlabels_from: "
+          "labelled.jsonl\n"
+          "select: {quality: max}\nsamples_per_prompt: 3\nsampling: {max_new_tokens: 40}\noptimizer: {learning_rate: "
+          "1e-3}\n"
+          "train: {steps: 2, batch_size: 4}\nrun_dir: run\n");
   }
 
   void write_evaluation(const std::string& prompts, const std::string& dial, const std::string& judge) {
-    write("evaluate.yaml", "stage: evaluate\nmodel: {path: model}\npredictor: predictor\n"
-                           "data: {validation: [{path: labelled.jsonl}], max_tokens: 256}\n"
-                           "dials: {prompts: [{path: " + prompts + "}], max_prompts: 2, attributes: [" + dial +
-                           "], sampling: {temperature: 0.7, top_k: 0, max_new_tokens: 8}, judge: " + judge + "}\nrun_dir: run\n");
+    write("evaluate.yaml",
+          "stage: evaluate\nmodel: {path: model}\npredictor: predictor\n"
+          "data: {validation: [{path: labelled.jsonl}], max_tokens: 256}\n"
+          "dials: {prompts: [{path: " +
+              prompts + "}], max_prompts: 2, attributes: [" + dial +
+              "], sampling: {temperature: 0.7, top_k: 0, max_new_tokens: 8}, judge: " + judge + "}\nrun_dir: run\n");
   }
 };
 
@@ -218,18 +248,23 @@ TEST_F(Bootstrap, SamplesAnnotatesAndTrains) {
   const Result result = run("bootstrap bootstrap.yaml");
   expect_says(result, "the largest quality that occurs in labelled.jsonl is 3, the range goes to 4");
   expect_says(result, "2 distinct labels to draw from, 6 prompts, 3 samples each");
-  for (const char* folder : {"run/sample", "run/annotate", "run/sft"}) EXPECT_TRUE(exists(Path(folder) / "recipe.yaml")) << folder;
-  const std::vector<Json> sampled = json_lines(read("run/sampled.jsonl")), annotated = json_lines(read("run/annotated.jsonl"));
+  for (const char* folder : {"run/sample", "run/annotate", "run/sft"})
+    EXPECT_TRUE(exists(Path(folder) / "recipe.yaml")) << folder;
+  const std::vector<Json> sampled = json_lines(read("run/sampled.jsonl")),
+                          annotated = json_lines(read("run/annotated.jsonl"));
   ASSERT_GT(sampled.size(), 6u);
   ASSERT_EQ(annotated.size(), sampled.size());
   std::map<std::string, int> requested;
   for (size_t i = 0; i < sampled.size(); ++i) {
     ++requested[sampled[i].at("requested_label").get<std::string>()];
-    EXPECT_TRUE(sampled[i].at("conversations")[1].at("label").is_null()) << "the label that was asked for is thrown away";
+    EXPECT_TRUE(sampled[i].at("conversations")[1].at("label").is_null())
+        << "the label that was asked for is thrown away";
     EXPECT_EQ(annotated[i].at("conversations")[1].at("value"), sampled[i].at("conversations")[1].at("value"));
     EXPECT_TRUE(annotated[i].at("conversations")[1].at("label").is_string());
   }
-  EXPECT_EQ(requested.size() + requested.count("quality:3,humor:1,length:0") + requested.count("quality:3,humor:0,length:2"), 4u);
+  EXPECT_EQ(
+      requested.size() + requested.count("quality:3,humor:1,length:0") + requested.count("quality:3,humor:0,length:2"),
+      4u);
   EXPECT_EQ(read("run/model/model.safetensors"), read("run/sft/model/model.safetensors"));
   EXPECT_NE(read("run/model/model.safetensors"), read("model/model.safetensors"));
   const auto before = contents();
@@ -262,7 +297,9 @@ TEST_F(Bootstrap, WhatCannotBeSelectedIsRefused) {
   expect_refused(run("bootstrap bootstrap.yaml select.quality=1"), 3, "no label of labelled.jsonl has quality 1");
   expect_refused(run("bootstrap bootstrap.yaml run_dir=range select.quality=9"), 2, "found 9, expected 0 to 4, or max");
   expect_refused(run("bootstrap bootstrap.yaml run_dir=name select.qualty=1"), 2, "did you mean 'quality'?");
-  expect_refused(run("bootstrap bootstrap.yaml run_dir=short sampling.max_new_tokens=1 max_prompts=1 samples_per_prompt=1"), 3, "max_new_tokens");
+  expect_refused(
+      run("bootstrap bootstrap.yaml run_dir=short sampling.max_new_tokens=1 max_prompts=1 samples_per_prompt=1"), 3,
+      "max_new_tokens");
   EXPECT_FALSE(exists("run/model"));
 }
 
@@ -293,20 +330,25 @@ TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   EXPECT_NE(result.output.find("–\n"), std::string::npos) << result.output;
 }
 
-// The sweep at a level is what `generate` writes at it with the same seed; its means are the oracle's over those answers.
+// The sweep at a level is what `generate` writes at it with the same seed; its means are the oracle's over those
+// answers.
 TEST_F(Bootstrap, TheToyOracleJudgesTheAnswersOfASweep) {
   ASSERT_EQ(run("data make-toy --output toy --count 200").code, 0);
   write_evaluation("toy/prompts.jsonl", "length", "toy");
   ASSERT_EQ(run("evaluate evaluate.yaml").code, 0);
-  const Json levels = parse_json(read("run/evaluation.json"), "evaluation.json", ExitCode::data).at("dials").at("length").at("levels");
+  const Json levels =
+      parse_json(read("run/evaluation.json"), "evaluation.json", ExitCode::data).at("dials").at("length").at("levels");
   ASSERT_EQ(levels.size(), 5u);
   write("two.jsonl", lines_of(read("toy/prompts.jsonl"))[0] + "\n" + lines_of(read("toy/prompts.jsonl"))[1] + "\n");
   std::vector<double> seen;
   for (const Json& level : levels) {
-    const Result answers = run("generate --model model --input two.jsonl --max-new-tokens 8 --temperature 0.7 --set length=" + level.at("level").dump());
+    const Result answers =
+        run("generate --model model --input two.jsonl --max-new-tokens 8 --temperature 0.7 --set length=" +
+            level.at("level").dump());
     std::vector<double> mean(toy_attribute_names().size(), 0);
     for (const Json& answer : json_lines(answers.output)) {
-      const std::vector<double> values = toy_oracle(answer.at("prompt").get<std::string>(), answer.at("response").get<std::string>());
+      const std::vector<double> values =
+          toy_oracle(answer.at("prompt").get<std::string>(), answer.at("response").get<std::string>());
       for (size_t a = 0; a < mean.size(); ++a) mean[a] += values[a] / 2;
     }
     for (size_t a = 0; a < mean.size(); ++a) {

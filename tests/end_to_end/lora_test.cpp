@@ -12,12 +12,14 @@ class LoraProgram : public Program {
     copy_model("untied", "base");
     std::string lines;
     for (int i = 0; i < 12; ++i)
-      lines += conversation("question " + std::to_string(i), "answer " + std::to_string(i), "quality:" + std::to_string(i % 5) + ",humor:1");
+      lines += conversation("question " + std::to_string(i), "answer " + std::to_string(i),
+                            "quality:" + std::to_string(i % 5) + ",humor:1");
     write("train.jsonl", lines);
-    const std::string common = "model: {path: base}\nattributes: {names: [quality, humor], min: 0, max: 4}\n"
-                               "data: {train: [{path: train.jsonl}], validation: [{path: train.jsonl}], max_tokens: 256}\n"
-                               "run_dir: run\noptimizer: {learning_rate: 1e-2}\ntrain: {steps: 6, batch_size: 4}\n"
-                               "lora: {rank: 4, alpha: 8, dropout: 0, targets: [q_proj, v_proj, down_proj]}\n";
+    const std::string common =
+        "model: {path: base}\nattributes: {names: [quality, humor], min: 0, max: 4}\n"
+        "data: {train: [{path: train.jsonl}], validation: [{path: train.jsonl}], max_tokens: 256}\n"
+        "run_dir: run\noptimizer: {learning_rate: 1e-2}\ntrain: {steps: 6, batch_size: 4}\n"
+        "lora: {rank: 4, alpha: 8, dropout: 0, targets: [q_proj, v_proj, down_proj]}\n";
     write("sft.yaml", "stage: sft\n" + common);
     write("predictor.yaml", "stage: train-predictor\nhead: {kind: regression, bias: false}\n" + common);
   }
@@ -32,7 +34,8 @@ class LoraProgram : public Program {
 TEST_F(LoraProgram, AnAdapterIsAModelAndItsMergeGivesTheSameLogProbabilities) {
   const Result trained = run("sft sft.yaml");
   ASSERT_EQ(trained.code, 0) << trained.errors;
-  for (const char* file : {"adapter_config.json", "adapter_model.safetensors", "steerlm.json", "tokenizer.model", "tokenizer_config.json", "README.md"})
+  for (const char* file : {"adapter_config.json", "adapter_model.safetensors", "steerlm.json", "tokenizer.model",
+                           "tokenizer_config.json", "README.md"})
     EXPECT_TRUE(exists(Path("run/model") / file)) << file;
   EXPECT_FALSE(exists("run/model/config.json"));
   EXPECT_FALSE(exists("run/model/model.safetensors"));
@@ -55,18 +58,21 @@ TEST_F(LoraProgram, AnAdapterIsAModelAndItsMergeGivesTheSameLogProbabilities) {
 
   const Result answer = run("generate --model run/model --prompt 'question 3' --set quality=4 --max-new-tokens 8");
   EXPECT_EQ(answer.code, 0) << answer.errors;
-  EXPECT_EQ(answer.output, run("generate --model merged --prompt 'question 3' --set quality=4 --max-new-tokens 8").output);
+  EXPECT_EQ(answer.output,
+            run("generate --model merged --prompt 'question 3' --set quality=4 --max-new-tokens 8").output);
   const Json info = parse_json(run("model info --model run/model").output, "info", ExitCode::model);
   EXPECT_EQ(info.at("adapter").at("rank"), 4);
   EXPECT_EQ(info.at("attributes").at("names")[0], "quality");
-  expect_refused(run("model export --model run/model --output out --dtype bf16"), 4, "merge it first: steerlm model merge");
+  expect_refused(run("model export --model run/model --output out --dtype bf16"), 4,
+                 "merge it first: steerlm model merge");
   expect_refused(run("model merge --model base --output out"), 4, "the folder is no adapter");
 }
 
 TEST_F(LoraProgram, AKilledRunGivesTheBytesOfAnUndisturbedOne) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   Result result{75, "", ""};
-  for (int stops = 0; result.code == 75 && stops < 20; ++stops) result = run("sft sft.yaml run_dir=stopped train.max_minutes=1e-9 checkpoint.every_steps=1");
+  for (int stops = 0; result.code == 75 && stops < 20; ++stops)
+    result = run("sft sft.yaml run_dir=stopped train.max_minutes=1e-9 checkpoint.every_steps=1");
   ASSERT_EQ(result.code, 0) << result.errors;
   EXPECT_EQ(read("stopped/model/adapter_model.safetensors"), read("run/model/adapter_model.safetensors"));
 }
@@ -75,17 +81,21 @@ TEST_F(LoraProgram, TheTrainingOfAnAdapterGoesOnOrItIsTrainedOnAsAWhole) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   const Result more = run("sft sft.yaml model.path=run/model run_dir=more");
   ASSERT_EQ(more.code, 0) << more.errors;
-  EXPECT_EQ(parse_json(read("more/model/adapter_config.json"), "", ExitCode::model).at("base_model_name_or_path"), "base");
+  EXPECT_EQ(parse_json(read("more/model/adapter_config.json"), "", ExitCode::model).at("base_model_name_or_path"),
+            "base");
   EXPECT_NE(read("more/model/adapter_model.safetensors"), read("run/model/adapter_model.safetensors"));
-  expect_refused(run("sft sft.yaml model.path=run/model run_dir=other lora.rank=2"), 2, "merge it first: steerlm model merge");
+  expect_refused(run("sft sft.yaml model.path=run/model run_dir=other lora.rank=2"), 2,
+                 "merge it first: steerlm model merge");
   // Without `lora` all weights are trained, from the merged ones.
-  write("whole.yaml", "stage: sft\nmodel: {path: run/model}\ndata: {train: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: whole\n"
-                      "train: {steps: 1, batch_size: 4}\noptimizer: {learning_rate: 0}\n");
+  write("whole.yaml",
+        "stage: sft\nmodel: {path: run/model}\ndata: {train: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: whole\n"
+        "train: {steps: 1, batch_size: 4}\noptimizer: {learning_rate: 0}\n");
   const Result whole = run("sft whole.yaml optimizer.learning_rate=1e-12");
   ASSERT_EQ(whole.code, 0) << whole.errors;
   EXPECT_TRUE(exists("whole/model/model.safetensors"));
   EXPECT_FALSE(exists("whole/model/adapter_config.json"));
-  EXPECT_NEAR(scores("whole/model")[3].at("logprob").get<double>(), scores("run/model")[3].at("logprob").get<double>(), 1e-4);
+  EXPECT_NEAR(scores("whole/model")[3].at("logprob").get<double>(), scores("run/model")[3].at("logprob").get<double>(),
+              1e-4);
 }
 
 // PEFT itself writes two files; and a folder may have been moved.
@@ -93,13 +103,15 @@ TEST_F(LoraProgram, WhatAnAdapterFolderLacksIsItsBases) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   const auto complete = scores("run/model");
   std::filesystem::create_directory(path("bare"));
-  for (const char* file : {"adapter_config.json", "adapter_model.safetensors"}) std::filesystem::copy_file(path(Path("run/model") / file), path(Path("bare") / file));
+  for (const char* file : {"adapter_config.json", "adapter_model.safetensors"})
+    std::filesystem::copy_file(path(Path("run/model") / file), path(Path("bare") / file));
   std::filesystem::copy_file(path("run/model/steerlm.json"), path("base/steerlm.json"));
   const auto bare = scores("bare");
   ASSERT_EQ(bare.size(), complete.size());
   for (size_t i = 0; i < bare.size(); ++i) EXPECT_EQ(bare[i], complete[i]);
   std::filesystem::rename(path("base"), path("moved"));
-  expect_refused(run("model merge --model bare --output merged"), 4, "the folder of the model that the adapter adapts is not there");
+  expect_refused(run("model merge --model bare --output merged"), 4,
+                 "the folder of the model that the adapter adapts is not there");
   ASSERT_EQ(run("model merge --model bare --base moved --output merged").code, 0);
   EXPECT_NEAR(scores("merged")[3].at("logprob").get<double>(), complete[3].at("logprob").get<double>(), 1e-4);
 }
@@ -115,12 +127,14 @@ TEST_F(LoraProgram, AChangedBaseIsAChangedInput) {
 TEST_F(LoraProgram, APredictorsAdapterCarriesItsScore) {
   const Result trained = run("train-predictor predictor.yaml");
   ASSERT_EQ(trained.code, 0) << trained.errors;
-  EXPECT_EQ(parse_json(read("run/model/adapter_config.json"), "", ExitCode::model).at("modules_to_save"), Json::array({"score"}));
+  EXPECT_EQ(parse_json(read("run/model/adapter_config.json"), "", ExitCode::model).at("modules_to_save"),
+            Json::array({"score"}));
   ASSERT_EQ(run("model merge --model run/model --output merged").code, 0);
   const auto of_adapter = scores("run/model"), of_merged = scores("merged");
   for (size_t i = 0; i < of_adapter.size(); ++i) {
     for (const char* name : {"quality", "humor"})
-      EXPECT_NEAR(of_adapter[i].at("scores").at(name).get<double>(), of_merged[i].at("scores").at(name).get<double>(), 1e-5);
+      EXPECT_NEAR(of_adapter[i].at("scores").at(name).get<double>(), of_merged[i].at("scores").at(name).get<double>(),
+                  1e-5);
   }
   expect_refused(run("generate --model run/model --prompt x"), 4, "predictor");
 }
@@ -130,7 +144,9 @@ TEST_F(LoraProgram, WhatCannotBeIsRefused) {
   expect_refused(run("sft sft.yaml lora.rank=0"), 2, "lora.rank");
   expect_refused(run("sft sft.yaml 'lora.targets=[q_prj]'"), 2, "LoRA cannot adapt 'q_prj'");
   expect_refused(run("sft sft.yaml 'lora.targets=[q_proj, q_proj]'"), 2, "occurs twice");
-  write("init.yaml", "stage: sft\nmodel: {init: {}, tokenizer: base/tokenizer.model}\nlora: {rank: 2}\nrun_dir: init\ndata: {train: [{path: train.jsonl}]}\n");
+  write("init.yaml",
+        "stage: sft\nmodel: {init: {}, tokenizer: base/tokenizer.model}\nlora: {rank: 2}\nrun_dir: init\ndata: {train: "
+        "[{path: train.jsonl}]}\n");
   expect_refused(run("sft init.yaml"), 2, "'model.init' makes one from nothing");
 }
 
@@ -149,7 +165,8 @@ TEST_F(LoraProgram, ADamagedAdapterIsRefusedWithItsReason) {
   expect_refused(with("target_modules", {"q_proj"}), 4, "extra tensor 'base_model.model.model.layers.0.");
   expect_refused(with("target_modules", {"q_proj", "lm_head"}), 4, "LoRA cannot adapt 'lm_head'");
   expect_refused(with("r", 8), 4, "has not the shape that the base and the rank give it");
-  expect_refused(with("base_model_name_or_path", "gone"), 4, "the folder of the model that the adapter adapts is not there");
+  expect_refused(with("base_model_name_or_path", "gone"), 4,
+                 "the folder of the model that the adapter adapts is not there");
   expect_refused(with("base_model_name_or_path", nullptr), 4, "no key 'base_model_name_or_path'");
   write("run/model/adapter_config.json", config);
   const std::string weights = read("run/model/adapter_model.safetensors");

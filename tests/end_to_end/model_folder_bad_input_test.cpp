@@ -1,4 +1,5 @@
-// Hostile and damaged model folders: exit 4 with the file and the tensor named, and nothing allocated, run or evaluated before the check.
+// Hostile and damaged model folders: exit 4 with the file and the tensor named, and nothing allocated, run or evaluated
+// before the check.
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -24,7 +25,9 @@ class BadModelFolder : public Program {
     change(json);
     write(name, json.dump());
   }
-  void refused(const std::string& message, const std::string& command = generate_command) { expect_refused(run(command), 4, message); }
+  void refused(const std::string& message, const std::string& command = generate_command) {
+    expect_refused(run(command), 4, message);
+  }
 
   // Of every child so far, the largest.
   static long peak_kilobytes() {
@@ -72,7 +75,9 @@ TEST_F(BadModelFolder, CodeIsNeverRunAndTheUserIsTold) {
   expect_says(after, "warning: model/config.json: 'auto_map' names Python code of the model's own, which is never run");
   EXPECT_EQ(after.output, before.output);
   write("train.jsonl", conversation("question", "answer"));
-  write("sft.yaml", "stage: sft\nmodel: {path: model}\ndata: {train: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: run\ntrain: {steps: 1}\n");
+  write("sft.yaml",
+        "stage: sft\nmodel: {path: model}\ndata: {train: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: run\ntrain: "
+        "{steps: 1}\n");
   expect_says(run("sft sft.yaml --dry-run"), "warning: model/config.json: 'auto_map' names Python code");
   ASSERT_EQ(run("model export --model model --output copy --dtype bf16").code, 0);
   EXPECT_FALSE(exists("copy/modeling_evil.py"));
@@ -85,7 +90,8 @@ TEST_F(BadModelFolder, CodeIsNeverRunAndTheUserIsTold) {
 TEST_F(BadModelFolder, AChatTemplateIsNeverEvaluated) {
   use("untied");
   const Result before = run(generate_command);
-  const std::string hostile = "{{ ''.__class__.__mro__[1].__subclasses__() }}{% for i in range(10**12) %}{% endfor %}{% unclosed";
+  const std::string hostile =
+      "{{ ''.__class__.__mro__[1].__subclasses__() }}{% for i in range(10**12) %}{% endfor %}{% unclosed";
   edit("model/tokenizer_config.json", [&](Json& json) { json["chat_template"] = hostile; });
   write("model/chat_template.jinja", hostile);
   const Result after = run(generate_command);
@@ -95,7 +101,8 @@ TEST_F(BadModelFolder, AChatTemplateIsNeverEvaluated) {
 
 TEST_F(BadModelFolder, ConfigAndWeightsMustAgree) {
   use("untied");
-  const std::string embedding = "tensor 'model.embed_tokens.weight' has not the shape that config.json gives it (found [400, 32], expected ";
+  const std::string embedding =
+      "tensor 'model.embed_tokens.weight' has not the shape that config.json gives it (found [400, 32], expected ";
   for (const auto& [key, value, message] : std::vector<std::tuple<std::string, Json, std::string>>{
            {"vocab_size", 401, embedding + "[401, 32])"},
            {"hidden_size", 64, embedding + "[400, 64])"},
@@ -127,9 +134,10 @@ TEST_F(BadModelFolder, LabelsAttributesAndHeadMustAgree) {
 
 TEST_F(BadModelFolder, ShardNamesCannotLeaveTheFolder) {
   use("tied");
-  for (const std::string& name : {std::string("../model/model-00001-of-00002.safetensors"), path("model/model-00001-of-00002.safetensors").string(),
-                                  std::string("a\\b.safetensors"), std::string("a\0.safetensors", 14), std::string("model-00001-of-00002"),
-                                  std::string("/dev/zero"), std::string("")}) {
+  for (const std::string& name : {std::string("../model/model-00001-of-00002.safetensors"),
+                                  path("model/model-00001-of-00002.safetensors").string(),
+                                  std::string("a\\b.safetensors"), std::string("a\0.safetensors", 14),
+                                  std::string("model-00001-of-00002"), std::string("/dev/zero"), std::string("")}) {
     edit(index_name, [&](Json& json) { json["weight_map"]["model.norm.weight"] = name; });
     refused("model.safetensors.index.json: tensor 'model.norm.weight': the shard is no file of this folder");
   }
@@ -142,7 +150,8 @@ TEST_F(BadModelFolder, AnIndexMustFitItsShards) {
   refused("tensor 'model.ghost.weight' is not in the shard that the index names");
   write(index_name, whole);
   const std::string bytes = read(second);
-  std::filesystem::copy_file(path("model/model-00001-of-00002.safetensors"), path(second), std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(path("model/model-00001-of-00002.safetensors"), path(second),
+                             std::filesystem::copy_options::overwrite_existing);
   refused("model.embed_tokens.weight' is in two shards");
   std::filesystem::remove(path(second));
   refused("the shard 'model-00002-of-00002.safetensors' is missing");
@@ -200,8 +209,11 @@ TEST_F(BadModelFolder, AnAbsurdModelIsRefusedAtOnce) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
   EXPECT_LT(peak_kilobytes(), 2'000'000);
   EXPECT_FALSE(exists("copy"));
-  for (const auto& [key, value] : std::vector<std::pair<std::string, Json>>{
-           {"vocab_size", 9223372036854775807}, {"hidden_size", -1}, {"num_hidden_layers", 1e300}, {"intermediate_size", "9"}, {"head_dim", 0}}) {
+  for (const auto& [key, value] : std::vector<std::pair<std::string, Json>>{{"vocab_size", 9223372036854775807},
+                                                                            {"hidden_size", -1},
+                                                                            {"num_hidden_layers", 1e300},
+                                                                            {"intermediate_size", "9"},
+                                                                            {"head_dim", 0}}) {
     use("untied");
     edit("model/config.json", [&](Json& json) { json[key] = value; });
     refused("config.json: '" + key + "'");

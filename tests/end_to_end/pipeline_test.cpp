@@ -9,7 +9,8 @@ class PipelineProgram : public Program {
   void SetUp() override {
     copy_model("untied", "base");
     std::string lines;
-    for (int i = 0; i < 8; ++i) lines += conversation("question " + std::to_string(i), "answer", "quality:" + std::to_string(i % 5));
+    for (int i = 0; i < 8; ++i)
+      lines += conversation("question " + std::to_string(i), "answer", "quality:" + std::to_string(i % 5));
     write("train.jsonl", lines);
     write("input.jsonl", lines);
     write("pipeline.yaml", R"(stage: pipeline
@@ -52,8 +53,9 @@ TEST_F(PipelineProgram, RunsOnceAndThenSkipsEveryStep) {
   const Result first = run("pipeline pipeline.yaml");
   expect_says(first, "pipeline done");
   EXPECT_EQ(steps(first), "predictor,annotation,sft,");
-  for (const char* file : {"run/recipe.yaml", "run/log.txt", "run/predictor/model/steerlm.json", "run/annotation/out.jsonl",
-                           "run/annotation/ledger.jsonl", "run/sft/model/model.safetensors", "run/sft/metrics.jsonl"}) {
+  for (const char* file :
+       {"run/recipe.yaml", "run/log.txt", "run/predictor/model/steerlm.json", "run/annotation/out.jsonl",
+        "run/annotation/ledger.jsonl", "run/sft/model/model.safetensors", "run/sft/metrics.jsonl"}) {
     EXPECT_TRUE(exists(file)) << file;
   }
   const auto before = contents();
@@ -68,10 +70,12 @@ TEST_F(PipelineProgram, AChangedStepRunsAgainWithWhatDependsOnIt) {
   const Result last = run("pipeline pipeline.yaml steps[2].optimizer.learning_rate=2e-3");
   EXPECT_EQ(steps(last), "skipped predictor,skipped annotation,sft,");
   EXPECT_NE(last.errors.find("optimizer.learning_rate"), std::string::npos) << last.errors;
-  // The change of before is still asked for, so that only the middle one differs; what it writes is the same to the bit.
+  // The change of before is still asked for, so that only the middle one differs; what it writes is the same to the
+  // bit.
   EXPECT_EQ(steps(run("pipeline pipeline.yaml steps[2].optimizer.learning_rate=2e-3 steps[1].block_records=64")),
             "skipped predictor,annotation,sft,");
-  EXPECT_EQ(steps(run("pipeline pipeline.yaml steps[0].train.steps=3 steps[1].block_records=64 steps[2].optimizer.learning_rate=2e-3")),
+  EXPECT_EQ(steps(run("pipeline pipeline.yaml steps[0].train.steps=3 steps[1].block_records=64 "
+                      "steps[2].optimizer.learning_rate=2e-3")),
             "predictor,annotation,sft,");
 }
 
@@ -96,7 +100,8 @@ TEST_F(PipelineProgram, OneStepOrTheStepsFromOneOn) {
 TEST_F(PipelineProgram, AFailingStepGivesItsExitCodeAndNoLaterOneRuns) {
   const Result missing = run("pipeline pipeline.yaml steps[1].input=none.jsonl");
   expect_refused(missing, 3, "none.jsonl");
-  EXPECT_NE(missing.errors.find("[2/3] annotation (annotate) ended with exit code 3"), std::string::npos) << missing.errors;
+  EXPECT_NE(missing.errors.find("[2/3] annotation (annotate) ended with exit code 3"), std::string::npos)
+      << missing.errors;
   EXPECT_FALSE(exists("run/sft"));
   expect_refused(run("pipeline pipeline.yaml --only sft steps[2].model.path=none"), 4, "none");
   expect_refused(run("pipeline pipeline.yaml --only predictor steps[0].train.steps=many"), 2, "steps");
@@ -112,7 +117,8 @@ TEST_F(PipelineProgram, DryRunWritesNothing) {
 
 TEST_F(PipelineProgram, StoppedInTheMiddleTheSameCommandGoesOn) {
   ASSERT_EQ(run("pipeline pipeline.yaml steps[2].train.steps=30").code, 0);
-  const std::string again = "pipeline pipeline.yaml run_dir=again steps[1].output=again/annotation/out.jsonl steps[2].train.steps=30";
+  const std::string again =
+      "pipeline pipeline.yaml run_dir=again steps[1].output=again/annotation/out.jsonl steps[2].train.steps=30";
   const Result stopped = run_until(again, SIGTERM, [&] {
     return exists("again/sft/metrics.jsonl") && lines_of(read("again/sft/metrics.jsonl")).size() >= 2;
   });
@@ -129,7 +135,8 @@ TEST_F(PipelineProgram, ASecondPipelineInTheDirectoryIsRefused) {
   Result second{0, "", ""};
   run_until("pipeline pipeline.yaml steps[0].train.steps=500 --only predictor", SIGTERM, [&] {
     if (!exists("run/predictor/metrics.jsonl")) return false;
-    const int status = std::system(("cd '" + path("").string() + "' && " + STEERLM_PROGRAM + " pipeline pipeline.yaml 2>second.txt").c_str());
+    const int status = std::system(
+        ("cd '" + path("").string() + "' && " + STEERLM_PROGRAM + " pipeline pipeline.yaml 2>second.txt").c_str());
     second = {WEXITSTATUS(status), "", read("second.txt")};
     return true;
   });
@@ -140,10 +147,12 @@ TEST_F(PipelineProgram, ASecondPipelineInTheDirectoryIsRefused) {
 TEST_F(PipelineProgram, TheRecipeOfARunDirectoryGivesTheSameRun) {
   ASSERT_EQ(run("pipeline pipeline.yaml --only predictor").code, 0);
   make_model("untied", "steered", R"("quality", "humor")");
-  write("sft.yaml", "stage: sft\nmodel: {path: steered}\ndata: {train: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: sft\n"
-                    "train: {steps: 2, batch_size: 4}\n");
+  write("sft.yaml",
+        "stage: sft\nmodel: {path: steered}\ndata: {train: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: sft\n"
+        "train: {steps: 2, batch_size: 4}\n");
   ASSERT_EQ(run("sft sft.yaml").code, 0);
-  for (const std::string command : {"train-predictor run/predictor/recipe.yaml", "sft sft/recipe.yaml", "run sft/recipe.yaml"}) {
+  for (const std::string command :
+       {"train-predictor run/predictor/recipe.yaml", "sft sft/recipe.yaml", "run sft/recipe.yaml"}) {
     const auto before = contents();
     expect_says(run(command), "finished already");
     EXPECT_EQ(changes_since(before), "") << command;

@@ -41,17 +41,21 @@ inline std::vector<Json> json_lines(const std::string& text) {
 
 // A record of one question and one answer; without a label where `label` is empty.
 inline std::string conversation(const std::string& question, const std::string& answer, const std::string& label = "") {
-  return R"({"conversations":[{"from":"User","value":")" + question + R"("},{"from":"Assistant","value":")" + answer + '"' +
-         (label.empty() ? "" : R"(,"label":")" + label + '"') + "}]}\n";
+  return R"({"conversations":[{"from":"User","value":")" + question + R"("},{"from":"Assistant","value":")" + answer +
+         '"' + (label.empty() ? "" : R"(,"label":")" + label + '"') + "}]}\n";
 }
 
 class Program : public testing::Test {
  protected:
-  static Path fixture(const std::string& name) { return Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models" / name; }
+  static Path fixture(const std::string& name) {
+    return Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models" / name;
+  }
 
   Path path(const Path& name) const { return folder_.path() / name; }
   void write(const Path& name, const std::string& text) { std::ofstream(path(name), std::ios::binary) << text; }
-  void append(const Path& name, const std::string& text) { std::ofstream(path(name), std::ios::binary | std::ios::app) << text; }
+  void append(const Path& name, const std::string& text) {
+    std::ofstream(path(name), std::ios::binary | std::ios::app) << text;
+  }
   std::string read(const Path& name) const { return read_file(path(name), ExitCode::data, "test file"); }
   bool exists(const Path& name) const { return std::filesystem::exists(path(name)); }
 
@@ -79,12 +83,15 @@ class Program : public testing::Test {
   }
 
   // A copy of a fixture that tests may break.
-  void copy_model(const std::string& fixture_name, const Path& name) { std::filesystem::copy(fixture(fixture_name), path(name)); }
+  void copy_model(const std::string& fixture_name, const Path& name) {
+    std::filesystem::copy(fixture(fixture_name), path(name));
+  }
 
   // A copy that declares attributes, with a short system prompt: 256 tokens of context are few.
   void make_model(const std::string& fixture_name, const Path& name, const std::string& names) {
     copy_model(fixture_name, name);
-    write(name / "steerlm.json", R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
+    write(name / "steerlm.json",
+          R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
   }
 
   // `arguments` may redirect; `before` is shell text in front of the program: "cat x |".
@@ -113,21 +120,25 @@ class Program : public testing::Test {
   // Its message says `message`, and nothing in the words of a library.
   static void expect_refused(const Result& result, int code, const std::string& message) {
     EXPECT_EQ(result.code, code) << result.errors;
-    EXPECT_NE(result.errors.find(message), std::string::npos) << "expected: " << message << "\nfound: " << result.errors;
-    for (const char* foreign : {"what():", "json.exception", "c10::Error", "terminate called", "std::", "yaml-cpp", "mistake of steerlm"}) {
+    EXPECT_NE(result.errors.find(message), std::string::npos)
+        << "expected: " << message << "\nfound: " << result.errors;
+    for (const char* foreign :
+         {"what():", "json.exception", "c10::Error", "terminate called", "std::", "yaml-cpp", "mistake of steerlm"}) {
       EXPECT_EQ(result.errors.find(foreign), std::string::npos) << result.errors;
     }
   }
 
   static void expect_says(const Result& result, const std::string& message) {
     EXPECT_EQ(result.code, 0) << result.errors;
-    EXPECT_NE(result.errors.find(message), std::string::npos) << "expected: " << message << "\nfound: " << result.errors;
+    EXPECT_NE(result.errors.find(message), std::string::npos)
+        << "expected: " << message << "\nfound: " << result.errors;
   }
 
  private:
   static int exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
   std::string command(const std::string& arguments, const std::string& before) const {
-    return "cd '" + folder_.path().string() + "' && " + before + " " + STEERLM_PROGRAM + " " + arguments + " >out.txt 2>err.txt";
+    return "cd '" + folder_.path().string() + "' && " + before + " " + STEERLM_PROGRAM + " " + arguments +
+           " >out.txt 2>err.txt";
   }
 
   TemporaryFolder folder_;

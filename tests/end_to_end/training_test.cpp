@@ -14,12 +14,15 @@ class TrainingProgram : public Program {
     std::string lines;
     for (int i = 0; i < 12; ++i) {
       lines += R"({"conversations": [{"from": "User", "value": "question )" + std::to_string(i) +
-               R"("}, {"from": "Assistant", "value": "answer )" + std::to_string(i) + R"(", "label": "quality:)" + std::to_string(i % 5) + "\"}]}\n";
+               R"("}, {"from": "Assistant", "value": "answer )" + std::to_string(i) + R"(", "label": "quality:)" +
+               std::to_string(i % 5) + "\"}]}\n";
     }
     write("train.jsonl", lines);
     write("sft.yaml", "stage: sft\nmodel: {path: " + model_ +
-                          "}\nattributes: {names: [quality, humor], min: 0, max: 4}\ndata: {train: [{path: train.jsonl}], max_tokens: 256}\n"
-                          "run_dir: run\noptimizer: {learning_rate: 1e-3}\ntrain: {steps: 6, batch_size: 4}\ncheckpoint: {every_steps: 1}\n");
+                          "}\nattributes: {names: [quality, humor], min: 0, max: 4}\ndata: {train: [{path: "
+                          "train.jsonl}], max_tokens: 256}\n"
+                          "run_dir: run\noptimizer: {learning_rate: 1e-3}\ntrain: {steps: 6, batch_size: "
+                          "4}\ncheckpoint: {every_steps: 1}\n");
   }
 
   std::string model_;
@@ -33,7 +36,8 @@ TEST_F(TrainingProgram, ARunStoppedAfterEveryStepGivesTheBytesOfAnUndisturbedOne
   ASSERT_EQ(result.code, 0) << result.errors;
   EXPECT_GE(stops, 6);
   EXPECT_EQ(read("stopped/model/model.safetensors"), read("run/model/model.safetensors"));
-  EXPECT_NE(read("run/model/model.safetensors"), read_file(Path(model_) / "model.safetensors", ExitCode::data, "model")) << "nothing was trained";
+  EXPECT_NE(read("run/model/model.safetensors"), read_file(Path(model_) / "model.safetensors", ExitCode::data, "model"))
+      << "nothing was trained";
 }
 
 TEST_F(TrainingProgram, AKilledRunGivesTheBytesOfAnUndisturbedOne) {
@@ -60,9 +64,10 @@ TEST_F(TrainingProgram, APredictorOnABaseOfPlainTextValidatesEveryAttribute) {
   ASSERT_EQ(run("sft sft.yaml template.name=plain run_dir=base").code, 0);
   const Result result = run("sft sft.yaml model.path=base/model run_dir=steered");  // the base binds no template
   ASSERT_EQ(result.code, 0) << result.errors;
-  write("predictor.yaml", "stage: train-predictor\nmodel: {path: base/model}\nattributes: {names: [quality, humor], min: 0, max: 4}\n"
-                          "data: {train: [{path: train.jsonl}], validation: [{path: train.jsonl}], max_tokens: 256}\n"
-                          "run_dir: predictor\ntrain: {steps: 2, batch_size: 4}\n");
+  write("predictor.yaml",
+        "stage: train-predictor\nmodel: {path: base/model}\nattributes: {names: [quality, humor], min: 0, max: 4}\n"
+        "data: {train: [{path: train.jsonl}], validation: [{path: train.jsonl}], max_tokens: 256}\n"
+        "run_dir: predictor\ntrain: {steps: 2, batch_size: 4}\n");
   const Result predictor = run("train-predictor predictor.yaml");
   ASSERT_EQ(predictor.code, 0) << predictor.errors;
   EXPECT_NE(read("predictor/metrics.jsonl").find("validation/mae/quality"), std::string::npos);
@@ -95,7 +100,10 @@ TEST_F(TrainingProgram, ASecondInterruptEndsAtOnceAndWhatIsSavedStaysWhole) {
   const std::string arguments = "sft sft.yaml train.steps=2 data.train[0].repeat=150 train.batch_size=1500 ";
   ASSERT_EQ(run(arguments).code, 0);
   const std::string again = arguments + "run_dir=again";
-  EXPECT_EQ(run_until(again, SIGINT, [&] { return exists("again/checkpoints/LATEST"); }, 2).code, 130);
+  EXPECT_EQ(run_until(
+                again, SIGINT, [&] { return exists("again/checkpoints/LATEST"); }, 2)
+                .code,
+            130);
   EXPECT_FALSE(exists("again/model"));
   expect_says(run(again), "goes on after step 1");
   EXPECT_EQ(read("again/model/model.safetensors"), read("run/model/model.safetensors"));

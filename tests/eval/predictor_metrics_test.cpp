@@ -13,8 +13,8 @@ const std::vector<std::string> one_name{"quality"};
 const std::vector<double> scores{0.2, 1.5, 2.5, 3.7, 4.6, -0.8, 2.2, 3.1, 0.9, 1.1};
 const std::vector<float> labels{0, 1, 2, 4, 4, 0, 3, 1, 1, 2};
 
-// Expected values: numpy, scipy 1.17.1 (pearsonr), scikit-learn 1.9.1 (cohen_kappa_score, weights="quadratic", of the scores after
-// np.rint and np.clip).
+// Expected values: numpy, scipy 1.17.1 (pearsonr), scikit-learn 1.9.1 (cohen_kappa_score, weights="quadratic", of the
+// scores after np.rint and np.clip).
 TEST(PredictorMetrics, EqualsScipyAndScikitLearn) {
   const AttributeMetrics metrics = predictor_metrics(one_name, 0, 4, scores, labels).at(0);
   EXPECT_EQ(metrics.name, "quality");
@@ -67,7 +67,8 @@ TEST(PredictorMetrics, RoundsHalfToEvenAndClamps) {
   const std::vector<float> rounded{0, 2, 2, 4, 4, 0};
   EXPECT_EQ(predictor_metrics(one_name, 0, 4, halves, rounded).at(0).exact, 1);
   EXPECT_EQ(predictor_metrics(one_name, 0, 4, halves, rounded).at(0).kappa, 1);
-  EXPECT_GT(predictor_metrics(one_name, 0, 4, halves, rounded).at(0).mae, 1) << "scores themselves are neither rounded nor clamped";
+  EXPECT_GT(predictor_metrics(one_name, 0, 4, halves, rounded).at(0).mae, 1)
+      << "scores themselves are neither rounded nor clamped";
 }
 
 TEST(PredictorMetrics, KappaOfChanceIsZeroAndOfContradictionMinusOne) {

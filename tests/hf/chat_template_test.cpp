@@ -18,9 +18,7 @@ using ::testing::Not;
 
 class ChatTemplate : public ::testing::Test {
  protected:
-  static Path fixture(const std::string& name) {
-    return Path(STEERLM_SOURCE_DIR) / "tests/fixtures/models" / name;
-  }
+  static Path fixture(const std::string& name) { return Path(STEERLM_SOURCE_DIR) / "tests/fixtures/models" / name; }
   Json config(const Path& path) const {
     const Path file = path / "tokenizer_config.json";
     return parse_json(read_file(file, ExitCode::model, "file"), file.string(), ExitCode::model);
@@ -46,23 +44,20 @@ TEST_F(ChatTemplate, OursReplacesEveryOneOfTheBase) {
   const NamedTensors tensors = read_weights(folder, Weights::language_model);
   const Tokenizer tokenizer = Tokenizer::load(path);
   const Path made = folder_.path() / "made";
-  write_model_folder(made, folder, tensors, tokenizer, default_max_shard_bytes,
-                     ModelCard{.steps = 1});
+  write_model_folder(made, folder, tensors, tokenizer, default_max_shard_bytes, ModelCard{.steps = 1});
   EXPECT_EQ(config(made).at("chat_template"), chat_template(folder, tokenizer, false));
   Json others = config(made);
   others.erase("chat_template");
   Json theirs = config(path);
   theirs.erase("chat_template");
-  theirs.erase(
-      "model_max_length");  // 1000000000000000019884624838656, what Transformers takes anyway
+  theirs.erase("model_max_length");  // 1000000000000000019884624838656, what Transformers takes anyway
   EXPECT_EQ(others, theirs);
   EXPECT_FALSE(std::filesystem::exists(made / "chat_template.jinja"));
   EXPECT_FALSE(std::filesystem::exists(made / "chat_template.json"));
 
   ModelFolder plain = folder;
   plain.text_template.name = TemplateName::plain;
-  write_model_folder(made, plain, tensors, tokenizer, default_max_shard_bytes,
-                     ModelCard{.steps = 1});
+  write_model_folder(made, plain, tensors, tokenizer, default_max_shard_bytes, ModelCard{.steps = 1});
   EXPECT_FALSE(config(made).contains("chat_template"));
 }
 
@@ -70,8 +65,7 @@ TEST_F(ChatTemplate, WithoutACardTheFolderKeepsItsOwn) {
   const Path path = base();
   const ModelFolder folder = open_model_folder(path);
   const Path made = folder_.path() / "made";
-  write_model_folder(made, folder, read_weights(folder, Weights::language_model),
-                     Tokenizer::load(path));
+  write_model_folder(made, folder, read_weights(folder, Weights::language_model), Tokenizer::load(path));
   EXPECT_EQ(config(made).at("chat_template"), config(path).at("chat_template"));
   EXPECT_FALSE(std::filesystem::exists(made / "README.md"));
 }
@@ -89,8 +83,7 @@ TEST_F(ChatTemplate, DialsAreOnlyThoseThatAKeywordCanName) {
   const Tokenizer tokenizer = Tokenizer::load(fixture("untied"));
   ModelFolder folder;
   EXPECT_THAT(chat_template(folder, tokenizer, false), Not(HasSubstr("steerlm_label")));
-  folder.attributes = {
-      .names = {"quality", "not", "messages"}, .min = 0, .max = 9, .defaults = {{"not", 7}}};
+  folder.attributes = {.names = {"quality", "not", "messages"}, .min = 0, .max = 9, .defaults = {{"not", 7}}};
   const std::string text = chat_template(folder, tokenizer, false);
   EXPECT_THAT(text, HasSubstr("steerlm_dial('quality', quality | default(0)) ~ ',' ~ "
                               "steerlm_dial('not', 7) ~ ',' ~ steerlm_dial('messages', 0)"));

@@ -52,9 +52,9 @@ TEST(HfConfigTest, ReadsAClassifier) {
 
 TEST(HfConfigTest, TakesTransformersDefaults) {
   Json json = fixture("untied");
-  for (const char* key : {"num_key_value_heads", "head_dim", "max_position_embeddings",
-                          "rope_parameters", "rms_norm_eps", "dtype", "tie_word_embeddings",
-                          "initializer_range", "architectures", "eos_token_id", "bos_token_id"}) {
+  for (const char* key :
+       {"num_key_value_heads", "head_dim", "max_position_embeddings", "rope_parameters", "rms_norm_eps", "dtype",
+        "tie_word_embeddings", "initializer_range", "architectures", "eos_token_id", "bos_token_id"}) {
     json.erase(key);
   }
   const HfConfig config = parse_hf_config(json, "config.json");
@@ -116,14 +116,14 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"model_type", "-", "no key 'model_type'"},
         BadConfig{"model_type", "\"gemma2\"",
                   "the model type is not implemented (found \"gemma2\", expected llama or mistral"},
-        BadConfig{"model_type", "\"qwen2\"", "the architecture is not implemented (found "
+        BadConfig{"model_type", "\"qwen2\"",
+                  "the architecture is not implemented (found "
                   "\"LlamaForSequenceClassification\", expected Qwen2ForCausalLM or"},
         BadConfig{"model_type", "7", "the model type is not implemented (found 7"},
         BadConfig{"num_local_experts", "8", "'num_local_experts' is not implemented (found 8"},
         BadConfig{"final_logit_softcapping", "30.0", "'final_logit_softcapping' is not implemented"},
         BadConfig{"embedding_multiplier", "12.0", "'embedding_multiplier' is not implemented"},
-        BadConfig{"architectures", "[\"LlamaModel\"]",
-                  "the architecture is not implemented (found \"LlamaModel\""},
+        BadConfig{"architectures", "[\"LlamaModel\"]", "the architecture is not implemented (found \"LlamaModel\""},
         BadConfig{"architectures", "\"LlamaForCausalLM\"", "'architectures'"},
         BadConfig{"hidden_act", "\"gelu\"",
                   "'hidden_act' is not implemented (found \"gelu\", expected \"silu\" or \"swish\" "
@@ -132,8 +132,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"mlp_bias", "\"no\"", "'mlp_bias' (found \"no\", expected true or false)"},
         BadConfig{"attention_dropout", "0.1", "'attention_dropout' is not implemented"},
         BadConfig{"sliding_window", "4096", "'sliding_window' is not implemented"},
-        BadConfig{"quantization_config", "{\"bits\":4}",
-                  "'quantization_config' is not implemented"},
+        BadConfig{"quantization_config", "{\"bits\":4}", "'quantization_config' is not implemented"},
         BadConfig{"partial_rotary_factor", "0.5", "'partial_rotary_factor' is not implemented"},
         BadConfig{"layer_types", "[\"sliding_attention\",\"full_attention\"]",
                   "'layer_types' asks for windows, but there is no 'sliding_window'"},
@@ -148,8 +147,7 @@ INSTANTIATE_TEST_SUITE_P(
                   "rope_scaling: no key 'low_freq_factor'"},
         BadConfig{"rope_scaling", "{\"type\":\"linear\",\"factor\":2.0}",
                   "'rope_parameters' and 'rope_scaling' do not agree"},
-        BadConfig{"rope_parameters", "{\"rope_type\":\"yarn\",\"rope_theta\":1e4}",
-                  "rope_parameters: no key 'factor'"},
+        BadConfig{"rope_parameters", "{\"rope_type\":\"yarn\",\"rope_theta\":1e4}", "rope_parameters: no key 'factor'"},
         BadConfig{"rope_parameters", "{\"rope_type\":\"linear\",\"factor\":0.5}",
                   "rope_parameters: 'factor' (found 0.5, expected a number from 1)"},
         BadConfig{"rope_parameters", "{\"full_attention\":{\"rope_theta\":1e4}}",
@@ -170,17 +168,13 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"num_key_value_heads", "3", "'num_key_value_heads' does not divide"},
         BadConfig{"head_dim", "7", "an even number"},
         BadConfig{"max_position_embeddings", "-1", "'max_position_embeddings'"},
-        BadConfig{"rms_norm_eps", "-1e-5", "'rms_norm_eps'"},
-        BadConfig{"rms_norm_eps", "true", "'rms_norm_eps'"},
-        BadConfig{"tie_word_embeddings", "1",
-                  "'tie_word_embeddings' (found 1, expected true or false)"},
+        BadConfig{"rms_norm_eps", "-1e-5", "'rms_norm_eps'"}, BadConfig{"rms_norm_eps", "true", "'rms_norm_eps'"},
+        BadConfig{"tie_word_embeddings", "1", "'tie_word_embeddings' (found 1, expected true or false)"},
         BadConfig{"dtype", "\"float8\"", "'dtype' of the weights (found \"float8\""},
         BadConfig{"id2label", "{}", "'id2label'"},
-        BadConfig{"num_labels", "5",
-                  "'num_labels' and 'id2label' do not agree (found 5, expected 3)"},
+        BadConfig{"num_labels", "5", "'num_labels' and 'id2label' do not agree (found 5, expected 3)"},
         BadConfig{"eos_token_id", "400", "'eos_token_id' (found 400, expected ids from 0 to 399)"},
-        BadConfig{"eos_token_id", "[2,-1]", "'eos_token_id'"},
-        BadConfig{"eos_token_id", "{}", "'eos_token_id'"}),
+        BadConfig{"eos_token_id", "[2,-1]", "'eos_token_id'"}, BadConfig{"eos_token_id", "{}", "'eos_token_id'"}),
     [](const auto& param) { return std::to_string(param.index) + "_" + param.param.key; });
 
 Json family(const std::string& name, const char* file = "config.json") {
@@ -204,9 +198,10 @@ TEST_P(HfFamilyConfig, IsReadInBothSpellingsAndWrittenSoThatItReadsBack) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, HfFamilyConfig,
-                         ::testing::Values("llama2", "llama3", "llama31", "linear", "dynamic", "yarn", "yarn_explicit", "yarn_factor",
-                                           "mistral", "mistral_full", "qwen2", "qwen2_windows", "qwen3", "llama_bias",
-                                           "llama_classifier", "mistral_classifier", "qwen2_classifier", "qwen3_classifier"),
+                         ::testing::Values("llama2", "llama3", "llama31", "linear", "dynamic", "yarn", "yarn_explicit",
+                                           "yarn_factor", "mistral", "mistral_full", "qwen2", "qwen2_windows", "qwen3",
+                                           "llama_bias", "llama_classifier", "mistral_classifier", "qwen2_classifier",
+                                           "qwen3_classifier"),
                          [](const auto& param) { return std::string(param.param); });
 
 TEST(HfConfigTest, FamiliesSayWhatIsComputed) {
@@ -255,9 +250,7 @@ TEST(HfConfigTest, HeadsMustDivideTheWidth) {
     parse_hf_config(json, "config.json");
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(
-        error.what(),
-        HasSubstr("'hidden_size' is not a multiple of 'num_attention_heads' (found 32 and 5"));
+    EXPECT_THAT(error.what(), HasSubstr("'hidden_size' is not a multiple of 'num_attention_heads' (found 32 and 5"));
   }
 }
 

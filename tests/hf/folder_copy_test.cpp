@@ -75,20 +75,30 @@ TEST_F(FolderCopy, ExportChangesTheDtypeAndNothingElse) {
     EXPECT_EQ(json(out_ / "config.json"), config);
     const auto before = weights(in_), after = weights(out_);
     ASSERT_EQ(after.size(), before.size());
-    for (const auto& [tensor, value] : after) EXPECT_TRUE(at::equal(value, before.at(tensor).to(at::kBFloat16))) << tensor;
+    for (const auto& [tensor, value] : after)
+      EXPECT_TRUE(at::equal(value, before.at(tensor).to(at::kBFloat16))) << tensor;
     export_model_folder(open_model_folder(out_), folder_.path() / "back", "fp32", 50'000);
     EXPECT_GT(weight_paths(folder_.path() / "back").size(), 1u);
-    for (const auto& [tensor, value] : weights(folder_.path() / "back")) EXPECT_TRUE(at::equal(value, after.at(tensor).to(at::kFloat))) << tensor;
+    for (const auto& [tensor, value] : weights(folder_.path() / "back"))
+      EXPECT_TRUE(at::equal(value, after.at(tensor).to(at::kFloat))) << tensor;
   }
 }
 
 TEST_F(FolderCopy, WhatBelongsToTheModelTravels) {
-  const std::vector<std::string> travels{"README.md", "LICENSE", "LICENSE.txt", "USE_POLICY.md", "chat_template.jinja",
-                                         "additional_chat_templates/tool.jinja", "special_tokens_map.json", "steerlm.json"};
-  const std::vector<std::string> stays{"modeling_x.py", "pytorch_model.bin", "pytorch_model.bin.index.json", "model-00001-of-00002.safetensors",
-                                       "training_args.pt", ".gitattributes", "checkpoint-5/optimizer.pt"};
+  const std::vector<std::string> travels{"README.md",
+                                         "LICENSE",
+                                         "LICENSE.txt",
+                                         "USE_POLICY.md",
+                                         "chat_template.jinja",
+                                         "additional_chat_templates/tool.jinja",
+                                         "special_tokens_map.json",
+                                         "steerlm.json"};
+  const std::vector<std::string> stays{
+      "modeling_x.py",    "pytorch_model.bin", "pytorch_model.bin.index.json", "model-00001-of-00002.safetensors",
+      "training_args.pt", ".gitattributes",    "checkpoint-5/optimizer.pt"};
   for (const auto& names : {travels, stays}) {
-    for (const std::string& name : names) write(in_ / name, name.ends_with(".json") ? "{}" : "text of " + name + "\r\n");
+    for (const std::string& name : names)
+      write(in_ / name, name.ends_with(".json") ? "{}" : "text of " + name + "\r\n");
   }
   write(in_ / "steerlm.json", R"({"attributes": {"names": ["b", "a"], "max": 9}})");
   edit(in_ / "config.json", [](Json& config) {
@@ -97,7 +107,8 @@ TEST_F(FolderCopy, WhatBelongsToTheModelTravels) {
   });
   export_model_folder(open_model_folder(in_), out_, "bf16", no_limit);
   for (const std::string& name : travels) EXPECT_EQ(read(out_ / name), read(in_ / name)) << name;
-  for (const char* name : {"generation_config.json", "tokenizer.model", "tokenizer_config.json"}) EXPECT_EQ(read(out_ / name), read(in_ / name)) << name;
+  for (const char* name : {"generation_config.json", "tokenizer.model", "tokenizer_config.json"})
+    EXPECT_EQ(read(out_ / name), read(in_ / name)) << name;
   for (const std::string& name : stays) EXPECT_FALSE(std::filesystem::exists(out_ / name)) << name;
   EXPECT_FALSE(std::filesystem::exists(out_ / "checkpoint-5"));
   EXPECT_FALSE(json(out_ / "config.json").contains("auto_map"));
@@ -161,7 +172,8 @@ TEST_F(FolderCopy, SpareRowsAreUsedAndTiedHeadsStayTied) {
   EXPECT_TRUE(open_model_folder(out_).config.tie_word_embeddings);
   const at::Tensor old = before.at("model.embed_tokens.weight"), now = after.at("model.embed_tokens.weight");
   const at::Tensor mean = at::mean(old.narrow(0, 0, 400).to(at::kDouble), 0).to(at::kFloat);
-  for (int id = 400; id < 403; ++id) EXPECT_TRUE(at::allclose(now[id], mean, 1e-7, 0)) << "of the rows that have a piece";
+  for (int id = 400; id < 403; ++id)
+    EXPECT_TRUE(at::allclose(now[id], mean, 1e-7, 0)) << "of the rows that have a piece";
   EXPECT_TRUE(at::equal(now.narrow(0, 403, 5), old.narrow(0, 403, 5)));
   std::vector<std::string> nine;
   for (int i = 0; i < 9; ++i) nine.push_back("<new_" + std::to_string(i) + ">");

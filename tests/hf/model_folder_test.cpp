@@ -20,9 +20,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-Path fixture(const std::string& name) {
-  return Path(STEERLM_SOURCE_DIR) / "tests/fixtures/models" / name;
-}
+Path fixture(const std::string& name) { return Path(STEERLM_SOURCE_DIR) / "tests/fixtures/models" / name; }
 
 class ModelFolderTest : public ::testing::Test {
  protected:
@@ -35,12 +33,9 @@ class ModelFolderTest : public ::testing::Test {
     std::filesystem::copy(fixture(name), path, std::filesystem::copy_options::recursive);
     return path;
   }
-  void write(const Path& path, const std::string& bytes) {
-    std::ofstream(path, std::ios::binary) << bytes;
-  }
+  void write(const Path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
   void edit(const Path& path, const std::function<void(Json&)>& change) {
-    Json json =
-        parse_json(read_file(path, ExitCode::model, "file"), path.string(), ExitCode::model);
+    Json json = parse_json(read_file(path, ExitCode::model, "file"), path.string(), ExitCode::model);
     change(json);
     write(path, json.dump());
   }
@@ -126,14 +121,12 @@ TEST_F(ModelFolderTest, MissingFilesAreNamed) {
   std::filesystem::remove(path / "model.safetensors");
   EXPECT_THAT(read_message(path), HasSubstr("the folder holds no weights"));
   write(path / "pytorch_model.bin", "PK");
-  EXPECT_THAT(read_message(path),
-              HasSubstr("pickle file can run code and is never read (found pytorch_model.bin"));
+  EXPECT_THAT(read_message(path), HasSubstr("pickle file can run code and is never read (found pytorch_model.bin"));
   EXPECT_THAT(read_message(path), HasSubstr("save_pretrained"));
   std::filesystem::remove(path / "config.json");
   EXPECT_THAT(read_message(path), HasSubstr("cannot read model config: No such file"));
   write(path / "config.json", "{\"model_type\": }");
-  EXPECT_THAT(read_message(path),
-              AllOf(HasSubstr("not valid JSON"), Not(HasSubstr("json.exception"))));
+  EXPECT_THAT(read_message(path), AllOf(HasSubstr("not valid JSON"), Not(HasSubstr("json.exception"))));
 }
 
 TEST_F(ModelFolderTest, MissingAndExtraTensorsAreNamedAllAtOnce) {
@@ -179,12 +172,10 @@ TEST_F(ModelFolderTest, ShapesAndDtypesAreChecked) {
 TEST_F(ModelFolderTest, ATiedHeadMayBeStoredIfItIsTheEmbedding) {
   const Path path = copy("untied");
   edit(path / "config.json", [](Json& json) { json["tie_word_embeddings"] = true; });
-  EXPECT_THAT(read_message(path),
-              HasSubstr("lm_head.weight differs from model.embed_tokens.weight"));
+  EXPECT_THAT(read_message(path), HasSubstr("lm_head.weight differs from model.embed_tokens.weight"));
   edit_tensors(path / "model.safetensors", [](NamedTensors& tensors) {
     at::Tensor embedding;
-    for (auto& [name, tensor] : tensors)
-      embedding = name == "model.embed_tokens.weight" ? tensor : embedding;
+    for (auto& [name, tensor] : tensors) embedding = name == "model.embed_tokens.weight" ? tensor : embedding;
     for (auto& [name, tensor] : tensors) tensor = name == "lm_head.weight" ? embedding : tensor;
   });
   EXPECT_EQ(read_message(path), "accepted");
@@ -193,48 +184,37 @@ TEST_F(ModelFolderTest, ATiedHeadMayBeStoredIfItIsTheEmbedding) {
 
 TEST_F(ModelFolderTest, AShardNameCannotLeaveTheFolder) {
   const Path path = copy("tied");
-  for (const char* name :
-       {"../untied/model.safetensors", "/etc/passwd", "..", "a/b.safetensors", "a\\b.safetensors",
-        "", "model.bin", "./model-00001-of-00002.safetensors"}) {
-    edit(path / "model.safetensors.index.json",
-         [&](Json& json) { json["weight_map"]["model.norm.weight"] = name; });
-    EXPECT_THAT(read_message(path),
-                HasSubstr("tensor 'model.norm.weight': the shard is no file of this folder"))
+  for (const char* name : {"../untied/model.safetensors", "/etc/passwd", "..", "a/b.safetensors", "a\\b.safetensors",
+                           "", "model.bin", "./model-00001-of-00002.safetensors"}) {
+    edit(path / "model.safetensors.index.json", [&](Json& json) { json["weight_map"]["model.norm.weight"] = name; });
+    EXPECT_THAT(read_message(path), HasSubstr("tensor 'model.norm.weight': the shard is no file of this folder"))
         << name;
   }
-  edit(path / "model.safetensors.index.json",
-       [&](Json& json) { json["weight_map"]["model.norm.weight"] = 7; });
+  edit(path / "model.safetensors.index.json", [&](Json& json) { json["weight_map"]["model.norm.weight"] = 7; });
   EXPECT_THAT(read_message(path), HasSubstr("the shard is no file of this folder (found 7"));
 }
 
 TEST_F(ModelFolderTest, TheIndexAndTheShardsMustAgree) {
   const Path path = copy("tied");
   const Path index = path / "model.safetensors.index.json";
-  const std::string first = "model-00001-of-00002.safetensors",
-                    second = "model-00002-of-00002.safetensors";
+  const std::string first = "model-00001-of-00002.safetensors", second = "model-00002-of-00002.safetensors";
   const std::string whole = read_file(index, ExitCode::model, "index");
 
-  edit(index, [](Json& json) {
-    json["weight_map"]["model.norm.weight"] = "model-00003-of-00003.safetensors";
-  });
-  EXPECT_THAT(read_message(path),
-              HasSubstr("the shard 'model-00003-of-00003.safetensors' is missing"));
+  edit(index, [](Json& json) { json["weight_map"]["model.norm.weight"] = "model-00003-of-00003.safetensors"; });
+  EXPECT_THAT(read_message(path), HasSubstr("the shard 'model-00003-of-00003.safetensors' is missing"));
   write(index, whole);
   edit(index, [](Json& json) { json["weight_map"].erase("model.norm.weight"); });
-  EXPECT_THAT(
-      read_message(path),
-      HasSubstr("tensor 'model.norm.weight' is in a shard, but the index does not name it"));
+  EXPECT_THAT(read_message(path),
+              HasSubstr("tensor 'model.norm.weight' is in a shard, but the index does not name it"));
   write(index, whole);
   edit(index, [&](Json& json) { json["weight_map"]["phantom.weight"] = first; });
-  EXPECT_THAT(read_message(path),
-              HasSubstr("tensor 'phantom.weight' is not in the shard that the index names"));
+  EXPECT_THAT(read_message(path), HasSubstr("tensor 'phantom.weight' is not in the shard that the index names"));
   write(index, whole);
   edit(index, [&](Json& json) {
     Json& shard = json["weight_map"]["model.norm.weight"];
     shard = shard == first ? second : first;
   });
-  EXPECT_THAT(read_message(path),
-              HasSubstr("tensor 'model.norm.weight' is in another shard than the index says"));
+  EXPECT_THAT(read_message(path), HasSubstr("tensor 'model.norm.weight' is in another shard than the index says"));
   write(index, whole);
   edit_tensors(path / second, [&](NamedTensors& tensors) {
     tensors.emplace_back(SafetensorsFile::open(path / first).names().front(), at::zeros({1}));
@@ -253,10 +233,9 @@ TEST_F(ModelFolderTest, ShardsMayBeSymbolicLinks) {
 
 TEST_F(ModelFolderTest, APointerInsteadOfTheWeightsIsSaid) {
   const Path path = copy("untied");
-  write(path / "model.safetensors",
-        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 166624\n");
-  EXPECT_THAT(read_message(path), AllOf(HasSubstr("a Git LFS pointer instead of the weights"),
-                                        HasSubstr("git lfs pull")));
+  write(path / "model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 166624\n");
+  EXPECT_THAT(read_message(path),
+              AllOf(HasSubstr("a Git LFS pointer instead of the weights"), HasSubstr("git lfs pull")));
 }
 
 TEST_F(ModelFolderTest, ATokenizerLargerThanTheEmbeddingIsRefused) {
@@ -275,8 +254,7 @@ TEST_F(ModelFolderTest, SteerlmJsonMustFitConfigJson) {
   write(path / "steerlm.json", R"({"attributes": {"names": ["a", "b"]}})");
   EXPECT_THAT(read_message(path, Weights::regression),
               HasSubstr("as many attributes as config.json has labels are needed"));
-  write(path / "steerlm.json",
-        R"({"attributes": {"names": ["a", "b", "c"]}, "head": {"kind": "language_model"}})");
+  write(path / "steerlm.json", R"({"attributes": {"names": ["a", "b", "c"]}, "head": {"kind": "language_model"}})");
   EXPECT_THAT(read_message(path, Weights::regression),
               HasSubstr("the head is not the one of config.json's architecture"));
   write(
@@ -293,14 +271,10 @@ class WrittenModelFolder : public ModelFolderTest {
 TEST_F(WrittenModelFolder, ReadsBackToTheBit) {
   for (const char* name : {"untied", "tied", "classifier"}) {
     ModelFolder folder = open_model_folder(fixture(name));
-    const Weights weights =
-        folder.head.kind == HeadKind::regression ? Weights::regression : Weights::language_model;
+    const Weights weights = folder.head.kind == HeadKind::regression ? Weights::regression : Weights::language_model;
     const NamedTensors tensors = read_weights(folder, weights);
     folder.method = "helpsteer";
-    folder.attributes = {.names = {"quality", "humor", "verbosity"},
-                         .min = 0,
-                         .max = 4,
-                         .defaults = {{"quality", 4}}};
+    folder.attributes = {.names = {"quality", "humor", "verbosity"}, .min = 0, .max = 4, .defaults = {{"quality", 4}}};
     folder.text_template.system = "Be kind.\n\"é\"";
     const Path path = folder_.path() / "made" / name;
     write_model_folder(path, folder, tensors, tokenizer_);
@@ -336,12 +310,9 @@ TEST_F(WrittenModelFolder, EqualModelsGiveEqualFiles) {
   size_t files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder_.path() / "a")) {
     const std::string name = entry.path().filename();
-    EXPECT_EQ(sha256_file(entry.path(), ExitCode::model),
-              sha256_file(folder_.path() / "b" / name, ExitCode::model))
+    EXPECT_EQ(sha256_file(entry.path(), ExitCode::model), sha256_file(folder_.path() / "b" / name, ExitCode::model))
         << name;
-    EXPECT_THAT(read_file(entry.path(), ExitCode::model, "file"),
-                Not(HasSubstr(folder_.path().string())))
-        << name;
+    EXPECT_THAT(read_file(entry.path(), ExitCode::model, "file"), Not(HasSubstr(folder_.path().string()))) << name;
     ++files;
   }
   EXPECT_GE(files, 6u);
@@ -364,8 +335,7 @@ TEST_F(WrittenModelFolder, APredictorCanHaveABias) {
   tensors.emplace_back("score.bias", at::zeros({3}));
   write_model_folder(folder_.path() / "p", folder, tensors, tokenizer_);
   EXPECT_TRUE(open_model_folder(folder_.path() / "p").head.bias);
-  EXPECT_EQ(read_weights(open_model_folder(folder_.path() / "p"), Weights::regression).back().first,
-            "score.bias");
+  EXPECT_EQ(read_weights(open_model_folder(folder_.path() / "p"), Weights::regression).back().first, "score.bias");
 }
 
 TEST_F(WrittenModelFolder, AChangedTemplateIsNoticed) {
@@ -381,8 +351,7 @@ TEST_F(WrittenModelFolder, WrongTensorsAreNeverWritten) {
   const ModelFolder folder = open_model_folder(fixture("untied"));
   NamedTensors tensors = read_weights(folder, Weights::language_model);
   tensors.pop_back();
-  EXPECT_THROW(write_model_folder(folder_.path() / "m", folder, tensors, tokenizer_),
-               std::logic_error);
+  EXPECT_THROW(write_model_folder(folder_.path() / "m", folder, tensors, tokenizer_), std::logic_error);
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "m"));
 }
 
@@ -401,13 +370,12 @@ TEST_F(WrittenModelFolder, AFailureAtAnyOperationLeavesAWholeFolder) {
       if (replace) write_model_folder(path, other, tensors, tokenizer_, default_max_shard_bytes, ModelCard{});
       int count = 0;
       set_fs_fault([&](std::string_view, const Path&) { return count++ == failing ? EIO : 0; });
-      const std::string text = message(
-          [&] { write_model_folder(path, folder, tensors, tokenizer_, default_max_shard_bytes, ModelCard{}); },
-          ExitCode::resources);
+      const std::string text =
+          message([&] { write_model_folder(path, folder, tensors, tokenizer_, default_max_shard_bytes, ModelCard{}); },
+                  ExitCode::resources);
       set_fs_fault({});
       EXPECT_FALSE(std::filesystem::exists(path.string() + ".part"));
-      if (replace || std::filesystem::exists(path))
-        read_weights(open_model_folder(path), Weights::language_model);
+      if (replace || std::filesystem::exists(path)) read_weights(open_model_folder(path), Weights::language_model);
       if (text == "accepted") break;
       EXPECT_THAT(text, HasSubstr("Input/output error"));
       ++failures;

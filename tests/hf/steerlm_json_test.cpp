@@ -36,8 +36,7 @@ TEST(SteerlmJsonTest, WrittenFilesReadBack) {
 
 TEST(SteerlmJsonTest, OnlyAttributesAreNeeded) {
   const SteerlmJson value = parse_steerlm_json(
-      Json::parse(
-          R"({"attributes": {"names": ["a", "b"], "min": 1, "max": 3, "defaults": {"b": 2}}})"),
+      Json::parse(R"({"attributes": {"names": ["a", "b"], "min": 1, "max": 3, "defaults": {"b": 2}}})"),
       "steerlm.json");
   EXPECT_EQ(value.method, "");
   EXPECT_EQ(value.head_kind, std::nullopt);
@@ -80,29 +79,22 @@ INSTANTIATE_TEST_SUITE_P(
     All, BadSteerlmJson,
     ::testing::Values(
         BadCase{"[]", "not an object (found [])"}, BadCase{"{}", "no key 'attributes'"},
-        BadCase{R"({"attributes": null})", "not an object"},
-        BadCase{R"({"attributes": {}})", "'names' (found nothing"},
+        BadCase{R"({"attributes": null})", "not an object"}, BadCase{R"({"attributes": {}})", "'names' (found nothing"},
         BadCase{R"({"attributes": {"names": "quality"}})", "a list of names"},
         BadCase{R"({"attributes": {"names": [1]}})", "'names' (found 1, expected a string)"},
         BadCase{R"({"attributes": {"names": ["a", "a"]}})", "'a' is named twice"},
         BadCase{R"({"attributes": {"names": ["a b"]}})", "not a name for an attribute"},
         BadCase{R"({"attributes": {"names": ["a"], "min": 4, "max": 0}})", "min"},
-        BadCase{R"({"attributes": {"names": ["a"], "max": 4.5}})",
-                "'max' (found 4.5, expected an integer)"},
+        BadCase{R"({"attributes": {"names": ["a"], "max": 4.5}})", "'max' (found 4.5, expected an integer)"},
         BadCase{R"({"attributes": {"names": ["a"], "defaults": {"a": 9}}})", "9"},
         BadCase{R"({"attributes": {"names": ["a"], "defaults": [1]}})", "'defaults'"},
         BadCase{R"({"attributes": {"names": ["a"], "maximum": 4}})", "unknown key 'maximum'"},
         BadCase{R"({"attributes": {"names": []}, "metod": "steerlm"})", "did you mean 'method'?"},
-        BadCase{R"({"attributes": {"names": []}, "method": 1})",
-                "'method' (found 1, expected a string)"},
-        BadCase{R"({"attributes": {"names": []}, "head": {"kind": "regresion"}})",
-                "did you mean 'regression'?"},
-        BadCase{R"({"attributes": {"names": []}, "head": {"bias": 1}})",
-                "'bias' (found 1, expected true or false)"},
-        BadCase{R"({"attributes": {"names": []}, "template": {"name": "vicuna"}})",
-                "'name' (found \"vicuna\""},
-        BadCase{R"({"attributes": {"names": []}, "template": {"system": null}})",
-                "'system' (found null"}));
+        BadCase{R"({"attributes": {"names": []}, "method": 1})", "'method' (found 1, expected a string)"},
+        BadCase{R"({"attributes": {"names": []}, "head": {"kind": "regresion"}})", "did you mean 'regression'?"},
+        BadCase{R"({"attributes": {"names": []}, "head": {"bias": 1}})", "'bias' (found 1, expected true or false)"},
+        BadCase{R"({"attributes": {"names": []}, "template": {"name": "vicuna"}})", "'name' (found \"vicuna\""},
+        BadCase{R"({"attributes": {"names": []}, "template": {"system": null}})", "'system' (found null"}));
 
 }  // namespace
 }  // namespace steerlm

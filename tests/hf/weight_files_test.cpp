@@ -49,7 +49,8 @@ class WeightFilesTest : public ::testing::Test {
     const WeightFiles files = open_weight_files(path_);
     std::map<std::string, std::string> places;
     for (const auto& [name, file] : files.file_of) places[name] = files.files[file].path().filename();
-    for (const auto& [name, tensor] : tensors_of(bytes)) EXPECT_TRUE(at::equal(files.holding(name).read(name), tensor)) << name;
+    for (const auto& [name, tensor] : tensors_of(bytes))
+      EXPECT_TRUE(at::equal(files.holding(name).read(name), tensor)) << name;
     return places;
   }
   static std::string shard(int i, int count) {
@@ -74,7 +75,8 @@ TEST_F(WeightFilesTest, ANewShardWhereTheNextTensorDoesNotFit) {
   const Json index = read_json(path_ / "model.safetensors.index.json");
   EXPECT_EQ(index.at("metadata").at("total_size"), 220) << "of the tensors, headers aside";
   EXPECT_EQ(index.at("weight_map").get<decltype(expected)>(), expected);
-  EXPECT_THAT(names_in(path_), ::testing::ElementsAre(shard(1, 3), shard(2, 3), shard(3, 3), "model.safetensors.index.json"));
+  EXPECT_THAT(names_in(path_),
+              ::testing::ElementsAre(shard(1, 3), shard(2, 3), shard(3, 3), "model.safetensors.index.json"));
 }
 
 // huggingface_hub, split_state_dict_into_shards_factory: a large tensor comes before the shard that is being filled.
@@ -95,15 +97,17 @@ TEST_F(WeightFilesTest, ShardsAreThoseOfTransformers) {
   };
   take("model.embed_tokens.weight");  // Transformers' order
   for (int layer = 0; layer < 3; ++layer) {
-    for (const char* name : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
-                             "mlp.up_proj", "mlp.down_proj", "input_layernorm", "post_attention_layernorm"})
+    for (const char* name :
+         {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
+          "mlp.up_proj", "mlp.down_proj", "input_layernorm", "post_attention_layernorm"})
       take("model.layers." + std::to_string(layer) + "." + name + ".weight");
   }
   take("model.norm.weight");
   ASSERT_EQ(source.entries.size(), ours.entries.size());
   std::filesystem::create_directory(path_);
   write_weight_files(path_, source, 60'000);
-  const Json theirs = read_json(fixture("tied") / "model.safetensors.index.json"), written = read_json(path_ / "model.safetensors.index.json");
+  const Json theirs = read_json(fixture("tied") / "model.safetensors.index.json"),
+             written = read_json(path_ / "model.safetensors.index.json");
   EXPECT_EQ(written.at("weight_map"), theirs.at("weight_map"));
   EXPECT_EQ(written.at("metadata").at("total_size"), theirs.at("metadata").at("total_size"));
 }
@@ -128,7 +132,8 @@ TEST_F(WeightFilesTest, AFileThatIsCutWhileItIsStreamedIsAnError) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::model);
-    EXPECT_THAT(error.what(), HasSubstr("model.safetensors: cannot read tensor 'model.norm.weight': the file has become shorter"));
+    EXPECT_THAT(error.what(),
+                HasSubstr("model.safetensors: cannot read tensor 'model.norm.weight': the file has become shorter"));
   }
 }
 

@@ -105,11 +105,13 @@ TEST_P(KeptCache, AnswersEqualThoseOfAnEmptyOne) {
 
 INSTANTIATE_TEST_SUITE_P(Architectures, KeptCache,
                          testing::Values(Architecture{"plain", [](ModelConfig& c) { c.max_position_embeddings = 512; }},
-                                         Architecture{"windows", [](ModelConfig& c) {
+                                         Architecture{"windows",
+                                                      [](ModelConfig& c) {
                                                         c.max_position_embeddings = 512;
                                                         c.windows = {6, 0};
                                                       }},
-                                         Architecture{"dynamic", [](ModelConfig& c) {
+                                         Architecture{"dynamic",
+                                                      [](ModelConfig& c) {
                                                         c.max_position_embeddings = 64;
                                                         c.rope_scaling = {.kind = RopeKind::dynamic, .factor = 8};
                                                       }}),
@@ -148,7 +150,8 @@ TEST_F(ChatSessionOf, AnAnswerStopsAtTheEndOfTheContextAndALongerConversationIsR
     EXPECT_NE(std::string(error.what()).find("fewer than 128"), std::string::npos) << error.what();
   }
   talk.turns.resize(1);
-  EXPECT_EQ(session.answer(talk, dials(4, 0), 0, nowhere, never).result.ids, answer.result.ids) << "the session goes on";
+  EXPECT_EQ(session.answer(talk, dials(4, 0), 0, nowhere, never).result.ids, answer.result.ids)
+      << "the session goes on";
 }
 
 TEST_F(ChatSessionOf, AnInterruptedAnswerIsWhatWasStreamedAndTheNextIsWhole) {
@@ -156,7 +159,8 @@ TEST_F(ChatSessionOf, AnInterruptedAnswerIsWhatWasStreamedAndTheNextIsWhole) {
   Pair pair{transformer, tokenizer_, template_};
   std::string streamed;
   int asked = 0;
-  const ChatAnswer answer = pair.kept.answer(question("hi"), dials(4, 0), 0, [&](std::string_view piece) { streamed += piece; }, [&] { return ++asked > 6; });
+  const ChatAnswer answer = pair.kept.answer(
+      question("hi"), dials(4, 0), 0, [&](std::string_view piece) { streamed += piece; }, [&] { return ++asked > 6; });
   EXPECT_EQ(answer.end, AnswerEnd::interrupted);
   EXPECT_EQ(answer.result.ids.size(), 5u);
   EXPECT_EQ(answer.result.response, streamed);
@@ -174,7 +178,8 @@ TEST_F(ChatSessionOf, TheSampleAndTheSeedAreThoseOfGenerate) {
     std::vector<std::string> pieces;
     // A fresh slot, so that the rounding is generate()'s too.
     ChatSession fresh(transformer, tokenizer_, template_, settings);
-    const ChatAnswer answer = fresh.answer(question("hi"), dials(4, 0), sample, [&](std::string_view piece) { pieces.emplace_back(piece); }, never);
+    const ChatAnswer answer = fresh.answer(
+        question("hi"), dials(4, 0), sample, [&](std::string_view piece) { pieces.emplace_back(piece); }, never);
     const std::vector<GenerationRequest> requests{{template_.encode_prompt(question("hi"), dials(4, 0)), sample}};
     const GenerationResult expected = generate(transformer, tokenizer_, requests, settings, {})[0];
     EXPECT_EQ(answer.result.ids, expected.ids);
@@ -190,8 +195,8 @@ TEST_F(ChatSessionOf, TheSampleAndTheSeedAreThoseOfGenerate) {
   EXPECT_NE(responses[0], responses[1]) << "another sample is another answer";
 }
 
-// A model that continues "a" with one text, token by token: the block adds nothing, and each token's embedding is where the output layer
-// has the token that follows.
+// A model that continues "a" with one text, token by token: the block adds nothing, and each token's embedding is where
+// the output layer has the token that follows.
 class ScriptedChat : public testing::Test {
  protected:
   ScriptedChat() : tokenizer_(Tokenizer::load(tokenizer_file)), template_({.name = TemplateName::plain}, tokenizer_) {}
@@ -200,7 +205,8 @@ class ScriptedChat : public testing::Test {
     const Conversation conversation{"", {}, ConversationType::none, {{"User", "a", std::nullopt}}};
     std::vector<std::int32_t> chain{template_.encode_prompt(conversation, std::nullopt).back()};
     tokenizer_.append_continuation(script, chain);
-    Transformer model = small_model(tokenizer_.vocab_size(), [](ModelConfig& c) { c.hidden_size = 64, c.num_hidden_layers = 1, c.head_dim = 16; });
+    Transformer model = small_model(
+        tokenizer_.vocab_size(), [](ModelConfig& c) { c.hidden_size = 64, c.num_hidden_layers = 1, c.head_dim = 16; });
     model.weights.blocks[0].o.weight_oi.zero_();
     model.weights.blocks[0].down.weight_oi.zero_();
     model.weights.embedding_vd.zero_();
@@ -209,13 +215,15 @@ class ScriptedChat : public testing::Test {
       model.weights.embedding_vd[chain[i]][static_cast<std::int64_t>(i)] = 1;
       model.weights.lm_head_vd[chain[i + 1]][static_cast<std::int64_t>(i)] = 1;
     }
-    GenerationSettings settings = greedy(max_new_tokens > 0 ? max_new_tokens : static_cast<std::int64_t>(chain.size()) - 1);
+    GenerationSettings settings =
+        greedy(max_new_tokens > 0 ? max_new_tokens : static_cast<std::int64_t>(chain.size()) - 1);
     settings.stop_text = "<stop>";
     ChatSession session(model, tokenizer_, template_, settings);
     pieces_.clear();
     int asked = 0;
-    const ChatAnswer answer = session.answer(conversation, std::nullopt, 0, [&](std::string_view piece) { pieces_.emplace_back(piece); },
-                                             [&] { return ++asked > asked_limit; });
+    const ChatAnswer answer = session.answer(
+        conversation, std::nullopt, 0, [&](std::string_view piece) { pieces_.emplace_back(piece); },
+        [&] { return ++asked > asked_limit; });
     chain.erase(chain.begin());
     chain.resize(answer.result.ids.size());
     EXPECT_EQ(answer.result.ids, chain) << "the model is scripted";
@@ -248,7 +256,8 @@ TEST_F(ScriptedChat, TheStopTextAndTheLineEndBeforeItAreNotStreamed) {
   EXPECT_EQ(cut.end, AnswerEnd::length);
   EXPECT_EQ(cut.result.response, "qu\n<sto");
   const int before_the_end = static_cast<int>(cut.result.ids.size());
-  EXPECT_EQ(answer("qu\n<sto", 0, before_the_end).result.response, "qu") << "interrupted: what was held back is not part of it";
+  EXPECT_EQ(answer("qu\n<sto", 0, before_the_end).result.response, "qu")
+      << "interrupted: what was held back is not part of it";
 }
 
 TEST(Response, SettledIsWhatNoTokenCanChange) {

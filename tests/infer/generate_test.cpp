@@ -15,7 +15,8 @@ namespace {
 std::vector<std::int32_t> prompt(std::uint64_t index, size_t length, std::int64_t vocab_size) {
   Rng rng(9, "prompt", index);
   std::vector<std::int32_t> ids;
-  for (size_t i = 0; i < length; ++i) ids.push_back(static_cast<std::int32_t>(3 + rng.below(static_cast<std::uint64_t>(vocab_size - 3))));
+  for (size_t i = 0; i < length; ++i)
+    ids.push_back(static_cast<std::int32_t>(3 + rng.below(static_cast<std::uint64_t>(vocab_size - 3))));
   return ids;
 }
 
@@ -31,16 +32,19 @@ TEST_P(GenerateOf, GreedyWithCacheEqualsTheModelWithoutOne) {
   const Transformer model = small_model(tokenizer.vocab_size(), GetParam().edit);
   GenerationSettings settings;
   settings.sampling = {.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 40};
-  const std::vector<GenerationRequest> requests{{prompt(0, 5, tokenizer.vocab_size()), 0}, {prompt(1, 17, tokenizer.vocab_size()), 1}};
+  const std::vector<GenerationRequest> requests{{prompt(0, 5, tokenizer.vocab_size()), 0},
+                                                {prompt(1, 17, tokenizer.vocab_size()), 1}};
   const auto results = generate(model, tokenizer, requests, settings, {});
   for (size_t r = 0; r < requests.size(); ++r) {
     std::vector<std::int64_t> ids(requests[r].prompt.begin(), requests[r].prompt.end());
     double logprob = 0;
     ASSERT_EQ(results[r].ids.size(), 40u);
     for (std::int32_t generated : results[r].ids) {
-      const at::Tensor hidden = trunk_forward(model, pack_tokens(model, ids, {0, static_cast<std::int64_t>(ids.size())}), nullptr);
+      const at::Tensor hidden =
+          trunk_forward(model, pack_tokens(model, ids, {0, static_cast<std::int64_t>(ids.size())}), nullptr);
       const at::Tensor logits = at::mm(hidden.slice(0, -1), model.weights.output_vd().t()).contiguous();
-      const SampledToken token = sample_token({logits.const_data_ptr<float>(), static_cast<size_t>(logits.size(1))}, 0, 0, 1, 0);
+      const SampledToken token =
+          sample_token({logits.const_data_ptr<float>(), static_cast<size_t>(logits.size(1))}, 0, 0, 1, 0);
       ASSERT_EQ(generated, token.id) << "request " << r << ", position " << ids.size();
       logprob += token.logprob;
       ids.push_back(token.id);
@@ -64,15 +68,22 @@ TEST_P(GenerateOf, APromptAppendedToACachedOneGivesItsHiddenState) {
   EXPECT_GT(whole.abs().max().item<double>(), 0.5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, GenerateOf,
-                         testing::Values(Architecture{"plain", [](ModelConfig&) {}},
-                                         Architecture{"windows", [](ModelConfig& c) { c.windows = {6, 0}; }},
-                                         Architecture{"biases_and_norms", [](ModelConfig& c) { c.qkv_bias = c.o_bias = c.mlp_bias = c.qk_norm = true; }},
-                                         Architecture{"yarn", [](ModelConfig& c) {
-                                                        c.max_position_embeddings = 16;
-                                                        c.rope_scaling = {.kind = RopeKind::yarn, .factor = 4, .original_max_position_embeddings = 16};
-                                                      }}),
-                         [](const auto& tested) { return tested.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Architectures, GenerateOf,
+    testing::Values(Architecture{"plain", [](ModelConfig&) {}},
+                    Architecture{"windows",
+                                 [](ModelConfig& c) {
+                                   c.windows = {6, 0};
+                                 }},
+                    Architecture{"biases_and_norms",
+                                 [](ModelConfig& c) { c.qkv_bias = c.o_bias = c.mlp_bias = c.qk_norm = true; }},
+                    Architecture{"yarn",
+                                 [](ModelConfig& c) {
+                                   c.max_position_embeddings = 16;
+                                   c.rope_scaling = {
+                                       .kind = RopeKind::yarn, .factor = 4, .original_max_position_embeddings = 16};
+                                 }}),
+    [](const auto& tested) { return tested.param.name; });
 
 TEST(Generate, ASampleDoesNotDependOnItsNeighbours) {
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
@@ -104,7 +115,8 @@ TEST(Generate, StopsAtEosAndAtTheEndOfTheContext) {
   EXPECT_TRUE(stopped[0].stopped);
   EXPECT_EQ(stopped[0].ids.back(), settings.eos_ids[0]);
   const std::span<const std::int32_t> before_eos = std::span(stopped[0].ids).first(stopped[0].ids.size() - 1);
-  EXPECT_EQ(stopped[0].response, tokenizer.decode_continuation(before_eos)) << "an EOS that is an ordinary piece is no text";
+  EXPECT_EQ(stopped[0].response, tokenizer.decode_continuation(before_eos))
+      << "an EOS that is an ordinary piece is no text";
   EXPECT_LE(stopped[0].ids.size(), 8u);
 }
 
@@ -117,7 +129,8 @@ TEST(Generate, PromptLongerThanTheContextIsRefused) {
     FAIL() << "was accepted";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_STREQ(error.what(), "a.jsonl:7: the prompt is longer than the model's context (found 64 tokens, expected fewer than 64)");
+    EXPECT_STREQ(error.what(),
+                 "a.jsonl:7: the prompt is longer than the model's context (found 64 tokens, expected fewer than 64)");
   }
 }
 

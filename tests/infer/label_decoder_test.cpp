@@ -16,15 +16,21 @@ namespace steerlm {
 namespace {
 
 Transformer small_model(std::int64_t vocab_size) {
-  ModelConfig config{.vocab_size = vocab_size, .hidden_size = 32, .intermediate_size = 64, .num_hidden_layers = 2,
-                     .num_attention_heads = 4, .num_key_value_heads = 2, .initializer_range = 0.2};
+  ModelConfig config{.vocab_size = vocab_size,
+                     .hidden_size = 32,
+                     .intermediate_size = 64,
+                     .num_hidden_layers = 2,
+                     .num_attention_heads = 4,
+                     .num_key_value_heads = 2,
+                     .initializer_range = 0.2};
   config = complete_config(config, vocab_size, 128);
   config.max_position_embeddings = 128;
-  return {config, parameters_from(config, {.language_model = true}, init_parameters(config, {.language_model = true}, 1))};
+  return {config,
+          parameters_from(config, {.language_model = true}, init_parameters(config, {.language_model = true}, 1))};
 }
 
-// Attribute by attribute: the log-probability of each value's text after what is written already. What the values' ids have in common
-// adds the same to each.
+// Attribute by attribute: the log-probability of each value's text after what is written already. What the values' ids
+// have in common adds the same to each.
 DecodedLabel brute_force(const Transformer& model, const Tokenizer& tokenizer, const Attributes& attributes,
                          const std::vector<std::int32_t>& prefix) {
   DecodedLabel label;
@@ -35,7 +41,8 @@ DecodedLabel brute_force(const Transformer& model, const Tokenizer& tokenizer, c
       Example example{.ids = prefix};
       tokenizer.append_continuation(written + name + ":" + std::to_string(value), example.ids);
       example.target.assign(example.ids.size(), 0);
-      std::fill(example.target.begin() + static_cast<std::ptrdiff_t>(prefix.size()), example.target.end(), std::uint8_t{1});
+      std::fill(example.target.begin() + static_cast<std::ptrdiff_t>(prefix.size()), example.target.end(),
+                std::uint8_t{1});
       const std::vector<double> log_p = token_log_probabilities(model, std::span(&example, 1), 1000)[0];
       scores.push_back(std::accumulate(log_p.begin(), log_p.end(), 0.0));
     }
@@ -63,7 +70,8 @@ class LabelDecoder : public testing::Test {
     return ids;
   }
 
-  const Tokenizer tokenizer_ = Tokenizer::load(Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models" / "untied" / "tokenizer.model");
+  const Tokenizer tokenizer_ =
+      Tokenizer::load(Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models" / "untied" / "tokenizer.model");
   const Transformer model_ = small_model(tokenizer_.vocab_size());
   const Attributes attributes_ = make_attributes({.names = {"quality", "humor", "not_toxic"}, .min = 0, .max = 9});
 };
@@ -78,7 +86,8 @@ TEST_F(LabelDecoder, FindsTheBestValuesAndTheirExpectations) {
     const DecodedLabel expected = brute_force(model_, tokenizer_, attributes_, prefixes[i]);
     EXPECT_EQ(labels[i].best, expected.best) << i;
     ASSERT_EQ(labels[i].expected.size(), 3u);
-    for (size_t a = 0; a < 3; ++a) EXPECT_NEAR(labels[i].expected[a], expected.expected[a], 1e-4f) << i << ", attribute " << a;
+    for (size_t a = 0; a < 3; ++a)
+      EXPECT_NEAR(labels[i].expected[a], expected.expected[a], 1e-4f) << i << ", attribute " << a;
     values.insert(labels[i].best.begin(), labels[i].best.end());
   }
   EXPECT_GT(values.size(), 3u) << "the model prefers one value always: the test would see little";
@@ -89,13 +98,16 @@ TEST_F(LabelDecoder, ALabelDoesNotDependOnItsNeighbours) {
   for (std::uint64_t i = 0; i < 9; ++i) prefixes.push_back(prefix(i, 2 + (i * 7) % 40));
   const std::vector<DecodedLabel> together = decode_labels(model_, tokenizer_, attributes_, prefixes, 4);
   for (size_t i = 0; i < prefixes.size(); ++i) {
-    const std::vector<DecodedLabel> alone = decode_labels(model_, tokenizer_, attributes_, std::span(&prefixes[i], 1), 4);
+    const std::vector<DecodedLabel> alone =
+        decode_labels(model_, tokenizer_, attributes_, std::span(&prefixes[i], 1), 4);
     EXPECT_EQ(alone[0].best, together[i].best) << i;
     EXPECT_EQ(alone[0].expected, together[i].expected) << i;
   }
 }
 
-TEST_F(LabelDecoder, NothingGivesNothing) { EXPECT_TRUE(decode_labels(model_, tokenizer_, attributes_, {}, 4).empty()); }
+TEST_F(LabelDecoder, NothingGivesNothing) {
+  EXPECT_TRUE(decode_labels(model_, tokenizer_, attributes_, {}, 4).empty());
+}
 
 TEST_F(LabelDecoder, ValuesThatOnePieceDoesNotTellApartAreRefused) {
   const std::vector<std::vector<std::int32_t>> prefixes{prefix(0, 5)};

@@ -11,7 +11,8 @@ namespace steerlm {
 namespace {
 
 // Shares of 20,000 draws.
-std::map<std::int32_t, double> shares(const std::vector<float>& logits, double temperature, std::int64_t top_k, double top_p) {
+std::map<std::int32_t, double> shares(const std::vector<float>& logits, double temperature, std::int64_t top_k,
+                                      double top_p) {
   constexpr int draws = 20000;
   std::map<std::int32_t, double> result;
   for (int i = 0; i < draws; ++i) {

@@ -15,18 +15,21 @@ TEST(Swiglu, IsAsAccurateAsFp32Allows) {
   const at::Tensor expected = gate64 * torch::sigmoid(gate64) * 1.5;
   const at::Tensor error = (swiglu_forward(gate, up).to(torch::kDouble) - expected).abs() / (expected.abs() + 1e-30);
   EXPECT_LE(error.index({gate64 > -80}).max().item<double>(), 1e-6);
-  EXPECT_LE((swiglu_forward(gate, up).to(torch::kDouble) - expected).abs().index({gate64 <= -80}).max().item<double>(), 1e-32);
+  EXPECT_LE((swiglu_forward(gate, up).to(torch::kDouble) - expected).abs().index({gate64 <= -80}).max().item<double>(),
+            1e-32);
 }
 
 TEST(Swiglu, GradientsEqualAutogradInFp64) {
   torch::AutoGradMode enabled(true);
-  const at::Tensor gate = (torch::randn({31, 17}, torch::kDouble) * 3).requires_grad_(true), up = torch::randn({31, 17}, torch::kDouble).requires_grad_(true);
+  const at::Tensor gate = (torch::randn({31, 17}, torch::kDouble) * 3).requires_grad_(true),
+                   up = torch::randn({31, 17}, torch::kDouble).requires_grad_(true);
   const at::Tensor dy = torch::randn({31, 17}, torch::kDouble);
   (gate * torch::sigmoid(gate) * up * dy).sum().backward();
   const SwigluGradients ours = swiglu_backward(dy, gate.detach(), up.detach());
   EXPECT_LE((ours.dgate_nf - gate.grad()).abs().max().item<double>(), 1e-13);
   EXPECT_LE((ours.dup_nf - up.grad()).abs().max().item<double>(), 1e-13);
-  const SwigluGradients fp32 = swiglu_backward(dy.to(torch::kFloat), gate.detach().to(torch::kFloat), up.detach().to(torch::kFloat));
+  const SwigluGradients fp32 =
+      swiglu_backward(dy.to(torch::kFloat), gate.detach().to(torch::kFloat), up.detach().to(torch::kFloat));
   EXPECT_LE((fp32.dgate_nf - gate.grad()).abs().max().item<double>(), 1e-5);
 }
 

@@ -4,7 +4,8 @@ namespace steerlm {
 namespace {
 
 std::vector<std::string> differences(const std::string& before, const std::string& now) {
-  return differing_keys(dump_recipe(load(smallest(Stage::sft) + before)), dump_recipe(load(smallest(Stage::sft) + now)));
+  return differing_keys(dump_recipe(load(smallest(Stage::sft) + before)),
+                        dump_recipe(load(smallest(Stage::sft) + now)));
 }
 using Keys = std::vector<std::string>;
 
@@ -16,9 +17,9 @@ TEST(CompareTest, EqualRecipesInOtherWords) {
 TEST(CompareTest, NamesTheKeysWithBothValues) {
   EXPECT_EQ(differences("", "optimizer: {learning_rate: 1e-5}\nseed: 5\n"),
             (Keys{"optimizer.learning_rate: 5.0e-06 -> 1.0e-05", "seed: 1234 -> 5"}));
-  EXPECT_EQ(
-      differences("", "schedule: {kind: wsd}\n"),
-      (Keys{"schedule.decay_steps: (none) -> 0", "schedule.kind: constant -> wsd", "schedule.min_learning_rate: (none) -> 0"}));
+  EXPECT_EQ(differences("", "schedule: {kind: wsd}\n"),
+            (Keys{"schedule.decay_steps: (none) -> 0", "schedule.kind: constant -> wsd",
+                  "schedule.min_learning_rate: (none) -> 0"}));
   const std::string a = dump_recipe(load(smallest(Stage::sft))),
                     b = dump_recipe(load(smallest(Stage::sft), {"data.train[0].path=x y"}));
   EXPECT_EQ(differing_keys(a, b), Keys{"data.train[0].path: a.jsonl -> \"x y\""});
@@ -45,7 +46,8 @@ TEST(CompareTest, ALongerTrainingIsTheSameRecipe) {
 }
 
 TEST(CompareTest, OtherStagesDiffer) {
-  const auto keys = differing_keys(dump_recipe(load(smallest(Stage::sft))), dump_recipe(load(smallest(Stage::generate))));
+  const auto keys =
+      differing_keys(dump_recipe(load(smallest(Stage::sft))), dump_recipe(load(smallest(Stage::generate))));
   EXPECT_NE(std::find(keys.begin(), keys.end(), "stage: sft -> generate"), keys.end());
 }
 

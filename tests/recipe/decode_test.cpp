@@ -22,16 +22,21 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Case{Stage::sft, "seed: x\n", "5:7: wrong value of 'seed' (found 'x', expected an integer of at least 0)"},
         Case{Stage::sft, "seed: 1e3\n", "5:7: wrong value of 'seed' (found '1e3', expected an integer of at least 0)"},
-        Case{Stage::sft, "seed: 128.0\n", "5:7: wrong value of 'seed' (found '128.0', expected an integer of at least 0)"},
-        Case{Stage::sft, "seed: '5'\n", "5:7: wrong value of 'seed' (found the text '5', expected an integer of at least 0)"},
-        Case{Stage::sft, "seed: true\n", "5:7: wrong value of 'seed' (found 'true', expected an integer of at least 0)"},
+        Case{Stage::sft, "seed: 128.0\n",
+             "5:7: wrong value of 'seed' (found '128.0', expected an integer of at least 0)"},
+        Case{Stage::sft, "seed: '5'\n",
+             "5:7: wrong value of 'seed' (found the text '5', expected an integer of at least 0)"},
+        Case{Stage::sft, "seed: true\n",
+             "5:7: wrong value of 'seed' (found 'true', expected an integer of at least 0)"},
         Case{Stage::sft, "seed: [1]\n", "5:7: wrong value of 'seed' (found a list, expected an integer of at least 0)"},
-        Case{Stage::sft, "seed: {a: 1}\n", "5:7: wrong value of 'seed' (found a section, expected an integer of at least 0)"},
+        Case{Stage::sft, "seed: {a: 1}\n",
+             "5:7: wrong value of 'seed' (found a section, expected an integer of at least 0)"},
         Case{Stage::sft, "seed:\n", "5:1: wrong value of 'seed' (found nothing, expected an integer of at least 0)"},
         Case{Stage::sft, "seed: 99999999999999999999\n",
              "5:7: wrong value of 'seed' (found '99999999999999999999', expected an integer of 64 bits)"},
         Case{Stage::sft, "seed: 010\n", "5:7: wrong value of 'seed' (found '010', expected an integer of at least 0)"},
-        Case{Stage::sft, "optimizer: {eps: x}\n", "5:18: wrong value of 'optimizer.eps' (found 'x', expected a number above 0)"},
+        Case{Stage::sft, "optimizer: {eps: x}\n",
+             "5:18: wrong value of 'optimizer.eps' (found 'x', expected a number above 0)"},
         Case{Stage::sft, "optimizer: {eps: .nan}\n",
              "5:18: wrong value of 'optimizer.eps' (found '.nan', expected a number above 0)"},
         Case{Stage::sft, "optimizer: {eps: 1e999}\n",
@@ -49,7 +54,8 @@ INSTANTIATE_TEST_SUITE_P(
              "5:20: wrong value of 'template.system' (found '5', expected a text); quote it: \"5\""},
         Case{Stage::sft, "template: {system: true}\n",
              "5:20: wrong value of 'template.system' (found 'true', expected a text); quote it: \"true\""},
-        Case{Stage::sft, "template: {system: ~}\n", "5:12: wrong value of 'template.system' (found nothing, expected a text)"},
+        Case{Stage::sft, "template: {system: ~}\n",
+             "5:12: wrong value of 'template.system' (found nothing, expected a text)"},
         Case{Stage::sft, "attributes: {names: quality}\n",
              "5:21: wrong value of 'attributes.names' (found 'quality', expected a list of texts)"},
         Case{Stage::sft, "attributes: {defaults: [1]}\n",
@@ -75,7 +81,8 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Ranges, DecodeRefusedTest,
-    testing::Values(Case{Stage::sft, "seed: -1\n", "5:7: 'seed' is out of range (found -1, expected an integer of at least 0)"},
+    testing::Values(Case{Stage::sft, "seed: -1\n",
+                         "5:7: 'seed' is out of range (found -1, expected an integer of at least 0)"},
                     Case{Stage::sft, "optimizer: {eps: 0}\n",
                          "5:18: 'optimizer.eps' is out of range (found 0, expected a number above 0)"},
                     Case{Stage::sft, "optimizer: {learning_rate: 1.5}\n",
@@ -95,23 +102,27 @@ INSTANTIATE_TEST_SUITE_P(
         Case{Stage::sft, "optimiser: {eps: 1}\n", "5:1: unknown key 'optimiser'; did you mean 'optimizer'?"},
         Case{Stage::sft, "optimizer: {learning_rat: 1}\n",
              "5:13: unknown key 'optimizer.learning_rat'; did you mean 'learning_rate'?"},
-        Case{Stage::sft, "learning_rate: 1\n", "5:1: unknown key 'learning_rate'; did you mean 'optimizer.learning_rate'?"},
+        Case{Stage::sft, "learning_rate: 1\n",
+             "5:1: unknown key 'learning_rate'; did you mean 'optimizer.learning_rate'?"},
         Case{Stage::sft, "evaluate: {xyzzy: 1}\n", "5:12: unknown key 'evaluate.xyzzy'; known are every_steps"},
         Case{Stage::sft, "schedule: {kind: cosin}\n",
-             "5:18: wrong value of 'schedule.kind' (found 'cosin', expected one of constant, linear, cosine, wsd); did you mean "
+             "5:18: wrong value of 'schedule.kind' (found 'cosin', expected one of constant, linear, cosine, wsd); did "
+             "you mean "
              "'cosine'?"},
         Case{Stage::sft, "precision: fp16\n",
              "5:12: wrong value of 'precision' (found 'fp16', expected one of auto, fp32, bf16)"},
         Case{Stage::sft, "method: [steerlm]\n",
              "5:9: wrong value of 'method' (found a list, expected one of steerlm, helpsteer, helpsteer2)"},
-        Case{Stage::sft, "head: {kind: regression}\n", "5:1: the stage 'sft' has no key 'head'; it belongs to train-predictor"},
+        Case{Stage::sft, "head: {kind: regression}\n",
+             "5:1: the stage 'sft' has no key 'head'; it belongs to train-predictor"},
         Case{Stage::sft, "shard: 0/1\n", "5:1: the stage 'sft' has no key 'shard'; it belongs to annotate"},
         Case{Stage::sft, "steps: []\n", "5:1: the stage 'sft' has no key 'steps'; it belongs to pipeline"},
-        Case{
-            Stage::annotate, "template: {name: plain}\n",
-            "6:1: the stage 'annotate' has no key 'template'; it belongs to train-predictor, sft, bootstrap, evaluate, pipeline"},
+        Case{Stage::annotate, "template: {name: plain}\n",
+             "6:1: the stage 'annotate' has no key 'template'; it belongs to train-predictor, sft, bootstrap, "
+             "evaluate, pipeline"},
         Case{Stage::annotate, "attributes: {min: 0}\n",
-             "6:1: the stage 'annotate' has no key 'attributes'; it belongs to train-predictor, sft, bootstrap, evaluate, "
+             "6:1: the stage 'annotate' has no key 'attributes'; it belongs to train-predictor, sft, bootstrap, "
+             "evaluate, "
              "pipeline"},
         Case{Stage::annotate, "optimizer: {eps: 1}\n",
              "6:1: the stage 'annotate' has no key 'optimizer'; it belongs to train-predictor, sft, bootstrap"},
@@ -121,14 +132,16 @@ INSTANTIATE_TEST_SUITE_P(
              "7:9: the stage 'bootstrap' has no key 'model.init'; it belongs to train-predictor, sft"}));
 
 TEST(DecodeTest, UnusedPartsOfASection) {
-  EXPECT_EQ(faults("stage: evaluate\nrun_dir: r\npredictor: p\ndata: {validation: [a], train: [{path: b}], shuffle: true}\n"),
-            "r.yaml:4:25: the stage 'evaluate' has no key 'data.train'; it belongs to train-predictor, sft, bootstrap\n"
-            "r.yaml:4:45: the stage 'evaluate' has no key 'data.shuffle'; it belongs to train-predictor, sft, bootstrap");
+  EXPECT_EQ(
+      faults("stage: evaluate\nrun_dir: r\npredictor: p\ndata: {validation: [a], train: [{path: b}], shuffle: true}\n"),
+      "r.yaml:4:25: the stage 'evaluate' has no key 'data.train'; it belongs to train-predictor, sft, bootstrap\n"
+      "r.yaml:4:45: the stage 'evaluate' has no key 'data.shuffle'; it belongs to train-predictor, sft, bootstrap");
 }
 
 TEST(DecodeTest, NumbersInEverySpelling) {
   for (const char* text : {"1e-5", "1e-05", "1.0e-5", "0.00001", "1E-5", "+1e-5"}) {
-    EXPECT_EQ(load(smallest(Stage::sft) + "optimizer: {learning_rate: " + text + "}\n").optimizer.learning_rate, 1e-5) << text;
+    EXPECT_EQ(load(smallest(Stage::sft) + "optimizer: {learning_rate: " + text + "}\n").optimizer.learning_rate, 1e-5)
+        << text;
   }
   EXPECT_EQ(load(smallest(Stage::sft) + "train: {max_minutes: 1}\n").train.max_minutes, 1.0);
   EXPECT_EQ(load(smallest(Stage::sft) + "train: {max_minutes: 0.25}\n").train.max_minutes, 0.25);
@@ -137,7 +150,8 @@ TEST(DecodeTest, NumbersInEverySpelling) {
 
 TEST(DecodeTest, SourcesAreSectionsOrPaths) {
   const Recipe recipe = load(
-      "stage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a.jsonl, {path: b, format: hh-rlhf, repeat: 2, limit: 9}, "
+      "stage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a.jsonl, {path: b, format: hh-rlhf, repeat: 2, limit: "
+      "9}, "
       "'5']}\n");
   ASSERT_EQ(recipe.data.train.size(), 3u);
   EXPECT_EQ(recipe.data.train[0].path, "a.jsonl");
@@ -148,21 +162,24 @@ TEST(DecodeTest, SourcesAreSectionsOrPaths) {
 }
 
 TEST(DecodeTest, SourceFaults) {
-  EXPECT_EQ(faults("stage: sft\nrun_dir: r\nmodel: {path: m}\ndata:\n  train:\n    - {format: text}\n    - {path: ''}\n    - 5\n "
-                   "   - [a]\n    - {path: x, format: jsn}\n    -\n"),
-            "r.yaml:6:7: missing key 'data.train[0].path'\n"
-            "r.yaml:7:14: 'data.train[1]' names no file\n"
-            "r.yaml:8:7: wrong value of 'data.train[2]' (found '5', expected a text); quote it: \"5\"\n"
-            "r.yaml:9:7: wrong value of 'data.train[3]' (found a list, expected a path or a section with a path)\n"
-            "r.yaml:10:25: wrong value of 'data.train[4].format' (found 'jsn', expected one of auto, conversations, oasst, "
-            "hh-rlhf, helpsteer, helpsteer2, "
-            "sharegpt, messages, text)\n"
-            "r.yaml:12:1: wrong value of 'data.train[5]' (found nothing, expected a path or a section with a path)");
+  EXPECT_EQ(
+      faults("stage: sft\nrun_dir: r\nmodel: {path: m}\ndata:\n  train:\n    - {format: text}\n    - {path: ''}\n    - "
+             "5\n "
+             "   - [a]\n    - {path: x, format: jsn}\n    -\n"),
+      "r.yaml:6:7: missing key 'data.train[0].path'\n"
+      "r.yaml:7:14: 'data.train[1]' names no file\n"
+      "r.yaml:8:7: wrong value of 'data.train[2]' (found '5', expected a text); quote it: \"5\"\n"
+      "r.yaml:9:7: wrong value of 'data.train[3]' (found a list, expected a path or a section with a path)\n"
+      "r.yaml:10:25: wrong value of 'data.train[4].format' (found 'jsn', expected one of auto, conversations, oasst, "
+      "hh-rlhf, helpsteer, helpsteer2, "
+      "sharegpt, messages, text)\n"
+      "r.yaml:12:1: wrong value of 'data.train[5]' (found nothing, expected a path or a section with a path)");
 }
 
 TEST(DecodeTest, ShapesOfTheirOwn) {
   EXPECT_EQ(load(smallest(Stage::annotate)).annotate.input[0].path, "a.jsonl");
-  EXPECT_EQ(load("stage: annotate\nrun_dir: r\npredictor: p\ninput: [{path: a, limit: 1}, b]\noutput: o\n").annotate.input.size(),
+  EXPECT_EQ(load("stage: annotate\nrun_dir: r\npredictor: p\ninput: [{path: a, limit: 1}, b]\noutput: o\n")
+                .annotate.input.size(),
             2u);
   EXPECT_EQ(load(smallest(Stage::tokenizer)).tokenizer.input, std::vector<std::string>{"a.txt"});
   EXPECT_EQ(load("stage: tokenizer\ntokenizer: {input: [a, b], output: o}\n").tokenizer.input.size(), 2u);
@@ -178,21 +195,22 @@ TEST(DecodeTest, ShapesOfTheirOwn) {
 
 TEST(DecodeTest, GenerateModelFaults) {
   const std::string head = "stage: generate\nrun_dir: r\nprompts: [a]\noutput: o\n";
-  EXPECT_EQ(faults(head + "model: [m]\n"), "r.yaml:5:8: wrong value of 'model' (found a list, expected a path, or {path: …})");
+  EXPECT_EQ(faults(head + "model: [m]\n"),
+            "r.yaml:5:8: wrong value of 'model' (found a list, expected a path, or {path: …})");
   EXPECT_EQ(faults(head + "model: {init: {hidden_size: 8}}\n"),
             "r.yaml:5:8: missing key 'model.path'\n"
             "r.yaml:5:9: the stage 'generate' has no key 'model.init'; it belongs to train-predictor, sft");
 }
 
 TEST(DecodeTest, EveryFaultOfARecipeInOnePass) {
-  EXPECT_EQ(
-      faults("stage: sft\nmethd: steerlm\nrun_dir: 5\nmodel: {pth: m}\ndata: {train: [a], max_tokens: 1}\nhead: {}\nseed: x\n"),
-      "r.yaml:2:1: unknown key 'methd'; did you mean 'method'?\n"
-      "r.yaml:3:10: wrong value of 'run_dir' (found '5', expected a text); quote it: \"5\"\n"
-      "r.yaml:4:9: unknown key 'model.pth'; did you mean 'path'?\n"
-      "r.yaml:5:32: 'data.max_tokens' is out of range (found 1, expected an integer of at least 2)\n"
-      "r.yaml:6:1: the stage 'sft' has no key 'head'; it belongs to train-predictor\n"
-      "r.yaml:7:7: wrong value of 'seed' (found 'x', expected an integer of at least 0)");
+  EXPECT_EQ(faults("stage: sft\nmethd: steerlm\nrun_dir: 5\nmodel: {pth: m}\ndata: {train: [a], max_tokens: 1}\nhead: "
+                   "{}\nseed: x\n"),
+            "r.yaml:2:1: unknown key 'methd'; did you mean 'method'?\n"
+            "r.yaml:3:10: wrong value of 'run_dir' (found '5', expected a text); quote it: \"5\"\n"
+            "r.yaml:4:9: unknown key 'model.pth'; did you mean 'path'?\n"
+            "r.yaml:5:32: 'data.max_tokens' is out of range (found 1, expected an integer of at least 2)\n"
+            "r.yaml:6:1: the stage 'sft' has no key 'head'; it belongs to train-predictor\n"
+            "r.yaml:7:7: wrong value of 'seed' (found 'x', expected an integer of at least 0)");
 }
 
 TEST(DecodeTest, LongValuesAreCutInMessages) {

@@ -29,8 +29,8 @@ std::vector<Case> cases() {
         "attributes: {names: [a]}\ntemplate: {name: plain}\n"}},
       {Stage::generate, {"", "set: {quality: 4, humor: 0}\nsampling: {temperature: 0.7}\n"}},
       {Stage::evaluate,
-       {"", "model: {path: m}\ndials: {prompts: [p]}\n", "model: {path: m}\ndials: {prompts: [p], attributes: [a], judge: toy}\n",
-        "model: {path: m}\n"}}};
+       {"", "model: {path: m}\ndials: {prompts: [p]}\n",
+        "model: {path: m}\ndials: {prompts: [p], attributes: [a], judge: toy}\n", "model: {path: m}\n"}}};
   std::vector<Case> all;
   for (const auto& [stage, variants] : variations) {
     for (const auto& [method, name] : EnumNames<Method>::table) {
@@ -85,17 +85,18 @@ std::vector<std::string> top_keys(const std::string& text) {
 TEST(DumpTest, HasEveryKeyThatHadASayAndNoOthers) {
   using Keys = std::vector<std::string>;
   EXPECT_EQ(top_keys(smallest(Stage::sft)),
-            (Keys{"stage", "method", "seed", "run_dir", "device", "model", "attributes", "template", "data", "optimizer",
-                  "schedule", "train", "evaluate", "checkpoint"}));
-  EXPECT_EQ(top_keys(smallest(Stage::train_predictor) + "device: cpu\n"),
-            (Keys{"stage", "method", "seed", "run_dir", "device", "precision", "model", "attributes", "template", "data", "head",
+            (Keys{"stage", "method", "seed", "run_dir", "device", "model", "attributes", "template", "data",
                   "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
+  EXPECT_EQ(top_keys(smallest(Stage::train_predictor) + "device: cpu\n"),
+            (Keys{"stage", "method", "seed", "run_dir", "device", "precision", "model", "attributes", "template",
+                  "data", "head", "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
   EXPECT_EQ(top_keys(smallest(Stage::annotate) + "method: helpsteer\nseed: 5\n"),
-            (Keys{"stage", "run_dir", "device", "predictor", "input", "output", "shard", "batch_tokens", "block_records",
-                  "human_labels", "on_bad_record", "max_bad_share"}));
+            (Keys{"stage", "run_dir", "device", "predictor", "input", "output", "shard", "batch_tokens",
+                  "block_records", "human_labels", "on_bad_record", "max_bad_share"}));
   EXPECT_EQ(top_keys(smallest(Stage::tokenizer) + "device: cpu\n"), (Keys{"stage", "seed", "tokenizer"}));
-  EXPECT_EQ(top_keys(smallest(Stage::generate)), (Keys{"stage", "seed", "run_dir", "device", "model", "prompts", "max_prompts",
-                                                       "set", "samples_per_prompt", "sampling", "output"}));
+  EXPECT_EQ(top_keys(smallest(Stage::generate)),
+            (Keys{"stage", "seed", "run_dir", "device", "model", "prompts", "max_prompts", "set", "samples_per_prompt",
+                  "sampling", "output"}));
   EXPECT_EQ(top_keys(smallest(Stage::evaluate)), (Keys{"stage", "seed", "run_dir", "device", "data", "predictor"}));
   EXPECT_EQ(top_keys(smallest(Stage::bootstrap)),
             (Keys{"stage",     "method",     "seed",        "run_dir",     "device",     "data",
@@ -125,7 +126,8 @@ TEST(DumpTest, KeysThatAnotherKeyPutsOutOfWorkAreLeftOut) {
 
 TEST(DumpTest, FreshModelTravels) {
   const std::string text =
-      "stage: sft\nrun_dir: r\ndata: {train: [a]}\nmodel: {init: {hidden_size: 64, rope_theta: 500000}, tokenizer: t}\n";
+      "stage: sft\nrun_dir: r\ndata: {train: [a]}\nmodel: {init: {hidden_size: 64, rope_theta: 500000}, tokenizer: "
+      "t}\n";
   const std::string dumped = dump_recipe(load(text));
   const Recipe again = load_recipe_text(dumped, "dump");
   EXPECT_EQ(dump_recipe(again), dumped);

@@ -6,9 +6,9 @@ namespace steerlm {
 namespace {
 
 TEST(OverridesTest, SetKeysOfEveryKind) {
-  const Recipe recipe =
-      load(smallest(Stage::sft), {"optimizer.learning_rate=1e-5", "data.train[0].path=x", "run_dir=other", "data.shuffle=false",
-                                  "optimizer.betas=[0.8, 0.9]", "attributes={names: [a, b], min: 1, max: 3}", "train.steps=7"});
+  const Recipe recipe = load(smallest(Stage::sft), {"optimizer.learning_rate=1e-5", "data.train[0].path=x",
+                                                    "run_dir=other", "data.shuffle=false", "optimizer.betas=[0.8, 0.9]",
+                                                    "attributes={names: [a, b], min: 1, max: 3}", "train.steps=7"});
   EXPECT_EQ(recipe.optimizer.learning_rate, 1e-5);
   EXPECT_EQ(recipe.data.train[0].path, "x");
   EXPECT_EQ(recipe.run_dir, "other");
@@ -20,8 +20,8 @@ TEST(OverridesTest, SetKeysOfEveryKind) {
 }
 
 TEST(OverridesTest, MakeSectionsAndAppendItems) {
-  const Recipe recipe = load(
-      smallest(Stage::sft), {"data.train[1]={path: y, repeat: 2}", "data.validation[0].path=v", "checkpoint.keep_best.mode=max"});
+  const Recipe recipe = load(smallest(Stage::sft), {"data.train[1]={path: y, repeat: 2}", "data.validation[0].path=v",
+                                                    "checkpoint.keep_best.mode=max"});
   ASSERT_EQ(recipe.data.train.size(), 2u);
   EXPECT_EQ(recipe.data.train[1].repeat, 2);
   EXPECT_EQ(recipe.data.validation[0].path, "v");
@@ -44,7 +44,8 @@ TEST(OverridesTest, TheLastOneWins) { EXPECT_EQ(load(smallest(Stage::sft), {"see
 
 TEST(OverridesTest, FaultsOfValuesNameTheOverride) {
   EXPECT_EQ(faults(smallest(Stage::sft), {"optimizer.learning_rate=x"}),
-            "override 'optimizer.learning_rate=x': wrong value of 'optimizer.learning_rate' (found 'x', expected a number from 0 "
+            "override 'optimizer.learning_rate=x': wrong value of 'optimizer.learning_rate' (found 'x', expected a "
+            "number from 0 "
             "to 1)");
   EXPECT_EQ(faults(smallest(Stage::sft), {"optimizer.learning_rat=1"}),
             "override 'optimizer.learning_rat=1': unknown key 'optimizer.learning_rat'; did you mean 'learning_rate'?");
@@ -57,10 +58,13 @@ struct Malformed {
 };
 class OverridesMalformedTest : public testing::TestWithParam<Malformed> {};
 
-TEST_P(OverridesMalformedTest, IsQuoted) { EXPECT_EQ(faults(smallest(Stage::generate), {GetParam().text}), GetParam().message); }
+TEST_P(OverridesMalformedTest, IsQuoted) {
+  EXPECT_EQ(faults(smallest(Stage::generate), {GetParam().text}), GetParam().message);
+}
 
 const std::string no_override =
-    ": not an override (expected key=value with a dotted key, such as optimizer.learning_rate=1e-5 or data.train[0].path=x)";
+    ": not an override (expected key=value with a dotted key, such as optimizer.learning_rate=1e-5 or "
+    "data.train[0].path=x)";
 
 INSTANTIATE_TEST_SUITE_P(
     All, OverridesMalformedTest,
@@ -69,20 +73,23 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"a..b=5", "override 'a..b=5'" + no_override}, Malformed{".a=5", "override '.a=5'" + no_override},
         Malformed{"a.=5", "override 'a.=5'" + no_override}, Malformed{"a[=5", "override 'a[=5'" + no_override},
         Malformed{"a[]=5", "override 'a[]=5'" + no_override}, Malformed{"a[x]=5", "override 'a[x]=5'" + no_override},
-        Malformed{"a[-1]=5", "override 'a[-1]=5'" + no_override}, Malformed{"a[0]b=5", "override 'a[0]b=5'" + no_override},
-        Malformed{"a]=5", "override 'a]=5'" + no_override}, Malformed{"a b=5", "override 'a b=5'" + no_override},
-        Malformed{"", "override ''" + no_override},
+        Malformed{"a[-1]=5", "override 'a[-1]=5'" + no_override},
+        Malformed{"a[0]b=5", "override 'a[0]b=5'" + no_override}, Malformed{"a]=5", "override 'a]=5'" + no_override},
+        Malformed{"a b=5", "override 'a b=5'" + no_override}, Malformed{"", "override ''" + no_override},
         Malformed{"a[99999999999999999999]=5", "override 'a[99999999999999999999]=5'" + no_override},
-        Malformed{"a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=5", "override 'a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=5'" + no_override},
+        Malformed{"a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=5",
+                  "override 'a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=5'" + no_override},
         Malformed{"prompts[5].path=x",
                   "override 'prompts[5].path=x': 'prompts' has 1 items (found index 5, expected an index from 0 to 1)"},
         Malformed{"prompts.path=x", "override 'prompts.path=x': 'prompts' is a list, not a section"},
         Malformed{"model[0]=x", "override 'model[0]=x': 'model' is a single value, not a list"},
         Malformed{"prompts=[a",
-                  "override 'prompts=[a': not valid YAML; a bracket or a comma between the items is missing, or one is too many"},
+                  "override 'prompts=[a': not valid YAML; a bracket or a comma between the items is missing, or one is "
+                  "too many"},
         Malformed{"output=\"a", "override 'output=\"a': not valid YAML; a closing quote is missing"},
-        Malformed{"prompts=[&x a]",
-                  "override 'prompts=[&x a]': an anchor (&name); recipes have no anchors and aliases; write the value out"},
+        Malformed{
+            "prompts=[&x a]",
+            "override 'prompts=[&x a]': an anchor (&name); recipes have no anchors and aliases; write the value out"},
         Malformed{"prompts=[a] b", "override 'prompts=[a] b': there is something after the value"},
         Malformed{"output=", "override 'output=': wrong value of 'output' (found nothing, expected a text)"},
         Malformed{"output=\xff", "an override that is not valid UTF-8"},

@@ -108,44 +108,49 @@ TEST(PipelineTest, OverridesReachIntoSteps) {
   const Pipeline pipeline = read(good(), {"steps[2].train.epochs=1", "seed=8", "run_dir=elsewhere"});
   EXPECT_EQ(load_recipe_text(pipeline.steps[2].recipe_yaml, "sft").train.epochs, 1);
   EXPECT_EQ(load_recipe_text(pipeline.steps[0].recipe_yaml, "predictor").seed, 8);
-  EXPECT_EQ(load_recipe_text(pipeline.steps[1].recipe_yaml, "annotate").annotate.predictor, "elsewhere/predictor/model");
+  EXPECT_EQ(load_recipe_text(pipeline.steps[1].recipe_yaml, "annotate").annotate.predictor,
+            "elsewhere/predictor/model");
 }
 
 TEST(PipelineTest, ReferencesToUnknownOrLaterSteps) {
   EXPECT_EQ(faults(whole), "r.yaml:19:13: '@annotate-data/x' refers to no earlier step; earlier steps are predictor");
+  EXPECT_EQ(faults(whole, {"steps[1].output=x", "steps[1].predictor=@predictr/model"}),
+            "override 'steps[1].predictor=@predictr/model': '@predictr/model' refers to no earlier step; did you mean "
+            "'predictor'?");
   EXPECT_EQ(
-      faults(whole, {"steps[1].output=x", "steps[1].predictor=@predictr/model"}),
-      "override 'steps[1].predictor=@predictr/model': '@predictr/model' refers to no earlier step; did you mean 'predictor'?");
-  EXPECT_EQ(faults(whole, {"steps[1].output=@annotate/x"}),
-            "override 'steps[1].output=@annotate/x': '@annotate/x' refers to no earlier step; earlier steps are predictor");
-  EXPECT_EQ(
-      faults(whole, {"steps[1].output=x", "steps[0].model.path=@annotate/model"}),
-      "override 'steps[0].model.path=@annotate/model': '@annotate/model' refers to no earlier step; this is the first step");
+      faults(whole, {"steps[1].output=@annotate/x"}),
+      "override 'steps[1].output=@annotate/x': '@annotate/x' refers to no earlier step; earlier steps are predictor");
+  EXPECT_EQ(faults(whole, {"steps[1].output=x", "steps[0].model.path=@annotate/model"}),
+            "override 'steps[0].model.path=@annotate/model': '@annotate/model' refers to no earlier step; this is the "
+            "first step");
 }
 
 TEST(PipelineTest, FaultsOfAllStepsInOnePassAtTheirPlaces) {
-  EXPECT_EQ(faults("stage: pipeline\nrun_dir: r\nattributes: {names: [a, a]}\nsteps:\n"
-                   "  - {name: a, stage: sft, model: {path: m}, data: {train: [x]}, trian: {steps: 1}}\n"
-                   "  - {name: a, stage: annotate, input: x, output: y, predictor: p, template: {name: plain}}\n"
-                   "  - {name: b/c, stage: generate, run_dir: q}\n"
-                   "  - {name: d, stage: pipeline}\n"
-                   "  - {name: e, stage: sfft}\n"
-                   "  - {stage: sft, model: {path: m}, data: {train: [x]}}\n"
-                   "  - 5\n"),
-            "r.yaml:3:21: the attribute 'a' occurs twice\n"
-            "r.yaml:5:65: unknown key 'trian'; did you mean 'train'?\n"
-            "r.yaml:6:12: two steps have the name 'a'\n"
-            "r.yaml:6:67: the stage 'annotate' has no key 'template'; it belongs to train-predictor, sft, bootstrap, evaluate, "
-            "pipeline\n"
-            "r.yaml:7:5: missing key 'model'\nr.yaml:7:5: missing key 'prompts'\nr.yaml:7:5: missing key 'output'\n"
-            "r.yaml:7:12: not a name for a step (found 'b/c', expected letters, digits, _ and -)\n"
-            "r.yaml:7:43: a step has no run_dir of its own (expected none: its run directory is the pipeline's run_dir/NAME)\n"
-            "r.yaml:8:22: a step cannot be a pipeline\n"
-            "r.yaml:9:22: wrong value of 'stage' (found 'sfft', expected one of tokenizer, train-predictor, annotate, sft, "
-            "bootstrap, generate, evaluate, "
-            "pipeline); did you mean 'sft'?\n"
-            "r.yaml:10:5: missing key 'name' of a step\n"
-            "r.yaml:11:5: not a step (expected a section with name, stage and the keys of its recipe)");
+  EXPECT_EQ(
+      faults("stage: pipeline\nrun_dir: r\nattributes: {names: [a, a]}\nsteps:\n"
+             "  - {name: a, stage: sft, model: {path: m}, data: {train: [x]}, trian: {steps: 1}}\n"
+             "  - {name: a, stage: annotate, input: x, output: y, predictor: p, template: {name: plain}}\n"
+             "  - {name: b/c, stage: generate, run_dir: q}\n"
+             "  - {name: d, stage: pipeline}\n"
+             "  - {name: e, stage: sfft}\n"
+             "  - {stage: sft, model: {path: m}, data: {train: [x]}}\n"
+             "  - 5\n"),
+      "r.yaml:3:21: the attribute 'a' occurs twice\n"
+      "r.yaml:5:65: unknown key 'trian'; did you mean 'train'?\n"
+      "r.yaml:6:12: two steps have the name 'a'\n"
+      "r.yaml:6:67: the stage 'annotate' has no key 'template'; it belongs to train-predictor, sft, bootstrap, "
+      "evaluate, "
+      "pipeline\n"
+      "r.yaml:7:5: missing key 'model'\nr.yaml:7:5: missing key 'prompts'\nr.yaml:7:5: missing key 'output'\n"
+      "r.yaml:7:12: not a name for a step (found 'b/c', expected letters, digits, _ and -)\n"
+      "r.yaml:7:43: a step has no run_dir of its own (expected none: its run directory is the pipeline's "
+      "run_dir/NAME)\n"
+      "r.yaml:8:22: a step cannot be a pipeline\n"
+      "r.yaml:9:22: wrong value of 'stage' (found 'sfft', expected one of tokenizer, train-predictor, annotate, sft, "
+      "bootstrap, generate, evaluate, "
+      "pipeline); did you mean 'sft'?\n"
+      "r.yaml:10:5: missing key 'name' of a step\n"
+      "r.yaml:11:5: not a step (expected a section with name, stage and the keys of its recipe)");
 }
 
 TEST(PipelineTest, FaultsOfThePipelineItself) {
@@ -154,7 +159,8 @@ TEST(PipelineTest, FaultsOfThePipelineItself) {
             "r.yaml:3:8: wrong value of 'steps' (expected a list of steps)");
   EXPECT_EQ(faults(smallest(Stage::pipeline) + "train: {steps: 1}\n"),
             "r.yaml:5:1: the stage 'pipeline' has no key 'train'; it belongs to train-predictor, sft, bootstrap");
-  EXPECT_EQ(faults(smallest(Stage::pipeline) + "stepss: 1\n"), "r.yaml:5:1: unknown key 'stepss'; did you mean 'steps'?");
+  EXPECT_EQ(faults(smallest(Stage::pipeline) + "stepss: 1\n"),
+            "r.yaml:5:1: unknown key 'stepss'; did you mean 'steps'?");
 }
 
 TEST(PipelineTest, ARecipeOfAnotherStageNamesBoth) {
@@ -164,7 +170,8 @@ TEST(PipelineTest, ARecipeOfAnotherStageNamesBoth) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::recipe);
-    EXPECT_EQ(file.shorten(error.what()), "r.yaml:1:8: this is a recipe of another stage (found 'sft', expected 'pipeline')");
+    EXPECT_EQ(file.shorten(error.what()),
+              "r.yaml:1:8: this is a recipe of another stage (found 'sft', expected 'pipeline')");
   }
 }
 

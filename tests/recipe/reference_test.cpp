@@ -26,8 +26,9 @@ void expect_rows(const std::vector<KeyInfo>& keys, const std::string& above, con
 TEST(ReferenceTest, EveryKeyOfEveryStageIsOnThePage) {
   const std::string page = recipe_reference();
   for (const auto& [stage, name] : EnumNames<Stage>::table) expect_rows(describe({.stage = stage}), "", page);
-  EXPECT_NE(page.find("| `optimizer.learning_rate` | train-predictor, sft, bootstrap | `5.0e-06` | `5.0e-06` | `2.0e-06` |"),
-            std::string::npos);
+  EXPECT_NE(
+      page.find("| `optimizer.learning_rate` | train-predictor, sft, bootstrap | `5.0e-06` | `5.0e-06` | `2.0e-06` |"),
+      std::string::npos);
   EXPECT_NE(page.find("| `train.batch_size` | sft, bootstrap | `128` | `128` | `384` |"), std::string::npos);
   EXPECT_NE(page.find("| annotate | `stage`, `run_dir`, `predictor`, `input`, `output` |"), std::string::npos);
 }

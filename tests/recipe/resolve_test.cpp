@@ -35,10 +35,12 @@ INSTANTIATE_TEST_SUITE_P(All, ResolveMethodTest,
                                          MethodCase{Stage::bootstrap, Method::helpsteer2, 2e-6, 0, 0, 1600, 384}));
 
 TEST(ResolveTest, MethodSetsAttributesAndHead) {
-  const auto of = [](const char* method) { return load(smallest(Stage::train_predictor) + "method: " + method + "\n"); };
+  const auto of = [](const char* method) {
+    return load(smallest(Stage::train_predictor) + "method: " + method + "\n");
+  };
   const Recipe steerlm = of("steerlm"), helpsteer = of("helpsteer"), helpsteer2 = of("helpsteer2");
-  EXPECT_EQ(steerlm.attributes.names, (std::vector<std::string>{"quality", "toxicity", "humor", "creativity", "violence",
-                                                                "helpfulness", "not_appropriate"}));
+  EXPECT_EQ(steerlm.attributes.names, (std::vector<std::string>{"quality", "toxicity", "humor", "creativity",
+                                                                "violence", "helpfulness", "not_appropriate"}));
   EXPECT_EQ(steerlm.attributes.min, 0);
   EXPECT_EQ(steerlm.attributes.max, 9);
   EXPECT_EQ(steerlm.attributes.defaults, (std::map<std::string, std::int64_t>{{"quality", 9},
@@ -49,8 +51,9 @@ TEST(ResolveTest, MethodSetsAttributesAndHead) {
                                                                               {"helpfulness", 9},
                                                                               {"not_appropriate", 0}}));
   EXPECT_EQ(steerlm.head.kind, HeadKind::language_model);
-  EXPECT_EQ(helpsteer.attributes.names, (std::vector<std::string>{"quality", "toxicity", "humor", "creativity", "helpfulness",
-                                                                  "correctness", "coherence", "complexity", "verbosity"}));
+  EXPECT_EQ(helpsteer.attributes.names,
+            (std::vector<std::string>{"quality", "toxicity", "humor", "creativity", "helpfulness", "correctness",
+                                      "coherence", "complexity", "verbosity"}));
   EXPECT_EQ(helpsteer.attributes.max, 4);
   EXPECT_EQ(helpsteer.attributes.defaults, (std::map<std::string, std::int64_t>{{"quality", 4},
                                                                                 {"toxicity", 0},
@@ -80,7 +83,8 @@ TEST(ResolveTest, EveryOtherDefaultIsTheOneOfTheContract) {
   EXPECT_EQ(recipe.precision, Precision::automatic);
   EXPECT_EQ(recipe.text_template.name, TemplateName::steerlm);
   EXPECT_EQ(recipe.text_template.system,
-            "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and "
+            "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
+            "detailed, and "
             "polite answers to the "
             "user's questions.");
   EXPECT_EQ(recipe.text_template.special_tokens, SpecialTokens::text);
@@ -151,7 +155,8 @@ TEST(ResolveTest, ModelFoldersSayAttributesOfBootstrapAndEvaluate) {
   EXPECT_TRUE(load(smallest(Stage::bootstrap)).attributes.names.empty());
   EXPECT_FALSE(load(smallest(Stage::bootstrap)).attributes_given);
   EXPECT_TRUE(load(smallest(Stage::evaluate)).attributes.names.empty());
-  EXPECT_EQ(load(smallest(Stage::evaluate) + "attributes: {names: [a]}\n").attributes.names, std::vector<std::string>{"a"});
+  EXPECT_EQ(load(smallest(Stage::evaluate) + "attributes: {names: [a]}\n").attributes.names,
+            std::vector<std::string>{"a"});
   EXPECT_TRUE(load(smallest(Stage::evaluate) + "template: {name: plain}\n").template_given);
 }
 
@@ -208,24 +213,25 @@ TEST_P(ResolveCheckTest, FindsIt) {
 
 INSTANTIATE_TEST_SUITE_P(
     Attributes, ResolveCheckTest,
-    testing::Values(Case{Stage::sft, "attributes: {names: [a b]}\n",
-                         "5:21: not an attribute name (found 'a b', expected letters, digits and _, no digit first)"},
-                    Case{Stage::sft, "attributes: {names: ['1a']}\n",
-                         "5:21: not an attribute name (found '1a', expected letters, digits and _, no digit first)"},
-                    Case{Stage::sft, "attributes: {names: [a, a]}\n", "5:21: the attribute 'a' occurs twice"},
-                    Case{Stage::sft, "attributes: {names: [a], min: 4, max: 4}\n",
-                         "5:39: 'attributes.max' must be above 'attributes.min' (found 4 to 4)"},
-                    Case{Stage::sft, "attributes: {min: 9}\n",
-                         "5:19: 'attributes.max' must be above 'attributes.min' (found 9 to 9)"},
-                    Case{Stage::sft, "attributes: {defaults: {humour: 1}}\n",
-                         "5:33: unknown attribute 'humour' in 'attributes.defaults'; did you mean 'humor'?"},
-                    Case{Stage::sft, "attributes: {names: [a], defaults: {xyz: 1}}\n",
-                         "5:42: unknown attribute 'xyz' in 'attributes.defaults'; known are a"},
-                    Case{Stage::sft, "attributes: {defaults: {quality: 10}}\n",
-                         "5:34: 'attributes.defaults.quality' is out of range (found 10, expected an integer from 0 to 9)"},
-                    Case{Stage::sft, "attributes: {names: []}\n", ""},
-                    Case{Stage::sft, "attributes: {names: [a], min: -2, max: 2}\n", ""},
-                    Case{Stage::train_predictor, "attributes: {names: []}\n", "5:21: a predictor needs at least one attribute"}));
+    testing::Values(
+        Case{Stage::sft, "attributes: {names: [a b]}\n",
+             "5:21: not an attribute name (found 'a b', expected letters, digits and _, no digit first)"},
+        Case{Stage::sft, "attributes: {names: ['1a']}\n",
+             "5:21: not an attribute name (found '1a', expected letters, digits and _, no digit first)"},
+        Case{Stage::sft, "attributes: {names: [a, a]}\n", "5:21: the attribute 'a' occurs twice"},
+        Case{Stage::sft, "attributes: {names: [a], min: 4, max: 4}\n",
+             "5:39: 'attributes.max' must be above 'attributes.min' (found 4 to 4)"},
+        Case{Stage::sft, "attributes: {min: 9}\n",
+             "5:19: 'attributes.max' must be above 'attributes.min' (found 9 to 9)"},
+        Case{Stage::sft, "attributes: {defaults: {humour: 1}}\n",
+             "5:33: unknown attribute 'humour' in 'attributes.defaults'; did you mean 'humor'?"},
+        Case{Stage::sft, "attributes: {names: [a], defaults: {xyz: 1}}\n",
+             "5:42: unknown attribute 'xyz' in 'attributes.defaults'; known are a"},
+        Case{Stage::sft, "attributes: {defaults: {quality: 10}}\n",
+             "5:34: 'attributes.defaults.quality' is out of range (found 10, expected an integer from 0 to 9)"},
+        Case{Stage::sft, "attributes: {names: []}\n", ""},
+        Case{Stage::sft, "attributes: {names: [a], min: -2, max: 2}\n", ""},
+        Case{Stage::train_predictor, "attributes: {names: []}\n", "5:21: a predictor needs at least one attribute"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Single, ResolveCheckTest,
@@ -241,7 +247,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{Stage::annotate, "shard: 0/0\n", "6:8: wrong value of 'shard' (found '0/0', expected i/n, such as 0/4)"},
         Case{Stage::annotate, "shard: -1/4\n", "6:8: wrong value of 'shard' (found '-1/4', expected i/n, such as 0/4)"},
         Case{Stage::annotate, "shard: x\n", "6:8: wrong value of 'shard' (found 'x', expected i/n, such as 0/4)"},
-        Case{Stage::annotate, "shard: 1\n", "6:8: wrong value of 'shard' (found '1', expected a text); quote it: \"1\""},
+        Case{Stage::annotate, "shard: 1\n",
+             "6:8: wrong value of 'shard' (found '1', expected a text); quote it: \"1\""},
         Case{Stage::bootstrap, "start_from: base\n", "1:1: missing key 'model.path'; start_from: base starts from it"},
         Case{Stage::bootstrap, "start_from: base\nmodel: {path: b}\n", ""},
         Case{Stage::bootstrap, "mix_original: true\n", "1:1: missing key 'data.train'; mix_original: true adds it"},
@@ -260,8 +267,9 @@ TEST(ResolveTest, ValidationIsFilesOrAFraction) {
             "r.yaml:4:58: 'data.validation' and 'data.validation_fraction' exclude each other; give one of them");
   EXPECT_EQ(faults(head + ", validation: [b]}\n"), "");
   EXPECT_EQ(faults(head + ", validation_fraction: 0.1}\n"), "");
-  EXPECT_EQ(faults(head + "}\ncheckpoint: {keep_best: {}}\n"),
-            "r.yaml:5:25: 'checkpoint.keep_best' needs validation data; give data.validation or data.validation_fraction");
+  EXPECT_EQ(
+      faults(head + "}\ncheckpoint: {keep_best: {}}\n"),
+      "r.yaml:5:25: 'checkpoint.keep_best' needs validation data; give data.validation or data.validation_fraction");
   EXPECT_EQ(faults(head + ", validation_fraction: 0.1}\ncheckpoint: {keep_best: {}}\n"), "");
 }
 
@@ -270,11 +278,14 @@ TEST(ResolveTest, ModelIsAFolderOrFresh) {
     return faults("stage: sft\nrun_dir: r\ndata: {train: [a]}\nmodel: " + model + "\n");
   };
   EXPECT_EQ(with("{init: {hidden_size: 64}, tokenizer: t.model}"), "");
-  EXPECT_EQ(with("{path: m, init: {hidden_size: 64}}"), "r.yaml:4:24: 'model.path' and 'model.init' exclude each other");
+  EXPECT_EQ(with("{path: m, init: {hidden_size: 64}}"),
+            "r.yaml:4:24: 'model.path' and 'model.init' exclude each other");
   EXPECT_EQ(with("{path: m, tokenizer: t}"),
             "r.yaml:4:29: 'model.tokenizer' is only for 'model.init'; a model folder has its own");
-  EXPECT_EQ(with("{init: {}}"), "r.yaml:4:8: missing key 'model.tokenizer'; a fresh model takes its vocabulary from it");
-  EXPECT_EQ(with("{}"), "r.yaml:4:8: missing key 'model.path'; or start from nothing with model.init and model.tokenizer");
+  EXPECT_EQ(with("{init: {}}"),
+            "r.yaml:4:8: missing key 'model.tokenizer'; a fresh model takes its vocabulary from it");
+  EXPECT_EQ(with("{}"),
+            "r.yaml:4:8: missing key 'model.path'; or start from nothing with model.init and model.tokenizer");
   EXPECT_EQ(with("{path: ''}"), "r.yaml:4:15: 'model.path' is empty");
   EXPECT_EQ(with("{tokenizer: t, init: {hidden_size: 30, num_attention_heads: 4}}"),
             "r.yaml:4:68: 'num_attention_heads' does not divide 'hidden_size' (found 4 heads, width 30)");
@@ -303,10 +314,12 @@ TEST(ResolveTest, WhatEvaluateNeeds) {
 
 TEST(ResolveTest, TheStageIsNamedAndKnown) {
   EXPECT_EQ(faults("run_dir: r\n"),
-            "r.yaml:1:1: missing key 'stage' (expected one of tokenizer, train-predictor, annotate, sft, bootstrap, generate, "
+            "r.yaml:1:1: missing key 'stage' (expected one of tokenizer, train-predictor, annotate, sft, bootstrap, "
+            "generate, "
             "evaluate, pipeline)");
   EXPECT_EQ(faults("stage: train_predictor\n"),
-            "r.yaml:1:8: wrong value of 'stage' (found 'train_predictor', expected one of tokenizer, train-predictor, annotate, "
+            "r.yaml:1:8: wrong value of 'stage' (found 'train_predictor', expected one of tokenizer, train-predictor, "
+            "annotate, "
             "sft, bootstrap, generate, "
             "evaluate, pipeline); did you mean 'train-predictor'?");
 }
@@ -337,7 +350,8 @@ TEST(ResolveTest, APipelineIsNoRecipeOfOneStage) {
     load(smallest(Stage::pipeline));
     FAIL();
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("this recipe is a pipeline (expected a recipe of one stage)"), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("this recipe is a pipeline (expected a recipe of one stage)"),
+              std::string::npos);
   }
 }
 

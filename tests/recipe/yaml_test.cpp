@@ -71,7 +71,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, YamlRefusedTest,
     testing::Values(
         Refused{"a: &x 1\n", "r.yaml:1:4: an anchor (&name); recipes have no anchors and aliases; write the value out"},
-        Refused{"a: &x [1]\n", "r.yaml:1:4: an anchor (&name); recipes have no anchors and aliases; write the value out"},
+        Refused{"a: &x [1]\n",
+                "r.yaml:1:4: an anchor (&name); recipes have no anchors and aliases; write the value out"},
         Refused{"a: &x {b: 1}\nc: *x\n",
                 "r.yaml:1:4: an anchor (&name); recipes have no anchors and aliases; write the value out\n"
                 "r.yaml:2:4: an alias (*name); recipes have no anchors and aliases; write the value out"},
@@ -90,13 +91,15 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"just text\n", "r.yaml:1:1: a recipe is a list of keys and values (found a single value)"},
         Refused{"a: @b/c\n", "r.yaml:1:4: not valid YAML; a text that starts with @ needs quotes"},
         Refused{"a: `b\n", "r.yaml:1:4: not valid YAML; a text that starts with ` needs quotes"},
-        Refused{"a: \"x\\q\"\n", "r.yaml:1:8: not valid YAML; an unknown escape inside double quotes; use single quotes"},
+        Refused{"a: \"x\\q\"\n",
+                "r.yaml:1:8: not valid YAML; an unknown escape inside double quotes; use single quotes"},
         Refused{"a: \"x\\0y\"\n", "r.yaml:1:4: a NUL character in a text"},
         Refused{"a: \"x\n", "r.yaml:1:4: not valid YAML; a closing quote is missing"},
         Refused{"a: \"x", "r.yaml:1:6: not valid YAML; a closing quote is missing"},
         Refused{"a: \"x\\\"\nb: 1\n", "r.yaml:1:4: not valid YAML; a closing quote is missing"},
         Refused{"a: 'x''\nb: 1\n", "r.yaml:1:4: not valid YAML; a closing quote is missing"},
-        Refused{"a: b: c\n", "r.yaml:1:5: not valid YAML; a text with ': ' in it needs quotes; a key needs a line of its own"},
+        Refused{"a: b: c\n",
+                "r.yaml:1:5: not valid YAML; a text with ': ' in it needs quotes; a key needs a line of its own"},
         Refused{"a: \xff\n", "r.yaml:1:4: not valid UTF-8"}, Refused{"a: \x01\n", "r.yaml:1:4: a control character"}));
 
 TEST(YamlTest, AllRefusalsInOnePass) {
@@ -107,8 +110,8 @@ TEST(YamlTest, AllRefusalsInOnePass) {
 }
 
 TEST(YamlTest, SyntaxErrorsCarryNoLibraryText) {
-  for (const char* text : {"a: [1\n", "a: {b: 1\n", "a: 1\n b: 2\n", "a:\n\t- 1\n", "a: ]\n", "- a\nb: 1\n", "a: 'x\n", "%FOO\n",
-                           "? a\n? b: c: d\n"}) {
+  for (const char* text : {"a: [1\n", "a: {b: 1\n", "a: 1\n b: 2\n", "a:\n\t- 1\n", "a: ]\n", "- a\nb: 1\n", "a: 'x\n",
+                           "%FOO\n", "? a\n? b: c: d\n"}) {
     const std::string message = faults_of(text);
     EXPECT_EQ(message.rfind("r.yaml:", 0), 0u) << text << message;
     EXPECT_EQ(message.find("yaml-cpp"), std::string::npos) << message;
@@ -125,7 +128,8 @@ TEST(YamlTest, AtMostOneMegabyte) {
 }
 
 std::string nested(int depth) {
-  return "a: " + std::string(static_cast<size_t>(depth - 1), '[') + std::string(static_cast<size_t>(depth - 1), ']') + "\n";
+  return "a: " + std::string(static_cast<size_t>(depth - 1), '[') + std::string(static_cast<size_t>(depth - 1), ']') +
+         "\n";
 }
 
 TEST(YamlTest, AtMostSixteenLevels) {
@@ -145,7 +149,8 @@ class YamlTextTest : public testing::TestWithParam<std::string> {};
 TEST_P(YamlTextTest, WrittenAndReadIsTheSame) {
   Yaml root{.kind = Yaml::Kind::mapping};
   root.entries.push_back({"key", "", make_text(GetParam(), "")});
-  root.entries.push_back({"list", "", {.kind = Yaml::Kind::sequence, .items = {make_text(GetParam(), ""), make_text("x", "")}}});
+  root.entries.push_back(
+      {"list", "", {.kind = Yaml::Kind::sequence, .items = {make_text(GetParam(), ""), make_text("x", "")}}});
   const std::string text = write_yaml(root);
   const Yaml back = parse_good(text);
   EXPECT_EQ(find(back, "key")->text, GetParam()) << text;
@@ -156,16 +161,17 @@ TEST_P(YamlTextTest, WrittenAndReadIsTheSame) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, YamlTextTest,
-                         testing::Values("", "plain", "two words", "a: b", "a #b", "null", "~", "true", "No", "5", "1e-5", ".5",
-                                         "-", "- x", "@step/model", "it's", "say \"hi\"", "back\\slash", "line\nbreak",
-                                         "tab\there", " space ", "{a}", "[a]", "a, b", "ü 🙂 日本", "&x", "*x", "!x", "%x",
-                                         "?", ":", "x:", "#", "\r\n", "\x01\x1f\x7f", "\xC2\x85 \xE2\x80\xA8 \xEF\xBB\xBF", "...",
-                                         "/abs/path", "../up", ".hidden", "a=b", "0/1", std::string(5000, 'x'),
-                                         std::string(3000, ' ')));
+                         testing::Values("", "plain", "two words", "a: b", "a #b", "null", "~", "true", "No", "5",
+                                         "1e-5", ".5", "-", "- x", "@step/model", "it's", "say \"hi\"", "back\\slash",
+                                         "line\nbreak", "tab\there", " space ", "{a}", "[a]", "a, b", "ü 🙂 日本",
+                                         "&x", "*x", "!x", "%x", "?", ":", "x:", "#", "\r\n", "\x01\x1f\x7f",
+                                         "\xC2\x85 \xE2\x80\xA8 \xEF\xBB\xBF", "...", "/abs/path", "../up", ".hidden",
+                                         "a=b", "0/1", std::string(5000, 'x'), std::string(3000, ' ')));
 
 TEST(YamlTest, WritesBlocksAndLists) {
   const std::string text =
-      "a:\n  b: 1\n  c: [1, 2]\n  d: []\n  e: {}\nf:\n  - path: x\n    limit: 0\n  - path: y\n    more:\n      z: true\n  - "
+      "a:\n  b: 1\n  c: [1, 2]\n  d: []\n  e: {}\nf:\n  - path: x\n    limit: 0\n  - path: y\n    more:\n      z: "
+      "true\n  - "
       "[1]\n";
   EXPECT_EQ(write_yaml(parse_good(text)), text);
 }
@@ -181,16 +187,15 @@ TEST_P(YamlNumberTest, IsWhatItLooksLike) {
   EXPECT_EQ(looks_like_integer(GetParam().text), GetParam().integer);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, YamlNumberTest,
-                         testing::Values(Spelling{"5", true, true}, Spelling{"-5", true, true}, Spelling{"+5", true, true},
-                                         Spelling{"0", true, true}, Spelling{"128.0", true, false}, Spelling{"1e3", true, false},
-                                         Spelling{"1e-5", true, false}, Spelling{"1e-05", true, false},
-                                         Spelling{"5.0E-06", true, false}, Spelling{".5", true, false},
-                                         Spelling{"5.", true, false}, Spelling{"010", true, false},
-                                         Spelling{"0x10", false, false}, Spelling{"1_000", false, false},
-                                         Spelling{".inf", false, false}, Spelling{".nan", false, false},
-                                         Spelling{"", false, false}, Spelling{"e5", false, false}, Spelling{"1e", false, false},
-                                         Spelling{"--1", false, false}, Spelling{"1 ", false, false}));
+INSTANTIATE_TEST_SUITE_P(
+    All, YamlNumberTest,
+    testing::Values(Spelling{"5", true, true}, Spelling{"-5", true, true}, Spelling{"+5", true, true},
+                    Spelling{"0", true, true}, Spelling{"128.0", true, false}, Spelling{"1e3", true, false},
+                    Spelling{"1e-5", true, false}, Spelling{"1e-05", true, false}, Spelling{"5.0E-06", true, false},
+                    Spelling{".5", true, false}, Spelling{"5.", true, false}, Spelling{"010", true, false},
+                    Spelling{"0x10", false, false}, Spelling{"1_000", false, false}, Spelling{".inf", false, false},
+                    Spelling{".nan", false, false}, Spelling{"", false, false}, Spelling{"e5", false, false},
+                    Spelling{"1e", false, false}, Spelling{"--1", false, false}, Spelling{"1 ", false, false}));
 
 }  // namespace
 }  // namespace steerlm

@@ -32,7 +32,8 @@ class MetricsLines : public testing::Test {
 TEST_F(MetricsLines, AreWrittenInOrderAndAtOnce) {
   MetricsFile file = open();
   file.write(1, {{"train/loss", 2.25}, {"train/learning_rate", 1e-5}, {"a \"name\"", 3}});
-  EXPECT_EQ(bytes(), "{\"step\":1,\"time\":1000.5,\"train/loss\":2.25,\"train/learning_rate\":1e-05,\"a \\\"name\\\"\":3}\n");
+  EXPECT_EQ(bytes(),
+            "{\"step\":1,\"time\":1000.5,\"train/loss\":2.25,\"train/learning_rate\":1e-05,\"a \\\"name\\\"\":3}\n");
   file.write(2, {});
   file.sync();
   EXPECT_EQ(bytes().substr(bytes().find('\n') + 1), "{\"step\":2,\"time\":1001}\n");
@@ -55,7 +56,9 @@ TEST_F(MetricsLines, WhatIsNotFiniteIsNull) {
 
 TEST_F(MetricsLines, CutBackKeepsEarlierLinesByteForByte) {
   // Line 2 is spelt as this program would not: it stays as it is.
-  const std::string kept = "{\"step\":1,\"time\":1,\"x\":1}\n{ \"time\": 1.50, \"step\": 2 }\n{\"step\":2,\"time\":2,\"validation/loss\":3}\n";
+  const std::string kept =
+      "{\"step\":1,\"time\":1,\"x\":1}\n{ \"time\": 1.50, \"step\": 2 "
+      "}\n{\"step\":2,\"time\":2,\"validation/loss\":3}\n";
   write_file_atomic(path_, kept + "{\"step\":3,\"time\":3}\n{\"step\":4,\"ti");
   MetricsFile file = open();
   file.cut_back(2);

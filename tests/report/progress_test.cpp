@@ -51,7 +51,8 @@ TEST(Progress, ATerminalHasABarThatIsDrawnOver) {
     screen.texts.clear();
     screen.now += 1;
     progress.update(50, "loss 1");
-    EXPECT_EQ(screen.texts.at(0), "\rsft  [============>           ]  50/100 steps  50 %  25.0 steps/s  2 s left  loss 1\x1b[K");
+    EXPECT_EQ(screen.texts.at(0),
+              "\rsft  [============>           ]  50/100 steps  50 %  25.0 steps/s  2 s left  loss 1\x1b[K");
     screen.texts.clear();
   }
   EXPECT_EQ(screen.texts, std::vector<std::string>{"\n"}) << "an open line is ended";
@@ -64,7 +65,8 @@ TEST(Progress, FinishEndsTheBar) {
   progress.update(4);
   screen.texts.clear();
   progress.finish();
-  EXPECT_EQ(screen.texts.at(0), "\rannotate  [========================]  4/4 records  100 %  2.0 records/s  in 2 s\x1b[K\n");
+  EXPECT_EQ(screen.texts.at(0),
+            "\rannotate  [========================]  4/4 records  100 %  2.0 records/s  in 2 s\x1b[K\n");
 }
 
 TEST(Progress, ANarrowTerminalIsNotOverrun) {

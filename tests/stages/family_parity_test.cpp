@@ -1,5 +1,6 @@
-// Every family and feature against what Transformers computed on the same weights (tools/make_family_fixtures.py; versions in the files):
-// logits, log-probabilities, loss, every gradient, ten AdamW steps with clipping, greedy text, classification scores.
+// Every family and feature against what Transformers computed on the same weights (tools/make_family_fixtures.py;
+// versions in the files): logits, log-probabilities, loss, every gradient, ten AdamW steps with clipping, greedy text,
+// classification scores.
 #include <ATen/ops/mm.h>
 #include <gtest/gtest.h>
 
@@ -37,8 +38,10 @@ class Family : public testing::TestWithParam<const char*> {
     expected = family_json(GetParam(), "expected.json");
     const Path base = folder_.path() / "model", adapter = folder_.path() / "adapter";
     const bool adapted = expected.contains("adapter_parameters");
-    if (adapted) write_adapter_fixture(GetParam(), base, adapter);
-    else write_family_folder(GetParam(), base);
+    if (adapted)
+      write_adapter_fixture(GetParam(), base, adapter);
+    else
+      write_family_folder(GetParam(), base);
     folder = open_model_folder(base);
     const Weights weights = own_weights(folder);
     model = {folder.config, parameters_from(folder.config, head_shape(folder, weights), read_weights(folder, weights))};
@@ -55,7 +58,8 @@ class Family : public testing::TestWithParam<const char*> {
   }
 
   at::Tensor logits(const std::vector<std::int32_t>& ids) const {
-    const PackedTokens tokens = pack_tokens(model, {ids.begin(), ids.end()}, {0, static_cast<std::int64_t>(ids.size())});
+    const PackedTokens tokens =
+        pack_tokens(model, {ids.begin(), ids.end()}, {0, static_cast<std::int64_t>(ids.size())});
     return at::mm(trunk_forward(model, tokens, nullptr), model.weights.output_vd().t()).to(at::kDouble);
   }
   // With an adapter only its own tensors, which the fixture names as PEFT does.
@@ -104,7 +108,8 @@ TEST_P(LanguageModelFamily, LogitsAndLogProbabilities) {
     }
     // Every position of every sequence. 96 errors of 1e-4 in random directions add up to about 6e-4.
     for (std::int64_t row = 0; row < ours.size(0); ++row) {
-      EXPECT_NEAR(family_projection(seed, "logits", ours[row]), wanted.at("logit_projection")[static_cast<size_t>(row)].get<double>(), 4e-4)
+      EXPECT_NEAR(family_projection(seed, "logits", ours[row]),
+                  wanted.at("logit_projection")[static_cast<size_t>(row)].get<double>(), 4e-4)
           << "sequence " << s << ", position " << row;
     }
     for (size_t i = 1; i < examples[s].ids.size(); ++i) {
@@ -147,12 +152,14 @@ TEST_P(LanguageModelFamily, TenAdamwStepsWithClipping) {
     const double norm = global_norm(to_list(gradients));
     EXPECT_NEAR(loss, step.at("loss").get<double>(), 1e-4 * loss) << "step " << t;
     EXPECT_NEAR(norm, step.at("grad_norm").get<double>(), 1e-3 * norm) << "step " << t;
-    adamw_update(masters, gradients, state, options, settings.at("learning_rate").get<double>(), norm > clip ? clip / (norm + 1e-6) : 1, ++t);
+    adamw_update(masters, gradients, state, options, settings.at("learning_rate").get<double>(),
+                 norm > clip ? clip / (norm + 1e-6) : 1, ++t);
   }
   EXPECT_EQ(t, 10);
   for_each_parameter(masters, [&](const std::string& plain_name, const at::Tensor& tensor) {
     const std::string name = fixture_name(plain_name);
-    expect_summary(adamw.at("parameters").at(name), seed, name, tensor, 1e-4);  // a key bias has next to no gradient, which AdamW makes large
+    expect_summary(adamw.at("parameters").at(name), seed, name, tensor,
+                   1e-4);  // a key bias has next to no gradient, which AdamW makes large
   });
 }
 
@@ -179,18 +186,23 @@ TEST_P(LanguageModelFamily, GreedyTextWithTheCacheAndWithout) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, LanguageModelFamily,
-                         testing::Values("llama2", "llama3", "llama31", "linear", "dynamic", "yarn", "yarn_explicit", "yarn_factor", "mistral",
-                                         "mistral_full", "qwen2", "qwen2_windows", "qwen3", "llama_bias", "lora"),
+                         testing::Values("llama2", "llama3", "llama31", "linear", "dynamic", "yarn", "yarn_explicit",
+                                         "yarn_factor", "mistral", "mistral_full", "qwen2", "qwen2_windows", "qwen3",
+                                         "llama_bias", "lora"),
                          [](const auto& tested) { return std::string(tested.param); });
 
 class AdaptedFamily : public Family {};
 
 TEST_P(AdaptedFamily, MergedWeightsGiveTheSameHiddenStates) {
   const Weights weights = own_weights(folder);
-  const Transformer merged{folder.config, parameters_from(folder.config, head_shape(folder, weights), read_weights(folder, weights))};
+  const Transformer merged{folder.config,
+                           parameters_from(folder.config, head_shape(folder, weights), read_weights(folder, weights))};
   for (const Example& example : examples) {
-    const PackedTokens tokens = pack_tokens(model, {example.ids.begin(), example.ids.end()}, {0, static_cast<std::int64_t>(example.ids.size())});
-    EXPECT_LE(trunk_forward(merged, tokens, nullptr).sub(trunk_forward(model, tokens, nullptr)).abs().max().item<double>(), 1e-4);
+    const PackedTokens tokens = pack_tokens(model, {example.ids.begin(), example.ids.end()},
+                                            {0, static_cast<std::int64_t>(example.ids.size())});
+    EXPECT_LE(
+        trunk_forward(merged, tokens, nullptr).sub(trunk_forward(model, tokens, nullptr)).abs().max().item<double>(),
+        1e-4);
   }
   if (!expected.contains("merged")) return;
   size_t compared = 0;
@@ -201,7 +213,8 @@ TEST_P(AdaptedFamily, MergedWeightsGiveTheSameHiddenStates) {
   EXPECT_EQ(compared, expected.at("merged").at("parameters").size());
 }
 
-INSTANTIATE_TEST_SUITE_P(Adapters, AdaptedFamily, testing::Values("lora", "lora_score"), [](const auto& tested) { return std::string(tested.param); });
+INSTANTIATE_TEST_SUITE_P(Adapters, AdaptedFamily, testing::Values("lora", "lora_score"),
+                         [](const auto& tested) { return std::string(tested.param); });
 
 class ClassifierFamily : public Family {};
 
@@ -213,7 +226,8 @@ TEST_P(ClassifierFamily, ScoresLossAndGradients) {
   const std::vector<float> scores = regression_scores(model, batch);
   size_t i = 0;
   for (const Json& sequence : expected.at("sequences")) {
-    for (const Json& score : sequence.at("scores")) EXPECT_NEAR(static_cast<double>(scores.at(i++)), score.get<double>(), 1e-4);
+    for (const Json& score : sequence.at("scores"))
+      EXPECT_NEAR(static_cast<double>(scores.at(i++)), score.get<double>(), 1e-4);
   }
   EXPECT_EQ(i, scores.size());
   const double count = label_count(batch);
@@ -225,7 +239,8 @@ TEST_P(ClassifierFamily, ScoresLossAndGradients) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, ClassifierFamily,
-                         testing::Values("llama_classifier", "mistral_classifier", "qwen2_classifier", "qwen3_classifier", "lora_score"),
+                         testing::Values("llama_classifier", "mistral_classifier", "qwen2_classifier",
+                                         "qwen3_classifier", "lora_score"),
                          [](const auto& tested) { return std::string(tested.param); });
 
 }  // namespace

@@ -1,17 +1,17 @@
-// Against what Transformers computed on the same folders (tools/make_model_fixtures.py; versions in expected.json): logits,
-// log-probabilities, loss, every gradient, ten AdamW steps with clipping, classification scores.
+// Against what Transformers computed on the same folders (tools/make_model_fixtures.py; versions in expected.json):
+// logits, log-probabilities, loss, every gradient, ten AdamW steps with clipping, classification scores.
 #include <ATen/ops/mm.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "steerlm/stages/base_model.h"
 #include "steerlm/core/json.h"
 #include "steerlm/data/record.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/kernels/adamw.h"
 #include "steerlm/optim/adamw.h"
+#include "steerlm/stages/base_model.h"
 #include "steerlm/text/template.h"
 #include "steerlm/train/losses.h"
 #include "support/example_sequences.h"
@@ -22,14 +22,16 @@ namespace {
 const Path fixtures = Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models";
 
 const Json& expected() {
-  static const Json json = parse_json(read_file(fixtures / "expected.json", ExitCode::data, "fixture"), "expected.json", ExitCode::data);
+  static const Json json =
+      parse_json(read_file(fixtures / "expected.json", ExitCode::data, "fixture"), "expected.json", ExitCode::data);
   return json;
 }
 
 // The sequences of a folder that a batch names by number.
 Json pick(const char* folder, const Json& numbers) {
   Json sequences = Json::array();
-  for (const Json& number : numbers) sequences.push_back(expected().at(folder).at("sequences").at(number.get<size_t>()));
+  for (const Json& number : numbers)
+    sequences.push_back(expected().at(folder).at("sequences").at(number.get<size_t>()));
   return sequences;
 }
 
@@ -50,7 +52,9 @@ void expect_gradients(const Json& wanted, const Parameters& gradients) {
     EXPECT_NEAR(ours.norm().item<double>(), norm, 2e-5 * norm) << name;
     const at::Tensor flat = ours.reshape({-1});
     for (size_t i = 0; i < w.at("index").size(); ++i) {
-      EXPECT_NEAR(flat[w.at("index")[i].get<std::int64_t>()].item<double>(), w.at("values")[i].get<double>(), 2e-5 * norm) << name;
+      EXPECT_NEAR(flat[w.at("index")[i].get<std::int64_t>()].item<double>(), w.at("values")[i].get<double>(),
+                  2e-5 * norm)
+          << name;
     }
     ++compared;
   });
@@ -66,7 +70,8 @@ TEST_P(TransformersParity, LogitsOfTheLastToken) {
     if (!sequence.contains("last_logits")) continue;
     ++compared;
     const Batch batch = batch_of(Json::array({sequence}));
-    const at::Tensor hidden = trunk_forward(model.transformer, pack_tokens(model.transformer, batch.ids, batch.cu_seqlens), nullptr);
+    const at::Tensor hidden =
+        trunk_forward(model.transformer, pack_tokens(model.transformer, batch.ids, batch.cu_seqlens), nullptr);
     const at::Tensor logits = at::mm(hidden, model.transformer.weights.output_vd().t());
     const auto wanted = sequence.at("last_logits").get<std::vector<double>>();
     ASSERT_EQ(static_cast<std::int64_t>(wanted.size()), logits.size(1));
@@ -97,7 +102,8 @@ TEST_P(TransformersParity, LogProbabilitiesOfTurns) {
   const OpenModel model = open_model(fixtures / GetParam(), Precision::fp32);
   const ConversationTemplate conversation_template(model.folder.text_template, model.tokenizer);
   for (const Json& wanted : expected().at(GetParam()).at("conversations")) {
-    const Record record = parse_record(wanted.at("record"), model.attributes, model.folder.text_template.system, "fixture", 1);
+    const Record record =
+        parse_record(wanted.at("record"), model.attributes, model.folder.text_template.system, "fixture", 1);
     const EncodedConversation encoded = conversation_template.encode(record.conversation);
     EXPECT_EQ(encoded.ids, wanted.at("ids").get<std::vector<std::int32_t>>());
     const std::vector<Example> examples{{encoded.ids, encoded.target, {}}};
@@ -137,7 +143,8 @@ TEST_P(TransformersParity, TenAdamwStepsWithClipping) {
     const double norm = global_norm(to_list(gradients));
     EXPECT_NEAR(loss, step.at("loss").get<double>(), 1e-4 * loss) << "step " << t;
     EXPECT_NEAR(norm, step.at("grad_norm").get<double>(), 1e-3 * norm) << "step " << t;
-    adamw_update(masters, gradients, state, options, settings.at("learning_rate").get<double>(), norm > clip ? clip / (norm + 1e-6) : 1, ++t);
+    adamw_update(masters, gradients, state, options, settings.at("learning_rate").get<double>(),
+                 norm > clip ? clip / (norm + 1e-6) : 1, ++t);
   }
   EXPECT_EQ(t, 10);
   for_each_parameter(masters, [&](const std::string& name, const at::Tensor& tensor) {
@@ -147,7 +154,8 @@ TEST_P(TransformersParity, TenAdamwStepsWithClipping) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Folders, TransformersParity, testing::Values("untied", "tied"), [](const auto& folder) { return folder.param; });
+INSTANTIATE_TEST_SUITE_P(Folders, TransformersParity, testing::Values("untied", "tied"),
+                         [](const auto& folder) { return folder.param; });
 
 TEST(TransformersClassifier, ScoresLossAndGradients) {
   const OpenModel model = open_model(fixtures / "classifier", Precision::fp32);
@@ -156,7 +164,8 @@ TEST(TransformersClassifier, ScoresLossAndGradients) {
   const std::vector<float> scores = regression_scores(model.transformer, batch);
   size_t i = 0;
   for (const Json& sequence : wanted.at("sequences")) {
-    for (const Json& score : sequence.at("scores")) EXPECT_NEAR(static_cast<double>(scores[i++]), score.get<double>(), 1e-4);
+    for (const Json& score : sequence.at("scores"))
+      EXPECT_NEAR(static_cast<double>(scores[i++]), score.get<double>(), 1e-4);
   }
   EXPECT_EQ(i, scores.size());
   const double count = label_count(batch);

@@ -16,8 +16,9 @@ class SafetensorsMutation : public ::testing::Test {
  protected:
   SafetensorsMutation() {
     const auto halves = at::TensorOptions().dtype(at::kBFloat16);
-    write_safetensors(path_, {{"a", at::arange(6).view({2, 3})}, {"b.weight", at::arange(5, halves)}, {"scalar", at::full({}, 2.5)}},
-                      {{"format", "pt"}});
+    write_safetensors(
+        path_, {{"a", at::arange(6).view({2, 3})}, {"b.weight", at::arange(5, halves)}, {"scalar", at::full({}, 2.5)}},
+        {{"format", "pt"}});
     whole_ = read_file(path_, ExitCode::model, "weights");
   }
 

@@ -46,8 +46,7 @@ NamedTensors some_tensors() {
           {"steps", at::arange(3, at::TensorOptions().dtype(at::kLong))},
           {"empty", at::empty({0, 4}, at::TensorOptions().dtype(at::kFloat))},
           {"turned", at::arange(6, at::TensorOptions().dtype(at::kFloat)).view({2, 3}).t()},
-          {"infinite", at::full({1}, -std::numeric_limits<double>::infinity(),
-                                at::TensorOptions().dtype(at::kHalf))}};
+          {"infinite", at::full({1}, -std::numeric_limits<double>::infinity(), at::TensorOptions().dtype(at::kHalf))}};
 }
 
 TEST_F(Safetensors, WrittenTensorsReadBackToTheBit) {
@@ -58,15 +57,13 @@ TEST_F(Safetensors, WrittenTensorsReadBackToTheBit) {
   EXPECT_EQ(written.sha256, sha256_file(path, ExitCode::model));
   const SafetensorsFile file = SafetensorsFile::open(path);
   EXPECT_EQ(file.header().metadata.at("format"), "pt");
-  EXPECT_THAT(file.names(), ::testing::UnorderedElementsAre("half", "scalar", "steps", "empty",
-                                                            "turned", "infinite"));
+  EXPECT_THAT(file.names(), ::testing::UnorderedElementsAre("half", "scalar", "steps", "empty", "turned", "infinite"));
   for (const auto& [name, tensor] : tensors) {
     const at::Tensor back = file.read(name);
     EXPECT_EQ(back.scalar_type(), tensor.scalar_type()) << name;
     EXPECT_EQ(back.sizes(), tensor.sizes()) << name;
     EXPECT_TRUE(at::equal(back, tensor)) << name;
-    EXPECT_EQ((file.header().data_offset + file.info(name).begin) % tensor.element_size(), 0u)
-        << name;
+    EXPECT_EQ((file.header().data_offset + file.info(name).begin) % tensor.element_size(), 0u) << name;
   }
 }
 
@@ -161,8 +158,7 @@ TEST_F(Safetensors, RefusesWhatIsNoSafetensorsFile) {
   EXPECT_THAT(open_message(""), HasSubstr("too short"));
   EXPECT_THAT(open_message("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"),
               HasSubstr("Git LFS pointer"));
-  EXPECT_THAT(open_message("PK\x03\x04 a zip archive, as torch.save writes it"),
-              HasSubstr("header too large"));
+  EXPECT_THAT(open_message("PK\x03\x04 a zip archive, as torch.save writes it"), HasSubstr("header too large"));
   try {
     SafetensorsFile::open(folder_.path() / "nothing");
     FAIL();
@@ -177,8 +173,7 @@ TEST_F(Safetensors, EveryCutIsNoticed) {
   const Path path = folder_.path() / "a.safetensors";
   write_safetensors(path, some_tensors(), {});
   const std::string bytes = read_file(path, ExitCode::model, "weights");
-  for (size_t size = 0; size < bytes.size(); ++size)
-    EXPECT_NE(open_message(bytes.substr(0, size)), "accepted") << size;
+  for (size_t size = 0; size < bytes.size(); ++size) EXPECT_NE(open_message(bytes.substr(0, size)), "accepted") << size;
   EXPECT_THAT(open_message(bytes + "x"), HasSubstr("bytes behind the last tensor"));
   EXPECT_EQ(open_message(bytes), "accepted");
 }
@@ -211,8 +206,7 @@ TEST_F(Safetensors, AFileThatIsCutWhileOpenIsAnError) {
     file.read("turned");
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(),
-                HasSubstr("cannot read tensor 'turned': the file has become shorter"));
+    EXPECT_THAT(error.what(), HasSubstr("cannot read tensor 'turned': the file has become shorter"));
   }
 }
 
@@ -225,11 +219,10 @@ TEST_F(Safetensors, ReadTensorsOutliveTheFile) {
 }
 
 TEST_F(Safetensors, ReadsWhatTheReferenceImplementationWrote) {
-  const SafetensorsFile file = SafetensorsFile::open(
-      Path(STEERLM_SOURCE_DIR) / "tests/fixtures/models/untied/model.safetensors");
+  const SafetensorsFile file =
+      SafetensorsFile::open(Path(STEERLM_SOURCE_DIR) / "tests/fixtures/models/untied/model.safetensors");
   EXPECT_EQ(file.names().size(), 21u);
-  EXPECT_EQ(file.info("model.layers.1.self_attn.k_proj.weight").shape,
-            (std::vector<std::int64_t>{16, 32}));
+  EXPECT_EQ(file.info("model.layers.1.self_attn.k_proj.weight").shape, (std::vector<std::int64_t>{16, 32}));
   EXPECT_EQ(file.header().metadata.at("format"), "pt");
 }
 

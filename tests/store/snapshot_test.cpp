@@ -21,14 +21,12 @@ class SnapshotTest : public ::testing::Test {
   ~SnapshotTest() override { set_fs_fault({}); }
 
   void save(std::int64_t step, double value) {
-    publish_snapshot(checkpoints_, step,
-                     {{"weight", at::full({3}, value)}, {"moment", at::full({2, 2}, -value)}},
+    publish_snapshot(checkpoints_, step, {{"weight", at::full({3}, value)}, {"moment", at::full({2, 2}, -value)}},
                      {{"value", value}});
   }
   std::optional<Snapshot> find() {
     warnings_.clear();
-    return find_snapshot(checkpoints_,
-                         [this](const std::string& text) { warnings_.push_back(text); });
+    return find_snapshot(checkpoints_, [this](const std::string& text) { warnings_.push_back(text); });
   }
   std::string latest() { return read_file(checkpoints_ / "LATEST", ExitCode::model, "pointer"); }
   std::set<std::string> entries() {
@@ -78,8 +76,8 @@ TEST_F(SnapshotTest, TheLatestIsFoundWithItsStateAndTensors) {
 TEST_F(SnapshotTest, TheManifestListsSizeAndHash) {
   save(3, 1);
   const Path folder = checkpoints_ / "step-3";
-  const Json manifest = parse_json(read_file(folder / "manifest.json", ExitCode::model, "manifest"),
-                                   "m", ExitCode::model);
+  const Json manifest =
+      parse_json(read_file(folder / "manifest.json", ExitCode::model, "manifest"), "m", ExitCode::model);
   ASSERT_EQ(manifest["files"].size(), 2u);
   for (const auto& [name, entry] : manifest["files"].items()) {
     EXPECT_EQ(entry["size"].get<std::uintmax_t>(), std::filesystem::file_size(folder / name));
@@ -112,31 +110,27 @@ TEST_F(SnapshotTest, EveryKindOfDamageIsNoticed) {
   };
   EXPECT_THAT(damage([](const Path& p) { std::filesystem::remove(p / "state.json"); }),
               HasSubstr("state.json: the file is missing"));
-  EXPECT_THAT(
-      damage([](const Path& p) { std::filesystem::resize_file(p / "tensors.safetensors", 9); }),
-      HasSubstr("wrong size (found 9 bytes"));
+  EXPECT_THAT(damage([](const Path& p) { std::filesystem::resize_file(p / "tensors.safetensors", 9); }),
+              HasSubstr("wrong size (found 9 bytes"));
   EXPECT_THAT(damage([](const Path& p) { std::filesystem::remove(p / "manifest.json"); }),
               HasSubstr("cannot read checkpoint manifest"));
   EXPECT_THAT(damage([](const Path& p) { std::filesystem::resize_file(p / "manifest.json", 20); }),
               HasSubstr("not valid JSON"));
   EXPECT_THAT(damage([](const Path& p) { write_file_atomic(p / "manifest.json", "{}"); }),
               HasSubstr("no object 'files'"));
-  EXPECT_THAT(
-      damage([](const Path& p) { write_file_atomic(p / "manifest.json", R"({"files":{}})"); }),
-      HasSubstr("does not list 'tensors.safetensors'"));
+  EXPECT_THAT(damage([](const Path& p) { write_file_atomic(p / "manifest.json", R"({"files":{}})"); }),
+              HasSubstr("does not list 'tensors.safetensors'"));
+  EXPECT_THAT(damage([](const Path& p) {
+                write_file_atomic(p / "manifest.json",
+                                  R"({"files":{"tensors.safetensors":{"size":1},"state.json":{}}})");
+              }),
+              HasSubstr("no size and sha256"));
   EXPECT_THAT(damage([](const Path& p) {
                 write_file_atomic(
                     p / "manifest.json",
-                    R"({"files":{"tensors.safetensors":{"size":1},"state.json":{}}})");
+                    R"({"files":{"../x":{"size":1,"sha256":""},"tensors.safetensors":{},"state.json":{}}})");
               }),
-              HasSubstr("no size and sha256"));
-  EXPECT_THAT(
-      damage([](const Path& p) {
-        write_file_atomic(
-            p / "manifest.json",
-            R"({"files":{"../x":{"size":1,"sha256":""},"tensors.safetensors":{},"state.json":{}}})");
-      }),
-      HasSubstr("outside of the checkpoint"));
+              HasSubstr("outside of the checkpoint"));
 }
 
 TEST_F(SnapshotTest, ADamagedPointerFallsBackToTheNewest) {

@@ -1,5 +1,5 @@
-// The oracle of the gradient tests: the same transformer as a composition of differentiable ATen operations, sequence by sequence,
-// with gradients from ATen's autograd. Written from the definitions, shares nothing with src/.
+// The oracle of the gradient tests: the same transformer as a composition of differentiable ATen operations, sequence
+// by sequence, with gradients from ATen's autograd. Written from the definitions, shares nothing with src/.
 #pragma once
 
 #include <torch/torch.h>
@@ -22,7 +22,9 @@ inline torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& w, do
 // x (t, h, e); component i turns with i + e/2. Frequencies are kept in fp32, as in Transformers.
 inline torch::Tensor rotate(const torch::Tensor& x, double theta, double attention_factor) {
   const auto t = x.size(0), e = x.size(2);
-  const auto frequency = torch::pow(theta, -torch::arange(0, e, 2, torch::kDouble) / static_cast<double>(e)).to(torch::kFloat).to(x.dtype());
+  const auto frequency = torch::pow(theta, -torch::arange(0, e, 2, torch::kDouble) / static_cast<double>(e))
+                             .to(torch::kFloat)
+                             .to(x.dtype());
   const auto angle = torch::outer(torch::arange(t, x.options()), frequency).unsqueeze(1);
   const auto cos = angle.cos() * attention_factor, sin = angle.sin() * attention_factor;
   const auto first = x.slice(2, 0, e / 2), second = x.slice(2, e / 2, e);
@@ -40,13 +42,16 @@ inline torch::Tensor linear(const Weights& w, const std::string& name, double lo
 }
 
 // Hidden states (t, d) of one sequence after the final norm.
-inline torch::Tensor hidden(const ModelConfig& c, const Weights& w, const std::vector<std::int64_t>& ids, double lora_scale = 0) {
+inline torch::Tensor hidden(const ModelConfig& c, const Weights& w, const std::vector<std::int64_t>& ids,
+                            double lora_scale = 0) {
   const auto t = static_cast<std::int64_t>(ids.size());
   const double attention_factor = c.rope_scaling.attention_factor.value_or(1);
   auto x = w.at("model.embed_tokens.weight").index_select(0, torch::tensor(ids, torch::kLong));
   for (std::int64_t l = 0; l < c.num_hidden_layers; ++l) {
     const std::string p = "model.layers." + std::to_string(l) + ".";
-    const auto project = [&](const char* name, const torch::Tensor& input) { return linear(w, p + name, lora_scale, input); };
+    const auto project = [&](const char* name, const torch::Tensor& input) {
+      return linear(w, p + name, lora_scale, input);
+    };
     const auto a = rms_norm(x, w.at(p + "input_layernorm.weight"), c.rms_norm_eps);
     auto q = project("self_attn.q_proj", a).view({t, c.num_attention_heads, c.head_dim});
     auto k = project("self_attn.k_proj", a).view({t, c.num_key_value_heads, c.head_dim});

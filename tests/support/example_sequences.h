@@ -16,7 +16,8 @@ inline std::vector<Example> examples_of(const Json& sequences) {
     example.ids = sequence.at("ids").get<std::vector<std::int32_t>>();
     if (sequence.contains("target")) example.target = sequence.at("target").get<std::vector<std::uint8_t>>();
     if (sequence.contains("labels")) {
-      for (const Json& label : sequence.at("labels")) example.labels.push_back(label.is_null() ? NAN : label.get<float>());
+      for (const Json& label : sequence.at("labels"))
+        example.labels.push_back(label.is_null() ? NAN : label.get<float>());
     }
     examples.push_back(std::move(example));
   }

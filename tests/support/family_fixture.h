@@ -1,5 +1,5 @@
-// tests/fixtures/families: a config.json as Transformers saves it, weights that both sides make with the counter-based generator
-// (tools/fixture_support.py), and what Transformers computed with them.
+// tests/fixtures/families: a config.json as Transformers saves it, weights that both sides make with the counter-based
+// generator (tools/fixture_support.py), and what Transformers computed with them.
 #pragma once
 
 #include <ATen/ops/empty.h>
@@ -17,7 +17,9 @@
 
 namespace steerlm {
 
-inline Path family_path(const std::string& variant) { return Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "families" / variant; }
+inline Path family_path(const std::string& variant) {
+  return Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "families" / variant;
+}
 
 inline Json family_json(const std::string& variant, const char* file) {
   const Path path = family_path(variant) / file;
@@ -53,7 +55,8 @@ inline at::Tensor family_tensor(std::uint64_t seed, const std::string& name, std
 inline NamedTensors family_tensors(const Json& expected, const char* key) {
   NamedTensors tensors;
   for (const auto& [name, shape] : expected.at(key).items()) {
-    tensors.emplace_back(name, family_tensor(expected.at("seed").get<std::uint64_t>(), name, shape.get<std::vector<std::int64_t>>()));
+    tensors.emplace_back(
+        name, family_tensor(expected.at("seed").get<std::uint64_t>(), name, shape.get<std::vector<std::int64_t>>()));
   }
   return tensors;
 }
@@ -62,7 +65,8 @@ inline NamedTensors family_tensors(const Json& expected, const char* key) {
 inline void write_family_folder(const std::string& variant, const Path& folder) {
   std::filesystem::create_directories(folder);
   std::filesystem::copy_file(family_path(variant) / "config.json", folder / "config.json");
-  write_safetensors(folder / "model.safetensors", family_tensors(family_json(variant, "expected.json"), "parameters"), {{"format", "pt"}});
+  write_safetensors(folder / "model.safetensors", family_tensors(family_json(variant, "expected.json"), "parameters"),
+                    {{"format", "pt"}});
 }
 
 // The same with an adapter folder beside it, whose base it is.
@@ -75,7 +79,8 @@ inline void write_adapter_fixture(const std::string& variant, const Path& base, 
   const Json expected = family_json(variant, "expected.json");
   NamedTensors tensors = family_tensors(expected, "adapter_parameters");
   for (auto& [name, tensor] : tensors) {  // a score starts as the base's
-    if (name == "base_model.model.score.weight") tensor = family_tensor(expected.at("seed").get<std::uint64_t>(), "score.weight", tensor.sizes().vec());
+    if (name == "base_model.model.score.weight")
+      tensor = family_tensor(expected.at("seed").get<std::uint64_t>(), "score.weight", tensor.sizes().vec());
   }
   write_safetensors(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
 }
@@ -86,12 +91,14 @@ inline double family_projection(std::uint64_t seed, const std::string& name, con
   const double* values = flat.const_data_ptr<double>();
   Rng rng(seed, "projection " + name, 0);
   double sum = 0;
-  for (std::int64_t i = 0; i < flat.numel(); ++i) sum += values[i] * (2 * (static_cast<double>(rng.bits()) / 4294967296.0) - 1);
+  for (std::int64_t i = 0; i < flat.numel(); ++i)
+    sum += values[i] * (2 * (static_cast<double>(rng.bits()) / 4294967296.0) - 1);
   return sum;
 }
 
 // {"norm", "projection"} of one tensor. An error of relative size e changes the projection by about e * norm * 0.58.
-inline void expect_summary(const Json& wanted, std::uint64_t seed, const std::string& name, const at::Tensor& ours, double tolerance) {
+inline void expect_summary(const Json& wanted, std::uint64_t seed, const std::string& name, const at::Tensor& ours,
+                           double tolerance) {
   const double norm = wanted.at("norm").get<double>();
   EXPECT_GT(norm, 0) << name;
   EXPECT_NEAR(ours.to(at::kDouble).norm().item<double>(), norm, tolerance * norm) << name;

@@ -17,7 +17,9 @@ using ::testing::HasSubstr;
 class AddedTokens : public ::testing::Test {
  protected:
   Path path(const std::string& name) const { return folder_.path() / name; }
-  void write(const std::string& name, const std::string& bytes) { std::ofstream(path(name), std::ios::binary) << bytes; }
+  void write(const std::string& name, const std::string& bytes) {
+    std::ofstream(path(name), std::ios::binary) << bytes;
+  }
   Json read(const std::string& name) const {
     return parse_json(read_file(path(name), ExitCode::model, "file"), name, ExitCode::model);
   }
@@ -36,12 +38,14 @@ class AddedTokens : public ::testing::Test {
 
   TemporaryFolder folder_;
   // As Transformers writes AddedToken(special=True, normalized=False).
-  const Json entry_ = parse_json(R"({"content": "<n>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true})",
-                                 "entry", ExitCode::bug);
+  const Json entry_ = parse_json(
+      R"({"content": "<n>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true})",
+      "entry", ExitCode::bug);
 };
 
 TEST_F(AddedTokens, TokenizerJsonGetsAnEntryAtItsEnd) {
-  write("tokenizer.json", R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "<s>"}], "model": {"vocab": {"é": 1}}})");
+  write("tokenizer.json",
+        R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "<s>"}], "model": {"vocab": {"é": 1}}})");
   write("tokenizer_config.json", R"({"tokenizer_class": "PreTrainedTokenizerFast"})");
   enter_new_tokens(folder_.path(), {{"<n>", 9}});
   Json expected = entry_;

@@ -14,7 +14,8 @@ using testing::HasSubstr;
 constexpr float unknown = std::numeric_limits<float>::quiet_NaN();
 
 Attributes four() {
-  return make_attributes({.names = {"quality", "humor", "helpfulness"}, .min = 0, .max = 4, .defaults = {{"quality", 4}}});
+  return make_attributes(
+      {.names = {"quality", "humor", "helpfulness"}, .min = 0, .max = 4, .defaults = {{"quality", 4}}});
 }
 
 TEST(Attributes, DefaultsFillUpWithMin) {
@@ -29,9 +30,10 @@ TEST(Attributes, DefaultsFillUpWithMin) {
 TEST(Attributes, EveryFaultIsReportedAtOnce) {
   expect_error(
       ExitCode::recipe,
-      AllOf(HasSubstr("attributes.names[1]: not a name for an attribute (found '2b'"), HasSubstr("'quality' is named twice"),
-            HasSubstr(
-                "attributes.max: the range of the attributes is empty (found 0, expected more than attributes.min, which is 4)"),
+      AllOf(HasSubstr("attributes.names[1]: not a name for an attribute (found '2b'"),
+            HasSubstr("'quality' is named twice"),
+            HasSubstr("attributes.max: the range of the attributes is empty (found 0, expected more than "
+                      "attributes.min, which is 4)"),
             HasSubstr("'qualty', which is no attribute"), HasSubstr("did you mean 'quality'?")),
       [] {
         make_attributes({.names = {"quality", "2b", "quality"}, .min = 4, .max = 0, .defaults = {{"qualty", 1}}});
@@ -39,11 +41,12 @@ TEST(Attributes, EveryFaultIsReportedAtOnce) {
   for (const char* name : {"", "a b", "a:b", "a,b", "é", "a-b"}) {
     expect_error(ExitCode::recipe, HasSubstr("not a name"), [&] { make_attributes({.names = {name}}); });
   }
-  expect_error(ExitCode::recipe,
-               HasSubstr("attributes.defaults.a: the default of 'a' is out of range (found 5, expected an integer from 0 to 4)"),
-               [] {
-                 make_attributes({.names = {"a"}, .defaults = {{"a", 5}}});
-               });
+  expect_error(
+      ExitCode::recipe,
+      HasSubstr("attributes.defaults.a: the default of 'a' is out of range (found 5, expected an integer from 0 to 4)"),
+      [] {
+        make_attributes({.names = {"a"}, .defaults = {{"a", 5}}});
+      });
   expect_error(ExitCode::recipe, HasSubstr("the range of the attributes is empty"),
                [] { make_attributes({.names = {"a"}, .min = 4, .max = 4}); });
   expect_error(ExitCode::recipe, HasSubstr("attributes.max: out of range"),
@@ -70,15 +73,16 @@ TEST(Attributes, BadLabelsSayWhatAndWhere) {
     expect_error(ExitCode::data, AllOf(HasSubstr("train.jsonl:7: "), matcher),
                  [&] { parse_label(four(), text, "train.jsonl:7"); });
   };
-  expect_bad("humour:1", AllOf(HasSubstr("unknown attribute (found 'humour', expected one of quality, humor, helpfulness)"),
-                               HasSubstr("did you mean 'humor'?")));
+  expect_bad("humour:1",
+             AllOf(HasSubstr("unknown attribute (found 'humour', expected one of quality, humor, helpfulness)"),
+                   HasSubstr("did you mean 'humor'?")));
   expect_bad("humor:1,humor:1", HasSubstr("names an attribute twice (found 'humor'"));
   expect_bad("humor:5", HasSubstr("'humor' is out of range (found '5', expected an integer from 0 to 4)"));
   expect_bad("humor:-1", HasSubstr("out of range (found '-1'"));
   expect_bad("humor:99999999999999999999", HasSubstr("out of range"));
   for (const char* number : {"1.5", "1.0", "", " 1", "1 ", "+1", "01", "x", "-", "1e0", "nan"}) {
-    expect_bad(std::string("humor:") + number,
-               HasSubstr("'humor' is no integer (found '" + std::string(number) + "', expected an integer from 0 to 4)"));
+    expect_bad(std::string("humor:") + number, HasSubstr("'humor' is no integer (found '" + std::string(number) +
+                                                         "', expected an integer from 0 to 4)"));
   }
   for (const char* text : {"humor", "humor:1,", ",humor:1", "humor:1,,quality:1", ","}) {
     expect_bad(text, HasSubstr("an entry without a value"));
@@ -89,7 +93,8 @@ TEST(Attributes, BadLabelsSayWhatAndWhere) {
 TEST(Attributes, PublishedSourcesDropUnknownNames) {
   EXPECT_EQ(parse_label(four(), "violence:9,humor:1,quality:2", "x", UnknownNames::drop).text, "quality:2,humor:1");
   EXPECT_EQ(parse_label(four(), "violence:9", "x", UnknownNames::drop).text, "");
-  expect_error(ExitCode::data, HasSubstr("out of range"), [] { parse_label(four(), "humor:9", "x", UnknownNames::drop); });
+  expect_error(ExitCode::data, HasSubstr("out of range"),
+               [] { parse_label(four(), "humor:9", "x", UnknownNames::drop); });
 }
 
 TEST(Attributes, UndeclaredLabelsStayAsWritten) {
@@ -108,9 +113,10 @@ TEST(Attributes, NegativeValuesAreWrittenAndReadBack) {
 
 TEST(Attributes, ScoresAreRoundedHalfToEvenThenClamped) {
   const Attributes attributes = make_attributes({.names = {"a"}, .min = 0, .max = 4});
-  const std::vector<std::pair<double, int>> cases{{0.5, 0},    {1.5, 2},    {2.5, 2},
-                                                  {3.5, 4},    {-7.0, 0},   {99.0, 4},
-                                                  {2.4999, 2}, {2.5001, 3}, {std::numeric_limits<double>::infinity(), 4}};
+  const std::vector<std::pair<double, int>> cases{
+      {0.5, 0},    {1.5, 2},    {2.5, 2},
+      {3.5, 4},    {-7.0, 0},   {99.0, 4},
+      {2.4999, 2}, {2.5001, 3}, {std::numeric_limits<double>::infinity(), 4}};
   for (const auto& [score, value] : cases) EXPECT_EQ(round_score(score, attributes), value) << score;
   expect_error(ExitCode::model, HasSubstr("not a number"), [&] { round_score(std::nan(""), attributes); });
 }

@@ -11,7 +11,9 @@
 
 namespace steerlm {
 
-inline Path tokenizer_fixture(const std::string& name) { return Path(STEERLM_SOURCE_DIR) / "tests/fixtures/tokenizers" / name; }
+inline Path tokenizer_fixture(const std::string& name) {
+  return Path(STEERLM_SOURCE_DIR) / "tests/fixtures/tokenizers" / name;
+}
 
 inline Json read_tokenizer_fixture(const std::string& name) {
   const Path path = tokenizer_fixture(name);

@@ -19,7 +19,9 @@ const Tokenizer& added_tokenizer() {
   return tokenizer;
 }
 ConversationTemplate text_template() { return {TemplateOptions{}, text_tokenizer()}; }
-ConversationTemplate added_template() { return {TemplateOptions{.special_tokens = SpecialTokens::added}, added_tokenizer()}; }
+ConversationTemplate added_template() {
+  return {TemplateOptions{.special_tokens = SpecialTokens::added}, added_tokenizer()};
+}
 
 std::optional<Label> label(const std::optional<std::string>& text) {
   return text ? std::optional<Label>({.text = *text, .values = {}}) : std::nullopt;
@@ -70,7 +72,8 @@ TEST(Template, ValueToTextLayoutAndMask) {
 TEST(Template, LastTargetGetsAClosingMarker) {
   const Conversation conversation = chat(ConversationType::value_to_text, {user("u"), assistant("a", "quality:4")});
   EXPECT_EQ(whole_text(conversation),
-            "<extra_id_0>System\nBe kind.\n<extra_id_1>User\nu\n<extra_id_1>Assistant\n<extra_id_2>quality:4\na\n<extra_id_1>");
+            "<extra_id_0>System\nBe "
+            "kind.\n<extra_id_1>User\nu\n<extra_id_1>Assistant\n<extra_id_2>quality:4\na\n<extra_id_1>");
   EXPECT_EQ(trained_text(conversation), "a\n<extra_id_1>");
 }
 
@@ -83,28 +86,32 @@ TEST(Template, NoneHasNoLabelLines) {
 TEST(Template, AssistantMaskedTrainsUsersButTheFirstTurn) {
   EXPECT_EQ(trained_text(chat(ConversationType::value_to_text, five_turns(), {"Assistant"})),
             "u2\n\n<extra_id_1>u3\n<extra_id_1>");
-  EXPECT_EQ(trained_text(chat(ConversationType::none, five_turns(), {"Assistant"})), "u2\n\n<extra_id_1>u3\n<extra_id_1>");
+  EXPECT_EQ(trained_text(chat(ConversationType::none, five_turns(), {"Assistant"})),
+            "u2\n\n<extra_id_1>u3\n<extra_id_1>");
 }
 
 TEST(Template, FirstTurnIsNeverATargetBeforeALabel) {
   const std::vector<Turn> turns{assistant("a1", "quality:1"), assistant("a2", "quality:2")};
   EXPECT_EQ(trained_text(chat(ConversationType::value_to_text, turns)), "a2\n<extra_id_1>");
   EXPECT_EQ(trained_text(chat(ConversationType::none, turns)), "a2\n<extra_id_1>");
-  EXPECT_EQ(trained_text(chat(ConversationType::text_to_value, turns)), "quality:1\n<extra_id_1>quality:2\n<extra_id_1>");
+  EXPECT_EQ(trained_text(chat(ConversationType::text_to_value, turns)),
+            "quality:1\n<extra_id_1>quality:2\n<extra_id_1>");
 }
 
 TEST(Template, TextToValueLayoutAndMask) {
   const Conversation conversation =
       chat(ConversationType::text_to_value, {user("u"), assistant("a", "quality:4,humor:0"), user("v")});
-  EXPECT_EQ(whole_text(conversation),
-            "<extra_id_0>System\nBe "
-            "kind.\n<extra_id_1>User\nu\n<extra_id_1>Assistant\na\n<extra_id_2>quality:4,humor:0\n<extra_id_1>User\nv\n");
+  EXPECT_EQ(
+      whole_text(conversation),
+      "<extra_id_0>System\nBe "
+      "kind.\n<extra_id_1>User\nu\n<extra_id_1>Assistant\na\n<extra_id_2>quality:4,humor:0\n<extra_id_1>User\nv\n");
   EXPECT_EQ(trained_text(conversation), "quality:4,humor:0\n<extra_id_1>");
 }
 
 TEST(Template, TextToValueWithoutALabelIsNoTarget) {
   const Conversation conversation =
-      chat(ConversationType::text_to_value, {user("u"), assistant("null"), assistant("empty", ""), assistant("c", "quality:1")});
+      chat(ConversationType::text_to_value,
+           {user("u"), assistant("null"), assistant("empty", ""), assistant("c", "quality:1")});
   EXPECT_EQ(trained_text(conversation), "quality:1\n<extra_id_1>");
   EXPECT_THAT(whole_text(conversation),
               HasSubstr("null\n<extra_id_1>Assistant\nempty\n<extra_id_2>\n<extra_id_1>Assistant\nc\n"));
@@ -114,7 +121,8 @@ TEST(Template, TextToValueWithoutALabelIsNoTarget) {
 TEST(Template, NullAndEmptyLabelsDiffer) {
   EXPECT_THAT(whole_text(chat(ConversationType::value_to_text, {user("u"), assistant("a", "")})),
               HasSubstr("Assistant\n<extra_id_2>\na\n"));
-  EXPECT_THAT(whole_text(chat(ConversationType::value_to_text, {user("u"), assistant("a")})), HasSubstr("Assistant\na\n"));
+  EXPECT_THAT(whole_text(chat(ConversationType::value_to_text, {user("u"), assistant("a")})),
+              HasSubstr("Assistant\na\n"));
   EXPECT_EQ(trained_text(chat(ConversationType::value_to_text, {user("u"), assistant("a")})), "a\n<extra_id_1>");
 }
 
@@ -148,7 +156,9 @@ TEST(Template, IdsAndMaskOfTheReference) {
   const Json cases = parse_json(read_file(path, ExitCode::data, "fixture"), path.string(), ExitCode::data);
   const Tokenizer unigram = Tokenizer::load(fixture("unigram.model"));
   const std::vector<std::pair<std::string, ConversationTemplate>> templates{
-      {"bpe.model", text_template()}, {"unigram.model", {TemplateOptions{}, unigram}}, {"markers.model", added_template()}};
+      {"bpe.model", text_template()},
+      {"unigram.model", {TemplateOptions{}, unigram}},
+      {"markers.model", added_template()}};
   for (const auto& [model, of] : templates) {
     for (size_t i = 0; i < cases["conversations"].size(); ++i) {
       const Json& json = cases["conversations"][i];
@@ -157,11 +167,13 @@ TEST(Template, IdsAndMaskOfTheReference) {
       if (json["type"] == "VALUE_TO_TEXT") conversation.type = ConversationType::value_to_text;
       if (json["type"] == "TEXT_TO_VALUE") conversation.type = ConversationType::text_to_value;
       for (const Json& turn : json["turns"]) {
-        conversation.turns.push_back({turn[0], turn[1], turn[2].is_null() ? std::nullopt : label(turn[2].get<std::string>())});
+        conversation.turns.push_back(
+            {turn[0], turn[1], turn[2].is_null() ? std::nullopt : label(turn[2].get<std::string>())});
       }
       const EncodedConversation encoded = of.encode(conversation);
       EXPECT_EQ(encoded.ids, cases["encoded"][model][i]["ids"].get<Ids>()) << model << " " << i;
-      EXPECT_EQ(encoded.target, cases["encoded"][model][i]["mask"].get<std::vector<std::uint8_t>>()) << model << " " << i;
+      EXPECT_EQ(encoded.target, cases["encoded"][model][i]["mask"].get<std::vector<std::uint8_t>>())
+          << model << " " << i;
     }
   }
 }
@@ -182,12 +194,14 @@ Conversation random_conversation(std::uint64_t n, ConversationType type) {
   conversation.system = random_text();
   for (auto count = rng.below(7); count > 0; --count) {
     const std::vector<std::optional<std::string>> labels{std::nullopt, "", "quality:4", "quality:0,humor:3"};
-    conversation.turns.push_back({rng.below(2) == 0 ? "User" : "Assistant", random_text(), label(labels[rng.below(4)])});
+    conversation.turns.push_back(
+        {rng.below(2) == 0 ? "User" : "Assistant", random_text(), label(labels[rng.below(4)])});
   }
   return conversation;
 }
 
-constexpr std::array all_types{ConversationType::none, ConversationType::value_to_text, ConversationType::text_to_value};
+constexpr std::array all_types{ConversationType::none, ConversationType::value_to_text,
+                               ConversationType::text_to_value};
 
 TEST(Template, PropertyUnmaskedTextIsTheTargets) {
   for (std::uint64_t n = 0; n < 300; ++n) {
@@ -222,8 +236,8 @@ TEST(Template, PropertyPromptIsAPrefixOfTraining) {
         const Turn& turn = conversation.turns[i];
         Conversation before = conversation;
         before.turns.resize(i);
-        const Ids prompt =
-            of.encode_prompt(before, conversation.type == ConversationType::none ? std::nullopt : turn.label, turn.from);
+        const Ids prompt = of.encode_prompt(
+            before, conversation.type == ConversationType::none ? std::nullopt : turn.label, turn.from);
         expect_prefix(prompt, encoded.ids, n);
         if (turn.from == conversation.masked_roles[0]) continue;
         const Ids rest(encoded.ids.begin() + static_cast<std::ptrdiff_t>(prompt.size()), encoded.ids.end());
@@ -244,8 +258,8 @@ TEST(Template, PropertyLabelPrefixIsAPrefixOfTraining) {
         if (!conversation.turns[i].label) continue;
         expect_prefix(prefix, encoded.ids, n);
         const bool target = encoded.turn[prefix.size()] == static_cast<std::int32_t>(i);
-        EXPECT_EQ(target,
-                  conversation.turns[i].from != conversation.masked_roles[0] && !conversation.turns[i].label->text.empty());
+        EXPECT_EQ(target, conversation.turns[i].from != conversation.masked_roles[0] &&
+                              !conversation.turns[i].label->text.empty());
       }
     }
   }
@@ -255,10 +269,11 @@ TEST(Template, ScoredTurnLeavesLabelsOutAndEndsBare) {
   const Conversation conversation = chat(ConversationType::value_to_text, five_turns());
   for (const auto& [of, tokenizer] :
        {std::pair{text_template(), &text_tokenizer()}, std::pair{added_template(), &added_tokenizer()}}) {
-    EXPECT_EQ(tokenizer->decode(of.encode_scored_turn(conversation, 3)),
-              "<extra_id_0>System\nBe "
-              "kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\na1\n<extra_id_1>User\nu2\n\n<extra_id_1>Assistant\n a2\n"
-              "<extra_id_2>");
+    EXPECT_EQ(
+        tokenizer->decode(of.encode_scored_turn(conversation, 3)),
+        "<extra_id_0>System\nBe "
+        "kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\na1\n<extra_id_1>User\nu2\n\n<extra_id_1>Assistant\n a2\n"
+        "<extra_id_2>");
   }
 }
 
@@ -268,14 +283,14 @@ TEST(Template, PromptWithARequestedLabelKeepsEarlierOnes) {
             "<extra_id_0>System\nBe "
             "kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\n<extra_id_2>quality:1\na1\n<extra_id_1>User\nu2\n"
             "<extra_id_1>Assistant\n<extra_id_2>quality:9\n");
-  EXPECT_EQ(
-      text_tokenizer().decode(text_template().encode_prompt(conversation, std::nullopt, "Bot")),
-      "<extra_id_0>System\nBe kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\na1\n<extra_id_1>User\nu2\n<extra_id_1>Bot\n");
+  EXPECT_EQ(text_tokenizer().decode(text_template().encode_prompt(conversation, std::nullopt, "Bot")),
+            "<extra_id_0>System\nBe "
+            "kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\na1\n<extra_id_1>User\nu2\n<extra_id_1>Bot\n");
 }
 
 TEST(Template, AddedMarkersAreSinglePiecesAndOnlyTheTemplates) {
-  const EncodedConversation encoded = added_template().encode(
-      chat(ConversationType::value_to_text, {user("<extra_id_1> <extra_id_0>"), assistant("<extra_id_2>", "quality:4")}));
+  const EncodedConversation encoded = added_template().encode(chat(
+      ConversationType::value_to_text, {user("<extra_id_1> <extra_id_0>"), assistant("<extra_id_2>", "quality:4")}));
   const auto count = [&](std::string_view marker) {
     return std::ranges::count(encoded.ids, *added_tokenizer().piece_id(marker));
   };
@@ -324,13 +339,17 @@ TEST(Template, WhatCannotBeUsedIsRefused) {
 }
 
 TEST(Template, MarkersInValuesAreSeen) {
-  for (const char* value : {"<extra_id_0>", "a<extra_id_1>", "<extra_id_2>b"}) EXPECT_TRUE(text_template().holds_marker(value));
-  for (const char* value : {"", "<extra_id_3>", "extra_id_1", "<extra_id_1"}) EXPECT_FALSE(text_template().holds_marker(value));
+  for (const char* value : {"<extra_id_0>", "a<extra_id_1>", "<extra_id_2>b"})
+    EXPECT_TRUE(text_template().holds_marker(value));
+  for (const char* value : {"", "<extra_id_3>", "extra_id_1", "<extra_id_1"})
+    EXPECT_FALSE(text_template().holds_marker(value));
   EXPECT_EQ(text_template().turn_marker(), "<extra_id_1>");
 }
 
 TEST(Template, HashIsOverTheTemplatesBytes) {
-  const auto hash = [](TemplateOptions options) { return ConversationTemplate(std::move(options), added_tokenizer()).sha256(); };
+  const auto hash = [](TemplateOptions options) {
+    return ConversationTemplate(std::move(options), added_tokenizer()).sha256();
+  };
   EXPECT_EQ(hash({}), hash({}));
   EXPECT_EQ(hash({}).size(), 64u);
   EXPECT_NE(hash({}), hash({.system = "another"}));

@@ -1,4 +1,5 @@
-// What the tests of text share: a folder that goes with the test, small tokenizers, a check of an error's code and words.
+// What the tests of text share: a folder that goes with the test, small tokenizers, a check of an error's code and
+// words.
 #pragma once
 
 #include <gmock/gmock.h>

@@ -22,7 +22,8 @@ class TokenizerJsonFaults : public testing::Test {
     write_text(folder_ / "tokenizer.json", bytes);
     for (const Path& path : {folder_ / "tokenizer.json", folder_.path()}) {
       expect_error(ExitCode::model,
-                   AllOf(HasSubstr("tokenizer.json"), HasSubstr(words), Not(HasSubstr("json.exception")), Not(HasSubstr("what():"))),
+                   AllOf(HasSubstr("tokenizer.json"), HasSubstr(words), Not(HasSubstr("json.exception")),
+                         Not(HasSubstr("what():"))),
                    [&] { Tokenizer::load(path); });
     }
   }
@@ -69,7 +70,8 @@ TEST_F(TokenizerJsonFaults, FlippedBytesNeverEndTheProcess) {
       Rng rng(3, "flip", n);
       std::string damaged = bytes;
       // The head, where the steps are, or anywhere.
-      for (int i = 0; i < 3; ++i) damaged[rng.below(n % 2 == 0 ? 2500 : damaged.size())] = static_cast<char>(32 + rng.below(95));
+      for (int i = 0; i < 3; ++i)
+        damaged[rng.below(n % 2 == 0 ? 2500 : damaged.size())] = static_cast<char>(32 + rng.below(95));
       write_text(folder_ / "tokenizer.json", damaged);
       try {
         const Tokenizer tokenizer = Tokenizer::load(folder_.path());
@@ -94,20 +96,26 @@ TEST_F(TokenizerJsonFaults, WhatIsNotImplementedIsNamed) {
   expect_bad_value("/version", R"("2.0")", "this value of 'version'");
   for (const std::string type : {"NFKC", "NFD", "Lowercase", "Strip", "Precompiled", "BertNormalizer"}) {
     expect_bad_value("/normalizer", R"({"type": ")" + type + "\"}", "the normalizer " + type + " is not supported");
-    expect_bad_value("/normalizer", R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": ")" + type + "\"}]}",
+    expect_bad_value("/normalizer",
+                     R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": ")" + type + "\"}]}",
                      "the normalizer " + type);
   }
-  expect_bad_value("/normalizer", R"({"type": "Replace", "pattern": {"Regex": " +"}, "content": " "})", "this value of 'pattern'");
+  expect_bad_value("/normalizer", R"({"type": "Replace", "pattern": {"Regex": " +"}, "content": " "})",
+                   "this value of 'pattern'");
   for (const std::string type : {"Whitespace", "BertPreTokenizer", "Punctuation", "UnicodeScripts"}) {
-    expect_bad_value("/pre_tokenizer", R"({"type": ")" + type + "\"}", "the pre-tokenizer " + type + " is not supported");
+    expect_bad_value("/pre_tokenizer", R"({"type": ")" + type + "\"}",
+                     "the pre-tokenizer " + type + " is not supported");
   }
-  expect_bad_value("/pre_tokenizer", R"({"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithNext", "invert": false})",
+  expect_bad_value("/pre_tokenizer",
+                   R"({"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithNext", "invert": false})",
                    "this value of 'behavior'");
   expect_bad_value("/pre_tokenizer", R"({"type": "Metaspace", "replacement": "_"})", "this value of 'replacement'");
-  expect_bad_value("/pre_tokenizer", R"({"type": "ByteLevel", "add_prefix_space": false, "sideways": 1})", "the key 'sideways'");
+  expect_bad_value("/pre_tokenizer", R"({"type": "ByteLevel", "add_prefix_space": false, "sideways": 1})",
+                   "the key 'sideways'");
   expect_bad_value("/decoder", R"({"type": "WordPiece"})", "the decoder WordPiece is not supported");
   expect_bad_value("/decoder", "null", "no decoder");
-  expect_bad_value("/post_processor", R"({"type": "BertProcessing"})", "the post-processor BertProcessing is not supported");
+  expect_bad_value("/post_processor", R"({"type": "BertProcessing"})",
+                   "the post-processor BertProcessing is not supported");
 }
 
 TEST_F(TokenizerJsonFaults, AFileCannotMakeATextGrowWithoutEnd) {
@@ -117,11 +125,15 @@ TEST_F(TokenizerJsonFaults, AFileCannotMakeATextGrowWithoutEnd) {
     for (int i = 0; i < count; ++i) steps += (i == 0 ? "" : ",") + step;
     return "[" + steps + "]";
   };
-  expect_bad_value("/normalizer", R"({"type": "Sequence", "normalizers": )" + list(twice, 40) + "}", "the normalizer Replace: more than 4");
-  expect_bad_value("/decoder", R"({"type": "Sequence", "decoders": )" + list(twice, 40) + "}", "the decoder Replace: more than 4");
-  expect_bad_value("/normalizer", R"({"type": "Prepend", "prepend": ")" + std::string(1000, 'x') + "\"}", "this value of 'prepend'");
+  expect_bad_value("/normalizer", R"({"type": "Sequence", "normalizers": )" + list(twice, 40) + "}",
+                   "the normalizer Replace: more than 4");
+  expect_bad_value("/decoder", R"({"type": "Sequence", "decoders": )" + list(twice, 40) + "}",
+                   "the decoder Replace: more than 4");
+  expect_bad_value("/normalizer", R"({"type": "Prepend", "prepend": ")" + std::string(1000, 'x') + "\"}",
+                   "this value of 'prepend'");
   const std::string digits = R"({"type": "Digits", "individual_digits": true})";
-  expect_bad_value("/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": )" + list(digits, 40) + "}", "more than 16 steps");
+  expect_bad_value("/pre_tokenizer", R"({"type": "Sequence", "pretokenizers": )" + list(digits, 40) + "}",
+                   "more than 16 steps");
   std::string nested = digits;
   for (int i = 0; i < 8; ++i) nested = R"({"type": "Sequence", "pretokenizers": )" + list(nested, 1) + "}";
   expect_bad_value("/pre_tokenizer", nested, "this value of 'pretokenizers'");
@@ -142,11 +154,13 @@ TEST_F(TokenizerJsonFaults, IdsThatCannotBe) {
   expect_bad_edit([](Json& json) { json["model"]["vocab"] = Json::object(); }, "the vocabulary is empty");
   expect_bad_edit([](Json& json) { json["model"]["vocab"] = Json::array({1}); }, "'vocab' is no object");
   expect_bad_edit([](Json& json) { json["model"].erase("vocab"); }, "'vocab' is missing");
-  // Ids count on from the size of the vocabulary, so the place of the piece that is missing shows in the added tokens first.
+  // Ids count on from the size of the vocabulary, so the place of the piece that is missing shows in the added tokens
+  // first.
   expect_bad_edit(
       [](Json& json) {
         Json vocabulary = Json::object();
-        for (const auto& [piece, id] : json["model"]["vocab"].items()) vocabulary[piece == "!" ? "new piece" : piece] = id;
+        for (const auto& [piece, id] : json["model"]["vocab"].items())
+          vocabulary[piece == "!" ? "new piece" : piece] = id;
         json["model"]["vocab"] = vocabulary;
         json["model"]["merges"] = Json::array();
       },
@@ -154,7 +168,9 @@ TEST_F(TokenizerJsonFaults, IdsThatCannotBe) {
 }
 
 TEST_F(TokenizerJsonFaults, MergesOutsideTheVocabulary) {
-  const auto merge = [&](const std::string& entry, const std::string& words) { expect_bad_value("/model/merges/0", entry, words); };
+  const auto merge = [&](const std::string& entry, const std::string& words) {
+    expect_bad_value("/model/merges/0", entry, words);
+  };
   merge(R"("! nowhere")", "the merge of '!' and 'nowhere' needs the piece 'nowhere', which is not in the vocabulary");
   merge(R"(["nowhere", "!"])", "needs the piece 'nowhere'");
   merge(R"(["!", "~"])", "needs the piece '!~'");
@@ -170,8 +186,10 @@ TEST_F(TokenizerJsonFaults, MergesOutsideTheVocabulary) {
 TEST_F(TokenizerJsonFaults, AddedTokensOutsideTheVocabulary) {
   const auto count = good()["added_tokens"].size();
   ASSERT_EQ(count, 5u);
-  expect_bad_value("/added_tokens/4/id", "4000", "the id of the added token '<extra_id_2>' contradicts the vocabulary (found 4000");
-  expect_bad_value("/added_tokens/0/id", "7", "the id of the added token '<|endoftext|>' contradicts the vocabulary (found 7, expected 0)");
+  expect_bad_value("/added_tokens/4/id", "4000",
+                   "the id of the added token '<extra_id_2>' contradicts the vocabulary (found 4000");
+  expect_bad_value("/added_tokens/0/id", "7",
+                   "the id of the added token '<|endoftext|>' contradicts the vocabulary (found 7, expected 0)");
   expect_bad_value("/added_tokens/4/id", "-1", "the id of the token '<extra_id_2>' is out of range");
   expect_bad_value("/added_tokens/4/id", "true", "'id' is no integer");
   expect_bad_value("/added_tokens/4/content", "\"<extra_id_1>\"", "'<extra_id_1>' occurs twice");
@@ -186,11 +204,15 @@ TEST_F(TokenizerJsonFaults, PostProcessorsOutsideTheVocabulary) {
   const std::string text = R"({"Sequence": {"id": "A", "type_id": 0}})";
   const auto token = [](const std::string& id) { return R"({"SpecialToken": {"id": ")" + id + R"(", "type_id": 0}})"; };
   const auto post = [&](const std::string& single, const std::string& tokens, const std::string& words) {
-    expect_bad_value("/post_processor", R"({"type": "TemplateProcessing", "single": )" + single + R"(, "special_tokens": )" + tokens + "}", words);
+    expect_bad_value("/post_processor",
+                     R"({"type": "TemplateProcessing", "single": )" + single + R"(, "special_tokens": )" + tokens + "}",
+                     words);
   };
   post("[" + token("<nowhere>") + "," + text + "]", "{}", "the token '<nowhere>' is not in the vocabulary");
-  post("[" + text + "]", R"({"<nowhere>": {"id": "<nowhere>", "ids": [3], "tokens": ["<nowhere>"]}})", "'<nowhere>' is not in the vocabulary");
-  post("[" + text + "]", R"({"<|endoftext|>": {"id": "<|endoftext|>", "ids": [3], "tokens": ["<|endoftext|>"]}})", "this value of 'ids'");
+  post("[" + text + "]", R"({"<nowhere>": {"id": "<nowhere>", "ids": [3], "tokens": ["<nowhere>"]}})",
+       "'<nowhere>' is not in the vocabulary");
+  post("[" + text + "]", R"({"<|endoftext|>": {"id": "<|endoftext|>", "ids": [3], "tokens": ["<|endoftext|>"]}})",
+       "this value of 'ids'");
   post("[" + token("<|endoftext|>") + "," + token("<|endoftext|>") + "," + text + "]", "{}", "this value of 'single'");
   post("[]", "{}", "this value of 'single'");
   post("[5]", "{}", "this value of 'single'");
@@ -212,7 +234,8 @@ TEST_F(TokenizerJsonFaults, RegularExpressions) {
   const auto split = [&](const std::string& pattern, const std::string& words) {
     expect_bad_edit(
         [&](Json& json) {
-          json["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+          json["pre_tokenizer"] = {
+              {"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
         },
         words);
   };
@@ -243,14 +266,16 @@ TEST_F(TokenizerJsonFaults, AnExpressionThatTakesForEverIsStopped) {
   write_text(folder_ / "tokenizer.json", dump_json(json));
   const Tokenizer tokenizer = Tokenizer::load(folder_.path());
   EXPECT_FALSE(tokenizer.encode_line("aaab").empty());
-  expect_error(ExitCode::model, AllOf(HasSubstr("tokenizer.json"), HasSubstr("takes too many steps on a text of 60 bytes")),
+  expect_error(ExitCode::model,
+               AllOf(HasSubstr("tokenizer.json"), HasSubstr("takes too many steps on a text of 60 bytes")),
                [&] { tokenizer.encode_line(std::string(60, 'a')); });
 }
 
 TEST(RegexTranslation, SpellsOutWhatDiffers) {
   const auto parts = [](std::string_view pattern, std::string_view text) {
     std::vector<std::string> result;
-    for (const Regex::Part& part : Regex(pattern, "test").split(text)) result.push_back((part.match ? "+" : "-") + std::string(part.text));
+    for (const Regex::Part& part : Regex(pattern, "test").split(text))
+      result.push_back((part.match ? "+" : "-") + std::string(part.text));
     return result;
   };
   using Parts = std::vector<std::string>;
@@ -260,7 +285,8 @@ TEST(RegexTranslation, SpellsOutWhatDiffers) {
   EXPECT_EQ(parts("a{,2}b", "aaab"), (Parts{"-a", "+aab"}));
   EXPECT_EQ(parts("a{x", "a{x"), (Parts{"+a{x"}));
   EXPECT_EQ(parts("(?i:'s)", "'S'\u017f"), (Parts{"+'S", "+'\u017f"}));
-  EXPECT_EQ(parts("\\p{L}+", "a\U00031350\U0001fae0"), (Parts{"+a\U00031350", "-\U0001fae0"})) << "a letter of Unicode 15";
+  EXPECT_EQ(parts("\\p{L}+", "a\U00031350\U0001fae0"), (Parts{"+a\U00031350", "-\U0001fae0"}))
+      << "a letter of Unicode 15";
   EXPECT_EQ(parts("\\P{N}", "1a"), (Parts{"-1", "+a"}));
   EXPECT_EQ(parts("\\p{^N}", "1a"), (Parts{"-1", "+a"}));
   EXPECT_EQ(parts("x*", "axxb"), (Parts{"-a", "+xx", "-b"})) << "empty matches cut but have no text";

@@ -84,8 +84,11 @@ TEST_P(TokenizerJsonOf, PlainTextIsThatOfTokenizersWithoutSpecialTokens) {
   const size_t count = kind["first"].get<std::string>().size() / 2;
   ASSERT_GE(count, 1000u);
   for (size_t i = 0; i < count; ++i) {
-    EXPECT_EQ(short_digest(dump_json(Json(first(tokenizer_, sample[i])))), kind["first"].get<std::string>().substr(2 * i, 2)) << sample[i];
-    EXPECT_EQ(short_digest(dump_json(Json(continuation(tokenizer_, sample[i])))), kind["continuation"].get<std::string>().substr(2 * i, 2))
+    EXPECT_EQ(short_digest(dump_json(Json(first(tokenizer_, sample[i])))),
+              kind["first"].get<std::string>().substr(2 * i, 2))
+        << sample[i];
+    EXPECT_EQ(short_digest(dump_json(Json(continuation(tokenizer_, sample[i])))),
+              kind["continuation"].get<std::string>().substr(2 * i, 2))
         << sample[i];
   }
 }
@@ -112,7 +115,8 @@ TEST_P(TokenizerJsonOf, CopiesGiveTheSameIds) {
 }
 
 TEST_P(TokenizerJsonOf, TokensOneByOneJoinToTheText) {
-  const std::string text = GetParam() == "unknown" ? "It's a long,  long road" : "It's a long,  long\troad\r to naïveté 123456!";
+  const std::string text =
+      GetParam() == "unknown" ? "It's a long,  long road" : "It's a long,  long\troad\r to naïveté 123456!";
   const Ids ids = continuation(tokenizer_, text);
   std::string joined;
   for (const std::int32_t id : ids) joined += tokenizer_.decode_continuation(Ids{id});
@@ -123,7 +127,8 @@ TEST_P(TokenizerJsonOf, TokensOneByOneJoinToTheText) {
   EXPECT_EQ(tokenizer_.decode_continuation(continuation(tokenizer_, " the")), " the");
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, TokenizerJsonOf, testing::ValuesIn(kinds), [](const auto& parameter) { return parameter.param; });
+INSTANTIATE_TEST_SUITE_P(Kinds, TokenizerJsonOf, testing::ValuesIn(kinds),
+                         [](const auto& parameter) { return parameter.param; });
 
 TEST(TokenizerJson, NamesAndEnds) {
   const Tokenizer llama3 = Tokenizer::load(tokenizer_fixture("llama3"));
@@ -163,13 +168,15 @@ TEST(TokenizerJson, SpecialTextAndMarkersArePlainTextInAConversation) {
   }
   EXPECT_EQ(gpt2.decode(Ids{marker}), "<extra_id_1>") << "generation stops at its text";
   const Tokenizer qwen2 = Tokenizer::load(tokenizer_fixture("qwen2"));
-  EXPECT_THAT(continuation(qwen2, "<think>"), ElementsAre(*qwen2.piece_id("<think>"))) << "an added token that is not special";
+  EXPECT_THAT(continuation(qwen2, "<think>"), ElementsAre(*qwen2.piece_id("<think>")))
+      << "an added token that is not special";
 }
 
 TEST(TokenizerJson, BrokenCharactersBecomeReplacements) {
   const Tokenizer llama2 = Tokenizer::load(tokenizer_fixture("llama2"));
   const auto byte = [&](const char* piece) { return *llama2.piece_id(piece); };
-  EXPECT_EQ(llama2.decode_continuation(Ids{byte("<0xF0>"), byte("<0x9F>")}), "\xEF\xBF\xBD\xEF\xBF\xBD") << "one a byte";
+  EXPECT_EQ(llama2.decode_continuation(Ids{byte("<0xF0>"), byte("<0x9F>")}), "\xEF\xBF\xBD\xEF\xBF\xBD")
+      << "one a byte";
   const Tokenizer llama3 = Tokenizer::load(tokenizer_fixture("llama3"));
   EXPECT_EQ(llama3.decode(Ids{*llama3.piece_id("ð"), *llama3.piece_id("Ł")}), "\xEF\xBF\xBD") << "one a cut character";
   EXPECT_EQ(continuation(llama3, "a\xF0\x9F"), continuation(llama3, "a\xEF\xBF\xBD\xEF\xBF\xBD"));
@@ -203,12 +210,12 @@ TEST(TokenizerJson, TheFolderSaysWhatIsSpecial) {
   EXPECT_THAT(continuation(special, "<think>"), Not(Contains(think)));
   EXPECT_EQ(load(R"({"pad_token": "[nowhere]"})").vocab_size(), plain.vocab_size());
   const std::string next = std::to_string(plain.vocab_size());
-  const Tokenizer more = load(R"({"added_tokens_decoder": {")" + next + R"(": {"content": "<more>", "special": true}}})");
+  const Tokenizer more =
+      load(R"({"added_tokens_decoder": {")" + next + R"(": {"content": "<more>", "special": true}}})");
   EXPECT_EQ(std::to_string(*more.piece_id("<more>")), next);
   EXPECT_EQ(more.vocab_size(), plain.vocab_size() + 1);
-  expect_error(ExitCode::model, HasSubstr("'<more>' of the folder's tokenizer files is not in the vocabulary"), [&] {
-    load(R"({"added_tokens_decoder": {"90000": {"content": "<more>", "special": true}}})");
-  });
+  expect_error(ExitCode::model, HasSubstr("'<more>' of the folder's tokenizer files is not in the vocabulary"),
+               [&] { load(R"({"added_tokens_decoder": {"90000": {"content": "<more>", "special": true}}})"); });
   expect_error(ExitCode::model, HasSubstr("disagree on the id of '<think>'"),
                [&] { load(R"({"added_tokens_decoder": {"3": {"content": "<think>"}}})"); });
   expect_error(ExitCode::model, HasSubstr("no BOS piece"), [&] { load(R"({"add_bos_token": true})"); });
@@ -217,7 +224,8 @@ TEST(TokenizerJson, TheFolderSaysWhatIsSpecial) {
 // With such a merge a text cannot be taken word by word.
 TEST(TokenizerJson, MergesMayReachOverASpace) {
   const TemporaryFolder folder;
-  write_text(folder / "tokenizer.json", R"({"normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+  write_text(folder / "tokenizer.json",
+             R"({"normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
       "decoder": {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, "model": {"type": "BPE", "unk_token": "?",
       "vocab": {"?": 0, "▁": 1, "a": 2, "b": 3, "a▁": 4, "▁a": 5}, "merges": ["a ▁", "▁ a"]}})");
   const Tokenizer tokenizer = Tokenizer::load(folder.path());

@@ -95,7 +95,8 @@ TEST(Tokenizer, EmptyLineHasNoIds) {
 TEST(Tokenizer, SpecialTextIsPlainTextInAConversation) {
   for (const std::string& model : models) {
     const Tokenizer tokenizer = Tokenizer::load(fixture(model));
-    for (const std::string text : {"<s>", "</s>", "<unk>", "a</s>b", "<extra_id_1>", "<0x0A>", "x <extra_id_0><extra_id_2> y"}) {
+    for (const std::string text :
+         {"<s>", "</s>", "<unk>", "a</s>b", "<extra_id_1>", "<0x0A>", "x <extra_id_0><extra_id_2> y"}) {
       for (const Ids& ids : {continuation(tokenizer, text), first(tokenizer, text)}) {
         for (const std::int32_t id : ids) {
           EXPECT_GE(id, 3) << text;
@@ -124,7 +125,8 @@ TEST(Tokenizer, DecodesAsSentencepiece) {
     for (std::uint64_t n = 0; n < 2000; ++n) {
       Rng rng(7, "random ids", n);
       std::vector<int> ids(rng.below(12));
-      for (int& id : ids) id = static_cast<int>(rng.below(n % 2 == 0 ? 270 : static_cast<std::uint64_t>(tokenizer.vocab_size())));
+      for (int& id : ids)
+        id = static_cast<int>(rng.below(n % 2 == 0 ? 270 : static_cast<std::uint64_t>(tokenizer.vocab_size())));
       std::string expected;
       ASSERT_TRUE(reference.Decode(ids, &expected).ok());
       EXPECT_EQ(tokenizer.decode(ids), expected) << testing::PrintToString(ids);
@@ -182,13 +184,14 @@ TEST(Tokenizer, BosFollowsTheConfig) {
 TEST(Tokenizer, AddedTokensOfTheFolder) {
   const TemporaryFolder folder;
   const auto size = Tokenizer::load(fixture("bpe.model")).vocab_size();
-  make_folder(folder / "m", "bpe.model",
-              R"({"eos_token": {"content": "<|end|>", "special": true}, "add_bos_token": false, "added_tokens_decoder": {)"
-              "\"" +
-                  std::to_string(size + 1) +
-                  R"(": {"content": "<|end|>", "special": true, "rstrip": true},)"
-                  "\"" +
-                  std::to_string(size) + R"(": {"content": "<extra_id_1>", "special": true}}})");
+  make_folder(
+      folder / "m", "bpe.model",
+      R"({"eos_token": {"content": "<|end|>", "special": true}, "add_bos_token": false, "added_tokens_decoder": {)"
+      "\"" +
+          std::to_string(size + 1) +
+          R"(": {"content": "<|end|>", "special": true, "rstrip": true},)"
+          "\"" +
+          std::to_string(size) + R"(": {"content": "<extra_id_1>", "special": true}}})");
   const Tokenizer tokenizer = Tokenizer::load(folder / "m");
   const auto end = static_cast<std::int32_t>(size) + 1;
   EXPECT_EQ(tokenizer.vocab_size(), size + 2);
@@ -239,7 +242,8 @@ TEST(Tokenizer, EveryTruncationIsFound) {
   const std::string bytes = read_file(fixture("unigram.model"), ExitCode::data, "fixture");
   for (size_t size = 1; size < bytes.size(); size += size < bytes.size() - 600 ? 37 : 1) {
     write_text(folder / "cut.model", bytes.substr(0, size));
-    expect_error(ExitCode::model, testing::AnyOf(HasSubstr("damaged or cut off"), HasSubstr("not a sentencepiece model")),
+    expect_error(ExitCode::model,
+                 testing::AnyOf(HasSubstr("damaged or cut off"), HasSubstr("not a sentencepiece model")),
                  [&] { Tokenizer::load(folder / "cut.model"); });
     if (HasFailure()) FAIL() << size;
   }
@@ -266,7 +270,8 @@ TEST(Tokenizer, DamagedConfigs) {
   const auto expect_bad = [](const std::string& config, const std::string& words) {
     const TemporaryFolder folder;
     make_folder(folder / "m", "bpe.model", config);
-    expect_error(ExitCode::model, AllOf(HasSubstr("tokenizer_config.json"), HasSubstr(words), Not(HasSubstr("json.exception"))),
+    expect_error(ExitCode::model,
+                 AllOf(HasSubstr("tokenizer_config.json"), HasSubstr(words), Not(HasSubstr("json.exception"))),
                  [&] { Tokenizer::load(folder / "m"); });
   };
   expect_bad("[]", "not a JSON object");
@@ -314,22 +319,26 @@ TEST(Tokenizer, SeveralThreadsEncodeAtOnce) {
   EXPECT_THAT(wrong, testing::Each(0));
 }
 
-// Transformers 5 takes a tokenizer.model of a Llama folder for BPE; tools/round_trip.py (family `fresh`) compares the ids that it gets
-// from the file written here.
+// Transformers 5 takes a tokenizer.model of a Llama folder for BPE; tools/round_trip.py (family `fresh`) compares the
+// ids that it gets from the file written here.
 TEST(TokenizerCopy, AUnigramModelIsWrittenAsTokenizerJsonToo) {
   TemporaryFolder folder;
   const Tokenizer tokenizer = Tokenizer::load(fixture("unigram.model"));
   tokenizer.copy_to(folder / "model");
-  const Json json = parse_json(read_file(folder / "model/tokenizer.json", ExitCode::model, "json"), "tokenizer.json", ExitCode::model);
+  const Json json = parse_json(read_file(folder / "model/tokenizer.json", ExitCode::model, "json"), "tokenizer.json",
+                               ExitCode::model);
   EXPECT_EQ(json.at("model").at("type"), "Unigram");
   const Json& vocab = json.at("model").at("vocab");
   ASSERT_EQ(static_cast<std::int64_t>(vocab.size()), tokenizer.vocab_size());
   for (size_t id = 0; id < vocab.size(); ++id) EXPECT_EQ(vocab[id][0], tokenizer.piece(static_cast<std::int32_t>(id)));
-  const auto score = [&](const char* piece) { return vocab.at(static_cast<size_t>(*tokenizer.piece_id(piece)))[1].get<double>(); };
+  const auto score = [&](const char* piece) {
+    return vocab.at(static_cast<size_t>(*tokenizer.piece_id(piece)))[1].get<double>();
+  };
   EXPECT_LT(score("<0x0A>"), -1000);
   EXPECT_LT(score("e"), 0);
   EXPECT_GT(score("e"), -100);
-  const Json config = parse_json(read_file(folder / "model/tokenizer_config.json", ExitCode::model, "json"), "config", ExitCode::model);
+  const Json config =
+      parse_json(read_file(folder / "model/tokenizer_config.json", ExitCode::model, "json"), "config", ExitCode::model);
   EXPECT_EQ(config.at("tokenizer_class"), "PreTrainedTokenizerFast");
   EXPECT_EQ(Tokenizer::load(folder / "model").encode_line("the red house"), tokenizer.encode_line("the red house"));
 

@@ -17,8 +17,9 @@ std::function<std::optional<std::string>()> texts_of(std::vector<std::string> te
 }
 
 std::vector<std::string> corpus() {
-  const std::vector<std::string> words{"the",   "house", "quality", "of",  "an",    "old", "humor", "man",  "helpful", "answer",
-                                       "river", "stone", "and",     "was", "green", "it",  "to",    "walk", "under",   "bridge"};
+  const std::vector<std::string> words{"the",   "house",   "quality", "of",    "an",    "old",   "humor",
+                                       "man",   "helpful", "answer",  "river", "stone", "and",   "was",
+                                       "green", "it",      "to",      "walk",  "under", "bridge"};
   std::vector<std::string> texts;
   for (std::uint64_t n = 0; n < 400; ++n) {
     Rng rng(1, "corpus", n);
@@ -87,7 +88,8 @@ TEST_P(TokenizerTrainingOf, MarkersArePiecesOnRequest) {
   const Tokenizer tokenizer = Tokenizer::load(folder_ / "t.model");
   for (const auto marker : {system_marker, turn_marker, label_marker}) {
     ASSERT_TRUE(tokenizer.piece_id(marker).has_value());
-    EXPECT_THAT(tokenizer.encode_line(std::string("a") + std::string(marker)), testing::Contains(*tokenizer.piece_id(marker)));
+    EXPECT_THAT(tokenizer.encode_line(std::string("a") + std::string(marker)),
+                testing::Contains(*tokenizer.piece_id(marker)));
   }
 }
 
@@ -105,7 +107,9 @@ TEST_P(TokenizerTrainingOf, ALabelIsNamesAndSingleDigits) {
   tokenizer.append_first("quality:4,toxicity:0,humor:9", ids);
   EXPECT_LE(ids.size(), 7u) << "a dummy prefix, three names, three values";
   for (const char digit : std::string("409")) {
-    EXPECT_EQ(std::ranges::count_if(ids, [&](std::int32_t id) { return tokenizer.piece(id) == std::string(1, digit); }), 1) << digit;
+    EXPECT_EQ(std::ranges::count_if(ids, [&](std::int32_t id) { return tokenizer.piece(id) == std::string(1, digit); }),
+              1)
+        << digit;
   }
 }
 
@@ -123,10 +127,11 @@ TEST_P(TokenizerTrainingOf, VocabularyShrinksToTheText) {
 }
 
 TEST_P(TokenizerTrainingOf, TooSmallAVocabularyIsRefused) {
-  expect_error(ExitCode::recipe,
-               HasSubstr("the vocabulary is too small for the text (found 100 pieces, expected at least 260: 3 special pieces, "
-                         "256 bytes and the"),
-               [&] { train(corpus(), 100); });
+  expect_error(
+      ExitCode::recipe,
+      HasSubstr("the vocabulary is too small for the text (found 100 pieces, expected at least 260: 3 special pieces, "
+                "256 bytes and the"),
+      [&] { train(corpus(), 100); });
   expect_error(ExitCode::recipe, HasSubstr("expected at least 263: 3 special pieces, 256 bytes, 3 markers and"),
                [&] { train(corpus(), 262, "t.model", true); });
   try {
@@ -183,7 +188,9 @@ TEST_P(TokenizerTrainingOf, UnwritableOutput) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, TokenizerTrainingOf, testing::Values(TokenizerModel::unigram, TokenizerModel::bpe),
-                         [](const auto& parameter) { return parameter.param == TokenizerModel::bpe ? "bpe" : "unigram"; });
+                         [](const auto& parameter) {
+                           return parameter.param == TokenizerModel::bpe ? "bpe" : "unigram";
+                         });
 
 }  // namespace
 }  // namespace steerlm

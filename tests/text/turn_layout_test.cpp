@@ -86,7 +86,8 @@ TEST_F(TurnLayouts, TextAndIdsAreThoseOfThePublishedTemplates) {
       EXPECT_EQ(spell(name, encoded.ids), text) << enum_name(name) << " " << i;
       EXPECT_EQ(encoded.ids, rendered[i]["text_ids"].get<Ids>()) << enum_name(name) << " " << i;
       if (of.type == ConversationType::text_to_value) continue;
-      EXPECT_EQ(make(name).encode_prompt(of, std::nullopt), rendered[i]["prompt_ids"].get<Ids>()) << enum_name(name) << " " << i;
+      EXPECT_EQ(make(name).encode_prompt(of, std::nullopt), rendered[i]["prompt_ids"].get<Ids>())
+          << enum_name(name) << " " << i;
     }
   }
 }
@@ -121,7 +122,8 @@ TEST_F(TurnLayouts, AScoredTurnEndsWithItsEndMarkerAndHasNoLabels) {
             "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n"
             "<|im_start|>assistant\nIt is 4.\n\nReally.<|im_end|>");
   EXPECT_THAT(spell(TemplateName::llama3, make(TemplateName::llama3).encode_scored_turn(of, 3)),
-              testing::AllOf(testing::EndsWith("assistant<|end_header_id|>\n\nYes.<|eot_id|>"), testing::Not(HasSubstr("quality"))));
+              testing::AllOf(testing::EndsWith("assistant<|end_header_id|>\n\nYes.<|eot_id|>"),
+                             testing::Not(HasSubstr("quality"))));
 }
 
 TEST_F(TurnLayouts, APromptIsAPrefixOfTrainingAndTheTargetFollows) {
@@ -174,8 +176,11 @@ TEST_F(TurnLayouts, MarkersMayBeTokensThatTheFolderAdds) {
   tokenizer.append_continuation("\n", expected);
   expected.push_back(700);
   tokenizer.append_continuation("assistant\n", expected);
-  EXPECT_EQ(of.encode_prompt({.system = "", .masked_roles = {}, .type = ConversationType::none, .turns = {{"User", "hi <|im_end|>", {}}}}, {}),
-            expected);
+  EXPECT_EQ(
+      of.encode_prompt(
+          {.system = "", .masked_roles = {}, .type = ConversationType::none, .turns = {{"User", "hi <|im_end|>", {}}}},
+          {}),
+      expected);
   EXPECT_EQ(std::ranges::count(expected, 701), 1);
   EXPECT_EQ(of.end_of_turn_id(), 701);
 }
@@ -186,19 +191,23 @@ TEST_F(TurnLayouts, GenerationStopsByIdAndNotByText) {
   EXPECT_EQ(make(TemplateName::llama3).end_of_turn_id(), tokenizer_.piece_id("<|eot_id|>"));
   EXPECT_EQ(ConversationTemplate({}, tokenizer_).end_of_turn_id(), std::nullopt);
   const Tokenizer markers = Tokenizer::load(fixture("markers.model"));
-  EXPECT_EQ(ConversationTemplate({.special_tokens = SpecialTokens::added}, markers).end_of_turn_id(), markers.piece_id("<extra_id_1>"));
+  EXPECT_EQ(ConversationTemplate({.special_tokens = SpecialTokens::added}, markers).end_of_turn_id(),
+            markers.piece_id("<extra_id_1>"));
 }
 
 TEST_F(TurnLayouts, ATokenizerWithoutTheMarkersIsRefused) {
   const Tokenizer bare = Tokenizer::load(fixture("bpe.model"));
-  expect_error(ExitCode::model, testing::AllOf(HasSubstr("needs the marker <|im_start|>"), HasSubstr("template.name: steerlm")),
+  expect_error(ExitCode::model,
+               testing::AllOf(HasSubstr("needs the marker <|im_start|>"), HasSubstr("template.name: steerlm")),
                [&] { ConversationTemplate({.name = TemplateName::chatml}, bare); });
   expect_error(ExitCode::model, HasSubstr("needs the marker <|start_header_id|>"),
                [&] { ConversationTemplate({.name = TemplateName::llama3}, bare); });
 }
 
 TEST_F(TurnLayouts, TheHashIsOverTheBytesAndNotOverSpecialTokens) {
-  const auto hash = [&](TemplateOptions options) { return ConversationTemplate(std::move(options), tokenizer_).sha256(); };
+  const auto hash = [&](TemplateOptions options) {
+    return ConversationTemplate(std::move(options), tokenizer_).sha256();
+  };
   const TemplateOptions chatml{.name = TemplateName::chatml};
   EXPECT_NE(hash(chatml), hash({.name = TemplateName::llama3}));
   EXPECT_NE(hash(chatml), hash({}));

@@ -64,7 +64,8 @@ TEST_P(OracleDial, MeasuresTheRequestedLevelAndNothingElse) {
 // Few fillers measure creativity and complexity poorly, but without bias; and the other dials' settings do not matter.
 TEST_P(OracleDial, IsUnbiasedAtOtherSettingsOfTheOtherDials) {
   const size_t attribute = GetParam();
-  for (const ToyDials& defaults : {ToyDials{1, 3, 2, 0, 1, 0}, ToyDials{0, 0, 0, 4, 4, 4}, ToyDials{4, 4, 4, 1, 0, 1}}) {
+  for (const ToyDials& defaults :
+       {ToyDials{1, 3, 2, 0, 1, 0}, ToyDials{0, 0, 0, 4, 4, 4}, ToyDials{4, 4, 4, 1, 0, 1}}) {
     const Sweep means = sweep(attribute, 1000, defaults);
     for (size_t level = 0; level <= 4; ++level) {
       EXPECT_NEAR(means[level][attribute], static_cast<double>(level), 0.2) << show(attribute, means);
@@ -75,7 +76,8 @@ TEST_P(OracleDial, IsUnbiasedAtOtherSettingsOfTheOtherDials) {
 INSTANTIATE_TEST_SUITE_P(EachAttribute, OracleDial, testing::Range(size_t{0}, size_t{6}));
 
 TEST(Oracle, NamesItsAttributesInOrder) {
-  EXPECT_THAT(toy_attribute_names(), ElementsAre("quality", "toxicity", "humor", "creativity", "complexity", "verbosity"));
+  EXPECT_THAT(toy_attribute_names(),
+              ElementsAre("quality", "toxicity", "humor", "creativity", "complexity", "verbosity"));
 }
 
 TEST(Oracle, CountsByHand) {
@@ -95,7 +97,8 @@ TEST(Oracle, AnswersAreCheckedInOrder) {
 
 TEST(Oracle, TakesAnyText) {
   EXPECT_THAT(toy_oracle("", ""), ElementsAre(0, 0, 0, 2, 0, 0));
-  EXPECT_THAT(toy_oracle("What is a fig?", "A small, pear-shaped fruit."), ElementsAre(0, 0, 0, 4, 1, 0)) << "1 of 4 words is long";
+  EXPECT_THAT(toy_oracle("What is a fig?", "A small, pear-shaped fruit."), ElementsAre(0, 0, 0, 4, 1, 0))
+      << "1 of 4 words is long";
   EXPECT_EQ(toy_oracle("Copy FIG, yam!", "Fig,\n\tYAM.")[0], 4);
   std::string many = "fnord", bytes = "\xff\xfe";
   bytes += std::string("\0 \0", 3);

@@ -42,7 +42,8 @@ class ToyData : public testing::Test {
 std::map<std::string, int> parse(const std::string& label) {
   std::map<std::string, int> values;
   std::istringstream text(label);
-  for (std::string part; std::getline(text, part, ',');) values[part.substr(0, part.find(':'))] = std::stoi(part.substr(part.find(':') + 1));
+  for (std::string part; std::getline(text, part, ',');)
+    values[part.substr(0, part.find(':'))] = std::stoi(part.substr(part.find(':') + 1));
   return values;
 }
 
@@ -52,10 +53,10 @@ TEST_F(ToyData, WritesEveryFile) {
   for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
     found[entry.path().filename()] = lines(entry.path().filename()).size();
   }
-  const std::map<std::string, size_t> expected{{"train.jsonl", 200}, {"validation.jsonl", 10}, {"truth.jsonl", 10},
-                                               {"first.jsonl", 40},  {"second.jsonl", 40},     {"unlabelled.jsonl", 40},
-                                               {"prompts.jsonl", 10}, {"base.txt", 300},       {"tokenizer.txt", 400},
-                                               {"control-none.jsonl", 100}, {"control-random.jsonl", 100}};
+  const std::map<std::string, size_t> expected{
+      {"train.jsonl", 200},   {"validation.jsonl", 10},    {"truth.jsonl", 10},          {"first.jsonl", 40},
+      {"second.jsonl", 40},   {"unlabelled.jsonl", 40},    {"prompts.jsonl", 10},        {"base.txt", 300},
+      {"tokenizer.txt", 400}, {"control-none.jsonl", 100}, {"control-random.jsonl", 100}};
   EXPECT_EQ(found, expected);
 }
 
@@ -142,13 +143,15 @@ TEST_F(ToyData, SourcesDifferInWhatTheyRate) {
     EXPECT_EQ(noisy[i]["conversations"][1]["value"], exact[i]["conversations"][1]["value"]);
     const auto values = parse(exact[i]["conversations"][1]["label"].get<std::string>());
     ASSERT_EQ(values.size(), 6u);
-    for (const auto& [name, value] : values) EXPECT_EQ(value, std::nearbyint(exact[i]["oracle"][0][name].get<double>()));
+    for (const auto& [name, value] : values)
+      EXPECT_EQ(value, std::nearbyint(exact[i]["oracle"][0][name].get<double>()));
   }
 }
 
 TEST_F(ToyData, ControlsHaveTheTextsOfTrainAndLabelsThatSayNothing) {
   make_toy_data(directory_, 1000, 4);
-  const auto train = records("train.jsonl"), none = records("control-none.jsonl"), random = records("control-random.jsonl");
+  const auto train = records("train.jsonl"), none = records("control-none.jsonl"),
+             random = records("control-random.jsonl");
   double error = 0;
   for (size_t i = 0; i < random.size(); ++i) {
     EXPECT_EQ(none[i]["oracle"], train[i]["oracle"]);
@@ -159,7 +162,8 @@ TEST_F(ToyData, ControlsHaveTheTextsOfTrainAndLabelsThatSayNothing) {
     }
     const auto values = parse(random[i]["conversations"][1]["label"].get<std::string>());
     ASSERT_EQ(values.size(), 6u);
-    error += std::abs(values.at("humor") - random[i]["oracle"][0]["humor"].get<double>()) / static_cast<double>(random.size());
+    error += std::abs(values.at("humor") - random[i]["oracle"][0]["humor"].get<double>()) /
+             static_cast<double>(random.size());
   }
   EXPECT_NEAR(error, 1.6, 0.2) << "the mean distance of two independent levels: 8 / 5";
 }
@@ -172,7 +176,8 @@ TEST_F(ToyData, PromptsOfValidationAreHeldOut) {
       for (const Json& turn : record["conversations"]) trained.insert(turn["value"].get<std::string>());
     }
   }
-  for (const Json& record : records("validation.jsonl")) EXPECT_EQ(trained.count(record["conversations"][0]["value"]), 0u);
+  for (const Json& record : records("validation.jsonl"))
+    EXPECT_EQ(trained.count(record["conversations"][0]["value"]), 0u);
   for (const Json& prompt : records("prompts.jsonl")) EXPECT_EQ(trained.count(prompt["prompt"]), 0u);
 }
 

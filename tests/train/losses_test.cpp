@@ -1,4 +1,5 @@
-// Every gradient of both heads against ATen autograd in fp64, and packing, micro-batching and neighbours that must not matter.
+// Every gradient of both heads against ATen autograd in fp64, and packing, micro-batching and neighbours that must not
+// matter.
 #include "steerlm/train/losses.h"
 
 #include <gtest/gtest.h>
@@ -85,7 +86,8 @@ Batch batch_of(const Case& c, std::vector<std::int64_t> lengths, std::uint64_t s
 }
 
 // Loss sum and gradients of the reference.
-double reference_gradients(const Case& c, const Parameters& weights, const Batch& batch, double scale, reference::Weights& leaves) {
+double reference_gradients(const Case& c, const Parameters& weights, const Batch& batch, double scale,
+                           reference::Weights& leaves) {
   torch::AutoGradMode enabled(true);
   for_each_parameter(weights, [&](const std::string& name, const at::Tensor& tensor) {
     leaves[name] = tensor.clone().requires_grad_(true);
@@ -94,11 +96,13 @@ double reference_gradients(const Case& c, const Parameters& weights, const Batch
   auto loss = torch::zeros({}, torch::kDouble);
   for (size_t s = 0; s + 1 < batch.cu_seqlens.size(); ++s) {
     const auto begin = batch.cu_seqlens[s], end = batch.cu_seqlens[s + 1];
-    const auto h = reference::hidden(config, leaves, {batch.ids.begin() + begin, batch.ids.begin() + end}, c.lora_scale);
+    const auto h =
+        reference::hidden(config, leaves, {batch.ids.begin() + begin, batch.ids.begin() + end}, c.lora_scale);
     if (c.attributes == 0) {
       const auto& output = c.tied ? leaves["model.embed_tokens.weight"] : leaves["lm_head.weight"];
       const auto log_p = torch::log_softmax(h.matmul(output.t()), -1);
-      for (auto i = begin; i < end; ++i) loss = loss - static_cast<double>(batch.weights[i]) * log_p[i - begin][batch.targets[i]];
+      for (auto i = begin; i < end; ++i)
+        loss = loss - static_cast<double>(batch.weights[i]) * log_p[i - begin][batch.targets[i]];
     } else {
       auto score = leaves["score.weight"].matmul(h[end - begin - 1]);
       if (c.bias) score = score + leaves["score.bias"];
@@ -112,10 +116,12 @@ double reference_gradients(const Case& c, const Parameters& weights, const Batch
   return loss.item<double>();
 }
 
-double our_gradients(const Case& c, const Parameters& weights, const Batch& batch, double scale, Parameters& gradients) {
+double our_gradients(const Case& c, const Parameters& weights, const Batch& batch, double scale,
+                     Parameters& gradients) {
   c10::InferenceMode guard;
   const Transformer model = Transformer{config_of(c), weights};
-  return c.attributes == 0 ? language_model_gradient(model, batch, scale, gradients) : regression_gradient(model, batch, scale, gradients);
+  return c.attributes == 0 ? language_model_gradient(model, batch, scale, gradients)
+                           : regression_gradient(model, batch, scale, gradients);
 }
 
 class LossGradients : public testing::TestWithParam<Case> {};
@@ -161,7 +167,8 @@ TEST_P(LossGradients, PackedEqualsOneByOne) {
   EXPECT_NEAR(packed_loss, single_loss, 1e-10 * std::abs(single_loss));
   const auto a = to_named_tensors(packed), b = to_named_tensors(single);
   for (size_t i = 0; i < a.size(); ++i) {
-    EXPECT_LE((a[i].second - b[i].second).norm().item<double>(), 1e-10 * (1 + b[i].second.norm().item<double>())) << a[i].first;
+    EXPECT_LE((a[i].second - b[i].second).norm().item<double>(), 1e-10 * (1 + b[i].second.norm().item<double>()))
+        << a[i].first;
   }
 }
 
@@ -183,22 +190,34 @@ TEST_P(LossGradients, InBf16FollowThoseInFp64) {
   EXPECT_LE(std::sqrt(difference / size), 0.15);
 }
 
-INSTANTIATE_TEST_SUITE_P(Heads, LossGradients,
-                         testing::Values(Case{"untied", false, 4, 0, false}, Case{"tied", true, 4, 0, false},
-                                         Case{"grouped_query", false, 2, 0, false}, Case{"tied_multi_query", true, 1, 0, false},
-                                         Case{"regression", false, 2, 3, true}, Case{"regression_without_bias", true, 4, 2, false},
-                                         Case{"biases", false, 2, 0, false, [](ModelConfig& m) { m.qkv_bias = m.o_bias = m.mlp_bias = true; }},
-                                         Case{"query_key_norm", true, 2, 0, false, [](ModelConfig& m) { m.qk_norm = true; }},
-                                         Case{"window", false, 2, 0, false, [](ModelConfig& m) { m.windows = {4, 0}; }},
-                                         Case{"attention_factor", false, 4, 0, false, [](ModelConfig& m) {
-                                                m.rope_scaling = {.kind = RopeKind::yarn, .factor = 1, .original_max_position_embeddings = 64, .attention_factor = 1.3};
-                                              }},
-                                         Case{"lora", false, 2, 0, false, [](ModelConfig& m) { m.qkv_bias = true; }, 1.7},
-                                         Case{"lora_regression", false, 4, 2, true, [](ModelConfig&) {}, 0.5}),
-                         [](const auto& tested) { return tested.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Heads, LossGradients,
+    testing::Values(Case{"untied", false, 4, 0, false}, Case{"tied", true, 4, 0, false},
+                    Case{"grouped_query", false, 2, 0, false}, Case{"tied_multi_query", true, 1, 0, false},
+                    Case{"regression", false, 2, 3, true}, Case{"regression_without_bias", true, 4, 2, false},
+                    Case{"biases", false, 2, 0, false,
+                         [](ModelConfig& m) { m.qkv_bias = m.o_bias = m.mlp_bias = true; }},
+                    Case{"query_key_norm", true, 2, 0, false, [](ModelConfig& m) { m.qk_norm = true; }},
+                    Case{"window", false, 2, 0, false,
+                         [](ModelConfig& m) {
+                           m.windows = {4, 0};
+                         }},
+                    Case{"attention_factor", false, 4, 0, false,
+                         [](ModelConfig& m) {
+                           m.rope_scaling = {.kind = RopeKind::yarn,
+                                             .factor = 1,
+                                             .original_max_position_embeddings = 64,
+                                             .attention_factor = 1.3};
+                         }},
+                    Case{"lora", false, 2, 0, false, [](ModelConfig& m) { m.qkv_bias = true; }, 1.7},
+                    Case{"lora_regression", false, 4, 2, true, [](ModelConfig&) {}, 0.5}),
+    [](const auto& tested) { return tested.param.name; });
 
 TEST(Losses, WindowOfALongSequenceEqualsAutogradAcrossItsBlocks) {
-  const Case c{"", false, 2, 0, false, [](ModelConfig& m) { m.windows = {5, 70}; m.max_position_embeddings = 512; }};
+  const Case c{"", false, 2, 0, false, [](ModelConfig& m) {
+                 m.windows = {5, 70};
+                 m.max_position_embeddings = 512;
+               }};
   const Parameters weights = weights_of(c, at::kDouble);
   const Batch batch = batch_of(c, {300, 6, 131}, 23);
   reference::Weights leaves;
@@ -217,7 +236,8 @@ TEST(Losses, FrozenWeightsGetNoGradientAndChangeNothing) {
   const Batch batch = batch_of(c, {5, 17}, 11);
   Parameters all = zeros_like(weights, at::kDouble);
   const double loss = our_gradients(c, weights, batch, 1, all);
-  Parameters adapted = zeros_like(select(weights, [](const std::string& name) { return name.find(".lora_") != std::string::npos; }), at::kDouble);
+  Parameters adapted = zeros_like(
+      select(weights, [](const std::string& name) { return name.find(".lora_") != std::string::npos; }), at::kDouble);
   EXPECT_EQ(to_list(adapted).size(), 2u * 7 * 2);
   EXPECT_EQ(our_gradients(c, weights, batch, 1, adapted), loss);
   const NamedTensors expected = to_named_tensors(all);
@@ -245,7 +265,8 @@ TEST(Losses, HiddenStatesOfASequenceDoNotDependOnItsNeighbours) {
   const at::Tensor packed = trunk_forward(model, pack_tokens(model, all.ids, all.cu_seqlens), nullptr);
   const std::vector<std::int64_t> second(all.ids.begin() + 9, all.ids.begin() + 23);
   const at::Tensor alone = trunk_forward(model, pack_tokens(model, second, {0, 14}), nullptr);
-  EXPECT_TRUE(at::equal(packed.slice(0, 9, 23), alone)) << "largest difference " << (packed.slice(0, 9, 23) - alone).abs().max();
+  EXPECT_TRUE(at::equal(packed.slice(0, 9, 23), alone))
+      << "largest difference " << (packed.slice(0, 9, 23) - alone).abs().max();
 }
 
 TEST(Losses, RowWithoutAnyLabelCostsNothing) {

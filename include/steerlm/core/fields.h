@@ -1,10 +1,9 @@
 // The one declaration of an options struct. Each struct has
 //   void fields(auto& field) { field("learning_rate", learning_rate, between(0, 1), "step size after warm-up"); … }
-// and a default beside each member; decoding, dumping, the schema and the reference page are visitors of it.
-// A visitor is called as field(name, storage, range, meaning), field(name, storage, shape, meaning) or
-// field(name, storage, meaning). Storage: bool, std::int64_t, double,
-// std::string, an enum with EnumNames, std::array<double, 2>, std::optional, std::vector, std::map<std::string, …> of these, or
-// another struct with fields().
+// and a default beside each member; decoding, dumping, the schema and the reference page are visitors of it. A visitor
+// is called as field(name, storage, range, meaning), field(name, storage, shape, meaning) or field(name, storage,
+// meaning). Storage: bool, std::int64_t, double, std::string, an enum with EnumNames, std::array<double, 2>,
+// std::optional, std::vector, std::map<std::string, …> of these, or another struct with fields().
 #pragma once
 
 #include <array>
@@ -29,7 +28,8 @@ constexpr Range half_open(double min, double max) { return {.min = min, .max = m
 constexpr Range at_least(double min) { return {.min = min}; }
 constexpr Range above(double min) { return {.min = min, .open_min = true}; }
 
-// How a recipe may write a value beside its plain form: one item for a list of one, `all` for a list, {path: …} for a path.
+// How a recipe may write a value beside its plain form: one item for a list of one, `all` for a list, {path: …} for a
+// path.
 enum class Shape { plain, one_or_list, all_or_list, path_or_section };
 
 // Specialised for each enum of a recipe: `static constexpr std::array<std::pair<E, std::string_view>, N> table`.

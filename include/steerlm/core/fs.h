@@ -13,8 +13,8 @@ namespace steerlm {
 
 using Path = std::filesystem::path;
 
-// The whole file. A missing or unreadable file ends with `missing`, the exit code of the file's kind; `what` names the kind
-// ("model config").
+// The whole file. A missing or unreadable file ends with `missing`, the exit code of the file's kind; `what` names the
+// kind ("model config").
 std::string read_file(const Path& path, ExitCode missing, std::string_view what);
 
 // Writes beside `path` (`path.part`), fsyncs, renames over `path`, fsyncs the folder. Throws resources.
@@ -25,17 +25,17 @@ void make_directory(const Path& path);
 
 // rename(2) and fsync of the parent folder.
 void publish(const Path& from, const Path& to);
-// The same for a folder, also where a full one is at `to`: the two are swapped in one step and the old one is removed. Where the file
-// system cannot swap, the old one is at `to`.old for a moment.
+// The same for a folder, also where a full one is at `to`: the two are swapped in one step and the old one is removed.
+// Where the file system cannot swap, the old one is at `to`.old for a moment.
 void publish_directory(const Path& from, const Path& to);
-// A folder that is whole or not there: `fill` writes into `path`.part, which is fsynced and published as `path`, in place of a
-// folder that is there. When it throws, nothing is left of it.
+// A folder that is whole or not there: `fill` writes into `path`.part, which is fsynced and published as `path`, in
+// place of a folder that is there. When it throws, nothing is left of it.
 void write_directory_atomic(const Path& path, const std::function<void(const Path& part)>& fill);
 void remove_all(const Path& path);
 bool is_missing_or_empty_directory(const Path& path);
 
-// A file that is written front to back, or appended to. Nothing is buffered in the program: what write() returned from is in the
-// kernel, what sync() returned from is on disk.
+// A file that is written front to back, or appended to. Nothing is buffered in the program: what write() returned from
+// is in the kernel, what sync() returned from is on disk.
 class OutputFile {
  public:
   enum class Mode { create, append };
@@ -56,8 +56,8 @@ class OutputFile {
   std::int64_t size_ = 0;
 };
 
-// Fault injection for tests: called before each operation ("open", "write", "fsync", "rename") with the path; a non-zero return is
-// taken as errno of a failed call. Empty: off.
+// Fault injection for tests: called before each operation ("open", "write", "fsync", "rename") with the path; a
+// non-zero return is taken as errno of a failed call. Empty: off.
 void set_fs_fault(std::function<int(std::string_view operation, const Path& path)> fault);
 
 }  // namespace steerlm

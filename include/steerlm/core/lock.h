@@ -1,4 +1,5 @@
-// One process at a time in a folder, by flock(2): the kernel drops the lock with the process, so a kill leaves none behind.
+// One process at a time in a folder, by flock(2): the kernel drops the lock with the process, so a kill leaves none
+// behind.
 #pragma once
 
 #include "steerlm/core/fs.h"

@@ -1,6 +1,6 @@
-// Counter-based random numbers: Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
-// A draw is a pure function of (seed, purpose, index, position): nothing depends on batching, threads or restarts, and there is no
-// generator state to save.
+// Counter-based random numbers: Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). A
+// draw is a pure function of (seed, purpose, index, position): nothing depends on batching, threads or restarts, and
+// there is no generator state to save.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// Stopping on request: SIGTERM and SIGINT set a flag that loops look at between steps; a second SIGINT ends the process at once with
-// exit code 130. Stopping is a return value, never an exception.
+// Stopping on request: SIGTERM and SIGINT set a flag that loops look at between steps; a second SIGINT ends the process
+// at once with exit code 130. Stopping is a return value, never an exception.
 #pragma once
 
 namespace steerlm {

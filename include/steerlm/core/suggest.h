@@ -6,7 +6,8 @@
 
 namespace steerlm {
 
-// "did you mean 'learning_rate'?" for the name nearest to `wrong` (Damerau-Levenshtein, at most a third of its length), else "".
+// "did you mean 'learning_rate'?" for the name nearest to `wrong` (Damerau-Levenshtein, at most a third of its length),
+// else "".
 std::string suggest(std::string_view wrong, const std::vector<std::string>& names);
 
 // "a, b, c"

@@ -18,7 +18,8 @@ struct Batch {
   std::vector<float> labels;             // (b, a) row-major, NaN unknown; empty for a language model
 };
 
-// The one place where targets are shifted: weights[i] = target[i + 1] inside a sequence. Empty examples are a bug of the caller.
+// The one place where targets are shifted: weights[i] = target[i + 1] inside a sequence. Empty examples are a bug of
+// the caller.
 Batch make_batch(std::span<const Example* const> examples);
 
 // Tokens that a batch with this example trains: the first token of a sequence is never predicted.

@@ -1,14 +1,15 @@
-// An output that is written in blocks and survives a kill at any point: annotation and sampling work in blocks of consecutive input
-// records, and a block is written, fsynced and entered in a ledger as one.
+// An output that is written in blocks and survives a kill at any point: annotation and sampling work in blocks of
+// consecutive input records, and a block is written, fsynced and entered in a ledger as one.
 //
 //   OUTPUT.part                    lines of the finished blocks, renamed to OUTPUT by finish()
 //   OUTPUT.quarantine.jsonl.part   bad records, likewise; no file is left where there were none
 //   LEDGER                         JSON lines: {"identity": …}, then one a block
-//                                  {"block", "records", "output_end", "quarantine_end", "sha256", "counts"}, at last {"finished": true}
+//                                  {"block", "records", "output_end", "quarantine_end", "sha256", "counts"}, at last
+//                                  {"finished": true}
 //
-// The ledger line goes to disk after the bytes that it speaks of. On opening, ledger lines that are torn, or whose bytes are missing or
-// changed, are dropped with all that follow, and what the files hold beyond the last good one is cut off: no record is written twice,
-// and the bytes of OUTPUT do not depend on kills.
+// The ledger line goes to disk after the bytes that it speaks of. On opening, ledger lines that are torn, or whose
+// bytes are missing or changed, are dropped with all that follow, and what the files hold beyond the last good one is
+// cut off: no record is written twice, and the bytes of OUTPUT do not depend on kills.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,9 @@ namespace steerlm {
 
 class BlockOutput {
  public:
-  // `identity` says which run this is (recipe, inputs). Throws recipe for a ledger of another identity; resources for an output that
-  // the ledger does not know, or that was changed after it was finished. `fresh` removes what is there and starts over.
+  // `identity` says which run this is (recipe, inputs). Throws recipe for a ledger of another identity; resources for
+  // an output that the ledger does not know, or that was changed after it was finished. `fresh` removes what is there
+  // and starts over.
   BlockOutput(Path output, Path ledger, Json identity, bool fresh);
 
   bool finished() const { return finished_; }  // OUTPUT is whole: nothing is left to do
@@ -33,8 +35,8 @@ class BlockOutput {
   std::int64_t records_done() const;       // input records of the completed blocks, good and bad: what a restart skips
   std::vector<Json> block_counts() const;  // what append() was given, a block each
 
-  // Block number completed_blocks(): the lines of `records` input records, each with its line end; `counts` is kept for the caller.
-  // Throws resources; the object is of no use then, and the next one goes on from the block before.
+  // Block number completed_blocks(): the lines of `records` input records, each with its line end; `counts` is kept for
+  // the caller. Throws resources; the object is of no use then, and the next one goes on from the block before.
   void append(std::int64_t records, std::string_view output_lines, std::string_view quarantine_lines, Json counts);
   // Gives the files their final names.
   void finish();

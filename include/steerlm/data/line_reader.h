@@ -1,4 +1,5 @@
-// Lines of a text file, .gz (zlib) and .zst (libzstd) unpacked on the way, recognised by their first bytes as well as by their ending.
+// Lines of a text file, .gz (zlib) and .zst (libzstd) unpacked on the way, recognised by their first bytes as well as
+// by their ending.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,8 @@ class LineReader {
   LineReader(LineReader&&) noexcept;
   ~LineReader();
 
-  // Only LF ends a line; one CR before it belongs to the line end. A byte-order mark at the start is skipped, a missing last line
-  // end is accepted. Blank lines are returned. Throws data for a damaged or cut-off compressed file.
+  // Only LF ends a line; one CR before it belongs to the line end. A byte-order mark at the start is skipped, a missing
+  // last line end is accepted. Blank lines are returned. Throws data for a damaged or cut-off compressed file.
   std::optional<Line> next();
   // The first non-blank character of the file, 0 where there is none. Takes nothing away.
   char first_character();

@@ -64,7 +64,8 @@ struct DataOptions {
   void fields(auto& field) {
     field("train", train, "training sources");
     field("validation", validation, "validation sources");
-    field("validation_fraction", validation_fraction, between(0, 1), "share of the training dialogues that is held out, by tree or first user text");
+    field("validation_fraction", validation_fraction, between(0, 1),
+          "share of the training dialogues that is held out, by tree or first user text");
     field("max_tokens", max_tokens, at_least(2), "longest conversation, in tokens");
     field("over_length", over_length, "what happens to a longer one");
     field("shuffle", shuffle, "false: file order");

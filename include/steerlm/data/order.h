@@ -1,4 +1,5 @@
-// In which order training visits its items: an endless sequence of seeded permutations, a pure function of the position.
+// In which order training visits its items: an endless sequence of seeded permutations, a pure function of the
+// position.
 #pragma once
 
 #include <cstdint>

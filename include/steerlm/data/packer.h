@@ -6,8 +6,9 @@
 
 namespace steerlm {
 
-// First-fit decreasing: the longest first, each into the first bin with room; equal lengths in input order. At most 11/9 of the fewest
-// bins + 1 (Dósa 2007: + 6/9). What is longer than `budget` gets a bin by itself. Bins hold indices in the order in which they were put in.
+// First-fit decreasing: the longest first, each into the first bin with room; equal lengths in input order. At most
+// 11/9 of the fewest bins + 1 (Dósa 2007: + 6/9). What is longer than `budget` gets a bin by itself. Bins hold indices
+// in the order in which they were put in.
 std::vector<std::vector<size_t>> pack(std::span<const std::int64_t> lengths, std::int64_t budget);
 
 }  // namespace steerlm

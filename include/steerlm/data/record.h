@@ -1,5 +1,5 @@
-// One conversation of a data file: what is trained or annotated of it, and the JSON object that it came from, whose unknown keys travel
-// through untouched. The format is the NeMo conversation record (steerlm.md section 3.1).
+// One conversation of a data file: what is trained or annotated of it, and the JSON object that it came from, whose
+// unknown keys travel through untouched. The format is the NeMo conversation record (steerlm.md section 3.1).
 #pragma once
 
 #include <cstdint>
@@ -16,15 +16,16 @@ namespace steerlm {
 
 struct Record {
   Conversation conversation;
-  Json json;             // the object as read, converted to the conversation format; json["conversations"][i] is turn i
-  std::string file;      // as given; "-" is standard input
-  std::int64_t line = 0; // from 1; in a JSON array the number of the element
-  std::string dialogue;  // what the validation split goes by: the tree id, else the first user text
+  Json json;         // the object as read, converted to the conversation format; json["conversations"][i] is turn i
+  std::string file;  // as given; "-" is standard input
+  std::int64_t line = 0;  // from 1; in a JSON array the number of the element
+  std::string dialogue;   // what the validation split goes by: the tree id, else the first user text
 };
 
-// Missing `system`: `default_system`; missing `mask`: User; missing `type`: VALUE_TO_TEXT where a turn has a label, else none.
-// Throws data, naming file:line and the turn.
-Record parse_record(Json object, const Attributes& attributes, std::string_view default_system, const std::string& file, std::int64_t line);
+// Missing `system`: `default_system`; missing `mask`: User; missing `type`: VALUE_TO_TEXT where a turn has a label,
+// else none. Throws data, naming file:line and the turn.
+Record parse_record(Json object, const Attributes& attributes, std::string_view default_system, const std::string& file,
+                    std::int64_t line);
 
 // A new record. Labels are written as their text, null where a turn has none.
 Json to_json(const Conversation& conversation);
@@ -39,9 +40,9 @@ struct TurnScores {
   std::vector<float> scores;
 };
 
-// The record's JSON with `label` and `scores` of the given turns written and a non-empty human label kept in `gt_label`.
-// keep_human: attributes that a human gave keep their value, the others are filled in. In a record that was annotated before, the
-// human label is the one in `gt_label`. Throws model for a score that is not finite.
+// The record's JSON with `label` and `scores` of the given turns written and a non-empty human label kept in
+// `gt_label`. keep_human: attributes that a human gave keep their value, the others are filled in. In a record that was
+// annotated before, the human label is the one in `gt_label`. Throws model for a score that is not finite.
 Json annotate(const Record& record, std::span<const TurnScores> scores, bool keep_human, const Attributes& attributes);
 
 }  // namespace steerlm

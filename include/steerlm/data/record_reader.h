@@ -1,5 +1,5 @@
-// Records of a list of sources, one after another. Files are streamed: memory is bounded by the longest line, but for a JSON array, which
-// is read whole.
+// Records of a list of sources, one after another. Files are streamed: memory is bounded by the longest line, but for a
+// JSON array, which is read whole.
 #pragma once
 
 #include <cstdint>
@@ -25,15 +25,17 @@ struct BadRecord {
 
 class RecordReader {
  public:
-  // repeat and limit of each source are honoured. Standard input can be named once. `rating_attributes`: what the ratings of published
-  // sources become labels of, where that is not `attributes` (which may declare nothing, so that labels are taken as written).
+  // repeat and limit of each source are honoured. Standard input can be named once. `rating_attributes`: what the
+  // ratings of published sources become labels of, where that is not `attributes` (which may declare nothing, so that
+  // labels are taken as written).
   RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
                std::optional<Attributes> rating_attributes = std::nullopt);
   RecordReader(RecordReader&&) noexcept;
   ~RecordReader();
 
-  // The next record or bad line, in file order; nothing at the end. A line of hh-rlhf or oasst gives several records, a bad one gives
-  // one BadRecord. Throws data for a file that is missing, of an unknown format, or damaged as a whole (a cut-off .gz).
+  // The next record or bad line, in file order; nothing at the end. A line of hh-rlhf or oasst gives several records, a
+  // bad one gives one BadRecord. Throws data for a file that is missing, of an unknown format, or damaged as a whole (a
+  // cut-off .gz).
   std::optional<std::variant<Record, BadRecord>> next();
 
  private:
@@ -42,7 +44,8 @@ class RecordReader {
 };
 
 // All records. Throws data at the first bad one.
-std::vector<Record> read_records(const std::vector<SourceOptions>& sources, const Attributes& attributes, const std::string& default_system);
+std::vector<Record> read_records(const std::vector<SourceOptions>& sources, const Attributes& attributes,
+                                 const std::string& default_system);
 
 struct Prompt {
   Conversation conversation;  // ends in a user turn
@@ -53,9 +56,9 @@ struct Prompt {
   std::string place() const { return line > 0 ? file + ":" + std::to_string(line) : file; }
 };
 
-// Each record up to its last user turn; also lines with `prompt` (a text) or `turns` (texts of user and assistant in turn, the first
-// is the user's). max: at most so many, 0 = all. Throws data at the first bad line.
-std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, const Attributes& attributes, const std::string& default_system,
-                                 std::int64_t max);
+// Each record up to its last user turn; also lines with `prompt` (a text) or `turns` (texts of user and assistant in
+// turn, the first is the user's). max: at most so many, 0 = all. Throws data at the first bad line.
+std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, const Attributes& attributes,
+                                 const std::string& default_system, std::int64_t max);
 
 }  // namespace steerlm

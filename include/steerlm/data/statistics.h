@@ -46,7 +46,8 @@ struct DataStatistics {
   std::int64_t labelled_turns = 0;  // assistant turns with a label that is not empty
   Histogram turns;                  // a record
   Histogram characters;             // of the values of a record
-  std::vector<std::pair<std::string, LabelStatistics>> labels;  // in the order of the names, else in that of their appearance
+  std::vector<std::pair<std::string, LabelStatistics>>
+      labels;  // in the order of the names, else in that of their appearance
 
   explicit DataStatistics(const Attributes& attributes);
   // Throws data, and counts nothing, for a label that is not name:integer, … where no attributes are declared.

@@ -1,5 +1,5 @@
-// Pearson's and Spearman's correlation and the least-squares slope. All take two lists of equal length and give NaN where the
-// figure is not defined: fewer than two points, or a list that does not vary.
+// Pearson's and Spearman's correlation and the least-squares slope. All take two lists of equal length and give NaN
+// where the figure is not defined: fewer than two points, or a list that does not vary.
 #pragma once
 
 #include <span>

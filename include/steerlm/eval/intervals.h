@@ -12,10 +12,11 @@ struct Interval {
   double high = 0;
 };
 
-// The middle 95 % of `statistic` over `resamples` drawings of `count` rows with replacement. The statistic gets the drawn row
-// numbers, 0..count - 1; drawings where it is NaN are left out. NaN, NaN where none is left. A pure function of its arguments.
-Interval bootstrap_interval(size_t count, const std::function<double(std::span<const size_t> rows)>& statistic, std::uint64_t seed,
-                            int resamples = 1000);
+// The middle 95 % of `statistic` over `resamples` drawings of `count` rows with replacement. The statistic gets the
+// drawn row numbers, 0..count - 1; drawings where it is NaN are left out. NaN, NaN where none is left. A pure function
+// of its arguments.
+Interval bootstrap_interval(size_t count, const std::function<double(std::span<const size_t> rows)>& statistic,
+                            std::uint64_t seed, int resamples = 1000);
 
 // Of the mean of `values`.
 Interval bootstrap_mean(std::span<const double> values, std::uint64_t seed, int resamples = 1000);

@@ -6,10 +6,11 @@
 
 namespace steerlm {
 
-// characters: UTF-8 code points. words: runs of letters and digits, with apostrophes and hyphens inside; every byte outside ASCII is
-// a letter. sentences: ends marked by . ! ? after a word, and what is left after the last one. syllables: at least one a word, else
-// its groups of vowels (a e i o u y), less a silent final e.
-// grade: Flesch-Kincaid, 0.39 words / sentences + 11.8 syllables / words - 15.59 (Kincaid et al. 1975); 0 for a text without words.
+// characters: UTF-8 code points. words: runs of letters and digits, with apostrophes and hyphens inside; every byte
+// outside ASCII is a letter. sentences: ends marked by . ! ? after a word, and what is left after the last one.
+// syllables: at least one a word, else its groups of vowels (a e i o u y), less a silent final e.
+// grade: Flesch-Kincaid, 0.39 words / sentences + 11.8 syllables / words - 15.59 (Kincaid et al. 1975); 0 for a text
+// without words.
 struct Readability {
   std::int64_t characters = 0;
   std::int64_t words = 0;

@@ -1,4 +1,5 @@
-// Does a model do what its dials say? A sweep sets one dial to every level, the others at their defaults, and measures the answers.
+// Does a model do what its dials say? A sweep sets one dial to every level, the others at their defaults, and measures
+// the answers.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ struct DialSample {
   std::vector<double> measured;  // one value a measure
 };
 
-// Dial d over its levels l and the measures m. The measure of a dial's own attribute is the one with its name; where there is none
-// (a judge that measures characters), `own` is -1 and own_… are NaN.
+// Dial d over its levels l and the measures m. The measure of a dial's own attribute is the one with its name; where
+// there is none (a judge that measures characters), `own` is -1 and own_… are NaN.
 struct DialRow {
   std::string name;
   int own = -1;
@@ -27,13 +28,13 @@ struct DialRow {
   std::vector<std::vector<double>> means;  // (l, m)
   std::vector<double> spearman;            // of the level means with the levels, one a measure
   std::vector<double> slope;               // change of the measure a level, least squares over the answers
-  std::vector<double> effect;              // slope x (last level - first level): what the whole dial does to the measure
+  std::vector<double> effect;  // slope x (last level - first level): what the whole dial does to the measure
   double own_spearman = 0;
   double own_slope = 0;
-  Interval own_slope_interval;             // 95 %, bootstrap over the answers
-  bool own_monotone = false;               // each level mean is larger than the one before
-  double side_effect = 0;                  // mean |effect| on the other measures
-  double side_share = 0;                   // side_effect / |effect on its own|
+  Interval own_slope_interval;  // 95 %, bootstrap over the answers
+  bool own_monotone = false;    // each level mean is larger than the one before
+  double side_effect = 0;       // mean |effect| on the other measures
+  double side_share = 0;        // side_effect / |effect on its own|
 
   // The own slope's interval leaves out 0. Where it does not, side_share is a share of what may be nothing.
   bool steers() const { return own_slope_interval.low > 0 || own_slope_interval.high < 0; }
@@ -45,7 +46,7 @@ struct DialTable {
 };
 
 // `dials`: names of the dials that `DialSample::dial` counts; `measures`: names of what is measured.
-DialTable make_dial_table(std::span<const std::string> dials, std::span<const std::string> measures, std::span<const DialSample> samples,
-                          std::uint64_t seed);
+DialTable make_dial_table(std::span<const std::string> dials, std::span<const std::string> measures,
+                          std::span<const DialSample> samples, std::uint64_t seed);
 
 }  // namespace steerlm

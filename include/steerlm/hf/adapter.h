@@ -1,5 +1,5 @@
-// A LoRA adapter as PEFT writes and reads it: adapter_config.json and adapter_model.safetensors in a folder of their own. Untrusted
-// input.
+// A LoRA adapter as PEFT writes and reads it: adapter_config.json and adapter_model.safetensors in a folder of their
+// own. Untrusted input.
 #pragma once
 
 #include <string>
@@ -19,16 +19,18 @@ struct Adapter {
 // Whether the folder is an adapter: it has an adapter_config.json and no config.json.
 bool is_adapter_folder(const Path& folder);
 
-// Throws model for another method than LoRA, a variant of it that is not implemented (DoRA, rank by layer, biases …), or a base that
-// is not named.
+// Throws model for another method than LoRA, a variant of it that is not implemented (DoRA, rank by layer, biases …),
+// or a base that is not named.
 Adapter read_adapter_config(const Path& folder);
 Json dump_adapter_config(const Adapter& adapter);
 
-// Rows of the score that an adapter of a predictor brings with it; 0 for one of a language model. `bias`: whether there is score.bias.
+// Rows of the score that an adapter of a predictor brings with it; 0 for one of a language model. `bias`: whether there
+// is score.bias.
 HeadShape adapter_head(const Path& folder, const Adapter& adapter);
 
-// A and B of every target, and score, by Hugging Face's names of the model (model.layers.0.self_attn.q_proj.lora_A.weight), each in
-// the dtype that it is stored in. Throws model where a tensor is missing, left over or of another shape than `config` gives it.
+// A and B of every target, and score, by Hugging Face's names of the model
+// (model.layers.0.self_attn.q_proj.lora_A.weight), each in the dtype that it is stored in. Throws model where a tensor
+// is missing, left over or of another shape than `config` gives it.
 NamedTensors read_adapter_tensors(const Path& folder, const Adapter& adapter, const ModelConfig& config);
 
 // The same under PEFT's names, which adapter_model.safetensors has.

@@ -43,8 +43,7 @@ Json dump_hf_config(const HfConfig& config, const std::vector<std::string>& labe
 void set_hf_dtype(Json& config, const std::string& dtype);
 
 // eos_token_id of generation_config.json or config.json: absent, null, one id or a list.
-std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t vocab_size,
-                                              const std::string& where);
+std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t vocab_size, const std::string& where);
 Json dump_generation_config(const HfConfig& config);
 
 }  // namespace steerlm

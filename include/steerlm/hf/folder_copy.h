@@ -1,7 +1,8 @@
-// A model folder that is another one with a change. What else the folder holds (configs, tokenizer, chat template, model card,
-// licence) travels as it is; weights of other formats, Python code and 'auto_map', which names such code, do not. Tensors are
-// streamed: beside them, memory for one tensor is needed (two where the vocabulary grows). Both throw model for an adapter or a folder that
-// cannot be read, resources for one that cannot be written; a folder at `output` is replaced.
+// A model folder that is another one with a change. What else the folder holds (configs, tokenizer, chat template,
+// model card, licence) travels as it is; weights of other formats, Python code and 'auto_map', which names such code,
+// do not. Tensors are streamed: beside them, memory for one tensor is needed (two where the vocabulary grows). Both
+// throw model for an adapter or a folder that cannot be read, resources for one that cannot be written; a folder at
+// `output` is replaced.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +13,10 @@
 
 namespace steerlm {
 
-// The same model in `dtype` (fp32, bf16 or fp16), rounded to nearest even. A finite weight that would become infinite throws model
-// and is named.
-void export_model_folder(const ModelFolder& folder, const Path& output, const std::string& dtype, std::uint64_t max_shard_bytes);
+// The same model in `dtype` (fp32, bf16 or fp16), rounded to nearest even. A finite weight that would become infinite
+// throws model and is named.
+void export_model_folder(const ModelFolder& folder, const Path& output, const std::string& dtype,
+                         std::uint64_t max_shard_bytes);
 
 struct AddedPiece {
   std::string text;
@@ -27,10 +29,11 @@ struct GrownVocabulary {
   std::int64_t rows = 0;
 };
 
-// The same model with `tokens` as special tokens of its tokenizer, their ids behind those that it has. Their rows of the embedding
-// and of an untied lm_head are the mean, in fp64, of the rows that had a piece. Rows that the embedding has to spare are used
-// before it grows.
-GrownVocabulary add_tokens_to_folder(const ModelFolder& folder, const Tokenizer& tokenizer, const std::vector<std::string>& tokens,
-                                     const Path& output, std::uint64_t max_shard_bytes);
+// The same model with `tokens` as special tokens of its tokenizer, their ids behind those that it has. Their rows of
+// the embedding and of an untied lm_head are the mean, in fp64, of the rows that had a piece. Rows that the embedding
+// has to spare are used before it grows.
+GrownVocabulary add_tokens_to_folder(const ModelFolder& folder, const Tokenizer& tokenizer,
+                                     const std::vector<std::string>& tokens, const Path& output,
+                                     std::uint64_t max_shard_bytes);
 
 }  // namespace steerlm

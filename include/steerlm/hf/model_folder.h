@@ -29,14 +29,14 @@ struct ModelFolder {
   std::string dtype = "fp32";               // of the weights on disk: fp32, bf16 or fp16
   std::int64_t num_labels = 0;              // regression: rows of score.weight
   std::vector<std::int64_t> eos_token_ids;  // generation_config.json's, else config.json's
-  bool names_code = false;  // config.json has an 'auto_map'; the code is never run
-  std::optional<Adapter> adapter;  // PEFT's: config and trunk are those of its base
-  Path weights_path;               // folder of the trunk's weights: `path`, or the adapter's base
-  Path tokenizer_path;             // folder of the tokenizer: `path`, or the base of an adapter that PEFT wrote without one
+  bool names_code = false;                  // config.json has an 'auto_map'; the code is never run
+  std::optional<Adapter> adapter;           // PEFT's: config and trunk are those of its base
+  Path weights_path;                        // folder of the trunk's weights: `path`, or the adapter's base
+  Path tokenizer_path;  // folder of the tokenizer: `path`, or the base of an adapter that PEFT wrote without one
 };
 
-// Reads and checks the JSON files; of the weights at most the headers. `path` may be a LoRA adapter: what is not in its folder is its
-// base's. `base` is taken instead of the one that the adapter names.
+// Reads and checks the JSON files; of the weights at most the headers. `path` may be a LoRA adapter: what is not in its
+// folder is its base's. `base` is taken instead of the one that the adapter names.
 ModelFolder open_model_folder(const Path& path, const Path& base = {});
 
 // What to tell a user whose config.json has an 'auto_map'; "" where it has none.
@@ -53,9 +53,10 @@ HeadShape head_shape(const ModelFolder& folder, Weights weights);
 // Opens the files, checks that every tensor is there once in its shape and that none is left over
 // (rotary_emb.inv_freq aside); reads no data.
 void check_weights(const ModelFolder& folder, Weights weights);
-// In the order of parameter_shapes, on the CPU, in `dtype`, else each in the dtype that it is stored in; an adapter is merged into the
-// weights that it adapts, in fp32. Beside the result, memory for one tensor is needed.
-NamedTensors read_weights(const ModelFolder& folder, Weights weights, std::optional<at::ScalarType> dtype = std::nullopt);
+// In the order of parameter_shapes, on the CPU, in `dtype`, else each in the dtype that it is stored in; an adapter is
+// merged into the weights that it adapts, in fp32. Beside the result, memory for one tensor is needed.
+NamedTensors read_weights(const ModelFolder& folder, Weights weights,
+                          std::optional<at::ScalarType> dtype = std::nullopt);
 // The same tensors, each read when it is asked for. The files stay open.
 TensorSource stream_weights(const ModelFolder& folder, Weights weights);
 // The safetensors files that the folder's weights are in.
@@ -77,16 +78,15 @@ inline constexpr std::uint64_t default_max_shard_bytes = 5'000'000'000;  // of T
 // that the tokenizer's files carry stays. Throws resources; model: a finite weight is infinite in
 // that dtype.
 void write_model_folder(const Path& path, const ModelFolder& folder, const TensorSource& tensors,
-                        const Tokenizer& tokenizer,
-                        std::uint64_t max_shard_bytes = default_max_shard_bytes,
+                        const Tokenizer& tokenizer, std::uint64_t max_shard_bytes = default_max_shard_bytes,
                         const std::optional<ModelCard>& card = std::nullopt);
-// Writes PEFT's folder of an adapter: its own tensors (names of the model, model.layers.0.…) in fp32, tokenizer, steerlm.json,
-// generation config and card of the adapted model, no config.json. Throws resources.
-void write_adapter_folder(const Path& path, const ModelFolder& folder, const Adapter& adapter, const NamedTensors& tensors,
-                          const Tokenizer& tokenizer, const std::optional<ModelCard>& card);
-inline void write_model_folder(const Path& path, const ModelFolder& folder,
-                               const NamedTensors& tensors, const Tokenizer& tokenizer,
-                               std::uint64_t max_shard_bytes = default_max_shard_bytes,
+// Writes PEFT's folder of an adapter: its own tensors (names of the model, model.layers.0.…) in fp32, tokenizer,
+// steerlm.json, generation config and card of the adapted model, no config.json. Throws resources.
+void write_adapter_folder(const Path& path, const ModelFolder& folder, const Adapter& adapter,
+                          const NamedTensors& tensors, const Tokenizer& tokenizer,
+                          const std::optional<ModelCard>& card);
+inline void write_model_folder(const Path& path, const ModelFolder& folder, const NamedTensors& tensors,
+                               const Tokenizer& tokenizer, std::uint64_t max_shard_bytes = default_max_shard_bytes,
                                const std::optional<ModelCard>& card = std::nullopt) {
   write_model_folder(path, folder, in_memory(tensors), tokenizer, max_shard_bytes, card);
 }

@@ -14,9 +14,9 @@
 namespace steerlm {
 
 enum class AnswerEnd {
-  stopped,      // at EOS or the end of a turn
-  length,       // at max_new_tokens
-  context,      // at the end of the model's context
+  stopped,  // at EOS or the end of a turn
+  length,   // at max_new_tokens
+  context,  // at the end of the model's context
   interrupted,
 };
 
@@ -33,10 +33,11 @@ class ChatSession {
   ChatSession(const Transformer& model, const Tokenizer& tokenizer, const ConversationTemplate& conversation_template,
               GenerationSettings settings);
 
-  // Answers a conversation whose last turn is the user's. Of the cache stays the longest common prefix with its prompt, whatever the
-  // conversation before was. `sample` is the key of the answer's random numbers: the same conversation, seed and sample give the
-  // response that generate() gives, up to the rounding of a prompt in parts. `stream` gets the response piece by piece, each whole UTF-8;
-  // `interrupted` is asked between tokens, and between parts of a long prompt. Throws data: the prompt fills the model's context.
+  // Answers a conversation whose last turn is the user's. Of the cache stays the longest common prefix with its prompt,
+  // whatever the conversation before was. `sample` is the key of the answer's random numbers: the same conversation,
+  // seed and sample give the response that generate() gives, up to the rounding of a prompt in parts. `stream` gets the
+  // response piece by piece, each whole UTF-8; `interrupted` is asked between tokens, and between parts of a long
+  // prompt. Throws data: the prompt fills the model's context.
   ChatAnswer answer(const Conversation& conversation, const std::optional<Label>& label, std::uint64_t sample,
                     const std::function<void(std::string_view)>& stream, const std::function<bool()>& interrupted);
 

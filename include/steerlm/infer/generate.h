@@ -15,28 +15,31 @@ namespace steerlm {
 
 struct GenerationRequest {
   std::vector<std::int32_t> prompt;
-  std::uint64_t sample = 0;  // key of its random numbers: the same (seed, sample) gives the same response whatever else runs
-  std::string place{};       // where the prompt stands, for messages: file:line
+  std::uint64_t sample =
+      0;                // key of its random numbers: the same (seed, sample) gives the same response whatever else runs
+  std::string place{};  // where the prompt stands, for messages: file:line
 };
 
 struct GenerationSettings {
   SamplingOptions sampling;
   std::uint64_t seed = 0;
-  std::vector<std::int32_t> eos_ids;  // EOS, and the piece that ends a turn: each ends a response and is no part of its text
-  std::string stop_text;              // the turn marker; empty: only ids stop
+  std::vector<std::int32_t>
+      eos_ids;            // EOS, and the piece that ends a turn: each ends a response and is no part of its text
+  std::string stop_text;  // the turn marker; empty: only ids stop
   std::int64_t slots = 32;
 };
 
 struct GenerationResult {
-  std::string response;            // without the marker and the line end before it
-  std::vector<std::int32_t> ids;   // all that was sampled
-  double logprob = 0;              // natural log, of the model's own distribution (temperature 1), summed over ids
-  bool stopped = false;            // false: max_new_tokens or the context was reached
+  std::string response;           // without the marker and the line end before it
+  std::vector<std::int32_t> ids;  // all that was sampled
+  double logprob = 0;             // natural log, of the model's own distribution (temperature 1), summed over ids
+  bool stopped = false;           // false: max_new_tokens or the context was reached
 };
 
 // Results in the order of the requests. A prompt longer than the model's context throws data, naming its place.
 // `progress` is called after each response with the number of responses and of sampled tokens so far.
-std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer& tokenizer, std::span<const GenerationRequest> requests,
-                                       const GenerationSettings& settings, const std::function<void(std::int64_t done, std::int64_t tokens)>& progress);
+std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer& tokenizer,
+                                       std::span<const GenerationRequest> requests, const GenerationSettings& settings,
+                                       const std::function<void(std::int64_t done, std::int64_t tokens)>& progress);
 
 }  // namespace steerlm

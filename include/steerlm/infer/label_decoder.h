@@ -1,5 +1,5 @@
-// The language-model predictor (SteerLM section 3.1): it writes the label after the response. Names are forced; at each value the model's
-// probabilities of the allowed values alone decide.
+// The language-model predictor (SteerLM section 3.1): it writes the label after the response. Names are forced; at each
+// value the model's probabilities of the allowed values alone decide.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,10 @@ struct DecodedLabel {
   std::vector<float> expected;  // expectation over the allowed values
 };
 
-// `prefixes`: token ids up to where the label begins (ConversationTemplate::encode_label_prefix). Throws model where the tokenizer
-// does not tell two values apart by one piece, data where a prefix leaves no room for the label.
-std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenizer& tokenizer, const Attributes& attributes,
+// `prefixes`: token ids up to where the label begins (ConversationTemplate::encode_label_prefix). Throws model where
+// the tokenizer does not tell two values apart by one piece, data where a prefix leaves no room for the label.
+std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenizer& tokenizer,
+                                        const Attributes& attributes,
                                         std::span<const std::vector<std::int32_t>> prefixes, std::int64_t slots);
 
 }  // namespace steerlm

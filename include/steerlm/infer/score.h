@@ -1,5 +1,5 @@
-// Scoring many sequences: packed, longest first, in batches of at most `batch_tokens`. What is batched together depends on the sequences
-// of one call alone.
+// Scoring many sequences: packed, longest first, in batches of at most `batch_tokens`. What is batched together depends
+// on the sequences of one call alone.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,11 @@
 namespace steerlm {
 
 // Natural log-probability of each target token of each example, 0 for the others: one entry a token.
-std::vector<std::vector<double>> token_log_probabilities(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens);
+std::vector<std::vector<double>> token_log_probabilities(const Transformer& model, std::span<const Example> examples,
+                                                         std::int64_t batch_tokens);
 
 // The attribute head at the last token of each example: one score an attribute, raw.
-std::vector<std::vector<float>> attribute_scores(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens);
+std::vector<std::vector<float>> attribute_scores(const Transformer& model, std::span<const Example> examples,
+                                                 std::int64_t batch_tokens);
 
 }  // namespace steerlm

@@ -18,7 +18,7 @@ at::Tensor rms_norm_recompute(const at::Tensor& x_nd, const at::Tensor& w_d, con
 
 // dx = rstd * (dy*w - x_hat * mean(dy*w*x_hat)) with x_hat = x*rstd; dw_d += sum over rows of dy*x_hat, in row order;
 // an undefined dw_d is not computed.
-at::Tensor rms_norm_backward(const at::Tensor& dy_nd, const at::Tensor& x_nd, const at::Tensor& w_d, const at::Tensor& rstd_n,
-                             at::Tensor& dw_d);
+at::Tensor rms_norm_backward(const at::Tensor& dy_nd, const at::Tensor& x_nd, const at::Tensor& w_d,
+                             const at::Tensor& rstd_n, at::Tensor& dw_d);
 
 }  // namespace steerlm

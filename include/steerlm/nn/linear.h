@@ -11,6 +11,7 @@ at::Tensor linear_forward(const at::Tensor& x_ni, const LinearParameters& w);
 
 // Returns dx = W^T dy + s A^T B^T dy and adds to the members of `gradients` that are there:
 //   dW = dy x^T, dbias = sum of dy, dB = s dy (A x)^T, dA = s (B^T dy) x^T
-at::Tensor linear_backward(const at::Tensor& dy_no, const at::Tensor& x_ni, const LinearParameters& w, LinearParameters& gradients);
+at::Tensor linear_backward(const at::Tensor& dy_no, const at::Tensor& x_ni, const LinearParameters& w,
+                           LinearParameters& gradients);
 
 }  // namespace steerlm

@@ -10,7 +10,8 @@
 
 namespace steerlm {
 
-// How a Hugging Face folder spells itself (model_type). What is computed is said by the other members of ModelConfig alone.
+// How a Hugging Face folder spells itself (model_type). What is computed is said by the other members of ModelConfig
+// alone.
 enum class ModelFamily { llama, mistral, qwen2, qwen3 };
 template <>
 struct EnumNames<ModelFamily> {
@@ -20,9 +21,9 @@ struct EnumNames<ModelFamily> {
                                                                                   {ModelFamily::qwen3, "qwen3"}}};
 };
 
-// How rotary frequencies are stretched for contexts longer than those of pre-training; names and formulas are those of Transformers'
-// modeling_rope_utils.py. linear: Chen et al. 2023; dynamic: NTK-aware, by the length of the sequence; yarn: Peng et al. 2023;
-// llama3: Llama 3.1.
+// How rotary frequencies are stretched for contexts longer than those of pre-training; names and formulas are those of
+// Transformers' modeling_rope_utils.py. linear: Chen et al. 2023; dynamic: NTK-aware, by the length of the sequence;
+// yarn: Peng et al. 2023; llama3: Llama 3.1.
 enum class RopeKind { plain, linear, dynamic, yarn, llama3 };
 template <>
 struct EnumNames<RopeKind> {
@@ -35,25 +36,26 @@ struct EnumNames<RopeKind> {
 
 struct RopeScaling {
   RopeKind kind = RopeKind::plain;
-  double factor = 1;                                   // all but plain
-  std::int64_t original_max_position_embeddings = 0;   // yarn, llama3
-  double low_freq_factor = 1, high_freq_factor = 4;    // llama3
-  double beta_fast = 32, beta_slow = 1;                // yarn
-  std::optional<double> attention_factor;              // yarn: of cos and sin; absent: from mscale and mscale_all_dim, else from factor
-  std::optional<double> mscale, mscale_all_dim;        // yarn
-  bool truncate = true;                                // yarn: the bounds of the ramp are whole dimensions
+  double factor = 1;                                  // all but plain
+  std::int64_t original_max_position_embeddings = 0;  // yarn, llama3
+  double low_freq_factor = 1, high_freq_factor = 4;   // llama3
+  double beta_fast = 32, beta_slow = 1;               // yarn
+  std::optional<double>
+      attention_factor;  // yarn: of cos and sin; absent: from mscale and mscale_all_dim, else from factor
+  std::optional<double> mscale, mscale_all_dim;  // yarn
+  bool truncate = true;                          // yarn: the bounds of the ramp are whole dimensions
 };
 
-// A decoder-only transformer of the Llama family; the names are those of Hugging Face's config.json. The members that fields() lists
-// are those that a fresh model is made from; the others come with a folder.
+// A decoder-only transformer of the Llama family; the names are those of Hugging Face's config.json. The members that
+// fields() lists are those that a fresh model is made from; the others come with a folder.
 struct ModelConfig {
   std::int64_t vocab_size = 0;  // 0 in a recipe: the tokenizer's
   std::int64_t hidden_size = 128;
-  std::int64_t intermediate_size = 0;    // 0 in a recipe: 8/3 hidden_size, rounded up to a multiple of 32
+  std::int64_t intermediate_size = 0;  // 0 in a recipe: 8/3 hidden_size, rounded up to a multiple of 32
   std::int64_t num_hidden_layers = 4;
   std::int64_t num_attention_heads = 4;
-  std::int64_t num_key_value_heads = 0;  // 0 in a recipe: num_attention_heads
-  std::int64_t head_dim = 0;             // 0: hidden_size / num_attention_heads
+  std::int64_t num_key_value_heads = 0;      // 0 in a recipe: num_attention_heads
+  std::int64_t head_dim = 0;                 // 0: hidden_size / num_attention_heads
   std::int64_t max_position_embeddings = 0;  // 0 in a recipe: the larger of 4096 and data.max_tokens
   double rope_theta = 10000.0;
   double rms_norm_eps = 1e-5;
@@ -64,17 +66,21 @@ struct ModelConfig {
   bool qkv_bias = false;
   bool o_bias = false;
   bool mlp_bias = false;
-  bool qk_norm = false;               // RMSNorm of each query and key head before rotation (Qwen3)
-  std::vector<std::int64_t> windows;  // one a layer: a token sees so many tokens, itself included; 0: all before it. Empty: all 0
+  bool qk_norm = false;  // RMSNorm of each query and key head before rotation (Qwen3)
+  std::vector<std::int64_t>
+      windows;  // one a layer: a token sees so many tokens, itself included; 0: all before it. Empty: all 0
   RopeScaling rope_scaling;
 
   std::int64_t window(std::int64_t layer) const { return windows.empty() ? 0 : windows[static_cast<size_t>(layer)]; }
-  // Longest sequence that the model is meant for. A stretched rotary embedding reaches beyond max_position_embeddings, but for llama3,
-  // where the config counts the stretched length.
+  // Longest sequence that the model is meant for. A stretched rotary embedding reaches beyond max_position_embeddings,
+  // but for llama3, where the config counts the stretched length.
   std::int64_t context_length() const {
     const double factor = rope_scaling.factor;
-    const auto stretched = [factor](std::int64_t length) { return static_cast<std::int64_t>(static_cast<double>(length) * factor); };
-    if (rope_scaling.kind == RopeKind::yarn) return std::max(max_position_embeddings, stretched(rope_scaling.original_max_position_embeddings));
+    const auto stretched = [factor](std::int64_t length) {
+      return static_cast<std::int64_t>(static_cast<double>(length) * factor);
+    };
+    if (rope_scaling.kind == RopeKind::yarn)
+      return std::max(max_position_embeddings, stretched(rope_scaling.original_max_position_embeddings));
     const bool counts_original = rope_scaling.kind == RopeKind::linear || rope_scaling.kind == RopeKind::dynamic;
     return counts_original ? stretched(max_position_embeddings) : max_position_embeddings;
   }
@@ -82,12 +88,14 @@ struct ModelConfig {
   void fields(auto& field) {
     field("vocab_size", vocab_size, at_least(0), "rows of the embedding; 0: the tokenizer's pieces");
     field("hidden_size", hidden_size, at_least(1), "width of the model");
-    field("intermediate_size", intermediate_size, at_least(0), "width of the feed-forward layer; 0: 8/3 of hidden_size");
+    field("intermediate_size", intermediate_size, at_least(0),
+          "width of the feed-forward layer; 0: 8/3 of hidden_size");
     field("num_hidden_layers", num_hidden_layers, at_least(1), "number of blocks");
     field("num_attention_heads", num_attention_heads, at_least(1), "query heads");
     field("num_key_value_heads", num_key_value_heads, at_least(0), "key and value heads; 0: as many as query heads");
     field("head_dim", head_dim, at_least(0), "width of a head; 0: hidden_size / num_attention_heads");
-    field("max_position_embeddings", max_position_embeddings, at_least(0), "longest context; 0: the larger of 4096 and data.max_tokens");
+    field("max_position_embeddings", max_position_embeddings, at_least(0),
+          "longest context; 0: the larger of 4096 and data.max_tokens");
     field("rope_theta", rope_theta, above(0), "base of the rotary frequencies");
     field("rms_norm_eps", rms_norm_eps, above(0), "epsilon of RMSNorm");
     field("tie_word_embeddings", tie_word_embeddings, "the output layer is the embedding");
@@ -107,9 +115,10 @@ struct EnumNames<HeadLoss> {
   static constexpr std::array<std::pair<HeadLoss, std::string_view>, 1> table{{{HeadLoss::mse, "mse"}}};
 };
 
-// Low-rank adaptation (Hu et al. 2021): of each target y = W x + alpha / rank * B A x only A (rank, in) and B (out, rank) are trained.
-// Names and meaning are those of PEFT's LoraConfig.
-inline constexpr std::array<std::string_view, 7> lora_projections{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+// Low-rank adaptation (Hu et al. 2021): of each target y = W x + alpha / rank * B A x only A (rank, in) and B (out,
+// rank) are trained. Names and meaning are those of PEFT's LoraConfig.
+inline constexpr std::array<std::string_view, 7> lora_projections{"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                                                  "gate_proj", "up_proj", "down_proj"};
 
 struct LoraOptions {
   std::int64_t rank = 8;
@@ -122,7 +131,8 @@ struct LoraOptions {
     field("rank", rank, between(1, 65536), "width of the two small matrices");
     field("alpha", alpha, above(0), "the update is scaled by alpha / rank");
     field("dropout", dropout, between(0, 0), "only 0 is implemented");
-    field("targets", targets, "projections that are adapted: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
+    field("targets", targets,
+          "projections that are adapted: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
   }
 };
 

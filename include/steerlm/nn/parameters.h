@@ -1,6 +1,7 @@
-// The weights of a model, by Hugging Face's names. The same struct holds gradients and AdamW's moments; a tensor that the model does
-// not have, or that is not trained, is undefined.
-// d width, h query heads, g key/value heads, e head width, f FFN width, v vocabulary, a attributes, r LoRA rank, i in, o out.
+// The weights of a model, by Hugging Face's names. The same struct holds gradients and AdamW's moments; a tensor that
+// the model does not have, or that is not trained, is undefined.
+// d width, h query heads, g key/value heads, e head width, f FFN width, v vocabulary, a attributes, r LoRA rank, i in,
+// o out.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -105,8 +106,8 @@ NamedShapes parameter_shapes(const ModelConfig& config, const HeadShape& head);
 // Those that LoRA adds. Throws recipe for a target that is no projection, or none.
 NamedShapes lora_shapes(const ModelConfig& config, const LoraOptions& lora);
 
-// Takes what the model has out of `tensors` (shared, not copied) in any order, and LoRA's matrices where they are among them; throws
-// std::logic_error when one of parameter_shapes is missing.
+// Takes what the model has out of `tensors` (shared, not copied) in any order, and LoRA's matrices where they are among
+// them; throws std::logic_error when one of parameter_shapes is missing.
 Parameters parameters_from(const ModelConfig& config, const HeadShape& head, const NamedTensors& tensors);
 NamedTensors to_named_tensors(const Parameters& parameters);
 std::vector<at::Tensor> to_list(const Parameters& parameters);

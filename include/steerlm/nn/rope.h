@@ -9,14 +9,15 @@
 
 namespace steerlm {
 
-// e/2 inverse frequencies for a sequence of `length` tokens, rounded to fp32 as Transformers keeps them. The length matters to
-// RopeKind::dynamic alone.
+// e/2 inverse frequencies for a sequence of `length` tokens, rounded to fp32 as Transformers keeps them. The length
+// matters to RopeKind::dynamic alone.
 std::vector<float> inverse_frequencies(const ModelConfig& config, std::int64_t length);
 
 // What cos and sin are multiplied by: 1 but for RopeKind::yarn.
 double rope_attention_factor(const RopeScaling& scaling);
 
 // Angles of packed sequences: a row for each token first_position … of each sequence (cu_seqlens: b+1), in `dtype`.
-RopeAngles rope_angles(const ModelConfig& config, const std::vector<std::int64_t>& cu_seqlens, std::int64_t first_position, at::ScalarType dtype);
+RopeAngles rope_angles(const ModelConfig& config, const std::vector<std::int64_t>& cu_seqlens,
+                       std::int64_t first_position, at::ScalarType dtype);
 
 }  // namespace steerlm

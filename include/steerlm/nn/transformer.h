@@ -1,6 +1,8 @@
-// The shared decoder-only transformer (Llama family: Touvron et al. 2023) on packed tokens, forward and backward written out.
+// The shared decoder-only transformer (Llama family: Touvron et al. 2023) on packed tokens, forward and backward
+// written out.
 //   x = embedding[ids]
-//   block: x += o(attention(rope(q(norm(x))), rope(k(norm(x))), v(norm(x))));  x += down(silu(gate(norm(x))) * up(norm(x)))
+//   block: x += o(attention(rope(q(norm(x))), rope(k(norm(x))), v(norm(x))));
+//          x += down(silu(gate(norm(x))) * up(norm(x)))
 //   hidden = norm(x)
 // With query and key norms (Qwen3) each head of q and k is normalised before it is turned.
 // n tokens, d width, h query heads, g key/value heads, e head width, f FFN width.
@@ -23,21 +25,23 @@ struct Transformer {
   at::ScalarType dtype() const { return weights.embedding_vd.scalar_type(); }
 };
 
-// Packed token ids: sequence s is ids[cu_seqlens[s]] … ids[cu_seqlens[s+1] - 1], with its rotary angles from position 0.
+// Packed token ids: sequence s is ids[cu_seqlens[s]] … ids[cu_seqlens[s+1] - 1], with its rotary angles from position
+// 0.
 struct PackedTokens {
   at::Tensor ids_n;  // int64
   RopeAngles angles;
   std::vector<std::int64_t> cu_seqlens;
 };
-PackedTokens pack_tokens(const Transformer& model, const std::vector<std::int64_t>& ids, const std::vector<std::int64_t>& cu_seqlens);
+PackedTokens pack_tokens(const Transformer& model, const std::vector<std::int64_t>& ids,
+                         const std::vector<std::int64_t>& cu_seqlens);
 
 // What a block's backward needs of its forward. The norms' outputs and the FFN's product are computed again.
 struct BlockSaved {
   at::Tensor x_nd;  // input
   at::Tensor input_rstd_n;
-  at::Tensor q_nhe, k_nge, v_nge;                // after norm and rotation
-  at::Tensor raw_q_nhe, raw_k_nge;               // before them, where there are query and key norms
-  at::Tensor q_rstd_m, k_rstd_m;                 // of the heads' norms, m = n*h and n*g
+  at::Tensor q_nhe, k_nge, v_nge;   // after norm and rotation
+  at::Tensor raw_q_nhe, raw_k_nge;  // before them, where there are query and key norms
+  at::Tensor q_rstd_m, k_rstd_m;    // of the heads' norms, m = n*h and n*g
   AttentionOutput attention;
   at::Tensor middle_nd;  // x + attention
   at::Tensor attention_rstd_n;
@@ -54,18 +58,22 @@ struct TrunkSaved {
 at::Tensor trunk_forward(const Transformer& model, const PackedTokens& tokens, TrunkSaved* saved);
 
 // Adds the gradients of the trunk's weights to those members of `gradients` that are there.
-void trunk_backward(const Transformer& model, const PackedTokens& tokens, const at::Tensor& dhidden_nd, const TrunkSaved& saved,
-                    Parameters& gradients);
+void trunk_backward(const Transformer& model, const PackedTokens& tokens, const at::Tensor& dhidden_nd,
+                    const TrunkSaved& saved, Parameters& gradients);
 
 // A block in three parts, of which generation replaces the middle one by attention over cached keys and values.
-// block_input leaves x, q, k and v in `saved`; block_output goes on from the heads' outputs and gives x_nd after the block.
-void block_input(const Transformer& model, size_t layer, const at::Tensor& x_nd, const RopeAngles& angles, BlockSaved& saved);
+// block_input leaves x, q, k and v in `saved`; block_output goes on from the heads' outputs and gives x_nd after the
+// block.
+void block_input(const Transformer& model, size_t layer, const at::Tensor& x_nd, const RopeAngles& angles,
+                 BlockSaved& saved);
 at::Tensor block_output(const Transformer& model, size_t layer, const at::Tensor& heads_nhe, BlockSaved& saved);
-at::Tensor block_forward(const Transformer& model, size_t layer, const at::Tensor& x_nd, const PackedTokens& tokens, BlockSaved& saved);
-at::Tensor block_backward(const Transformer& model, size_t layer, const at::Tensor& dx_nd, const PackedTokens& tokens, const BlockSaved& saved,
-                          BlockParameters& gradients);
+at::Tensor block_forward(const Transformer& model, size_t layer, const at::Tensor& x_nd, const PackedTokens& tokens,
+                         BlockSaved& saved);
+at::Tensor block_backward(const Transformer& model, size_t layer, const at::Tensor& dx_nd, const PackedTokens& tokens,
+                          const BlockSaved& saved, BlockParameters& gradients);
 
-// The attribute head: scores_ba = x_bd score^T + bias in fp32 (fp64 for fp64), x the hidden state of the last token of each sequence.
+// The attribute head: scores_ba = x_bd score^T + bias in fp32 (fp64 for fp64), x the hidden state of the last token of
+// each sequence.
 at::Tensor last_tokens(const at::Tensor& hidden_nd, const std::vector<std::int64_t>& cu_seqlens);
 at::Tensor attribute_scores(const Transformer& model, const at::Tensor& last_bd);
 

@@ -1,5 +1,5 @@
-// Recipes from files to resolved structs, and back to YAML. Every function here throws Error with ExitCode::recipe and all faults
-// found, each with file:line:column ("stdin:line:column", "override 'key=value'").
+// Recipes from files to resolved structs, and back to YAML. Every function here throws Error with ExitCode::recipe and
+// all faults found, each with file:line:column ("stdin:line:column", "override 'key=value'").
 #pragma once
 
 #include <optional>
@@ -12,9 +12,10 @@
 
 namespace steerlm {
 
-// Reads a recipe of one stage ("-": standard input), applies `key=value` overrides, then the method's defaults. A recipe of
-// another stage than `expected` is refused, and a pipeline always.
-Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string> overrides, std::optional<Stage> expected);
+// Reads a recipe of one stage ("-": standard input), applies `key=value` overrides, then the method's defaults. A
+// recipe of another stage than `expected` is refused, and a pipeline always.
+Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string> overrides,
+                   std::optional<Stage> expected);
 
 // The same from a text, a step's `recipe_yaml` say; positions start with `name`.
 Recipe load_recipe_text(const std::string& yaml, const std::string& name);
@@ -22,7 +23,8 @@ Recipe load_recipe_text(const std::string& yaml, const std::string& name);
 struct PipelineStep {
   std::string name;
   Stage stage = Stage::sft;
-  std::string recipe_yaml;  // resolved; pipeline defaults merged, @NAME/ replaced, run_dir is the pipeline's run_dir/name
+  std::string
+      recipe_yaml;  // resolved; pipeline defaults merged, @NAME/ replaced, run_dir is the pipeline's run_dir/name
   std::vector<std::string> depends_on;  // names of the earlier steps whose run directories it reads
 };
 struct Pipeline {
@@ -44,9 +46,9 @@ std::optional<Stage> peek_stage(const std::string& text);
 // The recipe as YAML: every key that had a say, no others. Loading it gives an equal recipe.
 std::string dump_recipe(const Recipe& recipe);
 
-// What sets two dumped recipes apart, "optimizer.learning_rate: 5e-06 -> 1e-05" a key, `before` being the run's and `now` the new
-// one. Not counted: run_dir, device, checkpoint, train.max_minutes, a train.steps or train.epochs that has grown. Empty: the
-// same.
+// What sets two dumped recipes apart, "optimizer.learning_rate: 5e-06 -> 1e-05" a key, `before` being the run's and
+// `now` the new one. Not counted: run_dir, device, checkpoint, train.max_minutes, a train.steps or train.epochs that
+// has grown. Empty: the same.
 std::vector<std::string> differing_keys(const std::string& before, const std::string& now);
 
 }  // namespace steerlm

@@ -109,7 +109,8 @@ struct AnnotateOptions {
     field("shard", shard, "i/n: annotate the i-th of n parts (i from 0) into an output of its own");
     field("batch_tokens", batch_tokens, at_least(1), "tokens scored at once; bounds memory, never changes a score");
     field("block_records", block_records, at_least(1), "records that are sorted, batched, written and synced together");
-    field("human_labels", human_labels, "overwrite: predicted labels replace them; keep: only missing attributes are filled in");
+    field("human_labels", human_labels,
+          "overwrite: predicted labels replace them; keep: only missing attributes are filled in");
     field("on_bad_record", on_bad_record, "stop at the first bad record, or put it aside and go on");
     field("max_bad_share", max_bad_share, between(0, 1), "a larger share of bad records ends with exit 3");
   }
@@ -175,8 +176,9 @@ struct DialOptions {
     field("attributes", attributes, Shape::all_or_list, "dials that are swept; all: every one");
     field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt and level");
     field("sampling", sampling, "how answers are sampled");
-    field("judge", judge,
-          "toy: the toy language's oracle; predictor: the predictor's scores; text: characters and Flesch-Kincaid grade");
+    field(
+        "judge", judge,
+        "toy: the toy language's oracle; predictor: the predictor's scores; text: characters and Flesch-Kincaid grade");
   }
 };
 
@@ -203,8 +205,8 @@ struct Recipe {
   std::string device = "auto";                 // auto | cpu | cuda | cuda:N
   Precision precision = Precision::automatic;  // stays so only with device auto: the machine decides
   ModelOptions model;
-  // The recipe's, else the method's; bootstrap and evaluate take none from the method: their model folders say it. `defaults` has
-  // an entry for every name.
+  // The recipe's, else the method's; bootstrap and evaluate take none from the method: their model folders say it.
+  // `defaults` has an entry for every name.
   AttributeOptions attributes;
   bool attributes_given = false;
   TemplateOptions text_template;  // key `template`
@@ -224,7 +226,8 @@ struct Recipe {
   std::optional<DialOptions> dials;
   TokenizerOptions tokenizer;
 
-  // The keys that a recipe of this stage may have. The first six are taken by every stage, so that scripts can write them alike.
+  // The keys that a recipe of this stage may have. The first six are taken by every stage, so that scripts can write
+  // them alike.
   void fields(auto& field) {
     const bool trains = stage == Stage::train_predictor || stage == Stage::sft || stage == Stage::bootstrap;
     const bool evaluates = stage == Stage::evaluate;

@@ -19,8 +19,8 @@ class Log {
   ~Log();
   Log(Log&&) noexcept;
 
-  // From here on lines are appended to `path` too. Throws resources where it cannot be opened; later calls throw resources where
-  // a line cannot be written.
+  // From here on lines are appended to `path` too. Throws resources where it cannot be opened; later calls throw
+  // resources where a line cannot be written.
   void open_file(const Path& path);
 
   void info(std::string_view message);

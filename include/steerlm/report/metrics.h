@@ -17,17 +17,17 @@ using Metrics = std::vector<std::pair<std::string, double>>;  // in the order in
 
 class MetricsFile {
  public:
-  // Appends to `path`, which is made if need be. `clock`: seconds since 1970 for `time`. All members throw resources where the file
-  // cannot be read or written.
+  // Appends to `path`, which is made if need be. `clock`: seconds since 1970 for `time`. All members throw resources
+  // where the file cannot be read or written.
   explicit MetricsFile(const Path& path, std::function<double()> clock = unix_seconds);
 
-  // One line, in the kernel's hands when this returns. Numbers are written so that they read back as they were, in the fewest
-  // digits; NaN and infinities as null.
+  // One line, in the kernel's hands when this returns. Numbers are written so that they read back as they were, in the
+  // fewest digits; NaN and infinities as null.
   void write(std::int64_t step, const Metrics& values);
   void sync();  // on disk
 
-  // For a resume from the checkpoint of `step`: lines of later steps go, and so does a torn last line; the others stay byte for
-  // byte. Step 0 empties the file.
+  // For a resume from the checkpoint of `step`: lines of later steps go, and so does a torn last line; the others stay
+  // byte for byte. Step 0 empties the file.
   void cut_back(std::int64_t step);
 
  private:

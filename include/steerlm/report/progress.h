@@ -21,9 +21,9 @@ struct ProgressOutput {
 // Standard error as it is: terminal or not, its width; nothing where `quiet`.
 ProgressOutput standard_error_progress(bool quiet);
 
-// terminal   sft  [=======>                ]  340/1,000 steps  34 %  4.1 steps/s  2 min 41 s left  loss 2.31
-// elsewhere  sft: 340/1,000 steps (34 %), 4.1 steps/s, 2 min 41 s left, loss 2.31
-// The terminal's line is drawn at most ten times a second, the plain one at most every ten; the last update is always shown.
+// terminal   sft  [=======>                ]  340/1,000 steps  34 %  4.1 steps/s  2 min 41 s left  loss 2.31 elsewhere
+// sft: 340/1,000 steps (34 %), 4.1 steps/s, 2 min 41 s left, loss 2.31 The terminal's line is drawn at most ten times a
+// second, the plain one at most every ten; the last update is always shown.
 class Progress {
  public:
   // `total` 0: unknown, no share and no remaining time. `done`: where a resumed loop starts; the rate leaves it out.
@@ -50,7 +50,7 @@ class Progress {
   std::int64_t done_;
   std::string note_;
   double start_;
-  double shown_;       // when the line was last shown
+  double shown_;  // when the line was last shown
   bool finished_ = false;
   bool line_open_ = false;  // the terminal's cursor is behind a bar
 };

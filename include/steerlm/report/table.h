@@ -8,12 +8,13 @@
 
 namespace steerlm {
 
-// Columns that a terminal needs: 0 for combining marks, 2 for wide East Asian characters and emoji, else 1. Bytes that are not UTF-8
-// count 1 each.
+// Columns that a terminal needs: 0 for combining marks, 2 for wide East Asian characters and emoji, else 1. Bytes that
+// are not UTF-8 count 1 each.
 size_t display_width(std::string_view text);
 
-// Rows of cells under a header row, two spaces between columns, a line of dashes below the header. A column whose cells (all but
-// the header's) are numbers or empty is set right, the others left. Short rows are filled up. No spaces at line ends.
+// Rows of cells under a header row, two spaces between columns, a line of dashes below the header. A column whose cells
+// (all but the header's) are numbers or empty is set right, the others left. Short rows are filled up. No spaces at
+// line ends.
 std::string format_table(const std::vector<std::vector<std::string>>& rows);
 
 std::string format_number(double value, int decimals);  // "3.14"; a dash for NaN, never "-0.00"

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "steerlm/stages/base_model.h"
 #include "steerlm/data/record.h"
+#include "steerlm/stages/base_model.h"
 #include "steerlm/text/template.h"
 
 namespace steerlm {
@@ -19,9 +19,10 @@ struct RecordPrediction {
 // Throws model where the folder is no predictor (a language model without attributes).
 void require_predictor(const OpenModel& model);
 
-// A regression predictor sees no earlier labels; a language-model predictor sees those that it has just written: its scores are
-// expectations over the allowed values, its label the most probable values. A conversation longer than the model's context is a
-// fault, never cut. What is batched together depends on these records alone.
-std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records, std::int64_t batch_tokens);
+// A regression predictor sees no earlier labels; a language-model predictor sees those that it has just written: its
+// scores are expectations over the allowed values, its label the most probable values. A conversation longer than the
+// model's context is a fault, never cut. What is batched together depends on these records alone.
+std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
+                                              std::int64_t batch_tokens);
 
 }  // namespace steerlm

@@ -21,8 +21,9 @@ class RunDirectory {
  public:
   enum class State { fresh, unfinished, finished };
 
-  // Makes and locks the folder. Throws resources: in use, not empty and no run directory; recipe: it holds a run of another recipe or
-  // of inputs that have changed since (the differing keys are named). `fresh` removes the earlier run first.
+  // Makes and locks the folder. Throws resources: in use, not empty and no run directory; recipe: it holds a run of
+  // another recipe or of inputs that have changed since (the differing keys are named). `fresh` removes the earlier run
+  // first.
   RunDirectory(const Recipe& recipe, const Context& context);
 
   State state() const { return state_; }
@@ -41,7 +42,8 @@ class RunDirectory {
   Json inputs_;
 };
 
-// Whether `path` holds a finished run of this very recipe and inputs; for a pipeline, which skips it then. `changed` gets the reasons.
+// Whether `path` holds a finished run of this very recipe and inputs; for a pipeline, which skips it then. `changed`
+// gets the reasons.
 bool is_finished_run(const Path& path, const Recipe& recipe, std::vector<std::string>& changed);
 
 }  // namespace steerlm

@@ -7,16 +7,18 @@
 #include <string>
 #include <vector>
 
-#include "steerlm/stages/base_model.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/infer/generate.h"
+#include "steerlm/stages/base_model.h"
 #include "steerlm/stages/context.h"
 
 namespace steerlm {
 
-// The label that the dials ask for: the folder's defaults, overridden by `set`. Nothing for a folder without attributes. Throws recipe: an
-// unknown name or a value out of range (with the names that exist), any `set` on a folder without attributes.
-std::optional<Label> dial_label(const Attributes& attributes, const std::map<std::string, std::int64_t>& set, const std::string& folder);
+// The label that the dials ask for: the folder's defaults, overridden by `set`. Nothing for a folder without
+// attributes. Throws recipe: an unknown name or a value out of range (with the names that exist), any `set` on a folder
+// without attributes.
+std::optional<Label> dial_label(const Attributes& attributes, const std::map<std::string, std::int64_t>& set,
+                                const std::string& folder);
 
 // What ends a response of the model: its EOS ids, and the end of a turn as the template writes it.
 GenerationSettings generation_settings(const OpenModel& model, const ConversationTemplate& conversation_template,
@@ -35,8 +37,9 @@ struct SampleRequest {
 std::vector<SampleRequest> within_context(const OpenModel& model, std::span<const SampleRequest> requests);
 
 // Throws data for a prompt that leaves no room.
-std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests, const SamplingOptions& sampling,
-                                               std::uint64_t seed, const std::string& title, const Context& context);
+std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests,
+                                               const SamplingOptions& sampling, std::uint64_t seed,
+                                               const std::string& title, const Context& context);
 
 // The input line plus response, token_ids, logprob, finish.
 Json response_json(const Json& input, const GenerationResult& result);

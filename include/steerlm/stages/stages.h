@@ -28,7 +28,7 @@ struct PipelineSelection {
   std::string only;  // run this step alone
   std::string from;  // start with this step
 };
-int run_pipeline(const std::string& recipe_path, const std::vector<std::string>& overrides, const PipelineSelection& selection,
-                 const std::string& program, const Context& context);
+int run_pipeline(const std::string& recipe_path, const std::vector<std::string>& overrides,
+                 const PipelineSelection& selection, const std::string& program, const Context& context);
 
 }  // namespace steerlm

@@ -23,7 +23,7 @@ struct TensorInfo {
 struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;
   std::vector<std::pair<std::string, TensorInfo>> tensors;  // in the order of their bytes
-  std::uint64_t data_offset = 0;  // of the first tensor's bytes in the file
+  std::uint64_t data_offset = 0;                            // of the first tensor's bytes in the file
 };
 
 inline constexpr std::uint64_t safetensors_length_bytes = 8;
@@ -38,8 +38,7 @@ std::uint64_t safetensors_header_length(std::string_view first_bytes, std::uint6
 
 // The JSON text behind the length. `data_size`: bytes of the file behind the header, which the
 // tensors must fill exactly.
-SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_size,
-                                           const std::string& where);
+SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_size, const std::string& where);
 
 // Length and JSON, padded with spaces to a multiple of 8. Offsets of `tensors` are written as they
 // are.

@@ -24,21 +24,18 @@ struct Snapshot {
 
 // Throws resources; then LATEST and what it names are as they were. A checkpoint of the same step
 // is replaced.
-void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTensors& tensors,
-                      const Json& state);
+void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTensors& tensors, const Json& state);
 
 // The checkpoint that LATEST names, else the newest one before it; every file is held against the
 // manifest. What is passed over goes to `warn`, a sentence each. Nothing where there is no whole
 // checkpoint.
-std::optional<Snapshot> find_snapshot(const Path& checkpoints,
-                                      const std::function<void(const std::string&)>& warn);
+std::optional<Snapshot> find_snapshot(const Path& checkpoints, const std::function<void(const std::string&)>& warn);
 
 // In the order of writing. Throws model.
 NamedTensors read_snapshot_tensors(const Snapshot& snapshot);
 
 // Keeps the one that LATEST names, the newest before it, `keep` in all, and `also_keep`; removes
 // the others and what a kill left half-written.
-void prune_snapshots(const Path& checkpoints, std::int64_t keep,
-                     std::optional<std::int64_t> also_keep);
+void prune_snapshots(const Path& checkpoints, std::int64_t keep, std::optional<std::int64_t> also_keep);
 
 }  // namespace steerlm

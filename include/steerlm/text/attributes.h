@@ -1,4 +1,5 @@
-// The dials and their label strings: the one place where "quality:4,humor:0" is read and written, contracts.md sections 5 and 7.
+// The dials and their label strings: the one place where "quality:4,humor:0" is read and written, contracts.md sections
+// 5 and 7.
 #pragma once
 
 #include <cstddef>
@@ -32,9 +33,10 @@ enum class UnknownNames {
   drop,   // published sources
 };
 
-// Reads "name:int,…" in any order, names may be missing. The label's text is canonical: the order of the names. "" gives an empty
-// label, and so does a text of which every name is dropped. Without declared attributes the text stays as written and there are
-// no values. Throws data, at `where`: an unknown or repeated name, a value that is no integer or out of range, a missing ':'.
+// Reads "name:int,…" in any order, names may be missing. The label's text is canonical: the order of the names. ""
+// gives an empty label, and so does a text of which every name is dropped. Without declared attributes the text stays
+// as written and there are no values. Throws data, at `where`: an unknown or repeated name, a value that is no integer
+// or out of range, a missing ':'.
 Label parse_label(const Attributes& attributes, std::string_view text, const std::string& where,
                   UnknownNames unknown = UnknownNames::error);
 

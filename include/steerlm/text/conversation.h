@@ -7,12 +7,13 @@
 
 namespace steerlm {
 
-// What is trained of a turn (steerlm.md section 2): VALUE_TO_TEXT conditions the response on the label, TEXT_TO_VALUE writes the
-// label after the response, none has no label lines.
+// What is trained of a turn (steerlm.md section 2): VALUE_TO_TEXT conditions the response on the label, TEXT_TO_VALUE
+// writes the label after the response, none has no label lines.
 enum class ConversationType { none, value_to_text, text_to_value };
 
-// A parsed label. `values` has one entry an attribute, in the order of the names, NaN where the label does not name it; empty where
-// no attributes are declared. `text` is the canonical label line ("quality:4,humor:0", "" for an empty label).
+// A parsed label. `values` has one entry an attribute, in the order of the names, NaN where the label does not name it;
+// empty where no attributes are declared. `text` is the canonical label line ("quality:4,humor:0", "" for an empty
+// label).
 struct Label {
   std::string text;
   std::vector<float> values;

@@ -13,7 +13,7 @@ namespace steerlm {
 
 // The dials: names in the order in which labels are written, one integer range for all (steerlm.md section 2).
 struct AttributeOptions {
-  std::vector<std::string> names;                // empty: none declared, labels are used as written
+  std::vector<std::string> names;  // empty: none declared, labels are used as written
   std::int64_t min = 0;
   std::int64_t max = 4;
   std::map<std::string, std::int64_t> defaults;  // for steering; a name without one gets min
@@ -45,7 +45,8 @@ struct EnumNames<SpecialTokens> {
 
 // The Vicuna v1 system prompt, SYSTEM_PROMPT of NeMo-Aligner's examples/nlp/data/steerlm/common.py.
 inline constexpr std::string_view default_system_prompt =
-    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite "
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+    "and polite "
     "answers to the user's questions.";
 
 struct TemplateOptions {
@@ -54,11 +55,13 @@ struct TemplateOptions {
   SpecialTokens special_tokens = SpecialTokens::text;
 
   void fields(auto& field) {
-    field("name", name, "steerlm: the paper's template; plain: raw text for a base model; chatml, llama3: for a model "
-                        "that was tuned with the markers of these");
+    field("name", name,
+          "steerlm: the paper's template; plain: raw text for a base model; chatml, llama3: for a model "
+          "that was tuned with the markers of these");
     field("system", system, "system prompt of records that have none");
-    field("special_tokens", special_tokens, "text: the markers are ordinary text; added: they are pieces of the tokenizer; those of chatml "
-                                            "and llama3 always are pieces");
+    field("special_tokens", special_tokens,
+          "text: the markers are ordinary text; added: they are pieces of the tokenizer; those of chatml "
+          "and llama3 always are pieces");
   }
 };
 

@@ -19,20 +19,22 @@ namespace steerlm {
 struct EncodedConversation {
   std::vector<std::int32_t> ids;
   std::vector<std::uint8_t> target;  // 1: the prediction of this token, from the position before it, is trained
-  std::vector<std::int32_t> turn;    // the turn whose target this token is, else -1; plain: 0 for a single turn, -1 for several
+  std::vector<std::int32_t>
+      turn;  // the turn whose target this token is, else -1; plain: 0 for a single turn, -1 for several
 };
 
-// What stands around role and value of a turn in chatml and llama3. `start`, `role_end` and `end` are markers: single pieces of the
-// tokenizer, whatever special_tokens says. Roles are written in lower case, and a label line before the value is "{label}\n".
+// What stands around role and value of a turn in chatml and llama3. `start`, `role_end` and `end` are markers: single
+// pieces of the tokenizer, whatever special_tokens says. Roles are written in lower case, and a label line before the
+// value is "{label}\n".
 //   chatml  https://github.com/openai/openai-python/blob/v0.27.0/chatml.md, as Qwen2.5's chat template writes it
 //   llama3  the prompt format of Llama 3's model card and chat template; values are not trimmed, as that template does
 // A label that is predicted (TEXT_TO_VALUE) is a turn of its own, of the role `label`, behind the turn that it is of.
 struct TurnLayout {
   std::string_view start;
-  std::string_view role_end;    // "": none
-  std::string_view before;      // text between role and value
-  std::string_view end;         // what a turn is stopped with
-  std::string_view after;       // text behind it
+  std::string_view role_end;  // "": none
+  std::string_view before;    // text between role and value
+  std::string_view end;       // what a turn is stopped with
+  std::string_view after;     // text behind it
 };
 inline constexpr TurnLayout chatml_layout{"<|im_start|>", "", "\n", "<|im_end|>", "\n"};
 inline constexpr TurnLayout llama3_layout{"<|start_header_id|>", "<|end_header_id|>", "\n\n", "<|eot_id|>", ""};
@@ -44,35 +46,37 @@ std::vector<std::string_view> template_markers(TemplateName name);
 
 class ConversationTemplate {
  public:
-  // Keeps a pointer to the tokenizer, which must outlive it. Throws model: a marker that has to be one is no piece of the tokenizer
-  // (steerlm with special_tokens: added, chatml, llama3), or the template needs an EOS that the tokenizer lacks.
+  // Keeps a pointer to the tokenizer, which must outlive it. Throws model: a marker that has to be one is no piece of
+  // the tokenizer (steerlm with special_tokens: added, chatml, llama3), or the template needs an EOS that the tokenizer
+  // lacks.
   ConversationTemplate(TemplateOptions options, const Tokenizer& tokenizer);
 
-  // Training. VALUE_TO_TEXT and none: of every turn but the first whose role is not masked, value and end are targets. TEXT_TO_VALUE:
-  // of every such turn with a label that is not empty, label and end. The end is "\n" + <extra_id_1> in steerlm, else the layout's
-  // `end` without the text after it. plain: every token.
+  // Training. VALUE_TO_TEXT and none: of every turn but the first whose role is not masked, value and end are targets.
+  // TEXT_TO_VALUE: of every such turn with a label that is not empty, label and end. The end is "\n" + <extra_id_1> in
+  // steerlm, else the layout's `end` without the text after it. plain: every token.
   EncodedConversation encode(const Conversation& conversation) const;
 
-  // Input of a regression head: the turns up to and with `turn`, without label lines; it ends with a bare <extra_id_2> in steerlm,
-  // with the turn's end marker in chatml and llama3. plain: the values up to it.
+  // Input of a regression head: the turns up to and with `turn`, without label lines; it ends with a bare <extra_id_2>
+  // in steerlm, with the turn's end marker in chatml and llama3. plain: the values up to it.
   std::vector<std::int32_t> encode_scored_turn(const Conversation& conversation, size_t turn) const;
 
-  // What a language-model predictor continues with the label of `turn`: TEXT_TO_VALUE up to where the label begins; the turns before
-  // with the labels that they have. Throws recipe for plain, which has no labels.
+  // What a language-model predictor continues with the label of `turn`: TEXT_TO_VALUE up to where the label begins; the
+  // turns before with the labels that they have. Throws recipe for plain, which has no labels.
   std::vector<std::int32_t> encode_label_prefix(const Conversation& conversation, size_t turn) const;
 
-  // What generation continues: all turns, then the start of a turn of `role`, and the label line if there is a label. A turn's own
-  // label is written before its value if there is a label or the conversation's type is not none. plain: the values; no labels.
+  // What generation continues: all turns, then the start of a turn of `role`, and the label line if there is a label. A
+  // turn's own label is written before its value if there is a label or the conversation's type is not none. plain: the
+  // values; no labels.
   std::vector<std::int32_t> encode_prompt(const Conversation& conversation, const std::optional<Label>& label,
                                           std::string_view role = "Assistant") const;
 
   // Generation stops where the decoded text holds it; "" where only ids stop it (plain, chatml, llama3).
   std::string_view turn_marker() const;
-  // The piece that ends a turn, at which generation stops too: special pieces decode to nothing. None for plain, and where
-  // <extra_id_1> is text.
+  // The piece that ends a turn, at which generation stops too: special pieces decode to nothing. None for plain, and
+  // where <extra_id_1> is text.
   std::optional<std::int32_t> end_of_turn_id() const;
   const TemplateOptions& options() const { return options_; }
-  std::string sha256() const;                       // over every byte that the template itself writes, the system prompt included
+  std::string sha256() const;  // over every byte that the template itself writes, the system prompt included
   bool holds_marker(std::string_view value) const;  // the text of a marker, which a model could take for one
 
  private:
@@ -80,7 +84,7 @@ class ConversationTemplate {
 
   TemplateOptions options_;
   const Tokenizer* tokenizer_;
-  const TurnLayout* layout_;                               // null: steerlm, plain
+  const TurnLayout* layout_;                                // null: steerlm, plain
   std::map<std::string_view, std::int32_t> marker_pieces_;  // empty: the markers are text
 };
 

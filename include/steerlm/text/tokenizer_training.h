@@ -21,10 +21,10 @@ struct TokenizerTraining {
   Path output;                   // written whole or not at all
 };
 
-// Returns the vocabulary's real size: smaller than asked for where the text cannot fill it. Every text round-trips (but for
-// U+2581, which sentencepiece reads as a space): identity normalisation, bytes where a character has no piece; a line end is the
-// byte piece <0x0A>. Ids: 0 unk, 1 bos, 2 eos. Equal input gives equal bytes. Throws recipe: a vocabulary too small for the
-// characters of the text; data: no text; resources: output cannot be written.
+// Returns the vocabulary's real size: smaller than asked for where the text cannot fill it. Every text round-trips (but
+// for U+2581, which sentencepiece reads as a space): identity normalisation, bytes where a character has no piece; a
+// line end is the byte piece <0x0A>. Ids: 0 unk, 1 bos, 2 eos. Equal input gives equal bytes. Throws recipe: a
+// vocabulary too small for the characters of the text; data: no text; resources: output cannot be written.
 std::int64_t train_tokenizer(const TokenizerTraining& training);
 
 }  // namespace steerlm

@@ -1,6 +1,6 @@
-// The judge of the toy language: measures the attributes of a text by counting words, with no model and no label. Every measure
-// turns one dial of the construction (src/toy/language.h) back into its level, and does so without bias: the mean over texts made
-// with a dial at level l is l (verbosity's ends, 0 and 4, lose 0.07 to the limits of the scale).
+// The judge of the toy language: measures the attributes of a text by counting words, with no model and no label. Every
+// measure turns one dial of the construction (src/toy/language.h) back into its level, and does so without bias: the
+// mean over texts made with a dial at level l is l (verbosity's ends, 0 and 4, lose 0.07 to the limits of the scale).
 #pragma once
 
 #include <string>
@@ -12,8 +12,9 @@ namespace steerlm {
 // quality, toxicity, humor, creativity, complexity, verbosity
 const std::vector<std::string>& toy_attribute_names();
 
-// One value an attribute, in the order of the names, each from 0 to 4. `prompt` is the last user turn. Any bytes are accepted:
-// words that the language does not know are fillers. Formulas, with n fillers in k classes (short, long), d of them different:
+// One value an attribute, in the order of the names, each from 0 to 4. `prompt` is the last user turn. Any bytes are
+// accepted: words that the language does not know are fillers. Formulas, with n fillers in k classes (short, long), d
+// of them different:
 //   quality     4 x right places / max(places asked for, places given); 0 where the prompt is no task
 //   toxicity    rude words, at most 4
 //   humor       punch lines, at most 4

@@ -1,5 +1,5 @@
-// The two losses of SteerLM, each a sum over its entries; the caller divides by the count over the whole optimiser step, so that
-// micro-batching never changes what is optimised. n tokens, d width, a attributes, b sequences.
+// The two losses of SteerLM, each a sum over its entries; the caller divides by the count over the whole optimiser
+// step, so that micro-batching never changes what is optimised. n tokens, d width, a attributes, b sequences.
 #pragma once
 
 #include "steerlm/data/batch.h"

@@ -19,20 +19,24 @@ struct TrainOptions {
     field("epochs", epochs, at_least(1), "passes over the training data");
     field("steps", steps, at_least(1), "optimiser steps");
     field("batch_size", batch_size, at_least(1), "conversations of one optimiser step");
-    field("micro_batch_tokens", micro_batch_tokens, at_least(1), "tokens computed at once; bounds memory, never changes what is optimised");
+    field("micro_batch_tokens", micro_batch_tokens, at_least(1),
+          "tokens computed at once; bounds memory, never changes what is optimised");
     field("max_minutes", max_minutes, at_least(0), "time limit, then a checkpoint and exit 75; 0: none");
   }
 };
 
 struct EvaluateOptions {
   std::int64_t every_steps = 0;
-  void fields(auto& field) { field("every_steps", every_steps, at_least(0), "steps between validations; 0: at the end of each epoch"); }
+  void fields(auto& field) {
+    field("every_steps", every_steps, at_least(0), "steps between validations; 0: at the end of each epoch");
+  }
 };
 
 enum class MetricMode { min, max };
 template <>
 struct EnumNames<MetricMode> {
-  static constexpr std::array<std::pair<MetricMode, std::string_view>, 2> table{{{MetricMode::min, "min"}, {MetricMode::max, "max"}}};
+  static constexpr std::array<std::pair<MetricMode, std::string_view>, 2> table{
+      {{MetricMode::min, "min"}, {MetricMode::max, "max"}}};
 };
 
 struct KeepBestOptions {

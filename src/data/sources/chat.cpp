@@ -20,7 +20,8 @@ const ChatFormat sharegpt{
     "from",
     "value",
     {{"human", "User"}, {"gpt", "Assistant"}, {"user", "User"}, {"assistant", "Assistant"}, {"system", "System"}}};
-const ChatFormat messages{"messages", "role", "content", {{"user", "User"}, {"assistant", "Assistant"}, {"system", "System"}}};
+const ChatFormat messages{
+    "messages", "role", "content", {{"user", "User"}, {"assistant", "Assistant"}, {"system", "System"}}};
 
 std::string our_role(const ChatFormat& format, const std::string& role, const std::string& where) {
   std::vector<std::string> known;
@@ -39,7 +40,8 @@ std::string our_role(const ChatFormat& format, const std::string& role, const st
 std::vector<Json> from_chat(const ChatFormat& format, Json object, const std::string& where) {
   const std::string list_name = "'" + std::string(format.list) + "'";
   const Json& list = as_array(find_member(object, format.list), list_name, where);
-  if (list.empty()) fail(ExitCode::data, {.what = "an empty conversation", .where = where, .expected = "one turn or more"});
+  if (list.empty())
+    fail(ExitCode::data, {.what = "an empty conversation", .where = where, .expected = "one turn or more"});
   Json record = make_record(Json::array());
   Json& turns = record["conversations"];
   for (size_t i = 0; i < list.size(); ++i) {
@@ -69,8 +71,12 @@ std::vector<Json> from_chat(const ChatFormat& format, Json object, const std::st
 
 }  // namespace
 
-std::vector<Json> from_sharegpt(Json object, const std::string& where) { return from_chat(sharegpt, std::move(object), where); }
+std::vector<Json> from_sharegpt(Json object, const std::string& where) {
+  return from_chat(sharegpt, std::move(object), where);
+}
 
-std::vector<Json> from_messages(Json object, const std::string& where) { return from_chat(messages, std::move(object), where); }
+std::vector<Json> from_messages(Json object, const std::string& where) {
+  return from_chat(messages, std::move(object), where);
+}
 
 }  // namespace steerlm

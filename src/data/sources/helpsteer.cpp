@@ -20,8 +20,8 @@ Json answered(Json turns, const std::string& response, const Json& row, const At
   return make_record(std::move(turns));
 }
 
-// Lines "<extra_id_1>Assistant" and "<extra_id_1>User" inside a prompt are turn starts; the line ends around them are the
-// template's.
+// Lines "<extra_id_1>Assistant" and "<extra_id_1>User" inside a prompt are turn starts; the line ends around them are
+// the template's.
 Json split_prompt(const std::string& prompt) {
   Json turns = Json::array();
   std::string_view role = "User";
@@ -66,7 +66,8 @@ std::vector<Json> from_helpsteer2(const Json& row, const Attributes& attributes,
     }
     return records;
   }
-  records.push_back(answered(turns, as_text(find_member(row, "response"), "'response'", where), row, attributes, where));
+  records.push_back(
+      answered(turns, as_text(find_member(row, "response"), "'response'", where), row, attributes, where));
   return records;
 }
 

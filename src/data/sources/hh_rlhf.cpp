@@ -9,7 +9,8 @@ namespace {
 constexpr std::string_view user_mark = "\n\nHuman:";
 constexpr std::string_view assistant_mark = "\n\nAssistant:";
 
-// "\n\nHuman: Hi\n\nAssistant: Hello" -> two turns. The one space after a mark is not part of the value; empty values are kept.
+// "\n\nHuman: Hi\n\nAssistant: Hello" -> two turns. The one space after a mark is not part of the value; empty values
+// are kept.
 Json split(const std::string& text, const std::string& name, const std::string& where) {
   Json turns = Json::array();
   const bool user_first = text.starts_with(user_mark);

@@ -7,7 +7,8 @@
 namespace steerlm {
 namespace {
 
-// labels: {"quality": {"value": 0.5, "count": 3}, …}, or as in the Parquet files {"name": ["quality", …], "value": [0.5, …], …}.
+// labels: {"quality": {"value": 0.5, "count": 3}, …}, or as in the Parquet files {"name": ["quality", …], "value":
+// [0.5, …], …}.
 Json label_of(const Json& message, const Attributes& attributes, const std::string& where) {
   const Json* labels = find_member(message, "labels");
   if (labels == nullptr || labels->is_null()) return nullptr;
@@ -22,7 +23,8 @@ Json label_of(const Json& message, const Attributes& attributes, const std::stri
             .where = where,
             .found = std::to_string(names->size()) + " names and " + std::to_string(values.size()) + " values"});
     }
-    for (size_t i = 0; i < values.size(); ++i) label.rate(as_text(&(*names)[i], "'labels.name'", where), values[i], where);
+    for (size_t i = 0; i < values.size(); ++i)
+      label.rate(as_text(&(*names)[i], "'labels.name'", where), values[i], where);
     return label.json();
   }
   for (const auto& [name, entry] : labels->items()) {
@@ -35,7 +37,8 @@ Json label_of(const Json& message, const Attributes& attributes, const std::stri
 }
 
 // Adds the paths of the subtree of `message`, which comes after the turns of `path`.
-void walk(const Json& message, const Attributes& attributes, const std::string& where, Json& path, std::vector<Json>& paths) {
+void walk(const Json& message, const Attributes& attributes, const std::string& where, Json& path,
+          std::vector<Json>& paths) {
   const Json* id = find_member(message, "message_id");
   const std::string place = where + (id != nullptr && id->is_string() ? ", message " + id->get<std::string>() : "");
   as_object(&message, "a message", place);

@@ -99,7 +99,8 @@ void RatedLabel::rate(const std::string& name, const Json& rating, const std::st
                           .expected = "a number from " + number(low_) + " to " + number(high_)});
   }
   const double share = (rating.get<double>() - low_) / (high_ - low_);
-  values_[*index] = static_cast<float>(round_score(attributes_.min + share * (attributes_.max - attributes_.min), attributes_));
+  values_[*index] =
+      static_cast<float>(round_score(attributes_.min + share * (attributes_.max - attributes_.min), attributes_));
   any_ = true;
 }
 

@@ -1,7 +1,7 @@
-// From what others publish to our conversation record (steerlm.md section 3, contracts.md section 5): one function a format.
-// Each takes one object of a file and gives the records that it becomes, before they are checked by parse_record. Values stay
-// byte for byte, user turns have no label, ratings become integers of the declared range, and names that are not declared are
-// dropped. All throw data at `where`, the object's file:line.
+// From what others publish to our conversation record (steerlm.md section 3, contracts.md section 5): one function a
+// format. Each takes one object of a file and gives the records that it becomes, before they are checked by
+// parse_record. Values stay byte for byte, user turns have no label, ratings become integers of the declared range, and
+// names that are not declared are dropped. All throw data at `where`, the object's file:line.
 #pragma once
 
 #include <optional>
@@ -21,8 +21,8 @@ std::optional<Format> detect_format(const Json& object);
 // Dispatches on the format, which is not auto. For `text` the object is the line as a JSON string.
 std::vector<Json> convert(Format format, Json object, const Attributes& attributes, const std::string& where);
 
-// OpenAssistant trees: every root-to-leaf path of two turns or more. Ratings 0..1; `labels` is {name: {value, count}} or {name:
-// […], value: […]}.
+// OpenAssistant trees: every root-to-leaf path of two turns or more. Ratings 0..1; `labels` is {name: {value, count}}
+// or {name: […], value: […]}.
 std::vector<Json> from_oasst(const Json& tree, const Attributes& attributes, const std::string& where);
 // Anthropic hh-rlhf: `chosen` and `rejected`, texts with "\n\nHuman:" and "\n\nAssistant:" marks.
 std::vector<Json> from_hh_rlhf(const Json& pair, const std::string& where);

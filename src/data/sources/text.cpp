@@ -29,7 +29,8 @@ Json from_prompt_line(const Json& object, const std::string& where) {
     turns.push_back(make_turn("User", as_text(prompt, "'prompt'", where)));
   } else {
     for (const Json& text : as_array(find_member(object, "turns"), "'turns'", where)) {
-      turns.push_back(make_turn(turns.size() % 2 == 0 ? "User" : "Assistant", as_text(&text, "an entry of 'turns'", where)));
+      turns.push_back(
+          make_turn(turns.size() % 2 == 0 ? "User" : "Assistant", as_text(&text, "an entry of 'turns'", where)));
     }
   }
   Json record = make_record(std::move(turns));
