@@ -14,6 +14,7 @@
 #include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
+#include "steerlm/stages/inputs.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
@@ -95,8 +96,8 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   const std::vector<Prompt> prompts = read_prompts(options.prompts, policy.attributes, system, options.max_prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
-  BlockOutput output(output_path, run.path() / "ledger.jsonl",
-                     {{"inputs", run.inputs()}, {"recipe", dump_recipe(step)}}, context.fresh);
+  BlockOutput output(output_path, run.path() / "ledger.jsonl", output_identity(step, run.inputs()),
+                     output_options(step, context));
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
   for (size_t begin = static_cast<size_t>(output.records_done()); !output.finished() && begin < prompts.size();
        begin += block_prompts) {
