@@ -232,7 +232,9 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
   const Path part = run.path() / "model.part";
   steerlm::remove_all(part);
-  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive);
+  std::error_code error;
+  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive, error);
+  if (error) fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = part.string()});
   steerlm::remove_all(run.model());
   publish(part, run.model());
   run.finish(summary);
