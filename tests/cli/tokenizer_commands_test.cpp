@@ -99,10 +99,9 @@ TEST_F(TokenizerCommands, TrainsATokenizerThatGivesTheTextBack) {
     EXPECT_THAT(outcome.err, HasSubstr(file + ": a tokenizer of "));
     EXPECT_EQ(run({"decode", "--model", file}, run({"encode", "--model", file}, text + "unseen: \u2603\n").out).out,
               text + "unseen: \u2603\n");
-    ASSERT_EQ(
-        run({"train", "--input", input, "--output", path("again.model"), "--vocab-size", "300", "--kind", kind}).code,
-        0);
-    EXPECT_EQ(read(path("again.model")), read(file));
+    const std::string again = path(kind + "_again.model");
+    ASSERT_EQ(run({"train", "--input", input, "--output", again, "--vocab-size", "300", "--kind", kind}).code, 0);
+    EXPECT_EQ(read(again), read(file));
   }
 }
 

@@ -315,6 +315,7 @@ TEST_F(BlockJobTest, FreshAtAnotherPlace) {
   EXPECT_FALSE(std::filesystem::exists(output()));
   EXPECT_EQ(read_all(quarantine()), "bad one\na note of mine\n") << "changed since: not ours any more";
 
+  std::filesystem::remove(quarantine());
   EXPECT_THAT(message_of(ExitCode::recipe, [&] { open(); }), HasSubstr("another run has begun this output"));
 }
 

@@ -78,7 +78,7 @@ TEST_F(Chat, PrintsDialsSystemPromptAndCommands) {
   const Result result = chat("/set humor=3\n/dials\n/system\n/help\n");
   expect_says(result, "quality=0  (0 to 4, default 0)\nhumor=3  (0 to 4, default 0)\nBe good.\n/help ");
   EXPECT_EQ(result.output, "");
-  EXPECT_NE(run("chat --help").output.find("/save FILE"), std::string::npos);
+  EXPECT_NE(run("chat --help").output.find("/save [--overwrite] FILE"), std::string::npos);
 }
 
 TEST_F(Chat, AMistakeInALineIsSaidAndTheConversationGoesOn) {

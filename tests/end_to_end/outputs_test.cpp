@@ -77,7 +77,7 @@ TEST_F(OutputPaths, OfTwoWritersAtOnceOneIsWhole) {
   for (int time = 0; time < 3; ++time) {
     const std::string output = "out" + std::to_string(time) + ".jsonl";
     const Result second =
-        run(score + output, "(" STEERLM_PROGRAM " " + score + output + " 2>first.txt; echo $? >code.txt) & ");
+        run(score + output, "{ (" STEERLM_PROGRAM " " + score + output + " 2>first.txt; echo $? >code.txt) & };");
     for (int wait = 0; wait < 500 && (!exists("code.txt") || read("code.txt").empty()); ++wait) ::usleep(20'000);
     const int first = std::stoi(read("code.txt"));
     std::filesystem::remove(path("code.txt"));
