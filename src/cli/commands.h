@@ -5,6 +5,7 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <string>
 
 #include "cli/app.h"
 #include "steerlm/hf/model_folder.h"
@@ -18,6 +19,10 @@ void add_inference_commands(CLI::App& app, Invocation& invocation);
 void add_chat_command(CLI::App& app, Invocation& invocation);
 void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_model_commands(CLI::App& app, Invocation& invocation);
+void add_doctor_command(CLI::App& app, Invocation& invocation);
+
+// What --version prints.
+std::string version_text();
 
 // Says on stderr that a folder's own Python code is not run.
 void note_code(const ModelFolder& folder);
