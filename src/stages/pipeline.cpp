@@ -12,6 +12,7 @@
 #include <cstring>
 #include <set>
 
+#include "stages/settle.h"
 #include "steerlm/core/lock.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
@@ -105,7 +106,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
         fmt::format("[{}/{}] {} ({})", i + 1, pipeline.steps.size(), step.name, enum_name(step.stage));
 
     // A step that is whole and whose recipe and inputs are as they were is skipped; one that has changed starts over.
-    const Recipe recipe = load_recipe_text(step.recipe_yaml, "step " + step.name);
+    const Recipe recipe = settle_recipe(load_recipe_text(step.recipe_yaml, "step " + step.name));
     const bool rebuilt =
         std::ranges::any_of(step.depends_on, [&](const std::string& name) { return ran.contains(name); });
     std::vector<std::string> changed;

@@ -7,8 +7,8 @@
 #include "steerlm/core/hash.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/hf/adapter.h"
 #include "steerlm/recipe/load.h"
-#include "steerlm/stages/base_model.h"
 
 namespace steerlm {
 namespace {
@@ -164,10 +164,9 @@ RunDirectory::RunDirectory(const Recipe& recipe, const Context& context) : path_
 
 void RunDirectory::finish(const Json& summary) { write_file_atomic(path_ / "done.json", summary.dump(2) + "\n"); }
 
-bool is_finished_run(const Path& path, const Recipe& given, std::vector<std::string>& changed) {
+bool is_finished_run(const Path& path, const Recipe& recipe, std::vector<std::string>& changed) {
   changed.clear();
   if (!is_there(path / "recipe.yaml", ExitCode::resources)) return false;
-  const Recipe recipe = settle_recipe(given);
   changed = differences(path, recipe, describe_inputs(recipe));
   return changed.empty() && is_complete(path, recipe);
 }
