@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -71,6 +73,26 @@ Fault unknown_option(const Named& named, const std::string& word) {
   return {.what = "unknown option '" + word + "'", .advice = advice.empty() ? advice_for(named) : advice};
 }
 
+// The parser's message on a value, taken apart: "Could not convert: --count = abc" and
+// "--seed: Value abc not in range 0 to 9"; any other as it is, "--model is required" say.
+Fault explain_value(const std::string& text, const std::string& advice) {
+  static constexpr std::string_view convert = "Could not convert: ", value = ": Value ", range = " not in range ";
+  const size_t equals = text.find(" = "), value_at = text.find(value), range_at = text.rfind(range);
+  if (text.starts_with(convert) && equals != text.npos)
+    return {.what = "not a value of this option",
+            .where = text.substr(convert.size(), equals - convert.size()),
+            .found = "'" + text.substr(equals + 3) + "'",
+            .expected = "a number",
+            .advice = advice};
+  if (value_at != text.npos && range_at != text.npos && value_at < range_at)
+    return {.what = "not a value of this option",
+            .where = text.substr(0, value_at),
+            .found = "'" + text.substr(value_at + value.size(), range_at - value_at - value.size()) + "'",
+            .expected = "a number from " + text.substr(range_at + range.size()),
+            .advice = advice};
+  return {.what = text, .advice = advice};
+}
+
 }  // namespace
 
 bool asks_for_help(CLI::App& root, int argc, char** argv, const CLI::ParseError& error) {
@@ -93,27 +115,15 @@ Fault explain(CLI::App& root, int argc, char** argv, const CLI::ParseError& erro
             .expected = "one of " + join(commands),
             .advice = nearest.empty() ? advice : nearest};
   }
-  if (!commands.empty() || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
-    const std::vector<std::string> options = option_names(*named.command);
-    for (int i = named.next; i < argc && std::string_view(argv[i]) != "--"; ++i) {
-      const std::string word = std::string(argv[i]).substr(0, std::string_view(argv[i]).find('='));
-      const bool option = word.size() > 1 && word[0] == '-' && std::isdigit(static_cast<unsigned char>(word[1])) == 0;
-      if (option && std::find(options.begin(), options.end(), word) == options.end())
-        return unknown_option(named, word);
-    }
+  const std::vector<std::string> options = option_names(*named.command);
+  for (int i = named.next; i < argc && std::string_view(argv[i]) != "--"; ++i) {
+    const std::string word = std::string(argv[i]).substr(0, std::string_view(argv[i]).find('='));
+    const bool option = word.size() > 1 && word[0] == '-' && std::isdigit(static_cast<unsigned char>(word[1])) == 0;
+    if (option && std::find(options.begin(), options.end(), word) == options.end()) return unknown_option(named, word);
+  }
+  if (!commands.empty() || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr)
     return {.what = "too many arguments: " + join(named.command->remaining(true), " "), .advice = advice};
-  }
-  if (dynamic_cast<const CLI::ConversionError*>(&error) != nullptr) {  // "Could not convert: --seed = abc"
-    const std::string text = error.what();
-    const size_t name = text.find(": "), value = text.find(" = ");
-    if (name < value && value != text.npos)
-      return {.what = "not a value of this option",
-              .where = text.substr(name + 2, value - name - 2),
-              .found = "'" + text.substr(value + 3) + "'",
-              .expected = "a number that it can hold",
-              .advice = advice};
-  }
-  return {.what = error.what(), .advice = advice};  // "--model is required" and the like
+  return explain_value(error.what(), advice);
 }
 
 namespace {
@@ -124,9 +134,24 @@ constexpr std::array<std::string_view, 7> paths{"RECIPE",   "DIR",         "--mo
 // The only ones that may be empty: texts of a conversation.
 constexpr std::array<std::string_view, 2> texts{"--prompt", "--system"};
 
-void check_argument(const std::string& name, const std::string& value, std::vector<Fault>& faults) {
+// The parser takes 99999999999999999999 for the largest integer, and 010 for 8.
+bool is_integer(std::string_view text) {
+  const std::string_view digits = text.substr(text.starts_with('-') ? 1 : 0);
+  std::int64_t number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && rest == text.data() + text.size() && (digits == "0" || !digits.starts_with('0'));
+}
+
+void check_argument(const CLI::Option& option, const std::string& value, std::vector<Fault>& faults) {
+  const std::string name = option.get_name();
   if (value.empty() && std::ranges::find(texts, name) == texts.end())
     faults.push_back({.what = "the argument is empty", .where = name});
+  const bool integer = option.get_type_name().starts_with("INT") || option.get_type_name().starts_with("UINT");
+  if (integer && !is_integer(value))
+    faults.push_back({.what = "not a value of this option",
+                      .where = name,
+                      .found = "'" + value + "'",
+                      .expected = "an integer of 64 bits"});
   if (std::ranges::find(paths, name) == paths.end()) return;
   if (std::optional<Fault> fault = unexpanded(value)) {
     fault->where = name;
@@ -141,7 +166,7 @@ void check_arguments(const CLI::App& root) {
   for (const CLI::App* command = &root; command != nullptr;) {
     for (const CLI::Option* option : command->get_options()) {
       if (option->count() == 0 || option->get_expected_max() == 0) continue;
-      for (const std::string& value : option->results()) check_argument(option->get_name(), value, faults);
+      for (const std::string& value : option->results()) check_argument(*option, value, faults);
     }
     const std::vector<CLI::App*> below = command->get_subcommands();
     command = below.empty() ? nullptr : below[0];

@@ -13,7 +13,8 @@ bool asks_for_help(CLI::App& root, int argc, char** argv, const CLI::ParseError&
 // Any other error of the parser.
 Fault explain(CLI::App& root, int argc, char** argv, const CLI::ParseError& error);
 
-// What the parser lets through: arguments that are empty, paths that only a shell would expand. Throws recipe.
+// What the parser lets through: arguments that are empty, integers that
+// do not fit, paths that only a shell would expand. Throws recipe.
 void check_arguments(const CLI::App& root);
 
 }  // namespace steerlm

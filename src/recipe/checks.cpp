@@ -9,6 +9,7 @@
 #include "recipe/hints.h"
 #include "recipe/resolve.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/recipe/load.h"
 
 namespace steerlm {
 namespace {

@@ -21,7 +21,4 @@ std::span<const ForeignKey> foreign_keys();
 // "did you mean 'train.steps'?" for the key `max_steps` in a recipe of this stage; "" where nothing comes to mind.
 std::string foreign_advice(std::string_view key, Stage stage);
 
-// What to write instead of a device that this program does not know; "" where nothing comes to mind.
-std::string device_advice(const std::string& device);
-
 }  // namespace steerlm

@@ -104,12 +104,23 @@ TEST(AppTest, OptionsOfOtherPrograms) {
 }
 
 TEST(AppTest, ValuesThatNoOptionCanHave) {
-  const Outcome outcome = run({"generate", "--model", "m", "--prompt", "p", "--seed", "abc"});
-  EXPECT_EQ(outcome.code, 2);
-  EXPECT_EQ(outcome.err,
-            "error: --seed: not a value of this option (found 'abc', expected a number that it can hold); see 'steerlm "
-            "generate --help'\n");
-  EXPECT_EQ(run({"generate", "--model", "m", "--prompt", "p", "--seed", "99999999999999999999"}).code, 2);
+  const auto said = [](const std::string& option, const std::string& value) {
+    const Outcome outcome = run({"generate", "--model", "m", "--prompt", "p", option, value});
+    EXPECT_EQ(outcome.code, 2);
+    return outcome.err;
+  };
+  const std::string see = "; see 'steerlm generate --help'\n";
+  EXPECT_EQ(said("--top-p", "1.5"),
+            "error: --top-p: not a value of this option (found '1.5', expected a number from 0 to 1)" + see);
+  EXPECT_EQ(said("--samples", "abc"),
+            "error: --samples: not a value of this option (found 'abc', expected a number from 1 to 1000000)" + see);
+  for (const char* seed : {"99999999999999999999", "010", "0x10"})
+    EXPECT_NE(said("--seed", seed).find(std::string("--seed: not a value of this option (found '") + seed),
+              std::string::npos)
+        << said("--seed", seed);
+  EXPECT_EQ(run({"data", "make-toy", "--output", "o", "--count", "abc"}).err,
+            "error: --count: not a value of this option (found 'abc', expected a number); see 'steerlm data make-toy "
+            "--help'\n");
 }
 
 TEST(AppTest, ArgumentsThatAreEmpty) {

@@ -70,7 +70,6 @@ class PathMistakes : public Mistakes {
               "--",
               "-x",
               "/dev/null",
-              "/dev/full",
               "/dev/tty",
               "/proc/self/mem",
               "/proc/self/fd",

@@ -47,6 +47,9 @@ std::optional<Stage> peek_stage(const std::string& text);
 // The dotted path of a recipe's key of that name, or of the key that other programs call so ("lr"); "" for none.
 std::string recipe_key(std::string_view word);
 
+// What to write instead of a device that this program does not know; "" where nothing comes to mind.
+std::string device_advice(const std::string& device);
+
 // The recipe as YAML: every key that had a say, no others. Loading it gives an equal recipe.
 std::string dump_recipe(const Recipe& recipe);
 
