@@ -9,7 +9,6 @@
 #include <set>
 
 #include "steerlm/core/rng.h"
-#include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
@@ -21,7 +20,6 @@
 namespace steerlm {
 namespace {
 
-constexpr size_t block_prompts = 256;
 constexpr const char* requested_key = "requested_label";
 
 // Distinct label strings of annotated records, in the order of their bytes.
@@ -98,35 +96,29 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   BlockOutput output(output_path, run.path() / "ledger.jsonl",
                      {{"inputs", run.inputs()}, {"recipe", dump_recipe(step)}}, context.fresh);
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
-  for (size_t begin = static_cast<size_t>(output.records_done()); !output.finished() && begin < prompts.size();
-       begin += block_prompts) {
-    if (stop_requested()) return Outcome::stopped;
-    const size_t end = std::min(prompts.size(), begin + block_prompts);
+  const auto answer = [&](size_t begin, size_t end) {
     std::vector<SampleRequest> requests;
     for (size_t p = begin; p < end; ++p) {
       const Label& label = labels[Rng(seed, "bootstrap label", p).below(labels.size())];
-      for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-        requests.push_back(
-            {&prompts[p], label,
-             p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
-      }
+      for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
+        requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
     }
     const size_t wanted = requests.size();
     requests = within_context(policy, requests);
     const auto results = sample_responses(policy, requests, options.sampling, seed, "sample", context);
-    std::string lines;
+    SampledBlock block;
     std::int64_t unfinished = 0;
     for (size_t i = 0; i < results.size(); ++i) {
       // A response that was cut off would teach the model to stop in the middle.
       if (!results[i].stopped)
         ++unfinished;
       else
-        lines += sampled_record(requests[i].prompt->conversation, *requests[i].label, results[i].response);
+        block.lines += sampled_record(requests[i].prompt->conversation, *requests[i].label, results[i].response);
     }
-    output.append(static_cast<std::int64_t>(end - begin), lines, "",
-                  {{"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted - results.size()}});
-  }
-  if (!output.finished()) output.finish();
+    block.counts = {{"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted - results.size()}};
+    return block;
+  };
+  if (sample_blocks(output, prompts.size(), answer) == Outcome::stopped) return Outcome::stopped;
   std::int64_t sampled = 0, unfinished = 0, too_long = 0;
   for (const Json& counts : output.block_counts()) {
     sampled += counts.at("sampled").get<std::int64_t>();
@@ -240,7 +232,9 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
   const Path part = run.path() / "model.part";
   steerlm::remove_all(part);
-  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive);
+  std::error_code error;
+  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive, error);
+  if (error) fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = part.string()});
   steerlm::remove_all(run.model());
   publish(part, run.model());
   run.finish(summary);

@@ -164,9 +164,7 @@ Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
       const auto label = dial_label(attributes, {{attributes.names[dial], level}}, recipe.model.path);
       for (size_t p = 0; p < sweep.prompts.size(); ++p) {
         for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-          sweep.requests.push_back(
-              {&sweep.prompts[p], label,
-               p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
+          sweep.requests.push_back({&sweep.prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
           sweep.items.push_back({dial, level, p});
         }
       }

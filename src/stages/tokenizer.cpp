@@ -4,6 +4,7 @@
 #include <deque>
 #include <optional>
 
+#include "steerlm/core/paths.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
@@ -47,7 +48,7 @@ Outcome run_tokenizer(const Recipe& recipe, const Context& context) {
   }
   std::optional<RunDirectory> run;
   if (!recipe.run_dir.empty()) run.emplace(recipe, context);
-  if (run && run->state() == RunDirectory::State::finished && std::filesystem::exists(options.output)) {
+  if (run && run->state() == RunDirectory::State::finished && is_there(options.output, ExitCode::resources)) {
     context.log->info(options.output + ": trained already, nothing to do (--fresh starts over)");
     return Outcome::done;
   }
