@@ -1,5 +1,5 @@
 // One conversation of a data file: what is trained or annotated of it, and the JSON object that it came from, whose
-// unknown keys travel through untouched. The format is the NeMo conversation record (steerlm.md section 3.1).
+// unknown keys travel through untouched. The format is the NeMo conversation record (contracts.md section 5).
 #pragma once
 
 #include <cstdint>

@@ -31,7 +31,7 @@ struct EnumNames<Stage> {
                                                                             {Stage::pipeline, "pipeline"}}};
 };
 
-// The three generations of the method (steerlm.md): they set defaults only.
+// The three generations of the method (docs/recipes.md has their defaults): they set defaults only.
 enum class Method { steerlm, helpsteer, helpsteer2 };
 template <>
 struct EnumNames<Method> {

@@ -7,7 +7,7 @@
 
 namespace steerlm {
 
-// What is trained of a turn (steerlm.md section 2): VALUE_TO_TEXT conditions the response on the label, TEXT_TO_VALUE
+// What is trained of a turn (contracts.md section 5): VALUE_TO_TEXT conditions the response on the label, TEXT_TO_VALUE
 // writes the label after the response, none has no label lines.
 enum class ConversationType { none, value_to_text, text_to_value };
 

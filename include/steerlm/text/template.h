@@ -1,4 +1,4 @@
-// How a conversation becomes ids, and which of them are trained: contracts.md section 7, steerlm.md section 2.
+// How a conversation becomes ids, and which of them are trained: contracts.md section 7.
 #pragma once
 
 #include <cstddef>

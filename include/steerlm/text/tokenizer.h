@@ -14,7 +14,7 @@
 
 namespace steerlm {
 
-// The template's markers, steerlm.md section 2: start of the system block, of a turn, of a label.
+// The template's markers, contracts.md section 7: start of the system block, of a turn, of a label.
 inline constexpr std::string_view system_marker = "<extra_id_0>";
 inline constexpr std::string_view turn_marker = "<extra_id_1>";
 inline constexpr std::string_view label_marker = "<extra_id_2>";

@@ -1,4 +1,4 @@
-// From what others publish to our conversation record (steerlm.md section 3, contracts.md section 5): one function a
+// From what others publish to our conversation record (contracts.md section 5): one function a
 // format. Each takes one object of a file and gives the records that it becomes, before they are checked by
 // parse_record. Values stay byte for byte, user turns have no label, ratings become integers of the declared range, and
 // names that are not declared are dropped. All throw data at `where`, the object's file:line.
