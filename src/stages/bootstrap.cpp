@@ -91,6 +91,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   const std::vector<Label> labels = select_labels(observed_labels(options.labels_from, policy.attributes, system),
                                                   options, policy.attributes, context);
   const std::vector<Prompt> prompts = read_prompts(options.prompts, policy.attributes, system, options.max_prompts);
+  if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
   BlockOutput output(output_path, run.path() / "ledger.jsonl",
@@ -206,6 +207,7 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
                       options, policy.attributes, context);
     const auto prompts =
         read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
+    if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
     context.log->info(fmt::format("would sample {} responses at {} distinct labels",
                                   prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size()));
     return Outcome::done;

@@ -73,6 +73,8 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   std::string text;
   if (predictor) {
     const PredictorReport report = report_predictor(*predictor, records, {}, context);
+    if (report.rows == 0 && !model)
+      fail(ExitCode::data, {.what = "no record has a label to measure the predictor on", .where = "data.validation"});
     json["predictor"] = report.json;
     text += "predictor " + recipe.predictor + "\n" + report.table + "\n";
   }

@@ -14,7 +14,7 @@ namespace {
 constexpr std::int64_t decoder_slots = 64;
 
 std::string too_long(size_t turn, size_t tokens, std::int64_t context) {
-  return fmt::format("turn {} needs {} tokens of context, the predictor has {}", turn, tokens, context);
+  return fmt::format("turn {} needs {} tokens of context, the predictor has {}", turn + 1, tokens, context);
 }
 
 std::vector<size_t> assistant_turns(const Conversation& conversation) {
