@@ -131,11 +131,12 @@ struct ScoreArguments {
 void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, size_t first,
                           LineOutput& output) {
   const auto predictions = predict_records(model, records, batch_tokens);
+  const std::vector<std::string>& names = score_names(model);
   for (size_t r = 0; r < records.size(); ++r) {
     if (!predictions[r].fault.empty()) fail(ExitCode::data, {.what = predictions[r].fault, .where = where(records[r])});
     for (const TurnScores& turn : predictions[r].turns) {
       Json scores = Json::object();
-      for (size_t a = 0; a < turn.scores.size(); ++a) scores[model.attributes.names[a]] = turn.scores[a];
+      for (size_t a = 0; a < turn.scores.size(); ++a) scores[names[a]] = turn.scores[a];
       output.write(dump_json({{"record", first + r}, {"turn", turn.turn}, {"scores", scores}}));
     }
   }
@@ -176,7 +177,7 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
 
 int run_score(const ScoreArguments& arguments) {
   const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
-  note_code(model.folder);
+  print_notes(model.notes);
   RecordReader reader({{.path = arguments.input}}, model.attributes, model.folder.text_template.system);
   LineOutput output(arguments.output);
   for (size_t first = 0;;) {
