@@ -7,6 +7,9 @@
 #include <CLI/Formatter.hpp>
 #include <string>
 
+#include <string>
+#include <vector>
+
 #include "cli/app.h"
 #include "steerlm/hf/model_folder.h"
 
@@ -24,7 +27,7 @@ void add_doctor_command(CLI::App& app, Invocation& invocation);
 // What --version prints.
 std::string version_text();
 
-// Says on stderr that a folder's own Python code is not run.
-void note_code(const ModelFolder& folder);
+// On standard error, one line each: what a model folder or its tokenizer makes it necessary to say.
+void print_notes(const std::vector<std::string>& notes);
 
 }  // namespace steerlm
