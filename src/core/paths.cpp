@@ -87,9 +87,9 @@ std::optional<Fault> unexpanded(const std::string& path) {
   return Fault{.what = "variables of the shell are not expanded here", .found = "'" + path + "'", .advice = advice};
 }
 
-std::string download_advice(const std::string& path, bool dataset) {
+std::string download_advice(const std::string& path) {
   if (path.find("://") != std::string::npos)
-    return "local files only are read: download it and give the path of the copy";
+    return "data is read from disk: download it, and give the path of the copy";
   const size_t slash = path.find('/');
   const auto word = [](std::string_view part) {
     return !part.empty() && part[0] != '.' &&
@@ -97,10 +97,10 @@ std::string download_advice(const std::string& path, bool dataset) {
   };
   if (slash == std::string::npos || !word(path.substr(0, slash)) || !word(path.substr(slash + 1))) return "";
   std::error_code error;
-  if (std::filesystem::is_directory(path.substr(0, slash), error)) return "";
-  if (dataset && path.find('.', slash) != std::string::npos) return "";  // train.jsonl
-  return "if this is an id of the Hugging Face hub: local files only are read; fetch it with `hf download " + path +
-         (dataset ? " --repo-type dataset" : "") + " --local-dir DIR` and give what is in DIR";
+  const bool has_extension = path.find('.', slash) != std::string::npos;  // train.jsonl
+  if (has_extension || std::filesystem::is_directory(path.substr(0, slash), error)) return "";
+  return "data is read from disk; if this is a data set on the Hugging Face hub, fetch it first: hf download " + path +
+         " --repo-type dataset --local-dir DIR";
 }
 
 std::string utf8_text(const Path& path) {

@@ -111,7 +111,7 @@ struct Decoder::State {
       if (descriptor < 0) {
         const int error = errno;
         give_up("cannot read the data file: " + std::string(std::strerror(error)),
-                error == ENOENT ? download_advice(path, true) : "");
+                error == ENOENT ? download_advice(path) : "");
       }
       struct stat status {};
       if (::fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode))

@@ -25,9 +25,9 @@ std::vector<Path> files_of(const Path& folder, ExitCode code);
 // that it stands for as advice. Nothing where it has none, or a file of that very name is there.
 std::optional<Fault> unexpanded(const std::string& path);
 
-// What to do where nothing is at `path` and it reads like a name on the Hugging Face hub (meta-llama/Llama-3.2-1B) or
-// an address; else "". `dataset`: of data, else of a model.
-std::string download_advice(const std::string& path, bool dataset);
+// What to do where no data file is at `path` and it reads like a data set's name on the Hugging Face hub
+// (nvidia/HelpSteer2) or like an address; else "".
+std::string download_advice(const std::string& path);
 
 // For JSON, which is UTF-8: bytes of the path that are none are written as \xE9.
 std::string utf8_text(const Path& path);
