@@ -13,6 +13,7 @@
 #include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
+#include "steerlm/stages/inputs.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
@@ -95,8 +96,8 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
-  BlockOutput output(output_path, run.path() / "ledger.jsonl",
-                     {{"inputs", run.inputs()}, {"recipe", dump_recipe(step)}}, context.fresh);
+  BlockOutput output(output_path, run.path() / "ledger.jsonl", output_identity(step, run.inputs()),
+                     output_options(step, context));
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
   const auto answer = [&](size_t begin, size_t end) {
     std::vector<SampleRequest> requests;

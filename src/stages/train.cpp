@@ -134,6 +134,9 @@ Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel bas
                        .training = card_part(dataset.train_counts),
                        .validation = card_part(dataset.validation_counts),
                        .metrics = validation_at(run.path() / "metrics.jsonl", result.weights_step)};
+  // Of a shorter training, or of a process that was killed while it wrote.
+  for (const Path& part : temporaries_of(run.model())) steerlm::remove_all(part);
+  steerlm::remove_all(run.model());
   if (base.adapter) {
     write_adapter_folder(run.model(), base.folder, *base.adapter, to_named_tensors(result.weights), base.tokenizer,
                          card);
