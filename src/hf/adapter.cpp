@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hf/config_reader.h"
+#include "hf/weight_files.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/store/safetensors.h"
@@ -147,6 +148,7 @@ NamedTensors read_adapter_tensors(const Path& folder, const Adapter& adapter, co
     if (!tensors.back().second.is_floating_point())
       fail(ExitCode::model,
            {.what = "tensor '" + stored + "' has a dtype that is not supported", .where = file.path().string()});
+    require_finite(tensors.back().second, stored, file.path());
     std::erase(left, stored);
   }
   if (!left.empty()) fail(ExitCode::model, {.what = "extra tensor '" + left[0] + "'", .where = file.path().string()});

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
 #include "steerlm/infer/label_decoder.h"
 #include "steerlm/infer/score.h"
+#include "steerlm/kernels/finite.h"
 
 namespace steerlm {
 namespace {
@@ -51,8 +53,16 @@ void predict_regression(const OpenModel& model, const ConversationTemplate& conv
   const auto scores = attribute_scores(model.transformer, std::span<const Example>(inputs), batch_tokens);
   for (size_t i = 0; i < places.size(); ++i) {
     std::vector<float> rounded;
-    for (float score : scores[i])
+    for (size_t a = 0; a < scores[i].size(); ++a) {
+      const float score = scores[i][a];
+      if (!std::isfinite(score)) {
+        fail(ExitCode::model,
+             {.what = "the predictor's score of '" + model.attributes.names.at(a) + "' is not finite",
+              .where = where(records[places[i].record]) + ", turn " + std::to_string(places[i].turn + 1),
+              .advice = beyond_range});
+      }
       rounded.push_back(static_cast<float>(round_score(static_cast<double>(score), model.attributes)));
+    }
     predictions[places[i].record].turns.push_back({places[i].turn, make_label(model.attributes, rounded), scores[i]});
   }
 }
