@@ -15,8 +15,8 @@
 
 namespace steerlm {
 
-// steerlm.md section 4: the attributes of OASST as of 2023, of HelpSteer and of HelpSteer2, and the values used for
-// steering.
+// The attributes of OASST as of 2023 (SteerLM, arXiv 2310.05344), of HelpSteer (2311.09528) and of HelpSteer2
+// (2406.08673), and the values that these papers steer with.
 AttributeOptions method_attributes(Method method) {
   switch (method) {
     case Method::helpsteer:
@@ -169,9 +169,7 @@ Recipe resolve(const Yaml& tree, Stage stage, std::vector<Fault>& faults, const 
   Decoder decoder(stage, faults);
   decoder.section(tree, recipe, "", besides);
   fill_defaults(recipe.attributes);
-  if (recipe.precision == Precision::automatic && recipe.device != "auto") {
-    recipe.precision = recipe.device == "cpu" ? Precision::fp32 : Precision::bf16;
-  }
+  if (recipe.device != "auto") recipe.precision = settled_precision(recipe.precision, recipe.device);
   check_recipe(recipe, tree, decoder, faults);
   return recipe;
 }

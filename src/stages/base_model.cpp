@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "stages/fit.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/nn/device.h"
 #include "steerlm/nn/init.h"
 
 namespace steerlm {
@@ -14,47 +14,6 @@ namespace {
 HeadShape head_shape(const HeadOptions& head, size_t attributes) {
   if (head.kind == HeadKind::language_model) return {.language_model = true};
   return {.attributes = static_cast<std::int64_t>(attributes), .bias = head.bias};
-}
-
-[[noreturn]] void contradiction(const std::string& key, const Path& folder, const std::string& found,
-                                const std::string& expected) {
-  fail(ExitCode::recipe, {.what = "the recipe contradicts the model folder " + folder.string(),
-                          .where = key,
-                          .found = found,
-                          .expected = expected + ", as its steerlm.json says",
-                          .advice = "leave the key out, or start from another model"});
-}
-
-void settle_attributes(const ModelFolder& folder, Recipe& recipe) {
-  const AttributeOptions &ours = recipe.attributes, &theirs = folder.attributes;
-  if (theirs.names.empty()) return;
-  if (recipe.attributes_given) {
-    if (ours.names != theirs.names)
-      contradiction("attributes.names", folder.path, join(ours.names), join(theirs.names));
-    if (ours.min != theirs.min || ours.max != theirs.max) {
-      contradiction("attributes", folder.path, fmt::format("{} to {}", ours.min, ours.max),
-                    fmt::format("{} to {}", theirs.min, theirs.max));
-    }
-    return;  // the defaults are the recipe's
-  }
-  recipe.attributes = theirs;
-  recipe.attributes_given = true;
-}
-
-// A folder trained on plain text says nothing on how a conversation is written.
-void settle_template(const ModelFolder& folder, Recipe& recipe) {
-  const TemplateOptions &ours = recipe.text_template, &theirs = folder.text_template;
-  if (folder.template_sha256.empty() || theirs.name == TemplateName::plain) return;
-  if (recipe.template_given) {
-    const auto text = [](auto value) { return std::string(enum_name(value)); };
-    if (ours.name != theirs.name) contradiction("template.name", folder.path, text(ours.name), text(theirs.name));
-    if (ours.system != theirs.system) contradiction("template.system", folder.path, ours.system, theirs.system);
-    if (ours.name == TemplateName::steerlm && ours.special_tokens != theirs.special_tokens) {
-      contradiction("template.special_tokens", folder.path, text(ours.special_tokens), text(theirs.special_tokens));
-    }
-  }
-  recipe.text_template = theirs;
-  recipe.template_given = true;
 }
 
 // What the trained folder will say of itself; `recipe` is settled.
@@ -75,7 +34,7 @@ NamedTensors read_base_weights(const Recipe& recipe, const ModelFolder& folder, 
   const LoraOptions &ours = *recipe.lora, &theirs = folder.adapter->lora;
   const auto sorted = [](std::vector<std::string> names) { return std::ranges::sort(names), names; };
   if (ours.rank != theirs.rank || ours.alpha != theirs.alpha || sorted(ours.targets) != sorted(theirs.targets) ||
-      head != folder.adapter->head) {
+      head != folder.adapter->head || (head == HeadKind::regression && !same_head)) {
     fail(ExitCode::recipe,
          {.what = "the recipe's lora is another adapter than the one in model.path, whose training would go on",
           .where = "lora",
@@ -93,16 +52,6 @@ NamedTensors read_base_weights(const Recipe& recipe, const ModelFolder& folder, 
 
 }  // namespace
 
-Recipe settle_recipe(Recipe recipe) {
-  if (recipe.precision == Precision::automatic) recipe.precision = Precision::fp32;
-  const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
-  if (!trains || recipe.model.path.empty()) return recipe;
-  const ModelFolder folder = open_model_folder(recipe.model.path);
-  settle_attributes(folder, recipe);
-  settle_template(folder, recipe);
-  return recipe;
-}
-
 BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
   if (recipe.model.init) {
@@ -115,7 +64,8 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
     folder.head = head;
     const HeadShape shape = head_shape(head, folder.attributes.names.size());
     Parameters weights = parameters_from(folder.config, shape, init_parameters(folder.config, shape, seed));
-    return {std::move(folder), shape, std::move(tokenizer), std::move(weights), {}};
+    std::vector<std::string> notes = tokenizer.notes();
+    return {std::move(folder), shape, std::move(tokenizer), std::move(weights), {}, std::move(notes)};
   }
 
   ModelFolder folder = open_model_folder(recipe.model.path);
@@ -123,7 +73,15 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   check_vocabulary(folder, tokenizer);
   if (folder.text_template.name != TemplateName::plain)
     make_template(folder, tokenizer);  // throws where its bytes have changed
-  const bool same_head = folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression;
+  const auto rows = static_cast<std::int64_t>(recipe.attributes.names.size());
+  const bool same_head =
+      folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression && folder.num_labels == rows;
+  std::vector<std::string> notes = folder_notes(folder, tokenizer);
+  if (folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression && !same_head) {
+    notes.push_back(
+        fmt::format("{}: its score has {} rows for {}, the recipe has {} attributes: the score starts afresh",
+                    folder.path.string(), folder.num_labels, join(folder.label_names), rows));
+  }
   NamedTensors tensors = read_base_weights(recipe, folder, head.kind, same_head);
   take_over(folder, recipe);
   HeadOptions settled_head = head;
@@ -141,7 +99,7 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   for_each_parameter(weights, [&](const std::string& name, at::Tensor& tensor) {
     if (!recipe.lora || is_trained_by_lora(name)) tensor = tensor.to(at::kFloat).contiguous();
   });
-  BaseModel base{std::move(folder), shape, std::move(tokenizer), std::move(weights), {}};
+  BaseModel base{std::move(folder), shape, std::move(tokenizer), std::move(weights), {}, std::move(notes)};
   if (recipe.lora)
     base.adapter = Adapter{.base = base.folder.weights_path.string(), .lora = *recipe.lora, .head = head.kind};
   base.folder.adapter.reset();
@@ -156,7 +114,12 @@ OpenModel open_model(const Path& path, Precision precision) {
   const Weights weights = own_weights(folder);
   const NamedTensors tensors = read_weights(folder, weights, compute_dtype(precision));
   Transformer transformer{folder.config, parameters_from(folder.config, head_shape(folder, weights), tensors)};
-  return {std::move(folder), attributes, std::move(tokenizer), std::move(transformer)};
+  std::vector<std::string> notes = folder_notes(folder, tokenizer);
+  return {std::move(folder), attributes, std::move(tokenizer), std::move(transformer), std::move(notes)};
+}
+
+void warn_notes(const std::vector<std::string>& notes, const Context& context) {
+  for (const std::string& note : notes) context.log->warn(note);
 }
 
 }  // namespace steerlm

@@ -10,7 +10,6 @@
 
 #include "stages/train.h"
 #include "steerlm/core/rng.h"
-#include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
@@ -22,7 +21,6 @@
 namespace steerlm {
 namespace {
 
-constexpr size_t block_prompts = 256;
 constexpr const char* requested_key = "requested_label";
 
 // Distinct label strings of annotated records, in the order of their bytes.
@@ -89,45 +87,41 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   const BootstrapOptions& options = recipe.bootstrap;
   RunDirectory run(step, context);
   const OpenModel policy = open_model(options.policy, recipe.precision);
+  warn_notes(policy.notes, context);
   require_dials(policy);
   const std::string& system = policy.folder.text_template.system;
   const std::vector<Label> labels = select_labels(observed_labels(options.labels_from, policy.attributes, system),
                                                   options, policy.attributes, context);
   const std::vector<Prompt> prompts = read_prompts(options.prompts, policy.attributes, system, options.max_prompts);
+  if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
   BlockOutput output(output_path, run.path() / "ledger.jsonl",
                      {{"inputs", run.inputs()}, {"recipe", dump_recipe(step)}}, context.fresh);
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
-  for (size_t begin = static_cast<size_t>(output.records_done()); !output.finished() && begin < prompts.size();
-       begin += block_prompts) {
-    if (stop_requested()) return Outcome::stopped;
-    const size_t end = std::min(prompts.size(), begin + block_prompts);
+  const auto answer = [&](size_t begin, size_t end) {
     std::vector<SampleRequest> requests;
     for (size_t p = begin; p < end; ++p) {
       const Label& label = labels[Rng(seed, "bootstrap label", p).below(labels.size())];
-      for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-        requests.push_back(
-            {&prompts[p], label,
-             p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
-      }
+      for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
+        requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
     }
     const size_t wanted = requests.size();
     requests = within_context(policy, requests);
     const auto results = sample_responses(policy, requests, options.sampling, seed, "sample", context);
-    std::string lines;
+    SampledBlock block;
     std::int64_t unfinished = 0;
     for (size_t i = 0; i < results.size(); ++i) {
       // A response that was cut off would teach the model to stop in the middle.
       if (!results[i].stopped)
         ++unfinished;
       else
-        lines += sampled_record(requests[i].prompt->conversation, *requests[i].label, results[i].response);
+        block.lines += sampled_record(requests[i].prompt->conversation, *requests[i].label, results[i].response);
     }
-    output.append(static_cast<std::int64_t>(end - begin), lines, "",
-                  {{"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted - results.size()}});
-  }
-  if (!output.finished()) output.finish();
+    block.counts = {{"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted - results.size()}};
+    return block;
+  };
+  if (sample_blocks(output, prompts.size(), answer) == Outcome::stopped) return Outcome::stopped;
   std::int64_t sampled = 0, unfinished = 0, too_long = 0;
   for (const Json& counts : output.block_counts()) {
     sampled += counts.at("sampled").get<std::int64_t>();
@@ -210,12 +204,14 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   check_keep_best(recipe, context);
   if (context.dry_run) {
     const OpenModel policy = open_model(options.policy, recipe.precision);
+    warn_notes(policy.notes, context);
     require_dials(policy);
     const auto labels =
         select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system),
                       options, policy.attributes, context);
     const auto prompts =
         read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
+    if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
     context.log->info(fmt::format("would sample {} responses at {} distinct labels",
                                   prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size()));
     return Outcome::done;
@@ -242,7 +238,9 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
   const Path part = run.path() / "model.part";
   steerlm::remove_all(part);
-  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive);
+  std::error_code error;
+  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive, error);
+  if (error) fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = part.string()});
   steerlm::remove_all(run.model());
   publish(part, run.model());
   run.finish(summary);

@@ -11,6 +11,7 @@
 #include "steerlm/core/stop.h"
 #include "steerlm/data/order.h"
 #include "steerlm/kernels/finite.h"
+#include "steerlm/nn/device.h"
 #include "steerlm/optim/schedule.h"
 #include "steerlm/report/metrics.h"
 #include "steerlm/report/progress.h"
@@ -131,8 +132,6 @@ std::int64_t total_steps(const Recipe& recipe, std::int64_t examples) {
   return recipe.train.steps ? *recipe.train.steps
                             : recipe.train.epochs.value_or(1) * steps_per_epoch(examples, recipe.train.batch_size);
 }
-
-at::ScalarType compute_dtype(Precision precision) { return precision == Precision::bf16 ? at::kBFloat16 : at::kFloat; }
 
 FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters weights,
               const FitTask& task, const Context& context) {

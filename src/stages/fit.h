@@ -29,9 +29,6 @@ struct FitResult {
 // Optimiser steps of the recipe over so many examples.
 std::int64_t total_steps(const Recipe& recipe, std::int64_t examples);
 
-// The dtype that the recipe computes in on the CPU.
-at::ScalarType compute_dtype(Precision precision);
-
 // Trains `weights` (fp32, in place), with LoRA its matrices and a predictor's score alone, or goes on from the newest
 // whole checkpoint. The result has what was trained. A loss or gradient that is not finite throws before it is applied:
 // model in the first step of a run, diverged later.

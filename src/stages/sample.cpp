@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
+#include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/report/progress.h"
 #include "steerlm/text/template.h"
@@ -56,6 +58,25 @@ void require_dials(const OpenModel& model) {
   fail(ExitCode::model, {.what = "the model has no dials: its steerlm.json declares no attributes",
                          .where = model.folder.path.string(),
                          .advice = "train one with `steerlm sft` on annotated records"});
+}
+
+std::uint64_t sample_key(size_t prompt, std::int64_t samples_per_prompt, std::int64_t sample) {
+  return static_cast<std::uint64_t>(prompt) * static_cast<std::uint64_t>(samples_per_prompt) +
+         static_cast<std::uint64_t>(sample);
+}
+
+Outcome sample_blocks(BlockOutput& output, size_t prompts,
+                      const std::function<SampledBlock(size_t begin, size_t end)>& answer) {
+  constexpr size_t block_prompts = 256;
+  if (output.finished()) return Outcome::done;
+  for (size_t begin = static_cast<size_t>(output.records_done()); begin < prompts; begin += block_prompts) {
+    if (stop_requested()) return Outcome::stopped;
+    const size_t end = std::min(prompts, begin + block_prompts);
+    const SampledBlock block = answer(begin, end);
+    output.append(static_cast<std::int64_t>(end - begin), block.lines, "", block.counts);
+  }
+  output.finish();
+  return Outcome::done;
 }
 
 namespace {

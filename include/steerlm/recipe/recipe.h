@@ -31,19 +31,12 @@ struct EnumNames<Stage> {
                                                                             {Stage::pipeline, "pipeline"}}};
 };
 
-// The three generations of the method (steerlm.md): they set defaults only.
+// The three generations of the method (docs/recipes.md has their defaults): they set defaults only.
 enum class Method { steerlm, helpsteer, helpsteer2 };
 template <>
 struct EnumNames<Method> {
   static constexpr std::array<std::pair<Method, std::string_view>, 3> table{
       {{Method::steerlm, "steerlm"}, {Method::helpsteer, "helpsteer"}, {Method::helpsteer2, "helpsteer2"}}};
-};
-
-enum class Precision { automatic, fp32, bf16 };
-template <>
-struct EnumNames<Precision> {
-  static constexpr std::array<std::pair<Precision, std::string_view>, 3> table{
-      {{Precision::automatic, "auto"}, {Precision::fp32, "fp32"}, {Precision::bf16, "bf16"}}};
 };
 
 // A Hugging Face folder, or a fresh model over a tokenizer file.
@@ -184,12 +177,14 @@ struct DialOptions {
 
 struct TokenizerOptions {
   std::vector<std::string> input;
+  Format format = Format::auto_detect;
   std::int64_t vocab_size = 4096;
   TokenizerKind kind = TokenizerKind::unigram;
   std::string output;
 
   void fields(auto& field) {
     field("input", input, Shape::one_or_list, "text or record files");
+    field("format", format, "what the files hold; auto recognises records, and texts by a name that ends in .txt");
     field("vocab_size", vocab_size, at_least(1), "pieces");
     field("kind", kind, "unigram or bpe");
     field("output", output, "the sentencepiece model");
