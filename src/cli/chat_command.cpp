@@ -63,6 +63,7 @@ void answer(Chat& chat, Conversation asked) {
     answer =
         chat.session.answer(asked, label, chat.sample, write_answer, [] { return interrupted() || output_failed(); });
   } catch (const Error& error) {
+    if (error.code() == ExitCode::model) throw;  // no other question would help
     print_faults(error);
     note(asked.turns.size() == 1 ? "ask something shorter, or make the system prompt shorter: /system TEXT"
                                  : "the question is taken back; /undo takes back the last question and answer too, "
@@ -233,6 +234,7 @@ void take_line(Chat& chat, const std::string& line) {
     else
       ask(chat, line);
   } catch (const Error& error) {
+    if (error.code() == ExitCode::model) throw;
     print_faults(error);
   }
 }

@@ -254,7 +254,11 @@ NamedTensors read_adapter_tensors(const Path& folder, const Adapter& adapter, co
   const NamedShapes expected = expected_tensors(folder, adapter, config);
   const SafetensorsFile file = open_adapter_file(folder, expected);
   NamedTensors tensors;
-  for (const auto& [name, shape] : expected) tensors.emplace_back(name, file.read(std::string(peft_prefix) + name));
+  for (const auto& [name, shape] : expected) {
+    const std::string stored = std::string(peft_prefix) + name;
+    tensors.emplace_back(name, file.read(stored));
+    require_finite(tensors.back().second, stored, file.path());
+  }
   return tensors;
 }
 

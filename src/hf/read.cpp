@@ -271,7 +271,11 @@ TensorSource stream_weights(const ModelFolder& folder, Weights weights) {
     if (folder.adapter && name.starts_with("score.")) continue;
     source.entries.push_back({name, shape, files->dtype(name)});
   }
-  source.read = [files](const std::string& name) { return files->read(name); };
+  source.read = [files](const std::string& name) {
+    at::Tensor tensor = files->read(name);
+    require_finite(tensor, name, files->holding(name).path());
+    return tensor;
+  };
   return folder.adapter ? merged(std::move(source), folder, weights) : source;
 }
 
@@ -280,7 +284,11 @@ NamedTensors read_weights(const ModelFolder& folder, Weights weights, std::optio
   NamedTensors tensors;
   for (const TensorSource::Entry& entry : source.entries) {
     at::Tensor tensor = source.read(entry.name);
-    tensors.emplace_back(entry.name, dtype ? tensor.to(*dtype) : tensor);
+    if (dtype && tensor.scalar_type() != *dtype) {
+      tensor = tensor.to(*dtype);
+      require_finite(tensor, entry.name, folder.path);  // a number beyond the range of bf16
+    }
+    tensors.emplace_back(entry.name, tensor);
   }
   return tensors;
 }

@@ -1,5 +1,8 @@
 #include "hf/weight_files.h"
 
+#include <ATen/ops/isinf.h>
+#include <ATen/ops/isnan.h>
+#include <ATen/ops/sum.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +14,7 @@
 #include "steerlm/core/error.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/kernels/finite.h"
 
 namespace steerlm {
 namespace {
@@ -197,6 +201,17 @@ WeightFiles open_weight_files(const Path& folder) {
   add_prefix(weights);
   check_weight_kind(weights, folder);
   return weights;
+}
+
+void require_finite(const at::Tensor& tensor, const std::string& name, const Path& path) {
+  if (all_finite(tensor)) return;
+  const auto nan = at::sum(at::isnan(tensor)).item<std::int64_t>(),
+             infinite = at::sum(at::isinf(tensor)).item<std::int64_t>();
+  fail(ExitCode::model, {.what = "the weights are not finite: tensor '" + name + "'",
+                         .where = path.string(),
+                         .found = fmt::format("{} NaN and {} infinite of {} numbers in {}", nan, infinite,
+                                              tensor.numel(), c10::toString(tensor.scalar_type())),
+                         .advice = "the model is damaged: fetch it again, or take an earlier one"});
 }
 
 at::ScalarType scalar_type(const std::string& dtype) {

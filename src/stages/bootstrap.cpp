@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "stages/train.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
@@ -201,6 +202,7 @@ Recipe sft_recipe(const Recipe& recipe, const ModelFolder& policy, const std::st
 
 Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
+  check_keep_best(recipe, context);
   if (context.dry_run) {
     const OpenModel policy = open_model(options.policy, recipe.precision);
     warn_notes(policy.notes, context);

@@ -83,7 +83,8 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   }
   if (model) {
     text += "perplexity on " + describe(counts) + "\n";
-    for (const auto& [name, value] : validate_language_model(model->transformer, examples, batch_tokens)) {
+    for (const auto& [name, value] :
+         validate_language_model(model->transformer, examples, batch_tokens, ExitCode::model)) {
       json[name] = value;
       text += fmt::format("{}  {:.4f}\n", name, value);
     }

@@ -55,6 +55,7 @@ HeadShape head_shape(const ModelFolder& folder, Weights weights);
 // Opens the files, checks that every tensor is there once in its shape and that none is left over
 // (rotary_emb.inv_freq aside); reads no data.
 void check_weights(const ModelFolder& folder, Weights weights);
+// Throws model for a tensor that is not finite, here as in stream_weights.
 // In the order of parameter_shapes, on the CPU, in `dtype`, else each in the dtype that it is stored in; an adapter is
 // merged into the weights that it adapts, in fp32. Beside the result, memory for one tensor is needed.
 NamedTensors read_weights(const ModelFolder& folder, Weights weights,
