@@ -51,7 +51,7 @@ TEST_F(DataCommands, Convert) {
       "\n");
 }
 
-// A tokenizer of bytes that has no piece for 22 of them, x and Z among these.
+// A tokenizer of bytes that has no piece for 21 of them, x and Z among these.
 TEST_F(DataCommands, CheckCountsBytesThatTheTokenizerHasNoPieceFor) {
   const std::string data = write("data.jsonl", R"({"system":"s","conversations":[{"from":"User","value":"xxZ a"},)"
                                                R"({"from":"Assistant","value":"b x"}]})");

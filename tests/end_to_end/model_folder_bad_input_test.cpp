@@ -217,7 +217,7 @@ class RewardModel : public BadModelFolder {
           "stage: evaluate\npredictor: model\ndata: {validation: [{path: records.jsonl}]}\nrun_dir: evaluated\n");
   }
   static std::string predictor(const std::string& names, const std::string& more = "") {
-    return "stage: train-predictor\nmodel: {path: model}\nattributes: {names: [" + names +
+    return "stage: train-predictor\nhead: {kind: regression}\nmodel: {path: model}\nattributes: {names: [" + names +
            "], min: 0, max: 4}\ntemplate: {name: steerlm, system: x}\ndata: {train: [{path: records.jsonl}], "
            "max_tokens: "
            "256}\nrun_dir: run\ntrain: {steps: 1}\n" +
@@ -238,9 +238,9 @@ TEST_F(RewardModel, ScoresUnderTheNamesOfItsLabels) {
   EXPECT_TRUE(info.at("attributes").is_null());
 
   // The same numbers as with attributes, under their names.
-  write("model/steerlm.json", R"({"attributes": {"names": ["a", "b", "c"], "min": 0, "max": 4}})");
+  write("model/steerlm.json", R"({"attributes": {"names": ["quality", "humor", "creativity"], "min": 0, "max": 4}})");
   const std::vector<Json> named = json_lines(run("score --model model --input records.jsonl --output -").output);
-  EXPECT_EQ(named.at(0).at("scores").at("b"), scores.at("harmless"));
+  EXPECT_EQ(named.at(0).at("scores").at("humor"), scores.at("harmless"));
 }
 
 TEST_F(RewardModel, WritesNoLabelsUntilItSaysWhichAttributes) {
