@@ -13,6 +13,7 @@
 #include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
+#include "steerlm/stages/predict.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
@@ -92,6 +93,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   const std::vector<Label> labels = select_labels(observed_labels(options.labels_from, policy.attributes, system),
                                                   options, policy.attributes, context);
   const std::vector<Prompt> prompts = read_prompts(options.prompts, policy.attributes, system, options.max_prompts);
+  if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
   BlockOutput output(output_path, run.path() / "ledger.jsonl",
@@ -203,11 +205,13 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
     const OpenModel policy = open_model(options.policy, recipe.precision);
     warn_notes(policy.notes, context);
     require_dials(policy);
+    require_predictor(open_model_folder(options.predictor));
     const auto labels =
         select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system),
                       options, policy.attributes, context);
     const auto prompts =
         read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
+    if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
     context.log->info(fmt::format("would sample {} responses at {} distinct labels",
                                   prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size()));
     return Outcome::done;
@@ -217,6 +221,7 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
     context.log->info(recipe.run_dir + ": the run is finished already, nothing to do (--fresh starts over)");
     return Outcome::done;
   }
+  require_predictor(open_model_folder(options.predictor));  // before anything is sampled for it
   const std::string sampled = recipe.run_dir + "/sampled.jsonl", annotated = recipe.run_dir + "/annotated.jsonl";
 
   context.log->info("bootstrap 1/3: sampling");

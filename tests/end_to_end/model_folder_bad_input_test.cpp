@@ -248,6 +248,13 @@ TEST_F(RewardModel, WritesNoLabelsUntilItSaysWhichAttributes) {
     refused(
         "scores, but does not say which attributes, so that it can write no labels (found helpful, harmless, short)",
         command);
+  make_model("untied", "policy", R"("quality", "humor", "creativity")");
+  write("prompts.jsonl", "{\"prompt\":\"hi\"}\n");
+  write("bootstrap.yaml",
+        "stage: bootstrap\npolicy: policy\npredictor: model\nprompts: [prompts.jsonl]\nlabels_from: records.jsonl\n"
+        "data: {max_tokens: 256}\nrun_dir: boot\ntrain: {steps: 1}\n");
+  for (const char* command : {"bootstrap bootstrap.yaml --dry-run", "bootstrap bootstrap.yaml"})
+    refused("scores, but does not say which attributes", command);
   const std::string advice = run("annotate annotate.yaml --dry-run").errors;
   const std::string example = advice.substr(advice.find("such as ") + 8);
   write("model/steerlm.json", example.substr(0, example.find(", or start")));

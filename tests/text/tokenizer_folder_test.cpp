@@ -290,7 +290,7 @@ TEST_F(TokenizerFolder, KeysOfPublishedFoldersAreKnown) {
       "sp_model_kwargs": {}, "spaces_between_special_tokens": false, "special_tokens_map_file": "x", "stride": 0,
       "suffix_first": false, "tokenizer_class": "CodeLlamaTokenizer", "tokenizer_file": null, "truncation_side": "left",
       "truncation_strategy": "longest_first", "unk_token": "<unk>", "use_default_system_prompt": false,
-      "vocab_file": "tokenizer.model", "split_special_tokens": false, "use_fast": true, "device_map": "auto",
+      "vocab_file": "tokenizer.model", "vocab_size": 49152, "split_special_tokens": false, "use_fast": true, "device_map": "auto",
       "trust_remote_code": false, "unk_token_id": 0, "mask_token": null, "model_specific_special_tokens": {}})");
   EXPECT_EQ(Tokenizer::load(folder_.path()).vocab_size(), Tokenizer::load(fixture("bpe.model")).vocab_size());
 }
