@@ -171,7 +171,7 @@ Json dump_adapter_config(const Adapter& adapter) {
   const bool regression = adapter.head == HeadKind::regression;
   return {{"peft_type", "LORA"},
           {"task_type", regression ? "SEQ_CLS" : "CAUSAL_LM"},
-          {"base_model_name_or_path", adapter.base},
+          {"base_model_name_or_path", utf8_text(adapter.base)},
           {"r", adapter.lora.rank},
           {"lora_alpha", adapter.lora.alpha},
           {"lora_dropout", 0.0},

@@ -26,15 +26,17 @@ constexpr const char* trunk_prefix = "model.";
 [[noreturn]] void no_weights(const Path& folder) {
   std::vector<std::string> others;
   bool gguf = false, adapter = false;
-  for (const Path& file : files_of(folder, ExitCode::model)) {
-    const std::string extension = file.extension().string();
-    const std::string name = file.filename().string();
+  std::error_code error;  // names alone count, of whatever kind of file
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string extension = entry->path().extension().string();
+    const std::string name = entry->path().filename().string();
     for (const char* known : {".bin", ".pt", ".pth", ".ckpt"}) {
       if (extension == known) others.push_back(name);
     }
     gguf |= extension == ".gguf";
     adapter |= name == "adapter_config.json";
   }
+  if (error) fail(ExitCode::model, {.what = "cannot list the folder: " + error.message(), .where = folder.string()});
   if (others.empty() && gguf) {
     fail(ExitCode::model, {.what = "the folder holds GGUF weights, which are not read",
                            .where = folder.string(),

@@ -15,6 +15,7 @@
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/inputs.h"
+#include "steerlm/stages/predict.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
@@ -207,6 +208,7 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
     const OpenModel policy = open_model(options.policy, recipe.precision);
     warn_notes(policy.notes, context);
     require_dials(policy);
+    require_predictor(open_model_folder(options.predictor));
     const auto labels =
         select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system),
                       options, policy.attributes, context);
@@ -222,6 +224,7 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
     context.log->info(recipe.run_dir + ": the run is finished already, nothing to do (--fresh starts over)");
     return Outcome::done;
   }
+  require_predictor(open_model_folder(options.predictor));  // before anything is sampled for it
   const std::string sampled = recipe.run_dir + "/sampled.jsonl", annotated = recipe.run_dir + "/annotated.jsonl";
 
   context.log->info("bootstrap 1/3: sampling");

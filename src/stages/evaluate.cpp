@@ -43,7 +43,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision);
   if (predictor) warn_notes(predictor->notes, context);
   if (model) warn_notes(model->notes, context);
-  if (predictor) require_predictor(*predictor);
+  if (predictor) require_predictor(predictor->folder);
   if (model && model->folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model,
          {.what = "the model is no language model", .where = recipe.model.path, .advice = "name it as `predictor`"});

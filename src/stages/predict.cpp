@@ -134,19 +134,19 @@ std::string example_declaration(const ModelFolder& folder) {
 
 }  // namespace
 
-void require_predictor(const OpenModel& model) {
-  if (model.attributes.declared()) return;
-  const bool regression = model.folder.head.kind == HeadKind::regression;
+void require_predictor(const ModelFolder& folder) {
+  if (!folder.attributes.names.empty()) return;
+  const bool regression = folder.head.kind == HeadKind::regression;
   fail(
       ExitCode::model,
       {.what = regression ? "the model folder scores, but does not say which attributes, so that it can write no labels"
                           : "the model folder is no attribute predictor: its steerlm.json declares no attributes",
-       .where = model.folder.path.string(),
-       .found = regression ? join(model.folder.label_names) : "",
+       .where = folder.path.string(),
+       .found = regression ? join(folder.label_names) : "",
        .advice = regression
                      ? "`steerlm score` gives its raw scores; to annotate, write a steerlm.json into the folder, "
                        "such as " +
-                           example_declaration(model.folder) + ", or start `steerlm train-predictor` from it"
+                           example_declaration(folder) + ", or start `steerlm train-predictor` from it"
                      : "train one with `steerlm train-predictor`"});
 }
 

@@ -220,7 +220,7 @@ TEST_F(ModelFolderTest, QuantisedWeightsAreNamedByTheirMaker) {
            {{{layer + ".weight_packed", at::kInt}}, "compressed-tensors"},
            {{{layer + ".W_q", at::kByte}}, "HQQ"},
            {{{layer + ".scales", at::kHalf}, {layer + ".biases", at::kHalf}}, "MLX"},
-           {{{layer + ".weight", at::kFloat8_e4m3fn}}, "fp8"},
+
            {{{layer + ".weight", at::kChar}}, "integers, I8"}}) {
     const Path path = copy("untied");
     edit_tensors(path / "model.safetensors", [&, wanted = tensors](NamedTensors& all) {
@@ -235,12 +235,21 @@ TEST_F(ModelFolderTest, QuantisedWeightsAreNamedByTheirMaker) {
   }
 }
 
+TEST_F(ModelFolderTest, WeightsInFp8AreNamedByTheirDtype) {
+  const Path path = copy("untied");
+  const std::string header =
+      R"({"model.layers.0.self_attn.q_proj.weight":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}})";
+  write(path / "model.safetensors",
+        std::string(1, static_cast<char>(header.size())) + std::string(7, '\0') + header + "ab");
+  EXPECT_THAT(read_message(path), HasSubstr("the weights are quantised (fp8)"));
+}
+
 TEST_F(ModelFolderTest, WhatIsNoModelFolderIsNamed) {
   EXPECT_THAT(
       read_message("owner/some-model"),
       AllOf(HasSubstr("no such model folder"), HasSubstr("hf download owner/some-model --local-dir owner/some-model")));
   EXPECT_THAT(read_message("./owner/model"), Not(HasSubstr("hf download")));
-  EXPECT_THAT(read_message(std::string(5000, 'x')), HasSubstr("cannot look at the model folder: File name too long"));
+  EXPECT_THAT(read_message(std::string(5000, 'x')), HasSubstr("cannot look at the path: File name too long"));
   for (const auto& [name, words] : std::vector<std::pair<std::string, std::string>>{
            {"m.gguf", "a GGUF file, which is not read"},
            {"model.safetensors", "name the folder that it is in"},
