@@ -257,6 +257,12 @@ void print_labels(const DataStatistics& statistics) {
 
 }  // namespace
 
+void print_unobeyed(const std::string& path, const ReadNotes& notes) {
+  if (notes.unobeyed.empty()) return;
+  std::cerr << (path == "-" ? "standard input" : path)
+            << ": not obeyed, though other programs act on it: " << describe_unobeyed(notes.unobeyed) << "\n";
+}
+
 Format parse_format(const std::string& name) {
   if (const auto format = enum_value<Format>(name)) return *format;
   const std::vector<std::string> choices = enum_choices<Format>();

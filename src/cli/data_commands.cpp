@@ -99,6 +99,7 @@ std::int64_t convert_records(const DataArguments& arguments, Write write) {
   write(lines);
   if (reader.notes().helpsteer)
     std::cerr << arguments.input << ": " << helpsteer_note(*helpsteer_attributes(arguments));
+  print_unobeyed(arguments.input, reader.notes());
   return records;
 }
 

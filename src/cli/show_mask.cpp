@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/data_check.h"
 #include "steerlm/core/json.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/hf/model_folder.h"
@@ -102,6 +103,7 @@ int show_mask(const std::string& model, const SourceOptions& source, bool json) 
       print_text(runs, colours);
     }
   }
+  print_unobeyed(source.path, reader.notes());
   return 0;
 }
 

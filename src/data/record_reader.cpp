@@ -99,7 +99,7 @@ struct Converter {
     const bool own = options.helpsteer_attributes && is_rated_as_helpsteer(object);
     notes.helpsteer |= own;
     const Attributes& labels_of = own ? *options.helpsteer_attributes : attributes;
-    const Attributes& ratings_of = own ? labels_of : options.rating_attributes.value_or(attributes);
+    const Attributes& ratings_of = options.rating_attributes && !own ? *options.rating_attributes : labels_of;
     const Labels labels = source.labels == SourceLabels::drop ? Labels::dropped : options.labels;
     std::set<std::string> unobeyed;
     std::vector<Json> objects =

@@ -118,7 +118,7 @@ TEST_F(DataCommands, ConvertToStandardOutputWithOtherAttributes) {
                                "verbosity,correctness", "--max", "4"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr(R"("label":"verbosity:1,correctness:4")"));
-  EXPECT_EQ(outcome.err, "");
+  EXPECT_THAT(outcome.err, HasSubstr("the rating 'coherence', which is not among the attributes (2 lines)"));
 }
 
 TEST_F(DataCommands, ConvertWritesLabelsInOrderAndKeepsOtherKeys) {
@@ -196,6 +196,10 @@ TEST_F(DataCommands, CheckNamesWhatIsNotObeyed) {
   EXPECT_THAT(outcome.out, ::testing::ContainsRegex("'name' of a turn +1\n"));
   EXPECT_THAT(outcome.out, ::testing::ContainsRegex("'tools' +1\n"));
   EXPECT_THAT(outcome.out, ::testing::ContainsRegex("quality +1 +1 +1.00"));
+  const std::string said =
+      input + ": not obeyed, though other programs act on it: 'name' of a turn (1 line), 'tools' (1 line)\n";
+  EXPECT_EQ(run({"convert", "--input", input, "--output", "-"}).err, said);
+  EXPECT_EQ(run({"show-mask", "--model", fixtures + "models/tied", "--input", input}).err, said);
 }
 
 TEST_F(DataCommands, CheckAndStatsOfGoodData) {
