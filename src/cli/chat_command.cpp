@@ -287,13 +287,13 @@ int run_chat(const ChatArguments& arguments) {
 
 void add_chat_command(CLI::App& app, Invocation& invocation) {
   const auto chat = std::make_shared<ChatArguments>();
-  CLI::App* command = app.add_subcommand("chat", "Talk with a model, dials at hand");
+  CLI::App* command = app.add_subcommand("chat", "Talk with a model; its dials can be changed on the way");
   command->footer(
       "A line is a question. Answers go to standard output, all else to standard error. Lines that begin with / are "
       "commands:\n" +
       command_list());
   command->add_option("--model", chat->model, "model folder")->required();
-  command->add_option("--set", chat->set, "dials: quality=9,humor=0");
+  command->add_option("--set", chat->set, "dials, such as quality=9,humor=0");
   command->add_option("--system", chat->system, "system prompt");
   add_sampling_options(*command, chat->sampling, chat->seed);
   command->add_option("--device", chat->device, "auto, cpu or cuda")->capture_default_str();

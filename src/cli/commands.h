@@ -5,6 +5,7 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <string>
 
 #include <string>
 #include <vector>
@@ -21,6 +22,10 @@ void add_inference_commands(CLI::App& app, Invocation& invocation);
 void add_chat_command(CLI::App& app, Invocation& invocation);
 void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_model_commands(CLI::App& app, Invocation& invocation);
+void add_doctor_command(CLI::App& app, Invocation& invocation);
+
+// What --version prints.
+std::string version_text();
 
 // On standard error, one line each: what a model folder or its tokenizer makes it necessary to say.
 void print_notes(const std::vector<std::string>& notes);

@@ -148,7 +148,8 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
     command->add_option("--max", arguments->max, "largest value of an attribute (default: the method's)");
   };
 
-  CLI::App* convert_command = group->add_subcommand("convert", "Any source to conversation records");
+  CLI::App* convert_command =
+      group->add_subcommand("convert", "Convert a data file of any known format to conversation records");
   takes_input(convert_command)->required();
   convert_command->add_option("--output", arguments->output, "JSON lines; '-' for standard output")->required();
   add_overwrite(*convert_command, arguments->overwrite);
@@ -158,7 +159,7 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* check_command =
       group->add_subcommand("check", "Go through all data; list every bad record, counts, lengths and labels");
   CLI::App* stats_command =
-      group->add_subcommand("stats", "Counts of records and turns, and the labels' mean and spread");
+      group->add_subcommand("stats", "Print counts of records and turns, and mean and spread of the labels");
   for (CLI::App* command : {check_command, stats_command}) {
     command->add_option("RECIPE", arguments->recipe, "recipe whose data is read");
     command->add_option("OVERRIDES", arguments->overrides, "key=value");
@@ -176,11 +177,11 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
   set_action(mask_command,
              [](const DataArguments& given) { return show_mask(given.model, source_of(given), given.json); });
 
-  CLI::App* toy_command = group->add_subcommand("make-toy", "Write the toy language's files");
+  CLI::App* toy_command = group->add_subcommand("make-toy", "Write data files of a synthetic toy language");
   toy_command->add_option("--output", arguments->output, "folder")->required();
   add_overwrite(*toy_command, arguments->overwrite);
   toy_command->add_option("--count", arguments->count, "records in train.jsonl (default: 20000)");
-  toy_command->add_option("--seed", arguments->seed, "key of every draw (default: 1234)");
+  toy_command->add_option("--seed", arguments->seed, "seed of the random draws (default: 1234)");
   set_action(toy_command, [](const DataArguments& given) {
     make_toy_data(given.output, given.count, given.seed, given.overwrite);
     std::cerr << given.output << ": the toy language's files, " << given.count << " records in train.jsonl\n";

@@ -201,7 +201,7 @@ int run_score(const ScoreArguments& arguments) {
 
 void add_inference_commands(CLI::App& app, Invocation& invocation) {
   const auto generate = std::make_shared<GenerateArguments>();
-  CLI::App* command = app.add_subcommand("generate", "Answer prompts at chosen dials");
+  CLI::App* command = app.add_subcommand("generate", "Answer prompts, with the attributes of the answers set by dials");
   command->footer(
       "One JSON object a line: the input line plus response, token_ids, logprob and finish (stop, length).\n"
       "Dials that are not set take the model folder's defaults; `steerlm model info` prints them.");
@@ -210,7 +210,7 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   CLI::Option* input =
       command->add_option("--input", generate->input, "records whose last turn is the user's, or lines with prompt");
   prompt->excludes(input);
-  command->add_option("--set", generate->set, "dials: quality=9,humor=0");
+  command->add_option("--set", generate->set, "dials, such as quality=9,humor=0");
   command->add_option("--system", generate->system, "system prompt");
   command->add_flag("--raw", generate->raw, "the prompt's bytes as they are, no template; only EOS stops");
   add_sampling_options(*command, generate->sampling, generate->seed);

@@ -122,13 +122,13 @@ void add_tokenizer_commands(CLI::App& app, Invocation& invocation) {
                                 " (default: auto, which recognises records, and texts by a name that ends in .txt)");
   train_command->add_option("--kind", arguments->kind, "unigram or bpe (default: unigram)");
   train_command->add_option("--seed", arguments->seed,
-                            "of the lines drawn from more than five million (default: 1234)");
+                            "seed of the choice of lines where there are more than five million (default: 1234)");
   set_action(train_command, train);
 
-  CLI::App* encode_command =
-      group->add_subcommand("encode", "Text lines on standard input to JSON arrays of ids; no BOS or EOS");
+  CLI::App* encode_command = group->add_subcommand(
+      "encode", "Turn lines of text on standard input into JSON arrays of ids, without BOS and EOS");
   CLI::App* decode_command =
-      group->add_subcommand("decode", "JSON arrays of ids, one a line, on standard input to text");
+      group->add_subcommand("decode", "Turn JSON arrays of ids on standard input, one a line, into text");
   for (CLI::App* command : {encode_command, decode_command}) {
     command->add_option("--model", arguments->model, "model folder, or tokenizer file (sentencepiece, tokenizer.json)")
         ->required();

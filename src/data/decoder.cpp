@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "data/file_kind.h"
-#include "steerlm/core/error.h"
+#include "steerlm/core/paths.h"
 
 namespace steerlm {
 namespace {
@@ -108,7 +108,11 @@ struct Decoder::State {
       descriptor = 0;
     } else {
       descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-      if (descriptor < 0) give_up("cannot read the data file: " + std::string(std::strerror(errno)));
+      if (descriptor < 0) {
+        const int error = errno;
+        give_up("cannot read the data file: " + std::string(std::strerror(error)),
+                error == ENOENT ? download_advice(path, true) : "");
+      }
       struct stat status {};
       if (::fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode))
         give_up("a folder where a data file is expected");

@@ -2,15 +2,25 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <regex>
 #include <set>
 
+#include "recipe/hints.h"
 #include "recipe/resolve.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/recipe/load.h"
 
 namespace steerlm {
 namespace {
+
+bool is_attribute_name(const std::string& name) {
+  const auto inside = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
+  return !name.empty() && std::isdigit(static_cast<unsigned char>(name[0])) == 0 &&
+         std::all_of(name.begin(), name.end(), inside);
+}
 
 class Checks {
  public:
@@ -70,16 +80,15 @@ class Checks {
     fault("device", {.what = "wrong value of 'device'",
                      .found = "'" + recipe_.device + "'",
                      .expected = std::string(device_names),
-                     .advice = suggest(recipe_.device, {"auto", "cpu", "cuda"})});
+                     .advice = device_advice(recipe_.device)});
   }
 
   void attributes() {
     if (decoder_.faulty("attributes")) return;
     const AttributeOptions& options = recipe_.attributes;
-    static const std::regex pattern("[A-Za-z_][A-Za-z0-9_]*");
     std::set<std::string> seen;
     for (const std::string& name : options.names) {
-      if (!std::regex_match(name, pattern)) {
+      if (!is_attribute_name(name)) {
         fault("attributes.names", {.what = "not an attribute name",
                                    .found = "'" + name + "'",
                                    .expected = "letters, digits and _, no digit first"});

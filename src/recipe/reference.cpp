@@ -154,7 +154,8 @@ from their model folders unless the recipe gives them, annotate and generate alw
 constexpr std::string_view sources_text = R"(
 ## Sources
 
-An item of a source list is a section with these keys, or the path alone.
+A source is a section with these keys, or the path alone; a list of one source may be written as that source. So
+`data: {train: FILE}` is enough, and likewise `model: DIR`.
 
 )";
 
