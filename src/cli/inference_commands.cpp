@@ -184,9 +184,7 @@ int run_score(const ScoreArguments& arguments) {
     while (records.size() < block_records) {
       auto input = reader.next();
       if (!input) break;
-      if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
-        fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
-      }
+      if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) refuse(*bad);
       records.push_back(std::get<Record>(std::move(*input)));
     }
     if (records.empty()) break;

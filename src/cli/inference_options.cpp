@@ -6,7 +6,9 @@
 #include <limits>
 
 #include "cli/commands.h"
+#include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
+#include "steerlm/nn/device.h"
 
 namespace steerlm {
 
@@ -42,17 +44,19 @@ void check_text(const std::string& text, const std::string& where) {
 }
 
 Precision parse_precision(const std::string& device, const std::string& precision) {
-  if (device != "auto" && device != "cpu") {
-    fail(ExitCode::resources, {.what = "no CUDA library is part of this build",
-                               .where = "--device",
-                               .found = device,
-                               .expected = "cpu or auto"});
+  if (!is_device_name(device)) {
+    fail(ExitCode::recipe, {.what = "unknown device",
+                            .where = "--device",
+                            .found = device,
+                            .expected = std::string(device_names),
+                            .advice = suggest(device, {"auto", "cpu", "cuda"})});
   }
   const auto value = enum_value<Precision>(precision);
   if (!value)
     fail(ExitCode::recipe,
          {.what = "unknown precision", .where = "--precision", .found = precision, .expected = "fp32 or bf16"});
-  return *value == Precision::automatic ? Precision::fp32 : *value;
+  require_device(device, "--device");
+  return settled_precision(*value, device);
 }
 
 std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& texts, const std::string& where) {

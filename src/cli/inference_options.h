@@ -18,7 +18,7 @@ void check_sampling(const SamplingOptions& sampling);
 // Throws recipe for a text that is no UTF-8.
 void check_text(const std::string& text, const std::string& where);
 
-// Throws recipe, for a device that this build lacks resources.
+// The settled precision. Throws recipe for an unknown name, resources for a device that this build cannot use.
 Precision parse_precision(const std::string& device, const std::string& precision);
 
 // "quality=4,humor=0", in one text or in several. Throws recipe at `where`: no name=integer, a name twice.

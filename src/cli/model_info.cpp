@@ -1,5 +1,4 @@
 // steerlm model info.
-#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -8,6 +7,7 @@
 #include "cli/model_commands.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/json.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/hf/config.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/nn/cost.h"
@@ -16,15 +16,10 @@ namespace steerlm {
 namespace {
 
 Json describe_files(const Path& path) {
-  std::vector<Path> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(path)) {
-    if (entry.is_regular_file()) paths.push_back(entry.path());
-  }
-  std::sort(paths.begin(), paths.end());
   Json files = Json::object();
-  for (const Path& file : paths) {
-    const std::uintmax_t size = std::filesystem::file_size(file);
-    files[file.filename().string()] = {{"size", size}, {"sha256", sha256_file(file, ExitCode::model)}};
+  for (const Path& file : files_of(path, ExitCode::model)) {
+    const std::int64_t size = file_bytes(file, ExitCode::model);
+    files[utf8_text(file.filename())] = {{"size", size}, {"sha256", sha256_file(file, ExitCode::model)}};
   }
   return files;
 }
@@ -74,12 +69,12 @@ int info(const std::string& path) {
   check_vocabulary(folder, tokenizer);
   const HeadShape head = head_shape(folder, weights);
   const std::vector<Path> shards = weight_paths(folder.weights_path);
-  std::uintmax_t weight_bytes = 0;
-  for (const Path& shard : shards) weight_bytes += std::filesystem::file_size(shard);
+  std::int64_t weight_bytes = 0;
+  for (const Path& shard : shards) weight_bytes += file_bytes(shard, ExitCode::model);
 
   const Json config = describe_config(folder);
   Json json;
-  json["path"] = path;
+  json["path"] = utf8_text(path);
   json["architecture"] = config.at("architectures").at(0);
   json["family"] = config.at("model_type");
   json["head"]["kind"] = enum_name(folder.head.kind);
@@ -94,7 +89,7 @@ int info(const std::string& path) {
   json["tokenizer_pieces"] = tokenizer.vocab_size();
   if (folder.adapter) {
     const Adapter& adapter = *folder.adapter;
-    json["adapter"] = {{"base", folder.weights_path.string()},
+    json["adapter"] = {{"base", utf8_text(folder.weights_path)},
                        {"rank", adapter.lora.rank},
                        {"alpha", adapter.lora.alpha},
                        {"targets", adapter.lora.targets}};

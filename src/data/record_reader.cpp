@@ -1,10 +1,10 @@
 #include "steerlm/data/record_reader.h"
+#include "steerlm/data/place.h"
 
 #include <deque>
 #include <utility>
 
 #include "data/object_reader.h"
-#include "data/place.h"
 #include "data/sources/sources.h"
 #include "steerlm/core/utf8.h"
 
@@ -104,8 +104,8 @@ struct RecordReader::State {
   std::deque<Record> waiting;  // of the line last read
 };
 
-RecordReader::RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
-                           std::optional<Attributes> rating_attributes)
+RecordReader::RecordReader(std::vector<SourceOptions> sources, const Attributes& attributes, std::string default_system,
+                           const std::optional<Attributes>& rating_attributes)
     : state_(std::make_unique<State>(State{Sources(std::move(sources)),
                                            attributes,
                                            rating_attributes.value_or(attributes),
@@ -135,6 +135,12 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
   Record record = std::move(s.waiting.front());
   s.waiting.pop_front();
   return record;
+}
+
+void refuse(const BadRecord& bad) {
+  fail(ExitCode::data, {.what = bad.reason,
+                        .where = place(bad.file, bad.line),
+                        .advice = "steerlm data check lists every bad record of a file"});
 }
 
 std::vector<Record> read_records(const std::vector<SourceOptions>& sources, const Attributes& attributes,

@@ -4,6 +4,7 @@
 
 #include "hf/config_reader.h"
 #include "steerlm/core/error.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/store/safetensors.h"
 
@@ -66,7 +67,7 @@ HeadKind read_task(const ConfigReader& reader) {
 }  // namespace
 
 bool is_adapter_folder(const Path& folder) {
-  return std::filesystem::exists(folder / config_file) && !std::filesystem::exists(folder / "config.json");
+  return is_there(folder / config_file, ExitCode::model) && !is_there(folder / "config.json", ExitCode::model);
 }
 
 Adapter read_adapter_config(const Path& folder) {

@@ -10,6 +10,7 @@
 
 #include "hf/folder_json.h"
 #include "hf/weight_files.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/hf/config.h"
 #include "steerlm/text/added_tokens.h"
 
@@ -27,12 +28,11 @@ bool travels(const Path& file) {
 }
 
 void copy_files(const Path& from, const Path& to) {
-  if (!std::filesystem::is_directory(from)) return;
+  if (!is_folder(from, ExitCode::model)) return;
   make_directory(to);
-  for (const auto& entry : std::filesystem::directory_iterator(from)) {
-    if (!entry.is_regular_file() || !travels(entry.path())) continue;
-    write_file_atomic(to / entry.path().filename(),
-                      read_file(entry.path(), ExitCode::model, "file of the model folder"));
+  for (const Path& file : files_of(from, ExitCode::model)) {
+    if (travels(file))
+      write_file_atomic(to / file.filename(), read_file(file, ExitCode::model, "file of the model folder"));
   }
 }
 
@@ -47,7 +47,7 @@ void copy_folder(const ModelFolder& folder, const Path& output, const TensorSour
   const char* const named_templates = "additional_chat_templates";  // where Transformers 5 keeps all but the first
   write_directory_atomic(output, [&](const Path& part) {
     copy_files(folder.path, part);
-    if (std::filesystem::is_directory(folder.path / named_templates))
+    if (is_folder(folder.path / named_templates, ExitCode::model))
       copy_files(folder.path / named_templates, part / named_templates);
     edit(part);
     write_weight_files(part, tensors, max_shard_bytes);

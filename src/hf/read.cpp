@@ -9,6 +9,7 @@
 #include "hf/steerlm_json.h"
 #include "hf/weight_files.h"
 #include "steerlm/core/error.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/hf/config.h"
 #include "steerlm/hf/model_folder.h"
 
@@ -16,9 +17,8 @@ namespace steerlm {
 namespace {
 
 void check_folder(const Path& path) {
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) return;
-  const bool there = std::filesystem::exists(path, error);
+  if (is_folder(path, ExitCode::model)) return;
+  const bool there = is_there(path, ExitCode::model);
   fail(ExitCode::model, {.what = there ? "not a folder" : "no such model folder",
                          .where = path.string(),
                          .expected = "a Hugging Face model folder"});
@@ -140,14 +140,14 @@ void check_tied_head(const ModelFolder& folder, Weights weights, const WeightFil
 // generation_config.json and steerlm.json, each if it is there. Returns what the latter says of the head's bias.
 std::optional<bool> read_own_files(ModelFolder& folder) {
   const Path generation_path = folder.path / "generation_config.json";
-  if (std::filesystem::exists(generation_path)) {
+  if (is_there(generation_path, ExitCode::model)) {
     const auto ids = parse_eos_token_ids(read_folder_json(generation_path, "generation config"),
                                          folder.config.vocab_size, generation_path.string());
     if (!ids.empty()) folder.eos_token_ids = ids;
   }
   const Path own_path = folder.path / "steerlm.json";
   std::optional<bool> bias;
-  if (std::filesystem::exists(own_path)) {
+  if (is_there(own_path, ExitCode::model)) {
     const SteerlmJson own = parse_steerlm_json(read_folder_json(own_path, "steerlm.json"), own_path.string());
     apply_steerlm_json(folder, own, own_path.string());
     bias = own.head_bias;
@@ -157,9 +157,8 @@ std::optional<bool> read_own_files(ModelFolder& folder) {
 
 // An adapter has no config.json of its own: its base's, and the base's name with advice where it is not there.
 Path find_base(const Path& path, const Adapter& adapter, const Path& given) {
-  const Path base = given.empty() ? Path(adapter.base) : given;
-  std::error_code error;
-  if (std::filesystem::is_directory(base, error)) return base;
+  Path base = given.empty() ? Path(adapter.base) : given;
+  if (is_folder(base, ExitCode::model)) return base;
   fail(ExitCode::model,
        {.what = "the folder of the model that the adapter adapts is not there",
         .where = (path / "adapter_config.json").string(),
@@ -172,9 +171,8 @@ Path find_base(const Path& path, const Adapter& adapter, const Path& given) {
 void apply_adapter(ModelFolder& folder, const Path& path, const Adapter& adapter) {
   folder.adapter = adapter;
   folder.path = path;
-  const bool has_tokenizer =
-      std::filesystem::exists(path / "tokenizer.model") || std::filesystem::exists(path / "tokenizer.json");
-  if (has_tokenizer) folder.tokenizer_path = path;
+  if (is_there(path / "tokenizer.model", ExitCode::model) || is_there(path / "tokenizer.json", ExitCode::model))
+    folder.tokenizer_path = path;
   folder.head.kind = adapter.head;
   if (adapter.head != HeadKind::regression) return;
   const HeadShape head = adapter_head(path, adapter);

@@ -8,6 +8,7 @@
 
 #include "hf/folder_json.h"
 #include "steerlm/core/error.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 
 namespace steerlm {
@@ -18,11 +19,10 @@ constexpr const char* index_file = "model.safetensors.index.json";
 
 [[noreturn]] void no_weights(const Path& folder) {
   std::vector<std::string> others;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    const std::string extension = entry.path().extension().string();
+  for (const Path& file : files_of(folder, ExitCode::model)) {
+    const std::string extension = file.extension().string();
     for (const char* known : {".bin", ".pt", ".pth", ".ckpt", ".gguf"}) {
-      if (extension == known) others.push_back(entry.path().filename().string());
+      if (extension == known) others.push_back(file.filename().string());
     }
   }
   if (others.empty()) {
@@ -30,7 +30,6 @@ constexpr const char* index_file = "model.safetensors.index.json";
                            .where = folder.string(),
                            .expected = std::string(single_file) + " or " + index_file});
   }
-  std::sort(others.begin(), others.end());
   fail(ExitCode::model, {.what = "the folder holds no safetensors weights, and a pickle file can "
                                  "run code and is never read",
                          .where = folder.string(),
@@ -129,16 +128,16 @@ std::vector<std::vector<TensorSource::Entry>> plan_shards(const std::vector<Tens
 
 WeightFiles open_weight_files(const Path& folder) {
   WeightFiles weights;
-  if (std::filesystem::exists(folder / single_file)) {
+  if (is_there(folder / single_file, ExitCode::model)) {
     weights.files.push_back(SafetensorsFile::open(folder / single_file));
     for (const std::string& tensor : weights.files[0].names()) weights.file_of[tensor] = 0;
     return weights;
   }
-  if (!std::filesystem::exists(folder / index_file)) no_weights(folder);
+  if (!is_there(folder / index_file, ExitCode::model)) no_weights(folder);
   const Index index = read_index(folder);
   const std::vector<std::string> shards = shard_names(index);
   for (const std::string& shard : shards) {
-    if (std::filesystem::exists(folder / shard)) continue;
+    if (is_there(folder / shard, ExitCode::model)) continue;
     fail(ExitCode::model, {.what = "the shard '" + shard + "' is missing",
                            .where = (folder / index_file).string(),
                            .advice = "the folder is incomplete; fetch it again"});

@@ -64,11 +64,10 @@ class Checks {
   }
 
   void device() {
-    static const std::regex pattern("auto|cpu|cuda|cuda:(0|[1-9][0-9]{0,3})");
-    if (decoder_.faulty("device") || std::regex_match(recipe_.device, pattern)) return;
+    if (decoder_.faulty("device") || is_device_name(recipe_.device)) return;
     fault("device", {.what = "wrong value of 'device'",
                      .found = "'" + recipe_.device + "'",
-                     .expected = "auto, cpu, cuda or cuda:N",
+                     .expected = std::string(device_names),
                      .advice = suggest(recipe_.device, {"auto", "cpu", "cuda"})});
   }
 

@@ -169,9 +169,7 @@ Recipe resolve(const Yaml& tree, Stage stage, std::vector<Fault>& faults, const 
   Decoder decoder(stage, faults);
   decoder.section(tree, recipe, "", besides);
   fill_defaults(recipe.attributes);
-  if (recipe.precision == Precision::automatic && recipe.device != "auto") {
-    recipe.precision = recipe.device == "cpu" ? Precision::fp32 : Precision::bf16;
-  }
+  if (recipe.device != "auto") recipe.precision = settled_precision(recipe.precision, recipe.device);
   check_recipe(recipe, tree, decoder, faults);
   return recipe;
 }

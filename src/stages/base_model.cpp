@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "stages/fit.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/nn/device.h"
 #include "steerlm/nn/init.h"
 
 namespace steerlm {
@@ -14,47 +14,6 @@ namespace {
 HeadShape head_shape(const HeadOptions& head, size_t attributes) {
   if (head.kind == HeadKind::language_model) return {.language_model = true};
   return {.attributes = static_cast<std::int64_t>(attributes), .bias = head.bias};
-}
-
-[[noreturn]] void contradiction(const std::string& key, const Path& folder, const std::string& found,
-                                const std::string& expected) {
-  fail(ExitCode::recipe, {.what = "the recipe contradicts the model folder " + folder.string(),
-                          .where = key,
-                          .found = found,
-                          .expected = expected + ", as its steerlm.json says",
-                          .advice = "leave the key out, or start from another model"});
-}
-
-void settle_attributes(const ModelFolder& folder, Recipe& recipe) {
-  const AttributeOptions &ours = recipe.attributes, &theirs = folder.attributes;
-  if (theirs.names.empty()) return;
-  if (recipe.attributes_given) {
-    if (ours.names != theirs.names)
-      contradiction("attributes.names", folder.path, join(ours.names), join(theirs.names));
-    if (ours.min != theirs.min || ours.max != theirs.max) {
-      contradiction("attributes", folder.path, fmt::format("{} to {}", ours.min, ours.max),
-                    fmt::format("{} to {}", theirs.min, theirs.max));
-    }
-    return;  // the defaults are the recipe's
-  }
-  recipe.attributes = theirs;
-  recipe.attributes_given = true;
-}
-
-// A folder trained on plain text says nothing on how a conversation is written.
-void settle_template(const ModelFolder& folder, Recipe& recipe) {
-  const TemplateOptions &ours = recipe.text_template, &theirs = folder.text_template;
-  if (folder.template_sha256.empty() || theirs.name == TemplateName::plain) return;
-  if (recipe.template_given) {
-    const auto text = [](auto value) { return std::string(enum_name(value)); };
-    if (ours.name != theirs.name) contradiction("template.name", folder.path, text(ours.name), text(theirs.name));
-    if (ours.system != theirs.system) contradiction("template.system", folder.path, ours.system, theirs.system);
-    if (ours.name == TemplateName::steerlm && ours.special_tokens != theirs.special_tokens) {
-      contradiction("template.special_tokens", folder.path, text(ours.special_tokens), text(theirs.special_tokens));
-    }
-  }
-  recipe.text_template = theirs;
-  recipe.template_given = true;
 }
 
 // What the trained folder will say of itself; `recipe` is settled.
@@ -92,16 +51,6 @@ NamedTensors read_base_weights(const Recipe& recipe, const ModelFolder& folder, 
 }
 
 }  // namespace
-
-Recipe settle_recipe(Recipe recipe) {
-  if (recipe.precision == Precision::automatic) recipe.precision = Precision::fp32;
-  const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
-  if (!trains || recipe.model.path.empty()) return recipe;
-  const ModelFolder folder = open_model_folder(recipe.model.path);
-  settle_attributes(folder, recipe);
-  settle_template(folder, recipe);
-  return recipe;
-}
 
 BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);

@@ -9,8 +9,6 @@
 #include <set>
 
 #include "steerlm/core/rng.h"
-#include "steerlm/core/stop.h"
-#include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
@@ -21,7 +19,6 @@
 namespace steerlm {
 namespace {
 
-constexpr size_t block_prompts = 256;
 constexpr const char* requested_key = "requested_label";
 
 // Distinct label strings of annotated records, in the order of their bytes.
@@ -29,9 +26,7 @@ std::vector<Label> observed_labels(const std::string& path, const Attributes& at
   std::map<std::string, Label> labels;
   RecordReader reader({{.path = path}}, attributes, system);
   while (const auto input = reader.next()) {
-    if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
-      fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
-    }
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) refuse(*bad);
     for (const Turn& turn : std::get<Record>(*input).conversation.turns) {
       if (turn.label && !turn.label->text.empty()) labels.emplace(turn.label->text, *turn.label);
     }
@@ -44,15 +39,9 @@ std::vector<Label> observed_labels(const std::string& path, const Attributes& at
 std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptions& options,
                                  const Attributes& attributes, const Context& context) {
   for (const auto& [name, wanted] : options.select) {
-    const auto index = attributes.index(name);
-    if (!index) {
-      fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
-                              .where = "select",
-                              .expected = "one of " + join(attributes.names),
-                              .advice = suggest(name, attributes.names)});
-    }
+    const size_t index = named_attribute(attributes, name, "select");
     float largest = -1;
-    for (const Label& label : labels) largest = std::max(largest, label.values[*index]);  // NaN never is
+    for (const Label& label : labels) largest = std::max(largest, label.values[index]);  // NaN never is
     const bool max = wanted == "max";
     const float value = max ? largest : std::stof(wanted);
     if (!max && (value < static_cast<float>(attributes.min) || value > static_cast<float>(attributes.max))) {
@@ -65,7 +54,7 @@ std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptio
       context.log->warn(fmt::format("the largest {} that occurs in {} is {}, the range goes to {}", name,
                                     options.labels_from, largest, attributes.max));
     }
-    std::erase_if(labels, [&](const Label& label) { return !(label.values[*index] == value); });
+    std::erase_if(labels, [&](const Label& label) { return !(label.values[index] == value); });
     if (labels.empty()) {
       fail(ExitCode::data, {.what = fmt::format("no label of {} has {} {}", options.labels_from, name, wanted),
                             .where = "select",
@@ -98,35 +87,29 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   BlockOutput output(output_path, run.path() / "ledger.jsonl",
                      {{"inputs", run.inputs()}, {"recipe", dump_recipe(step)}}, context.fresh);
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
-  for (size_t begin = static_cast<size_t>(output.records_done()); !output.finished() && begin < prompts.size();
-       begin += block_prompts) {
-    if (stop_requested()) return Outcome::stopped;
-    const size_t end = std::min(prompts.size(), begin + block_prompts);
+  const auto answer = [&](size_t begin, size_t end) {
     std::vector<SampleRequest> requests;
     for (size_t p = begin; p < end; ++p) {
       const Label& label = labels[Rng(seed, "bootstrap label", p).below(labels.size())];
-      for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-        requests.push_back(
-            {&prompts[p], label,
-             p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
-      }
+      for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
+        requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
     }
     const size_t wanted = requests.size();
     requests = within_context(policy, requests);
     const auto results = sample_responses(policy, requests, options.sampling, seed, "sample", context);
-    std::string lines;
+    SampledBlock block;
     std::int64_t unfinished = 0;
     for (size_t i = 0; i < results.size(); ++i) {
       // A response that was cut off would teach the model to stop in the middle.
       if (!results[i].stopped)
         ++unfinished;
       else
-        lines += sampled_record(requests[i].prompt->conversation, *requests[i].label, results[i].response);
+        block.lines += sampled_record(requests[i].prompt->conversation, *requests[i].label, results[i].response);
     }
-    output.append(static_cast<std::int64_t>(end - begin), lines, "",
-                  {{"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted - results.size()}});
-  }
-  if (!output.finished()) output.finish();
+    block.counts = {{"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted - results.size()}};
+    return block;
+  };
+  if (sample_blocks(output, prompts.size(), answer) == Outcome::stopped) return Outcome::stopped;
   std::int64_t sampled = 0, unfinished = 0, too_long = 0;
   for (const Json& counts : output.block_counts()) {
     sampled += counts.at("sampled").get<std::int64_t>();
@@ -240,7 +223,9 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
   const Path part = run.path() / "model.part";
   steerlm::remove_all(part);
-  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive);
+  std::error_code error;
+  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive, error);
+  if (error) fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = part.string()});
   steerlm::remove_all(run.model());
   publish(part, run.model());
   run.finish(summary);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "steerlm/core/suggest.h"
 #include "steerlm/eval/readability.h"
 #include "steerlm/eval/steerability.h"
 #include "steerlm/report/table.h"
@@ -25,16 +24,8 @@ struct Judgement {
 
 std::vector<size_t> swept_dials(const DialOptions& options, const Attributes& attributes) {
   std::vector<size_t> dials;
-  for (const std::string& name : options.attributes) {
-    const auto index = attributes.index(name);
-    if (!index) {
-      fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
-                              .where = "dials.attributes",
-                              .expected = "one of " + join(attributes.names),
-                              .advice = suggest(name, attributes.names)});
-    }
-    dials.push_back(*index);
-  }
+  for (const std::string& name : options.attributes)
+    dials.push_back(named_attribute(attributes, name, "dials.attributes"));
   if (dials.empty()) {
     for (size_t a = 0; a < attributes.names.size(); ++a) dials.push_back(a);
   }
@@ -178,9 +169,7 @@ Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
       const auto label = dial_label(attributes, {{attributes.names[dial], level}}, recipe.model.path);
       for (size_t p = 0; p < sweep.prompts.size(); ++p) {
         for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-          sweep.requests.push_back(
-              {&sweep.prompts[p], label,
-               p * static_cast<std::uint64_t>(options.samples_per_prompt) + static_cast<std::uint64_t>(s)});
+          sweep.requests.push_back({&sweep.prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
           sweep.items.push_back({dial, level, p, s});
         }
       }

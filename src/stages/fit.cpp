@@ -11,6 +11,7 @@
 #include "steerlm/data/order.h"
 #include "steerlm/data/packer.h"
 #include "steerlm/kernels/adamw.h"
+#include "steerlm/nn/device.h"
 #include "steerlm/optim/adamw.h"
 #include "steerlm/optim/schedule.h"
 #include "steerlm/report/metrics.h"
@@ -84,8 +85,6 @@ std::int64_t total_steps(const Recipe& recipe, std::int64_t examples) {
   return recipe.train.steps ? *recipe.train.steps
                             : recipe.train.epochs.value_or(1) * steps_per_epoch(examples, recipe.train.batch_size);
 }
-
-at::ScalarType compute_dtype(Precision precision) { return precision == Precision::bf16 ? at::kBFloat16 : at::kFloat; }
 
 FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters weights,
               const FitTask& task, const Context& context) {
@@ -165,7 +164,7 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     }
 
     model.weights = overlay(frozen, cast(masters, dtype));
-    for (at::Tensor gradient : to_list(gradients)) gradient.zero_();
+    for (const at::Tensor& gradient : to_list(gradients)) gradient.zero_();
     double loss = 0;
     const double scale = targets > 0 ? 1.0 / static_cast<double>(targets) : 0;
     for (const std::vector<size_t>& members : pack(lengths, recipe.train.micro_batch_tokens)) {

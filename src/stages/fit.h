@@ -34,9 +34,6 @@ struct FitResult {
 // Optimiser steps of the recipe over so many examples.
 std::int64_t total_steps(const Recipe& recipe, std::int64_t examples);
 
-// The dtype that the recipe computes in on the CPU.
-at::ScalarType compute_dtype(Precision precision);
-
 // Trains `weights` (fp32, in place), with LoRA its matrices and a predictor's score alone, or goes on from the newest
 // whole checkpoint. The result has what was trained. Throws diverged before a step with a loss or gradient that is not
 // finite is applied.

@@ -1,7 +1,6 @@
 // Answers to a list of prompts at chosen dials, as a batch job.
 #include <optional>
 
-#include "steerlm/core/stop.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/sample.h"
@@ -10,7 +9,6 @@
 namespace steerlm {
 
 Outcome run_generate(const Recipe& recipe, const Context& context) {
-  constexpr size_t block_prompts = 256;
   const GenerateOptions& options = recipe.generate;
   std::optional<RunDirectory> run;
   if (!context.dry_run) run.emplace(recipe, context);
@@ -28,27 +26,20 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
     context.log->info(options.output + ": answered already, nothing to do (--fresh starts over)");
     return Outcome::done;
   }
-  for (size_t begin = static_cast<size_t>(output.records_done()); begin < prompts.size(); begin += block_prompts) {
-    if (stop_requested()) return Outcome::stopped;
-    const size_t end = std::min(prompts.size(), begin + block_prompts);
+  const auto answer = [&](size_t begin, size_t end) {
     std::vector<SampleRequest> requests;
     for (size_t p = begin; p < end; ++p) {
-      for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
-        requests.push_back({&prompts[p], label,
-                            static_cast<std::uint64_t>(p) * static_cast<std::uint64_t>(options.samples_per_prompt) +
-                                static_cast<std::uint64_t>(s)});
-      }
+      for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
+        requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
     }
     const auto results = sample_responses(model, requests, options.sampling, static_cast<std::uint64_t>(recipe.seed),
                                           "generate", context);
-    std::string lines;
-    for (size_t i = 0; i < results.size(); ++i) {
-      const Prompt& prompt = prompts[begin + i / static_cast<size_t>(options.samples_per_prompt)];
-      lines += dump_json(response_json(prompt.json, results[i])) + "\n";
-    }
-    output.append(static_cast<std::int64_t>(end - begin), lines, "", Json::object());
-  }
-  if (!output.finished()) output.finish();
+    SampledBlock block;
+    for (size_t i = 0; i < results.size(); ++i)
+      block.lines += dump_json(response_json(requests[i].prompt->json, results[i])) + "\n";
+    return block;
+  };
+  if (sample_blocks(output, prompts.size(), answer) == Outcome::stopped) return Outcome::stopped;
   context.log->info(std::to_string(prompts.size()) + " prompts answered into " + options.output);
   run->finish({{"prompts", prompts.size()}});
   return Outcome::done;

@@ -12,7 +12,9 @@
 #include <cstring>
 #include <set>
 
+#include "stages/settle.h"
 #include "steerlm/core/lock.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/recipe/load.h"
@@ -104,7 +106,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
         fmt::format("[{}/{}] {} ({})", i + 1, pipeline.steps.size(), step.name, enum_name(step.stage));
 
     // A step that is whole and whose recipe and inputs are as they were is skipped; one that has changed starts over.
-    const Recipe recipe = load_recipe_text(step.recipe_yaml, "step " + step.name);
+    const Recipe recipe = settle_recipe(load_recipe_text(step.recipe_yaml, "step " + step.name));
     const bool rebuilt =
         std::ranges::any_of(step.depends_on, [&](const std::string& name) { return ran.contains(name); });
     std::vector<std::string> changed;
@@ -135,7 +137,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
   }
   for (const PipelineStep& step : pipeline.steps) {
     const Path model = Path(load_recipe_text(step.recipe_yaml, "step " + step.name).run_dir) / "model";
-    if (std::filesystem::exists(model))
+    if (is_there(model, ExitCode::resources))
       context.log->info(fmt::format("{}: the model is in {}", step.name, model.string()));
   }
   context.log->info(

@@ -1,22 +1,11 @@
-#include "steerlm/core/error.h"
-#include "steerlm/stages/base_model.h"
+#include <stdexcept>
+
+#include "stages/settle.h"
 #include "steerlm/stages/stages.h"
 
 namespace steerlm {
-namespace {
-
-// This program computes on the CPU; a recipe that asks for a GPU gets an answer and no silent substitute.
-void require_cpu(const std::string& device) {
-  if (device == "auto" || device == "cpu") return;
-  fail(
-      ExitCode::resources,
-      {.what = "no CUDA library is part of this build", .where = "device", .found = device, .expected = "cpu or auto"});
-}
-
-}  // namespace
 
 Outcome run_stage(const Recipe& given, const Context& context) {
-  require_cpu(given.device);
   const Recipe recipe = settle_recipe(given);
   switch (recipe.stage) {
     case Stage::tokenizer:

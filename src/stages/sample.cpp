@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
+#include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/report/progress.h"
 #include "steerlm/text/template.h"
@@ -20,14 +22,7 @@ std::optional<Label> dial_label(const Attributes& attributes, const std::map<std
   }
   std::vector<float> values(attributes.defaults.begin(), attributes.defaults.end());
   for (const auto& [name, value] : set) {
-    const auto index = attributes.index(name);
-    if (!index) {
-      const std::string hint = suggest(name, attributes.names);
-      fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
-                              .where = folder,
-                              .expected = "one of " + join(attributes.names),
-                              .advice = hint});
-    }
+    const size_t index = named_attribute(attributes, name, folder);
     if (value < attributes.min || value > attributes.max) {
       fail(ExitCode::recipe, {.what = "the value of '" + name + "' is out of range",
                               .where = folder,
@@ -35,7 +30,7 @@ std::optional<Label> dial_label(const Attributes& attributes, const std::map<std
                               .expected = fmt::format("{} to {}; the dials are {}", attributes.min, attributes.max,
                                                       join(attributes.names))});
     }
-    values[*index] = static_cast<float>(value);
+    values[index] = static_cast<float>(value);
   }
   return make_label(attributes, values);
 }
@@ -56,6 +51,25 @@ void require_dials(const OpenModel& model) {
   fail(ExitCode::model, {.what = "the model has no dials: its steerlm.json declares no attributes",
                          .where = model.folder.path.string(),
                          .advice = "train one with `steerlm sft` on annotated records"});
+}
+
+std::uint64_t sample_key(size_t prompt, std::int64_t samples_per_prompt, std::int64_t sample) {
+  return static_cast<std::uint64_t>(prompt) * static_cast<std::uint64_t>(samples_per_prompt) +
+         static_cast<std::uint64_t>(sample);
+}
+
+Outcome sample_blocks(BlockOutput& output, size_t prompts,
+                      const std::function<SampledBlock(size_t begin, size_t end)>& answer) {
+  constexpr size_t block_prompts = 256;
+  if (output.finished()) return Outcome::done;
+  for (size_t begin = static_cast<size_t>(output.records_done()); begin < prompts; begin += block_prompts) {
+    if (stop_requested()) return Outcome::stopped;
+    const size_t end = std::min(prompts, begin + block_prompts);
+    const SampledBlock block = answer(begin, end);
+    output.append(static_cast<std::int64_t>(end - begin), block.lines, "", block.counts);
+  }
+  output.finish();
+  return Outcome::done;
 }
 
 namespace {

@@ -4,6 +4,7 @@
 #include <deque>
 #include <optional>
 
+#include "steerlm/core/paths.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
@@ -21,9 +22,7 @@ std::int64_t train_tokenizer_on_files(const TokenizerOptions& options, std::int6
     while (values.empty()) {
       auto input = reader.next();
       if (!input) return std::nullopt;
-      if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
-        fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
-      }
+      if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) refuse(*bad);
       for (Turn& turn : std::get<Record>(*input).conversation.turns) values.push_back(std::move(turn.value));
     }
     std::string value = std::move(values.front());
@@ -47,7 +46,7 @@ Outcome run_tokenizer(const Recipe& recipe, const Context& context) {
   }
   std::optional<RunDirectory> run;
   if (!recipe.run_dir.empty()) run.emplace(recipe, context);
-  if (run && run->state() == RunDirectory::State::finished && std::filesystem::exists(options.output)) {
+  if (run && run->state() == RunDirectory::State::finished && is_there(options.output, ExitCode::resources)) {
     context.log->info(options.output + ": trained already, nothing to do (--fresh starts over)");
     return Outcome::done;
   }

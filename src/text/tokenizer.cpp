@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "steerlm/core/hash.h"
+#include "steerlm/core/paths.h"
 #include "text/json_tokenizer.h"
 #include "text/spm_tokenizer.h"
 #include "text/tokenizer_file.h"
@@ -89,16 +90,16 @@ void Tokenizer::copy_to(const Path& folder) const {
   make_directory(folder);
   const bool json = std::holds_alternative<std::shared_ptr<const JsonTokenizer>>(kind_);
   const auto copy = [&](const char* name) {
-    if (folder_.empty() || !std::filesystem::exists(folder_ / name)) return;
+    if (folder_.empty() || !is_there(folder_ / name, ExitCode::model)) return;
     write_file_atomic(folder / name, read_file(folder_ / name, ExitCode::model, "tokenizer files"));
   };
   write_file_atomic(folder / (json ? "tokenizer.json" : "tokenizer.model"),
                     std::visit([](const auto& kind) -> const std::string& { return kind->bytes(); }, kind_));
   if (!json) copy("tokenizer.json");  // beside the model, for Transformers
   for (const char* name : tokenizer_side_files) copy(name);
-  if (std::filesystem::exists(folder / tokenizer_side_files[0])) return;
+  if (is_there(folder / tokenizer_side_files[0], ExitCode::resources)) return;
   if (const auto* spm = std::get_if<std::shared_ptr<const SpmTokenizer>>(&kind_);
-      spm && !std::filesystem::exists(folder / "tokenizer.json")) {
+      spm && !is_there(folder / "tokenizer.json", ExitCode::resources)) {
     if (const auto made = (*spm)->as_tokenizer_json())
       write_file_atomic(folder / "tokenizer.json", dump_json(*made) + "\n");
   }

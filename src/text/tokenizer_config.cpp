@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "steerlm/core/json.h"
+#include "steerlm/core/paths.h"
 
 namespace steerlm {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 constexpr std::int64_t largest_id = 1 << 24;
 
 std::optional<Json> read_object(const Path& path) {
-  if (!std::filesystem::exists(path)) return std::nullopt;
+  if (!is_there(path, ExitCode::model)) return std::nullopt;
   Json json = parse_json(read_file(path, ExitCode::model, "tokenizer files"), path.string(), ExitCode::model);
   if (!json.is_object()) fail(ExitCode::model, {.what = "not a JSON object", .where = path.string()});
   return json;

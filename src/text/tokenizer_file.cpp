@@ -1,4 +1,5 @@
 #include "text/tokenizer_file.h"
+#include "steerlm/core/paths.h"
 
 namespace steerlm {
 namespace {
@@ -16,14 +17,12 @@ constexpr size_t largest_json = 256'000'000;  // the largest in use have 35 MB
 }  // namespace
 
 Path find_tokenizer_file(const Path& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (!std::filesystem::exists(status)) {
+  if (!is_there(path, ExitCode::model)) {
     fail(ExitCode::model, {.what = "no such tokenizer file or model folder", .where = path.string()});
   }
-  if (!std::filesystem::is_directory(status)) return path;
+  if (!is_folder(path, ExitCode::model)) return path;
   for (const char* name : {"tokenizer.model", "tokenizer.json"}) {
-    if (std::filesystem::exists(path / name, error)) return path / name;
+    if (is_there(path / name, ExitCode::model)) return path / name;
   }
   fail(ExitCode::model, {.what = "the folder has no tokenizer.model and no tokenizer.json", .where = path.string()});
 }

@@ -196,6 +196,7 @@ TEST_F(BlockJobTest, ChangedOutputIsNotTakenForFinished) {
   expect_whole(3);
 }
 
+// contracts.md section 8.
 TEST_F(BlockJobTest, AnotherRun) {
   start(1);
   EXPECT_THAT(

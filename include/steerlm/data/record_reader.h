@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "steerlm/data/options.h"
+#include "steerlm/data/place.h"
 #include "steerlm/data/record.h"
 #include "steerlm/text/attributes.h"
 
@@ -23,13 +24,16 @@ struct BadRecord {
   std::string text;
 };
 
+// What a command that takes no bad record ends with. Throws data.
+[[noreturn]] void refuse(const BadRecord& bad);
+
 class RecordReader {
  public:
   // repeat and limit of each source are honoured. Standard input can be named once. `rating_attributes`: what the
   // ratings of published sources become labels of, where that is not `attributes` (which may declare nothing, so that
   // labels are taken as written).
-  RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
-               std::optional<Attributes> rating_attributes = std::nullopt);
+  RecordReader(std::vector<SourceOptions> sources, const Attributes& attributes, std::string default_system,
+               const std::optional<Attributes>& rating_attributes = std::nullopt);
   RecordReader(RecordReader&&) noexcept;
   ~RecordReader();
 
@@ -53,7 +57,7 @@ struct Prompt {
   std::string file;
   std::int64_t line = 0;  // 0: not of a file
 
-  std::string place() const { return line > 0 ? file + ":" + std::to_string(line) : file; }
+  std::string place() const { return line > 0 ? steerlm::place(file, line) : file; }
 };
 
 // Each record up to its last user turn; also lines with `prompt` (a text) or `turns` (texts of user and assistant in

@@ -4,11 +4,35 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "steerlm/core/fields.h"
 
 namespace steerlm {
+
+enum class Precision { automatic, fp32, bf16 };
+template <>
+struct EnumNames<Precision> {
+  static constexpr std::array<std::pair<Precision, std::string_view>, 3> table{
+      {{Precision::automatic, "auto"}, {Precision::fp32, "fp32"}, {Precision::bf16, "bf16"}}};
+};
+
+// How a recipe and a command line name a device.
+inline constexpr std::string_view device_names = "auto, cpu, cuda or cuda:N";
+inline bool is_device_name(std::string_view name) {
+  if (name == "auto" || name == "cpu" || name == "cuda") return true;
+  if (!name.starts_with("cuda:")) return false;
+  const std::string_view number = name.substr(5);
+  return !number.empty() && number.size() <= 4 && number.find_first_not_of("0123456789") == std::string_view::npos &&
+         (number == "0" || number.front() != '0');
+}
+
+// What `auto` stands for: bf16 on a GPU, fp32 elsewhere.
+inline Precision settled_precision(Precision precision, std::string_view device) {
+  if (precision != Precision::automatic) return precision;
+  return device.starts_with("cuda") ? Precision::bf16 : Precision::fp32;
+}
 
 // How a Hugging Face folder spells itself (model_type). What is computed is said by the other members of ModelConfig
 // alone.

@@ -39,13 +39,6 @@ struct EnumNames<Method> {
       {{Method::steerlm, "steerlm"}, {Method::helpsteer, "helpsteer"}, {Method::helpsteer2, "helpsteer2"}}};
 };
 
-enum class Precision { automatic, fp32, bf16 };
-template <>
-struct EnumNames<Precision> {
-  static constexpr std::array<std::pair<Precision, std::string_view>, 3> table{
-      {{Precision::automatic, "auto"}, {Precision::fp32, "fp32"}, {Precision::bf16, "bf16"}}};
-};
-
 // A Hugging Face folder, or a fresh model over a tokenizer file.
 struct ModelOptions {
   std::string path;

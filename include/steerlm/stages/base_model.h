@@ -20,11 +20,6 @@ struct BaseModel {
   std::optional<Adapter> adapter;  // with LoRA: what model/ will be
 };
 
-// The recipe as it will run, which recipe.yaml of the run directory shows: `auto` is replaced by what this machine
-// gives, and where the recipe says nothing, attributes and template are those of the model folder it starts from. A
-// recipe that contradicts the folder throws recipe, a folder that cannot be read throws model.
-Recipe settle_recipe(Recipe recipe);
-
 // head: what the trained model ends in; that of a fresh predictor is initialised from the recipe's seed. `recipe` is
 // settled.
 BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head);

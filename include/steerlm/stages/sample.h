@@ -1,12 +1,14 @@
 // Sampling responses to prompts at given dials: what `generate`, `bootstrap` and the dial sweep of `evaluate` share.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "steerlm/data/block_job.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/infer/generate.h"
 #include "steerlm/stages/base_model.h"
@@ -27,6 +29,9 @@ GenerationSettings generation_settings(const OpenModel& model, const Conversatio
 // Throws model for a folder without attributes.
 void require_dials(const OpenModel& model);
 
+// What the random numbers of a sample are keyed by: it depends on nothing that is sampled beside it.
+std::uint64_t sample_key(size_t prompt, std::int64_t samples_per_prompt, std::int64_t sample);
+
 struct SampleRequest {
   const Prompt* prompt;
   std::optional<Label> label;  // of the response; an earlier assistant turn keeps its own, else gets this one
@@ -40,6 +45,17 @@ std::vector<SampleRequest> within_context(const OpenModel& model, std::span<cons
 std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests,
                                                const SamplingOptions& sampling, std::uint64_t seed,
                                                const std::string& title, const Context& context);
+
+// The output of one block of prompts.
+struct SampledBlock {
+  std::string lines;
+  Json counts = Json::object();
+};
+
+// Answers prompts 0 … `prompts` - 1 in blocks, from the first one on that `output` lacks; `answer` is given a block's
+// first prompt and the one behind its last. Stopping on request is between blocks.
+Outcome sample_blocks(BlockOutput& output, size_t prompts,
+                      const std::function<SampledBlock(size_t begin, size_t end)>& answer);
 
 // The input line plus response, token_ids, logprob, finish.
 Json response_json(const Json& input, const GenerationResult& result);
