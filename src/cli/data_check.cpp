@@ -168,9 +168,7 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
   while (const auto entry = reader.next()) {
     try {
       if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-        fail(ExitCode::data,
-             {.what = bad->reason,
-              .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
+        fail(ExitCode::data, {.what = bad->reason, .where = place(bad->file, bad->line)});
       }
       survey_record(std::get<Record>(*entry), plan, conversation_template, survey);
     } catch (const Error& error) {

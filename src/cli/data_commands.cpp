@@ -84,12 +84,7 @@ std::int64_t convert_records(const DataArguments& arguments, Write write) {
   std::int64_t records = 0;
   std::string lines;
   while (auto entry = reader.next()) {
-    if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-      fail(ExitCode::data,
-           {.what = bad->reason,
-            .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line),
-            .advice = "steerlm data check lists every bad record of a file"});
-    }
+    if (const auto* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
     lines += dump_json(with_canonical_labels(std::move(std::get<Record>(*entry)))) + "\n";
     ++records;
     if (lines.size() < buffered) continue;

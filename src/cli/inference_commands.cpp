@@ -175,9 +175,7 @@ int run_score(const ScoreArguments& arguments) {
     while (records.size() < block_records) {
       auto entry = reader.next();
       if (!entry) break;
-      if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) {
-        fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
-      }
+      if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
       records.push_back(std::get<Record>(std::move(*entry)));
     }
     if (records.empty()) break;

@@ -90,11 +90,7 @@ int show_mask(const std::string& model, const SourceOptions& source, bool json) 
   const bool colours = ::isatty(STDOUT_FILENO) != 0;
   RecordReader reader({source}, make_attributes(folder.attributes), folder.text_template.system);
   while (const auto entry = reader.next()) {
-    if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-      fail(ExitCode::data,
-           {.what = bad->reason,
-            .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
-    }
+    if (const auto* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
     const EncodedConversation encoded = conversation_template.encode(std::get<Record>(*entry).conversation);
     const std::vector<Run> runs = runs_of(encoded, tokenizer, conversation_template.options().name);
     if (json) {

@@ -1,10 +1,10 @@
 #include "steerlm/data/record_reader.h"
+#include "steerlm/data/place.h"
 
 #include <deque>
 #include <utility>
 
 #include "data/object_reader.h"
-#include "data/place.h"
 #include "data/sources/sources.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
@@ -156,6 +156,12 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
   Record record = std::move(s.waiting.front());
   s.waiting.pop_front();
   return record;
+}
+
+void refuse(const BadRecord& bad) {
+  fail(ExitCode::data, {.what = bad.reason,
+                        .where = place(bad.file, bad.line),
+                        .advice = "steerlm data check lists every bad record of a file"});
 }
 
 std::vector<Record> read_records(const std::vector<SourceOptions>& sources, const Attributes& attributes,

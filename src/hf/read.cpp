@@ -151,7 +151,7 @@ std::optional<bool> read_own_files(ModelFolder& folder) {
 
 // An adapter has no config.json of its own: its base's, and the base's name with advice where it is not there.
 Path find_base(const Path& path, const Adapter& adapter, const Path& given) {
-  const Path base = given.empty() ? Path(adapter.base) : given;
+  Path base = given.empty() ? Path(adapter.base) : given;
   if (is_folder(base, ExitCode::model)) return base;
   const std::string hub = hub_advice(base.string());
   fail(ExitCode::model, {.what = "the folder of the model that the adapter adapts is not there",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "steerlm/core/error.h"
@@ -59,7 +60,7 @@ void aim(Writer& writer, const Tokenizer& tokenizer, const Attributes& attribute
 }
 
 void read_value(Writer& writer, const float* logits, const Attributes& attributes, DecodedLabel& label) {
-  double largest = -INFINITY;
+  double largest = -std::numeric_limits<double>::infinity();
   for (std::int32_t token : writer.value_tokens) largest = std::max(largest, static_cast<double>(logits[token]));
   const bool finite =
       std::ranges::all_of(writer.value_tokens, [&](auto token) { return std::isfinite(logits[token]); });

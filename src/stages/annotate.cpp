@@ -62,7 +62,7 @@ BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>&
                              const Json& record) {
     if (options.on_bad_record == OnBadRecord::stop) {
       fail(ExitCode::data, {.what = reason,
-                            .where = file + ":" + std::to_string(line),
+                            .where = place(file, line),
                             .advice = "mend the record, or put such records aside with on_bad_record: quarantine"});
     }
     result.quarantine += quarantine_line(file, line, reason, record);

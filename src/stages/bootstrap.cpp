@@ -10,7 +10,6 @@
 
 #include "stages/train.h"
 #include "steerlm/core/rng.h"
-#include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
@@ -30,9 +29,7 @@ std::vector<Label> observed_labels(const std::string& path, const Attributes& at
   std::map<std::string, Label> labels;
   RecordReader reader({{.path = path}}, attributes, system);
   while (const auto input = reader.next()) {
-    if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
-      fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
-    }
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) refuse(*bad);
     for (const Turn& turn : std::get<Record>(*input).conversation.turns) {
       if (turn.label && !turn.label->text.empty()) labels.emplace(turn.label->text, *turn.label);
     }
@@ -45,15 +42,9 @@ std::vector<Label> observed_labels(const std::string& path, const Attributes& at
 std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptions& options,
                                  const Attributes& attributes, const Context& context) {
   for (const auto& [name, wanted] : options.select) {
-    const auto index = attributes.index(name);
-    if (!index) {
-      fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
-                              .where = "select",
-                              .expected = "one of " + join(attributes.names),
-                              .advice = suggest(name, attributes.names)});
-    }
+    const size_t index = named_attribute(attributes, name, "select");
     float largest = -1;
-    for (const Label& label : labels) largest = std::max(largest, label.values[*index]);  // NaN never is
+    for (const Label& label : labels) largest = std::max(largest, label.values[index]);  // NaN never is
     const bool max = wanted == "max";
     const float value = max ? largest : std::stof(wanted);
     if (!max && (value < static_cast<float>(attributes.min) || value > static_cast<float>(attributes.max))) {
@@ -66,7 +57,7 @@ std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptio
       context.log->warn(fmt::format("the largest {} that occurs in {} is {}, the range goes to {}", name,
                                     options.labels_from, largest, attributes.max));
     }
-    std::erase_if(labels, [&](const Label& label) { return !(label.values[*index] == value); });
+    std::erase_if(labels, [&](const Label& label) { return !(label.values[index] == value); });
     if (labels.empty()) {
       fail(ExitCode::data, {.what = fmt::format("no label of {} has {} {}", options.labels_from, name, wanted),
                             .where = "select",

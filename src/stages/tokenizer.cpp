@@ -22,9 +22,7 @@ TrainedTokenizer train_tokenizer_on_files(const TokenizerOptions& options, std::
     while (values.empty()) {
       auto input = reader.next();
       if (!input) return std::nullopt;
-      if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
-        fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
-      }
+      if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) refuse(*bad);
       for (Turn& turn : std::get<Record>(*input).conversation.turns) values.push_back(std::move(turn.value));
     }
     std::string value = std::move(values.front());

@@ -1,4 +1,4 @@
-// generate and score, and the stages that sample: bootstrap and evaluate.
+// generate and score, and the stages that sample, bootstrap and evaluate: contracts.md sections 2 and 4.
 #include <algorithm>
 #include <cmath>
 #include <set>

@@ -1,4 +1,4 @@
-// The program itself on tiny recipes: exit codes, messages, resuming to the bit.
+// The program itself on tiny recipes: exit codes, messages, resuming to the bit. contracts.md sections 1 and 4.
 #include <fcntl.h>
 #include <sys/file.h>
 
