@@ -109,9 +109,9 @@ struct Survey {
   std::int64_t bad = 0;
   std::int64_t over_length = 0;
   std::int64_t marker_text = 0;
-  std::map<unsigned char, std::int64_t> lost_bytes;  // bytes of the texts that the tokenizer has no piece for
   std::int64_t without_target = 0;                   // of a record whose every turn is masked, weightless or the first
   std::int64_t context_turns = 0;                    // of weight 0
+  std::map<unsigned char, std::int64_t> lost_bytes;  // bytes of the texts that the tokenizer has no piece for
   ReadNotes notes;
 };
 
