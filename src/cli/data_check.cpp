@@ -1,9 +1,13 @@
 #include "cli/data_check.h"
 
+#include <fmt/format.h>
+
 #include <iostream>
 #include <limits>
+#include <map>
 #include <optional>
 
+#include "cli/commands.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/record_reader.h"
@@ -36,6 +40,7 @@ void use_folder(Plan& plan, const std::string& path) {
   if (!folder.attributes.names.empty()) plan.attributes = make_attributes(folder.attributes);
   if (!folder.template_sha256.empty()) plan.text_template = folder.text_template;
   plan.tokenizer = Tokenizer::load(folder.tokenizer_path);
+  print_notes(folder_notes(folder, *plan.tokenizer));
   if (plan.max_tokens == 0) plan.max_tokens = folder.config.context_length();
 }
 
@@ -56,6 +61,7 @@ Plan plan_of_recipe(const DataInput& input) {
       plan.max_tokens = recipe.data.max_tokens;
       if (recipe.model.init) {
         plan.tokenizer = Tokenizer::load(recipe.model.tokenizer);
+        print_notes(plan.tokenizer->notes());
       } else if (!recipe.model.path.empty()) {
         use_folder(plan, recipe.model.path);
       }
@@ -103,10 +109,21 @@ struct Survey {
   std::int64_t bad = 0;
   std::int64_t over_length = 0;
   std::int64_t marker_text = 0;
-  std::int64_t without_target = 0;  // of a record whose every turn is masked, weightless or the first
-  std::int64_t context_turns = 0;   // of weight 0
+  std::int64_t without_target = 0;                   // of a record whose every turn is masked, weightless or the first
+  std::int64_t context_turns = 0;                    // of weight 0
+  std::map<unsigned char, std::int64_t> lost_bytes;  // bytes of the texts that the tokenizer has no piece for
   ReadNotes notes;
 };
+
+void count_lost_bytes(const Conversation& conversation, const std::string& bytes_without_piece, Survey& survey) {
+  const auto count = [&](const std::string& text) {
+    for (size_t at = text.find_first_of(bytes_without_piece); at != std::string::npos;
+         at = text.find_first_of(bytes_without_piece, at + 1))
+      ++survey.lost_bytes[static_cast<unsigned char>(text[at])];
+  };
+  count(conversation.system);
+  for (const Turn& turn : conversation.turns) count(turn.value);
+}
 
 bool has_target(const Conversation& conversation) {
   for (size_t t = 0; t < conversation.turns.size(); ++t) {
@@ -129,6 +146,8 @@ void survey_record(const Record& record, const Plan& plan,
   survey.marker_text += !marked.empty();
   for (const size_t turn : marked)
     std::cout << where(record) << ", turn " << turn + 1 << ": marker text in the value\n";
+  if (plan.tokenizer && !plan.tokenizer->bytes_without_piece().empty())
+    count_lost_bytes(record.conversation, plan.tokenizer->bytes_without_piece(), survey);
   if (conversation_template) {
     const auto length = static_cast<std::int64_t>(conversation_template->encode(record.conversation).ids.size());
     survey.tokens.add(length);
@@ -189,7 +208,18 @@ void print_counts(const Plan& plan, const Survey& survey) {
   row("records with marker text", survey.marker_text);
   if (plan.tokenizer && plan.max_tokens > 0)
     row("records over " + format_count(plan.max_tokens) + " tokens", survey.over_length);
+  std::string names;
+  std::int64_t lost = 0;
+  for (const auto& [byte, count] : survey.lost_bytes) {
+    names += fmt::format("{}0x{:02X}: {}", names.empty() ? "" : ", ", byte, format_count(count));
+    lost += count;
+  }
+  if (lost > 0) row("bytes without a piece", lost);
   std::cout << format_table(rows);
+  if (lost > 0) {
+    std::cout << "\nThe tokenizer has no piece for these bytes of the texts, so that the model does not see them: "
+              << names << "\n";
+  }
   if (survey.notes.helpsteer) std::cout << "\n" << helpsteer_note(*plan.reading.helpsteer_attributes);
   if (survey.notes.unobeyed.empty()) return;
   std::vector<std::vector<std::string>> keys{{"not obeyed: other programs act on it", "lines"}};

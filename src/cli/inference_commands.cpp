@@ -141,11 +141,12 @@ Json place_of(const Record& record, size_t turn) {
 // A line an assistant turn of each record.
 void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, LineOutput& output) {
   const auto predictions = predict_records(model, records, batch_tokens);
+  const std::vector<std::string>& names = score_names(model);
   for (size_t r = 0; r < records.size(); ++r) {
     if (!predictions[r].fault.empty()) fail(ExitCode::data, {.what = predictions[r].fault, .where = where(records[r])});
     for (const TurnScores& turn : predictions[r].turns) {
       Json scores = Json::object();
-      for (size_t a = 0; a < turn.scores.size(); ++a) scores[model.attributes.names[a]] = turn.scores[a];
+      for (size_t a = 0; a < turn.scores.size(); ++a) scores[names[a]] = turn.scores[a];
       Json line = place_of(records[r], turn.turn);
       line["scores"] = std::move(scores);
       output.write(dump_json(line));
@@ -190,7 +191,7 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
 
 int run_score(const ScoreArguments& arguments) {
   const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
-  note_code(model.folder);
+  print_notes(model.notes);
   const bool predictor = model.folder.head.kind == HeadKind::regression;
   const std::vector<SourceOptions> input{{.path = arguments.input}};
   RecordReader reader(input, model.attributes, model.folder.text_template.system,

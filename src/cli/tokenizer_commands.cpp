@@ -59,6 +59,7 @@ int for_each_line(Use use) {
 
 int encode(const TokenizerArguments& arguments) {
   const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  print_notes(tokenizer.notes());
   return for_each_line([&](const std::string& line, const std::string& where) {
     if (const auto bad = find_invalid_utf8(line)) {
       fail(ExitCode::data, {.what = "not valid UTF-8 at byte " + std::to_string(*bad + 1), .where = where});
@@ -69,6 +70,7 @@ int encode(const TokenizerArguments& arguments) {
 
 int decode(const TokenizerArguments& arguments) {
   const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  print_notes(tokenizer.notes());
   return for_each_line([&](const std::string& line, const std::string& where) {
     const Json json = parse_json(line, where, ExitCode::data);
     if (!json.is_array())

@@ -95,6 +95,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   if (!context.dry_run) run.emplace(recipe, context);
 
   const OpenModel predictor = open_model(options.predictor, recipe.precision);
+  warn_notes(predictor.notes, context);
   require_predictor(predictor);
   // Labels are written over: those of other attributes, and weights of turns, are nobody's fault here.
   RecordReader reader(options.input, predictor.attributes, predictor.folder.text_template.system,

@@ -86,6 +86,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   const BootstrapOptions& options = recipe.bootstrap;
   RunDirectory run(step, context);
   const OpenModel policy = open_model(options.policy, recipe.precision);
+  warn_notes(policy.notes, context);
   require_dials(policy);
   const std::string& system = policy.folder.text_template.system;
   const std::vector<Label> labels = select_labels(observed_labels(options.labels_from, policy.attributes, system),
@@ -201,6 +202,7 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
   if (context.dry_run) {
     const OpenModel policy = open_model(options.policy, recipe.precision);
+    warn_notes(policy.notes, context);
     require_dials(policy);
     const auto labels =
         select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system),

@@ -41,6 +41,9 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   std::optional<OpenModel> predictor, model;
   if (!recipe.predictor.empty()) predictor = open_model(recipe.predictor, recipe.precision);
   if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision);
+  if (predictor) warn_notes(predictor->notes, context);
+  if (model) warn_notes(model->notes, context);
+  if (predictor) require_predictor(*predictor);
   if (model && model->folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model,
          {.what = "the model is no language model", .where = recipe.model.path, .advice = "name it as `predictor`"});

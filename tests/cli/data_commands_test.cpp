@@ -99,6 +99,19 @@ TEST_F(DataCommands, ARecipeOnHelpSteerTakesItsAttributes) {
   EXPECT_THAT(chosen.out, ::testing::ContainsRegex("the rating 'correctness', which is not among the attributes +2\n"));
 }
 
+// A tokenizer of bytes that has no piece for 22 of them, x and Z among these.
+TEST_F(DataCommands, CheckCountsBytesThatTheTokenizerHasNoPieceFor) {
+  const std::string data = write("data.jsonl", R"({"system":"s","conversations":[{"from":"User","value":"xxZ a"},)"
+                                               R"({"from":"Assistant","value":"b x"}]})");
+  const std::string recipe = write("r.yaml", "stage: sft\nrun_dir: run\nmodel: {init: {}, tokenizer: '" + fixtures +
+                                                 "tokenizers/lacking'}\ndata: {train: [{path: '" + data + "'}]}\n");
+  const Outcome outcome = run({"check", recipe});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("bytes without a piece"));
+  EXPECT_THAT(outcome.out, HasSubstr("has no piece for these bytes of the texts, so that the model does not see them: "
+                                     "0x5A: 1, 0x78: 3\n"));
+}
+
 TEST_F(DataCommands, ConvertToStandardOutputWithOtherAttributes) {
   const Outcome outcome = run({"convert", "--input", fixtures + "data/helpsteer.jsonl", "--output", "-", "--attributes",
                                "verbosity,correctness", "--max", "4"});
