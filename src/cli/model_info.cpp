@@ -33,10 +33,10 @@ Json describe_config(const ModelFolder& folder) {
       parse_json(read_file(path, ExitCode::model, "model config"), path.string(), ExitCode::model), path.string());
   config.head = folder.head.kind;  // an adapter's base may have another
   config.num_labels = folder.num_labels;
-  std::vector<std::string> labels =
-      config.head == HeadKind::regression ? folder.attributes.names : std::vector<std::string>();
-  for (auto i = static_cast<std::int64_t>(labels.size()); i < config.num_labels; ++i)
-    labels.push_back("LABEL_" + std::to_string(i));
+  const bool regression = config.head == HeadKind::regression;
+  const std::vector<std::string> labels = !regression                       ? std::vector<std::string>()
+                                          : folder.attributes.names.empty() ? folder.label_names
+                                                                            : folder.attributes.names;
   return dump_hf_config(config, labels);
 }
 
@@ -62,10 +62,10 @@ Json describe_template(const ModelFolder& folder, const Tokenizer& tokenizer) {
 // One JSON object: what the folder says of itself, held against its weights and its tokenizer.
 int info(const std::string& path) {
   const ModelFolder folder = open_model_folder(path);
-  note_code(folder);
   const Weights weights = own_weights(folder);
   check_weights(folder, weights);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
+  print_notes(folder_notes(folder, tokenizer));
   check_vocabulary(folder, tokenizer);
   const HeadShape head = head_shape(folder, weights);
   const std::vector<Path> shards = weight_paths(folder.weights_path);
@@ -82,6 +82,7 @@ int info(const std::string& path) {
   json["parameters"] = count_parameters(folder.config, head);
   json["bytes"] = weight_bytes;
   json["shards"] = shards.size();
+  if (has_bare_tensor_names(folder)) json["tensor_names"] = "without 'model.', read as if they had it";
   json["dtype"] = folder.dtype;
   json["memory_bytes"] = describe_memory(folder.config, head);
   json["context_length"] = folder.config.context_length();
@@ -96,6 +97,7 @@ int info(const std::string& path) {
   }
   json["special_tokens"] = {{"bos", optional_id(tokenizer.bos_id())}, {"eos", folder.eos_token_ids}};
   if (!folder.method.empty()) json["method"] = folder.method;
+  if (folder.head.kind == HeadKind::regression && folder.attributes.names.empty()) json["labels"] = folder.label_names;
   json["attributes"] = nullptr;
   if (!folder.attributes.names.empty()) {
     json["attributes"] = {{"names", folder.attributes.names},

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <vector>
 
+#include "cli/commands.h"
 #include "steerlm/core/json.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/hf/model_folder.h"
@@ -82,6 +83,7 @@ void print_text(const std::vector<Run>& runs, bool colours) {
 int show_mask(const std::string& model, const SourceOptions& source, bool json) {
   const ModelFolder folder = open_model_folder(model);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
+  print_notes(folder_notes(folder, tokenizer));
   check_vocabulary(folder, tokenizer);
   const ConversationTemplate conversation_template = make_template(folder, tokenizer);
   const bool colours = ::isatty(STDOUT_FILENO) != 0;

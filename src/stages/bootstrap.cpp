@@ -77,11 +77,13 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   const BootstrapOptions& options = recipe.bootstrap;
   RunDirectory run(step, context);
   const OpenModel policy = open_model(options.policy, recipe.precision);
+  warn_notes(policy.notes, context);
   require_dials(policy);
   const std::string& system = policy.folder.text_template.system;
   const std::vector<Label> labels = select_labels(observed_labels(options.labels_from, policy.attributes, system),
                                                   options, policy.attributes, context);
   const std::vector<Prompt> prompts = read_prompts(options.prompts, policy.attributes, system, options.max_prompts);
+  if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
   BlockOutput output(output_path, run.path() / "ledger.jsonl",
@@ -191,12 +193,14 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
   if (context.dry_run) {
     const OpenModel policy = open_model(options.policy, recipe.precision);
+    warn_notes(policy.notes, context);
     require_dials(policy);
     const auto labels =
         select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system),
                       options, policy.attributes, context);
     const auto prompts =
         read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
+    if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
     context.log->info(fmt::format("would sample {} responses at {} distinct labels",
                                   prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size()));
     return Outcome::done;

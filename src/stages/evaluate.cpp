@@ -41,6 +41,9 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   std::optional<OpenModel> predictor, model;
   if (!recipe.predictor.empty()) predictor = open_model(recipe.predictor, recipe.precision);
   if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision);
+  if (predictor) warn_notes(predictor->notes, context);
+  if (model) warn_notes(model->notes, context);
+  if (predictor) require_predictor(*predictor);
   if (model && model->folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model,
          {.what = "the model is no language model", .where = recipe.model.path, .advice = "name it as `predictor`"});
@@ -73,6 +76,8 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   std::string text;
   if (predictor) {
     const PredictorReport report = report_predictor(*predictor, records, {}, context);
+    if (report.rows == 0 && !model)
+      fail(ExitCode::data, {.what = "no record has a label to measure the predictor on", .where = "data.validation"});
     json["predictor"] = report.json;
     text += "predictor " + recipe.predictor + "\n" + report.table + "\n";
   }

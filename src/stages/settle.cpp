@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include "steerlm/core/suggest.h"
+#include "steerlm/data/record_reader.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/nn/device.h"
+#include "steerlm/recipe/load.h"
 
 namespace steerlm {
 namespace {
@@ -50,16 +52,28 @@ void settle_template(const ModelFolder& folder, Recipe& recipe) {
   recipe.template_given = true;
 }
 
+// Attributes that nobody asked for are the method's, but where the data is HelpSteer's: its ratings have names and a
+// range of their own, of which those of method steerlm would leave out four.
+void settle_ratings(Recipe& recipe) {
+  const bool open = recipe.method == Method::steerlm && !recipe.attributes_given;
+  if (!open || !are_rated_as_helpsteer(recipe.data.train)) return;
+  recipe.attributes = method_attributes(Method::helpsteer2);
+  recipe.attributes_given = true;
+}
+
 }  // namespace
 
 Recipe settle_recipe(Recipe recipe) {
   require_device(recipe.device, "device");
   recipe.precision = settled_precision(recipe.precision, recipe.device);
   const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
-  if (!trains || recipe.model.path.empty()) return recipe;
-  const ModelFolder folder = open_model_folder(recipe.model.path);
-  settle_attributes(folder, recipe);
-  settle_template(folder, recipe);
+  if (!trains) return recipe;
+  if (!recipe.model.path.empty()) {
+    const ModelFolder folder = open_model_folder(recipe.model.path);
+    settle_attributes(folder, recipe);
+    settle_template(folder, recipe);
+  }
+  settle_ratings(recipe);
   return recipe;
 }
 

@@ -7,6 +7,7 @@
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/nn/transformer.h"
 #include "steerlm/recipe/recipe.h"
+#include "steerlm/stages/context.h"
 #include "steerlm/text/attributes.h"
 #include "steerlm/text/tokenizer.h"
 
@@ -18,6 +19,7 @@ struct BaseModel {
   Tokenizer tokenizer;
   Parameters weights;              // those that are trained in fp32, with LoRA the others in the dtype of the folder
   std::optional<Adapter> adapter;  // with LoRA: what model/ will be
+  std::vector<std::string> notes;  // what the user must be told of the folder, see folder_notes
 };
 
 // head: what the trained model ends in; that of a fresh predictor is initialised from the recipe's seed. `recipe` is
@@ -29,8 +31,11 @@ struct OpenModel {
   ModelFolder folder;
   Attributes attributes;
   Tokenizer tokenizer;
-  Transformer transformer;  // weights in the compute dtype
+  Transformer transformer;         // weights in the compute dtype
+  std::vector<std::string> notes;  // what the user must be told of the folder, see folder_notes
 };
 OpenModel open_model(const Path& folder, Precision precision);
+
+void warn_notes(const std::vector<std::string>& notes, const Context& context);
 
 }  // namespace steerlm
