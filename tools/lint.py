@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,9 @@ def main():
     parser.add_argument("--quick", action="store_true", help="the units of src/ that know no libtorch")
     parser.add_argument("files", nargs="*", help="units; default all")
     arguments = parser.parse_args()
+    for tool in (f"clang-format-{VERSION}", f"clang-tidy-{VERSION}", "ninja"):
+        if not shutil.which(tool):
+            sys.exit(f"lint: {tool} is not installed")
     CLEAN.mkdir(parents=True, exist_ok=True)
     failed = False
     if not arguments.files:

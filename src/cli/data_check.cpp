@@ -168,9 +168,7 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
   while (const auto entry = reader.next()) {
     try {
       if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-        fail(ExitCode::data,
-             {.what = bad->reason,
-              .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
+        fail(ExitCode::data, {.what = bad->reason, .where = place(bad->file, bad->line)});
       }
       survey_record(std::get<Record>(*entry), plan, conversation_template, survey);
     } catch (const Error& error) {
@@ -256,6 +254,12 @@ void print_labels(const DataStatistics& statistics) {
 }
 
 }  // namespace
+
+void print_unobeyed(const std::string& path, const ReadNotes& notes) {
+  if (notes.unobeyed.empty()) return;
+  std::cerr << (path == "-" ? "standard input" : path)
+            << ": not obeyed, though other programs act on it: " << describe_unobeyed(notes.unobeyed) << "\n";
+}
 
 Format parse_format(const std::string& name) {
   if (const auto format = enum_value<Format>(name)) return *format;

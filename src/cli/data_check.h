@@ -19,6 +19,8 @@ struct DataInput {
   ReadOptions reading;
 };
 
+// "data.jsonl: not obeyed, though other programs act on it: 'tools' (3 lines)" on standard error; nothing where all is.
+void print_unobeyed(const std::string& path, const ReadNotes& notes);
 Format parse_format(const std::string& name);  // of --format
 // "HelpSteer's own ratings are the attributes: helpfulness, …", with a line end.
 std::string helpsteer_note(const Attributes& attributes);

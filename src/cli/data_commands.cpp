@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -8,8 +6,9 @@
 
 #include "cli/commands.h"
 #include "cli/data_check.h"
+#include "cli/inference_options.h"
 #include "cli/show_mask.h"
-#include "steerlm/core/fs.h"
+#include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/recipe/load.h"
@@ -28,7 +27,7 @@ struct DataArguments {
   std::string method;  // "": not given
   std::vector<std::string> attributes;
   std::optional<std::int64_t> min, max;
-  bool json = false;
+  bool json = false, overwrite = false;
   std::int64_t count = 20000;
   std::uint64_t seed = 1234;
 };
@@ -85,12 +84,7 @@ std::int64_t convert_records(const DataArguments& arguments, Write write) {
   std::int64_t records = 0;
   std::string lines;
   while (auto entry = reader.next()) {
-    if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-      fail(ExitCode::data,
-           {.what = bad->reason,
-            .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line),
-            .advice = "steerlm data check lists every bad record of a file"});
-    }
+    if (const auto* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
     lines += dump_json(with_canonical_labels(std::move(std::get<Record>(*entry)))) + "\n";
     ++records;
     if (lines.size() < buffered) continue;
@@ -100,28 +94,15 @@ std::int64_t convert_records(const DataArguments& arguments, Write write) {
   write(lines);
   if (reader.notes().helpsteer)
     std::cerr << arguments.input << ": " << helpsteer_note(*helpsteer_attributes(arguments));
+  print_unobeyed(arguments.input, reader.notes());
   return records;
 }
 
 int convert(const DataArguments& arguments) {
-  if (arguments.output == "-") {
-    convert_records(arguments, [](const std::string& lines) { std::cout << lines; });
-    std::cout.flush();
-    if (!std::cout) fail(ExitCode::resources, {.what = "cannot write to standard output"});
-    return 0;
-  }
-  const Path part = arguments.output + ".part";
-  std::int64_t records = 0;
-  try {
-    OutputFile file(part, OutputFile::Mode::create);
-    records = convert_records(arguments, [&](const std::string& lines) { file.write(lines); });
-    file.sync();
-    publish(part, arguments.output);
-  } catch (...) {
-    ::unlink(part.c_str());
-    throw;
-  }
-  std::cerr << arguments.output << ": " << records << " records\n";
+  Output output(arguments.output, {.overwrite = arguments.overwrite, .inputs = {arguments.input}});
+  const std::int64_t records = convert_records(arguments, [&](const std::string& lines) { output.write(lines); });
+  output.finish();
+  if (arguments.output != "-") std::cerr << arguments.output << ": " << records << " records\n";
   return 0;
 }
 
@@ -166,6 +147,7 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
       group->add_subcommand("convert", "Convert a data file of any known format to conversation records");
   takes_input(convert_command)->required();
   convert_command->add_option("--output", arguments->output, "JSON lines; '-' for standard output")->required();
+  add_overwrite(*convert_command, arguments->overwrite);
   takes_attributes(convert_command, "attribute names, joined by commas (default: those of the method)");
   set_action(convert_command, convert);
 
@@ -192,10 +174,11 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
 
   CLI::App* toy_command = group->add_subcommand("make-toy", "Write data files of a synthetic toy language");
   toy_command->add_option("--output", arguments->output, "folder")->required();
+  add_overwrite(*toy_command, arguments->overwrite);
   toy_command->add_option("--count", arguments->count, "records in train.jsonl (default: 20000)");
   toy_command->add_option("--seed", arguments->seed, "seed of the random draws (default: 1234)");
   set_action(toy_command, [](const DataArguments& given) {
-    make_toy_data(given.output, given.count, given.seed);
+    make_toy_data(given.output, given.count, given.seed, given.overwrite);
     std::cerr << given.output << ": the toy language's files, " << given.count << " records in train.jsonl\n";
     return 0;
   });

@@ -1,12 +1,11 @@
 // generate and score: a model folder, records in, JSON lines out.
 #include <algorithm>
-#include <cstdio>
-#include <iostream>
 #include <memory>
 #include <optional>
 
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "steerlm/core/output.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/stages/sample.h"
@@ -18,42 +17,10 @@ namespace {
 constexpr size_t block_records = 1024;
 constexpr std::int64_t batch_tokens = 16384;
 
-// Lines to a file that appears when it is whole, or to standard output.
-class LineOutput {
- public:
-  explicit LineOutput(const std::string& path) : path_(path) {
-    if (!path.empty() && path != "-") file_.emplace(path + ".part", OutputFile::Mode::create);
-  }
-  ~LineOutput() {
-    if (file_ && !finished_) std::remove((path_ + ".part").c_str());
-  }
-  LineOutput(const LineOutput&) = delete;
-  LineOutput& operator=(const LineOutput&) = delete;
-
-  void write(const std::string& line) {
-    if (file_) {
-      file_->write(line + "\n");
-    } else if (!(std::cout << line << "\n" << std::flush)) {
-      fail(ExitCode::resources, {.what = "cannot write to standard output"});
-    }
-  }
-  void finish() {
-    if (!file_) return;
-    file_->sync();
-    publish(path_ + ".part", path_);
-    finished_ = true;
-  }
-
- private:
-  std::string path_;
-  std::optional<OutputFile> file_;
-  bool finished_ = false;
-};
-
 struct GenerateArguments {
-  std::string model, prompt, input, system, output, device = "auto", precision = "auto";
+  std::string model, prompt, input, system, output = "-", device = "auto", precision = "auto";
   std::vector<std::string> set;
-  bool raw = false;
+  bool raw = false, overwrite = false;
   SamplingOptions sampling{.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 512};
   std::int64_t samples = 1, seed = 1234;
 };
@@ -98,10 +65,12 @@ int run_generate_command(const GenerateArguments& arguments) {
   check_text(arguments.prompt, "--prompt");
   check_text(arguments.system, "--system");
   check_sampling(arguments.sampling);
+  const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.overwrite);
+  check_output(arguments.output, output_options);
   const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision);
   const std::optional<Label> label = dial_label(model.attributes, parse_dials(arguments.set, "--set"), arguments.model);
   const std::vector<Prompt> prompts = prompts_of(arguments, model);
-  LineOutput output(arguments.output);
+  Output output(arguments.output, output_options);
   Log log;
   const Context context{.quiet = true, .log = &log};
   for (size_t begin = 0; begin < prompts.size(); begin += block_records) {
@@ -120,7 +89,7 @@ int run_generate_command(const GenerateArguments& arguments) {
                                  "generate", context);
     }
     for (size_t i = 0; i < results.size(); ++i)
-      output.write(dump_json(response_json(block[i / samples].json, results[i])));
+      output.write(dump_json(response_json(block[i / samples].json, results[i])) + "\n");
   }
   output.finish();
   return 0;
@@ -128,6 +97,7 @@ int run_generate_command(const GenerateArguments& arguments) {
 
 struct ScoreArguments {
   std::string model, input, output, device = "auto", precision = "auto";
+  bool overwrite = false;
 };
 
 // {"record": line from 0, "turn": index}; `part` where a line gave several records.
@@ -139,7 +109,7 @@ Json place_of(const Record& record, size_t turn) {
 }
 
 // A line an assistant turn of each record.
-void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, LineOutput& output) {
+void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, Output& output) {
   const auto predictions = predict_records(model, records, batch_tokens);
   const std::vector<std::string>& names = score_names(model);
   for (size_t r = 0; r < records.size(); ++r) {
@@ -149,12 +119,12 @@ void score_with_predictor(const OpenModel& model, const std::vector<Record>& rec
       for (size_t a = 0; a < turn.scores.size(); ++a) scores[names[a]] = turn.scores[a];
       Json line = place_of(records[r], turn.turn);
       line["scores"] = std::move(scores);
-      output.write(dump_json(line));
+      output.write(dump_json(line) + "\n");
     }
   }
 }
 
-void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, LineOutput& output) {
+void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, Output& output) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   const std::int64_t context = model.folder.config.context_length();
   std::vector<Example> examples;
@@ -184,28 +154,28 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
       Json line = place_of(records[r], t);
       line["logprob"] = sum;
       line["tokens"] = tokens;
-      output.write(dump_json(line));
+      output.write(dump_json(line) + "\n");
     }
   }
 }
 
 int run_score(const ScoreArguments& arguments) {
+  const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.overwrite);
+  check_output(arguments.output, output_options);
   const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
   print_notes(model.notes);
   const bool predictor = model.folder.head.kind == HeadKind::regression;
   const std::vector<SourceOptions> input{{.path = arguments.input}};
   RecordReader reader(input, model.attributes, model.folder.text_template.system,
                       {.labels = predictor ? Labels::ignored : Labels::obeyed});
-  LineOutput output(arguments.output);
+  Output output(arguments.output, output_options);
   std::int64_t turns = 0, seen = 0;
   for (;;) {
     std::vector<Record> records;
     while (records.size() < block_records) {
       auto entry = reader.next();
       if (!entry) break;
-      if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) {
-        fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
-      }
+      if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
       records.push_back(std::get<Record>(std::move(*entry)));
     }
     if (records.empty()) break;
@@ -245,7 +215,8 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   command->add_option("--samples", generate->samples, "responses a prompt")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  command->add_option("--output", generate->output, "file; default standard output");
+  command->add_option("--output", generate->output, "file; '-' for standard output")->capture_default_str();
+  add_overwrite(*command, generate->overwrite);
   command->add_option("--device", generate->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--precision", generate->precision, "auto, fp32 or bf16")->capture_default_str();
   command->callback([&invocation, generate, prompt, input] {
@@ -262,6 +233,7 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   command->add_option("--model", score->model, "model folder")->required();
   command->add_option("--input", score->input, "records; '-' for standard input")->required();
   command->add_option("--output", score->output, "file; '-' for standard output")->required();
+  add_overwrite(*command, score->overwrite);
   command->add_option("--device", score->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--precision", score->precision, "auto, fp32 or bf16")->capture_default_str();
   command->callback([&invocation, score] { invocation.action = [score] { return run_score(*score); }; });

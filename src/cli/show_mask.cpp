@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/data_check.h"
 #include "steerlm/core/json.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/hf/model_folder.h"
@@ -89,11 +90,7 @@ int show_mask(const std::string& model, const SourceOptions& source, bool json) 
   const bool colours = ::isatty(STDOUT_FILENO) != 0;
   RecordReader reader({source}, make_attributes(folder.attributes), folder.text_template.system);
   while (const auto entry = reader.next()) {
-    if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-      fail(ExitCode::data,
-           {.what = bad->reason,
-            .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
-    }
+    if (const auto* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
     const EncodedConversation encoded = conversation_template.encode(std::get<Record>(*entry).conversation);
     const std::vector<Run> runs = runs_of(encoded, tokenizer, conversation_template.options().name);
     if (json) {
@@ -102,6 +99,7 @@ int show_mask(const std::string& model, const SourceOptions& source, bool json) 
       print_text(runs, colours);
     }
   }
+  print_unobeyed(source.path, reader.notes());
   return 0;
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "data/place.h"
 #include "steerlm/core/error.h"
 #include "steerlm/data/batch.h"
 #include "steerlm/data/record_reader.h"
@@ -96,11 +95,7 @@ void encode_sources(const std::vector<SourceOptions>& sources, double validation
                     const ConversationTemplate& conversation_template, const EncodeOptions& options, Dataset& dataset) {
   RecordReader reader(sources, attributes, conversation_template.options().system);
   while (const auto entry = reader.next()) {
-    if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) {
-      fail(ExitCode::data, {.what = bad->reason,
-                            .where = place(bad->file, bad->line),
-                            .advice = "steerlm data check lists every bad record of a file"});
-    }
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
     const Record& record = std::get<Record>(*entry);
     const bool held_out = is_validation(record.dialogue, validation_fraction);
     encode_record(record, conversation_template, options, held_out ? dataset.validation : dataset.train,

@@ -6,10 +6,10 @@
 
 #include "data/file_kind.h"
 #include "data/json_access.h"
-#include "data/place.h"
 #include "data/sources/sources.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
+#include "steerlm/data/place.h"
 
 namespace steerlm {
 namespace {

@@ -1,4 +1,5 @@
 #include "steerlm/data/record.h"
+#include "steerlm/data/place.h"
 
 #include <charconv>
 #include <cmath>
@@ -7,7 +8,6 @@
 #include <utility>
 
 #include "data/json_access.h"
-#include "data/place.h"
 #include "steerlm/core/suggest.h"
 
 namespace steerlm {

@@ -1,10 +1,10 @@
 #include "steerlm/data/record_reader.h"
+#include "steerlm/data/place.h"
 
 #include <deque>
 #include <utility>
 
 #include "data/object_reader.h"
-#include "data/place.h"
 #include "data/sources/sources.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
@@ -99,7 +99,7 @@ struct Converter {
     const bool own = options.helpsteer_attributes && is_rated_as_helpsteer(object);
     notes.helpsteer |= own;
     const Attributes& labels_of = own ? *options.helpsteer_attributes : attributes;
-    const Attributes& ratings_of = own ? labels_of : options.rating_attributes.value_or(attributes);
+    const Attributes& ratings_of = options.rating_attributes && !own ? *options.rating_attributes : labels_of;
     const Labels labels = source.labels == SourceLabels::drop ? Labels::dropped : options.labels;
     std::set<std::string> unobeyed;
     std::vector<Json> objects =
@@ -156,6 +156,12 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
   Record record = std::move(s.waiting.front());
   s.waiting.pop_front();
   return record;
+}
+
+void refuse(const BadRecord& bad) {
+  fail(ExitCode::data, {.what = bad.reason,
+                        .where = place(bad.file, bad.line),
+                        .advice = "steerlm data check lists every bad record of a file"});
 }
 
 std::vector<Record> read_records(const std::vector<SourceOptions>& sources, const Attributes& attributes,

@@ -171,7 +171,7 @@ Json dump_adapter_config(const Adapter& adapter) {
   const bool regression = adapter.head == HeadKind::regression;
   return {{"peft_type", "LORA"},
           {"task_type", regression ? "SEQ_CLS" : "CAUSAL_LM"},
-          {"base_model_name_or_path", adapter.base},
+          {"base_model_name_or_path", utf8_text(adapter.base)},
           {"r", adapter.lora.rank},
           {"lora_alpha", adapter.lora.alpha},
           {"lora_dropout", 0.0},
@@ -254,7 +254,11 @@ NamedTensors read_adapter_tensors(const Path& folder, const Adapter& adapter, co
   const NamedShapes expected = expected_tensors(folder, adapter, config);
   const SafetensorsFile file = open_adapter_file(folder, expected);
   NamedTensors tensors;
-  for (const auto& [name, shape] : expected) tensors.emplace_back(name, file.read(std::string(peft_prefix) + name));
+  for (const auto& [name, shape] : expected) {
+    const std::string stored = std::string(peft_prefix) + name;
+    tensors.emplace_back(name, file.read(stored));
+    require_finite(tensors.back().second, stored, file.path());
+  }
   return tensors;
 }
 

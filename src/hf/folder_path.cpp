@@ -25,11 +25,12 @@ bool is_hub_character(char c) {
 [[noreturn]] void refuse_file(const Path& path) {
   const std::string extension = path.extension().string();
   if (extension == ".gguf")
-    refuse(path, "a GGUF file, which is not read", "take the folder that it was made from, with safetensors");
+    refuse(path, "not a folder but a GGUF file, which is not read",
+           "take the folder that it was made from, with safetensors");
   if (extension == ".safetensors" || extension == ".json" || extension == ".model")
-    refuse(path, "a file of a model folder instead of the folder", "name the folder that it is in");
+    refuse(path, "not a folder but a file of one", "name the folder that it is in");
   if (extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".ckpt")
-    refuse(path, "a pickle file, which can run code and is never read",
+    refuse(path, "not a folder but a pickle file, which can run code and is never read",
            "load the model with Transformers and save it with save_pretrained(folder), which writes safetensors");
   refuse(path, "not a folder");
 }

@@ -151,7 +151,7 @@ std::optional<bool> read_own_files(ModelFolder& folder) {
 
 // An adapter has no config.json of its own: its base's, and the base's name with advice where it is not there.
 Path find_base(const Path& path, const Adapter& adapter, const Path& given) {
-  const Path base = given.empty() ? Path(adapter.base) : given;
+  Path base = given.empty() ? Path(adapter.base) : given;
   if (is_folder(base, ExitCode::model)) return base;
   const std::string hub = hub_advice(base.string());
   fail(ExitCode::model, {.what = "the folder of the model that the adapter adapts is not there",
@@ -271,7 +271,11 @@ TensorSource stream_weights(const ModelFolder& folder, Weights weights) {
     if (folder.adapter && name.starts_with("score.")) continue;
     source.entries.push_back({name, shape, files->dtype(name)});
   }
-  source.read = [files](const std::string& name) { return files->read(name); };
+  source.read = [files](const std::string& name) {
+    at::Tensor tensor = files->read(name);
+    require_finite(tensor, name, files->holding(name).path());
+    return tensor;
+  };
   return folder.adapter ? merged(std::move(source), folder, weights) : source;
 }
 
@@ -280,7 +284,11 @@ NamedTensors read_weights(const ModelFolder& folder, Weights weights, std::optio
   NamedTensors tensors;
   for (const TensorSource::Entry& entry : source.entries) {
     at::Tensor tensor = source.read(entry.name);
-    tensors.emplace_back(entry.name, dtype ? tensor.to(*dtype) : tensor);
+    if (dtype && tensor.scalar_type() != *dtype) {
+      tensor = tensor.to(*dtype);
+      require_finite(tensor, entry.name, folder.path);  // a number beyond the range of bf16
+    }
+    tensors.emplace_back(entry.name, tensor);
   }
   return tensors;
 }

@@ -1,5 +1,8 @@
 #include "hf/weight_files.h"
 
+#include <ATen/ops/isinf.h>
+#include <ATen/ops/isnan.h>
+#include <ATen/ops/sum.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,6 +14,7 @@
 #include "steerlm/core/error.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/kernels/finite.h"
 
 namespace steerlm {
 namespace {
@@ -22,15 +26,17 @@ constexpr const char* trunk_prefix = "model.";
 [[noreturn]] void no_weights(const Path& folder) {
   std::vector<std::string> others;
   bool gguf = false, adapter = false;
-  for (const Path& file : files_of(folder, ExitCode::model)) {
-    const std::string extension = file.extension().string();
-    const std::string name = file.filename().string();
+  std::error_code error;  // names alone count, of whatever kind of file
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string extension = entry->path().extension().string();
+    const std::string name = entry->path().filename().string();
     for (const char* known : {".bin", ".pt", ".pth", ".ckpt"}) {
       if (extension == known) others.push_back(name);
     }
     gguf |= extension == ".gguf";
     adapter |= name == "adapter_config.json";
   }
+  if (error) fail(ExitCode::model, {.what = "cannot list the folder: " + error.message(), .where = folder.string()});
   if (others.empty() && gguf) {
     fail(ExitCode::model, {.what = "the folder holds GGUF weights, which are not read",
                            .where = folder.string(),
@@ -197,6 +203,17 @@ WeightFiles open_weight_files(const Path& folder) {
   add_prefix(weights);
   check_weight_kind(weights, folder);
   return weights;
+}
+
+void require_finite(const at::Tensor& tensor, const std::string& name, const Path& path) {
+  if (all_finite(tensor)) return;
+  const auto nan = at::sum(at::isnan(tensor)).item<std::int64_t>(),
+             infinite = at::sum(at::isinf(tensor)).item<std::int64_t>();
+  fail(ExitCode::model, {.what = "the weights are not finite: tensor '" + name + "'",
+                         .where = path.string(),
+                         .found = fmt::format("{} NaN and {} infinite of {} numbers in {}", nan, infinite,
+                                              tensor.numel(), c10::toString(tensor.scalar_type())),
+                         .advice = "the model is damaged: fetch it again, or take an earlier one"});
 }
 
 at::ScalarType scalar_type(const std::string& dtype) {

@@ -32,6 +32,9 @@ bool has_weight_files(const Path& folder);
 // in two shards, an index that is not what the shards hold.
 WeightFiles open_weight_files(const Path& folder);
 
+// Throws model where the tensor holds NaN or infinity, as read from `path` in the dtype that it has now.
+void require_finite(const at::Tensor& tensor, const std::string& name, const Path& path);
+
 at::ScalarType scalar_type(const std::string& dtype);  // of fp32, bf16, fp16
 
 // model.safetensors, or model-00001-of-0000N.safetensors and an index as Transformers'

@@ -1,5 +1,7 @@
 #include "recipe/checks.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -179,6 +181,13 @@ class Checks {
     if (recipe_.train.epochs && recipe_.train.steps && !decoder_.faulty("train")) {
       fault("train.steps",
             {.what = "'train.epochs' and 'train.steps' exclude each other", .advice = "give one of them"});
+    }
+    const double peak = recipe_.optimizer.learning_rate, floor = recipe_.schedule.min_learning_rate;
+    if (floor > peak && !decoder_.faulty("schedule") && !decoder_.faulty("optimizer")) {
+      fault("schedule.min_learning_rate",
+            {.what = "'schedule.min_learning_rate' is above 'optimizer.learning_rate': the rate would climb",
+             .found = fmt::format("{} and {}", floor, peak),
+             .advice = "a decay goes down to min_learning_rate: lower it, or raise optimizer.learning_rate"});
     }
     const bool fraction = recipe_.data.validation_fraction > 0;
     if (has("data.validation") && fraction) {

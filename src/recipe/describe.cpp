@@ -119,7 +119,7 @@ std::string range_text(const Range& range) {
 
 std::string expected_text(const KeyInfo& key) {
   const std::string range = range_text(key.range);
-  const auto with_range = [&](std::string text) { return range.empty() ? text : text + " " + range; };
+  const auto with_range = [&](const std::string& text) { return range.empty() ? text : text + " " + range; };
   switch (key.type) {
     case KeyInfo::Type::boolean:
       return "true or false";

@@ -66,7 +66,7 @@ std::vector<Row> collect_rows() {
   std::vector<Row> rows;
   const auto predictor = method_defaults(Stage::train_predictor), sft = method_defaults(Stage::sft);
   for (const auto& [stage, stage_name] : EnumNames<Stage>::table) {
-    for_each_key(describe({.stage = stage}), "", [&](const std::string& path, const KeyInfo& key) {
+    for_each_key(describe({.stage = stage}), "", [&, name = stage_name](const std::string& path, const KeyInfo& key) {
       const auto same = [&](const Row& row) { return row.path == path && row.meaning == key.meaning; };
       auto row = std::find_if(rows.begin(), rows.end(), same);
       if (row == rows.end()) {
@@ -80,7 +80,7 @@ std::vector<Row> collect_rows() {
                                        key.type == KeyInfo::Type::section,
                                        {}});
       }
-      row->stages.emplace_back(stage_name);
+      row->stages.emplace_back(name);
     });
   }
   return rows;

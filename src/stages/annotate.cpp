@@ -10,6 +10,7 @@
 #include "steerlm/data/record_reader.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/progress.h"
+#include "steerlm/stages/inputs.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
@@ -61,7 +62,7 @@ BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>&
                              const Json& record) {
     if (options.on_bad_record == OnBadRecord::stop) {
       fail(ExitCode::data, {.what = reason,
-                            .where = file + ":" + std::to_string(line),
+                            .where = place(file, line),
                             .advice = "mend the record, or put such records aside with on_bad_record: quarantine"});
     }
     result.quarantine += quarantine_line(file, line, reason, record);
@@ -91,12 +92,14 @@ BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>&
 
 Outcome run_annotate(const Recipe& recipe, const Context& context) {
   const AnnotateOptions& options = recipe.annotate;
+  const Path ledger = Path(recipe.run_dir) / "ledger.jsonl";
+  BlockOutput::check(options.output, ledger, output_options(recipe, context));
   std::optional<RunDirectory> run;
   if (!context.dry_run) run.emplace(recipe, context);
 
   const OpenModel predictor = open_model(options.predictor, recipe.precision);
   warn_notes(predictor.notes, context);
-  require_predictor(predictor);
+  require_predictor(predictor.folder);
   // Labels are written over: those of other attributes, and weights of turns, are nobody's fault here.
   RecordReader reader(options.input, predictor.attributes, predictor.folder.text_template.system,
                       {.labels = Labels::ignored});
@@ -111,8 +114,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
 
   std::vector<Input> block = read_block(reader, options.block_records);
   if (block.empty()) refuse_empty_input("annotate", options.input);
-  const Json identity = {{"inputs", run->inputs()}, {"shard", options.shard}, {"block_records", options.block_records}};
-  BlockOutput output(options.output, run->path() / "ledger.jsonl", identity, context.fresh);
+  BlockOutput output(options.output, ledger, output_identity(recipe, run->inputs()), output_options(recipe, context));
   if (output.finished() && run->state() == RunDirectory::State::finished) {
     context.log->info(options.output + ": annotated already, nothing to do (--fresh starts over)");
     return Outcome::done;
@@ -145,12 +147,11 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   if (!output.finished()) output.finish();
   progress.finish();
   context.log->info(fmt::format("{} records ({} assistant turns) annotated into {}, {} put aside{}", annotated, turns,
-                                options.output, bad,
-                                bad > 0 ? " in " + BlockOutput::quarantine_path(options.output).string() : ""));
+                                options.output, bad, bad > 0 ? " in " + output.quarantine_path().string() : ""));
   const double share = annotated + bad > 0 ? static_cast<double>(bad) / static_cast<double>(annotated + bad) : 0;
   if (share > options.max_bad_share) {
     fail(ExitCode::data, {.what = "too many bad records",
-                          .where = BlockOutput::quarantine_path(options.output).string(),
+                          .where = output.quarantine_path().string(),
                           .found = fmt::format("{} of {} ({:.1f} %)", bad, annotated + bad, 100 * share),
                           .expected = fmt::format("at most {:.1f} % (max_bad_share)", 100 * options.max_bad_share),
                           .advice = "the file says what is wrong with each"});

@@ -8,11 +8,13 @@
 #include <optional>
 #include <set>
 
+#include "stages/train.h"
 #include "steerlm/core/rng.h"
-#include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
+#include "steerlm/stages/inputs.h"
+#include "steerlm/stages/predict.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
@@ -27,9 +29,7 @@ std::vector<Label> observed_labels(const std::string& path, const Attributes& at
   std::map<std::string, Label> labels;
   RecordReader reader({{.path = path}}, attributes, system);
   while (const auto input = reader.next()) {
-    if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
-      fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
-    }
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) refuse(*bad);
     for (const Turn& turn : std::get<Record>(*input).conversation.turns) {
       if (turn.label && !turn.label->text.empty()) labels.emplace(turn.label->text, *turn.label);
     }
@@ -42,15 +42,9 @@ std::vector<Label> observed_labels(const std::string& path, const Attributes& at
 std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptions& options,
                                  const Attributes& attributes, const Context& context) {
   for (const auto& [name, wanted] : options.select) {
-    const auto index = attributes.index(name);
-    if (!index) {
-      fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
-                              .where = "select",
-                              .expected = "one of " + join(attributes.names),
-                              .advice = suggest(name, attributes.names)});
-    }
+    const size_t index = named_attribute(attributes, name, "select");
     float largest = -1;
-    for (const Label& label : labels) largest = std::max(largest, label.values[*index]);  // NaN never is
+    for (const Label& label : labels) largest = std::max(largest, label.values[index]);  // NaN never is
     const bool max = wanted == "max";
     const float value = max ? largest : std::stof(wanted);
     if (!max && (value < static_cast<float>(attributes.min) || value > static_cast<float>(attributes.max))) {
@@ -63,7 +57,7 @@ std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptio
       context.log->warn(fmt::format("the largest {} that occurs in {} is {}, the range goes to {}", name,
                                     options.labels_from, largest, attributes.max));
     }
-    std::erase_if(labels, [&](const Label& label) { return !(label.values[*index] == value); });
+    std::erase_if(labels, [&](const Label& label) { return !(label.values[index] == value); });
     if (labels.empty()) {
       fail(ExitCode::data, {.what = fmt::format("no label of {} has {} {}", options.labels_from, name, wanted),
                             .where = "select",
@@ -95,8 +89,8 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
-  BlockOutput output(output_path, run.path() / "ledger.jsonl",
-                     {{"inputs", run.inputs()}, {"recipe", dump_recipe(step)}}, context.fresh);
+  BlockOutput output(output_path, run.path() / "ledger.jsonl", output_identity(step, run.inputs()),
+                     output_options(step, context));
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
   const auto answer = [&](size_t begin, size_t end) {
     std::vector<SampleRequest> requests;
@@ -200,10 +194,12 @@ Recipe sft_recipe(const Recipe& recipe, const ModelFolder& policy, const std::st
 
 Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
+  check_keep_best(recipe, context);
   if (context.dry_run) {
     const OpenModel policy = open_model(options.policy, recipe.precision);
     warn_notes(policy.notes, context);
     require_dials(policy);
+    require_predictor(open_model_folder(options.predictor));
     const auto labels =
         select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system),
                       options, policy.attributes, context);
@@ -219,6 +215,7 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
     context.log->info(recipe.run_dir + ": the run is finished already, nothing to do (--fresh starts over)");
     return Outcome::done;
   }
+  require_predictor(open_model_folder(options.predictor));  // before anything is sampled for it
   const std::string sampled = recipe.run_dir + "/sampled.jsonl", annotated = recipe.run_dir + "/annotated.jsonl";
 
   context.log->info("bootstrap 1/3: sampling");

@@ -43,7 +43,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision);
   if (predictor) warn_notes(predictor->notes, context);
   if (model) warn_notes(model->notes, context);
-  if (predictor) require_predictor(*predictor);
+  if (predictor) require_predictor(predictor->folder);
   if (model && model->folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model,
          {.what = "the model is no language model", .where = recipe.model.path, .advice = "name it as `predictor`"});
@@ -83,7 +83,8 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   }
   if (model) {
     text += "perplexity on " + describe(counts) + "\n";
-    for (const auto& [name, value] : validate_language_model(model->transformer, examples, batch_tokens)) {
+    for (const auto& [name, value] :
+         validate_language_model(model->transformer, examples, batch_tokens, ExitCode::model)) {
       json[name] = value;
       text += fmt::format("{}  {:.4f}\n", name, value);
     }

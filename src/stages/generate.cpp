@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "steerlm/data/block_job.h"
+#include "steerlm/stages/inputs.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
@@ -10,6 +11,8 @@ namespace steerlm {
 
 Outcome run_generate(const Recipe& recipe, const Context& context) {
   const GenerateOptions& options = recipe.generate;
+  const Path ledger = Path(recipe.run_dir) / "ledger.jsonl";
+  BlockOutput::check(options.output, ledger, output_options(recipe, context));
   std::optional<RunDirectory> run;
   if (!context.dry_run) run.emplace(recipe, context);
 
@@ -23,7 +26,7 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
     context.log->info("would answer " + std::to_string(prompts.size()) + " prompts with " + options.model);
     return Outcome::done;
   }
-  BlockOutput output(options.output, run->path() / "ledger.jsonl", {{"inputs", run->inputs()}}, context.fresh);
+  BlockOutput output(options.output, ledger, output_identity(recipe, run->inputs()), output_options(recipe, context));
   if (output.finished() && run->state() == RunDirectory::State::finished) {
     context.log->info(options.output + ": answered already, nothing to do (--fresh starts over)");
     return Outcome::done;

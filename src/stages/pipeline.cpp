@@ -121,6 +121,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
     const auto step_begin = std::chrono::steady_clock::now();
     std::vector<std::string> arguments{"run", "-"};
     if (start_over) arguments.push_back("--fresh");
+    if (context.overwrite) arguments.push_back("--overwrite");
     if (context.quiet) arguments.push_back("--quiet");
     const auto [code, peak_memory] = run_process(program, arguments, step.recipe_yaml);
     if (code != 0) {

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
 #include "steerlm/core/suggest.h"
 #include "steerlm/infer/label_decoder.h"
 #include "steerlm/infer/score.h"
+#include "steerlm/kernels/finite.h"
 
 namespace steerlm {
 namespace {
@@ -52,8 +54,20 @@ void predict_regression(const OpenModel& model, const ConversationTemplate& conv
   const auto scores = attribute_scores(model.transformer, std::span<const Example>(inputs), batch_tokens);
   for (size_t i = 0; i < places.size(); ++i) {
     std::vector<float> rounded;
-    for (float score : model.attributes.declared() ? scores[i] : std::vector<float>())
+    for (size_t a = 0; a < scores[i].size(); ++a) {
+      const float score = scores[i][a];
+      if (!std::isfinite(score)) {
+        const bool named = model.attributes.declared();
+        fail(ExitCode::model,
+             {.what = "the predictor's score of " +
+                      (named ? "'" + model.attributes.names.at(a) + "'" : "label " + std::to_string(a)) +
+                      " is not finite",
+              .where = where(records[places[i].record]) + ", turn " + std::to_string(places[i].turn + 1),
+              .advice = beyond_range});
+      }
+      if (!model.attributes.declared()) continue;
       rounded.push_back(static_cast<float>(round_score(static_cast<double>(score), model.attributes)));
+    }
     predictions[places[i].record].turns.push_back({places[i].turn, make_label(model.attributes, rounded), scores[i]});
   }
 }
@@ -120,19 +134,19 @@ std::string example_declaration(const ModelFolder& folder) {
 
 }  // namespace
 
-void require_predictor(const OpenModel& model) {
-  if (model.attributes.declared()) return;
-  const bool regression = model.folder.head.kind == HeadKind::regression;
+void require_predictor(const ModelFolder& folder) {
+  if (!folder.attributes.names.empty()) return;
+  const bool regression = folder.head.kind == HeadKind::regression;
   fail(
       ExitCode::model,
       {.what = regression ? "the model folder scores, but does not say which attributes, so that it can write no labels"
                           : "the model folder is no attribute predictor: its steerlm.json declares no attributes",
-       .where = model.folder.path.string(),
-       .found = regression ? join(model.folder.label_names) : "",
+       .where = folder.path.string(),
+       .found = regression ? join(folder.label_names) : "",
        .advice = regression
                      ? "`steerlm score` gives its raw scores; to annotate, write a steerlm.json into the folder, "
                        "such as " +
-                           example_declaration(model.folder) + ", or start `steerlm train-predictor` from it"
+                           example_declaration(folder) + ", or start `steerlm train-predictor` from it"
                      : "train one with `steerlm train-predictor`"});
 }
 

@@ -50,7 +50,7 @@ std::vector<Record> validation_records(const Attributes& attributes, const std::
 
 PredictorReport report_predictor(const OpenModel& predictor, std::span<const Record> records,
                                  const std::vector<double>& baseline, const Context& context) {
-  require_predictor(predictor);
+  require_predictor(predictor.folder);
   const std::vector<RecordPrediction> predictions = predict_records(predictor, records, batch_tokens);
   PredictorReport report;
   std::vector<double> scores;

@@ -74,11 +74,11 @@ Json describe_file(const Path& path, ExitCode missing) {
   return {{"path", utf8_text(path)}, {"sha256", sha256_file(path, missing)}, {"size", file_bytes(path, missing)}};
 }
 
-// What of a run directory is ours to remove.
+// What of a run directory is ours to remove; the ledger is BlockOutput's, which knows by it what else is ours,
+// and a bootstrap's steps have run directories of their own.
 void remove_run(const Path& path) {
-  for (const char* name :
-       {"done.json", "checkpoints", "model", "model.part", "metrics.jsonl", "log.txt", "environment.json",
-        "ledger.jsonl", "evaluation.json", "evaluation.txt", "sample", "annotate", "sft", "recipe.yaml"}) {
+  for (const char* name : {"done.json", "checkpoints", "model", "model.part", "metrics.jsonl", "log.txt",
+                           "environment.json", "evaluation.json", "evaluation.txt", "recipe.yaml"}) {
     steerlm::remove_all(path / name);
   }
 }

@@ -9,6 +9,7 @@
 namespace steerlm {
 
 Outcome run_sft(const Recipe& recipe, const Context& context) {
+  check_keep_best(recipe, context);
   std::optional<RunDirectory> run;
   if (!context.dry_run) run.emplace(recipe, context);
   if (run && is_done_already(*run, context)) return Outcome::done;
@@ -27,11 +28,10 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
 
   FitTask task;
   task.examples = &dataset.train;
-  task.count = [](const Example& example) { return target_count(example); };
-  task.gradient = language_model_gradient;
+  task.loss = language_model_objective;
   if (!dataset.validation.empty()) {
     task.validate = [&](const Transformer& model) {
-      return validate_language_model(model, dataset.validation, recipe.train.micro_batch_tokens);
+      return validate_language_model(model, dataset.validation, recipe.train.micro_batch_tokens, ExitCode::diverged);
     };
   }
   return train_and_publish(recipe, *run, std::move(base), dataset, task, context);

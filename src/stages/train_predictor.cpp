@@ -32,6 +32,7 @@ double mean_squared_error(const std::vector<AttributeMetrics>& rows) {
 }  // namespace
 
 Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
+  check_keep_best(recipe, context);
   std::optional<RunDirectory> run;
   if (!context.dry_run) run.emplace(recipe, context);
   if (run && is_done_already(*run, context)) return Outcome::done;
@@ -58,16 +59,14 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
 
   FitTask task;
   task.examples = &dataset.train;
-  task.count = [regression](const Example& example) {
-    return regression ? label_count(example) : target_count(example);
-  };
-  task.gradient = regression ? regression_gradient : language_model_gradient;
+  task.loss = regression ? regression_objective : language_model_objective;
   task.validate = [&, folder = base.folder, tokenizer = base.tokenizer](const Transformer& transformer) {
     const PredictorReport report =
         report_predictor({folder, attributes, tokenizer, transformer}, held_out, baseline, context);
     Metrics metrics{{"validation/loss", mean_squared_error(report.metrics)}};
     if (!regression)
-      metrics = validate_language_model(transformer, dataset.validation, recipe.train.micro_batch_tokens);
+      metrics =
+          validate_language_model(transformer, dataset.validation, recipe.train.micro_batch_tokens, ExitCode::diverged);
     append_predictor_metrics(metrics, report.metrics);
     std::string line = "Pearson:";
     for (const AttributeMetrics& row : report.metrics) line += "  " + row.name + " " + format_number(row.pearson, 3);

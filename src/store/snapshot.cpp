@@ -108,6 +108,8 @@ void remove_step(const Path& checkpoints, std::int64_t step) {
 
 void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTensors& tensors, const Json& state) {
   make_directory(checkpoints);
+  std::error_code error;
+  if (std::filesystem::exists(checkpoints / step_name(step), error)) remove_step(checkpoints, step);  // a damaged one
   write_directory_atomic(checkpoints / step_name(step), [&](const Path& part) {
     Json files;
     const auto enter = [&files](const char* name, const WrittenFile& written) {

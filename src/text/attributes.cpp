@@ -140,6 +140,17 @@ Attributes make_attributes(const AttributeOptions& options) {
   return attributes;
 }
 
+size_t named_attribute(const Attributes& attributes, const std::string& name, const std::string& where) {
+  const auto index = attributes.index(name);
+  if (!index) {
+    fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
+                            .where = where,
+                            .expected = "one of " + join(attributes.names),
+                            .advice = suggest(name, attributes.names)});
+  }
+  return *index;
+}
+
 Label parse_label(const Attributes& attributes, std::string_view text, const std::string& where, LabelFaults faults) {
   if (!attributes.declared()) return {.text = std::string(text), .values = {}};
   std::vector<float> values(attributes.names.size(), std::numeric_limits<float>::quiet_NaN());

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "cli/run_command.h"
+#include "steerlm/core/fs.h"
 #include "steerlm/core/json.h"
 #include "support/temporary_folder.h"
 
@@ -24,7 +25,7 @@ Outcome run(std::vector<std::string> words) {
 class DataCommands : public ::testing::Test {
  protected:
   std::string write(const std::string& name, const std::string& bytes) {
-    const std::string path = (folder_.path() / name).string();
+    std::string path = (folder_.path() / name).string();
     std::ofstream(path, std::ios::binary) << bytes;
     return path;
   }
@@ -54,6 +55,19 @@ TEST_F(DataCommands, Convert) {
       "\n"
       R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Sing.","label":null},{"from":"Assistant","value":"La.","label":"helpfulness:2,coherence:4"}],"correctness":null})"
       "\n");
+}
+
+// A tokenizer of bytes that has no piece for 21 of them, x and Z among these.
+TEST_F(DataCommands, CheckCountsBytesThatTheTokenizerHasNoPieceFor) {
+  const std::string data = write("data.jsonl", R"({"system":"s","conversations":[{"from":"User","value":"xxZ a"},)"
+                                               R"({"from":"Assistant","value":"b x"}]})");
+  const std::string recipe = write("r.yaml", "stage: sft\nrun_dir: run\nmodel: {init: {}, tokenizer: '" + fixtures +
+                                                 "tokenizers/lacking'}\ndata: {train: [{path: '" + data + "'}]}\n");
+  const Outcome outcome = run({"check", recipe});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("bytes without a piece"));
+  EXPECT_THAT(outcome.out, HasSubstr("has no piece for these bytes of the texts, so that the model does not see them: "
+                                     "0x5A: 1, 0x78: 3\n"));
 }
 
 // HelpSteer's ratings are its own attributes unless somebody says otherwise.
@@ -99,25 +113,12 @@ TEST_F(DataCommands, ARecipeOnHelpSteerTakesItsAttributes) {
   EXPECT_THAT(chosen.out, ::testing::ContainsRegex("the rating 'correctness', which is not among the attributes +2\n"));
 }
 
-// A tokenizer of bytes that has no piece for 22 of them, x and Z among these.
-TEST_F(DataCommands, CheckCountsBytesThatTheTokenizerHasNoPieceFor) {
-  const std::string data = write("data.jsonl", R"({"system":"s","conversations":[{"from":"User","value":"xxZ a"},)"
-                                               R"({"from":"Assistant","value":"b x"}]})");
-  const std::string recipe = write("r.yaml", "stage: sft\nrun_dir: run\nmodel: {init: {}, tokenizer: '" + fixtures +
-                                                 "tokenizers/lacking'}\ndata: {train: [{path: '" + data + "'}]}\n");
-  const Outcome outcome = run({"check", recipe});
-  EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("bytes without a piece"));
-  EXPECT_THAT(outcome.out, HasSubstr("has no piece for these bytes of the texts, so that the model does not see them: "
-                                     "0x5A: 1, 0x78: 3\n"));
-}
-
 TEST_F(DataCommands, ConvertToStandardOutputWithOtherAttributes) {
   const Outcome outcome = run({"convert", "--input", fixtures + "data/helpsteer.jsonl", "--output", "-", "--attributes",
                                "verbosity,correctness", "--max", "4"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr(R"("label":"verbosity:1,correctness:4")"));
-  EXPECT_EQ(outcome.err, "");
+  EXPECT_THAT(outcome.err, HasSubstr("the rating 'coherence', which is not among the attributes (2 lines)"));
 }
 
 TEST_F(DataCommands, ConvertWritesLabelsInOrderAndKeepsOtherKeys) {
@@ -135,11 +136,11 @@ TEST_F(DataCommands, ConvertLeavesNothingBehindAfterABadRecord) {
   const std::string input =
       write("i.jsonl", "{\"conversations\":[{\"from\":\"User\",\"value\":\"x\"}]}\n{\"conversations\":[]}\n");
   write("o.jsonl", "old");
-  const Outcome outcome = run({"convert", "--input", input, "--output", path("o.jsonl")});
+  const Outcome outcome = run({"convert", "--input", input, "--output", path("o.jsonl"), "--overwrite"});
   EXPECT_EQ(outcome.code, 3);
   EXPECT_THAT(outcome.err, HasSubstr(input + ":2: an empty conversation"));
   EXPECT_EQ(read(path("o.jsonl")), "old");
-  EXPECT_FALSE(std::filesystem::exists(path("o.jsonl.part")));
+  EXPECT_TRUE(temporaries_of(path("o.jsonl")).empty());
 }
 
 TEST_F(DataCommands, BadCommandLines) {
@@ -195,6 +196,10 @@ TEST_F(DataCommands, CheckNamesWhatIsNotObeyed) {
   EXPECT_THAT(outcome.out, ::testing::ContainsRegex("'name' of a turn +1\n"));
   EXPECT_THAT(outcome.out, ::testing::ContainsRegex("'tools' +1\n"));
   EXPECT_THAT(outcome.out, ::testing::ContainsRegex("quality +1 +1 +1.00"));
+  const std::string said =
+      input + ": not obeyed, though other programs act on it: 'name' of a turn (1 line), 'tools' (1 line)\n";
+  EXPECT_EQ(run({"convert", "--input", input, "--output", "-"}).err, said);
+  EXPECT_EQ(run({"show-mask", "--model", fixtures + "models/tied", "--input", input}).err, said);
 }
 
 TEST_F(DataCommands, CheckAndStatsOfGoodData) {

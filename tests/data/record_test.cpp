@@ -1,3 +1,4 @@
+// Records and labels: contracts.md section 5.
 #include "steerlm/data/record.h"
 
 #include <gmock/gmock.h>

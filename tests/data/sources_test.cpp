@@ -1,3 +1,4 @@
+// Published sources: contracts.md section 5.
 #include <gmock/gmock.h>
 
 #include "data/helpers.h"

@@ -325,8 +325,10 @@ TEST_F(Annotation, AnOutputOfNobodysIsOverwrittenOnlyWhenAsked) {
   write("in.jsonl", many(5));
   write("out.jsonl", "mine\n");
   expect_refused(run("annotate annotate.yaml"), 5, "out.jsonl");
+  expect_refused(run("annotate annotate.yaml --fresh"), 5, "out.jsonl");
   EXPECT_EQ(read("out.jsonl"), "mine\n");
-  ASSERT_EQ(run("annotate annotate.yaml --fresh").code, 0);
+  EXPECT_FALSE(exists("run"));
+  ASSERT_EQ(run("annotate annotate.yaml --overwrite").code, 0);
   EXPECT_EQ(lines_of(read("out.jsonl")).size(), 5u);
 }
 

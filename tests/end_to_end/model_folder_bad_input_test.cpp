@@ -217,7 +217,7 @@ class RewardModel : public BadModelFolder {
           "stage: evaluate\npredictor: model\ndata: {validation: [{path: records.jsonl}]}\nrun_dir: evaluated\n");
   }
   static std::string predictor(const std::string& names, const std::string& more = "") {
-    return "stage: train-predictor\nmodel: {path: model}\nattributes: {names: [" + names +
+    return "stage: train-predictor\nhead: {kind: regression}\nmodel: {path: model}\nattributes: {names: [" + names +
            "], min: 0, max: 4}\ntemplate: {name: steerlm, system: x}\ndata: {train: [{path: records.jsonl}], "
            "max_tokens: "
            "256}\nrun_dir: run\ntrain: {steps: 1}\n" +
@@ -238,9 +238,9 @@ TEST_F(RewardModel, ScoresUnderTheNamesOfItsLabels) {
   EXPECT_TRUE(info.at("attributes").is_null());
 
   // The same numbers as with attributes, under their names.
-  write("model/steerlm.json", R"({"attributes": {"names": ["a", "b", "c"], "min": 0, "max": 4}})");
+  write("model/steerlm.json", R"({"attributes": {"names": ["quality", "humor", "creativity"], "min": 0, "max": 4}})");
   const std::vector<Json> named = json_lines(run("score --model model --input records.jsonl --output -").output);
-  EXPECT_EQ(named.at(0).at("scores").at("b"), scores.at("harmless"));
+  EXPECT_EQ(named.at(0).at("scores").at("humor"), scores.at("harmless"));
 }
 
 TEST_F(RewardModel, WritesNoLabelsUntilItSaysWhichAttributes) {
@@ -248,6 +248,13 @@ TEST_F(RewardModel, WritesNoLabelsUntilItSaysWhichAttributes) {
     refused(
         "scores, but does not say which attributes, so that it can write no labels (found helpful, harmless, short)",
         command);
+  make_model("untied", "policy", R"("quality", "humor", "creativity")");
+  write("prompts.jsonl", "{\"prompt\":\"hi\"}\n");
+  write("bootstrap.yaml",
+        "stage: bootstrap\npolicy: policy\npredictor: model\nprompts: [prompts.jsonl]\nlabels_from: records.jsonl\n"
+        "data: {max_tokens: 256}\nrun_dir: boot\ntrain: {steps: 1}\n");
+  for (const char* command : {"bootstrap bootstrap.yaml --dry-run", "bootstrap bootstrap.yaml"})
+    refused("scores, but does not say which attributes", command);
   const std::string advice = run("annotate annotate.yaml --dry-run").errors;
   const std::string example = advice.substr(advice.find("such as ") + 8);
   write("model/steerlm.json", example.substr(0, example.find(", or start")));
@@ -383,7 +390,7 @@ TEST_F(BadModelFolder, AWeightThatFp16CannotHoldIsNamed) {
   expect_refused(result, 4, "holds a number that is infinite in F16; write it in a dtype of a wider range");
   EXPECT_NE(result.errors.find("tensor 'model.norm.weight'"), std::string::npos) << result.errors;
   EXPECT_FALSE(exists("copy"));
-  EXPECT_FALSE(exists("copy.part"));
+  EXPECT_TRUE(temporaries_of(path("copy")).empty());
   EXPECT_EQ(run("model export --model model --output copy --dtype bf16").code, 0);
 }
 

@@ -1,4 +1,5 @@
-// A pipeline of three small steps: what runs again, what is skipped, and what a stop or a failure leaves.
+// A pipeline of three small steps: what runs again, what is skipped, and what a stop or a failure leaves. contracts.md
+// sections 3 and 8.
 #include "end_to_end/program.h"
 
 namespace steerlm {

@@ -26,7 +26,7 @@ class Readme : public Program {
 
 TEST_F(Readme, TheRecipeForOnesOwnDataRunsAsItStands) {
   ASSERT_EQ(run("model init --output runs/toy/base/model --tokenizer " + fixture("untied").string() +
-                " --hidden-size 32 --num-hidden-layers 2 --num-attention-heads 2")
+                " --hidden-size 16 --num-hidden-layers 1 --num-attention-heads 2")
                 .code,
             0);
   std::filesystem::create_directories(path("build/release"));
@@ -42,8 +42,8 @@ TEST_F(Readme, TheRecipeForOnesOwnDataRunsAsItStands) {
     EXPECT_TRUE(exists(Path("mine/run") / name)) << name;
   }
   const std::vector<Json> metrics = json_lines(read("mine/run/metrics.jsonl"));
-  EXPECT_LT(metrics.back().at("train/loss").get<double>(), metrics.front().at("train/loss").get<double>() / 2)
-      << "the page's learning rate and number of steps learn the four lines";
+  EXPECT_EQ(metrics.size(), 60u);
+  EXPECT_LT(metrics.back().at("train/loss").get<double>(), metrics.front().at("train/loss").get<double>() - 0.5);
 }
 
 }  // namespace

@@ -1,32 +1,11 @@
-// The program itself on tiny recipes: exit codes, messages, resuming to the bit.
+// The program itself on tiny recipes: exit codes, messages, resuming to the bit. contracts.md sections 1 and 4.
 #include <fcntl.h>
 #include <sys/file.h>
 
-#include "end_to_end/program.h"
+#include "end_to_end/training_program.h"
 
 namespace steerlm {
 namespace {
-
-class TrainingProgram : public Program {
- protected:
-  void SetUp() override {
-    model_ = fixture("untied").string();
-    std::string lines;
-    for (int i = 0; i < 12; ++i) {
-      lines += R"({"conversations": [{"from": "User", "value": "question )" + std::to_string(i) +
-               R"("}, {"from": "Assistant", "value": "answer )" + std::to_string(i) + R"(", "label": "quality:)" +
-               std::to_string(i % 5) + "\"}]}\n";
-    }
-    write("train.jsonl", lines);
-    write("sft.yaml", "stage: sft\nmodel: {path: " + model_ +
-                          "}\nattributes: {names: [quality, humor], min: 0, max: 4}\ndata: {train: [{path: "
-                          "train.jsonl}], max_tokens: 256}\n"
-                          "run_dir: run\noptimizer: {learning_rate: 1e-3}\ntrain: {steps: 6, batch_size: "
-                          "4}\ncheckpoint: {every_steps: 1}\n");
-  }
-
-  std::string model_;
-};
 
 TEST_F(TrainingProgram, ARunStoppedAfterEveryStepGivesTheBytesOfAnUndisturbedOne) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
@@ -74,25 +53,6 @@ TEST_F(TrainingProgram, APredictorOnABaseOfPlainTextValidatesEveryAttribute) {
   const Result again = run("train-predictor predictor/recipe.yaml");
   EXPECT_EQ(again.code, 0) << again.errors;
   EXPECT_NE(again.errors.find("the run is finished already"), std::string::npos) << again.errors;
-}
-
-TEST_F(TrainingProgram, TheBestStepsWeightsArePublishedAndNotTheLastOnes) {
-  // The loss falls from step to step, so the largest one is not the last one.
-  const std::string arguments = "sft sft.yaml data.validation='[{path: train.jsonl}]' evaluate.every_steps=1 ";
-  const Result result = run(arguments + "checkpoint.keep_best='{metric: validation/loss, mode: max}'");
-  ASSERT_EQ(result.code, 0) << result.errors;
-  std::int64_t best = 0;
-  double loss = 0;
-  for (const Json& line : json_lines(read("run/metrics.jsonl"))) {
-    if (!line.contains("validation/loss") || line.at("validation/loss").get<double>() <= loss) continue;
-    loss = line.at("validation/loss").get<double>();
-    best = line.at("step").get<std::int64_t>();
-  }
-  ASSERT_GE(best, 1);
-  ASSERT_LT(best, 6) << "the last step is the best one: nothing is tested";
-  expect_says(result, "gets the weights of step " + std::to_string(best));
-  ASSERT_EQ(run(arguments + "run_dir=short train.steps=" + std::to_string(best)).code, 0);
-  EXPECT_EQ(read("run/model/model.safetensors"), read("short/model/model.safetensors"));
 }
 
 TEST_F(TrainingProgram, ASecondInterruptEndsAtOnceAndWhatIsSavedStaysWhole) {

@@ -101,7 +101,7 @@ TEST(HfConfigTest, KeysOfPublishedConfigsAreKnown) {
       "tokenizer_class": null, "top_k": 50, "torchscript": false, "transformers.js_config": {"dtype": "q4"},
       "transformers_version": "4.51.3", "unsloth_fixed": true, "unsloth_version": "2025.3.1", "use_bfloat16": false,
       "use_cache": false, "use_mrope": false, "partial_rotary_factor": 1.0, "quantization_config": null,
-      "unknown_but_null": null, "trl_version": "0.12"})");
+      "unknown_but_null": null, "bias": false, "trl_version": "0.12"})");
   for (const auto& [key, value] : more.items()) json[key] = value;
   parse_hf_config(json, "config.json");
 }

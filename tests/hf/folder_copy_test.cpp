@@ -103,7 +103,7 @@ TEST_F(FolderCopy, WhatBelongsToTheModelTravels) {
   write(in_ / "steerlm.json", R"({"attributes": {"names": ["b", "a"], "max": 9}})");
   edit(in_ / "config.json", [](Json& config) {
     config["auto_map"] = {{"AutoModel", "modeling_x.Model"}};
-    config["of_my_own"] = {1, 2.5};
+    config["task_specific_params"] = {1, 2.5};
   });
   export_model_folder(open_model_folder(in_), out_, "bf16", no_limit);
   for (const std::string& name : travels) EXPECT_EQ(read(out_ / name), read(in_ / name)) << name;
@@ -112,7 +112,7 @@ TEST_F(FolderCopy, WhatBelongsToTheModelTravels) {
   for (const std::string& name : stays) EXPECT_FALSE(std::filesystem::exists(out_ / name)) << name;
   EXPECT_FALSE(std::filesystem::exists(out_ / "checkpoint-5"));
   EXPECT_FALSE(json(out_ / "config.json").contains("auto_map"));
-  EXPECT_EQ(json(out_ / "config.json").at("of_my_own"), Json({1, 2.5}));
+  EXPECT_EQ(json(out_ / "config.json").at("task_specific_params"), Json({1, 2.5}));
 }
 
 TEST_F(FolderCopy, AnExportThatFailsLeavesNothing) {
@@ -131,7 +131,7 @@ TEST_F(FolderCopy, AnExportThatFailsLeavesNothing) {
     set_fs_fault({});
     if (!failed) break;
     ++failures;
-    EXPECT_FALSE(std::filesystem::exists(out_.string() + ".part"));
+    EXPECT_TRUE(temporaries_of(out_).empty());
     if (!std::filesystem::exists(out_)) continue;
     weights(out_);  // whole: what failed was the fsync behind the rename
     std::filesystem::remove_all(out_);

@@ -220,7 +220,7 @@ TEST_F(ModelFolderTest, QuantisedWeightsAreNamedByTheirMaker) {
            {{{layer + ".weight_packed", at::kInt}}, "compressed-tensors"},
            {{{layer + ".W_q", at::kByte}}, "HQQ"},
            {{{layer + ".scales", at::kHalf}, {layer + ".biases", at::kHalf}}, "MLX"},
-           {{{layer + ".weight", at::kFloat8_e4m3fn}}, "fp8"},
+
            {{{layer + ".weight", at::kChar}}, "integers, I8"}}) {
     const Path path = copy("untied");
     edit_tensors(path / "model.safetensors", [&, wanted = tensors](NamedTensors& all) {
@@ -235,12 +235,21 @@ TEST_F(ModelFolderTest, QuantisedWeightsAreNamedByTheirMaker) {
   }
 }
 
+TEST_F(ModelFolderTest, WeightsInFp8AreNamedByTheirDtype) {
+  const Path path = copy("untied");
+  const std::string header =
+      R"({"model.layers.0.self_attn.q_proj.weight":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}})";
+  write(path / "model.safetensors",
+        std::string(1, static_cast<char>(header.size())) + std::string(7, '\0') + header + "ab");
+  EXPECT_THAT(read_message(path), HasSubstr("the weights are quantised (fp8)"));
+}
+
 TEST_F(ModelFolderTest, WhatIsNoModelFolderIsNamed) {
   EXPECT_THAT(
       read_message("owner/some-model"),
       AllOf(HasSubstr("no such model folder"), HasSubstr("hf download owner/some-model --local-dir owner/some-model")));
   EXPECT_THAT(read_message("./owner/model"), Not(HasSubstr("hf download")));
-  EXPECT_THAT(read_message(std::string(5000, 'x')), HasSubstr("cannot look at the model folder: File name too long"));
+  EXPECT_THAT(read_message(std::string(5000, 'x')), HasSubstr("cannot look at the path: File name too long"));
   for (const auto& [name, words] : std::vector<std::pair<std::string, std::string>>{
            {"m.gguf", "a GGUF file, which is not read"},
            {"model.safetensors", "name the folder that it is in"},
@@ -365,7 +374,7 @@ TEST_F(WrittenModelFolder, ReadsBackToTheBit) {
     folder.text_template.system = "Be kind.\n\"é\"";
     const Path path = folder_.path() / "made" / name;
     write_model_folder(path, folder, tensors, tokenizer_);
-    EXPECT_FALSE(std::filesystem::exists(path.string() + ".part"));
+    EXPECT_THAT(temporaries_of(path), ::testing::IsEmpty());
 
     const ModelFolder back = open_model_folder(path);
     EXPECT_EQ(back.config.rope_theta, folder.config.rope_theta);
@@ -442,34 +451,40 @@ TEST_F(WrittenModelFolder, WrongTensorsAreNeverWritten) {
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "m"));
 }
 
-// Every open, write, fsync and rename fails once: the folder is the old one or the new one, whole,
-// or not there.
+// Every open, write, fsync and rename fails once: the folder is whole or not there, and nothing is left beside it.
 TEST_F(WrittenModelFolder, AFailureAtAnyOperationLeavesAWholeFolder) {
   const ModelFolder folder = open_model_folder(fixture("untied"));
   const NamedTensors tensors = read_weights(folder, Weights::language_model);
-  ModelFolder other = folder;
-  other.method = "steerlm";
   const Path path = folder_.path() / "m";
-  for (const bool replace : {false, true}) {
-    int failures = 0;
-    for (int failing = 0;; ++failing) {
-      std::filesystem::remove_all(path);
-      if (replace) write_model_folder(path, other, tensors, tokenizer_, default_max_shard_bytes, ModelCard{});
-      int count = 0;
-      set_fs_fault([&](std::string_view, const Path&) { return count++ == failing ? EIO : 0; });
-      const std::string text =
-          message([&] { write_model_folder(path, folder, tensors, tokenizer_, default_max_shard_bytes, ModelCard{}); },
-                  ExitCode::resources);
-      set_fs_fault({});
-      EXPECT_FALSE(std::filesystem::exists(path.string() + ".part"));
-      if (replace || std::filesystem::exists(path)) read_weights(open_model_folder(path), Weights::language_model);
-      if (text == "accepted") break;
-      EXPECT_THAT(text, HasSubstr("Input/output error"));
-      ++failures;
-    }
-    EXPECT_GT(failures, 20);
-    EXPECT_EQ(open_model_folder(path).method, "");
+  const auto write = [&] {
+    write_model_folder(path, folder, tensors, tokenizer_, default_max_shard_bytes, ModelCard{});
+  };
+  int failures = 0;
+  for (int failing = 0;; ++failing) {
+    std::filesystem::remove_all(path);
+    int count = 0;
+    set_fs_fault([&](std::string_view, const Path&) { return count++ == failing ? EIO : 0; });
+    const std::string text = message(write, ExitCode::resources);
+    set_fs_fault({});
+    EXPECT_THAT(temporaries_of(path), ::testing::IsEmpty());
+    if (std::filesystem::exists(path)) read_weights(open_model_folder(path), Weights::language_model);
+    if (text == "accepted") break;
+    EXPECT_THAT(text, HasSubstr("Input/output error"));
+    ++failures;
   }
+  EXPECT_GT(failures, 20);
+}
+
+TEST_F(WrittenModelFolder, AFolderThatHoldsSomethingIsNotReplaced) {
+  const ModelFolder folder = open_model_folder(fixture("untied"));
+  const NamedTensors tensors = read_weights(folder, Weights::language_model);
+  const Path path = folder_.path() / "m";
+  std::filesystem::create_directories(path);
+  write_model_folder(path, folder, tensors, tokenizer_);
+  write(path / "own.txt", "precious");
+  EXPECT_THAT(message([&] { write_model_folder(path, folder, tensors, tokenizer_); }, ExitCode::resources),
+              HasSubstr("a folder that is not empty, or a file, is in the way"));
+  EXPECT_EQ(read_file(path / "own.txt", ExitCode::model, "file"), "precious");
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+// steerlm.json: contracts.md section 6.
 #include "hf/steerlm_json.h"
 
 #include <gmock/gmock.h>

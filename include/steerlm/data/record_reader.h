@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "steerlm/data/options.h"
+#include "steerlm/data/place.h"
 #include "steerlm/data/record.h"
 #include "steerlm/text/attributes.h"
 
@@ -23,6 +24,9 @@ struct BadRecord {
   std::string reason;  // without file:line
   std::string text;
 };
+
+// What a command that takes no bad record ends with. Throws data.
+[[noreturn]] void refuse(const BadRecord& bad);
 
 struct ReadOptions {
   // What the ratings of published sources become labels of, where that is not the attributes of the records (which may
@@ -80,7 +84,7 @@ struct Prompt {
   std::string file;
   std::int64_t line = 0;  // 0: not of a file
 
-  std::string place() const { return line > 0 ? file + ":" + std::to_string(line) : file; }
+  std::string place() const { return line > 0 ? steerlm::place(file, line) : file; }
 };
 
 // Each record up to its last user turn; also lines with `prompt` (a text) or `turns` (texts of user and assistant in

@@ -55,6 +55,7 @@ HeadShape head_shape(const ModelFolder& folder, Weights weights);
 // Opens the files, checks that every tensor is there once in its shape and that none is left over
 // (rotary_emb.inv_freq aside); reads no data.
 void check_weights(const ModelFolder& folder, Weights weights);
+// Throws model for a tensor that is not finite, here as in stream_weights.
 // In the order of parameter_shapes, on the CPU, in `dtype`, else each in the dtype that it is stored in; an adapter is
 // merged into the weights that it adapts, in fp32. Beside the result, memory for one tensor is needed.
 NamedTensors read_weights(const ModelFolder& folder, Weights weights,
@@ -75,8 +76,8 @@ ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& t
 
 inline constexpr std::uint64_t default_max_shard_bytes = 5'000'000'000;  // of Transformers 4
 
-// Writes a folder that Transformers and open_model_folder read: `path`.part first, renamed as a
-// whole, so that a folder that is there is replaced at once. `folder.path`, `num_labels` and
+// Writes a folder that Transformers and open_model_folder read: a temporary first, renamed as a
+// whole; nothing or an empty folder may be at `path`. `folder.path`, `num_labels` and
 // `template_sha256` are not used. Floating-point tensors are written in `folder.dtype`, in shards of
 // at most `max_shard_bytes` where one file would be larger. With a `card` the folder gets a
 // README.md, and a chat template that renders what the template writes; without, a chat template

@@ -18,7 +18,7 @@ struct RecordPrediction {
 
 // Throws model where the folder is no predictor of attributes: a language model without attributes, or a reward model
 // that declares none.
-void require_predictor(const OpenModel& model);
+void require_predictor(const ModelFolder& folder);
 // What the scores are called: the attributes; of a reward model that declares none config.json's labels.
 const std::vector<std::string>& score_names(const OpenModel& model);
 

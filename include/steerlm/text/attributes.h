@@ -24,6 +24,9 @@ struct Attributes {
   std::optional<size_t> index(std::string_view name) const;
 };
 
+// The index of a name that a recipe or a command line gives. Throws recipe, at `where`, for one that is no attribute.
+size_t named_attribute(const Attributes& attributes, const std::string& name, const std::string& where);
+
 // Checks what a recipe or a model folder says. All faults at once, exit code recipe: a name that is not
 // [A-Za-z_][A-Za-z0-9_]*, a name twice, min >= max, a default that is out of range or of no name.
 Attributes make_attributes(const AttributeOptions& options);
