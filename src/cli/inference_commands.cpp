@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "cli/template_option.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/stages/sample.h"
@@ -50,7 +51,8 @@ class LineOutput {
 };
 
 struct GenerateArguments {
-  std::string model, prompt, input, system, output, device = "auto", precision = "auto";
+  std::string model, prompt, input, text_template, output, device = "auto", precision = "auto";
+  std::optional<std::string> system;
   std::vector<std::string> set;
   bool raw = false;
   SamplingOptions sampling{.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 512};
@@ -58,12 +60,12 @@ struct GenerateArguments {
 };
 
 std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenModel& model) {
-  const std::string system = arguments.system.empty() ? model.folder.text_template.system : arguments.system;
+  const std::string system = arguments.system.value_or(model.folder.text_template.system);
   std::vector<Prompt> prompts;
   if (!arguments.input.empty()) {
     prompts = read_prompts({{.path = arguments.input}}, model.attributes, system, 0);
-    if (!arguments.system.empty()) {
-      for (Prompt& prompt : prompts) prompt.conversation.system = arguments.system;
+    if (arguments.system) {
+      for (Prompt& prompt : prompts) prompt.conversation.system = *arguments.system;
     }
   } else {
     Prompt prompt;
@@ -93,9 +95,11 @@ std::vector<GenerationResult> generate_raw(const OpenModel& model, const std::ve
 
 int run_generate_command(const GenerateArguments& arguments) {
   check_text(arguments.prompt, "--prompt");
-  check_text(arguments.system, "--system");
+  check_text(arguments.system.value_or(""), "--system");
   check_sampling(arguments.sampling);
-  const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision);
+  TemplateRequest request = parse_template(arguments.text_template, arguments.system);
+  request.required = !arguments.raw;
+  const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision, request);
   const std::optional<Label> label = dial_label(model.attributes, parse_dials(arguments.set, "--set"), arguments.model);
   const std::vector<Prompt> prompts = prompts_of(arguments, model);
   LineOutput output(arguments.output);
@@ -124,7 +128,7 @@ int run_generate_command(const GenerateArguments& arguments) {
 }
 
 struct ScoreArguments {
-  std::string model, input, output, device = "auto", precision = "auto";
+  std::string model, input, output, text_template, device = "auto", precision = "auto";
 };
 
 // A line an assistant turn of each record.
@@ -175,8 +179,10 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
 }
 
 int run_score(const ScoreArguments& arguments) {
-  const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
+  const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision),
+                                     parse_template(arguments.text_template));
   note_code(model.folder);
+  print_template(model.folder);
   RecordReader reader({{.path = arguments.input}}, model.attributes, model.folder.text_template.system);
   LineOutput output(arguments.output);
   for (size_t first = 0;;) {
@@ -214,7 +220,9 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
       command->add_option("--input", generate->input, "records whose last turn is the user's, or lines with prompt");
   prompt->excludes(input);
   command->add_option("--set", generate->set, "dials: quality=9,humor=0");
-  command->add_option("--system", generate->system, "system prompt");
+  command->add_option_function<std::string>(
+      "--system", [generate](const std::string& text) { generate->system = text; }, "system prompt; \"\" for none");
+  add_template_option(*command, generate->text_template);
   command->add_flag("--raw", generate->raw, "the prompt's bytes as they are, no template; only EOS stops");
   add_sampling_options(*command, generate->sampling, generate->seed);
   command->add_option("--samples", generate->samples, "responses a prompt")
@@ -236,6 +244,7 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
       "model `logprob` (natural log, summed over the turn's target tokens) and `tokens`.");
   command->add_option("--model", score->model, "model folder")->required();
   command->add_option("--input", score->input, "records; '-' for standard input")->required();
+  add_template_option(*command, score->text_template);
   command->add_option("--output", score->output, "file; '-' for standard output")->required();
   command->add_option("--device", score->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--precision", score->precision, "auto, fp32 or bf16")->capture_default_str();

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "cli/commands.h"
+#include "cli/template_option.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/nn/device.h"
@@ -88,14 +89,16 @@ std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& 
   return dials;
 }
 
-OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision) {
-  OpenModel model = open_model(folder, parse_precision(device, precision));
+OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision,
+                          const TemplateRequest& request) {
+  OpenModel model = open_model(folder, parse_precision(device, precision), request);
   note_code(model.folder);
   if (model.folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text",
                            .where = folder,
                            .advice = "`steerlm score` reads its scores"});
   }
+  print_template(model.folder);
   return model;
 }
 

@@ -25,6 +25,7 @@ Precision parse_precision(const std::string& device, const std::string& precisio
 std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& texts, const std::string& where);
 
 // Throws model for an attribute predictor.
-OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision);
+OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision,
+                          const TemplateRequest& request);
 
 }  // namespace steerlm

@@ -94,7 +94,8 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   std::optional<RunDirectory> run;
   if (!context.dry_run) run.emplace(recipe, context);
 
-  const OpenModel predictor = open_model(options.predictor, recipe.precision);
+  const OpenModel predictor = open_model(options.predictor, recipe.precision, template_request(recipe));
+  tell_template(predictor.folder, context);
   require_predictor(predictor);
   RecordReader reader(options.input, predictor.attributes, predictor.folder.text_template.system);
   const Shard shard = parse_shard(options.shard);

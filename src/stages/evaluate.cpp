@@ -219,8 +219,14 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     return Outcome::done;
   }
   std::optional<OpenModel> predictor, model;
-  if (!recipe.predictor.empty()) predictor = open_model(recipe.predictor, recipe.precision);
-  if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision);
+  // The recipe's template is the model's; the predictor's where nothing says that.
+  TemplateRequest request = template_request(recipe);
+  if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision, request);
+  request.yields = model.has_value();
+  if (!recipe.predictor.empty()) predictor = open_model(recipe.predictor, recipe.precision, request);
+  for (const auto& opened : {std::cref(model), std::cref(predictor)}) {
+    if (opened.get()) tell_template(opened.get()->folder, context);
+  }
   if (model && model->folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model,
          {.what = "the model is no language model", .where = recipe.model.path, .advice = "name it as `predictor`"});

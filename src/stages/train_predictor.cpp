@@ -38,6 +38,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
 
   BaseModel base = open_base_model(recipe, recipe.head);
   if (base.folder.names_code) context.log->warn(code_note(base.folder));
+  tell_template(base.folder, context);
   const Attributes attributes = make_attributes(base.folder.attributes);
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
   const bool regression = recipe.head.kind == HeadKind::regression;

@@ -4,9 +4,10 @@
 #include <optional>
 
 #include "steerlm/hf/adapter.h"
-#include "steerlm/hf/model_folder.h"
+#include "steerlm/hf/folder_template.h"
 #include "steerlm/nn/transformer.h"
 #include "steerlm/recipe/recipe.h"
+#include "steerlm/stages/context.h"
 #include "steerlm/text/attributes.h"
 #include "steerlm/text/tokenizer.h"
 
@@ -20,6 +21,9 @@ struct BaseModel {
   std::optional<Adapter> adapter;  // with LoRA: what model/ will be
 };
 
+// What the recipe asks of the template of the folders that it names.
+TemplateRequest template_request(const Recipe& recipe);
+
 // head: what the trained model ends in; that of a fresh predictor is initialised from the recipe's seed. `recipe` is
 // settled.
 BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head);
@@ -31,6 +35,9 @@ struct OpenModel {
   Tokenizer tokenizer;
   Transformer transformer;  // weights in the compute dtype
 };
-OpenModel open_model(const Path& folder, Precision precision);
+OpenModel open_model(const Path& folder, Precision precision, const TemplateRequest& request = {});
+
+// Says which template was chosen for a folder that does not name one itself, and what could not be found out.
+void tell_template(const ModelFolder& folder, const Context& context);
 
 }  // namespace steerlm
