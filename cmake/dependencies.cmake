@@ -78,6 +78,29 @@ else()
     file(TOUCH ${_root}/complete)
   endif()
 endif()
+# What the program loads from libtorch lies beside it, in lib/ of the build folder: hard links, or copies where the cache is on another
+# file system. The program finds it from its own place, so that another user may run it who cannot enter the cache.
+file(GLOB _libraries ${_torch}/lib/libtorch_cpu.so ${_torch}/lib/libc10.so ${_torch}/lib/libgomp*.so*
+     ${_torch}/lib/libcudart*.so* ${_torch}/lib/libcupti*.so* ${_torch}/../nvidia/cu13/lib/libcudart.so* ${_torch}/../nvidia/cu13/lib/libcupti.so*)
+set(STEERLM_LIBRARIES "")
+set(_from "")
+if(EXISTS ${CMAKE_BINARY_DIR}/lib/from.txt)
+  file(READ ${CMAKE_BINARY_DIR}/lib/from.txt _from)
+endif()
+if(NOT _from STREQUAL _libraries)
+  file(REMOVE_RECURSE ${CMAKE_BINARY_DIR}/lib)
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+endif()
+foreach(_library ${_libraries})
+  get_filename_component(_name ${_library} NAME)
+  list(APPEND STEERLM_LIBRARIES ${CMAKE_BINARY_DIR}/lib/${_name})
+  if(NOT EXISTS ${CMAKE_BINARY_DIR}/lib/${_name})
+    file(REAL_PATH ${_library} _library)
+    file(CREATE_LINK ${_library} ${CMAKE_BINARY_DIR}/lib/${_name} COPY_ON_ERROR)
+  endif()
+endforeach()
+file(WRITE ${CMAKE_BINARY_DIR}/lib/from.txt "${_libraries}")
+set(CMAKE_BUILD_RPATH_USE_ORIGIN ON)
 # The wheel carries fmt 12 in include/fmt, which would shadow the fmt 9 that Debian's spdlog needs: Debian's goes first.
 # In the cache folder, so that ccache finds the same paths whatever the build folder.
 set(_fmt ${STEERLM_CACHE}/fmt-first)
@@ -88,14 +111,14 @@ endif()
 
 # find_package(Torch) of the wheel fails with CMake 3.25 + C++20 + nvcc 13, so the two libraries are imported by hand.
 add_library(c10 SHARED IMPORTED)
-set_target_properties(c10 PROPERTIES IMPORTED_LOCATION ${_torch}/lib/libc10.so IMPORTED_NO_SONAME OFF)
+set_target_properties(c10 PROPERTIES IMPORTED_LOCATION ${CMAKE_BINARY_DIR}/lib/libc10.so IMPORTED_NO_SONAME OFF)
 add_library(torch_cpu SHARED IMPORTED)
-set_target_properties(torch_cpu PROPERTIES IMPORTED_LOCATION ${_torch}/lib/libtorch_cpu.so)
+set_target_properties(torch_cpu PROPERTIES IMPORTED_LOCATION ${CMAKE_BINARY_DIR}/lib/libtorch_cpu.so)
 set(STEERLM_TORCH_API ${_torch}/include/torch/csrc/api/include)
 add_library(steerlm_libtorch INTERFACE)
 target_include_directories(steerlm_libtorch SYSTEM INTERFACE ${_fmt} ${_torch}/include)
 target_link_libraries(steerlm_libtorch INTERFACE torch_cpu c10)
-target_link_options(steerlm_libtorch INTERFACE -Wl,-rpath-link,${_torch}/../nvidia/cu13/lib)
+target_link_options(steerlm_libtorch INTERFACE -Wl,-rpath-link,${CMAKE_BINARY_DIR}/lib)
 
 # --- sentencepiece 0.2.1, static, from its source archive -------------------------------------------------------------------------
 set(_spm ${STEERLM_CACHE}/sentencepiece-0.2.1)

@@ -85,7 +85,7 @@ CONVERSATIONS = [
 
 
 def reference(conversation, first, rest, marker_ids):
-    """Contracts section 7, written without the C++ code at hand: ids and mask."""
+    """contracts.md section 7, written without the C++ code at hand: ids and mask."""
     def marker(i):
         return [marker_ids[i]] if marker_ids else rest.encode(MARKERS[i])
 

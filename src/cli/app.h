@@ -10,7 +10,8 @@ struct Invocation {
   std::function<int()> action;
 };
 
-// Runs one command line. Results go to stdout, everything else to stderr; returns the exit code of contracts section 1.
+// Runs one command line. Results go to stdout, everything else to stderr; returns the exit code of contracts.md
+// section 1.
 int run_program(int argc, char** argv);
 
 // Runs `action` and turns what it throws into messages on stderr and an exit code: Error gives its own, out of memory

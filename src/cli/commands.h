@@ -6,6 +6,9 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
+#include <string>
+#include <vector>
+
 #include "cli/app.h"
 #include "steerlm/hf/model_folder.h"
 
@@ -19,7 +22,7 @@ void add_chat_command(CLI::App& app, Invocation& invocation);
 void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_model_commands(CLI::App& app, Invocation& invocation);
 
-// Says on stderr that a folder's own Python code is not run.
-void note_code(const ModelFolder& folder);
+// On standard error, one line each: what a model folder or its tokenizer makes it necessary to say.
+void print_notes(const std::vector<std::string>& notes);
 
 }  // namespace steerlm

@@ -1,4 +1,5 @@
 // generate and score: a model folder, records in, JSON lines out.
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -63,7 +64,9 @@ std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenMod
   const std::string system = arguments.system.value_or(model.folder.text_template.system);
   std::vector<Prompt> prompts;
   if (!arguments.input.empty()) {
-    prompts = read_prompts({{.path = arguments.input}}, model.attributes, system, 0);
+    const std::vector<SourceOptions> input{{.path = arguments.input}};
+    prompts = read_prompts(input, model.attributes, system, 0);
+    if (prompts.empty()) refuse_empty_input("answer", input);
     if (arguments.system) {
       for (Prompt& prompt : prompts) prompt.conversation.system = *arguments.system;
     }
@@ -131,22 +134,31 @@ struct ScoreArguments {
   std::string model, input, output, text_template, device = "auto", precision = "auto";
 };
 
+// {"record": line from 0, "turn": index}; `part` where a line gave several records.
+Json place_of(const Record& record, size_t turn) {
+  Json place = {{"record", record.line - 1}};
+  if (record.parts > 1) place["part"] = record.part;
+  place["turn"] = turn;
+  return place;
+}
+
 // A line an assistant turn of each record.
-void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, size_t first,
-                          LineOutput& output) {
+void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, LineOutput& output) {
   const auto predictions = predict_records(model, records, batch_tokens);
+  const std::vector<std::string>& names = score_names(model);
   for (size_t r = 0; r < records.size(); ++r) {
     if (!predictions[r].fault.empty()) fail(ExitCode::data, {.what = predictions[r].fault, .where = where(records[r])});
     for (const TurnScores& turn : predictions[r].turns) {
       Json scores = Json::object();
-      for (size_t a = 0; a < turn.scores.size(); ++a) scores[model.attributes.names[a]] = turn.scores[a];
-      output.write(dump_json({{"record", first + r}, {"turn", turn.turn}, {"scores", scores}}));
+      for (size_t a = 0; a < turn.scores.size(); ++a) scores[names[a]] = turn.scores[a];
+      Json line = place_of(records[r], turn.turn);
+      line["scores"] = std::move(scores);
+      output.write(dump_json(line));
     }
   }
 }
 
-void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, size_t first,
-                               LineOutput& output) {
+void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, LineOutput& output) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   const std::int64_t context = model.folder.config.context_length();
   std::vector<Example> examples;
@@ -173,7 +185,10 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
         sum += log_p[r][i];
         ++tokens;
       }
-      output.write(dump_json({{"record", first + r}, {"turn", t}, {"logprob", sum}, {"tokens", tokens}}));
+      Json line = place_of(records[r], t);
+      line["logprob"] = sum;
+      line["tokens"] = tokens;
+      output.write(dump_json(line));
     }
   }
 }
@@ -181,27 +196,37 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
 int run_score(const ScoreArguments& arguments) {
   const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision),
                                      parse_template(arguments.text_template));
-  note_code(model.folder);
+  print_notes(model.notes);
   print_template(model.folder);
-  RecordReader reader({{.path = arguments.input}}, model.attributes, model.folder.text_template.system);
+  const bool predictor = model.folder.head.kind == HeadKind::regression;
+  const std::vector<SourceOptions> input{{.path = arguments.input}};
+  RecordReader reader(input, model.attributes, model.folder.text_template.system,
+                      {.labels = predictor ? Labels::ignored : Labels::obeyed});
   LineOutput output(arguments.output);
-  for (size_t first = 0;;) {
+  std::int64_t turns = 0, seen = 0;
+  for (;;) {
     std::vector<Record> records;
     while (records.size() < block_records) {
-      auto input = reader.next();
-      if (!input) break;
-      if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
+      auto entry = reader.next();
+      if (!entry) break;
+      if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) {
         fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
       }
-      records.push_back(std::get<Record>(std::move(*input)));
+      records.push_back(std::get<Record>(std::move(*entry)));
     }
     if (records.empty()) break;
-    if (model.folder.head.kind == HeadKind::regression)
-      score_with_predictor(model, records, first, output);
+    if (predictor)
+      score_with_predictor(model, records, output);
     else
-      score_with_language_model(model, records, first, output);
-    first += records.size();
+      score_with_language_model(model, records, output);
+    seen += static_cast<std::int64_t>(records.size());
+    for (const Record& record : records) {
+      turns += std::ranges::count_if(record.conversation.turns, [](const Turn& t) { return t.from == "Assistant"; });
+    }
   }
+  if (seen == 0) refuse_empty_input("score", input);
+  if (turns == 0)
+    fail(ExitCode::data, {.what = "nothing was scored: no record has an assistant turn", .where = arguments.input});
   output.finish();
   return 0;
 }

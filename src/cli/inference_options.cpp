@@ -92,7 +92,7 @@ std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& 
 OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision,
                           const TemplateRequest& request) {
   OpenModel model = open_model(folder, parse_precision(device, precision), request);
-  note_code(model.folder);
+  print_notes(model.notes);
   if (model.folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text",
                            .where = folder,

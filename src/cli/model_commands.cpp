@@ -42,9 +42,8 @@ void check_output_folder(const std::string& path) {
        {.what = "the output folder is not empty", .where = path, .advice = "choose another, or remove it"});
 }
 
-void note_code(const ModelFolder& folder) {
-  const std::string note = code_note(folder);
-  if (!note.empty()) std::cerr << "warning: " << note << "\n";
+void print_notes(const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) std::cerr << "warning: " << note << "\n";
 }
 
 void add_model_commands(CLI::App& app, Invocation& invocation) {

@@ -39,8 +39,9 @@ int export_model(const CopyArguments& arguments) {
   check_output_folder(arguments.output);
   give_large_tensors_back();
   const ModelFolder folder = open_model_folder(arguments.model);
-  note_code(folder);
-  check_vocabulary(folder, Tokenizer::load(folder.tokenizer_path));
+  const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
+  print_notes(folder_notes(folder, tokenizer));
+  check_vocabulary(folder, tokenizer);
   export_model_folder(folder, arguments.output, arguments.dtype, max_shard_bytes);
   std::cerr << fmt::format("{}: the model in {}, {} weight file(s)\n", arguments.output, arguments.dtype,
                            weight_paths(arguments.output).size());
@@ -76,9 +77,8 @@ int add_tokens(const CopyArguments& arguments) {
   check_output_folder(arguments.output);
   give_large_tensors_back();
   const ModelFolder folder = open_model_folder(arguments.model);
-  note_code(folder);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
-  check_vocabulary(folder, tokenizer);
+  print_notes(folder_notes(folder, tokenizer));
   const GrownVocabulary grown = add_tokens_to_folder(folder, tokenizer, tokens, arguments.output, max_shard_bytes);
   for (const AddedPiece& piece : grown.pieces)
     std::cerr << fmt::format("{}: {}, id {}\n", piece.text, piece.fresh ? "added" : "there already", piece.id);
@@ -97,8 +97,8 @@ int merge(const CopyArguments& arguments) {
                            .where = arguments.model,
                            .expected = "a folder with adapter_config.json and no config.json"});
   }
-  note_code(folder);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
+  print_notes(folder_notes(folder, tokenizer));
   check_vocabulary(folder, tokenizer);
   write_model_folder(arguments.output, folder, stream_weights(folder, own_weights(folder)), tokenizer, max_shard_bytes);
   std::cerr << fmt::format("{}: the model of {} with its adapter merged, {}\n", arguments.output,

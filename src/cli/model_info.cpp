@@ -1,5 +1,4 @@
 // steerlm model info.
-#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -9,6 +8,7 @@
 #include "cli/template_option.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/json.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/hf/config.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/nn/cost.h"
@@ -17,15 +17,10 @@ namespace steerlm {
 namespace {
 
 Json describe_files(const Path& path) {
-  std::vector<Path> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(path)) {
-    if (entry.is_regular_file()) paths.push_back(entry.path());
-  }
-  std::sort(paths.begin(), paths.end());
   Json files = Json::object();
-  for (const Path& file : paths) {
-    const std::uintmax_t size = std::filesystem::file_size(file);
-    files[file.filename().string()] = {{"size", size}, {"sha256", sha256_file(file, ExitCode::model)}};
+  for (const Path& file : files_of(path, ExitCode::model)) {
+    const std::int64_t size = file_bytes(file, ExitCode::model);
+    files[utf8_text(file.filename())] = {{"size", size}, {"sha256", sha256_file(file, ExitCode::model)}};
   }
   return files;
 }
@@ -39,10 +34,10 @@ Json describe_config(const ModelFolder& folder) {
       parse_json(read_file(path, ExitCode::model, "model config"), path.string(), ExitCode::model), path.string());
   config.head = folder.head.kind;  // an adapter's base may have another
   config.num_labels = folder.num_labels;
-  std::vector<std::string> labels =
-      config.head == HeadKind::regression ? folder.attributes.names : std::vector<std::string>();
-  for (auto i = static_cast<std::int64_t>(labels.size()); i < config.num_labels; ++i)
-    labels.push_back("LABEL_" + std::to_string(i));
+  const bool regression = config.head == HeadKind::regression;
+  const std::vector<std::string> labels = !regression                       ? std::vector<std::string>()
+                                          : folder.attributes.names.empty() ? folder.label_names
+                                                                            : folder.attributes.names;
   return dump_hf_config(config, labels);
 }
 
@@ -100,21 +95,21 @@ Json describe_template(const ModelFolder& folder, const Tokenizer& tokenizer) {
 int info(const std::string& path, TemplateRequest request) {
   request.required = false;
   ModelFolder folder = open_model_folder(path);
-  note_code(folder);
   const Weights weights = own_weights(folder);
   check_weights(folder, weights);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
+  print_notes(folder_notes(folder, tokenizer));
   check_vocabulary(folder, tokenizer);
   settle_template(folder, tokenizer, request);
   print_template(folder);
   const HeadShape head = head_shape(folder, weights);
   const std::vector<Path> shards = weight_paths(folder.weights_path);
-  std::uintmax_t weight_bytes = 0;
-  for (const Path& shard : shards) weight_bytes += std::filesystem::file_size(shard);
+  std::int64_t weight_bytes = 0;
+  for (const Path& shard : shards) weight_bytes += file_bytes(shard, ExitCode::model);
 
   const Json config = describe_config(folder);
   Json json;
-  json["path"] = path;
+  json["path"] = utf8_text(path);
   json["architecture"] = config.at("architectures").at(0);
   json["family"] = config.at("model_type");
   json["head"]["kind"] = enum_name(folder.head.kind);
@@ -122,6 +117,7 @@ int info(const std::string& path, TemplateRequest request) {
   json["parameters"] = count_parameters(folder.config, head);
   json["bytes"] = weight_bytes;
   json["shards"] = shards.size();
+  if (has_bare_tensor_names(folder)) json["tensor_names"] = "without 'model.', read as if they had it";
   json["dtype"] = folder.dtype;
   json["memory_bytes"] = describe_memory(folder.config, head);
   json["context_length"] = folder.config.context_length();
@@ -129,13 +125,14 @@ int info(const std::string& path, TemplateRequest request) {
   json["tokenizer_pieces"] = tokenizer.vocab_size();
   if (folder.adapter) {
     const Adapter& adapter = *folder.adapter;
-    json["adapter"] = {{"base", folder.weights_path.string()},
+    json["adapter"] = {{"base", utf8_text(folder.weights_path)},
                        {"rank", adapter.lora.rank},
                        {"alpha", adapter.lora.alpha},
                        {"targets", adapter.lora.targets}};
   }
   json["special_tokens"] = {{"bos", optional_id(tokenizer.bos_id())}, {"eos", folder.eos_token_ids}};
   if (!folder.method.empty()) json["method"] = folder.method;
+  if (folder.head.kind == HeadKind::regression && folder.attributes.names.empty()) json["labels"] = folder.label_names;
   json["attributes"] = nullptr;
   if (!folder.attributes.names.empty()) {
     json["attributes"] = {{"names", folder.attributes.names},

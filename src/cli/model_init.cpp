@@ -70,6 +70,7 @@ int init(InitArguments arguments) {
   const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
   check_output_folder(arguments.output);
   const Tokenizer tokenizer = Tokenizer::load(arguments.tokenizer);
+  print_notes(tokenizer.notes());
   ModelFolder folder;
   folder.config = complete_config(arguments.config, tokenizer.vocab_size(), 0);
   check_model_config(folder.config, "model init");

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "steerlm/core/fs.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/recipe/reference.h"
@@ -56,18 +56,22 @@ std::string first_comment(const std::string& text) {
 }
 
 int list(const RecipeArguments& arguments) {
-  if (!std::filesystem::is_directory(arguments.directory)) {
+  if (!is_folder(arguments.directory, ExitCode::recipe)) {
     fail(ExitCode::recipe,
          {.what = "no such folder", .where = arguments.directory, .advice = "give the folder that holds the recipes"});
   }
   std::vector<std::string> paths;
   std::error_code unreadable;
   constexpr auto options = std::filesystem::directory_options::skip_permission_denied;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(arguments.directory, options, unreadable)) {
-    const std::string extension = entry.path().extension().string();
-    if (entry.is_regular_file(unreadable) && (extension == ".yaml" || extension == ".yml"))
-      paths.push_back(entry.path().string());
+  std::filesystem::recursive_directory_iterator entry(arguments.directory, options, unreadable);
+  for (; entry != std::filesystem::recursive_directory_iterator(); entry.increment(unreadable)) {
+    const std::string extension = entry->path().extension().string();
+    std::error_code dangling;
+    if ((extension == ".yaml" || extension == ".yml") && entry->is_regular_file(dangling))
+      paths.push_back(entry->path().string());
   }
+  if (unreadable)
+    fail(ExitCode::recipe, {.what = "cannot list the folder: " + unreadable.message(), .where = arguments.directory});
   std::sort(paths.begin(), paths.end());
   size_t width = 0;
   for (const std::string& path : paths) width = std::max(width, path.size());

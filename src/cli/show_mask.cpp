@@ -6,6 +6,7 @@
 #include <iostream>
 #include <vector>
 
+#include "cli/commands.h"
 #include "cli/template_option.h"
 #include "steerlm/core/json.h"
 #include "steerlm/data/record_reader.h"
@@ -82,6 +83,7 @@ void print_text(const std::vector<Run>& runs, bool colours) {
 int show_mask(const std::string& model, const TemplateRequest& request, const SourceOptions& source, bool json) {
   const auto [folder, tokenizer] = open_folder(model, request);
   print_template(folder);
+  print_notes(folder_notes(folder, tokenizer));
   const ConversationTemplate conversation_template = make_template(folder, tokenizer);
   const bool colours = ::isatty(STDOUT_FILENO) != 0;
   RecordReader reader({source}, make_attributes(folder.attributes), folder.text_template.system);

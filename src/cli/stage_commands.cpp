@@ -19,7 +19,17 @@ struct StageArguments {
 };
 
 // The file that this process runs, for a pipeline's steps.
-std::string this_program() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
+std::string this_program() {
+  std::error_code error;
+  const Path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) {
+    fail(ExitCode::resources, {.what = "cannot find this program's own file: " + error.message(),
+                               .where = "/proc/self/exe",
+                               .expected = "a mounted /proc",
+                               .advice = "run the steps one after another with `steerlm run`"});
+  }
+  return program.string();
+}
 
 int run(const StageArguments& arguments, std::optional<Stage> stage) {
   install_stop_handlers();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/data_check.h"
 #include "steerlm/core/json.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
@@ -16,7 +17,7 @@ namespace {
 
 struct TokenizerArguments {
   TokenizerOptions training;
-  std::string kind = "unigram";
+  std::string kind = "unigram", format = "auto";
   std::int64_t seed = 1234;
   std::string model;
 };
@@ -32,6 +33,7 @@ int train(TokenizerArguments arguments) {
                             .advice = suggest(arguments.kind, kinds)});
   }
   arguments.training.kind = *kind;
+  arguments.training.format = parse_format(arguments.format);
   const std::int64_t pieces = train_tokenizer_on_files(arguments.training, arguments.seed);
   const std::string& output = arguments.training.output;
   if (pieces < arguments.training.vocab_size) {
@@ -57,6 +59,7 @@ int for_each_line(Use use) {
 
 int encode(const TokenizerArguments& arguments) {
   const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  print_notes(tokenizer.notes());
   return for_each_line([&](const std::string& line, const std::string& where) {
     if (const auto bad = find_invalid_utf8(line)) {
       fail(ExitCode::data, {.what = "not valid UTF-8 at byte " + std::to_string(*bad + 1), .where = where});
@@ -67,6 +70,7 @@ int encode(const TokenizerArguments& arguments) {
 
 int decode(const TokenizerArguments& arguments) {
   const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  print_notes(tokenizer.notes());
   return for_each_line([&](const std::string& line, const std::string& where) {
     const Json json = parse_json(line, where, ExitCode::data);
     if (!json.is_array())
@@ -102,6 +106,9 @@ void add_tokenizer_commands(CLI::App& app, Invocation& invocation) {
   train_command
       ->add_option("--vocab-size", arguments->training.vocab_size, "pieces; fewer where the text cannot fill them")
       ->required();
+  train_command->add_option("--format", arguments->format,
+                            "what the files hold: " + join(enum_choices<Format>()) +
+                                " (default: auto, which recognises records, and texts by a name that ends in .txt)");
   train_command->add_option("--kind", arguments->kind, "unigram or bpe (default: unigram)");
   train_command->add_option("--seed", arguments->seed,
                             "of the lines drawn from more than five million (default: 1234)");

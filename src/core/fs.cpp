@@ -80,7 +80,7 @@ void make_directory(const Path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error) fail_write("make the folder", path, error.value());
-  if (!std::filesystem::is_directory(path)) fail_write("make the folder", path, ENOTDIR);
+  if (!std::filesystem::is_directory(path, error)) fail_write("make the folder", path, ENOTDIR);
   if (::access(path.c_str(), W_OK) != 0) fail_write("write to the folder", path, errno);
 }
 

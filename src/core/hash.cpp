@@ -38,14 +38,17 @@ std::string sha256_hex(std::string_view bytes) {
 
 std::string sha256_file(const Path& path, ExitCode missing) {
   std::ifstream file(path, std::ios::binary);
-  if (!file)
+  const auto give_up = [&] {
     fail(missing, {.what = std::string("cannot read the file: ") + std::strerror(errno), .where = path.string()});
+  };
+  if (!file) give_up();
   Sha256 hash;
   std::string buffer(1 << 20, '\0');
   while (file) {
     file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
     hash.update({buffer.data(), static_cast<size_t>(file.gcount())});
   }
+  if (file.bad()) give_up();
   return hash.hex();
 }
 

@@ -19,16 +19,17 @@ std::vector<double> column(const std::vector<std::vector<double>>& rows, size_t 
   return values;
 }
 
-double mean_side_effect(const DialRow& row) {
+// Of the first `attributes` measures, less the dial's own.
+double mean_side_effect(const DialRow& row, size_t attributes) {
   std::vector<double> effects;
-  for (size_t m = 0; m < row.effect.size(); ++m) {
+  for (size_t m = 0; m < attributes; ++m) {
     if (static_cast<int>(m) != row.own) effects.push_back(std::abs(row.effect[m]));
   }
   return mean(effects);
 }
 
 void add_own_figures(DialRow& row, std::span<const double> levels, const std::vector<std::vector<double>>& measured,
-                     std::uint64_t seed) {
+                     size_t attributes, std::uint64_t seed) {
   const auto own = static_cast<size_t>(row.own);
   const std::vector<double> means = column(row.means, own), values = column(measured, own);
   row.own_spearman = row.spearman[own];
@@ -44,12 +45,13 @@ void add_own_figures(DialRow& row, std::span<const double> levels, const std::ve
     return slope(x, y);
   };
   row.own_slope_interval = bootstrap_interval(values.size(), slope_of_rows, seed);
-  row.side_effect = mean_side_effect(row);
+  row.side_effect = mean_side_effect(row, attributes);
   row.side_share = row.side_effect / std::abs(row.effect[own]);
 }
 
-DialRow make_row(const std::string& name, size_t dial, std::span<const std::string> measures,
-                 std::span<const DialSample> samples, std::uint64_t seed) {
+DialRow make_row(const DialTable& table, const std::string& name, size_t dial, std::span<const DialSample> samples,
+                 std::uint64_t seed) {
+  const std::vector<std::string>& measures = table.measures;
   DialRow row{.name = name,
               .own_spearman = undefined,
               .own_slope = undefined,
@@ -81,18 +83,19 @@ DialRow make_row(const std::string& name, size_t dial, std::span<const std::stri
     row.spearman.push_back(spearman(distinct_levels, column(row.means, m)));
     row.slope.push_back(slope(levels, column(measured, m)));
     row.effect.push_back(row.slope[m] * span);
-    if (measures[m] == name) row.own = static_cast<int>(m);
+    if (m < table.attributes && measures[m] == name) row.own = static_cast<int>(m);
   }
-  if (row.own >= 0 && !measured.empty()) add_own_figures(row, levels, measured, seed);
+  if (row.own >= 0 && !measured.empty()) add_own_figures(row, levels, measured, table.attributes, seed);
   return row;
 }
 
 }  // namespace
 
-DialTable make_dial_table(std::span<const std::string> dials, std::span<const std::string> measures,
+DialTable make_dial_table(std::span<const std::string> dials, const Measures& measures,
                           std::span<const DialSample> samples, std::uint64_t seed) {
-  DialTable table{.measures = {measures.begin(), measures.end()}};
-  for (size_t d = 0; d < dials.size(); ++d) table.rows.push_back(make_row(dials[d], d, measures, samples, seed));
+  DialTable table{.measures = measures.attributes, .attributes = measures.attributes.size()};
+  table.measures.insert(table.measures.end(), measures.figures.begin(), measures.figures.end());
+  for (size_t d = 0; d < dials.size(); ++d) table.rows.push_back(make_row(table, dials[d], d, samples, seed));
   return table;
 }
 

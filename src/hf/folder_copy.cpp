@@ -10,6 +10,7 @@
 
 #include "hf/folder_json.h"
 #include "hf/weight_files.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/hf/config.h"
 #include "steerlm/text/added_tokens.h"
 
@@ -27,12 +28,11 @@ bool travels(const Path& file) {
 }
 
 void copy_files(const Path& from, const Path& to) {
-  if (!std::filesystem::is_directory(from)) return;
+  if (!is_folder(from, ExitCode::model)) return;
   make_directory(to);
-  for (const auto& entry : std::filesystem::directory_iterator(from)) {
-    if (!entry.is_regular_file() || !travels(entry.path())) continue;
-    write_file_atomic(to / entry.path().filename(),
-                      read_file(entry.path(), ExitCode::model, "file of the model folder"));
+  for (const Path& file : files_of(from, ExitCode::model)) {
+    if (travels(file))
+      write_file_atomic(to / file.filename(), read_file(file, ExitCode::model, "file of the model folder"));
   }
 }
 
@@ -47,7 +47,7 @@ void copy_folder(const ModelFolder& folder, const Path& output, const TensorSour
   const char* const named_templates = "additional_chat_templates";  // where Transformers 5 keeps all but the first
   write_directory_atomic(output, [&](const Path& part) {
     copy_files(folder.path, part);
-    if (std::filesystem::is_directory(folder.path / named_templates))
+    if (is_folder(folder.path / named_templates, ExitCode::model))
       copy_files(folder.path / named_templates, part / named_templates);
     edit(part);
     write_weight_files(part, tensors, max_shard_bytes);
@@ -114,13 +114,15 @@ void export_model_folder(const ModelFolder& folder, const Path& output, const st
 GrownVocabulary add_tokens_to_folder(const ModelFolder& folder, const Tokenizer& tokenizer,
                                      const std::vector<std::string>& tokens, const Path& output,
                                      std::uint64_t max_shard_bytes) {
-  const std::int64_t used = tokenizer.vocab_size();
-  GrownVocabulary result{.rows_before = folder.config.vocab_size, .rows = folder.config.vocab_size};
+  const std::int64_t pieces = tokenizer.vocab_size();
+  GrownVocabulary result{.rows_before = folder.config.vocab_size, .rows = std::max(folder.config.vocab_size, pieces)};
   std::vector<NewToken> fresh;
-  std::vector<std::int32_t> fresh_ids;
+  std::vector<std::int32_t> fresh_ids;  // their rows are made: the new pieces', and those of pieces that had none
+  for (std::int64_t id = result.rows_before; id < pieces; ++id) fresh_ids.push_back(static_cast<std::int32_t>(id));
   for (const std::string& text : tokens) {
     const auto known = tokenizer.piece_id(text);
-    const std::int32_t id = known ? *known : static_cast<std::int32_t>(used + static_cast<std::int64_t>(fresh.size()));
+    const std::int32_t id =
+        known ? *known : static_cast<std::int32_t>(pieces + static_cast<std::int64_t>(fresh.size()));
     result.pieces.push_back({.text = text, .id = id, .fresh = !known});
     if (known) continue;
     fresh.push_back({.text = text, .id = id});
@@ -128,7 +130,8 @@ GrownVocabulary add_tokens_to_folder(const ModelFolder& folder, const Tokenizer&
     result.rows = std::max<std::int64_t>(result.rows, id + 1);
   }
   TensorSource tensors = stream_weights(folder, own_weights(folder));
-  if (!fresh.empty()) tensors = grow_vocabulary(std::move(tensors), used, fresh_ids, result.rows);
+  const std::int64_t used = std::min(pieces, result.rows_before);
+  if (!fresh_ids.empty()) tensors = grow_vocabulary(std::move(tensors), used, fresh_ids, result.rows);
   copy_folder(folder, output, tensors, max_shard_bytes, [&](const Path& part) {
     edit_config(part, [&](Json& config) { config["vocab_size"] = result.rows; });
     if (fresh.empty()) return;

@@ -1,11 +1,12 @@
 #include "hf/folder_json.h"
+#include "steerlm/core/paths.h"
 
 namespace steerlm {
 
 Json read_folder_json(const Path& path, std::string_view what) {
   constexpr std::uintmax_t largest = 16 << 20;
-  std::error_code error;
-  if (std::filesystem::exists(path, error)) {
+  if (is_there(path, ExitCode::model)) {
+    std::error_code error;
     if (!std::filesystem::is_regular_file(path, error))
       fail(ExitCode::model, {.what = "not a file", .where = path.string(), .expected = std::string(what)});
     const std::uintmax_t size = std::filesystem::file_size(path, error);

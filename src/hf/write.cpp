@@ -35,9 +35,8 @@ std::vector<std::string> label_names(const ModelFolder& folder, std::int64_t cou
     }
     return folder.attributes.names;
   }
-  std::vector<std::string> names;
-  for (std::int64_t i = 0; i < count; ++i) names.push_back("LABEL_" + std::to_string(i));
-  return names;
+  if (static_cast<std::int64_t>(folder.label_names.size()) == count) return folder.label_names;
+  return numbered_labels(count);
 }
 
 // What ends a response: ids, and text where the template's marker is no piece.

@@ -15,8 +15,8 @@
 
 namespace steerlm {
 
-// steerlm.md section 4: the attributes of OASST as of 2023, of HelpSteer and of HelpSteer2, and the values used for
-// steering.
+// The attributes of OASST as of 2023 (SteerLM, arXiv 2310.05344), of HelpSteer (2311.09528) and of HelpSteer2
+// (2406.08673), and the values that these papers steer with.
 AttributeOptions method_attributes(Method method) {
   switch (method) {
     case Method::helpsteer:

@@ -19,7 +19,7 @@ Yaml read_recipe_tree(const std::string& path_or_dash, std::span<const std::stri
 // The stage that the tree names; throws `faults` where it names none.
 Stage read_stage(const Yaml& tree, std::vector<Fault>& faults);
 
-// What the method sets for recipes of `recipe.stage` (contracts, section 3).
+// What the method sets for recipes of `recipe.stage` (contracts.md section 3).
 void apply_method_defaults(Recipe& recipe);
 
 // Method defaults, the tree, the checks that need more than one key. The result is whole only where no fault was added.

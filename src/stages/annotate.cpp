@@ -96,16 +96,22 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
 
   const OpenModel predictor = open_model(options.predictor, recipe.precision, template_request(recipe));
   tell_template(predictor.folder, context);
+  warn_notes(predictor.notes, context);
   require_predictor(predictor);
-  RecordReader reader(options.input, predictor.attributes, predictor.folder.text_template.system);
+  // Labels are written over: those of other attributes, and weights of turns, are nobody's fault here.
+  RecordReader reader(options.input, predictor.attributes, predictor.folder.text_template.system,
+                      {.labels = Labels::ignored});
   const Shard shard = parse_shard(options.shard);
   if (context.dry_run) {
     std::int64_t good = 0, bad = 0;
     while (const auto input = reader.next()) ++(std::holds_alternative<Record>(*input) ? good : bad);
+    if (good + bad == 0) refuse_empty_input("annotate", options.input);
     context.log->info(fmt::format("would annotate {} records with {}; {} bad ones", good, options.predictor, bad));
     return Outcome::done;
   }
 
+  std::vector<Input> block = read_block(reader, options.block_records);
+  if (block.empty()) refuse_empty_input("annotate", options.input);
   const Json identity = {{"inputs", run->inputs()}, {"shard", options.shard}, {"block_records", options.block_records}};
   BlockOutput output(options.output, run->path() / "ledger.jsonl", identity, context.fresh);
   if (output.finished() && run->state() == RunDirectory::State::finished) {
@@ -121,9 +127,8 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   if (output.completed_blocks() > 0)
     context.log->info(fmt::format("goes on after {} blocks", output.completed_blocks()));
   Progress progress("annotate", "records", 0, standard_error_progress(context.quiet), annotated + bad);
-  for (std::int64_t number = 0; !output.finished(); ++number) {
-    const std::vector<Input> block = read_block(reader, options.block_records);
-    if (block.empty()) break;
+  for (std::int64_t number = 0; !output.finished() && !block.empty();
+       block = read_block(reader, options.block_records), ++number) {
     seen += static_cast<std::int64_t>(block.size());
     if (number % shard.count != shard.index || own_block++ < output.completed_blocks()) continue;
     if (stop_requested()) {
@@ -150,6 +155,12 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
                           .found = fmt::format("{} of {} ({:.1f} %)", bad, annotated + bad, 100 * share),
                           .expected = fmt::format("at most {:.1f} % (max_bad_share)", 100 * options.max_bad_share),
                           .advice = "the file says what is wrong with each"});
+  }
+  if (turns == 0 && annotated + bad > 0) {
+    fail(ExitCode::data, {.what = annotated > 0 ? "nothing was annotated: no record has an assistant turn"
+                                                : "nothing was annotated: every record is a bad one",
+                          .where = options.input.front().path,
+                          .found = fmt::format("{} records", annotated + bad)});
   }
   run->finish({{"annotated", annotated}, {"bad", bad}, {"turns", turns}});
   return Outcome::done;

@@ -87,11 +87,13 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   RunDirectory run(step, context);
   const OpenModel policy = open_model(options.policy, recipe.precision, template_request(recipe));
   tell_template(policy.folder, context);
+  warn_notes(policy.notes, context);
   require_dials(policy);
   const std::string& system = policy.folder.text_template.system;
   const std::vector<Label> labels = select_labels(observed_labels(options.labels_from, policy.attributes, system),
                                                   options, policy.attributes, context);
   const std::vector<Prompt> prompts = read_prompts(options.prompts, policy.attributes, system, options.max_prompts);
+  if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
   BlockOutput output(output_path, run.path() / "ledger.jsonl",
@@ -202,12 +204,14 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   if (context.dry_run) {
     const OpenModel policy = open_model(options.policy, recipe.precision, template_request(recipe));
     tell_template(policy.folder, context);
+    warn_notes(policy.notes, context);
     require_dials(policy);
     const auto labels =
         select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system),
                       options, policy.attributes, context);
     const auto prompts =
         read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
+    if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
     context.log->info(fmt::format("would sample {} responses at {} distinct labels",
                                   prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size()));
     return Outcome::done;
@@ -234,7 +238,9 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
   const Path part = run.path() / "model.part";
   steerlm::remove_all(part);
-  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive);
+  std::error_code error;
+  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive, error);
+  if (error) fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = part.string()});
   steerlm::remove_all(run.model());
   publish(part, run.model());
   run.finish(summary);

@@ -15,9 +15,11 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
 
   const OpenModel model = open_model(options.model, recipe.precision, template_request(recipe));
   tell_template(model.folder, context);
+  warn_notes(model.notes, context);
   const std::optional<Label> label = dial_label(model.attributes, options.set, options.model);
   const std::vector<Prompt> prompts =
       read_prompts(options.prompts, model.attributes, model.folder.text_template.system, options.max_prompts);
+  if (prompts.empty()) refuse_empty_input("answer", options.prompts);
   if (context.dry_run) {
     context.log->info("would answer " + std::to_string(prompts.size()) + " prompts with " + options.model);
     return Outcome::done;

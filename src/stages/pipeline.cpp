@@ -14,6 +14,7 @@
 
 #include "stages/settle.h"
 #include "steerlm/core/lock.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/recipe/load.h"
@@ -136,7 +137,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
   }
   for (const PipelineStep& step : pipeline.steps) {
     const Path model = Path(load_recipe_text(step.recipe_yaml, "step " + step.name).run_dir) / "model";
-    if (std::filesystem::exists(model))
+    if (is_there(model, ExitCode::resources))
       context.log->info(fmt::format("{}: the model is in {}", step.name, model.string()));
   }
   context.log->info(

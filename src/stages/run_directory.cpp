@@ -5,14 +5,13 @@
 
 #include "stages/environment.h"
 #include "steerlm/core/hash.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/hf/adapter.h"
 #include "steerlm/recipe/load.h"
 
 namespace steerlm {
 namespace {
-
-namespace stdfs = std::filesystem;
 
 struct Input {
   std::string path;
@@ -72,8 +71,7 @@ std::vector<Input> inputs_of(const Recipe& r) {
 }
 
 Json describe_file(const Path& path, ExitCode missing) {
-  std::error_code error;
-  return {{"path", path.string()}, {"sha256", sha256_file(path, missing)}, {"size", stdfs::file_size(path, error)}};
+  return {{"path", utf8_text(path)}, {"sha256", sha256_file(path, missing)}, {"size", file_bytes(path, missing)}};
 }
 
 // What of a run directory is ours to remove.
@@ -88,14 +86,14 @@ void remove_run(const Path& path) {
 // Something was computed from the inputs: a run that ended on a damaged one has not got that far.
 bool has_results(const Path& path) {
   return std::ranges::any_of(std::vector<std::string>{"done.json", "checkpoints", "ledger.jsonl", "sample"},
-                             [&](const std::string& name) { return stdfs::exists(path / name); });
+                             [&](const std::string& name) { return is_there(path / name, ExitCode::resources); });
 }
 
 // What keeps the run in `path` from being one of this recipe and these inputs; empty: nothing.
 std::vector<std::string> differences(const Path& path, const Recipe& recipe, const Json& inputs) {
   std::vector<std::string> changed =
       differing_keys(read_file(path / "recipe.yaml", ExitCode::resources, "the run's recipe"), dump_recipe(recipe));
-  if (!stdfs::exists(path / "environment.json") || !has_results(path)) return changed;
+  if (!is_there(path / "environment.json", ExitCode::resources) || !has_results(path)) return changed;
   const Json environment =
       parse_json(read_file(path / "environment.json", ExitCode::resources, "the run's environment"),
                  (path / "environment.json").string(), ExitCode::resources);
@@ -111,7 +109,7 @@ std::vector<std::string> differences(const Path& path, const Recipe& recipe, con
 
 // Finished, and not asked to train longer than it did.
 bool is_complete(const Path& path, const Recipe& recipe) {
-  if (!stdfs::exists(path / "done.json")) return false;
+  if (!is_there(path / "done.json", ExitCode::resources)) return false;
   const Recipe before = load_recipe((path / "recipe.yaml").string(), {}, std::nullopt);
   return before.train.steps == recipe.train.steps && before.train.epochs == recipe.train.epochs;
 }
@@ -127,24 +125,20 @@ std::vector<std::string> recipe_inputs(const Recipe& recipe) {
 Json describe_inputs(const Recipe& recipe) {
   Json described = Json::array();
   for (const Input& input : inputs_of(recipe)) {
-    if (!stdfs::is_directory(input.path)) {
+    if (!is_folder(input.path, input.missing)) {
       described.push_back(describe_file(input.path, input.missing));
       continue;
     }
-    std::vector<Path> files;
-    for (const auto& entry : stdfs::directory_iterator(input.path)) {
-      if (entry.is_regular_file()) files.push_back(entry.path());
-    }
-    std::ranges::sort(files);
-    for (const Path& file : files) described.push_back(describe_file(file, input.missing));
+    for (const Path& file : files_of(input.path, input.missing))
+      described.push_back(describe_file(file, input.missing));
   }
   return described;
 }
 
 RunDirectory::RunDirectory(const Recipe& recipe, const Context& context) : path_(recipe.run_dir) {
   inputs_ = describe_inputs(recipe);  // before anything is written: a missing input leaves no folder behind
-  const bool had_recipe = stdfs::exists(path_ / "recipe.yaml");
-  if (!had_recipe && !is_missing_or_empty_directory(path_) && !stdfs::exists(path_ / ".lock")) {
+  const bool had_recipe = is_there(path_ / "recipe.yaml", ExitCode::resources);
+  if (!had_recipe && !is_missing_or_empty_directory(path_) && !is_there(path_ / ".lock", ExitCode::resources)) {
     fail(ExitCode::resources, {.what = "the folder is not empty and holds no run",
                                .where = path_.string(),
                                .expected = "a folder that is new, empty or a run directory",
@@ -154,7 +148,7 @@ RunDirectory::RunDirectory(const Recipe& recipe, const Context& context) : path_
   lock_.emplace(path_);
   if (context.fresh) remove_run(path_);
   context.log->open_file(path_ / "log.txt");
-  if (stdfs::exists(path_ / "recipe.yaml")) {
+  if (is_there(path_ / "recipe.yaml", ExitCode::resources)) {
     if (const auto changed = differences(path_, recipe, inputs_); !changed.empty()) {
       fail(ExitCode::recipe, {.what = "the folder holds a run of another recipe: " + join(changed, "; "),
                               .where = path_.string(),
@@ -172,7 +166,7 @@ void RunDirectory::finish(const Json& summary) { write_file_atomic(path_ / "done
 
 bool is_finished_run(const Path& path, const Recipe& recipe, std::vector<std::string>& changed) {
   changed.clear();
-  if (!stdfs::exists(path / "recipe.yaml")) return false;
+  if (!is_there(path / "recipe.yaml", ExitCode::resources)) return false;
   changed = differences(path, recipe, describe_inputs(recipe));
   return changed.empty() && is_complete(path, recipe);
 }

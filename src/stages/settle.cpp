@@ -4,8 +4,10 @@
 
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/dataset.h"
+#include "steerlm/data/record_reader.h"
 #include "steerlm/hf/folder_template.h"
 #include "steerlm/nn/device.h"
+#include "steerlm/recipe/load.h"
 #include "steerlm/stages/base_model.h"
 
 namespace steerlm {
@@ -47,6 +49,15 @@ void settle_dials(Recipe& recipe) {
   recipe.attributes_given = true;
 }
 
+// Attributes that nobody asked for are the method's, but where the data is HelpSteer's: its ratings have names and a
+// range of their own, of which those of method steerlm would leave out four.
+void settle_ratings(Recipe& recipe) {
+  const bool open = recipe.method == Method::steerlm && !recipe.attributes_given;
+  if (!open || !are_rated_as_helpsteer(recipe.data.train)) return;
+  recipe.attributes = method_attributes(Method::helpsteer2);
+  recipe.attributes_given = true;
+}
+
 }  // namespace
 
 Recipe settle_recipe(Recipe recipe) {
@@ -61,6 +72,7 @@ Recipe settle_recipe(Recipe recipe) {
     recipe.template_given = {true, true, true};
   }
   settle_dials(recipe);
+  settle_ratings(recipe);
   return recipe;
 }
 

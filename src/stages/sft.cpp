@@ -50,7 +50,7 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
   if (run && is_done_already(*run, context)) return Outcome::done;
 
   BaseModel base = open_base_model(recipe, {.kind = HeadKind::language_model});
-  if (base.folder.names_code) context.log->warn(code_note(base.folder));
+  warn_notes(base.notes, context);
   tell_template(base.folder, context);
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
   const DataOptions data = within_context(recipe.data, base.folder.config, context);

@@ -4,6 +4,7 @@
 #include <deque>
 #include <optional>
 
+#include "steerlm/core/paths.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
@@ -13,8 +14,8 @@ namespace steerlm {
 
 std::int64_t train_tokenizer_on_files(const TokenizerOptions& options, std::int64_t seed) {
   std::vector<SourceOptions> sources;
-  for (const std::string& path : options.input) sources.push_back({.path = path});
-  RecordReader reader(sources, {}, "");
+  for (const std::string& path : options.input) sources.push_back({.path = path, .format = options.format});
+  RecordReader reader(sources, {}, "", {.labels = Labels::ignored});
   std::deque<std::string> values;
   TokenizerTraining training;
   training.next_text = [&]() -> std::optional<std::string> {
@@ -47,7 +48,7 @@ Outcome run_tokenizer(const Recipe& recipe, const Context& context) {
   }
   std::optional<RunDirectory> run;
   if (!recipe.run_dir.empty()) run.emplace(recipe, context);
-  if (run && run->state() == RunDirectory::State::finished && std::filesystem::exists(options.output)) {
+  if (run && run->state() == RunDirectory::State::finished && is_there(options.output, ExitCode::resources)) {
     context.log->info(options.output + ": trained already, nothing to do (--fresh starts over)");
     return Outcome::done;
   }

@@ -8,7 +8,9 @@
 #include <cmath>
 #include <sstream>
 
+#include "steerlm/core/suggest.h"
 #include "steerlm/data/packer.h"
+#include "steerlm/data/record_reader.h"
 #include "steerlm/nn/cost.h"
 #include "steerlm/report/table.h"
 #include "steerlm/train/losses.h"
@@ -70,7 +72,15 @@ DataOptions within_context(DataOptions data, const ModelConfig& config, const Co
 }
 
 void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context& context) {
+  if (recipe.text_template.name != TemplateName::plain && !recipe.attributes.names.empty()) {
+    context.log->info(fmt::format("attributes: {}, {} to {}", join(recipe.attributes.names), recipe.attributes.min,
+                                  recipe.attributes.max));
+  }
   context.log->info("training data: " + describe(dataset.train_counts));
+  auto unobeyed = dataset.train_counts.unobeyed;
+  for (const auto& [key, lines] : dataset.validation_counts.unobeyed) unobeyed[key] += lines;
+  if (!unobeyed.empty())
+    context.log->warn("the data has what other programs act on and this one does not: " + describe_unobeyed(unobeyed));
   const bool wanted = !recipe.data.validation.empty() || recipe.data.validation_fraction > 0;
   if (!wanted) return;
   if (dataset.validation.empty()) {

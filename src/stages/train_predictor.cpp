@@ -37,7 +37,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   if (run && is_done_already(*run, context)) return Outcome::done;
 
   BaseModel base = open_base_model(recipe, recipe.head);
-  if (base.folder.names_code) context.log->warn(code_note(base.folder));
+  warn_notes(base.notes, context);
   tell_template(base.folder, context);
   const Attributes attributes = make_attributes(base.folder.attributes);
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);

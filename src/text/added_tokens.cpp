@@ -3,6 +3,7 @@
 #include <set>
 
 #include "steerlm/core/json.h"
+#include "steerlm/core/paths.h"
 
 namespace steerlm {
 namespace {
@@ -21,7 +22,7 @@ Json describe(const std::string& text, bool special) {
 }
 
 void enter_tokenizer_json(const Path& path, const std::vector<NewToken>& tokens) {
-  if (!std::filesystem::exists(path)) return;
+  if (!is_there(path, ExitCode::model)) return;
   Json json = read_object(path);
   Json& added = json["added_tokens"];
   if (added.is_null()) added = Json::array();
@@ -35,7 +36,7 @@ void enter_tokenizer_json(const Path& path, const std::vector<NewToken>& tokens)
 }
 
 void enter_added_tokens_json(const Path& path, const std::vector<NewToken>& tokens) {
-  if (!std::filesystem::exists(path)) return;
+  if (!is_there(path, ExitCode::model)) return;
   Json json = read_object(path);
   for (const NewToken& token : tokens) json[token.text] = token.id;
   write_json(path, json);
@@ -45,7 +46,7 @@ void enter_added_tokens_json(const Path& path, const std::vector<NewToken>& toke
 std::set<std::string> special_texts(const Path& folder) {
   const Path path = folder / "special_tokens_map.json";
   std::set<std::string> texts;
-  if (!std::filesystem::exists(path)) return texts;
+  if (!is_there(path, ExitCode::model)) return texts;
   const auto take = [&](const Json& token) {
     if (token.is_string()) texts.insert(token.get<std::string>());
     if (token.is_object() && token.contains("content") && token["content"].is_string())
@@ -60,11 +61,21 @@ std::set<std::string> special_texts(const Path& folder) {
   return texts;
 }
 
-// Beside an 'added_tokens_decoder' Transformers does not read added_tokens.json: a new one takes over what that names.
+// Beside an 'added_tokens_decoder' Transformers reads neither added_tokens.json nor, for some classes, the added tokens
+// of tokenizer.json: a new one takes over what they name.
 Json new_decoder(const Path& folder) {
   Json decoder = Json::object();
+  if (is_there(folder / "tokenizer.json", ExitCode::model)) {
+    const Json json = read_object(folder / "tokenizer.json");
+    for (Json token : json.contains("added_tokens") ? json["added_tokens"] : Json::array()) {
+      if (!token.is_object() || !token.contains("id")) continue;
+      const std::string id = token["id"].dump();
+      token.erase("id");
+      decoder[id] = std::move(token);
+    }
+  }
   const Path path = folder / "added_tokens.json";
-  if (!std::filesystem::exists(path)) return decoder;
+  if (!is_there(path, ExitCode::model)) return decoder;
   const std::set<std::string> special = special_texts(folder);
   const Json added = read_object(path);
   for (const auto& [text, id] : added.items()) decoder[id.dump()] = describe(text, special.contains(text));
@@ -73,10 +84,11 @@ Json new_decoder(const Path& folder) {
 
 void enter_tokenizer_config(const Path& folder, const std::vector<NewToken>& tokens) {
   const Path path = folder / "tokenizer_config.json";
-  if (!std::filesystem::exists(path)) return;
+  if (!is_there(path, ExitCode::model)) return;
   Json json = read_object(path);
   Json& decoder = json["added_tokens_decoder"];
-  if (decoder.is_null() && !std::filesystem::exists(folder / "tokenizer.model")) return;  // tokenizer.json says it all
+  if (decoder.is_null() && !is_there(folder / "tokenizer.model", ExitCode::model))
+    return;  // tokenizer.json says it all
   if (decoder.is_null()) decoder = new_decoder(folder);
   if (!decoder.is_object())
     fail(ExitCode::model, {.what = "'added_tokens_decoder' is no object", .where = path.string()});

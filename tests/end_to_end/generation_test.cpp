@@ -1,4 +1,8 @@
 // generate and score, and the stages that sample: bootstrap and evaluate.
+#include <algorithm>
+#include <cmath>
+#include <set>
+
 #include "end_to_end/program.h"
 #include "steerlm/toy/oracle.h"
 
@@ -181,6 +185,66 @@ TEST_F(Generation, ScoresOfALanguageModel) {
   EXPECT_EQ(lines[2].at("logprob").get<double>(), 0);
 }
 
+// `record` is the 0-based line of the input, or the element of an array; a line may give several records.
+TEST_F(Generation, ScoresNameTheLine) {
+  const auto places = [&](const std::string& model, const std::string& input, const std::string& before = "") {
+    const Result scored = run("score --model " + model + " --input " + input + " --output -", before);
+    EXPECT_EQ(scored.code, 0) << scored.errors;
+    std::string text;
+    for (const Json& line : json_lines(scored.output))
+      text += line.at("record").dump() + (line.contains("part") ? "." + line.at("part").dump() : "") + " ";
+    return text;
+  };
+  const std::string one = conversation("a", "b"), two = conversation("c", "d");
+  write("in.jsonl", "\n" + one + "\n \r\n" + two);
+  write("in.json", "[\n" + one + ",\n\n" + two + "]");
+  write("pairs.jsonl",
+        "\n"
+        R"({"chosen":"\n\nHuman: a\n\nAssistant: b","rejected":"\n\nHuman: a\n\nAssistant: c"})"
+        "\n");
+  for (const std::string model : {"model", "predictor"}) {
+    EXPECT_EQ(places(model, "in.jsonl"), "1 4 ");
+    EXPECT_EQ(places(model, "in.jsonl.gz", "gzip -kf in.jsonl &&"), "1 4 ");
+    EXPECT_EQ(places(model, "-", "cat in.jsonl |"), "1 4 ");
+    EXPECT_EQ(places(model, "in.json"), "0 1 ");
+    EXPECT_EQ(places(model, "pairs.jsonl"), "1.0 1.1 ");
+  }
+}
+
+TEST_F(Generation, NothingToDoIsNoSuccess) {
+  write("empty.jsonl", "\n");
+  write("questions.jsonl", R"({"conversations":[{"from":"User","value":"a"}]})"
+                           "\n");
+  for (const std::string model : {"model", "predictor"}) {
+    expect_refused(run("score --model " + model + " --input empty.jsonl --output out.jsonl"), 3, "nothing to score");
+    expect_refused(run("score --model " + model + " --input questions.jsonl --output out.jsonl"), 3,
+                   "no record has an assistant turn");
+  }
+  expect_refused(run("generate --model model --input empty.jsonl --output out.jsonl"), 3, "nothing to answer");
+  write("g.yaml", "stage: generate\nmodel: model\nprompts: [empty.jsonl]\noutput: out.jsonl\nrun_dir: g\n");
+  expect_refused(run("run g.yaml"), 3, "nothing to answer");
+  expect_refused(run("run g.yaml --dry-run"), 3, "nothing to answer");
+  write("labels.jsonl", conversation("a", "b", "quality:4,humor:0"));
+  write("b.yaml",
+        "stage: bootstrap\npolicy: model\npredictor: predictor\nprompts: [empty.jsonl]\nlabels_from: labels.jsonl\n"
+        "run_dir: b\n");
+  expect_refused(run("bootstrap b.yaml"), 3, "nothing to sample from");
+  EXPECT_FALSE(exists("out.jsonl"));
+}
+
+// The labels of a record are not read where nothing depends on them.
+TEST_F(Generation, APredictorScoresRecordsWithLabelsOfOtherAttributes) {
+  write("in.jsonl", conversation("a", "b", "violence:9"));
+  EXPECT_EQ(run("score --model predictor --input in.jsonl --output -").code, 0);
+  expect_refused(run("score --model model --input in.jsonl --output -"), 3, "unknown attribute");
+}
+
+TEST_F(Generation, ThePromptLineTravelsAsItWasWritten) {
+  write("p.jsonl", R"({"prompt":"a","n":[1.50,1e400,-0]})"
+                   "\n");
+  EXPECT_NE(generated("--input p.jsonl").find(R"({"prompt":"a","n":[1.50,1e400,-0],"response":)"), std::string::npos);
+}
+
 TEST_F(Generation, ScoresOfAPredictorAreThoseOfAnnotation) {
   write("in.jsonl", conversation("a", "b") + conversation("c", "d", "quality:3"));
   const Result scored = run("score --model predictor --input - --output -", "cat in.jsonl |");
@@ -254,17 +318,16 @@ TEST_F(Bootstrap, SamplesAnnotatesAndTrains) {
                           annotated = json_lines(read("run/annotated.jsonl"));
   ASSERT_GT(sampled.size(), 6u);
   ASSERT_EQ(annotated.size(), sampled.size());
-  std::map<std::string, int> requested;
+  std::set<std::string> requested;
   for (size_t i = 0; i < sampled.size(); ++i) {
-    ++requested[sampled[i].at("requested_label").get<std::string>()];
+    requested.insert(sampled[i].at("requested_label").get<std::string>());
     EXPECT_TRUE(sampled[i].at("conversations")[1].at("label").is_null())
         << "the label that was asked for is thrown away";
     EXPECT_EQ(annotated[i].at("conversations")[1].at("value"), sampled[i].at("conversations")[1].at("value"));
     EXPECT_TRUE(annotated[i].at("conversations")[1].at("label").is_string());
   }
-  EXPECT_EQ(
-      requested.size() + requested.count("quality:3,humor:1,length:0") + requested.count("quality:3,humor:0,length:2"),
-      4u);
+  EXPECT_EQ(requested, (std::set<std::string>{"quality:3,humor:0,length:2", "quality:3,humor:1,length:0"}))
+      << "the two labels with the largest quality, both drawn in so many samples";
   EXPECT_EQ(read("run/model/model.safetensors"), read("run/sft/model/model.safetensors"));
   EXPECT_NE(read("run/model/model.safetensors"), read("model/model.safetensors"));
   const auto before = contents();
@@ -328,6 +391,63 @@ TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   EXPECT_GT(dial.at("own_slope_interval").at(1).get<double>(), 0);
   EXPECT_TRUE(dial.at("side_share").is_number());
   EXPECT_NE(result.output.find("–\n"), std::string::npos) << result.output;
+}
+
+// contracts.md section 4: the texts of a sweep are kept, and the table can be computed from them.
+TEST_F(Bootstrap, EvaluationKeepsTheAnswersOfASweep) {
+  write("prompts.jsonl", R"({"id": 7, "prompt": "question"})"
+                         "\n"
+                         R"({"turns": ["a", "b", "and now"], "kept": 1.50})"
+                         "\n");
+  write_evaluation("prompts.jsonl", "humor", "predictor");
+  ASSERT_EQ(run("evaluate evaluate.yaml dials.samples_per_prompt=2").code, 0);
+  const std::vector<Json> answers = json_lines(read("run/answers.jsonl"));
+  ASSERT_EQ(answers.size(), 20u) << "five levels, two prompts, two samples";
+  const Json evaluation = parse_json(read("run/evaluation.json"), "evaluation.json", ExitCode::data);
+  EXPECT_EQ(evaluation.at("responses"), 20);
+  EXPECT_EQ(evaluation.at("unjudged"), 0);
+  const Json& dial = evaluation.at("dials").at("humor");
+  std::map<std::string, double> total;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const Json& answer = answers[i];
+    const int level = static_cast<int>(i / 4);
+    EXPECT_EQ(answer.at("dial"), "humor");
+    EXPECT_EQ(answer.at("level"), level);
+    EXPECT_EQ(answer.at("sample"), i % 2);
+    EXPECT_EQ(answer.at("label"), "quality:0,humor:" + std::to_string(level) + ",length:0");
+    EXPECT_EQ(answer.at("prompt"), i % 4 < 2 ? "question" : "and now");
+    EXPECT_EQ(dump_json(i % 4 < 2 ? answer.at("id") : answer.at("kept")), i % 4 < 2 ? "7" : "1.5");
+    EXPECT_EQ(answer.at("scores").size(), 3u);
+    const std::string response = answer.at("response").get<std::string>();
+    EXPECT_EQ(answer.at("figures").at("characters"),
+              std::ranges::count_if(response, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+    total["humor " + std::to_string(level)] += answer.at("scores").at("humor").get<double>() / 4;
+    total["words " + std::to_string(level)] += answer.at("figures").at("words").get<double>() / 4;
+  }
+  for (const Json& level : dial.at("levels")) {
+    for (const std::string name : {"humor", "words"})
+      EXPECT_NEAR(level.at(name).get<double>(), total[name + " " + level.at("level").dump()], 1e-9) << name;
+  }
+  // The answers are those of `generate` with the same seed.
+  const Result generated = run(
+      "generate --model model --input prompts.jsonl --set humor=4 --samples 2 --max-new-tokens 8 --temperature 0.7");
+  const std::vector<Json> lines = json_lines(generated.output);
+  ASSERT_EQ(lines.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(answers[16 + i].at("response"), lines[i].at("response"));
+  // Two other attributes are measured: the share is their mean effect over the dial's own, and characters are in none.
+  const double own = dial.at("slope").at("humor").get<double>();
+  const double others =
+      (std::abs(dial.at("slope").at("quality").get<double>()) + std::abs(dial.at("slope").at("length").get<double>())) /
+      2;
+  EXPECT_NEAR(dial.at("side_share").get<double>(), others / std::abs(own), 1e-9);
+}
+
+TEST_F(Bootstrap, AnEvaluationOfNothingIsRefused) {
+  write("empty.jsonl", "\n");
+  write_evaluation("empty.jsonl", "humor", "predictor");
+  expect_refused(run("evaluate evaluate.yaml"), 3, "no prompt");
+  write_evaluation("prompts.jsonl", "humor", "predictor");
+  expect_refused(run("evaluate evaluate.yaml run_dir=other data.validation[0].path=empty.jsonl"), 3, "no record");
 }
 
 // The sweep at a level is what `generate` writes at it with the same seed; its means are the oracle's over those

@@ -19,7 +19,7 @@ TEST(Steerability, SweepByHand) {
     samples.push_back({0, level, {2.0 * level - 1, 0.5 * level}});
     samples.push_back({0, level, {2.0 * level + 1, 0.5 * level}});
   }
-  const DialTable table = make_dial_table(dials, dials, samples, 1);
+  const DialTable table = make_dial_table(dials, {dials, {}}, samples, 1);
   EXPECT_EQ(table.measures, dials);
   const DialRow& humor = table.rows.at(0);
   EXPECT_EQ(humor.name, "humor");
@@ -42,7 +42,7 @@ TEST(Steerability, SweepByHand) {
 
 TEST(Steerability, ADialWithoutAnswersHasUndefinedFigures) {
   const std::vector<DialSample> samples{{0, 0, {1, 1}}};
-  const DialTable table = make_dial_table(dials, dials, samples, 1);
+  const DialTable table = make_dial_table(dials, {dials, {}}, samples, 1);
   EXPECT_TRUE(table.rows.at(1).levels.empty());
   EXPECT_TRUE(std::isnan(table.rows.at(1).own_slope));
   EXPECT_TRUE(std::isnan(table.rows.at(1).own_slope_interval.low));
@@ -56,7 +56,7 @@ TEST(Steerability, SpearmanTakesTiedMeansTogether) {
   for (int level = 0; level < 5; ++level) {
     samples.push_back({0, level, {std::vector<double>{0.5, 1.6, 1.6, 2.8, 2.1}[static_cast<size_t>(level)], 3}});
   }
-  const DialRow row = make_dial_table(dials, dials, samples, 1).rows.at(0);
+  const DialRow row = make_dial_table(dials, {dials, {}}, samples, 1).rows.at(0);
   EXPECT_NEAR(row.own_spearman, 0.8720815992723809, 1e-14);
   EXPECT_FALSE(row.own_monotone);
   EXPECT_EQ(row.side_effect, 0);
@@ -75,10 +75,31 @@ TEST(Steerability, ADialSteersWhereTheIntervalOfItsSlopeLeavesOutZero) {
   EXPECT_FALSE(with_interval(NAN, NAN).steers());
 }
 
+// contracts.md section 4: characters are no attribute, and their effect is in no average with points.
+TEST(Steerability, SideEffectsCompareAttributesWithAttributes) {
+  // A level of humor is worth 2 of humor, 0.5 of toxicity, -0.25 of quality, and 30 characters: over four levels 8, 2,
+  // -1 and 120. The share is ((2 + 1) / 2) / 8.
+  std::vector<DialSample> samples;
+  for (int level : {0, 2, 4}) samples.push_back({0, level, {2.0 * level, 0.5 * level, 4 - 0.25 * level, 30.0 * level}});
+  const DialTable table = make_dial_table(dials, {{"humor", "toxicity", "quality"}, {"characters"}}, samples, 1);
+  EXPECT_THAT(table.measures, ElementsAre("humor", "toxicity", "quality", "characters"));
+  const DialRow& humor = table.rows.at(0);
+  EXPECT_THAT(humor.effect, ElementsAre(8, 2, -1, 120));
+  EXPECT_EQ(humor.side_effect, 1.5);
+  EXPECT_EQ(humor.side_share, 0.1875);
+}
+
+TEST(Steerability, WithoutAnotherAttributeThereIsNoSideEffect) {
+  const std::vector<DialSample> samples{{0, 0, {0, 100}}, {0, 4, {4, 50}}};
+  const DialRow row = make_dial_table(dials, {{"humor"}, {"characters"}}, samples, 1).rows.at(0);
+  EXPECT_EQ(row.own_slope, 1);
+  EXPECT_TRUE(std::isnan(row.side_effect));
+  EXPECT_TRUE(std::isnan(row.side_share));
+}
+
 TEST(Steerability, MeasuresNeedNotBeAttributes) {
-  const std::vector<std::string> measures{"characters", "grade"};
   const std::vector<DialSample> samples{{1, 0, {100, 5}}, {1, 3, {400, 8}}};
-  const DialRow row = make_dial_table(dials, measures, samples, 1).rows.at(1);
+  const DialRow row = make_dial_table(dials, {{}, {"toxicity", "grade"}}, samples, 1).rows.at(1);
   EXPECT_EQ(row.own, -1);
   EXPECT_THAT(row.effect, ElementsAre(300, 3));
   EXPECT_TRUE(std::isnan(row.own_slope));

@@ -29,11 +29,12 @@ ModelFolder steered() {
 
 TEST(ModelCardTest, SaysWhatWasTrainedOnWhatAndHowToSteerIt) {
   const std::string text =
-      model_card(steered(), tokenizer(), {.base_model = "owner/model-1.0",
-                             .steps = 800,
-                             .training = {.records = 12, .examples = 11, .tokens = 3456, .targets = 789},
-                             .validation = {.records = 2, .examples = 1, .tokens = 34, .targets = 5},
-                             .metrics = {{"validation/loss", 1.23456}, {"validation/pearson/humor", std::nan("")}}});
+      model_card(steered(), tokenizer(),
+                 {.base_model = "owner/model-1.0",
+                  .steps = 800,
+                  .training = {.records = 12, .examples = 11, .tokens = 3456, .targets = 789},
+                  .validation = {.records = 2, .examples = 1, .tokens = 34, .targets = 5},
+                  .metrics = {{"validation/loss", 1.23456}, {"validation/pearson/humor", std::nan("")}}});
   EXPECT_THAT(text, StartsWith("---\nlibrary_name: transformers\npipeline_tag: text-generation\n"
                                "base_model: owner/model-1.0\ntags:\n- steerlm\n---\n\n"
                                "# Attribute-conditioned language model\n"));
@@ -49,7 +50,8 @@ TEST(ModelCardTest, SaysWhatWasTrainedOnWhatAndHowToSteerIt) {
 TEST(ModelCardTest, OnlyANameOfTheHubIsABaseModel) {
   for (const char* path : {"", "/data/owner/model", "models/base", "runs/base", "base", "a/b/c", "./base", "../base",
                            "owner/", "own er/model", "owner/.hidden"}) {
-    EXPECT_THAT(model_card(steered(), tokenizer(), {.base_model = path, .steps = 1}), Not(HasSubstr("base_model"))) << path;
+    EXPECT_THAT(model_card(steered(), tokenizer(), {.base_model = path, .steps = 1}), Not(HasSubstr("base_model")))
+        << path;
   }
 }
 
@@ -68,7 +70,8 @@ TEST(ModelCardTest, EveryKindOfModelHasItsOwnCard) {
   ModelFolder folder = steered();
   EXPECT_THAT(model_card(folder, tokenizer(), {.predictor = true, .steps = 1}),
               HasSubstr("# Attribute predictor\n\nA language model that writes"));
-  EXPECT_THAT(model_card(folder, tokenizer(), {}), AllOf(HasSubstr("# Fresh language model"), Not(HasSubstr("## Training"))));
+  EXPECT_THAT(model_card(folder, tokenizer(), {}),
+              AllOf(HasSubstr("# Fresh language model"), Not(HasSubstr("## Training"))));
   folder.head.kind = HeadKind::regression;
   folder.head.bias = true;
   EXPECT_THAT(model_card(folder, tokenizer(), {.predictor = true, .steps = 1}),
@@ -79,7 +82,8 @@ TEST(ModelCardTest, EveryKindOfModelHasItsOwnCard) {
   folder = {};
   EXPECT_THAT(model_card(folder, tokenizer(), {.steps = 1}), AllOf(HasSubstr("# Chat model"), Not(HasSubstr("--set"))));
   folder.text_template.name = TemplateName::plain;
-  EXPECT_THAT(model_card(folder, tokenizer(), {.steps = 1}), AllOf(HasSubstr("# Base language model"), HasSubstr("--raw")));
+  EXPECT_THAT(model_card(folder, tokenizer(), {.steps = 1}),
+              AllOf(HasSubstr("# Base language model"), HasSubstr("--raw")));
 }
 
 }  // namespace

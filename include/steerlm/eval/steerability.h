@@ -11,15 +11,22 @@
 
 namespace steerlm {
 
+// What is measured of an answer: values of attributes, and figures in units of their own (characters, words), which no
+// attribute can be compared with.
+struct Measures {
+  std::vector<std::string> attributes;
+  std::vector<std::string> figures;
+};
+
 // One answer of a sweep.
 struct DialSample {
   size_t dial = 0;               // index of the dial that is swept
   int level = 0;                 // what was asked of it
-  std::vector<double> measured;  // one value a measure
+  std::vector<double> measured;  // one value a measure: the attributes, then the figures
 };
 
-// Dial d over its levels l and the measures m. The measure of a dial's own attribute is the one with its name; where
-// there is none (a judge that measures characters), `own` is -1 and own_… are NaN.
+// Dial d over its levels l and the measures m. The measure of a dial's own attribute is the attribute with its name;
+// where there is none (a judge that measures characters), `own` is -1 and own_… are NaN.
 struct DialRow {
   std::string name;
   int own = -1;
@@ -33,7 +40,7 @@ struct DialRow {
   double own_slope = 0;
   Interval own_slope_interval;  // 95 %, bootstrap over the answers
   bool own_monotone = false;    // each level mean is larger than the one before
-  double side_effect = 0;       // mean |effect| on the other measures
+  double side_effect = 0;       // mean |effect| on the other attributes; NaN where none is measured
   double side_share = 0;        // side_effect / |effect on its own|
 
   // The own slope's interval leaves out 0. Where it does not, side_share is a share of what may be nothing.
@@ -41,12 +48,13 @@ struct DialRow {
 };
 
 struct DialTable {
-  std::vector<std::string> measures;
-  std::vector<DialRow> rows;  // one a dial, also those without an answer
+  std::vector<std::string> measures;  // the attributes, then the figures
+  size_t attributes = 0;              // how many of them are attributes
+  std::vector<DialRow> rows;          // one a dial, also those without an answer
 };
 
-// `dials`: names of the dials that `DialSample::dial` counts; `measures`: names of what is measured.
-DialTable make_dial_table(std::span<const std::string> dials, std::span<const std::string> measures,
+// `dials`: names of the dials that `DialSample::dial` counts.
+DialTable make_dial_table(std::span<const std::string> dials, const Measures& measures,
                           std::span<const DialSample> samples, std::uint64_t seed);
 
 }  // namespace steerlm

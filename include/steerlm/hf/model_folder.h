@@ -31,12 +31,13 @@ struct ModelFolder {
   TemplateGiven template_given;                         // which of it steerlm.json names
   TemplateFrom template_from = TemplateFrom::standard;  // these four: of settle_template
   std::optional<ChatTemplateReading> chat_template;
-  std::string template_note;                // one line on the choice, "" where there is nothing to say
-  std::string template_warning;             // likewise
-  std::string template_sha256;              // "" where steerlm.json names none
-  std::string method;                       // "" likewise
-  std::string dtype = "fp32";               // of the weights on disk: fp32, bf16 or fp16
-  std::int64_t num_labels = 0;              // regression: rows of score.weight
+  std::string template_note;             // one line on the choice, "" where there is nothing to say
+  std::string template_warning;          // likewise
+  std::string template_sha256;           // "" where steerlm.json names none
+  std::string method;                    // "" likewise
+  std::string dtype = "fp32";            // of the weights on disk: fp32, bf16 or fp16
+  std::int64_t num_labels = 0;           // regression: rows of score.weight
+  std::vector<std::string> label_names;  // regression: config.json's names of the rows, for a folder without attributes
   std::vector<std::int64_t> eos_token_ids;  // generation_config.json's, else config.json's
   bool names_code = false;                  // config.json has an 'auto_map'; the code is never run
   std::optional<Adapter> adapter;           // PEFT's: config and trunk are those of its base
@@ -48,8 +49,9 @@ struct ModelFolder {
 // folder is its base's. `base` is taken instead of the one that the adapter names.
 ModelFolder open_model_folder(const Path& path, const Path& base = {});
 
-// What to tell a user whose config.json has an 'auto_map'; "" where it has none.
-std::string code_note(const ModelFolder& folder);
+// What a user must be told of the folder and of its tokenizer, which every command that opens them does: code in it
+// that is never run, files of the tokenizer that disagree.
+std::vector<std::string> folder_notes(const ModelFolder& folder, const Tokenizer& tokenizer);
 
 enum class Weights {
   language_model,  // trunk and lm_head (none where tied)
@@ -68,6 +70,9 @@ NamedTensors read_weights(const ModelFolder& folder, Weights weights,
                           std::optional<at::ScalarType> dtype = std::nullopt);
 // The same tensors, each read when it is asked for. The files stay open.
 TensorSource stream_weights(const ModelFolder& folder, Weights weights);
+// Whether the tensors' names lack "model.", as in folders that were saved from the bare trunk; they are read all the
+// same.
+bool has_bare_tensor_names(const ModelFolder& folder);
 // The safetensors files that the folder's weights are in.
 std::vector<Path> weight_paths(const Path& folder);
 

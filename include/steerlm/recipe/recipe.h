@@ -31,7 +31,7 @@ struct EnumNames<Stage> {
                                                                             {Stage::pipeline, "pipeline"}}};
 };
 
-// The three generations of the method (steerlm.md): they set defaults only.
+// The three generations of the method (docs/recipes.md has their defaults): they set defaults only.
 enum class Method { steerlm, helpsteer, helpsteer2 };
 template <>
 struct EnumNames<Method> {
@@ -177,12 +177,14 @@ struct DialOptions {
 
 struct TokenizerOptions {
   std::vector<std::string> input;
+  Format format = Format::auto_detect;
   std::int64_t vocab_size = 4096;
   TokenizerKind kind = TokenizerKind::unigram;
   std::string output;
 
   void fields(auto& field) {
     field("input", input, Shape::one_or_list, "text or record files");
+    field("format", format, "what the files hold; auto recognises records, and texts by a name that ends in .txt");
     field("vocab_size", vocab_size, at_least(1), "pieces");
     field("kind", kind, "unigram or bpe");
     field("output", output, "the sentencepiece model");

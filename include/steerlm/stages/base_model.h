@@ -19,6 +19,7 @@ struct BaseModel {
   Tokenizer tokenizer;
   Parameters weights;              // those that are trained in fp32, with LoRA the others in the dtype of the folder
   std::optional<Adapter> adapter;  // with LoRA: what model/ will be
+  std::vector<std::string> notes;  // what the user must be told of the folder, see folder_notes
 };
 
 // What the recipe asks of the template of the folders that it names.
@@ -33,11 +34,14 @@ struct OpenModel {
   ModelFolder folder;
   Attributes attributes;
   Tokenizer tokenizer;
-  Transformer transformer;  // weights in the compute dtype
+  Transformer transformer;         // weights in the compute dtype
+  std::vector<std::string> notes;  // what the user must be told of the folder, see folder_notes
 };
 OpenModel open_model(const Path& folder, Precision precision, const TemplateRequest& request = {});
 
 // Says which template was chosen for a folder that does not name one itself, and what could not be found out.
 void tell_template(const ModelFolder& folder, const Context& context);
+
+void warn_notes(const std::vector<std::string>& notes, const Context& context);
 
 }  // namespace steerlm

@@ -1,13 +1,14 @@
 // A conversation in memory: the NeMo record without what only travels through.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace steerlm {
 
-// What is trained of a turn (steerlm.md section 2): VALUE_TO_TEXT conditions the response on the label, TEXT_TO_VALUE
+// What is trained of a turn (contracts.md section 5): VALUE_TO_TEXT conditions the response on the label, TEXT_TO_VALUE
 // writes the label after the response, none has no label lines.
 enum class ConversationType { none, value_to_text, text_to_value };
 
@@ -23,6 +24,7 @@ struct Turn {
   std::string from;   // "User", "Assistant", …
   std::string value;  // byte for byte
   std::optional<Label> label;
+  bool context_only = false;  // never a target, whatever its role (weight: 0)
 };
 
 struct Conversation {
@@ -31,5 +33,8 @@ struct Conversation {
   ConversationType type = ConversationType::none;
   std::vector<Turn> turns;
 };
+
+// Whether the turn's response, or under TEXT_TO_VALUE its label, is trained.
+bool is_target(const Conversation& conversation, size_t turn);
 
 }  // namespace steerlm

@@ -1,4 +1,4 @@
-// What a recipe says about attributes and templates. Contracts: recipes and model folders share these.
+// What a recipe says about attributes and templates; model folders hold the same (contracts.md section 6).
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace steerlm {
 
-// The dials: names in the order in which labels are written, one integer range for all (steerlm.md section 2).
+// The dials: names in the order in which labels are written, one integer range for all.
 struct AttributeOptions {
   std::vector<std::string> names;  // empty: none declared, labels are used as written
   std::int64_t min = 0;

@@ -1,0 +1,41 @@
+// The dial sweep of `evaluate`: each dial over all its levels, the others at their defaults, with the same prompts and
+// random numbers at every level.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "steerlm/recipe/recipe.h"
+#include "steerlm/stages/context.h"
+#include "steerlm/stages/sample.h"
+
+namespace steerlm {
+
+// What a request of a sweep asks for.
+struct SweepItem {
+  size_t dial = 0;
+  int level = 0;
+  size_t prompt = 0;
+  std::int64_t sample = 0;
+};
+
+struct Sweep {
+  std::vector<Prompt> prompts;
+  std::vector<SampleRequest> requests;  // of prompts; in the order dial, level, prompt, sample
+  std::vector<SweepItem> items;         // one a request
+};
+
+// Throws recipe for an unknown dial, model for a folder without any, data for prompts that cannot be read.
+Sweep plan_sweep(const Recipe& recipe, const OpenModel& model);
+
+struct SweepReport {
+  Json json;            // "dials", "responses", "unfinished", "unjudged"
+  std::string text;     // the table
+  std::string answers;  // answers.jsonl, contracts.md section 4
+};
+
+// `predictor`: the judge, where the recipe asks for one.
+SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, const Sweep& sweep,
+                      const Context& context);
+
+}  // namespace steerlm
