@@ -8,13 +8,14 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/template_option.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/data/statistics.h"
-#include "steerlm/hf/model_folder.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
+#include "steerlm/stages/base_model.h"
 
 namespace steerlm {
 namespace {
@@ -35,12 +36,15 @@ void append(std::vector<SourceOptions>& to, const std::vector<SourceOptions>& mo
   to.insert(to.end(), more.begin(), more.end());
 }
 
-void use_folder(Plan& plan, const std::string& path) {
-  const ModelFolder folder = open_model_folder(path);
+void use_folder(Plan& plan, const Recipe& recipe, const std::string& path) {
+  TemplateRequest request = template_request(recipe);
+  request.required = false;  // of a template that is not chosen yet tokens are counted with steerlm's
+  const auto [folder, tokenizer] = open_folder(path, request);
+  print_template(folder);
   if (!folder.attributes.names.empty()) plan.attributes = make_attributes(folder.attributes);
-  if (!folder.template_sha256.empty()) plan.text_template = folder.text_template;
-  plan.tokenizer = Tokenizer::load(folder.tokenizer_path);
-  print_notes(folder_notes(folder, *plan.tokenizer));
+  plan.text_template = folder.text_template;
+  plan.tokenizer = tokenizer;
+  print_notes(folder_notes(folder, tokenizer));
   if (plan.max_tokens == 0) plan.max_tokens = folder.config.context_length();
 }
 
@@ -63,23 +67,23 @@ Plan plan_of_recipe(const DataInput& input) {
         plan.tokenizer = Tokenizer::load(recipe.model.tokenizer);
         print_notes(plan.tokenizer->notes());
       } else if (!recipe.model.path.empty()) {
-        use_folder(plan, recipe.model.path);
+        use_folder(plan, recipe, recipe.model.path);
       }
       if (recipe.dials) plan.prompts = recipe.dials->prompts;
       break;
     case Stage::annotate:
       plan.records = recipe.annotate.input;
       plan.reading.labels = Labels::ignored;
-      use_folder(plan, recipe.annotate.predictor);
+      use_folder(plan, recipe, recipe.annotate.predictor);
       break;
     case Stage::bootstrap:
       plan.records.push_back({.path = recipe.bootstrap.labels_from});
       plan.prompts = recipe.bootstrap.prompts;
-      use_folder(plan, recipe.bootstrap.policy);
+      use_folder(plan, recipe, recipe.bootstrap.policy);
       break;
     case Stage::generate:
       plan.prompts = recipe.generate.prompts;
-      use_folder(plan, recipe.generate.model);
+      use_folder(plan, recipe, recipe.generate.model);
       break;
     case Stage::tokenizer:
       for (const std::string& path : recipe.tokenizer.input)

@@ -8,6 +8,7 @@
 #include "cli/data_check.h"
 #include "cli/inference_options.h"
 #include "cli/show_mask.h"
+#include "cli/template_option.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/record_reader.h"
@@ -23,7 +24,7 @@ struct DataArguments {
   std::string input;
   std::string format = "auto";
   std::string output;
-  std::string model;
+  std::string model, text_template;
   std::string method;  // "": not given
   std::vector<std::string> attributes;
   std::optional<std::int64_t> min, max;
@@ -167,10 +168,12 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
 
   CLI::App* mask_command = group->add_subcommand("show-mask", "Show which tokens of each record are trained");
   mask_command->add_option("--model", arguments->model, "model folder")->required();
+  add_template_option(*mask_command, arguments->text_template);
   takes_input(mask_command)->required();
   mask_command->add_flag("--json", arguments->json, "an object a record: token_ids, pieces, mask, trained_text");
-  set_action(mask_command,
-             [](const DataArguments& given) { return show_mask(given.model, source_of(given), given.json); });
+  set_action(mask_command, [](const DataArguments& given) {
+    return show_mask(given.model, parse_template(given.text_template), source_of(given), given.json);
+  });
 
   CLI::App* toy_command = group->add_subcommand("make-toy", "Write data files of a synthetic toy language");
   toy_command->add_option("--output", arguments->output, "folder")->required();

@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "cli/template_option.h"
 #include "steerlm/core/output.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/stages/predict.h"
@@ -18,7 +19,8 @@ constexpr size_t block_records = 1024;
 constexpr std::int64_t batch_tokens = 16384;
 
 struct GenerateArguments {
-  std::string model, prompt, input, system, output = "-", device = "auto", precision = "auto";
+  std::string model, prompt, input, text_template, output = "-", device = "auto", precision = "auto";
+  std::optional<std::string> system;
   std::vector<std::string> set;
   bool raw = false, overwrite = false;
   SamplingOptions sampling{.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 512};
@@ -26,14 +28,14 @@ struct GenerateArguments {
 };
 
 std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenModel& model) {
-  const std::string system = arguments.system.empty() ? model.folder.text_template.system : arguments.system;
+  const std::string system = arguments.system.value_or(model.folder.text_template.system);
   std::vector<Prompt> prompts;
   if (!arguments.input.empty()) {
     const std::vector<SourceOptions> input{{.path = arguments.input}};
     prompts = read_prompts(input, model.attributes, system, 0);
     if (prompts.empty()) refuse_empty_input("answer", input);
-    if (!arguments.system.empty()) {
-      for (Prompt& prompt : prompts) prompt.conversation.system = arguments.system;
+    if (arguments.system) {
+      for (Prompt& prompt : prompts) prompt.conversation.system = *arguments.system;
     }
   } else {
     Prompt prompt;
@@ -63,11 +65,13 @@ std::vector<GenerationResult> generate_raw(const OpenModel& model, const std::ve
 
 int run_generate_command(const GenerateArguments& arguments) {
   check_text(arguments.prompt, "--prompt");
-  check_text(arguments.system, "--system");
+  check_text(arguments.system.value_or(""), "--system");
   check_sampling(arguments.sampling);
   const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.overwrite);
   check_output(arguments.output, output_options);
-  const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision);
+  TemplateRequest request = parse_template(arguments.text_template, arguments.system);
+  request.required = !arguments.raw;
+  const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision, request);
   const std::optional<Label> label = dial_label(model.attributes, parse_dials(arguments.set, "--set"), arguments.model);
   const std::vector<Prompt> prompts = prompts_of(arguments, model);
   Output output(arguments.output, output_options);
@@ -96,7 +100,7 @@ int run_generate_command(const GenerateArguments& arguments) {
 }
 
 struct ScoreArguments {
-  std::string model, input, output, device = "auto", precision = "auto";
+  std::string model, input, output, text_template, device = "auto", precision = "auto";
   bool overwrite = false;
 };
 
@@ -162,8 +166,10 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
 int run_score(const ScoreArguments& arguments) {
   const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.overwrite);
   check_output(arguments.output, output_options);
-  const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
+  const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision),
+                                     parse_template(arguments.text_template));
   print_notes(model.notes);
+  print_template(model.folder);
   const bool predictor = model.folder.head.kind == HeadKind::regression;
   const std::vector<SourceOptions> input{{.path = arguments.input}};
   RecordReader reader(input, model.attributes, model.folder.text_template.system,
@@ -209,7 +215,9 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
       command->add_option("--input", generate->input, "records whose last turn is the user's, or lines with prompt");
   prompt->excludes(input);
   command->add_option("--set", generate->set, "dials, such as quality=9,humor=0");
-  command->add_option("--system", generate->system, "system prompt");
+  command->add_option_function<std::string>(
+      "--system", [generate](const std::string& text) { generate->system = text; }, "system prompt; \"\" for none");
+  add_template_option(*command, generate->text_template);
   command->add_flag("--raw", generate->raw, "the prompt's bytes as they are, no template; only EOS stops");
   add_sampling_options(*command, generate->sampling, generate->seed);
   command->add_option("--samples", generate->samples, "responses a prompt")
@@ -232,6 +240,7 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
       "model `logprob` (natural log, summed over the turn's target tokens) and `tokens`.");
   command->add_option("--model", score->model, "model folder")->required();
   command->add_option("--input", score->input, "records; '-' for standard input")->required();
+  add_template_option(*command, score->text_template);
   command->add_option("--output", score->output, "file; '-' for standard output")->required();
   add_overwrite(*command, score->overwrite);
   command->add_option("--device", score->device, "auto, cpu or cuda")->capture_default_str();

@@ -6,6 +6,8 @@
 #include <limits>
 
 #include "cli/commands.h"
+#include "cli/template_option.h"
+#include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/nn/device.h"
 #include "steerlm/recipe/load.h"
@@ -99,14 +101,16 @@ OutputOptions output_beside(const std::string& model, const std::string& input, 
   return options;
 }
 
-OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision) {
-  OpenModel model = open_model(folder, parse_precision(device, precision));
+OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision,
+                          const TemplateRequest& request) {
+  OpenModel model = open_model(folder, parse_precision(device, precision), request);
   print_notes(model.notes);
   if (model.folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text",
                            .where = folder,
                            .advice = "`steerlm score` reads its scores"});
   }
+  print_template(model.folder);
   return model;
 }
 

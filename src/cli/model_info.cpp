@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/model_commands.h"
+#include "cli/template_option.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/json.h"
 #include "steerlm/core/paths.h"
@@ -49,24 +50,58 @@ Json describe_memory(const ModelConfig& config, const HeadShape& head) {
           {"training_bf16", train_state_bytes(config, head, true)}};
 }
 
+std::string why(const ModelFolder& folder) {
+  switch (folder.template_from) {
+    case TemplateFrom::standard:
+      return "the default: the folder has no steerlm.json that names one, and no chat template";
+    case TemplateFrom::steerlm_json:
+      return "steerlm.json";
+    case TemplateFrom::chat_template:
+      return "the chat template writes it";
+    case TemplateFrom::request:
+      return "--template";
+    case TemplateFrom::open:
+      return "nothing says it: the chat template is none of this program's; --template NAME chooses one";
+  }
+  return "";
+}
+
+Json describe_chat_template(const ChatTemplateReading& reading) {
+  Json json = {{"file", reading.file}, {"writes", reading.name ? std::string(enum_name(*reading.name)) : reading.kind}};
+  if (!reading.name) return json;
+  json["system"] = reading.system ? Json(*reading.system) : Json(nullptr);
+  if (!reading.unreadable.empty()) json["unreadable"] = reading.unreadable;
+  json["differences"] = reading.differences;
+  return json;
+}
+
 Json describe_template(const ModelFolder& folder, const Tokenizer& tokenizer) {
-  const ConversationTemplate text_template = make_template(folder, tokenizer);
-  const std::string marker(text_template.turn_marker());
-  return {{"name", enum_name(folder.text_template.name)},
-          {"special_tokens", enum_name(folder.text_template.special_tokens)},
-          {"system", folder.text_template.system},
-          {"end", marker.empty() ? tokenizer.piece(tokenizer.eos_id()) : marker},
-          {"sha256", text_template.sha256()}};
+  Json json = {{"name", nullptr}, {"why", why(folder)}};
+  if (folder.template_from != TemplateFrom::open) {
+    const ConversationTemplate text_template = make_template(folder, tokenizer);
+    const std::string marker(text_template.turn_marker());
+    const std::int32_t end = text_template.end_of_turn_id().value_or(tokenizer.eos_id());
+    json["name"] = enum_name(folder.text_template.name);
+    json["special_tokens"] = enum_name(folder.text_template.special_tokens);
+    json["system"] = folder.text_template.system;
+    json["end"] = marker.empty() ? tokenizer.piece(end) : marker;
+    json["sha256"] = text_template.sha256();
+  }
+  if (folder.chat_template) json["chat_template"] = describe_chat_template(*folder.chat_template);
+  return json;
 }
 
 // One JSON object: what the folder says of itself, held against its weights and its tokenizer.
-int info(const std::string& path) {
-  const ModelFolder folder = open_model_folder(path);
+int info(const std::string& path, TemplateRequest request) {
+  request.required = false;
+  ModelFolder folder = open_model_folder(path);
   const Weights weights = own_weights(folder);
   check_weights(folder, weights);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
   print_notes(folder_notes(folder, tokenizer));
   check_vocabulary(folder, tokenizer);
+  settle_template(folder, tokenizer, request);
+  print_template(folder);
   const HeadShape head = head_shape(folder, weights);
   const std::vector<Path> shards = weight_paths(folder.weights_path);
   std::int64_t weight_bytes = 0;
@@ -115,10 +150,16 @@ int info(const std::string& path) {
 }  // namespace
 
 void add_model_info(CLI::App& group, Invocation& invocation) {
-  const auto path = std::make_shared<std::string>();
+  struct Arguments {
+    std::string model, text_template;
+  };
+  const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = group.add_subcommand("info", "Print what is in a model folder, as JSON");
-  command->add_option("--model", *path, "model folder")->required();
-  command->callback([&invocation, path] { invocation.action = [path] { return info(*path); }; });
+  command->add_option("--model", arguments->model, "model folder")->required();
+  add_template_option(*command, arguments->text_template);
+  command->callback([&invocation, arguments] {
+    invocation.action = [arguments] { return info(arguments->model, parse_template(arguments->text_template)); };
+  });
 }
 
 }  // namespace steerlm

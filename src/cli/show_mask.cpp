@@ -8,9 +8,9 @@
 
 #include "cli/commands.h"
 #include "cli/data_check.h"
+#include "cli/template_option.h"
 #include "steerlm/core/json.h"
 #include "steerlm/data/record_reader.h"
-#include "steerlm/hf/model_folder.h"
 
 namespace steerlm {
 namespace {
@@ -81,11 +81,10 @@ void print_text(const std::vector<Run>& runs, bool colours) {
 
 }  // namespace
 
-int show_mask(const std::string& model, const SourceOptions& source, bool json) {
-  const ModelFolder folder = open_model_folder(model);
-  const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
+int show_mask(const std::string& model, const TemplateRequest& request, const SourceOptions& source, bool json) {
+  const auto [folder, tokenizer] = open_folder(model, request);
+  print_template(folder);
   print_notes(folder_notes(folder, tokenizer));
-  check_vocabulary(folder, tokenizer);
   const ConversationTemplate conversation_template = make_template(folder, tokenizer);
   const bool colours = ::isatty(STDOUT_FILENO) != 0;
   RecordReader reader({source}, make_attributes(folder.attributes), folder.text_template.system);

@@ -112,6 +112,7 @@ void encode_record(const Record& record, const ConversationTemplate& conversatio
   const std::vector<Turn>& turns = record.conversation.turns;
   counts.marker_text += std::any_of(turns.begin(), turns.end(),
                                     [&](const Turn& turn) { return conversation_template.holds_marker(turn.value); });
+  for (const Turn& turn : turns) counts.labelled_turns += is_labelled_answer(turn);
   if (options.objective == Objective::response) {
     refuse_context_in_plain(record, conversation_template);
     encode_conversation(record, record.conversation, conversation_template, options, examples, counts);
@@ -158,6 +159,16 @@ Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
     dataset.validation_counts = held_out.train_counts;
   }
   return dataset;
+}
+
+bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes) {
+  if (std::ranges::any_of(sources, [](const SourceOptions& source) { return source.path == "-"; })) return true;
+  RecordReader reader(sources, {}, "", {.rating_attributes = rating_attributes});
+  while (const auto entry = reader.next()) {
+    const Record* record = std::get_if<Record>(&*entry);
+    if (record != nullptr && std::ranges::any_of(record->conversation.turns, is_labelled_answer)) return true;
+  }
+  return false;
 }
 
 std::string describe(const DatasetCounts& counts) {

@@ -22,6 +22,7 @@ void apply_steerlm_json(ModelFolder& folder, const SteerlmJson& own, const std::
   folder.method = own.method;
   folder.attributes = own.attributes;
   folder.text_template = own.text_template;
+  folder.template_given = own.template_given;
   folder.template_sha256 = own.template_sha256;
   const HeadKind kind = own.head_kind.value_or(folder.head.kind);
   if (kind != folder.head.kind) {
@@ -317,18 +318,6 @@ void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer) {
                          .found = std::to_string(folder.config.vocab_size) + " rows",
                          .expected = "at least " + std::to_string(tokenizer.vocab_size()),
                          .advice = advice});
-}
-
-ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& tokenizer) {
-  ConversationTemplate result(folder.text_template, tokenizer);
-  if (!folder.template_sha256.empty() && result.sha256() != folder.template_sha256) {
-    fail(ExitCode::model, {.what = "the template's bytes are not those that the model was trained with",
-                           .where = (folder.path / "steerlm.json").string(),
-                           .found = "sha256 " + result.sha256(),
-                           .expected = folder.template_sha256,
-                           .advice = "restore 'template' in steerlm.json; without 'sha256' it is taken as it is"});
-  }
-  return result;
 }
 
 }  // namespace steerlm

@@ -103,8 +103,13 @@ class Checks {
       return;
     }
     for (const auto& [name, value] : options.defaults) attribute_value("attributes.defaults", name, value);
-    if (recipe_.stage == Stage::train_predictor && options.names.empty())
+    if (!options.names.empty()) return;
+    if (recipe_.stage == Stage::train_predictor)
       fault("attributes.names", {.what = "a predictor needs at least one attribute"});
+    if (recipe_.stage == Stage::bootstrap)
+      fault("attributes.names", {.what = "bootstrapping draws labels, and needs at least one attribute"});
+    if (recipe_.stage == Stage::evaluate && has("dials"))
+      fault("attributes.names", {.what = "a sweep of dials needs at least one attribute"});
   }
 
   void attribute_value(const std::string& path, const std::string& name, std::int64_t value) {

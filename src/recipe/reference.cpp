@@ -144,8 +144,13 @@ constexpr std::string_view method_notes = R"(
 
 constexpr std::string_view method_rules = R"(
 `train.epochs` and `train.steps` exclude each other; giving one drops the method's default of the other. A recipe that gives
-`attributes.names` or a range takes no `attributes.defaults` from the method. bootstrap and evaluate take attributes and template
-from their model folders unless the recipe gives them, annotate and generate always do.
+`attributes.names` or a range takes no `attributes.defaults` from the method.
+
+What a recipe leaves out of `template` is the model folder's, where there is one: what its steerlm.json says, else what the chat template
+of its tokenizer writes (ChatML, Llama 3's; of another kind it must be given), else the default. bootstrap takes the attributes of
+`policy`, evaluate, annotate and generate those of their model folders. An sft without `attributes` takes the folder's, else the method's;
+if no training record has a label, it takes none, and the model has no dials. `attributes: {names: []}` asks for that. Names that are given
+while no training record has a label are an error, unless every source says `labels: drop`.
 
 ## Keys outside of sections
 

@@ -162,7 +162,7 @@ Recipe resolve(const Yaml& given, Stage stage, std::vector<Fault>& faults, const
   apply_method_defaults(recipe);
   const auto has = [&](std::string_view path) { return find_path(tree, path) != nullptr; };
   recipe.attributes_given = has("attributes");
-  recipe.template_given = has("template");
+  recipe.template_given = {has("template.name"), has("template.system"), has("template.special_tokens")};
   const bool own_labels = has("attributes.names") || has("attributes.min") || has("attributes.max");
   if (own_labels) recipe.attributes.defaults.clear();
   const bool trains_labels = stage == Stage::train_predictor || stage == Stage::sft;

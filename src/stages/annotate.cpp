@@ -97,7 +97,8 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   std::optional<RunDirectory> run;
   if (!context.dry_run) run.emplace(recipe, context);
 
-  const OpenModel predictor = open_model(options.predictor, recipe.precision);
+  const OpenModel predictor = open_model(options.predictor, recipe.precision, template_request(recipe));
+  tell_template(predictor.folder, context);
   warn_notes(predictor.notes, context);
   require_predictor(predictor.folder);
   // Labels are written over: those of other attributes, and weights of turns, are nobody's fault here.

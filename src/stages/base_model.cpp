@@ -52,6 +52,11 @@ NamedTensors read_base_weights(const Recipe& recipe, const ModelFolder& folder, 
 
 }  // namespace
 
+TemplateRequest template_request(const Recipe& recipe) {
+  const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
+  return {.options = recipe.text_template, .given = recipe.template_given, .recipe = true, .trains = trains};
+}
+
 BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
   if (recipe.model.init) {
@@ -68,9 +73,7 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
     return {std::move(folder), shape, std::move(tokenizer), std::move(weights), {}, std::move(notes)};
   }
 
-  ModelFolder folder = open_model_folder(recipe.model.path);
-  Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
-  check_vocabulary(folder, tokenizer);
+  auto [folder, tokenizer] = open_folder(recipe.model.path, template_request(recipe));
   if (folder.text_template.name != TemplateName::plain)
     make_template(folder, tokenizer);  // throws where its bytes have changed
   const auto rows = static_cast<std::int64_t>(recipe.attributes.names.size());
@@ -106,10 +109,8 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   return base;
 }
 
-OpenModel open_model(const Path& path, Precision precision) {
-  ModelFolder folder = open_model_folder(path);
-  Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
-  check_vocabulary(folder, tokenizer);
+OpenModel open_model(const Path& path, Precision precision, const TemplateRequest& request) {
+  auto [folder, tokenizer] = open_folder(path, request);
   const Attributes attributes = make_attributes(folder.attributes);
   const Weights weights = own_weights(folder);
   const NamedTensors tensors = read_weights(folder, weights, compute_dtype(precision));
@@ -120,6 +121,11 @@ OpenModel open_model(const Path& path, Precision precision) {
 
 void warn_notes(const std::vector<std::string>& notes, const Context& context) {
   for (const std::string& note : notes) context.log->warn(note);
+}
+
+void tell_template(const ModelFolder& folder, const Context& context) {
+  if (!folder.template_note.empty()) context.log->info(folder.path.string() + ": " + folder.template_note);
+  if (!folder.template_warning.empty()) context.log->warn(folder.template_warning);
 }
 
 }  // namespace steerlm

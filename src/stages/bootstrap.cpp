@@ -79,7 +79,8 @@ std::string sampled_record(Conversation conversation, const Label& requested, co
 Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& output_path, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
   RunDirectory run(step, context);
-  const OpenModel policy = open_model(options.policy, recipe.precision);
+  const OpenModel policy = open_model(options.policy, recipe.precision, template_request(recipe));
+  tell_template(policy.folder, context);
   warn_notes(policy.notes, context);
   require_dials(policy);
   const std::string& system = policy.folder.text_template.system;
@@ -183,7 +184,7 @@ Recipe sft_recipe(const Recipe& recipe, const ModelFolder& policy, const std::st
   step.attributes = policy.attributes;
   step.attributes_given = true;
   step.text_template = policy.text_template;
-  step.template_given = true;
+  step.template_given = {true, true, true};
   if (recipe.bootstrap.start_from == StartFrom::policy) step.model = {.path = recipe.bootstrap.policy};
   if (!recipe.bootstrap.mix_original) step.data.train.clear();
   step.data.train.insert(step.data.train.begin(), SourceOptions{.path = annotated});
@@ -196,7 +197,8 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
   check_keep_best(recipe, context);
   if (context.dry_run) {
-    const OpenModel policy = open_model(options.policy, recipe.precision);
+    const OpenModel policy = open_model(options.policy, recipe.precision, template_request(recipe));
+    tell_template(policy.folder, context);
     warn_notes(policy.notes, context);
     require_dials(policy);
     require_predictor(open_model_folder(options.predictor));
@@ -224,7 +226,7 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   if (sample(recipe, sample_step, sampled, context) == Outcome::stopped) return Outcome::stopped;
   context.log->info("bootstrap 2/3: annotation of the samples");
   if (run_annotate(annotate_recipe(recipe, sampled, annotated), context) == Outcome::stopped) return Outcome::stopped;
-  const ModelFolder policy = open_model_folder(options.policy);
+  const ModelFolder policy = open_folder(options.policy, template_request(recipe)).folder;
   Json summary;
   context.log->info(request_table(annotated, make_attributes(policy.attributes), summary));
   context.log->info("bootstrap 3/3: fine-tuning on the samples");

@@ -39,8 +39,14 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     return Outcome::done;
   }
   std::optional<OpenModel> predictor, model;
-  if (!recipe.predictor.empty()) predictor = open_model(recipe.predictor, recipe.precision);
-  if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision);
+  // The recipe's template is the model's; the predictor's where nothing says that.
+  TemplateRequest request = template_request(recipe);
+  if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision, request);
+  request.yields = model.has_value();
+  if (!recipe.predictor.empty()) predictor = open_model(recipe.predictor, recipe.precision, request);
+  for (const auto& opened : {std::cref(model), std::cref(predictor)}) {
+    if (opened.get()) tell_template(opened.get()->folder, context);
+  }
   if (predictor) warn_notes(predictor->notes, context);
   if (model) warn_notes(model->notes, context);
   if (predictor) require_predictor(predictor->folder);

@@ -16,7 +16,8 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
   std::optional<RunDirectory> run;
   if (!context.dry_run) run.emplace(recipe, context);
 
-  const OpenModel model = open_model(options.model, recipe.precision);
+  const OpenModel model = open_model(options.model, recipe.precision, template_request(recipe));
+  tell_template(model.folder, context);
   warn_notes(model.notes, context);
   const std::optional<Label> label = dial_label(model.attributes, options.set, options.model);
   const std::vector<Prompt> prompts =

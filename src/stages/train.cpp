@@ -33,7 +33,10 @@ double matmul_flops_per_second() {
 }
 
 ModelCard::Part card_part(const DatasetCounts& counts) {
-  return {.conversations = counts.conversations, .tokens = counts.tokens, .targets = counts.target_tokens};
+  return {.records = counts.conversations,
+          .examples = counts.examples,
+          .tokens = counts.tokens,
+          .targets = counts.target_tokens};
 }
 
 // What the run's metrics say of the validation at a step: of the weights that are written, whichever process made it.

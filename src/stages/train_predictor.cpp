@@ -39,6 +39,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
 
   BaseModel base = open_base_model(recipe, recipe.head);
   warn_notes(base.notes, context);
+  tell_template(base.folder, context);
   const Attributes attributes = make_attributes(base.folder.attributes);
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
   const bool regression = recipe.head.kind == HeadKind::regression;

@@ -372,6 +372,7 @@ TEST_F(WrittenModelFolder, ReadsBackToTheBit) {
     folder.method = "helpsteer";
     folder.attributes = {.names = {"quality", "humor", "verbosity"}, .min = 0, .max = 4, .defaults = {{"quality", 4}}};
     folder.text_template.system = "Be kind.\n\"é\"";
+    folder.template_given = {true, true, true};
     const Path path = folder_.path() / "made" / name;
     write_model_folder(path, folder, tensors, tokenizer_);
     EXPECT_THAT(temporaries_of(path), ::testing::IsEmpty());
@@ -435,7 +436,8 @@ TEST_F(WrittenModelFolder, APredictorCanHaveABias) {
 }
 
 TEST_F(WrittenModelFolder, AChangedTemplateIsNoticed) {
-  const ModelFolder folder = open_model_folder(fixture("untied"));
+  ModelFolder folder = open_model_folder(fixture("untied"));
+  folder.template_given = {true, true, true};
   const Path path = folder_.path() / "m";
   write_model_folder(path, folder, read_weights(folder, Weights::language_model), tokenizer_);
   edit(path / "steerlm.json", [](Json& json) { json["template"]["system"] = "Another prompt"; });

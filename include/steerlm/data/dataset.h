@@ -30,6 +30,7 @@ struct DatasetCounts {
   std::int64_t truncated = 0;                    // sequences cut on the right and kept
   std::int64_t without_target = 0;               // records without a labelled turn (objectives label and regression)
   std::int64_t unlabelled_turns = 0;             // assistant turns without a label (objectives label and regression)
+  std::int64_t labelled_turns = 0;               // assistant turns with a label
   std::int64_t marker_text = 0;                  // records with a template marker inside a value
   std::int64_t tokens = 0;                       // of the examples
   std::int64_t target_tokens = 0;                // predicted tokens of the examples; regression: known attribute values
@@ -64,6 +65,10 @@ struct Dataset {
 // no training example is left.
 Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
                      const ConversationTemplate& conversation_template, Objective objective);
+
+// Whether an assistant turn of the sources has a label that is not empty; bad records count as having none. Standard
+// input, which can be read only once, counts as having one.
+bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes);
 
 // One line for the log: "1200 conversations, 1187 examples, 13 over 4096 tokens dropped, …"
 std::string describe(const DatasetCounts& counts);

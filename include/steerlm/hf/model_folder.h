@@ -9,6 +9,7 @@
 
 #include "steerlm/core/fs.h"
 #include "steerlm/hf/adapter.h"
+#include "steerlm/hf/chat_template_reading.h"
 #include "steerlm/hf/model_card.h"
 #include "steerlm/nn/parameters.h"
 #include "steerlm/store/safetensors.h"
@@ -18,12 +19,20 @@
 
 namespace steerlm {
 
+// What a folder's template comes from; open: its chat template is none of ours, and nobody has chosen.
+enum class TemplateFrom { standard, steerlm_json, chat_template, request, open };
+
 struct ModelFolder {
   Path path;
   ModelConfig config;
   HeadOptions head{.kind = HeadKind::language_model};
-  AttributeOptions attributes;  // no names: none declared
-  TemplateOptions text_template;
+  AttributeOptions attributes;                          // no names: none declared
+  TemplateOptions text_template;                        // what steerlm.json says; settle_template makes it whole
+  TemplateGiven template_given;                         // which of it steerlm.json names
+  TemplateFrom template_from = TemplateFrom::standard;  // these four: of settle_template
+  std::optional<ChatTemplateReading> chat_template;
+  std::string template_note;             // one line on the choice, "" where there is nothing to say
+  std::string template_warning;          // likewise
   std::string template_sha256;           // "" where steerlm.json names none
   std::string method;                    // "" likewise
   std::string dtype = "fp32";            // of the weights on disk: fp32, bf16 or fp16

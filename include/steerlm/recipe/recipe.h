@@ -207,7 +207,7 @@ struct Recipe {
   AttributeOptions attributes;
   bool attributes_given = false;
   TemplateOptions text_template;  // key `template`
-  bool template_given = false;
+  TemplateGiven template_given;
   DataOptions data;
   HeadOptions head;
   std::optional<LoraOptions> lora;  // training stages: train an adapter of model.path instead of all weights
@@ -235,10 +235,9 @@ struct Recipe {
     field("device", device, "auto, cpu, cuda or cuda:N; auto: a GPU where there is one");
     field("precision", precision, "of the computation; auto: fp32 on cpu, bf16 on cuda");
     if (trains || evaluates) field("model", model, Shape::path_or_section, "the model that is trained, or measured");
-    if (trains || evaluates || stage == Stage::pipeline) {
-      field("attributes", attributes, "the dials");
-      field("template", text_template, "prompt format");
-    }
+    const bool answers = stage == Stage::annotate || stage == Stage::generate;
+    if (trains || evaluates || stage == Stage::pipeline) field("attributes", attributes, "the dials");
+    if (trains || evaluates || answers || stage == Stage::pipeline) field("template", text_template, "prompt format");
     if (trains || evaluates) field("data", data, "records");
     if (stage == Stage::train_predictor) field("head", head, "what predicts the attributes");
     if (trains) {
