@@ -9,10 +9,12 @@
 #include "cli/chat_terminal.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/data/record.h"
 #include "steerlm/infer/chat_session.h"
+#include "steerlm/stages/inputs.h"
 #include "steerlm/stages/sample.h"
 
 namespace steerlm {
@@ -150,13 +152,18 @@ void undo(Chat& chat, const std::string&) {
 
 void clear(Chat& chat, const std::string&) { chat.conversation.turns.clear(); }
 
-void save(Chat& chat, const std::string& file) {
-  if (file.empty()) fail(ExitCode::recipe, {.what = "a file is missing", .where = "/save", .expected = "/save FILE"});
+void save(Chat& chat, const std::string& argument) {
+  constexpr std::string_view flag = "--overwrite";
+  const bool overwrite = argument == flag || argument.starts_with(std::string(flag) + " ");
+  std::string file = argument;
+  if (overwrite) file.erase(0, std::min(file.find_first_not_of(' ', flag.size()), file.size()));
+  if (file.empty())
+    fail(ExitCode::recipe,
+         {.what = "a file is missing", .where = "/save", .expected = "/save FILE, or /save --overwrite FILE"});
   require_turns(chat, "/save");
-  if (std::filesystem::exists(std::filesystem::symlink_status(file))) {
-    fail(ExitCode::resources, {.what = "the file exists already", .where = file, .advice = "choose another name"});
-  }
-  write_file_atomic(file, dump_json(to_json(chat.conversation)) + "\n");
+  Output output(file, {.overwrite = overwrite, .inputs = model_inputs(chat.model.folder.path.string())});
+  output.write(dump_json(to_json(chat.conversation)) + "\n");
+  output.finish();
   note("saved as one record in " + file);
 }
 
@@ -177,7 +184,7 @@ constexpr std::array commands{
     Command{"/retry", "", "answer the last question again", retry},
     Command{"/undo", "", "take back the last question and answer", undo},
     Command{"/clear", "", "begin a new conversation; dials and system prompt stay", clear},
-    Command{"/save", "FILE", "write the conversation as one record, a JSON line", save},
+    Command{"/save", "[--overwrite] FILE", "write the conversation as one record, a JSON line", save},
     Command{"/quit", "", "leave; so does the end of input (Ctrl-D)", quit},
 };
 
@@ -185,10 +192,10 @@ std::string command_list() {
   std::string text;
   for (const Command& command : commands) {
     const std::string call = std::string(command.name) + (*command.argument ? " " : "") + command.argument;
-    text += fmt::format("{:<20} {}\n", call, command.help);
+    text += fmt::format("{:<26} {}\n", call, command.help);
   }
   return text +
-         "//TEXT               ask something that begins with /\n"
+         "//TEXT                     ask something that begins with /\n"
          "Ctrl-C stops an answer, and at the prompt discards the line; twice at the prompt leaves.";
 }
 

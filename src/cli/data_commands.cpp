@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -8,8 +6,9 @@
 
 #include "cli/commands.h"
 #include "cli/data_check.h"
+#include "cli/inference_options.h"
 #include "cli/show_mask.h"
-#include "steerlm/core/fs.h"
+#include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/recipe/load.h"
@@ -27,7 +26,7 @@ struct DataArguments {
   std::string model;
   std::vector<std::string> attributes;
   std::optional<std::int64_t> min, max;
-  bool json = false;
+  bool json = false, overwrite = false;
   std::int64_t count = 20000;
   std::uint64_t seed = 1234;
 };
@@ -90,24 +89,10 @@ std::int64_t convert_records(const DataArguments& arguments, Write write) {
 }
 
 int convert(const DataArguments& arguments) {
-  if (arguments.output == "-") {
-    convert_records(arguments, [](const std::string& lines) { std::cout << lines; });
-    std::cout.flush();
-    if (!std::cout) fail(ExitCode::resources, {.what = "cannot write to standard output"});
-    return 0;
-  }
-  const Path part = arguments.output + ".part";
-  std::int64_t records = 0;
-  try {
-    OutputFile file(part, OutputFile::Mode::create);
-    records = convert_records(arguments, [&](const std::string& lines) { file.write(lines); });
-    file.sync();
-    publish(part, arguments.output);
-  } catch (...) {
-    ::unlink(part.c_str());
-    throw;
-  }
-  std::cerr << arguments.output << ": " << records << " records\n";
+  Output output(arguments.output, {.overwrite = arguments.overwrite, .inputs = {arguments.input}});
+  const std::int64_t records = convert_records(arguments, [&](const std::string& lines) { output.write(lines); });
+  output.finish();
+  if (arguments.output != "-") std::cerr << arguments.output << ": " << records << " records\n";
   return 0;
 }
 
@@ -144,6 +129,7 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* convert_command = group->add_subcommand("convert", "Any source to conversation records");
   takes_input(convert_command)->required();
   convert_command->add_option("--output", arguments->output, "JSON lines; '-' for standard output")->required();
+  add_overwrite(*convert_command, arguments->overwrite);
   takes_attributes(convert_command, "attribute names, joined by commas (default: those of method steerlm)");
   set_action(convert_command, convert);
 
@@ -170,10 +156,11 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
 
   CLI::App* toy_command = group->add_subcommand("make-toy", "Write the toy language's files");
   toy_command->add_option("--output", arguments->output, "folder")->required();
+  add_overwrite(*toy_command, arguments->overwrite);
   toy_command->add_option("--count", arguments->count, "records in train.jsonl (default: 20000)");
   toy_command->add_option("--seed", arguments->seed, "key of every draw (default: 1234)");
   set_action(toy_command, [](const DataArguments& given) {
-    make_toy_data(given.output, given.count, given.seed);
+    make_toy_data(given.output, given.count, given.seed, given.overwrite);
     std::cerr << given.output << ": the toy language's files, " << given.count << " records in train.jsonl\n";
     return 0;
   });

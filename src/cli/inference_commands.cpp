@@ -1,11 +1,10 @@
 // generate and score: a model folder, records in, JSON lines out.
-#include <cstdio>
-#include <iostream>
 #include <memory>
 #include <optional>
 
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "steerlm/core/output.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/stages/sample.h"
@@ -17,42 +16,10 @@ namespace {
 constexpr size_t block_records = 1024;
 constexpr std::int64_t batch_tokens = 16384;
 
-// Lines to a file that appears when it is whole, or to standard output.
-class LineOutput {
- public:
-  explicit LineOutput(const std::string& path) : path_(path) {
-    if (!path.empty() && path != "-") file_.emplace(path + ".part", OutputFile::Mode::create);
-  }
-  ~LineOutput() {
-    if (file_ && !finished_) std::remove((path_ + ".part").c_str());
-  }
-  LineOutput(const LineOutput&) = delete;
-  LineOutput& operator=(const LineOutput&) = delete;
-
-  void write(const std::string& line) {
-    if (file_) {
-      file_->write(line + "\n");
-    } else if (!(std::cout << line << "\n" << std::flush)) {
-      fail(ExitCode::resources, {.what = "cannot write to standard output"});
-    }
-  }
-  void finish() {
-    if (!file_) return;
-    file_->sync();
-    publish(path_ + ".part", path_);
-    finished_ = true;
-  }
-
- private:
-  std::string path_;
-  std::optional<OutputFile> file_;
-  bool finished_ = false;
-};
-
 struct GenerateArguments {
-  std::string model, prompt, input, system, output, device = "auto", precision = "auto";
+  std::string model, prompt, input, system, output = "-", device = "auto", precision = "auto";
   std::vector<std::string> set;
-  bool raw = false;
+  bool raw = false, overwrite = false;
   SamplingOptions sampling{.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 512};
   std::int64_t samples = 1, seed = 1234;
 };
@@ -95,10 +62,12 @@ int run_generate_command(const GenerateArguments& arguments) {
   check_text(arguments.prompt, "--prompt");
   check_text(arguments.system, "--system");
   check_sampling(arguments.sampling);
+  const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.overwrite);
+  check_output(arguments.output, output_options);
   const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision);
   const std::optional<Label> label = dial_label(model.attributes, parse_dials(arguments.set, "--set"), arguments.model);
   const std::vector<Prompt> prompts = prompts_of(arguments, model);
-  LineOutput output(arguments.output);
+  Output output(arguments.output, output_options);
   Log log;
   const Context context{.quiet = true, .log = &log};
   for (size_t begin = 0; begin < prompts.size(); begin += block_records) {
@@ -117,7 +86,7 @@ int run_generate_command(const GenerateArguments& arguments) {
                                  "generate", context);
     }
     for (size_t i = 0; i < results.size(); ++i)
-      output.write(dump_json(response_json(block[i / samples].json, results[i])));
+      output.write(dump_json(response_json(block[i / samples].json, results[i])) + "\n");
   }
   output.finish();
   return 0;
@@ -125,24 +94,24 @@ int run_generate_command(const GenerateArguments& arguments) {
 
 struct ScoreArguments {
   std::string model, input, output, device = "auto", precision = "auto";
+  bool overwrite = false;
 };
 
 // A line an assistant turn of each record.
-void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, size_t first,
-                          LineOutput& output) {
+void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, size_t first, Output& output) {
   const auto predictions = predict_records(model, records, batch_tokens);
   for (size_t r = 0; r < records.size(); ++r) {
     if (!predictions[r].fault.empty()) fail(ExitCode::data, {.what = predictions[r].fault, .where = where(records[r])});
     for (const TurnScores& turn : predictions[r].turns) {
       Json scores = Json::object();
       for (size_t a = 0; a < turn.scores.size(); ++a) scores[model.attributes.names[a]] = turn.scores[a];
-      output.write(dump_json({{"record", first + r}, {"turn", turn.turn}, {"scores", scores}}));
+      output.write(dump_json({{"record", first + r}, {"turn", turn.turn}, {"scores", scores}}) + "\n");
     }
   }
 }
 
 void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, size_t first,
-                               LineOutput& output) {
+                               Output& output) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   const std::int64_t context = model.folder.config.context_length();
   std::vector<Example> examples;
@@ -169,16 +138,18 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
         sum += log_p[r][i];
         ++tokens;
       }
-      output.write(dump_json({{"record", first + r}, {"turn", t}, {"logprob", sum}, {"tokens", tokens}}));
+      output.write(dump_json({{"record", first + r}, {"turn", t}, {"logprob", sum}, {"tokens", tokens}}) + "\n");
     }
   }
 }
 
 int run_score(const ScoreArguments& arguments) {
+  const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.overwrite);
+  check_output(arguments.output, output_options);
   const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
   note_code(model.folder);
   RecordReader reader({{.path = arguments.input}}, model.attributes, model.folder.text_template.system);
-  LineOutput output(arguments.output);
+  Output output(arguments.output, output_options);
   for (size_t first = 0;;) {
     std::vector<Record> records;
     while (records.size() < block_records) {
@@ -220,7 +191,8 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   command->add_option("--samples", generate->samples, "responses a prompt")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  command->add_option("--output", generate->output, "file; default standard output");
+  command->add_option("--output", generate->output, "file; '-' for standard output")->capture_default_str();
+  add_overwrite(*command, generate->overwrite);
   command->add_option("--device", generate->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--precision", generate->precision, "auto, fp32 or bf16")->capture_default_str();
   command->callback([&invocation, generate, prompt, input] {
@@ -237,6 +209,7 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   command->add_option("--model", score->model, "model folder")->required();
   command->add_option("--input", score->input, "records; '-' for standard input")->required();
   command->add_option("--output", score->output, "file; '-' for standard output")->required();
+  add_overwrite(*command, score->overwrite);
   command->add_option("--device", score->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--precision", score->precision, "auto, fp32 or bf16")->capture_default_str();
   command->callback([&invocation, score] { invocation.action = [score] { return run_score(*score); }; });

@@ -9,6 +9,7 @@
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/nn/device.h"
+#include "steerlm/stages/inputs.h"
 
 namespace steerlm {
 
@@ -86,6 +87,16 @@ std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& 
     }
   }
   return dials;
+}
+
+void add_overwrite(CLI::App& command, bool& overwrite) {
+  command.add_flag("--overwrite", overwrite, "replace an existing output file");
+}
+
+OutputOptions output_beside(const std::string& model, const std::string& input, bool overwrite) {
+  OutputOptions options{.overwrite = overwrite, .inputs = model_inputs(model)};
+  if (!input.empty()) options.inputs.push_back(input);
+  return options;
 }
 
 OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "steerlm/core/output.h"
 #include "steerlm/infer/options.h"
 #include "steerlm/stages/base_model.h"
 
@@ -23,6 +24,11 @@ Precision parse_precision(const std::string& device, const std::string& precisio
 
 // "quality=4,humor=0", in one text or in several. Throws recipe at `where`: no name=integer, a name twice.
 std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& texts, const std::string& where);
+
+// --overwrite
+void add_overwrite(CLI::App& command, bool& overwrite);
+// For a command that reads the model folder and the input file, which may be empty.
+OutputOptions output_beside(const std::string& model, const std::string& input, bool overwrite);
 
 // Throws model for an attribute predictor.
 OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision);

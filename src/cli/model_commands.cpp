@@ -1,6 +1,8 @@
 // steerlm model: what its commands share.
 #include "cli/model_commands.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -36,10 +38,19 @@ std::uint64_t parse_shard_size(const std::string& text) {
                           .expected = "a size such as 5GB, 300MB or 100KB"});
 }
 
-void check_output_folder(const std::string& path) {
-  if (is_missing_or_empty_directory(path)) return;
-  fail(ExitCode::resources,
-       {.what = "the output folder is not empty", .where = path, .advice = "choose another, or remove it"});
+void make_output_folder(const Path& folder, const std::function<void(const Path& folder)>& write) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(folder, error)) return write(folder);
+  Path aside = folder;
+  aside += "." + std::to_string(::getpid()) + ".old";
+  publish_new(folder, aside);
+  try {
+    write(folder);
+  } catch (...) {
+    publish(aside, folder);
+    throw;
+  }
+  remove_file(aside);
 }
 
 void note_code(const ModelFolder& folder) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "cli/commands.h"
@@ -21,7 +22,8 @@ void add_shard_size(CLI::App& command, std::string& size);
 // Throws recipe.
 std::uint64_t parse_shard_size(const std::string& text);
 
-// Throws resources for a folder that holds something.
-void check_output_folder(const std::string& path);
+// Calls `write` with the folder that check_output_folder gave. A regular file that is there, which --overwrite allows,
+// is set aside and removed when the folder is whole; after a failure it is back.
+void make_output_folder(const Path& folder, const std::function<void(const Path& folder)>& write);
 
 }  // namespace steerlm

@@ -6,12 +6,14 @@
 #include <iostream>
 #include <memory>
 
+#include "cli/inference_options.h"
 #include "cli/model_commands.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/hf/config.h"
 #include "steerlm/hf/folder_copy.h"
+#include "steerlm/stages/inputs.h"
 
 namespace steerlm {
 namespace {
@@ -21,7 +23,14 @@ struct CopyArguments {
   std::string dtype;   // export
   std::string tokens;  // add-tokens
   std::string base;    // merge
+  bool overwrite = false;
 };
+
+Path output_of(const CopyArguments& arguments) {
+  OutputOptions options{.overwrite = arguments.overwrite, .inputs = model_inputs(arguments.model)};
+  if (!arguments.base.empty()) options.inputs.push_back(arguments.base);
+  return check_output_folder(arguments.output, options);
+}
 
 // Tensors of all sizes come one after another; main() keeps freed memory in the heap, where they would leave holes.
 void give_large_tensors_back() { ::mallopt(M_MMAP_THRESHOLD, 1 << 20); }
@@ -36,12 +45,13 @@ int export_model(const CopyArguments& arguments) {
                             .advice = suggest(arguments.dtype, dtypes)});
   }
   const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
-  check_output_folder(arguments.output);
+  const Path output = output_of(arguments);
   give_large_tensors_back();
   const ModelFolder folder = open_model_folder(arguments.model);
   note_code(folder);
   check_vocabulary(folder, Tokenizer::load(folder.tokenizer_path));
-  export_model_folder(folder, arguments.output, arguments.dtype, max_shard_bytes);
+  make_output_folder(output,
+                     [&](const Path& path) { export_model_folder(folder, path, arguments.dtype, max_shard_bytes); });
   std::cerr << fmt::format("{}: the model in {}, {} weight file(s)\n", arguments.output, arguments.dtype,
                            weight_paths(arguments.output).size());
   return 0;
@@ -73,13 +83,16 @@ std::vector<std::string> parse_tokens(const std::string& text) {
 int add_tokens(const CopyArguments& arguments) {
   const std::vector<std::string> tokens = parse_tokens(arguments.tokens);
   const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
-  check_output_folder(arguments.output);
+  const Path output = output_of(arguments);
   give_large_tensors_back();
   const ModelFolder folder = open_model_folder(arguments.model);
   note_code(folder);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
   check_vocabulary(folder, tokenizer);
-  const GrownVocabulary grown = add_tokens_to_folder(folder, tokenizer, tokens, arguments.output, max_shard_bytes);
+  GrownVocabulary grown;
+  make_output_folder(output, [&](const Path& path) {
+    grown = add_tokens_to_folder(folder, tokenizer, tokens, path, max_shard_bytes);
+  });
   for (const AddedPiece& piece : grown.pieces)
     std::cerr << fmt::format("{}: {}, id {}\n", piece.text, piece.fresh ? "added" : "there already", piece.id);
   std::cerr << fmt::format(
@@ -90,7 +103,7 @@ int add_tokens(const CopyArguments& arguments) {
 
 int merge(const CopyArguments& arguments) {
   const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
-  check_output_folder(arguments.output);
+  const Path output = output_of(arguments);
   const ModelFolder folder = open_model_folder(arguments.model, arguments.base);
   if (!folder.adapter) {
     fail(ExitCode::model, {.what = "the folder is no adapter",
@@ -100,7 +113,9 @@ int merge(const CopyArguments& arguments) {
   note_code(folder);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
   check_vocabulary(folder, tokenizer);
-  write_model_folder(arguments.output, folder, stream_weights(folder, own_weights(folder)), tokenizer, max_shard_bytes);
+  make_output_folder(output, [&](const Path& path) {
+    write_model_folder(path, folder, stream_weights(folder, own_weights(folder)), tokenizer, max_shard_bytes);
+  });
   std::cerr << fmt::format("{}: the model of {} with its adapter merged, {}\n", arguments.output,
                            folder.weights_path.string(), folder.dtype);
   return 0;
@@ -110,6 +125,7 @@ CLI::App* add_copy_command(CLI::App& group, const char* name, const char* meanin
   CLI::App* command = group.add_subcommand(name, meaning);
   command->add_option("--model", arguments.model, "model folder")->required();
   command->add_option("--output", arguments.output, "the model folder to make")->required();
+  add_overwrite(*command, arguments.overwrite);
   add_shard_size(*command, arguments.max_shard_size);
   return command;
 }

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "cli/inference_options.h"
 #include "cli/model_commands.h"
 #include "steerlm/hf/config.h"
 #include "steerlm/hf/model_folder.h"
@@ -24,6 +25,7 @@ struct InitArguments {
   std::int64_t seed = 1234;
   ModelConfig config;
   std::string max_shard_size;
+  bool overwrite = false;
 };
 
 std::string option_name(std::string key) {
@@ -68,15 +70,17 @@ int init(InitArguments arguments) {
   arguments.config.fields(ranges);
   if (!ranges.faults.empty()) throw Error(ExitCode::recipe, ranges.faults);
   const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
-  check_output_folder(arguments.output);
+  const Path output =
+      check_output_folder(arguments.output, {.overwrite = arguments.overwrite, .inputs = {arguments.tokenizer}});
   const Tokenizer tokenizer = Tokenizer::load(arguments.tokenizer);
   ModelFolder folder;
   folder.config = complete_config(arguments.config, tokenizer.vocab_size(), 0);
   check_model_config(folder.config, "model init");
   const HeadShape head{.language_model = true};
-  write_model_folder(arguments.output, folder,
-                     init_parameters(folder.config, head, static_cast<std::uint64_t>(arguments.seed)), tokenizer,
-                     max_shard_bytes, ModelCard{});
+  make_output_folder(output, [&](const Path& path) {
+    write_model_folder(path, folder, init_parameters(folder.config, head, static_cast<std::uint64_t>(arguments.seed)),
+                       tokenizer, max_shard_bytes, ModelCard{});
+  });
   std::cerr << arguments.output << ": a fresh language model of " << count_parameters(folder.config, head)
             << " parameters\n";
   return 0;
@@ -88,6 +92,7 @@ void add_model_init(CLI::App& group, Invocation& invocation) {
   const auto arguments = std::make_shared<InitArguments>();
   CLI::App* command = group.add_subcommand("init", "Make a model folder with fresh weights");
   command->add_option("--output", arguments->output, "the model folder to make")->required();
+  add_overwrite(*command, arguments->overwrite);
   command->add_option("--tokenizer", arguments->tokenizer, "sentencepiece model file, or a folder that holds one")
       ->required();
   command->add_option("--seed", arguments->seed, "seed of the weights")->capture_default_str();

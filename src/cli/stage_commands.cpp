@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/inference_options.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/stages/stages.h"
@@ -15,7 +16,7 @@ struct StageArguments {
   std::string recipe;
   std::vector<std::string> overrides;
   PipelineSelection selection;
-  bool fresh = false, dry_run = false, quiet = false;
+  bool fresh = false, overwrite = false, dry_run = false, quiet = false;
 };
 
 // The file that this process runs, for a pipeline's steps.
@@ -34,7 +35,12 @@ std::string this_program() {
 int run(const StageArguments& arguments, std::optional<Stage> stage) {
   install_stop_handlers();
   Log log(arguments.quiet);
-  const Context context{arguments.fresh, arguments.dry_run, arguments.quiet, &log};
+  const Context context{.fresh = arguments.fresh,
+                        .overwrite = arguments.overwrite,
+                        .dry_run = arguments.dry_run,
+                        .quiet = arguments.quiet,
+                        .recipe = arguments.recipe,
+                        .log = &log};
   if (stage == Stage::pipeline) {
     return run_pipeline(arguments.recipe, arguments.overrides, arguments.selection, this_program(), context);
   }
@@ -53,6 +59,7 @@ void add_stage_command(CLI::App& app, Invocation& invocation, const std::string&
                       "key=value, such as optimizer.learning_rate=1e-5 or data.train[0].path=x.jsonl");
   command->add_flag("--fresh", arguments->fresh,
                     "start over: what the run directory holds of an earlier run is removed");
+  add_overwrite(*command, arguments->overwrite);
   command->add_flag("--dry-run", arguments->dry_run,
                     "open model, tokenizer and data, forecast steps, time and memory, write nothing");
   command->add_flag("--quiet", arguments->quiet, "warnings and errors only");

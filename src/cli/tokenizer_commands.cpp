@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/inference_options.h"
 #include "steerlm/core/json.h"
+#include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/stages/stages.h"
@@ -18,6 +20,7 @@ struct TokenizerArguments {
   TokenizerOptions training;
   std::string kind = "unigram";
   std::int64_t seed = 1234;
+  bool overwrite = false;
   std::string model;
 };
 
@@ -32,8 +35,14 @@ int train(TokenizerArguments arguments) {
                             .advice = suggest(arguments.kind, kinds)});
   }
   arguments.training.kind = *kind;
-  const std::int64_t pieces = train_tokenizer_on_files(arguments.training, arguments.seed);
   const std::string& output = arguments.training.output;
+  const OutputOptions options{
+      .overwrite = arguments.overwrite, .inputs = arguments.training.input, .make_folder = true};
+  check_output(output, options);
+  const auto [bytes, pieces] = train_tokenizer_on_files(arguments.training, arguments.seed);
+  Output file(output, options);
+  file.write(bytes);
+  file.finish();
   if (pieces < arguments.training.vocab_size) {
     std::cerr << "the text fills " << pieces << " of the " << arguments.training.vocab_size << " pieces asked for\n";
   }
@@ -98,7 +107,9 @@ void add_tokenizer_commands(CLI::App& app, Invocation& invocation) {
   CLI::App* train_command =
       group->add_subcommand("train", "Train a sentencepiece model on text or on the values of records");
   train_command->add_option("--input", arguments->training.input, "text or record files")->required();
-  train_command->add_option("--output", arguments->training.output, "the sentencepiece model")->required();
+  train_command->add_option("--output", arguments->training.output, "the sentencepiece model; '-' for standard output")
+      ->required();
+  add_overwrite(*train_command, arguments->overwrite);
   train_command
       ->add_option("--vocab-size", arguments->training.vocab_size, "pieces; fewer where the text cannot fill them")
       ->required();

@@ -1,11 +1,14 @@
 #include "steerlm/core/fs.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 namespace steerlm {
@@ -13,30 +16,92 @@ namespace {
 
 std::function<int(std::string_view, const Path&)> fs_fault;
 
-[[noreturn]] void fail_write(std::string_view operation, const Path& path, int error) {
-  std::string advice;
-  if (error == ENOSPC || error == EDQUOT) advice = "free some space and start again; what was saved before is whole";
-  if (error == EFBIG) advice = "the file size limit (ulimit -f) is too small";
-  if (error == EACCES || error == EPERM || error == EROFS) advice = "choose a folder that you may write to";
-  fail(ExitCode::resources, {.what = "cannot " + std::string(operation) + ": " + std::strerror(error),
-                             .where = path.string(),
-                             .advice = advice});
-}
-
 // 0, or the errno that a test wants this operation to fail with.
 int injected(std::string_view operation, const Path& path) { return fs_fault ? fs_fault(operation, path) : 0; }
 
 void sync_directory(const Path& directory) {
   const Path place = directory.empty() ? Path(".") : directory;
-  if (int error = injected("fsync", place)) fail_write("fsync", place, error);
+  if (int error = injected("fsync", place)) fail_file("fsync", place, error);
   const int descriptor = ::open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) fail_write("open", place, errno);
+  if (descriptor < 0) fail_file("open", place, errno);
   const int failed = ::fsync(descriptor) != 0 ? errno : 0;
   ::close(descriptor);
-  if (failed != 0 && failed != EINVAL) fail_write("fsync", place, failed);  // EINVAL: the file system cannot
+  if (failed != 0 && failed != EINVAL) fail_file("fsync", place, failed);  // EINVAL: the file system cannot
+}
+
+// Two links of one file for a moment, so that there is never a moment without a name; a file system without hard links
+// gets an empty file that is ours, and the rename replaces that.
+void rename_where_nothing_is(const Path& from, const Path& to) {
+  int error = injected("link", to);
+  if (error == 0 && ::link(from.c_str(), to.c_str()) == 0) {
+    ::unlink(from.c_str());
+    return;
+  }
+  if (error == 0) error = errno;
+  if (error == EEXIST) fail_file("rename", to, error);
+  const OutputFile claim(to, OutputFile::Mode::create_new);
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    error = errno;
+    ::unlink(to.c_str());
+    fail_file("rename", to, error);
+  }
+}
+
+bool is_temporary_of(const std::string& entry, const std::string& name) {
+  constexpr std::string_view end = ".part";
+  if (!entry.starts_with(name + ".") || !entry.ends_with(end) || entry.size() <= name.size() + 1 + end.size())
+    return false;
+  const std::string number = entry.substr(name.size() + 1, entry.size() - name.size() - 1 - end.size());
+  const size_t dash = number.find('-');
+  return dash != std::string::npos && dash > 0 && dash + 1 < number.size() &&
+         number.find_first_not_of("0123456789-") == std::string::npos;
+}
+
+// NAME, cut where NAME.PID-N.part would be longer than a name may be: between characters, as some file systems ask.
+std::string temporary_stem(const Path& path) {
+  constexpr size_t longest = 255 - sizeof(".1234567890-1234567890.part");
+  std::string name = path.filename().string();
+  if (name.size() <= longest) return name;
+  size_t end = longest;
+  while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) --end;
+  return name.substr(0, end);
+}
+
+// Calls make(path) with names beside `path`, until there is one that nothing had.
+template <class Make>
+void make_temporary(const Path& path, Make make) {
+  static std::atomic<std::uint64_t> counter{0};
+  const std::string start = temporary_stem(path) + "." + std::to_string(::getpid()) + "-";
+  while (!make(path.parent_path() / (start + std::to_string(counter++) + ".part"))) {
+  }
+}
+
+Path create_temporary_directory(const Path& path) {
+  Path made;
+  make_temporary(path, [&](const Path& part) {
+    if (int error = injected("mkdir", part)) fail_file("make the folder", part, error);
+    made = part;
+    if (::mkdir(part.c_str(), 0777) == 0) return true;
+    if (errno != EEXIST) fail_file("make the folder", part, errno);
+    return false;
+  });
+  return made;
 }
 
 }  // namespace
+
+void fail_file(std::string_view operation, const Path& path, int error) {
+  std::string advice;
+  if (error == ENOSPC || error == EDQUOT) advice = "free some space and start again; what was saved before is whole";
+  if (error == EFBIG) advice = "the file size limit (ulimit -f) is too small";
+  if (error == EACCES || error == EPERM || error == EROFS) advice = "choose a folder that you may write to";
+  if (error == ENAMETOOLONG) advice = "choose a shorter name";
+  if (error == EEXIST || error == ENOTEMPTY) advice = "what is there meanwhile is not replaced";
+  if (error == EPIPE) advice = "whoever read from it has gone";
+  fail(ExitCode::resources, {.what = "cannot " + std::string(operation) + ": " + std::strerror(error),
+                             .where = path.string(),
+                             .advice = advice});
+}
 
 void set_fs_fault(std::function<int(std::string_view, const Path&)> fault) { fs_fault = std::move(fault); }
 
@@ -62,66 +127,81 @@ std::string read_file(const Path& path, ExitCode missing, std::string_view what)
   return bytes;
 }
 
+OutputFile create_temporary(const Path& path) {
+  std::optional<OutputFile> file;
+  make_temporary(path, [&](const Path& part) {
+    if (int error = injected("open", part)) fail_file("open", part, error);
+    const int descriptor = ::open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor < 0 && errno != EEXIST) fail_file("open", part, errno);
+    if (descriptor >= 0) file.emplace(part, descriptor);
+    return file.has_value();
+  });
+  return std::move(*file);
+}
+
+std::vector<Path> temporaries_of(const Path& path) {
+  std::vector<Path> found;
+  std::error_code error;
+  const Path folder = path.parent_path().empty() ? Path(".") : path.parent_path();
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (is_temporary_of(entry->path().filename().string(), temporary_stem(path))) found.push_back(entry->path());
+  }
+  return found;
+}
+
 void write_file_atomic(const Path& path, std::string_view bytes) {
-  Path part = path;
-  part += ".part";
+  OutputFile file = create_temporary(path);
   try {
-    OutputFile file(part, OutputFile::Mode::create);
     file.write(bytes);
     file.sync();
+    publish(file.path(), path);
   } catch (...) {
-    ::unlink(part.c_str());
+    ::unlink(file.path().c_str());
     throw;
   }
-  publish(part, path);
 }
 
 void make_directory(const Path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (error) fail_write("make the folder", path, error.value());
-  if (!std::filesystem::is_directory(path, error)) fail_write("make the folder", path, ENOTDIR);
-  if (::access(path.c_str(), W_OK) != 0) fail_write("write to the folder", path, errno);
+  if (error) fail_file("make the folder", path, error.value());
+  if (!std::filesystem::is_directory(path, error)) fail_file("make the folder", path, ENOTDIR);
+  if (::access(path.c_str(), W_OK) != 0) fail_file("write to the folder", path, errno);
 }
 
 void publish(const Path& from, const Path& to) {
-  if (int error = injected("rename", to)) fail_write("rename", to, error);
-  if (::rename(from.c_str(), to.c_str()) != 0) fail_write("rename", to, errno);
+  if (int error = injected("rename", to)) fail_file("rename", to, error);
+  if (::rename(from.c_str(), to.c_str()) != 0) fail_file("rename", to, errno);
   sync_directory(to.parent_path());
 }
 
-void publish_directory(const Path& from, const Path& to) {
-  if (is_missing_or_empty_directory(to)) return publish(from, to);
-  if (int error = injected("rename", to)) fail_write("rename", to, error);
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
-    sync_directory(to.parent_path());
-    return steerlm::remove_all(from);
-  }
-  if (errno != EINVAL && errno != ENOSYS) fail_write("rename", to, errno);
-  Path old = to;
-  old += ".old";
-  steerlm::remove_all(old);
-  publish(to, old);
-  try {
-    publish(from, to);
-  } catch (...) {
-    ::rename(old.c_str(), to.c_str());
-    throw;
-  }
-  steerlm::remove_all(old);
+void publish_new(const Path& from, const Path& to) {
+  int error = injected("rename", to);
+  if (error == 0 && ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) != 0) error = errno;
+  if (error == EINVAL || error == ENOSYS)  // the file system has no such rename
+    rename_where_nothing_is(from, to);
+  else if (error != 0)
+    fail_file("rename", to, error);
+  sync_directory(to.parent_path());
 }
 
 void write_directory_atomic(const Path& path, const std::function<void(const Path&)>& fill) {
   Path target = path.lexically_normal();
   if (!target.has_filename()) target = target.parent_path();  // a trailing slash
-  Path part = target;
-  part += ".part";
-  steerlm::remove_all(part);
-  make_directory(part);
+  if (!is_missing_or_empty_directory(target)) {
+    fail(ExitCode::resources, {.what = "a folder that is not empty, or a file, is in the way",
+                               .where = target.string(),
+                               .advice = "choose another place, or take it elsewhere"});
+  }
+  if (target.has_parent_path()) make_directory(target.parent_path());
+  const Path part = create_temporary_directory(target);
   try {
+    struct stat status {};
+    if (::stat(target.c_str(), &status) == 0) ::chmod(part.c_str(), status.st_mode & 07777);
     fill(part);
     sync_directory(part);
-    publish_directory(part, target);
+    publish(part, target);
   } catch (...) {
     std::error_code ignored;  // the first failure is the one to tell
     std::filesystem::remove_all(part, ignored);
@@ -129,10 +209,14 @@ void write_directory_atomic(const Path& path, const std::function<void(const Pat
   }
 }
 
+void remove_file(const Path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail_file("remove", path, errno);
+}
+
 void remove_all(const Path& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);
-  if (error) fail_write("remove", path, error.value());
+  if (error) fail_file("remove", path, error.value());
 }
 
 bool is_missing_or_empty_directory(const Path& path) {
@@ -142,13 +226,19 @@ bool is_missing_or_empty_directory(const Path& path) {
 }
 
 OutputFile::OutputFile(const Path& path, Mode mode) : path_(path) {
-  if (int error = injected("open", path)) fail_write("open", path, error);
-  const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (mode == Mode::create ? O_TRUNC : O_APPEND);
-  descriptor_ = ::open(path.c_str(), flags, 0644);
-  if (descriptor_ < 0) fail_write("open", path, errno);
+  if (int error = injected("open", path)) fail_file("open", path, error);
+  int flags = O_WRONLY | O_CLOEXEC;
+  if (mode == Mode::create) flags |= O_CREAT | O_TRUNC;
+  if (mode == Mode::create_new) flags |= O_CREAT | O_EXCL;
+  if (mode == Mode::append) flags |= O_CREAT | O_APPEND;
+  if (mode == Mode::through) flags |= O_NOCTTY;
+  descriptor_ = ::open(path.c_str(), flags, 0666);
+  if (descriptor_ < 0) fail_file("open", path, errno);
   struct stat status {};
   if (::fstat(descriptor_, &status) == 0) size_ = status.st_size;
 }
+
+OutputFile::OutputFile(const Path& name, int descriptor) : path_(name), descriptor_(descriptor) {}
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
@@ -168,25 +258,30 @@ void OutputFile::write(std::string_view bytes) {
   if (int error = injected("write", path_)) {
     // A real disk fills up in the middle of a write: half of it arrives.
     [[maybe_unused]] const ssize_t half = ::write(descriptor_, bytes.data(), bytes.size() / 2);
-    fail_write("write", path_, error);
+    fail_file("write", path_, error);
   }
   size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t count = ::write(descriptor_, bytes.data() + done, bytes.size() - done);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail_write("write", path_, errno);
+    if (count < 0 && errno == EAGAIN) {  // a pipe that whoever started us made non-blocking
+      pollfd ready{descriptor_, POLLOUT, 0};
+      ::poll(&ready, 1, -1);
+      continue;
+    }
+    if (count < 0) fail_file("write", path_, errno);
     done += static_cast<size_t>(count);
   }
   size_ += static_cast<std::int64_t>(bytes.size());
 }
 
 void OutputFile::sync() {
-  if (int error = injected("fsync", path_)) fail_write("fsync", path_, error);
-  if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != EROFS) fail_write("fsync", path_, errno);
+  if (int error = injected("fsync", path_)) fail_file("fsync", path_, error);
+  if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != EROFS) fail_file("fsync", path_, errno);
 }
 
 void OutputFile::truncate(std::int64_t size) {
-  if (::ftruncate(descriptor_, size) != 0) fail_write("truncate", path_, errno);
+  if (::ftruncate(descriptor_, size) != 0) fail_file("truncate", path_, errno);
   size_ = size;
 }
 

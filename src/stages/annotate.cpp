@@ -10,6 +10,7 @@
 #include "steerlm/data/record_reader.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/progress.h"
+#include "steerlm/stages/inputs.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
@@ -91,8 +92,10 @@ BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>&
 
 Outcome run_annotate(const Recipe& recipe, const Context& context) {
   const AnnotateOptions& options = recipe.annotate;
-  std::optional<RunDirectory> run;
-  if (!context.dry_run) run.emplace(recipe, context);
+  const Path ledger = Path(recipe.run_dir) / "ledger.jsonl";
+  BlockOutput::check(options.output, ledger, output_options(recipe, context));
+  std::optional<RunDirectory> run = begin_run(recipe, context);
+  if (run && run->finished()) return Outcome::done;
 
   const OpenModel predictor = open_model(options.predictor, recipe.precision);
   require_predictor(predictor);
@@ -105,12 +108,8 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
     return Outcome::done;
   }
 
-  const Json identity = {{"inputs", run->inputs()}, {"shard", options.shard}, {"block_records", options.block_records}};
-  BlockOutput output(options.output, run->path() / "ledger.jsonl", identity, context.fresh);
-  if (output.finished() && run->state() == RunDirectory::State::finished) {
-    context.log->info(options.output + ": annotated already, nothing to do (--fresh starts over)");
-    return Outcome::done;
-  }
+  BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
+                     output_options(recipe, context));
   std::int64_t annotated = 0, bad = 0, turns = 0, seen = 0, own_block = 0;
   for (const Json& counts : output.block_counts()) {
     annotated += counts.at("annotated").get<std::int64_t>();
@@ -140,17 +139,16 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   if (!output.finished()) output.finish();
   progress.finish();
   context.log->info(fmt::format("{} records ({} assistant turns) annotated into {}, {} put aside{}", annotated, turns,
-                                options.output, bad,
-                                bad > 0 ? " in " + BlockOutput::quarantine_path(options.output).string() : ""));
+                                options.output, bad, bad > 0 ? " in " + output.quarantine_path().string() : ""));
   const double share = annotated + bad > 0 ? static_cast<double>(bad) / static_cast<double>(annotated + bad) : 0;
   if (share > options.max_bad_share) {
     fail(ExitCode::data, {.what = "too many bad records",
-                          .where = BlockOutput::quarantine_path(options.output).string(),
+                          .where = output.quarantine_path().string(),
                           .found = fmt::format("{} of {} ({:.1f} %)", bad, annotated + bad, 100 * share),
                           .expected = fmt::format("at most {:.1f} % (max_bad_share)", 100 * options.max_bad_share),
                           .advice = "the file says what is wrong with each"});
   }
-  run->finish({{"annotated", annotated}, {"bad", bad}, {"turns", turns}});
+  run->finish({{"annotated", annotated}, {"bad", bad}, {"turns", turns}}, {options.output});
   return Outcome::done;
 }
 

@@ -57,9 +57,9 @@ Json state_json(const TrainState& state) {
   return json;
 }
 
-TrainState resume(const RunDirectory& run, Parameters& masters, AdamwState& adamw, const Context& context) {
+TrainState resume(RunDirectory& run, Parameters& masters, AdamwState& adamw, const Context& context) {
   TrainState state;
-  const auto snapshot = find_snapshot(run.checkpoints(), [&](const std::string& text) { context.log->warn(text); });
+  const auto snapshot = find_snapshot(run.files(), [&](const std::string& text) { context.log->warn(text); });
   if (!snapshot) return state;
   const NamedTensors tensors = read_snapshot_tensors(*snapshot);
   restore(tensors, "weights.", masters);
@@ -104,7 +104,7 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   Parameters gradients = zeros_like(masters, at::kFloat);
   Transformer model{config, overlay(frozen, cast(masters, dtype))};
   TrainState state = resume(run, masters, adamw, context);
-  MetricsFile metrics(run.path() / "metrics.jsonl");
+  MetricsFile metrics(run.files().grow("metrics.jsonl"));
   metrics.cut_back(state.step);
   Order order(static_cast<std::uint64_t>(recipe.seed), count, recipe.data.shuffle);
   Progress progress("training", "steps", total, standard_error_progress(context.quiet), state.step);
@@ -114,13 +114,12 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   const auto save = [&] {
     metrics.sync();
     publish_snapshot(
-        run.checkpoints(), state.step,
+        run.files(), state.step,
         with_prefix("second_moment.", adamw.second_moment,
                     with_prefix("first_moment.", adamw.first_moment, with_prefix("weights.", masters, {}))),
         state_json(state));
     saved_step = state.step;
-    prune_snapshots(run.checkpoints(), recipe.checkpoint.keep,
-                    state.best ? std::optional(state.best_step) : std::nullopt);
+    prune_snapshots(run.files(), recipe.checkpoint.keep, state.best ? std::optional(state.best_step) : std::nullopt);
   };
   const auto validate = [&] {
     model.weights = overlay(frozen, cast(masters, dtype));

@@ -4,15 +4,15 @@
 #include <deque>
 #include <optional>
 
-#include "steerlm/core/paths.h"
 #include "steerlm/data/record_reader.h"
+#include "steerlm/stages/inputs.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
 #include "steerlm/text/tokenizer_training.h"
 
 namespace steerlm {
 
-std::int64_t train_tokenizer_on_files(const TokenizerOptions& options, std::int64_t seed) {
+TrainedTokenizer train_tokenizer_on_files(const TokenizerOptions& options, std::int64_t seed) {
   std::vector<SourceOptions> sources;
   for (const std::string& path : options.input) sources.push_back({.path = path});
   RecordReader reader(sources, {}, "");
@@ -35,29 +35,54 @@ std::int64_t train_tokenizer_on_files(const TokenizerOptions& options, std::int6
   training.model = options.kind == TokenizerKind::bpe ? TokenizerModel::bpe : TokenizerModel::unigram;
   training.seed = static_cast<std::uint64_t>(seed);
   training.reserve_markers = true;  // text or added: a marker is one piece, and a recipe may ask for either
-  training.output = options.output;
+  training.name = options.output;
   return train_tokenizer(training);
 }
 
+// One block: the file is whole or not there, and the ledger knows it again.
 Outcome run_tokenizer(const Recipe& recipe, const Context& context) {
   const TokenizerOptions& options = recipe.tokenizer;
+  const BlockOutputOptions output_given = output_options(recipe, context);
+  const Path ledger = recipe.run_dir.empty() ? Path() : Path(recipe.run_dir) / "ledger.jsonl";
+  const OutputOptions file{.overwrite = context.overwrite, .inputs = output_given.inputs, .make_folder = true};
+  if (recipe.run_dir.empty())
+    check_output(options.output, file);
+  else
+    BlockOutput::check(options.output, ledger, output_given);
   if (context.dry_run) {
     describe_inputs(recipe);
     context.log->info("would train a tokenizer into " + options.output);
     return Outcome::done;
   }
-  std::optional<RunDirectory> run;
-  if (!recipe.run_dir.empty()) run.emplace(recipe, context);
-  if (run && run->state() == RunDirectory::State::finished && is_there(options.output, ExitCode::resources)) {
-    context.log->info(options.output + ": trained already, nothing to do (--fresh starts over)");
-    return Outcome::done;
-  }
-  const std::int64_t pieces = train_tokenizer_on_files(options, recipe.seed);
-  if (pieces < options.vocab_size) {
-    context.log->warn(fmt::format("the text fills {} pieces of the {} asked for", pieces, options.vocab_size));
+  const auto train = [&] {
+    TrainedTokenizer trained = train_tokenizer_on_files(options, recipe.seed);
+    if (trained.vocab_size < options.vocab_size) {
+      context.log->warn(
+          fmt::format("the text fills {} pieces of the {} asked for", trained.vocab_size, options.vocab_size));
+    }
+    return trained;
+  };
+  std::int64_t pieces = 0;
+  if (recipe.run_dir.empty()) {
+    const TrainedTokenizer trained = train();
+    Output output(options.output, file);
+    output.write(trained.bytes);
+    output.finish();
+    pieces = trained.vocab_size;
+  } else {
+    std::optional<RunDirectory> run = begin_run(recipe, context);
+    if (run->finished()) return Outcome::done;
+    BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
+                       output_given);
+    if (output.completed_blocks() == 0) {
+      const TrainedTokenizer trained = train();
+      output.append(1, trained.bytes, "", {{"pieces", trained.vocab_size}});
+    }
+    output.finish();
+    pieces = output.block_counts().front().at("pieces").get<std::int64_t>();
+    run->finish({{"pieces", pieces}}, {options.output});
   }
   context.log->info(fmt::format("tokenizer with {} pieces in {}", pieces, options.output));
-  if (run) run->finish({{"pieces", pieces}});
   return Outcome::done;
 }
 

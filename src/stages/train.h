@@ -25,7 +25,4 @@ Metrics validate_language_model(const Transformer& model, const std::vector<Exam
 Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset,
                           const FitTask& task, const Context& context);
 
-// True where the run is done already, which is said.
-bool is_done_already(const RunDirectory& run, const Context& context);
-
 }  // namespace steerlm

@@ -120,7 +120,7 @@ std::unordered_map<std::string, std::string> trainer_arguments(const TokenizerTr
 [[noreturn]] void fail_vocabulary(const TokenizerTraining& training, std::int64_t smallest) {
   fail(ExitCode::recipe,
        {.what = "the vocabulary is too small for the text",
-        .where = training.output.string(),
+        .where = training.name,
         .found = std::to_string(training.vocab_size) + " pieces",
         .expected = "at least " + std::to_string(smallest) + ": 3 special pieces, 256 bytes" +
                     (training.reserve_markers ? ", 3 markers" : "") + " and the characters of the text"});
@@ -135,12 +135,12 @@ std::int64_t required_pieces(const std::string& message) {
 
 }  // namespace
 
-std::int64_t train_tokenizer(const TokenizerTraining& training) {
+TrainedTokenizer train_tokenizer(const TokenizerTraining& training) {
   const std::int64_t smallest = fixed_pieces + (training.reserve_markers ? 3 : 0) + 1;
   if (training.vocab_size < smallest) fail_vocabulary(training, smallest);
   if (training.vocab_size > 1 << 24) {
     fail(ExitCode::recipe, {.what = "the vocabulary is too large",
-                            .where = training.output.string(),
+                            .where = training.name,
                             .found = std::to_string(training.vocab_size) + " pieces",
                             .expected = "at most " + std::to_string(1 << 24)});
   }
@@ -148,7 +148,7 @@ std::int64_t train_tokenizer(const TokenizerTraining& training) {
   Lines lines(training.seed);
   while (const auto text = training.next_text()) lines.add_text(*text);
   if (lines.lines().empty()) {
-    fail(ExitCode::data, {.what = "there is no text to train a tokenizer on", .where = training.output.string()});
+    fail(ExitCode::data, {.what = "there is no text to train a tokenizer on", .where = training.name});
   }
   std::string bytes;
   LineIterator iterator(lines.lines());
@@ -156,13 +156,11 @@ std::int64_t train_tokenizer(const TokenizerTraining& training) {
   if (!status.ok()) {
     if (const std::int64_t required = required_pieces(status.error_message())) fail_vocabulary(training, required);
     fail(ExitCode::data, {.what = "sentencepiece cannot train a tokenizer on this text",
-                          .where = training.output.string(),
+                          .where = training.name,
                           .advice = "give more text"});
   }
-  const auto vocab_size = static_cast<std::int64_t>(read_spm_model(bytes, training.output.string()).pieces.size());
-  if (training.output.has_parent_path()) make_directory(training.output.parent_path());
-  write_file_atomic(training.output, bytes);
-  return vocab_size;
+  const auto vocab_size = static_cast<std::int64_t>(read_spm_model(bytes, training.name).pieces.size());
+  return {std::move(bytes), vocab_size};
 }
 
 }  // namespace steerlm

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "steerlm/core/json.h"
+#include "steerlm/core/output.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/toy/oracle.h"
 #include "toy/language.h"
@@ -141,28 +143,28 @@ Json make_record(const Source& source, std::uint64_t seed, std::uint64_t index, 
   return record;
 }
 
-void write_records(const Path& path, const Source& source, std::int64_t count, std::uint64_t seed,
+void write_records(Output& file, const Source& source, std::int64_t count, std::uint64_t seed,
                    Labels labels = Labels::annotator) {
   std::string bytes;
   for (std::int64_t i = 0; i < count; ++i) {
     bytes += dump_json(make_record(source, seed, static_cast<std::uint64_t>(i), labels)) + '\n';
   }
-  write_file_atomic(path, bytes);
+  file.write(bytes);
 }
 
-void write_prompts(const Path& path, std::int64_t count, std::uint64_t seed) {
+void write_prompts(Output& file, std::int64_t count, std::uint64_t seed) {
   const Source source{.purpose = "toy prompts", .held_out = true};
   std::string bytes;
   for (std::int64_t i = 0; i < count; ++i) {
     Rng rng(seed, source.purpose, static_cast<std::uint64_t>(i));
     bytes += dump_json({{"prompt", draw_prompt(source, rng)}}) + '\n';
   }
-  write_file_atomic(path, bytes);
+  file.write(bytes);
 }
 
 // What a base model knows before it sees a label: how a task is done, one line each, and, half as often, responses of
 // all qualities.
-void write_base(const Path& path, std::int64_t count, std::uint64_t seed) {
+void write_base(Output& file, std::int64_t count, std::uint64_t seed) {
   const Source source{.purpose = "toy base"};
   std::string bytes;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -173,12 +175,12 @@ void write_base(const Path& path, std::int64_t count, std::uint64_t seed) {
     bytes += '\n';
     if (i % 2 == 0) bytes += prompt + ' ' + make_toy_response(prompt, draw_dials(rng), rng) + '\n';
   }
-  write_file_atomic(path, bytes);
+  file.write(bytes);
 }
 
 // A value and a label line start right after a marker or a line end, so their first word has no space before it.
 // sentencepiece cuts at a change of script: behind a colon, such words become pieces too.
-void write_tokenizer_text(const Path& path, std::int64_t count, std::uint64_t seed) {
+void write_tokenizer_text(Output& file, std::int64_t count, std::uint64_t seed) {
   const Source source{.purpose = "toy tokenizer"};
   std::string bytes;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -188,33 +190,42 @@ void write_tokenizer_text(const Path& path, std::int64_t count, std::uint64_t se
              all_values(draw_levels(rng)) + '\n';
     bytes += ':' + prompt + " :" + make_toy_response(prompt, draw_dials(rng), rng) + '\n';
   }
-  write_file_atomic(path, bytes);
+  file.write(bytes);
 }
 
 }  // namespace
 
-void make_toy_data(const Path& directory, std::int64_t count, std::uint64_t seed) {
+void make_toy_data(const Path& given, std::int64_t count, std::uint64_t seed, bool overwrite) {
   if (count < 1) {
     fail(ExitCode::recipe,
          {.what = "cannot make toy data", .found = std::to_string(count), .expected = "at least 1 record"});
   }
+  std::error_code error;
+  const bool there = std::filesystem::is_directory(given, error);
+  const Path directory = there ? given : check_output_folder(given.string(), {.overwrite = true});
   make_directory(directory);
+  constexpr std::array names{"validation.jsonl",   "truth.jsonl",          "first.jsonl", "second.jsonl",
+                             "unlabelled.jsonl",   "prompts.jsonl",        "base.txt",    "tokenizer.txt",
+                             "control-none.jsonl", "control-random.jsonl", "train.jsonl"};
+  std::map<std::string, Output> files;  // all of them are opened first: none is written where one is refused
+  for (const char* name : names) files.emplace(name, Output((directory / name).string(), {.overwrite = overwrite}));
   const std::int64_t held_out = std::clamp<std::int64_t>(count / 20, 1, 1000);
   const std::int64_t fifth = std::max<std::int64_t>(count / 5, 1);
   const Source validation{.purpose = "toy validation", .two_tasks = 0.1, .held_out = true, .rated = all_rated};
-  write_records(directory / "validation.jsonl", validation, held_out, seed);
-  write_records(directory / "truth.jsonl", validation, held_out, seed, Labels::oracle);
-  write_records(directory / "first.jsonl", {.purpose = "toy first", .rated = {0, 1, 2, 3}}, fifth, seed);
-  write_records(directory / "second.jsonl", {.purpose = "toy second", .rated = {4, 5}}, fifth, seed);
+  write_records(files.at("validation.jsonl"), validation, held_out, seed);
+  write_records(files.at("truth.jsonl"), validation, held_out, seed, Labels::oracle);
+  write_records(files.at("first.jsonl"), {.purpose = "toy first", .rated = {0, 1, 2, 3}}, fifth, seed);
+  write_records(files.at("second.jsonl"), {.purpose = "toy second", .rated = {4, 5}}, fifth, seed);
   const Source shifted{.purpose = "toy unlabelled", .task_weights = {1, 2, 5}, .min_items = 4, .max_items = 7};
-  write_records(directory / "unlabelled.jsonl", shifted, fifth, seed);
-  write_prompts(directory / "prompts.jsonl", held_out, seed);
-  write_base(directory / "base.txt", count, seed);
-  write_tokenizer_text(directory / "tokenizer.txt", std::clamp<std::int64_t>(count / 5, 200, 4000), seed);
+  write_records(files.at("unlabelled.jsonl"), shifted, fifth, seed);
+  write_prompts(files.at("prompts.jsonl"), held_out, seed);
+  write_base(files.at("base.txt"), count, seed);
+  write_tokenizer_text(files.at("tokenizer.txt"), std::clamp<std::int64_t>(count / 5, 200, 4000), seed);
   const Source train{.purpose = "toy train", .two_tasks = 0.1, .rated = all_rated};
-  write_records(directory / "control-none.jsonl", train, (count + 1) / 2, seed, Labels::none);
-  write_records(directory / "control-random.jsonl", train, (count + 1) / 2, seed, Labels::random);
-  write_records(directory / "train.jsonl", train, count, seed);
+  write_records(files.at("control-none.jsonl"), train, (count + 1) / 2, seed, Labels::none);
+  write_records(files.at("control-random.jsonl"), train, (count + 1) / 2, seed, Labels::random);
+  write_records(files.at("train.jsonl"), train, count, seed);
+  for (const char* name : names) files.at(name).finish();  // train.jsonl last
 }
 
 }  // namespace steerlm

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "cli/run_command.h"
+#include "steerlm/core/fs.h"
 #include "steerlm/core/json.h"
 #include "support/temporary_folder.h"
 
@@ -74,11 +75,11 @@ TEST_F(DataCommands, ConvertLeavesNothingBehindAfterABadRecord) {
   const std::string input =
       write("i.jsonl", "{\"conversations\":[{\"from\":\"User\",\"value\":\"x\"}]}\n{\"conversations\":[]}\n");
   write("o.jsonl", "old");
-  const Outcome outcome = run({"convert", "--input", input, "--output", path("o.jsonl")});
+  const Outcome outcome = run({"convert", "--input", input, "--output", path("o.jsonl"), "--overwrite"});
   EXPECT_EQ(outcome.code, 3);
   EXPECT_THAT(outcome.err, HasSubstr(input + ":2: an empty conversation"));
   EXPECT_EQ(read(path("o.jsonl")), "old");
-  EXPECT_FALSE(std::filesystem::exists(path("o.jsonl.part")));
+  EXPECT_TRUE(temporaries_of(path("o.jsonl")).empty());
 }
 
 TEST_F(DataCommands, BadCommandLines) {

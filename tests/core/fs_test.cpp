@@ -1,11 +1,14 @@
 #include "steerlm/core/fs.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <fstream>
 #include <string>
 #include <vector>
 
+#include "steerlm/core/utf8.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -15,6 +18,7 @@ class FsTest : public testing::Test {
  protected:
   ~FsTest() override { set_fs_fault({}); }
   Path file(const std::string& name) const { return folder_.path() / name; }
+  void write_text(const std::string& name, const std::string& text) const { std::ofstream(file(name)) << text; }
   size_t count_files() const {
     return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder_.path()), {}));
   }
@@ -66,6 +70,7 @@ TEST_P(FsFaultTest, AFailedWriteLeavesTheOldFileAndNothingElse) {
   set_fs_fault({});
   EXPECT_NE(text.find(GetParam().text), std::string::npos) << text;
   EXPECT_EQ(read_file(file("f"), ExitCode::data, "file"), "old");
+  EXPECT_EQ(count_files(), 1u);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -126,20 +131,11 @@ TEST_F(FsTest, EmptyFoldersAreAsGoodAsNone) {
   EXPECT_TRUE(is_missing_or_empty_directory(file("d")));
 }
 
-TEST_F(FsTest, PublishDirectoryReplacesAFullOne) {
-  for (const char* text : {"1", "2"}) {
-    make_directory(file("part"));
-    write_file_atomic(file("part") / "x", text);
-    publish_directory(file("part"), file("whole"));
-    EXPECT_EQ(read_file(file("whole") / "x", ExitCode::data, "file"), text);
-    EXPECT_EQ(count_files(), 1u);
-  }
-}
-
 TEST_F(FsTest, AFolderIsWrittenWholeOrNotAtAll) {
   const auto write = [&](const std::string& text) {
     write_directory_atomic(file("d/"), [&](const Path& part) {
-      EXPECT_EQ(part, file("d.part"));
+      EXPECT_EQ(part.parent_path(), folder_.path());
+      EXPECT_THAT(temporaries_of(file("d")), testing::ElementsAre(part));
       write_file_atomic(part / "x", text);
       if (text == "bad") fail(ExitCode::model, {.what = "stopped"});
     });
@@ -147,11 +143,81 @@ TEST_F(FsTest, AFolderIsWrittenWholeOrNotAtAll) {
   EXPECT_EQ(message([&] { write("bad"); }, ExitCode::model), "stopped");
   EXPECT_EQ(count_files(), 0u);
   write("1");
-  EXPECT_EQ(message([&] { write("bad"); }, ExitCode::model), "stopped");
+  EXPECT_EQ(message([&] { write("2"); }, ExitCode::resources),
+            "d: a folder that is not empty, or a file, is in the way; choose another place, or take it elsewhere");
   EXPECT_EQ(read_file(file("d") / "x", ExitCode::data, "file"), "1");
-  write("2");
-  EXPECT_EQ(read_file(file("d") / "x", ExitCode::data, "file"), "2");
   EXPECT_EQ(count_files(), 1u);
+}
+
+TEST_F(FsTest, AnEmptyFolderIsReplacedAndKeepsItsPermissions) {
+  make_directory(file("d"));
+  std::filesystem::permissions(file("d"), std::filesystem::perms::owner_all);
+  write_directory_atomic(file("d"), [](const Path& part) { write_file_atomic(part / "x", "1"); });
+  EXPECT_EQ(std::filesystem::status(file("d")).permissions(), std::filesystem::perms::owner_all);
+  EXPECT_TRUE(std::filesystem::exists(file("d") / "x"));
+}
+
+// What appeared while the folder was filled stays.
+TEST_F(FsTest, AFolderThatAppearedMeanwhileIsNotReplaced) {
+  const std::string text = message(
+      [&] {
+        write_directory_atomic(file("d"), [&](const Path&) {
+          make_directory(file("d"));
+          write_file_atomic(file("d") / "own", "precious");
+        });
+      },
+      ExitCode::resources);
+  EXPECT_EQ(text, "d: cannot rename: Directory not empty; what is there meanwhile is not replaced");
+  EXPECT_EQ(read_file(file("d") / "own", ExitCode::data, "file"), "precious");
+  EXPECT_EQ(count_files(), 1u);
+}
+
+TEST_F(FsTest, ATemporaryNeverTakesANameThatIsThere) {
+  const Path first = create_temporary(file("f")).path();
+  const Path second = create_temporary(file("f")).path();
+  EXPECT_NE(first, second);
+  EXPECT_THAT(temporaries_of(file("f")), testing::UnorderedElementsAre(first, second));
+  write_file_atomic(file("f.part"), "foreign");
+  write_file_atomic(file("f.x-1.part"), "foreign");
+  write_file_atomic(file("f.1.part"), "foreign");
+  write_file_atomic(file("f.12-.part"), "foreign");
+  EXPECT_EQ(temporaries_of(file("f")).size(), 2u);
+}
+
+TEST_F(FsTest, ANameOfAnyLengthHasATemporary) {
+  for (const std::string& name : {std::string(255, 'n'), "a" + std::string(100, 'b') + [] {
+                                    std::string text;
+                                    while (text.size() < 150) text += "é";
+                                    return text;
+                                  }()}) {
+    write_file_atomic(file(name), "x");
+    EXPECT_EQ(read_file(file(name), ExitCode::data, "file"), "x");
+    const Path part = create_temporary(file(name)).path();
+    EXPECT_FALSE(find_invalid_utf8(part.string()));
+    EXPECT_THAT(temporaries_of(file(name)), testing::ElementsAre(part));
+  }
+}
+
+// Where the file system has no such rename, hard links do it, and where it has none of those, an empty file that is
+// ours.
+TEST_F(FsTest, PublishNewNeverReplaces) {
+  for (const int renaming : {0, EINVAL}) {
+    for (const int linking : {0, EPERM}) {
+      set_fs_fault([&](std::string_view operation, const Path&) {
+        return operation == "rename" ? renaming : operation == "link" ? linking : 0;
+      });
+      const Path part = create_temporary(file("f")).path();
+      publish_new(part, file("f"));
+      EXPECT_EQ(count_files(), 1u);
+      write_text("f", "first");
+      const Path second = create_temporary(file("f")).path();
+      EXPECT_THAT(message([&] { publish_new(second, file("f")); }, ExitCode::resources),
+                  testing::HasSubstr("File exists; what is there meanwhile is not replaced"));
+      EXPECT_EQ(read_file(file("f"), ExitCode::data, "file"), "first");
+      std::filesystem::remove(file("f"));
+      std::filesystem::remove(second);
+    }
+  }
 }
 
 TEST_F(FsTest, PublishRenames) {

@@ -21,15 +21,17 @@ class BlockJobTest : public ::testing::Test {
   Path quarantine() const { return output().string() + ".quarantine.jsonl"; }
   Path ledger() const { return folder_.path() / "ledger.jsonl"; }
 
-  BlockOutput open(bool fresh = false, const std::string& name = "run") {
-    return BlockOutput(output(), ledger(), Json{{"name", name}}, fresh);
+  BlockOutput open(bool fresh = false, const std::string& name = "run", bool overwrite = false) {
+    const BlockOutputOptions options{.fresh = fresh, .overwrite = overwrite};
+    BlockOutput::check(output(), ledger(), options);  // as a stage does at its start: it may not refuse more
+    return BlockOutput(output(), ledger(), Json{{"name", name}}, options);
   }
   static std::string lines(std::int64_t block) { return "line of block " + std::to_string(block) + "\nand another\n"; }
   static std::string bad_lines(std::int64_t block) { return block == 1 ? "bad one\n" : ""; }
 
   // What a stage does: goes on from the block after the last whole one.
-  void run(std::int64_t blocks, bool fresh = false) {
-    BlockOutput out = open(fresh);
+  void run(std::int64_t blocks, bool fresh = false, bool overwrite = false) {
+    BlockOutput out = open(fresh, "run", overwrite);
     if (out.finished()) return;
     for (std::int64_t b = out.completed_blocks(); b < blocks; ++b)
       out.append(3, lines(b), bad_lines(b), Json{{"number", b}});
@@ -161,39 +163,89 @@ TEST_F(BlockJobTest, TakenAwayOutputIsMadeAgain) {
   expect_whole(3);
 }
 
-TEST_F(BlockJobTest, ForeignOutputIsNeverOverwritten) {
+TEST_F(BlockJobTest, ForeignFilesAreNeverOverwritten) {
   make_directory(output().parent_path());
-  for (const Path& foreign : {output(), part(), quarantine()}) {
-    std::ofstream(foreign) << "precious\n";
-    EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }),
-                HasSubstr("an output that no run of this directory wrote is in the way"));
-    EXPECT_EQ(read_all(foreign), "precious\n");
-    EXPECT_FALSE(std::filesystem::exists(ledger()));
-    std::filesystem::remove_all(foreign);
+  for (const Path& foreign : {output(), part(), quarantine(), Path(quarantine().string() + ".part")}) {
+    for (const bool fresh : {false, true}) {
+      std::ofstream(foreign) << "precious\n";
+      EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3, fresh); }),
+                  HasSubstr(foreign.string() + ": a file that this run did not write is in the way"));
+      EXPECT_EQ(read_all(foreign), "precious\n");
+      EXPECT_FALSE(std::filesystem::exists(ledger()));
+      std::filesystem::remove_all(foreign);
+    }
   }
+}
+
+TEST_F(BlockJobTest, OverwriteReplacesTheOutputWhenTheNewOneIsWhole) {
+  make_directory(output().parent_path());
   std::ofstream(output()) << "old\n";
-  run(3, true);
+  std::ofstream(quarantine()) << "old\n";
+  {
+    BlockOutput out = open(false, "run", true);
+    out.append(3, lines(0), bad_lines(0), Json::object());
+    EXPECT_EQ(read_all(output()), "old\n");
+  }
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }), HasSubstr("have the file replaced: --overwrite"));
+  run(3, false, true);
   expect_whole(3);
+}
+
+// Of another output; where the new one has no bad records, an empty list says so.
+TEST_F(BlockJobTest, OverwriteLeavesNoOldListOfBadRecords) {
+  make_directory(output().parent_path());
+  std::ofstream(quarantine()) << "old\n";
+  run(1, false, true);
+  EXPECT_EQ(read_all(quarantine()), "");
+}
+
+TEST_F(BlockJobTest, OverwriteNeverTakesAPartFile) {
+  make_directory(output().parent_path());
+  std::ofstream(part()) << "precious\n";
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3, true, true); }), HasSubstr("another run writes it"));
+  EXPECT_EQ(read_all(part()), "precious\n");
 }
 
 TEST_F(BlockJobTest, ForeignOutputInTheMiddleOfARun) {
   start(1);
   std::ofstream(output()) << "precious\n";
-  EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }),
-              HasSubstr("an output that this run did not write is in the way"));
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }), HasSubstr("a file that this run did not write"));
   std::filesystem::remove_all(part());
-  EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }),
-              HasSubstr("an output that this run did not write is in the way"));
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3); }), HasSubstr("a file that this run did not write"));
   EXPECT_EQ(read_all(output()), "precious\n");
+}
+
+TEST_F(BlockJobTest, AFileThatAppearsBeforeTheEndStays) {
+  {
+    BlockOutput out = open();
+    out.append(3, lines(0), "", Json::object());
+    std::ofstream(output()) << "precious\n";
+    EXPECT_THAT(message_of(ExitCode::resources, [&] { out.finish(); }), HasSubstr("is not replaced"));
+  }
+  EXPECT_EQ(read_all(output()), "precious\n");
+  std::filesystem::remove(output());
+  EXPECT_EQ(open().completed_blocks(), 1) << "and nothing is lost";
 }
 
 TEST_F(BlockJobTest, ChangedOutputIsNotTakenForFinished) {
   run(3);
-  std::ofstream(output(), std::ios::app) << "more\n";
+  std::string bytes = read_all(output());
+  bytes[3] = '#';  // of the same length
+  std::ofstream(output()) << bytes;
   EXPECT_THAT(message_of(ExitCode::resources, [&] { open(); }),
               HasSubstr("the output was changed after it was finished"));
-  run(3, true);
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3, true); }),
+              HasSubstr("a file that this run did not write is in the way; choose another output, or have the file "
+                        "replaced: --overwrite"));
+  EXPECT_EQ(read_all(output()), bytes);
+  run(3, false, true);
   expect_whole(3);
+}
+
+TEST_F(BlockJobTest, AReadListOfBadRecordsMayBeRemoved) {
+  run(3);
+  std::filesystem::remove(quarantine());
+  EXPECT_TRUE(open().finished());
 }
 
 TEST_F(BlockJobTest, AnotherRun) {
@@ -211,10 +263,126 @@ TEST_F(BlockJobTest, FreshStartsOver) {
     BlockOutput out = open(true);
     EXPECT_FALSE(out.finished());
     EXPECT_EQ(out.completed_blocks(), 0);
+    EXPECT_TRUE(std::filesystem::exists(output())) << "nothing is touched before there is something new";
+    out.append(3, lines(0), "", Json::object());
     EXPECT_FALSE(std::filesystem::exists(output()));
+    EXPECT_FALSE(std::filesystem::exists(quarantine()));
   }
   run(2);
   expect_whole(2);
+  start(0);
+  run(3, true);
+  expect_whole(3);
+}
+
+// What an unfinished run has left is its own too, at every place of a kill.
+TEST_F(BlockJobTest, FreshAfterAFailureAnywhere) {
+  for (int failing = 0;; ++failing) {
+    int operations = 0;
+    std::filesystem::remove_all(folder_.path() / "out");
+    std::filesystem::remove_all(ledger());
+    set_fs_fault([&](std::string_view, const Path&) { return operations++ == failing ? ENOSPC : 0; });
+    message_of(ExitCode::resources, [&] { run(3); });
+    set_fs_fault({});
+    if (operations <= failing) break;
+    run(3, true);
+    expect_whole(3);
+  }
+}
+
+// An output that has moved: the old place is cleared of what the ledger can prove, the new one is not touched.
+TEST_F(BlockJobTest, FreshAtAnotherPlace) {
+  run(3);
+  const Path other = folder_.path() / "other.jsonl";
+  const auto again = [&] {
+    BlockOutput out(other, ledger(), Json{{"name", "run"}}, {.fresh = true});
+    out.append(3, lines(0), "", Json::object());
+    out.finish();
+  };
+  std::ofstream(other) << "precious\n";
+  EXPECT_THAT(message_of(ExitCode::resources, again), HasSubstr("other.jsonl: a file that this run did not write"));
+  EXPECT_EQ(read_all(other), "precious\n");
+  std::filesystem::remove(other);
+  std::filesystem::create_directories(other / "precious");
+  EXPECT_THAT(message_of(ExitCode::resources, again), HasSubstr("a folder where a file is expected"));
+  EXPECT_TRUE(std::filesystem::exists(other / "precious"));
+  expect_whole(3);
+  std::filesystem::remove_all(other);
+
+  std::ofstream(quarantine(), std::ios::app) << "a note of mine\n";
+  again();
+  EXPECT_EQ(read_all(other), lines(0));
+  EXPECT_FALSE(std::filesystem::exists(output()));
+  EXPECT_EQ(read_all(quarantine()), "bad one\na note of mine\n") << "changed since: not ours any more";
+
+  EXPECT_THAT(message_of(ExitCode::recipe, [&] { open(); }), HasSubstr("another run has begun this output"));
+}
+
+TEST_F(BlockJobTest, FreshWithTheOldOutputAsInput) {
+  run(3);
+  BlockOutput out(folder_.path() / "other.jsonl", ledger(), Json{{"name", "run"}},
+                  {.fresh = true, .inputs = {output().string()}});
+  out.append(3, lines(0), "", Json::object());
+  out.finish();
+  EXPECT_EQ(read_all(output()), lines(0) + lines(1) + lines(2));
+}
+
+TEST_F(BlockJobTest, TwoRunsNeverMixInOnePartFile) {
+  start(0);
+  BlockOutput first = open();
+  first.append(3, lines(0), "", Json::object());
+  const Path second_ledger = folder_.path() / "second.jsonl";
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { BlockOutput(output(), second_ledger, Json::object(), {}); }),
+              HasSubstr("another run writes it, or has left it behind"));
+  std::filesystem::copy(ledger(), second_ledger);
+  BlockOutput second(output(), second_ledger, Json{{"name", "run"}}, {});
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { second.append(3, lines(1), "", Json::object()); }),
+              HasSubstr("another process is writing this file"));
+  first.finish();
+  EXPECT_EQ(read_all(output()), lines(0));
+}
+
+TEST_F(BlockJobTest, LinksAreFollowed) {
+  make_directory(output().parent_path());
+  const Path real = folder_.path() / "real.jsonl";
+  std::filesystem::create_symlink(real, output());
+  start(1);
+  run(3);
+  EXPECT_TRUE(std::filesystem::is_symlink(output()));
+  EXPECT_EQ(read_all(real), lines(0) + lines(1) + lines(2));
+  EXPECT_EQ(read_all(quarantine()), "bad one\n");
+  run(2, true);
+  EXPECT_EQ(read_all(real), lines(0) + lines(1));
+  EXPECT_TRUE(std::filesystem::is_symlink(output()));
+}
+
+TEST_F(BlockJobTest, InputsAreNoOutputs) {
+  std::ofstream(folder_.path() / "in") << "precious\n";
+  const auto begin = [&] {
+    BlockOutput(folder_.path() / "in", ledger(), Json::object(),
+                {.fresh = true, .overwrite = true, .inputs = {folder_.path() / "in"}});
+  };
+  EXPECT_THAT(message_of(ExitCode::recipe, begin), HasSubstr("the output is an input"));
+}
+
+// Written straight through, a run begins anew; its bad records are beside the ledger.
+TEST_F(BlockJobTest, ThroughADevice) {
+  const auto once = [&](std::int64_t blocks, bool finish) {
+    BlockOutput out("/dev/null", ledger(), Json{{"name", "run"}}, {});
+    EXPECT_FALSE(out.finished());
+    EXPECT_EQ(out.completed_blocks(), 0);
+    for (std::int64_t b = 0; b < blocks; ++b) out.append(3, lines(b), bad_lines(b), Json::object());
+    if (finish) out.finish();
+  };
+  for (const bool finished : {false, true, false, true}) {
+    once(3, finished);
+    EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+    if (finished) {
+      EXPECT_EQ(read_all(folder_.path() / "quarantine.jsonl"), "bad one\n");
+    }
+  }
+  once(1, true);
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "quarantine.jsonl"));
 }
 
 }  // namespace

@@ -245,6 +245,26 @@ TEST_F(Annotation, AFinishedOneSaysSoAndChangesNothing) {
   EXPECT_EQ(read("run/ledger.jsonl"), ledger);
 }
 
+TEST_F(Annotation, AFinishedOutputThatIsGoneOrWasChangedIsMadeAgain) {
+  write("in.jsonl", many(5));
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  const std::string whole = read("out.jsonl");
+  std::filesystem::remove(path("out.jsonl"));
+  expect_says(run("annotate annotate.yaml"), "out.jsonl is gone: it is made again");
+  EXPECT_EQ(read("out.jsonl"), whole);
+  std::string changed = whole;
+  changed[changed.size() / 2] ^= 1;
+  write("out.jsonl", changed);
+  expect_says(run("annotate annotate.yaml"), "it is kept as out.jsonl.previous and made again");
+  EXPECT_EQ(read("out.jsonl"), whole);
+  EXPECT_EQ(read("out.jsonl.previous"), changed);
+  expect_says(run("annotate annotate.yaml"), "nothing to do");
+  write("out.jsonl", "mine");
+  expect_refused(run("annotate annotate.yaml"), 5, "out.jsonl.previous");
+  EXPECT_EQ(read("out.jsonl"), "mine");
+  EXPECT_EQ(read("out.jsonl.previous"), changed);
+}
+
 TEST_F(Annotation, AnotherPredictorOrInputInTheRunDirectoryIsRefused) {
   write("in.jsonl", many(5));
   ASSERT_EQ(run("annotate annotate.yaml").code, 0);
@@ -268,8 +288,10 @@ TEST_F(Annotation, AnOutputOfNobodysIsOverwrittenOnlyWhenAsked) {
   write("in.jsonl", many(5));
   write("out.jsonl", "mine\n");
   expect_refused(run("annotate annotate.yaml"), 5, "out.jsonl");
+  expect_refused(run("annotate annotate.yaml --fresh"), 5, "out.jsonl");
   EXPECT_EQ(read("out.jsonl"), "mine\n");
-  ASSERT_EQ(run("annotate annotate.yaml --fresh").code, 0);
+  EXPECT_FALSE(exists("run"));
+  ASSERT_EQ(run("annotate annotate.yaml --overwrite").code, 0);
   EXPECT_EQ(lines_of(read("out.jsonl")).size(), 5u);
 }
 

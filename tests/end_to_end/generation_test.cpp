@@ -149,7 +149,7 @@ TEST_F(Generation, WrongCommandLinesAndPromptsAreRefused) {
                  "long.jsonl:2: the prompt is longer");
   expect_refused(run("generate --model model --prompt " + std::string(1200, 'x')), 3, "--prompt: the prompt is longer");
   EXPECT_FALSE(exists("out.jsonl"));
-  EXPECT_FALSE(exists("out.jsonl.part"));
+  EXPECT_TRUE(temporaries_of(path("out.jsonl")).empty());
 }
 
 TEST_F(Generation, TheStageGivesTheLinesOfTheCommand) {
@@ -208,11 +208,11 @@ TEST_F(Generation, ADamagedLineLeavesNoOutput) {
   write("old.jsonl", "old\n");
   for (const std::string model : {"model", "predictor"}) {
     expect_refused(run("score --model " + model + " --input in.jsonl --output out.jsonl"), 3, "in.jsonl:2");
-    expect_refused(run("score --model " + model + " --input in.jsonl --output old.jsonl"), 3, "in.jsonl:2");
+    expect_refused(run("score --model " + model + " --input in.jsonl --output old.jsonl --overwrite"), 3, "in.jsonl:2");
   }
   expect_refused(run("generate --model model --input in.jsonl --output out.jsonl"), 3, "in.jsonl:2");
   EXPECT_FALSE(exists("out.jsonl"));
-  EXPECT_FALSE(exists("out.jsonl.part"));
+  EXPECT_TRUE(temporaries_of(path("out.jsonl")).empty());
   EXPECT_EQ(read("old.jsonl"), "old\n");
   write("long.jsonl", conversation("a", std::string(1200, 'x')));
   expect_refused(run("score --model model --input long.jsonl --output out.jsonl"), 3,

@@ -278,7 +278,7 @@ TEST_F(WrittenModelFolder, ReadsBackToTheBit) {
     folder.text_template.system = "Be kind.\n\"é\"";
     const Path path = folder_.path() / "made" / name;
     write_model_folder(path, folder, tensors, tokenizer_);
-    EXPECT_FALSE(std::filesystem::exists(path.string() + ".part"));
+    EXPECT_THAT(temporaries_of(path), ::testing::IsEmpty());
 
     const ModelFolder back = open_model_folder(path);
     EXPECT_EQ(back.config.rope_theta, folder.config.rope_theta);
@@ -355,34 +355,40 @@ TEST_F(WrittenModelFolder, WrongTensorsAreNeverWritten) {
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "m"));
 }
 
-// Every open, write, fsync and rename fails once: the folder is the old one or the new one, whole,
-// or not there.
+// Every open, write, fsync and rename fails once: the folder is whole or not there, and nothing is left beside it.
 TEST_F(WrittenModelFolder, AFailureAtAnyOperationLeavesAWholeFolder) {
   const ModelFolder folder = open_model_folder(fixture("untied"));
   const NamedTensors tensors = read_weights(folder, Weights::language_model);
-  ModelFolder other = folder;
-  other.method = "steerlm";
   const Path path = folder_.path() / "m";
-  for (const bool replace : {false, true}) {
-    int failures = 0;
-    for (int failing = 0;; ++failing) {
-      std::filesystem::remove_all(path);
-      if (replace) write_model_folder(path, other, tensors, tokenizer_, default_max_shard_bytes, ModelCard{});
-      int count = 0;
-      set_fs_fault([&](std::string_view, const Path&) { return count++ == failing ? EIO : 0; });
-      const std::string text =
-          message([&] { write_model_folder(path, folder, tensors, tokenizer_, default_max_shard_bytes, ModelCard{}); },
-                  ExitCode::resources);
-      set_fs_fault({});
-      EXPECT_FALSE(std::filesystem::exists(path.string() + ".part"));
-      if (replace || std::filesystem::exists(path)) read_weights(open_model_folder(path), Weights::language_model);
-      if (text == "accepted") break;
-      EXPECT_THAT(text, HasSubstr("Input/output error"));
-      ++failures;
-    }
-    EXPECT_GT(failures, 20);
-    EXPECT_EQ(open_model_folder(path).method, "");
+  const auto write = [&] {
+    write_model_folder(path, folder, tensors, tokenizer_, default_max_shard_bytes, ModelCard{});
+  };
+  int failures = 0;
+  for (int failing = 0;; ++failing) {
+    std::filesystem::remove_all(path);
+    int count = 0;
+    set_fs_fault([&](std::string_view, const Path&) { return count++ == failing ? EIO : 0; });
+    const std::string text = message(write, ExitCode::resources);
+    set_fs_fault({});
+    EXPECT_THAT(temporaries_of(path), ::testing::IsEmpty());
+    if (std::filesystem::exists(path)) read_weights(open_model_folder(path), Weights::language_model);
+    if (text == "accepted") break;
+    EXPECT_THAT(text, HasSubstr("Input/output error"));
+    ++failures;
   }
+  EXPECT_GT(failures, 20);
+}
+
+TEST_F(WrittenModelFolder, AFolderThatHoldsSomethingIsNotReplaced) {
+  const ModelFolder folder = open_model_folder(fixture("untied"));
+  const NamedTensors tensors = read_weights(folder, Weights::language_model);
+  const Path path = folder_.path() / "m";
+  std::filesystem::create_directories(path);
+  write_model_folder(path, folder, tensors, tokenizer_);
+  write(path / "own.txt", "precious");
+  EXPECT_THAT(message([&] { write_model_folder(path, folder, tensors, tokenizer_); }, ExitCode::resources),
+              HasSubstr("a folder that is not empty, or a file, is in the way"));
+  EXPECT_EQ(read_file(path / "own.txt", ExitCode::model, "file"), "precious");
 }
 
 }  // namespace

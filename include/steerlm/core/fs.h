@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "steerlm/core/error.h"
 
@@ -17,20 +18,25 @@ using Path = std::filesystem::path;
 // kind ("model config").
 std::string read_file(const Path& path, ExitCode missing, std::string_view what);
 
-// Writes beside `path` (`path.part`), fsyncs, renames over `path`, fsyncs the folder. Throws resources.
+// Writes into a temporary beside `path`, fsyncs, renames over `path`, fsyncs the folder. A failure at any place leaves
+// what was at `path`, and no temporary. Throws resources.
 void write_file_atomic(const Path& path, std::string_view bytes);
 
 // mkdir -p. Throws resources, also when a file is in the way or the folder cannot be written to.
 void make_directory(const Path& path);
 
-// rename(2) and fsync of the parent folder.
+// rename(2), which replaces a file or an empty folder at `to`, and fsync of the parent folder.
 void publish(const Path& from, const Path& to);
-// The same for a folder, also where a full one is at `to`: the two are swapped in one step and the old one is removed.
-// Where the file system cannot swap, the old one is at `to`.old for a moment.
-void publish_directory(const Path& from, const Path& to);
-// A folder that is whole or not there: `fill` writes into `path`.part, which is fsynced and published as `path`, in
-// place of a folder that is there. When it throws, nothing is left of it.
+// The same for a file, where nothing may be at `to`, not even what appeared there a moment ago. Throws resources.
+void publish_new(const Path& from, const Path& to);
+// A folder that is whole or not there: `fill` writes into a temporary beside `path`, which is fsynced and renamed.
+// Nothing or an empty folder may be at `path`. When `fill` throws, nothing is left of it.
 void write_directory_atomic(const Path& path, const std::function<void(const Path& part)>& fill);
+// Temporaries beside `path`: those of processes that were killed, and of those that are writing just now.
+std::vector<Path> temporaries_of(const Path& path);
+// unlink(2); nothing may be there.
+void remove_file(const Path& path);
+// Recursively. For folders that this program has made, and knows that it has.
 void remove_all(const Path& path);
 bool is_missing_or_empty_directory(const Path& path);
 
@@ -38,8 +44,9 @@ bool is_missing_or_empty_directory(const Path& path);
 // is in the kernel, what sync() returned from is on disk.
 class OutputFile {
  public:
-  enum class Mode { create, append };
+  enum class Mode { create, create_new, append, through };  // create_new: nothing may be there; through: a device, FIFO
   OutputFile(const Path& path, Mode mode);
+  OutputFile(const Path& name, int descriptor);  // takes the descriptor over
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&& other) noexcept;
   ~OutputFile();
@@ -49,6 +56,7 @@ class OutputFile {
   void truncate(std::int64_t size);
   std::int64_t size() const { return size_; }
   const Path& path() const { return path_; }
+  int descriptor() const { return descriptor_; }
 
  private:
   Path path_;
@@ -56,8 +64,14 @@ class OutputFile {
   std::int64_t size_ = 0;
 };
 
-// Fault injection for tests: called before each operation ("open", "write", "fsync", "rename") with the path; a
-// non-zero return is taken as errno of a failed call. Empty: off.
+// A file of its own beside `path`, NAME.PID-N.part: nothing that was there before is opened.
+OutputFile create_temporary(const Path& path);
+
+// Throws resources: what failed, where, the cause that errno names and what helps against it.
+[[noreturn]] void fail_file(std::string_view operation, const Path& path, int error);
+
+// Fault injection for tests: called before each operation ("open", "write", "fsync", "mkdir", "rename", "link") with
+// the path; a non-zero return is taken as errno of a failed call. Empty: off.
 void set_fs_fault(std::function<int(std::string_view operation, const Path& path)> fault);
 
 }  // namespace steerlm

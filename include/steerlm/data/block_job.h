@@ -3,13 +3,18 @@
 //
 //   OUTPUT.part                    lines of the finished blocks, renamed to OUTPUT by finish()
 //   OUTPUT.quarantine.jsonl.part   bad records, likewise; no file is left where there were none
-//   LEDGER                         JSON lines: {"identity": …}, then one a block
-//                                  {"block", "records", "output_end", "quarantine_end", "sha256", "counts"}, at last
-//                                  {"finished": true}
+//   LEDGER                         JSON lines: {"identity": …, "files": […]}, the files' final names, then one a block
+//                                  {"block", "records", "output_end", "quarantine_end", "sha256": […], "counts"}, at
+//                                  last {"finished": true, "sha256": […]}; hashes of OUTPUT's part and the quarantine's
 //
 // The ledger line goes to disk after the bytes that it speaks of. On opening, ledger lines that are torn, or whose
 // bytes are missing or changed, are dropped with all that follow, and what the files hold beyond the last good one is
 // cut off: no record is written twice, and the bytes of OUTPUT do not depend on kills.
+//
+// A file is this run's own where the ledger names it and its bytes are those that the ledger says. No other file is
+// written to, replaced or removed; with `overwrite` OUTPUT may be replaced. An output that is written straight through
+// (a FIFO, a device, standard output) cannot be gone on with: it is begun anew, and its bad records are in
+// quarantine.jsonl beside the ledger.
 #pragma once
 
 #include <cstdint>
@@ -18,20 +23,30 @@
 #include <string_view>
 #include <vector>
 
-#include "steerlm/core/fs.h"
 #include "steerlm/core/json.h"
+#include "steerlm/core/output.h"
 
 namespace steerlm {
 
+struct BlockOutputOptions {
+  bool fresh = false;               // what an earlier run of this ledger has written is removed
+  bool overwrite = false;           // a file that is not this run's own is replaced by finish()
+  std::vector<std::string> inputs;  // what the run reads: the output is none of it
+};
+
 class BlockOutput {
  public:
-  // `identity` says which run this is (recipe, inputs). Throws recipe for a ledger of another identity; resources for
-  // an output that the ledger does not know, or that was changed after it was finished. `fresh` removes what is there
-  // and starts over.
-  BlockOutput(Path output, Path ledger, Json identity, bool fresh);
+  // `identity` says which run this is (recipe, inputs). Looks only: nothing is written or removed before the first
+  // append() or finish(). Throws recipe for a ledger of another run, and as find_output; resources for a file in the
+  // way that is not this run's own.
+  BlockOutput(const std::string& output, Path ledger, Json identity, BlockOutputOptions options);
 
-  bool finished() const { return finished_; }  // OUTPUT is whole: nothing is left to do
-  std::int64_t completed_blocks() const { return static_cast<std::int64_t>(blocks_.size()); }
+  // The same look at the places, for the start of a command: a file that the ledger names is taken for its run's own
+  // without a look into it.
+  static void check(const std::string& output, const Path& ledger, const BlockOutputOptions& options);
+
+  bool finished() const { return ledger_.finished; }  // OUTPUT is whole: nothing is left to do
+  std::int64_t completed_blocks() const { return static_cast<std::int64_t>(ledger_.blocks.size()); }
   std::int64_t records_done() const;       // input records of the completed blocks, good and bad: what a restart skips
   std::vector<Json> block_counts() const;  // what append() was given, a block each
 
@@ -41,33 +56,41 @@ class BlockOutput {
   // Gives the files their final names.
   void finish();
 
-  static Path quarantine_path(const Path& output);  // OUTPUT.quarantine.jsonl
+  const Path& quarantine_path() const { return ledger_.quarantine; }
+
+  // The files of that ledger that are there and are its run's own, the unfinished ones among them.
+  static std::vector<Path> own_files(const Path& ledger);
 
  private:
   struct Block {
     std::int64_t records = 0;
     std::int64_t output_end = 0;
     std::int64_t quarantine_end = 0;
-    std::string sha256;  // of the block's output lines and quarantine lines
+    std::string output_sha256, quarantine_sha256;  // of the block's lines
     Json counts;
     std::int64_t ledger_end = 0;  // of its line in the ledger
   };
-  void load_ledger();
-  size_t verified_blocks(const Path& output, const Path& quarantine) const;
-  void recover_files();
-  void refuse_foreign_files() const;
+  struct Ledger {
+    Json identity;
+    Path output, quarantine;  // final names; no output where it is written straight through
+    std::vector<Block> blocks;
+    bool finished = false;
+    std::string output_sha256, quarantine_sha256;  // of a finished run
+    std::int64_t head_end = 0;                     // of the first line
+  };
+  static std::optional<Ledger> read_ledger(const Path& path);
+  static std::vector<Path> own_files(const Ledger& ledger);
+  void adopt_ledger();
   void open_files();
-  std::int64_t output_end() const { return blocks_.empty() ? 0 : blocks_.back().output_end; }
-  std::int64_t quarantine_end() const { return blocks_.empty() ? 0 : blocks_.back().quarantine_end; }
+  std::int64_t output_end() const { return ledger_.blocks.empty() ? 0 : ledger_.blocks.back().output_end; }
+  std::int64_t quarantine_end() const { return ledger_.blocks.empty() ? 0 : ledger_.blocks.back().quarantine_end; }
 
-  Path output_;
-  Path quarantine_;
-  Path ledger_;
-  Json identity_;
-  bool finished_ = false;
-  std::vector<Block> blocks_;
-  std::int64_t ledger_head_end_ = 0;
-  std::optional<OutputFile> output_file_;
+  OutputPlace place_;
+  Path ledger_path_;
+  BlockOutputOptions options_;
+  Ledger ledger_;                          // of this run: what is whole
+  std::vector<Path> own_;                  // what is there of an earlier opening
+  std::optional<OutputFile> output_file_;  // these three are open from the first append() on
   std::optional<OutputFile> quarantine_file_;
   std::optional<OutputFile> ledger_file_;
 };

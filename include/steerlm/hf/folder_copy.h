@@ -1,8 +1,8 @@
 // A model folder that is another one with a change. What else the folder holds (configs, tokenizer, chat template,
 // model card, licence) travels as it is; weights of other formats, Python code and 'auto_map', which names such code,
 // do not. Tensors are streamed: beside them, memory for one tensor is needed (two where the vocabulary grows). Both
-// throw model for an adapter or a folder that cannot be read, resources for one that cannot be written; a folder at
-// `output` is replaced.
+// throw model for an adapter or a folder that cannot be read, resources for one that cannot be written; nothing or an
+// empty folder may be at `output`.
 #pragma once
 
 #include <cstdint>

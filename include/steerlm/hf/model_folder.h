@@ -70,8 +70,8 @@ ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& t
 
 inline constexpr std::uint64_t default_max_shard_bytes = 5'000'000'000;  // of Transformers 4
 
-// Writes a folder that Transformers and open_model_folder read: `path`.part first, renamed as a
-// whole, so that a folder that is there is replaced at once. `folder.path`, `num_labels` and
+// Writes a folder that Transformers and open_model_folder read: a temporary first, renamed as a
+// whole; nothing or an empty folder may be at `path`. `folder.path`, `num_labels` and
 // `template_sha256` are not used. Floating-point tensors are written in `folder.dtype`, in shards of
 // at most `max_shard_bytes` where one file would be larger. With a `card` the folder gets a
 // README.md, and a chat template that renders what the template writes; without, a chat template

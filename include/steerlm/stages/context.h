@@ -1,14 +1,18 @@
 // What the command line says beside the recipe, and where a stage speaks.
 #pragma once
 
+#include <string>
+
 #include "steerlm/report/log.h"
 
 namespace steerlm {
 
 struct Context {
-  bool fresh = false;    // start over: what this run directory holds of an earlier run is removed
-  bool dry_run = false;  // open everything, say what would be done, write nothing
+  bool fresh = false;      // start over: what this run directory holds of an earlier run is removed
+  bool overwrite = false;  // an output file that this run did not write is replaced
+  bool dry_run = false;    // open everything, say what would be done, write nothing
   bool quiet = false;
+  std::string recipe;  // the file that the recipe was read from, "-" for standard input
   Log* log = nullptr;  // never null in a stage
 };
 

@@ -6,6 +6,7 @@
 
 #include "steerlm/recipe/recipe.h"
 #include "steerlm/stages/context.h"
+#include "steerlm/text/tokenizer_training.h"
 
 namespace steerlm {
 
@@ -17,11 +18,13 @@ Outcome run_generate(const Recipe& recipe, const Context& context);
 Outcome run_evaluate(const Recipe& recipe, const Context& context);
 Outcome run_tokenizer(const Recipe& recipe, const Context& context);
 
-// `tokenizer train` without a recipe: returns the number of pieces.
-std::int64_t train_tokenizer_on_files(const TokenizerOptions& options, std::int64_t seed);
+// `tokenizer train` without a recipe.
+TrainedTokenizer train_tokenizer_on_files(const TokenizerOptions& options, std::int64_t seed);
 
 // Whichever the recipe is.
 Outcome run_stage(const Recipe& recipe, const Context& context);
+// The same for a recipe that is settled; a dry run says nothing of the run directory.
+Outcome run_settled_stage(const Recipe& recipe, const Context& context);
 
 // `program`: the file to run each step with. Returns the exit code of the step that ended it, or 0.
 struct PipelineSelection {

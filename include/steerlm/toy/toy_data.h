@@ -7,8 +7,9 @@
 
 namespace steerlm {
 
-// Writes into `directory`, each file whole or not at all, train.jsonl last; the bytes depend on `count` and `seed`
-// alone.
+// Writes into `directory`, each file whole or not at all; they get their names when all are
+// written, train.jsonl last. The bytes depend
+// on `count` and `seed` alone.
 //   train.jsonl       `count` labelled conversations, one in ten of two tasks; 3-5 items a task
 //   validation.jsonl  prompts that no training file has, labelled by the same annotators
 //   truth.jsonl       validation.jsonl with the oracle's values, rounded, as labels
@@ -23,7 +24,8 @@ namespace steerlm {
 // A label is what one of five annotators says: the oracle's value of the text plus the annotator's bias and noise,
 // rounded half to even and clamped to 0-4; 10-40 % of an annotator's values are missing. Records carry `annotator` and
 // `oracle`, a list with the true values of each assistant turn, which no stage reads. Throws recipe when `count` is
-// below 1, resources when a file cannot be written.
-void make_toy_data(const Path& directory, std::int64_t count, std::uint64_t seed);
+// below 1; resources when a file cannot be written, or, before anything is written, when one of these files is there
+// and `overwrite` is not given.
+void make_toy_data(const Path& directory, std::int64_t count, std::uint64_t seed, bool overwrite = false);
 
 }  // namespace steerlm

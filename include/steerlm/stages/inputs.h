@@ -1,0 +1,24 @@
+// What a command reads, for the check that its output lies elsewhere.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "steerlm/data/block_job.h"
+#include "steerlm/recipe/recipe.h"
+#include "steerlm/stages/context.h"
+
+namespace steerlm {
+
+// A model folder, the base that it adapts, and the run directory whose model/ it is.
+std::vector<std::string> model_inputs(const std::string& folder);
+
+// Those of a recipe or command line, with the run directories of the model folders among them.
+std::vector<std::string> with_run_directories(std::vector<std::string> inputs);
+
+// For an output that a recipe names: its inputs, the recipe's own file, and the files of its run directory.
+BlockOutputOptions output_options(const Recipe& recipe, const Context& context);
+// What makes two outputs the same: the recipe without the keys that a run may change, and the inputs.
+Json output_identity(const Recipe& recipe, const Json& inputs);
+
+}  // namespace steerlm

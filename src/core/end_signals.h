@@ -1,0 +1,12 @@
+// A signal that ends the process (Ctrl-C, SIGTERM, a closed terminal) removes the temporaries of its outputs first.
+// Where a command handles a signal itself, that is left to it.
+#pragma once
+
+#include "steerlm/core/fs.h"
+
+namespace steerlm {
+
+void remove_at_signal(const Path& path);
+void forget_at_signal(const Path& path);
+
+}  // namespace steerlm

@@ -1,0 +1,301 @@
+#include "steerlm/core/output.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "core/end_signals.h"
+
+namespace steerlm {
+namespace {
+
+using Status = struct stat;
+
+[[noreturn]] void refuse(const std::string& named, const std::string& what, const std::string& advice) {
+  fail(ExitCode::resources, {.what = what, .where = named, .advice = advice});
+}
+
+[[noreturn]] void refuse_errno(const std::string& named, int error) { fail_file("write to this place", named, error); }
+
+std::optional<Status> status_of(const Path& path) {
+  Status status{};
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+  return status;
+}
+
+bool same_file(const Status& a, const Status& b) { return a.st_dev == b.st_dev && a.st_ino == b.st_ino; }
+
+Path folder_of(const Path& path) { return path.has_parent_path() ? path.parent_path() : Path("."); }
+
+std::optional<int> parse_descriptor(const std::string& name) {
+  int number = -1;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error != std::errc() || end != name.data() + name.size() || number < 0) return std::nullopt;
+  return number;
+}
+
+// N of /dev/fd/N, /proc/self/fd/N and the like: opened anew, a regular file behind it would be written from its start.
+std::optional<int> own_descriptor(const Path& path) {
+  if (path == "/dev/stdin") return 0;
+  if (path == "/dev/stdout") return 1;
+  if (path == "/dev/stderr") return 2;
+  const auto number = parse_descriptor(path.filename().string());
+  if (!number) return std::nullopt;
+  const Path folder = folder_of(path);
+  if (folder == "/dev/fd" || folder == "/proc/self/fd") return number;
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(folder.c_str(), nullptr), &std::free);
+  if (!real) return std::nullopt;
+  const std::string own = "/proc/" + std::to_string(::getpid());
+  const std::string name = real.get();
+  const bool of_thread = name.starts_with(own + "/task/") && name.ends_with("/fd");
+  return name == own + "/fd" || of_thread ? number : std::nullopt;
+}
+
+// Follows links one by one: the last one may lead to nothing yet, or to a descriptor of this process.
+void follow(OutputPlace& place) {
+  constexpr int most_links = 40;  // as the kernel
+  place.file = place.named;
+  for (int links = 0;; ++links) {
+    if (const auto descriptor = own_descriptor(place.file)) {
+      place.descriptor = *descriptor;
+      return;
+    }
+    Status status{};
+    if (::lstat(place.file.c_str(), &status) != 0) {
+      if (errno == ENOENT) return;
+      refuse_errno(place.named, errno);
+    }
+    if (!S_ISLNK(status.st_mode)) return;
+    if (links == most_links) refuse_errno(place.named, ELOOP);
+    std::error_code error;
+    const Path target = std::filesystem::read_symlink(place.file, error);
+    if (error) refuse_errno(place.named, error.value());
+    place.file = target.is_absolute() ? target : folder_of(place.file) / target;
+  }
+}
+
+std::optional<Status> status_at(const OutputPlace& place) {
+  if (place.descriptor < 0) return status_of(place.file);
+  Status status{};
+  const int flags = ::fcntl(place.descriptor, F_GETFL);
+  if (flags < 0 || ::fstat(place.descriptor, &status) != 0) refuse_errno(place.named, EBADF);
+  if ((flags & O_ACCMODE) == O_RDONLY) refuse(place.named, "it is open for reading only", "name another output");
+  return status;
+}
+
+std::optional<Status> status_of_input(const std::string& input) {
+  if (input != "-") return status_of(input);
+  Status status{};
+  if (::fstat(STDIN_FILENO, &status) != 0) return std::nullopt;
+  return status;
+}
+
+// Whether `folder` is `above` or lies in it, by the folders themselves: links and mounts do not matter.
+bool lies_in(Path folder, const Status& above) {
+  constexpr int deepest = 1000;
+  auto status = status_of(folder);
+  for (int depth = 0; status && depth < deepest; ++depth) {
+    if (same_file(*status, above)) return true;
+    folder /= "..";
+    const auto next = status_of(folder);
+    if (!next || same_file(*next, *status)) return false;  // the root
+    status = next;
+  }
+  return false;
+}
+
+// Whether one of the folder's files is `file`, by a link from the one or the other.
+bool holds(const Path& folder, const Status& file) {
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entry(
+      folder, std::filesystem::directory_options::skip_permission_denied, error);
+  constexpr int deepest = 2;  // of a model folder; a whole disk is not walked through
+  for (; !error && entry != std::filesystem::recursive_directory_iterator(); entry.increment(error)) {
+    if (entry.depth() >= deepest) entry.disable_recursion_pending();
+    const auto status = status_of(entry->path());
+    if (status && same_file(*status, file)) return true;
+  }
+  return false;
+}
+
+bool is_same_name(const Path& a, const Path& b) {
+  const auto folder_a = status_of(folder_of(a)), folder_b = status_of(folder_of(b));
+  return folder_a && folder_b && same_file(*folder_a, *folder_b) && a.filename() == b.filename();
+}
+
+// The nearest folder above that is there.
+Path existing_folder(const Path& path) {
+  Path folder = folder_of(path);
+  while (!status_of(folder) && folder.has_parent_path() && folder.parent_path() != folder)
+    folder = folder.parent_path();
+  return status_of(folder) ? folder : Path(".");
+}
+
+[[noreturn]] void refuse_input(const std::string& named, const std::string& what, const std::string& input) {
+  fail(ExitCode::recipe, {.what = what,
+                          .where = named,
+                          .found = "input: " + (input == "-" ? "standard input" : input),
+                          .advice = "name another output"});
+}
+
+void refuse_inputs(const OutputPlace& place, const std::optional<Status>& there, const OutputOptions& options) {
+  // A terminal or /dev/null may be both; what is written into a file or a FIFO would be read again.
+  const bool kept = there && (S_ISREG(there->st_mode) || S_ISFIFO(there->st_mode) || S_ISDIR(there->st_mode));
+  for (const std::string& input : options.inputs) {
+    const auto read = status_of_input(input);
+    if (!read) {  // not there yet, and the output would make it
+      if (!there && is_same_name(place.file, input)) refuse_input(place.named, "the output is an input", input);
+      continue;
+    }
+    if (kept && same_file(*read, *there)) refuse_input(place.named, "the output is an input", input);
+    if (!S_ISDIR(read->st_mode)) continue;
+    if (place.descriptor < 0 && !(there && S_ISCHR(there->st_mode)) && lies_in(existing_folder(place.file), *read))
+      refuse_input(place.named, "the output lies in a folder that is read", input);
+    if (there && S_ISREG(there->st_mode) && holds(input, *there))
+      refuse_input(place.named, "the output is an input, a file of a folder that is read", input);
+  }
+}
+
+// A file can be made in the folder, as far as can be seen without making one.
+void require_folder(const OutputPlace& place, bool make_folder) {
+  const Path folder = folder_of(place.file);
+  const auto status = status_of(folder);
+  if (!status && errno == ENOENT && !make_folder) {
+    refuse(place.named, "its folder does not exist", "make it first: mkdir -p '" + folder.string() + "'");
+  }
+  if (!status && errno != ENOENT) refuse_errno(place.named, errno);
+  const Path made_in = status ? folder : existing_folder(place.file);
+  if (!S_ISDIR(status_of(made_in).value_or(Status{}).st_mode)) refuse_errno(place.named, ENOTDIR);
+  if (::faccessat(AT_FDCWD, made_in.c_str(), W_OK | X_OK, AT_EACCESS) != 0) refuse_errno(place.named, errno);
+}
+
+void require_name(const std::string& path) {
+  if (path.empty()) fail(ExitCode::recipe, {.what = "the output has an empty name", .advice = "name a file, or -"});
+  if (path.find('\0') != std::string::npos) fail(ExitCode::recipe, {.what = "the output's name holds a zero byte"});
+}
+
+std::string existing_file(const OutputPlace& place) {
+  return place.file == place.named ? place.named : place.named + " (a link to " + place.file.string() + ")";
+}
+
+[[noreturn]] void refuse_existing(const OutputPlace& place) {
+  refuse(existing_file(place), "the file exists already", "choose another name, or replace it with --overwrite");
+}
+
+void require_writable(const OutputPlace& place) {
+  if (::faccessat(AT_FDCWD, place.file.c_str(), W_OK, AT_EACCESS) != 0)
+    refuse(existing_file(place), "the file is write-protected", "choose another name, or change its permissions");
+}
+
+}  // namespace
+
+OutputPlace find_output(const std::string& path, const OutputOptions& options) {
+  require_name(path);
+  OutputPlace place{.named = path == "-" ? "standard output" : path};
+  if (path == "-")
+    place.descriptor = STDOUT_FILENO;
+  else
+    follow(place);
+  const std::optional<Status> there = status_at(place);
+  refuse_inputs(place, there, options);
+  place.through = place.descriptor >= 0;
+  if (place.through) return place;
+  if (!there) {
+    if (!place.file.has_filename()) refuse(path, "a folder where a file is expected", "name a file in it");
+    require_folder(place, options.make_folder);
+    return place;
+  }
+  place.through = S_ISCHR(there->st_mode) || S_ISFIFO(there->st_mode);
+  if (S_ISDIR(there->st_mode)) refuse(path, "a folder where a file is expected", "name a file in it");
+  if (S_ISBLK(there->st_mode)) refuse(path, "a disk where a file is expected", "name a file");
+  if (S_ISSOCK(there->st_mode)) refuse(path, "a socket where a file is expected", "name a file");
+  if (place.through) return place;
+  place.exists = true;
+  require_folder(place, false);
+  return place;
+}
+
+OutputPlace check_output(const std::string& path, const OutputOptions& options) {
+  OutputPlace place = find_output(path, options);
+  if (place.exists && !options.overwrite) refuse_existing(place);
+  if (place.exists) require_writable(place);
+  return place;
+}
+
+Path check_output_folder(const std::string& path, const OutputOptions& options) {
+  require_name(path);
+  std::string named = path;
+  while (named.size() > 1 && named.ends_with('/')) named.pop_back();
+  OutputPlace place{.named = named};
+  if (path == "-")
+    place.descriptor = STDOUT_FILENO;
+  else
+    follow(place);
+  const std::optional<Status> there = place.descriptor >= 0 ? std::nullopt : status_at(place);
+  refuse_inputs(place, there, options);
+  if (place.descriptor >= 0 || (there && !S_ISDIR(there->st_mode) && !S_ISREG(there->st_mode)))
+    refuse(path, "no folder can be made here: something else is in the way", "choose another name");
+  if (there && S_ISREG(there->st_mode)) {
+    if (!options.overwrite) refuse_existing(place);
+    require_writable(place);
+  }
+  if (there && S_ISDIR(there->st_mode) && !is_missing_or_empty_directory(place.file))
+    refuse(path, "the output folder is not empty", "choose another, or remove what is in it");
+  require_folder(place, true);
+  return place.file;
+}
+
+void publish_output(OutputFile& file, const Path& to, bool overwrite) {
+  file.sync();
+  // What is there by now may be something else than at the start.
+  struct stat there {};
+  if (::lstat(to.c_str(), &there) != 0 || !overwrite) return publish_new(file.path(), to);
+  if (!S_ISREG(there.st_mode)) fail_file("rename", to, EEXIST);
+  // Permissions stay, and the owner where we may give a file away.
+  [[maybe_unused]] const int given = ::fchown(file.descriptor(), there.st_uid, there.st_gid);
+  if (::fchmod(file.descriptor(), there.st_mode & 0777) != 0) fail_file("change the mode", to, errno);
+  publish(file.path(), to);
+}
+
+OutputFile open_through(const OutputPlace& place) {
+  if (place.descriptor < 0) return OutputFile(place.file, OutputFile::Mode::through);
+  const int copy = ::fcntl(place.descriptor, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) fail_file("open", place.named, errno);
+  return OutputFile(place.named, copy);
+}
+
+Output::Output(const std::string& path, const OutputOptions& options)
+    : place_(check_output(path, options)), overwrite_(options.overwrite) {
+  if (!place_.through && options.make_folder && place_.file.has_parent_path())
+    make_directory(place_.file.parent_path());
+  file_ = place_.through ? open_through(place_) : create_temporary(place_.file);
+  if (!place_.through) remove_at_signal(file_->path());
+}
+
+Output::Output(Output&& other) noexcept
+    : place_(std::move(other.place_)), overwrite_(other.overwrite_), file_(std::exchange(other.file_, std::nullopt)) {}
+
+Output::~Output() {
+  if (!file_ || place_.through) return;
+  ::unlink(file_->path().c_str());
+  forget_at_signal(file_->path());
+}
+
+void Output::write(std::string_view bytes) { file_->write(bytes); }
+
+void Output::finish() {
+  if (!place_.through) {
+    publish_output(*file_, place_.file, overwrite_);
+    forget_at_signal(file_->path());
+  }
+  file_.reset();
+}
+
+}  // namespace steerlm

@@ -1,0 +1,45 @@
+#include "steerlm/stages/inputs.h"
+
+#include "steerlm/hf/adapter.h"
+#include "steerlm/recipe/load.h"
+#include "steerlm/stages/run_directory.h"
+
+namespace steerlm {
+
+std::vector<std::string> model_inputs(const std::string& folder) {
+  std::vector<std::string> inputs{folder};
+  if (is_adapter_folder(folder)) inputs.push_back(read_adapter_config(folder).base);
+  return with_run_directories(std::move(inputs));
+}
+
+std::vector<std::string> with_run_directories(std::vector<std::string> inputs) {
+  const std::vector<std::string> given = inputs;
+  for (const std::string& input : given) {
+    std::error_code error;
+    const Path folder = std::filesystem::canonical(input, error);
+    if (error || folder.filename() != "model") continue;
+    const Path run = folder.parent_path();
+    if (std::filesystem::exists(run / ".steerlm-run" / "run.json", error)) inputs.push_back(run.string());
+  }
+  return inputs;
+}
+
+BlockOutputOptions output_options(const Recipe& recipe, const Context& context) {
+  std::vector<std::string> inputs = with_run_directories(recipe_inputs(recipe));
+  if (!context.recipe.empty() && context.recipe != "-") inputs.push_back(context.recipe);
+  if (!recipe.run_dir.empty()) {
+    for (const char* name :
+         {"recipe.yaml", "environment.json", "metrics.jsonl", "log.txt", "done.json", "ledger.jsonl", ".steerlm-run"})
+      inputs.push_back(recipe.run_dir + "/" + name);
+  }
+  return {.fresh = context.fresh, .overwrite = context.overwrite, .inputs = std::move(inputs)};
+}
+
+Json output_identity(const Recipe& recipe, const Json& inputs) {
+  Recipe same = recipe;
+  same.run_dir.clear();
+  same.device = "auto";
+  return {{"inputs", inputs}, {"recipe", dump_recipe(same)}};
+}
+
+}  // namespace steerlm
