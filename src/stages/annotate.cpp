@@ -94,8 +94,8 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   const AnnotateOptions& options = recipe.annotate;
   const Path ledger = Path(recipe.run_dir) / "ledger.jsonl";
   BlockOutput::check(options.output, ledger, output_options(recipe, context));
-  std::optional<RunDirectory> run;
-  if (!context.dry_run) run.emplace(recipe, context);
+  std::optional<RunDirectory> run = begin_run(recipe, context);
+  if (run && run->finished()) return Outcome::done;
 
   const OpenModel predictor = open_model(options.predictor, recipe.precision, template_request(recipe));
   tell_template(predictor.folder, context);
@@ -115,11 +115,8 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
 
   std::vector<Input> block = read_block(reader, options.block_records);
   if (block.empty()) refuse_empty_input("annotate", options.input);
-  BlockOutput output(options.output, ledger, output_identity(recipe, run->inputs()), output_options(recipe, context));
-  if (output.finished() && run->state() == RunDirectory::State::finished) {
-    context.log->info(options.output + ": annotated already, nothing to do (--fresh starts over)");
-    return Outcome::done;
-  }
+  BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
+                     output_options(recipe, context));
   std::int64_t annotated = 0, bad = 0, turns = 0, seen = 0, own_block = 0;
   for (const Json& counts : output.block_counts()) {
     annotated += counts.at("annotated").get<std::int64_t>();
@@ -163,7 +160,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
                           .where = options.input.front().path,
                           .found = fmt::format("{} records", annotated + bad)});
   }
-  run->finish({{"annotated", annotated}, {"bad", bad}, {"turns", turns}});
+  run->finish({{"annotated", annotated}, {"bad", bad}, {"turns", turns}}, {options.output});
   return Outcome::done;
 }
 

@@ -78,7 +78,8 @@ std::string sampled_record(Conversation conversation, const Label& requested, co
 
 Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& output_path, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
-  RunDirectory run(step, context);
+  std::optional<RunDirectory> run = begin_run(step, context);
+  if (run->finished()) return Outcome::done;
   const OpenModel policy = open_model(options.policy, recipe.precision, template_request(recipe));
   tell_template(policy.folder, context);
   warn_notes(policy.notes, context);
@@ -90,7 +91,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
-  BlockOutput output(output_path, run.path() / "ledger.jsonl", output_identity(step, run.inputs()),
+  BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
                      output_options(step, context));
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
   const auto answer = [&](size_t begin, size_t end) {
@@ -130,7 +131,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
                                   unfinished, sampled));
   if (sampled == unfinished)
     fail(ExitCode::data, {.what = "no response ended within sampling.max_new_tokens", .where = output_path});
-  run.finish({{"sampled", sampled}, {"unfinished", unfinished}, {"too_long", too_long}});
+  run->finish({{"sampled", sampled}, {"unfinished", unfinished}, {"too_long", too_long}}, {output_path});
   return Outcome::done;
 }
 
@@ -212,12 +213,10 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
                                   prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size()));
     return Outcome::done;
   }
-  RunDirectory run(recipe, context);
-  if (run.state() == RunDirectory::State::finished) {
-    context.log->info(recipe.run_dir + ": the run is finished already, nothing to do (--fresh starts over)");
-    return Outcome::done;
-  }
+  std::optional<RunDirectory> run = begin_run(recipe, context);
+  if (run->finished()) return Outcome::done;
   require_predictor(open_model_folder(options.predictor));  // before anything is sampled for it
+  for (const char* step : {"sample", "annotate", "sft"}) run->files().enter_run(step);
   const std::string sampled = recipe.run_dir + "/sampled.jsonl", annotated = recipe.run_dir + "/annotated.jsonl";
 
   context.log->info("bootstrap 1/3: sampling");
@@ -233,14 +232,13 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   if (run_sft(sft_recipe(recipe, policy, annotated), context) == Outcome::stopped) return Outcome::stopped;
 
   // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
-  const Path part = run.path() / "model.part";
-  steerlm::remove_all(part);
-  std::error_code error;
-  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive, error);
-  if (error) fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = part.string()});
-  steerlm::remove_all(run.model());
-  publish(part, run.model());
-  run.finish(summary);
+  run->files().write_folder("model", true, [&](const Path& part) {
+    std::error_code error;
+    std::filesystem::copy(run->path() / "sft" / "model", part, std::filesystem::copy_options::recursive, error);
+    if (error)
+      fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = run->path().string()});
+  });
+  run->finish(summary);
   return Outcome::done;
 }
 

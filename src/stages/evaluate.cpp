@@ -30,11 +30,9 @@ std::vector<Example> perplexity_examples(const Recipe& recipe, const OpenModel& 
 }  // namespace
 
 Outcome run_evaluate(const Recipe& recipe, const Context& context) {
-  std::optional<RunDirectory> run;
-  if (!context.dry_run) run.emplace(recipe, context);
+  std::optional<RunDirectory> run = begin_run(recipe, context);
   const auto print = [](const std::string& text) { std::fputs(text.c_str(), stdout); };
-  if (run && run->state() == RunDirectory::State::finished) {
-    context.log->info(recipe.run_dir + ": evaluated already, nothing to do (--fresh starts over)");
+  if (run && run->finished()) {
     print(read_file(run->path() / "evaluation.txt", ExitCode::resources, "evaluation"));
     return Outcome::done;
   }
@@ -100,10 +98,10 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     const SweepReport report = run_sweep(recipe, *model, predictor ? &*predictor : nullptr, sweep, context);
     json.update(report.json);
     text += report.text + "\n";
-    write_file_atomic(run->path() / "answers.jsonl", report.answers);
+    run->files().write("answers.jsonl", report.answers);
   }
-  write_file_atomic(run->path() / "evaluation.txt", text);
-  write_file_atomic(run->path() / "evaluation.json", json.dump(2) + "\n");
+  run->files().write("evaluation.txt", text);
+  run->files().write("evaluation.json", json.dump(2) + "\n");
   print(text);
   run->finish(Json::object());
   return Outcome::done;

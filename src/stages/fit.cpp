@@ -91,9 +91,9 @@ void say_other_length(const Recipe& recipe, std::int64_t step, std::int64_t befo
       before, total, enum_name(recipe.schedule.kind), rate(step, before), step, next, step + 1));
 }
 
-std::optional<Best> resume(const RunDirectory& run, const Recipe& recipe, std::int64_t total, Training& training,
+std::optional<Best> resume(RunDirectory& run, const Recipe& recipe, std::int64_t total, Training& training,
                            const Context& context) {
-  const auto snapshot = find_snapshot(run.checkpoints(), [&](const std::string& text) { context.log->warn(text); });
+  const auto snapshot = find_snapshot(run.files(), [&](const std::string& text) { context.log->warn(text); });
   if (!snapshot) return std::nullopt;
   const NamedTensors tensors = read_snapshot_tensors(*snapshot);
   restore(tensors, "weights.", training.masters);
@@ -149,20 +149,20 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
                                     [&](const std::string& name) { return !recipe.lora || is_trained_by_lora(name); });
   std::optional<Best> best = resume(run, recipe, total, training, context);
   std::int64_t saved_step = training.steps;
-  MetricsFile metrics(run.path() / "metrics.jsonl");
+  MetricsFile metrics(run.files().grow("metrics.jsonl"));
   metrics.cut_back(training.steps);
   Order order(static_cast<std::uint64_t>(recipe.seed), count, recipe.data.shuffle);
   Progress progress("training", "steps", total, standard_error_progress(context.quiet), training.steps);
 
   const auto save = [&] {
     metrics.sync();
-    publish_snapshot(run.checkpoints(), training.steps,
+    publish_snapshot(run.files(), training.steps,
                      with_prefix("second_moment.", training.adamw.second_moment,
                                  with_prefix("first_moment.", training.adamw.first_moment,
                                              with_prefix("weights.", training.masters, {}))),
                      state_json(training, best, recipe, total));
     saved_step = training.steps;
-    prune_snapshots(run.checkpoints(), recipe.checkpoint.keep, best ? std::optional(best->step) : std::nullopt);
+    prune_snapshots(run.files(), recipe.checkpoint.keep, best ? std::optional(best->step) : std::nullopt);
   };
   const auto validate = [&] {
     const Metrics validation = task.validate(training.model());

@@ -46,9 +46,8 @@ void settle_dials(const Recipe& recipe, std::int64_t labelled, ModelFolder& fold
 
 Outcome run_sft(const Recipe& recipe, const Context& context) {
   check_keep_best(recipe, context);
-  std::optional<RunDirectory> run;
-  if (!context.dry_run) run.emplace(recipe, context);
-  if (run && is_done_already(*run, context)) return Outcome::done;
+  std::optional<RunDirectory> run = begin_run(recipe, context);
+  if (run && run->finished()) return Outcome::done;
 
   BaseModel base = open_base_model(recipe, {.kind = HeadKind::language_model});
   warn_notes(base.notes, context);

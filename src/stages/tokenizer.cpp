@@ -68,19 +68,17 @@ Outcome run_tokenizer(const Recipe& recipe, const Context& context) {
     output.finish();
     pieces = trained.vocab_size;
   } else {
-    RunDirectory run(recipe, context);
-    BlockOutput output(options.output, ledger, output_identity(recipe, run.inputs()), output_given);
-    if (output.finished() && run.state() == RunDirectory::State::finished) {
-      context.log->info(options.output + ": trained already, nothing to do (--fresh starts over)");
-      return Outcome::done;
-    }
+    std::optional<RunDirectory> run = begin_run(recipe, context);
+    if (run->finished()) return Outcome::done;
+    BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
+                       output_given);
     if (output.completed_blocks() == 0) {
       const TrainedTokenizer trained = train();
       output.append(1, trained.bytes, "", {{"pieces", trained.vocab_size}});
     }
     output.finish();
     pieces = output.block_counts().front().at("pieces").get<std::int64_t>();
-    run.finish({{"pieces", pieces}});
+    run->finish({{"pieces", pieces}}, {options.output});
   }
   context.log->info(fmt::format("tokenizer with {} pieces in {}", pieces, options.output));
   return Outcome::done;

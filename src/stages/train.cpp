@@ -192,27 +192,18 @@ Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel bas
                        .training = card_part(dataset.train_counts),
                        .validation = card_part(dataset.validation_counts),
                        .metrics = validation};
-  // Of a shorter training, or of a process that was killed while it wrote.
-  for (const Path& part : temporaries_of(run.model())) steerlm::remove_all(part);
-  steerlm::remove_all(run.model());
-  if (base.adapter) {
-    write_adapter_folder(run.model(), base.folder, *base.adapter, to_named_tensors(result.weights), base.tokenizer,
-                         card);
-  } else {
-    write_model_folder(run.model(), base.folder, to_named_tensors(result.weights), base.tokenizer,
-                       default_max_shard_bytes, card);
-  }
+  const NamedTensors tensors = to_named_tensors(result.weights);
+  run.files().write_folder("model", true, [&](const Path& part) {
+    if (base.adapter)
+      write_adapter_folder(part, base.folder, *base.adapter, tensors, base.tokenizer, card);
+    else
+      write_model_folder(part, base.folder, tensors, base.tokenizer, default_max_shard_bytes, card);
+  });
   Json summary = {{"steps", result.steps}, {"weights_step", result.weights_step}};
   for (const auto& [name, value] : validation) summary[name] = std::isfinite(value) ? Json(value) : Json(nullptr);
   run.finish(summary);
   context.log->info("the model is in " + run.model().string());
   return Outcome::done;
-}
-
-bool is_done_already(const RunDirectory& run, const Context& context) {
-  if (run.state() != RunDirectory::State::finished) return false;
-  context.log->info(run.path().string() + ": the run is finished already, nothing to do (--fresh starts over)");
-  return true;
 }
 
 }  // namespace steerlm

@@ -30,7 +30,4 @@ void check_keep_best(const Recipe& recipe, const Context& context);
 Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset,
                           const FitTask& task, const Context& context);
 
-// True where the run is done already, which is said.
-bool is_done_already(const RunDirectory& run, const Context& context);
-
 }  // namespace steerlm

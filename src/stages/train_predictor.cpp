@@ -33,9 +33,8 @@ double mean_squared_error(const std::vector<AttributeMetrics>& rows) {
 
 Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   check_keep_best(recipe, context);
-  std::optional<RunDirectory> run;
-  if (!context.dry_run) run.emplace(recipe, context);
-  if (run && is_done_already(*run, context)) return Outcome::done;
+  std::optional<RunDirectory> run = begin_run(recipe, context);
+  if (run && run->finished()) return Outcome::done;
 
   BaseModel base = open_base_model(recipe, recipe.head);
   warn_notes(base.notes, context);

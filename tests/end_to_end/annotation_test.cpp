@@ -302,6 +302,26 @@ TEST_F(Annotation, AFinishedOneSaysSoAndChangesNothing) {
   EXPECT_EQ(read("run/ledger.jsonl"), ledger);
 }
 
+TEST_F(Annotation, AFinishedOutputThatIsGoneOrWasChangedIsMadeAgain) {
+  write("in.jsonl", many(5));
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  const std::string whole = read("out.jsonl");
+  std::filesystem::remove(path("out.jsonl"));
+  expect_says(run("annotate annotate.yaml"), "out.jsonl is gone: it is made again");
+  EXPECT_EQ(read("out.jsonl"), whole);
+  std::string changed = whole;
+  changed[changed.size() / 2] ^= 1;
+  write("out.jsonl", changed);
+  expect_says(run("annotate annotate.yaml"), "it is kept as out.jsonl.previous and made again");
+  EXPECT_EQ(read("out.jsonl"), whole);
+  EXPECT_EQ(read("out.jsonl.previous"), changed);
+  expect_says(run("annotate annotate.yaml"), "nothing to do");
+  write("out.jsonl", "mine");
+  expect_refused(run("annotate annotate.yaml"), 5, "out.jsonl.previous");
+  EXPECT_EQ(read("out.jsonl"), "mine");
+  EXPECT_EQ(read("out.jsonl.previous"), changed);
+}
+
 TEST_F(Annotation, AnotherPredictorOrInputInTheRunDirectoryIsRefused) {
   write("in.jsonl", many(5));
   ASSERT_EQ(run("annotate annotate.yaml").code, 0);
