@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Gets what the build needs and configures it: Debian packages, libtorch and sentencepiece (fetched by cmake, pinned), build/release.
-# tools/quickstart.sh and tools/test.sh source it; run by itself it does just that. Asks nothing; a second run takes a second.
+# tools/quickstart.sh and tools/test.sh source it (more_packages: what they need besides); run by itself it does just that. Asks nothing; a
+# second run takes a second.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 packages="g++ cmake ninja-build ccache python3 python3-jinja2 python3-pip pkg-config libspdlog-dev libfmt-dev nlohmann-json3-dev libyaml-cpp-dev
-  libcli11-dev libgtest-dev libgmock-dev libssl-dev zlib1g-dev libzstd-dev libpcre2-dev libutf8proc-dev"
+  libcli11-dev libgtest-dev libgmock-dev libssl-dev zlib1g-dev libzstd-dev libpcre2-dev libutf8proc-dev ${more_packages:-}"
 fetched_mb=1500  # 545 MB of downloads, 460 MB unpacked, and room to unpack
-build_mb=3400    # program and tests, 700 MB of Debian packages, the toy runs, two copies of libtorch: beside the program where the cache
+build_mb=3800    # program and tests, 1,100 MB of Debian packages, the toy runs, two copies of libtorch: beside the program where the cache
                  # is on another file system, and for a moment in the test of `cmake --install`
 
 say() { printf '== %s\n' "$*"; }

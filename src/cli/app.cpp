@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/explain.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/hf/config.h"
@@ -34,6 +35,8 @@ std::string cpu_text() {
   return text;
 }
 
+}  // namespace
+
 std::string version_text() {
   return "steerlm " STEERLM_VERSION "\nlibtorch " TORCH_VERSION "\ncompiler " __VERSION__ "\ncpu " + cpu_text() +
          "\nmodels " + join(supported_architectures()) +
@@ -41,58 +44,7 @@ std::string version_text() {
          join(supported_dtypes());
 }
 
-std::vector<std::string> command_names(CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
-    names.push_back(command->get_name());
-  return names;
-}
-
-std::vector<std::string> option_names(CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  }
-  return names;
-}
-
-std::string full_name(const CLI::App& app) {
-  return app.get_parent() == nullptr ? app.get_name() : full_name(*app.get_parent()) + " " + app.get_name();
-}
-
-// What is wrong with the command line: walks the commands as far as they exist, then looks at the rest.
-Fault explain(CLI::App& root, int argc, char** argv, const CLI::ParseError& error) {
-  CLI::App* command = &root;
-  int next = 1;
-  for (; next < argc; ++next) {
-    const std::vector<CLI::App*> below =
-        command->get_subcommands([&](CLI::App* app) { return app->get_name() == argv[next]; });
-    if (below.empty()) break;
-    command = below[0];
-  }
-  const std::string advice = "see '" + full_name(*command) + " --help'";
-  const std::vector<std::string> commands = command_names(*command);
-  if (!commands.empty() && next == argc)
-    return {.what = "a command is missing", .expected = "one of " + join(commands), .advice = advice};
-  if (!commands.empty() && argv[next][0] != '-') {
-    const std::string nearest = suggest(argv[next], commands);
-    return {.what = "unknown command '" + std::string(argv[next]) + "'",
-            .expected = "one of " + join(commands),
-            .advice = nearest.empty() ? advice : nearest};
-  }
-  if (!commands.empty() || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
-    const std::vector<std::string> options = option_names(*command);
-    for (; next < argc; ++next) {
-      const std::string word = std::string(argv[next]).substr(0, std::string_view(argv[next]).find('='));
-      if (!word.starts_with("--") || word == "--" || std::find(options.begin(), options.end(), word) != options.end())
-        continue;
-      const std::string nearest = suggest(word, options);
-      return {.what = "unknown option '" + word + "'", .advice = nearest.empty() ? advice : nearest};
-    }
-    return {.what = "too many arguments: " + join(command->remaining(true), " "), .advice = advice};
-  }
-  return {.what = error.what(), .advice = advice};  // "--seed: 1 required INT missing" and the like
-}
+namespace {
 
 void print_error(const std::string& text) { std::fprintf(stderr, "error: %s\n", text.c_str()); }
 
@@ -127,7 +79,9 @@ int run_caught(const std::function<int()>& action) {
   return static_cast<int>(ExitCode::bug);
 }
 
-int run_program(int argc, char** argv) {
+namespace {
+
+int parse_and_run(int argc, char** argv) {
   CLI::App app("SteerLM: train attribute predictors, annotate data, fine-tune and steer language models.", "steerlm");
   Invocation invocation;
   app.require_subcommand(1);
@@ -140,22 +94,30 @@ int run_program(int argc, char** argv) {
   add_model_commands(app, invocation);
   add_tokenizer_commands(app, invocation);
   add_recipe_commands(app, invocation);
+  add_doctor_command(app, invocation);
+  std::optional<int> code;
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error, std::cout, std::cerr);
-    print_error(format_fault(explain(app, argc, argv, error)));
-    return static_cast<int>(ExitCode::recipe);
+    if (!asks_for_help(app, argc, argv, error)) fail(ExitCode::recipe, explain(app, argc, argv, error));
+    code = app.exit(error, std::cout, std::cerr);
   }
-  return run_caught([&] {
-    const int code = invocation.action();
-    std::cout.flush();
-    if (!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-      fail(ExitCode::resources,
-           {.what = "cannot write all of the output: the device is full or closed", .where = "standard output"});
-    }
-    return code;
-  });
+  if (!code) {
+    check_arguments(app);
+    code = invocation.action();
+  }
+  std::cout.flush();
+  if (!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    fail(ExitCode::resources,
+         {.what = "cannot write all of the output: the device is full or closed", .where = "standard output"});
+  }
+  return *code;
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  return run_caught([&] { return parse_and_run(argc, argv); });
 }
 
 }  // namespace steerlm

@@ -9,6 +9,7 @@
 #include "cli/chat_terminal.h"
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "cli/template_option.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
@@ -21,7 +22,8 @@ namespace steerlm {
 namespace {
 
 struct ChatArguments {
-  std::string model, system, device = "auto", precision = "auto";
+  std::string model, text_template, device = "auto", precision = "auto";
+  std::optional<std::string> system;
   std::vector<std::string> set;
   SamplingOptions sampling{.top_k = 0, .temperature = 0.7, .top_p = 1, .max_new_tokens = 512};
   std::int64_t seed = 1234;
@@ -63,6 +65,7 @@ void answer(Chat& chat, Conversation asked) {
     answer =
         chat.session.answer(asked, label, chat.sample, write_answer, [] { return interrupted() || output_failed(); });
   } catch (const Error& error) {
+    if (error.code() == ExitCode::model) throw;  // no other question would help
     print_faults(error);
     note(asked.turns.size() == 1 ? "ask something shorter, or make the system prompt shorter: /system TEXT"
                                  : "the question is taken back; /undo takes back the last question and answer too, "
@@ -233,6 +236,7 @@ void take_line(Chat& chat, const std::string& line) {
     else
       ask(chat, line);
   } catch (const Error& error) {
+    if (error.code() == ExitCode::model) throw;
     print_faults(error);
   }
 }
@@ -262,10 +266,11 @@ int run_lines(Chat& chat) {
 }
 
 int run_chat(const ChatArguments& arguments) {
-  check_text(arguments.system, "--system");
+  check_text(arguments.system.value_or(""), "--system");
   check_sampling(arguments.sampling);
   const std::map<std::string, std::int64_t> set = parse_dials(arguments.set, "--set");
-  const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision);
+  const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision,
+                                          parse_template(arguments.text_template, arguments.system));
   const std::optional<Label> label = dial_label(model.attributes, set, arguments.model);
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   const GenerationSettings settings =
@@ -273,7 +278,7 @@ int run_chat(const ChatArguments& arguments) {
   Chat chat{.model = model,
             .sampling = arguments.sampling,
             .session = ChatSession(model.transformer, model.tokenizer, conversation_template, settings),
-            .conversation = {.system = arguments.system.empty() ? model.folder.text_template.system : arguments.system,
+            .conversation = {.system = arguments.system.value_or(model.folder.text_template.system),
                              .masked_roles = {"User"},
                              .type = label ? ConversationType::value_to_text : ConversationType::none,
                              .turns = {}},
@@ -285,14 +290,16 @@ int run_chat(const ChatArguments& arguments) {
 
 void add_chat_command(CLI::App& app, Invocation& invocation) {
   const auto chat = std::make_shared<ChatArguments>();
-  CLI::App* command = app.add_subcommand("chat", "Talk with a model, dials at hand");
+  CLI::App* command = app.add_subcommand("chat", "Talk with a model; its dials can be changed on the way");
   command->footer(
       "A line is a question. Answers go to standard output, all else to standard error. Lines that begin with / are "
       "commands:\n" +
       command_list());
   command->add_option("--model", chat->model, "model folder")->required();
-  command->add_option("--set", chat->set, "dials: quality=9,humor=0");
-  command->add_option("--system", chat->system, "system prompt");
+  command->add_option("--set", chat->set, "dials, such as quality=9,humor=0");
+  command->add_option_function<std::string>(
+      "--system", [chat](const std::string& text) { chat->system = text; }, "system prompt; \"\" for none");
+  add_template_option(*command, chat->text_template);
   add_sampling_options(*command, chat->sampling, chat->seed);
   command->add_option("--device", chat->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--precision", chat->precision, "auto, fp32 or bf16")->capture_default_str();

@@ -5,6 +5,10 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <string>
+
+#include <string>
+#include <vector>
 
 #include "cli/app.h"
 #include "steerlm/hf/model_folder.h"
@@ -18,8 +22,12 @@ void add_inference_commands(CLI::App& app, Invocation& invocation);
 void add_chat_command(CLI::App& app, Invocation& invocation);
 void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_model_commands(CLI::App& app, Invocation& invocation);
+void add_doctor_command(CLI::App& app, Invocation& invocation);
 
-// Says on stderr that a folder's own Python code is not run.
-void note_code(const ModelFolder& folder);
+// What --version prints.
+std::string version_text();
+
+// On standard error, one line each: what a model folder or its tokenizer makes it necessary to say.
+void print_notes(const std::vector<std::string>& notes);
 
 }  // namespace steerlm

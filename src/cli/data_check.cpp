@@ -1,15 +1,21 @@
 #include "cli/data_check.h"
 
+#include <fmt/format.h>
+
 #include <iostream>
 #include <limits>
+#include <map>
 #include <optional>
 
+#include "cli/commands.h"
+#include "cli/template_option.h"
 #include "steerlm/core/error.h"
+#include "steerlm/core/suggest.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/data/statistics.h"
-#include "steerlm/hf/model_folder.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
+#include "steerlm/stages/base_model.h"
 
 namespace steerlm {
 namespace {
@@ -19,7 +25,7 @@ struct Plan {
   std::vector<SourceOptions> records;
   std::vector<SourceOptions> prompts;
   Attributes attributes;
-  std::optional<Attributes> rating_attributes;
+  ReadOptions reading;
   TemplateOptions text_template;
   std::optional<Tokenizer> tokenizer;  // lengths are counted in tokens where there is one
   std::int64_t max_tokens = 0;         // what is longer is counted; 0: no limit
@@ -30,17 +36,25 @@ void append(std::vector<SourceOptions>& to, const std::vector<SourceOptions>& mo
   to.insert(to.end(), more.begin(), more.end());
 }
 
-void use_folder(Plan& plan, const std::string& path) {
-  const ModelFolder folder = open_model_folder(path);
+void use_folder(Plan& plan, const Recipe& recipe, const std::string& path) {
+  TemplateRequest request = template_request(recipe);
+  request.required = false;  // of a template that is not chosen yet tokens are counted with steerlm's
+  const auto [folder, tokenizer] = open_folder(path, request);
+  print_template(folder);
   if (!folder.attributes.names.empty()) plan.attributes = make_attributes(folder.attributes);
-  if (!folder.template_sha256.empty()) plan.text_template = folder.text_template;
-  plan.tokenizer = Tokenizer::load(folder.tokenizer_path);
+  plan.text_template = folder.text_template;
+  plan.tokenizer = tokenizer;
+  print_notes(folder_notes(folder, tokenizer));
   if (plan.max_tokens == 0) plan.max_tokens = folder.config.context_length();
 }
 
 Plan plan_of_recipe(const DataInput& input) {
   const Recipe recipe = load_recipe(input.recipe, input.overrides, std::nullopt);
   Plan plan{.attributes = make_attributes(recipe.attributes), .text_template = recipe.text_template};
+  const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
+  const bool open = trains && recipe.method == Method::steerlm && !recipe.attributes_given;
+  if (open && are_rated_as_helpsteer(recipe.data.train))
+    plan.attributes = make_attributes(method_attributes(Method::helpsteer2));
   append(plan.records, recipe.data.train);
   append(plan.records, recipe.data.validation);
   switch (recipe.stage) {
@@ -51,26 +65,30 @@ Plan plan_of_recipe(const DataInput& input) {
       plan.max_tokens = recipe.data.max_tokens;
       if (recipe.model.init) {
         plan.tokenizer = Tokenizer::load(recipe.model.tokenizer);
+        print_notes(plan.tokenizer->notes());
       } else if (!recipe.model.path.empty()) {
-        use_folder(plan, recipe.model.path);
+        use_folder(plan, recipe, recipe.model.path);
       }
       if (recipe.dials) plan.prompts = recipe.dials->prompts;
       break;
     case Stage::annotate:
       plan.records = recipe.annotate.input;
-      use_folder(plan, recipe.annotate.predictor);
+      plan.reading.labels = Labels::ignored;
+      use_folder(plan, recipe, recipe.annotate.predictor);
       break;
     case Stage::bootstrap:
       plan.records.push_back({.path = recipe.bootstrap.labels_from});
       plan.prompts = recipe.bootstrap.prompts;
-      use_folder(plan, recipe.bootstrap.policy);
+      use_folder(plan, recipe, recipe.bootstrap.policy);
       break;
     case Stage::generate:
       plan.prompts = recipe.generate.prompts;
-      use_folder(plan, recipe.generate.model);
+      use_folder(plan, recipe, recipe.generate.model);
       break;
     case Stage::tokenizer:
-      for (const std::string& path : recipe.tokenizer.input) plan.records.push_back({.path = path});
+      for (const std::string& path : recipe.tokenizer.input)
+        plan.records.push_back({.path = path, .format = recipe.tokenizer.format});
+      plan.reading.labels = Labels::ignored;
       break;
     case Stage::pipeline:
       break;  // refused by load_recipe
@@ -83,13 +101,7 @@ Plan plan_of(const DataInput& input) {
     fail(ExitCode::recipe, {.what = "give either a recipe or --input", .advice = "steerlm data check --input FILE"});
   }
   if (!input.recipe.empty()) return plan_of_recipe(input);
-  Plan plan{.records = {input.source}};
-  if (!input.attributes.names.empty()) {
-    plan.attributes = make_attributes(input.attributes);
-  } else {
-    plan.rating_attributes = make_attributes(input.default_attributes);
-  }
-  return plan;
+  return {.records = {input.source}, .attributes = input.attributes, .reading = input.reading};
 }
 
 // Everything that is counted.
@@ -101,16 +113,25 @@ struct Survey {
   std::int64_t bad = 0;
   std::int64_t over_length = 0;
   std::int64_t marker_text = 0;
-  std::int64_t without_target = 0;  // of a record whose every turn is masked or the first
+  std::int64_t without_target = 0;                   // of a record whose every turn is masked, weightless or the first
+  std::int64_t context_turns = 0;                    // of weight 0
+  std::map<unsigned char, std::int64_t> lost_bytes;  // bytes of the texts that the tokenizer has no piece for
+  ReadNotes notes;
 };
+
+void count_lost_bytes(const Conversation& conversation, const std::string& bytes_without_piece, Survey& survey) {
+  const auto count = [&](const std::string& text) {
+    for (size_t at = text.find_first_of(bytes_without_piece); at != std::string::npos;
+         at = text.find_first_of(bytes_without_piece, at + 1))
+      ++survey.lost_bytes[static_cast<unsigned char>(text[at])];
+  };
+  count(conversation.system);
+  for (const Turn& turn : conversation.turns) count(turn.value);
+}
 
 bool has_target(const Conversation& conversation) {
   for (size_t t = 0; t < conversation.turns.size(); ++t) {
-    const Turn& turn = conversation.turns[t];
-    bool masked = false;
-    for (const std::string& role : conversation.masked_roles) masked |= role == turn.from;
-    const bool text_to_value = conversation.type == ConversationType::text_to_value;
-    if (!masked && (text_to_value ? turn.label && !turn.label->text.empty() : t > 0)) return true;
+    if (is_target(conversation, t)) return true;
   }
   return false;
 }
@@ -123,11 +144,14 @@ void survey_record(const Record& record, const Plan& plan,
     fail(ExitCode::data, {.what = "a record without a target: none of its turns is trained", .where = where(record)});
   }
   survey.statistics.add(record);
+  for (const Turn& turn : record.conversation.turns) survey.context_turns += turn.context_only;
   survey.without_target += !target;
   const std::vector<size_t> marked = turns_with_marker_text(record.conversation, plan.text_template.name);
   survey.marker_text += !marked.empty();
   for (const size_t turn : marked)
     std::cout << where(record) << ", turn " << turn + 1 << ": marker text in the value\n";
+  if (plan.tokenizer && !plan.tokenizer->bytes_without_piece().empty())
+    count_lost_bytes(record.conversation, plan.tokenizer->bytes_without_piece(), survey);
   if (conversation_template) {
     const auto length = static_cast<std::int64_t>(conversation_template->encode(record.conversation).ids.size());
     survey.tokens.add(length);
@@ -144,13 +168,11 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
   Survey survey(plan.attributes);
   std::optional<ConversationTemplate> conversation_template;
   if (plan.tokenizer) conversation_template.emplace(plan.text_template, *plan.tokenizer);
-  RecordReader reader(plan.records, plan.attributes, plan.text_template.system, plan.rating_attributes);
+  RecordReader reader(plan.records, plan.attributes, plan.text_template.system, plan.reading);
   while (const auto entry = reader.next()) {
     try {
       if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-        fail(ExitCode::data,
-             {.what = bad->reason,
-              .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
+        fail(ExitCode::data, {.what = bad->reason, .where = place(bad->file, bad->line)});
       }
       survey_record(std::get<Record>(*entry), plan, conversation_template, survey);
     } catch (const Error& error) {
@@ -158,6 +180,7 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
       report_bad(survey, error.what());
     }
   }
+  survey.notes = reader.notes();
   for (const SourceOptions& source : plan.prompts) {
     try {
       survey.prompts +=
@@ -177,15 +200,33 @@ void print_counts(const Plan& plan, const Survey& survey) {
   row("records", statistics.records);
   for (const auto& [type, count] : statistics.types) row("  type " + type, count);
   row("bad records", survey.bad);
+  row("blank lines", survey.notes.blank_lines);
   if (!plan.prompts.empty()) row("prompts", survey.prompts);
   row("user turns", statistics.user_turns);
   row("assistant turns", statistics.assistant_turns);
   row("labelled assistant turns", statistics.labelled_turns);
+  if (survey.context_turns > 0) row("turns of weight 0", survey.context_turns);
   row("records without a target", survey.without_target);
   row("records with marker text", survey.marker_text);
   if (plan.tokenizer && plan.max_tokens > 0)
     row("records over " + format_count(plan.max_tokens) + " tokens", survey.over_length);
+  std::string names;
+  std::int64_t lost = 0;
+  for (const auto& [byte, count] : survey.lost_bytes) {
+    names += fmt::format("{}0x{:02X}: {}", names.empty() ? "" : ", ", byte, format_count(count));
+    lost += count;
+  }
+  if (lost > 0) row("bytes without a piece", lost);
   std::cout << format_table(rows);
+  if (lost > 0) {
+    std::cout << "\nThe tokenizer has no piece for these bytes of the texts, so that the model does not see them: "
+              << names << "\n";
+  }
+  if (survey.notes.helpsteer) std::cout << "\n" << helpsteer_note(*plan.reading.helpsteer_attributes);
+  if (survey.notes.unobeyed.empty()) return;
+  std::vector<std::vector<std::string>> keys{{"not obeyed: other programs act on it", "lines"}};
+  for (const auto& [key, lines] : survey.notes.unobeyed) keys.push_back({key, format_count(lines)});
+  std::cout << "\n" << format_table(keys);
 }
 
 void print_histogram(const std::string& name, const Histogram& histogram) {
@@ -217,6 +258,28 @@ void print_labels(const DataStatistics& statistics) {
 }
 
 }  // namespace
+
+void print_unobeyed(const std::string& path, const ReadNotes& notes) {
+  if (notes.unobeyed.empty()) return;
+  std::cerr << (path == "-" ? "standard input" : path)
+            << ": not obeyed, though other programs act on it: " << describe_unobeyed(notes.unobeyed) << "\n";
+}
+
+Format parse_format(const std::string& name) {
+  if (const auto format = enum_value<Format>(name)) return *format;
+  const std::vector<std::string> choices = enum_choices<Format>();
+  fail(ExitCode::recipe, {.what = "unknown format",
+                          .where = "--format",
+                          .found = "'" + name + "'",
+                          .expected = "one of " + join(choices),
+                          .advice = suggest(name, choices)});
+}
+
+std::string helpsteer_note(const Attributes& attributes) {
+  return "ratings of HelpSteer, which are the attributes: " + join(attributes.names) + ", " +
+         std::to_string(attributes.min) + " to " + std::to_string(attributes.max) +
+         " (--method or --attributes chooses others)\n";
+}
 
 int check_data(const DataInput& input) {
   const Plan plan = plan_of(input);

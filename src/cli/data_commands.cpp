@@ -8,6 +8,7 @@
 #include "cli/data_check.h"
 #include "cli/inference_options.h"
 #include "cli/show_mask.h"
+#include "cli/template_option.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/record_reader.h"
@@ -23,7 +24,8 @@ struct DataArguments {
   std::string input;
   std::string format = "auto";
   std::string output;
-  std::string model;
+  std::string model, text_template;
+  std::string method;  // "": not given
   std::vector<std::string> attributes;
   std::optional<std::int64_t> min, max;
   bool json = false, overwrite = false;
@@ -32,26 +34,36 @@ struct DataArguments {
 };
 
 SourceOptions source_of(const DataArguments& arguments) {
-  const auto format = enum_value<Format>(arguments.format);
-  if (!format) {
-    const std::vector<std::string> choices = enum_choices<Format>();
-    fail(ExitCode::recipe, {.what = "unknown format",
-                            .where = "--format",
-                            .found = "'" + arguments.format + "'",
-                            .expected = "one of " + join(choices),
-                            .advice = suggest(arguments.format, choices)});
-  }
-  return {.path = arguments.input, .format = *format};
+  return {.path = arguments.input, .format = parse_format(arguments.format)};
 }
 
-// What is given, the rest as in `method: steerlm`.
-AttributeOptions attributes_of(const DataArguments& arguments) {
-  AttributeOptions attributes = method_attributes(Method::steerlm);
+// `attributes` with the names and the range that are given.
+AttributeOptions with_given(AttributeOptions attributes, const DataArguments& arguments) {
   attributes.defaults.clear();
   if (!arguments.attributes.empty()) attributes.names = arguments.attributes;
   attributes.min = arguments.min.value_or(attributes.min);
   attributes.max = arguments.max.value_or(attributes.max);
   return attributes;
+}
+
+// What is given, the rest as in the method.
+AttributeOptions attributes_of(const DataArguments& arguments) {
+  const auto method = enum_value<Method>(arguments.method.empty() ? "steerlm" : arguments.method);
+  if (!method) {
+    const std::vector<std::string> choices = enum_choices<Method>();
+    fail(ExitCode::recipe, {.what = "unknown method",
+                            .where = "--method",
+                            .found = "'" + arguments.method + "'",
+                            .expected = "one of " + join(choices),
+                            .advice = suggest(arguments.method, choices)});
+  }
+  return with_given(method_attributes(*method), arguments);
+}
+
+// Nobody says what the attributes are: HelpSteer's ratings have names and a range of their own.
+std::optional<Attributes> helpsteer_attributes(const DataArguments& arguments) {
+  if (!arguments.attributes.empty() || !arguments.method.empty()) return std::nullopt;
+  return make_attributes(with_given(method_attributes(Method::helpsteer2), arguments));
 }
 
 // The record's JSON with every label as we write labels: in the order of the names.
@@ -68,16 +80,12 @@ Json with_canonical_labels(Record record) {
 template <class Write>
 std::int64_t convert_records(const DataArguments& arguments, Write write) {
   constexpr size_t buffered = 4 << 20;
-  RecordReader reader({source_of(arguments)}, make_attributes(attributes_of(arguments)), "");
+  RecordReader reader({source_of(arguments)}, make_attributes(attributes_of(arguments)), "",
+                      {.helpsteer_attributes = helpsteer_attributes(arguments)});
   std::int64_t records = 0;
   std::string lines;
   while (auto entry = reader.next()) {
-    if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-      fail(ExitCode::data,
-           {.what = bad->reason,
-            .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line),
-            .advice = "steerlm data check lists every bad record of a file"});
-    }
+    if (const auto* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
     lines += dump_json(with_canonical_labels(std::move(std::get<Record>(*entry)))) + "\n";
     ++records;
     if (lines.size() < buffered) continue;
@@ -85,6 +93,9 @@ std::int64_t convert_records(const DataArguments& arguments, Write write) {
     lines.clear();
   }
   write(lines);
+  if (reader.notes().helpsteer)
+    std::cerr << arguments.input << ": " << helpsteer_note(*helpsteer_attributes(arguments));
+  print_unobeyed(arguments.input, reader.notes());
   return records;
 }
 
@@ -97,10 +108,14 @@ int convert(const DataArguments& arguments) {
 }
 
 DataInput data_input(const DataArguments& arguments) {
-  DataInput input{
-      .recipe = arguments.recipe, .overrides = arguments.overrides, .default_attributes = attributes_of(arguments)};
+  DataInput input{.recipe = arguments.recipe, .overrides = arguments.overrides};
+  const Attributes attributes = make_attributes(attributes_of(arguments));
   if (!arguments.input.empty()) input.source = source_of(arguments);
-  if (!arguments.attributes.empty()) input.attributes = input.default_attributes;
+  if (arguments.attributes.empty() && arguments.method.empty()) {
+    input.reading = {.rating_attributes = attributes, .helpsteer_attributes = helpsteer_attributes(arguments)};
+  } else {
+    input.attributes = attributes;
+  }
   return input;
 }
 
@@ -121,44 +136,50 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
     return input;
   };
   const auto takes_attributes = [arguments](CLI::App* command, const std::string& names) {
+    command->add_option("--method", arguments->method,
+                        "attributes and range of " + join(enum_choices<Method>()) +
+                            " (default: steerlm; for HelpSteer and HelpSteer2 their own five ratings, 0 to 4)");
     command->add_option("--attributes", arguments->attributes, names)->delimiter(',');
-    command->add_option("--min", arguments->min, "smallest value of an attribute (default: 0)");
-    command->add_option("--max", arguments->max, "largest value of an attribute (default: 9)");
+    command->add_option("--min", arguments->min, "smallest value of an attribute (default: the method's)");
+    command->add_option("--max", arguments->max, "largest value of an attribute (default: the method's)");
   };
 
-  CLI::App* convert_command = group->add_subcommand("convert", "Any source to conversation records");
+  CLI::App* convert_command =
+      group->add_subcommand("convert", "Convert a data file of any known format to conversation records");
   takes_input(convert_command)->required();
   convert_command->add_option("--output", arguments->output, "JSON lines; '-' for standard output")->required();
   add_overwrite(*convert_command, arguments->overwrite);
-  takes_attributes(convert_command, "attribute names, joined by commas (default: those of method steerlm)");
+  takes_attributes(convert_command, "attribute names, joined by commas (default: those of the method)");
   set_action(convert_command, convert);
 
   CLI::App* check_command =
       group->add_subcommand("check", "Go through all data; list every bad record, counts, lengths and labels");
   CLI::App* stats_command =
-      group->add_subcommand("stats", "Counts of records and turns, and the labels' mean and spread");
+      group->add_subcommand("stats", "Print counts of records and turns, and mean and spread of the labels");
   for (CLI::App* command : {check_command, stats_command}) {
     command->add_option("RECIPE", arguments->recipe, "recipe whose data is read");
     command->add_option("OVERRIDES", arguments->overrides, "key=value");
     takes_input(command);
     takes_attributes(command,
-                     "attribute names, joined by commas (default: any name; ratings become labels of method steerlm)");
+                     "attribute names, joined by commas (default: any name; ratings become labels of the method)");
   }
   set_action(check_command, [](const DataArguments& given) { return check_data(data_input(given)); });
   set_action(stats_command, [](const DataArguments& given) { return print_statistics(data_input(given)); });
 
   CLI::App* mask_command = group->add_subcommand("show-mask", "Show which tokens of each record are trained");
   mask_command->add_option("--model", arguments->model, "model folder")->required();
+  add_template_option(*mask_command, arguments->text_template);
   takes_input(mask_command)->required();
   mask_command->add_flag("--json", arguments->json, "an object a record: token_ids, pieces, mask, trained_text");
-  set_action(mask_command,
-             [](const DataArguments& given) { return show_mask(given.model, source_of(given), given.json); });
+  set_action(mask_command, [](const DataArguments& given) {
+    return show_mask(given.model, parse_template(given.text_template), source_of(given), given.json);
+  });
 
-  CLI::App* toy_command = group->add_subcommand("make-toy", "Write the toy language's files");
+  CLI::App* toy_command = group->add_subcommand("make-toy", "Write data files of a synthetic toy language");
   toy_command->add_option("--output", arguments->output, "folder")->required();
   add_overwrite(*toy_command, arguments->overwrite);
   toy_command->add_option("--count", arguments->count, "records in train.jsonl (default: 20000)");
-  toy_command->add_option("--seed", arguments->seed, "key of every draw (default: 1234)");
+  toy_command->add_option("--seed", arguments->seed, "seed of the random draws (default: 1234)");
   set_action(toy_command, [](const DataArguments& given) {
     make_toy_data(given.output, given.count, given.seed, given.overwrite);
     std::cerr << given.output << ": the toy language's files, " << given.count << " records in train.jsonl\n";

@@ -1,9 +1,11 @@
 // generate and score: a model folder, records in, JSON lines out.
+#include <algorithm>
 #include <memory>
 #include <optional>
 
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "cli/template_option.h"
 #include "steerlm/core/output.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/stages/predict.h"
@@ -17,7 +19,8 @@ constexpr size_t block_records = 1024;
 constexpr std::int64_t batch_tokens = 16384;
 
 struct GenerateArguments {
-  std::string model, prompt, input, system, output = "-", device = "auto", precision = "auto";
+  std::string model, prompt, input, text_template, output = "-", device = "auto", precision = "auto";
+  std::optional<std::string> system;
   std::vector<std::string> set;
   bool raw = false, overwrite = false;
   SamplingOptions sampling{.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 512};
@@ -25,12 +28,14 @@ struct GenerateArguments {
 };
 
 std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenModel& model) {
-  const std::string system = arguments.system.empty() ? model.folder.text_template.system : arguments.system;
+  const std::string system = arguments.system.value_or(model.folder.text_template.system);
   std::vector<Prompt> prompts;
   if (!arguments.input.empty()) {
-    prompts = read_prompts({{.path = arguments.input}}, model.attributes, system, 0);
-    if (!arguments.system.empty()) {
-      for (Prompt& prompt : prompts) prompt.conversation.system = arguments.system;
+    const std::vector<SourceOptions> input{{.path = arguments.input}};
+    prompts = read_prompts(input, model.attributes, system, 0);
+    if (prompts.empty()) refuse_empty_input("answer", input);
+    if (arguments.system) {
+      for (Prompt& prompt : prompts) prompt.conversation.system = *arguments.system;
     }
   } else {
     Prompt prompt;
@@ -60,11 +65,13 @@ std::vector<GenerationResult> generate_raw(const OpenModel& model, const std::ve
 
 int run_generate_command(const GenerateArguments& arguments) {
   check_text(arguments.prompt, "--prompt");
-  check_text(arguments.system, "--system");
+  check_text(arguments.system.value_or(""), "--system");
   check_sampling(arguments.sampling);
   const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.overwrite);
   check_output(arguments.output, output_options);
-  const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision);
+  TemplateRequest request = parse_template(arguments.text_template, arguments.system);
+  request.required = !arguments.raw;
+  const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision, request);
   const std::optional<Label> label = dial_label(model.attributes, parse_dials(arguments.set, "--set"), arguments.model);
   const std::vector<Prompt> prompts = prompts_of(arguments, model);
   Output output(arguments.output, output_options);
@@ -93,25 +100,35 @@ int run_generate_command(const GenerateArguments& arguments) {
 }
 
 struct ScoreArguments {
-  std::string model, input, output, device = "auto", precision = "auto";
+  std::string model, input, output, text_template, device = "auto", precision = "auto";
   bool overwrite = false;
 };
 
+// {"record": line from 0, "turn": index}; `part` where a line gave several records.
+Json place_of(const Record& record, size_t turn) {
+  Json place = {{"record", record.line - 1}};
+  if (record.parts > 1) place["part"] = record.part;
+  place["turn"] = turn;
+  return place;
+}
+
 // A line an assistant turn of each record.
-void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, size_t first, Output& output) {
+void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, Output& output) {
   const auto predictions = predict_records(model, records, batch_tokens);
+  const std::vector<std::string>& names = score_names(model);
   for (size_t r = 0; r < records.size(); ++r) {
     if (!predictions[r].fault.empty()) fail(ExitCode::data, {.what = predictions[r].fault, .where = where(records[r])});
     for (const TurnScores& turn : predictions[r].turns) {
       Json scores = Json::object();
-      for (size_t a = 0; a < turn.scores.size(); ++a) scores[model.attributes.names[a]] = turn.scores[a];
-      output.write(dump_json({{"record", first + r}, {"turn", turn.turn}, {"scores", scores}}) + "\n");
+      for (size_t a = 0; a < turn.scores.size(); ++a) scores[names[a]] = turn.scores[a];
+      Json line = place_of(records[r], turn.turn);
+      line["scores"] = std::move(scores);
+      output.write(dump_json(line) + "\n");
     }
   }
 }
 
-void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, size_t first,
-                               Output& output) {
+void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, Output& output) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   const std::int64_t context = model.folder.config.context_length();
   std::vector<Example> examples;
@@ -138,7 +155,10 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
         sum += log_p[r][i];
         ++tokens;
       }
-      output.write(dump_json({{"record", first + r}, {"turn", t}, {"logprob", sum}, {"tokens", tokens}}) + "\n");
+      Json line = place_of(records[r], t);
+      line["logprob"] = sum;
+      line["tokens"] = tokens;
+      output.write(dump_json(line) + "\n");
     }
   }
 }
@@ -146,27 +166,37 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
 int run_score(const ScoreArguments& arguments) {
   const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.overwrite);
   check_output(arguments.output, output_options);
-  const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision));
-  note_code(model.folder);
-  RecordReader reader({{.path = arguments.input}}, model.attributes, model.folder.text_template.system);
+  const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision),
+                                     parse_template(arguments.text_template));
+  print_notes(model.notes);
+  print_template(model.folder);
+  const bool predictor = model.folder.head.kind == HeadKind::regression;
+  const std::vector<SourceOptions> input{{.path = arguments.input}};
+  RecordReader reader(input, model.attributes, model.folder.text_template.system,
+                      {.labels = predictor ? Labels::ignored : Labels::obeyed});
   Output output(arguments.output, output_options);
-  for (size_t first = 0;;) {
+  std::int64_t turns = 0, seen = 0;
+  for (;;) {
     std::vector<Record> records;
     while (records.size() < block_records) {
-      auto input = reader.next();
-      if (!input) break;
-      if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
-        fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
-      }
-      records.push_back(std::get<Record>(std::move(*input)));
+      auto entry = reader.next();
+      if (!entry) break;
+      if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
+      records.push_back(std::get<Record>(std::move(*entry)));
     }
     if (records.empty()) break;
-    if (model.folder.head.kind == HeadKind::regression)
-      score_with_predictor(model, records, first, output);
+    if (predictor)
+      score_with_predictor(model, records, output);
     else
-      score_with_language_model(model, records, first, output);
-    first += records.size();
+      score_with_language_model(model, records, output);
+    seen += static_cast<std::int64_t>(records.size());
+    for (const Record& record : records) {
+      turns += std::ranges::count_if(record.conversation.turns, [](const Turn& t) { return t.from == "Assistant"; });
+    }
   }
+  if (seen == 0) refuse_empty_input("score", input);
+  if (turns == 0)
+    fail(ExitCode::data, {.what = "nothing was scored: no record has an assistant turn", .where = arguments.input});
   output.finish();
   return 0;
 }
@@ -175,7 +205,7 @@ int run_score(const ScoreArguments& arguments) {
 
 void add_inference_commands(CLI::App& app, Invocation& invocation) {
   const auto generate = std::make_shared<GenerateArguments>();
-  CLI::App* command = app.add_subcommand("generate", "Answer prompts at chosen dials");
+  CLI::App* command = app.add_subcommand("generate", "Answer prompts, with the attributes of the answers set by dials");
   command->footer(
       "One JSON object a line: the input line plus response, token_ids, logprob and finish (stop, length).\n"
       "Dials that are not set take the model folder's defaults; `steerlm model info` prints them.");
@@ -184,8 +214,10 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   CLI::Option* input =
       command->add_option("--input", generate->input, "records whose last turn is the user's, or lines with prompt");
   prompt->excludes(input);
-  command->add_option("--set", generate->set, "dials: quality=9,humor=0");
-  command->add_option("--system", generate->system, "system prompt");
+  command->add_option("--set", generate->set, "dials, such as quality=9,humor=0");
+  command->add_option_function<std::string>(
+      "--system", [generate](const std::string& text) { generate->system = text; }, "system prompt; \"\" for none");
+  add_template_option(*command, generate->text_template);
   command->add_flag("--raw", generate->raw, "the prompt's bytes as they are, no template; only EOS stops");
   add_sampling_options(*command, generate->sampling, generate->seed);
   command->add_option("--samples", generate->samples, "responses a prompt")
@@ -208,6 +240,7 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
       "model `logprob` (natural log, summed over the turn's target tokens) and `tokens`.");
   command->add_option("--model", score->model, "model folder")->required();
   command->add_option("--input", score->input, "records; '-' for standard input")->required();
+  add_template_option(*command, score->text_template);
   command->add_option("--output", score->output, "file; '-' for standard output")->required();
   add_overwrite(*command, score->overwrite);
   command->add_option("--device", score->device, "auto, cpu or cuda")->capture_default_str();

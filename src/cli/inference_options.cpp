@@ -6,9 +6,11 @@
 #include <limits>
 
 #include "cli/commands.h"
+#include "cli/template_option.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/nn/device.h"
+#include "steerlm/recipe/load.h"
 #include "steerlm/stages/inputs.h"
 
 namespace steerlm {
@@ -17,7 +19,7 @@ void add_sampling_options(CLI::App& command, SamplingOptions& sampling, std::int
   command.add_option("--max-new-tokens", sampling.max_new_tokens, "longest response, in tokens")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  command.add_option("--temperature", sampling.temperature, "0 is greedy")
+  command.add_option("--temperature", sampling.temperature, "0 takes the most probable token each time")
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
   command.add_option("--top-k", sampling.top_k, "sample from the k most probable tokens; 0: all")
@@ -26,7 +28,7 @@ void add_sampling_options(CLI::App& command, SamplingOptions& sampling, std::int
   command.add_option("--top-p", sampling.top_p, "sample from the smallest set with this probability")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  command.add_option("--seed", seed, "key of the random draws")
+  command.add_option("--seed", seed, "seed of the random draws")
       ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
 }
@@ -50,7 +52,7 @@ Precision parse_precision(const std::string& device, const std::string& precisio
                             .where = "--device",
                             .found = device,
                             .expected = std::string(device_names),
-                            .advice = suggest(device, {"auto", "cpu", "cuda"})});
+                            .advice = device_advice(device)});
   }
   const auto value = enum_value<Precision>(precision);
   if (!value)
@@ -99,14 +101,16 @@ OutputOptions output_beside(const std::string& model, const std::string& input, 
   return options;
 }
 
-OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision) {
-  OpenModel model = open_model(folder, parse_precision(device, precision));
-  note_code(model.folder);
+OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision,
+                          const TemplateRequest& request) {
+  OpenModel model = open_model(folder, parse_precision(device, precision), request);
+  print_notes(model.notes);
   if (model.folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text",
                            .where = folder,
                            .advice = "`steerlm score` reads its scores"});
   }
+  print_template(model.folder);
   return model;
 }
 

@@ -31,6 +31,7 @@ void add_overwrite(CLI::App& command, bool& overwrite);
 OutputOptions output_beside(const std::string& model, const std::string& input, bool overwrite);
 
 // Throws model for an attribute predictor.
-OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision);
+OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision,
+                          const TemplateRequest& request);
 
 }  // namespace steerlm

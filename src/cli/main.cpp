@@ -1,8 +1,31 @@
 #include <malloc.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <exception>
 
 #include "cli/app.h"
+#include "steerlm/core/error.h"
+
+namespace {
+
+// `steerlm … | head`: the reader has all that it wants. Commands with a run directory ignore the signal and go on.
+void end_quietly(int) { ::_exit(static_cast<int>(steerlm::ExitCode::resources)); }
+
+// An exception that nobody caught, in another thread say, ends like one that reached run_caught.
+[[noreturn]] void end_uncaught() {
+  ::_exit(steerlm::run_caught([]() -> int {
+    if (const std::exception_ptr thrown = std::current_exception()) std::rethrow_exception(thrown);
+    throw std::bad_exception();
+  }));
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
+  std::set_terminate(end_uncaught);
+  std::signal(SIGPIPE, end_quietly);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows over `ulimit -f` is a failed write with a message
   // Every step allocates and frees the same large buffers. Kept in the heap, their pages need not be mapped and zeroed
   // anew each time.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 30);

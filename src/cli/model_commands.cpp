@@ -53,9 +53,8 @@ void make_output_folder(const Path& folder, const std::function<void(const Path&
   remove_file(aside);
 }
 
-void note_code(const ModelFolder& folder) {
-  const std::string note = code_note(folder);
-  if (!note.empty()) std::cerr << "warning: " << note << "\n";
+void print_notes(const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) std::cerr << "warning: " << note << "\n";
 }
 
 void add_model_commands(CLI::App& app, Invocation& invocation) {

@@ -48,8 +48,9 @@ int export_model(const CopyArguments& arguments) {
   const Path output = output_of(arguments);
   give_large_tensors_back();
   const ModelFolder folder = open_model_folder(arguments.model);
-  note_code(folder);
-  check_vocabulary(folder, Tokenizer::load(folder.tokenizer_path));
+  const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
+  print_notes(folder_notes(folder, tokenizer));
+  check_vocabulary(folder, tokenizer);
   make_output_folder(output,
                      [&](const Path& path) { export_model_folder(folder, path, arguments.dtype, max_shard_bytes); });
   std::cerr << fmt::format("{}: the model in {}, {} weight file(s)\n", arguments.output, arguments.dtype,
@@ -86,9 +87,8 @@ int add_tokens(const CopyArguments& arguments) {
   const Path output = output_of(arguments);
   give_large_tensors_back();
   const ModelFolder folder = open_model_folder(arguments.model);
-  note_code(folder);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
-  check_vocabulary(folder, tokenizer);
+  print_notes(folder_notes(folder, tokenizer));
   GrownVocabulary grown;
   make_output_folder(output, [&](const Path& path) {
     grown = add_tokens_to_folder(folder, tokenizer, tokens, path, max_shard_bytes);
@@ -110,8 +110,8 @@ int merge(const CopyArguments& arguments) {
                            .where = arguments.model,
                            .expected = "a folder with adapter_config.json and no config.json"});
   }
-  note_code(folder);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
+  print_notes(folder_notes(folder, tokenizer));
   check_vocabulary(folder, tokenizer);
   make_output_folder(output, [&](const Path& path) {
     write_model_folder(path, folder, stream_weights(folder, own_weights(folder)), tokenizer, max_shard_bytes);

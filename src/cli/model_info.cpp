@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/model_commands.h"
+#include "cli/template_option.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/json.h"
 #include "steerlm/core/paths.h"
@@ -33,10 +34,10 @@ Json describe_config(const ModelFolder& folder) {
       parse_json(read_file(path, ExitCode::model, "model config"), path.string(), ExitCode::model), path.string());
   config.head = folder.head.kind;  // an adapter's base may have another
   config.num_labels = folder.num_labels;
-  std::vector<std::string> labels =
-      config.head == HeadKind::regression ? folder.attributes.names : std::vector<std::string>();
-  for (auto i = static_cast<std::int64_t>(labels.size()); i < config.num_labels; ++i)
-    labels.push_back("LABEL_" + std::to_string(i));
+  const bool regression = config.head == HeadKind::regression;
+  const std::vector<std::string> labels = !regression                       ? std::vector<std::string>()
+                                          : folder.attributes.names.empty() ? folder.label_names
+                                                                            : folder.attributes.names;
   return dump_hf_config(config, labels);
 }
 
@@ -49,24 +50,58 @@ Json describe_memory(const ModelConfig& config, const HeadShape& head) {
           {"training_bf16", train_state_bytes(config, head, true)}};
 }
 
+std::string why(const ModelFolder& folder) {
+  switch (folder.template_from) {
+    case TemplateFrom::standard:
+      return "the default: the folder has no steerlm.json that names one, and no chat template";
+    case TemplateFrom::steerlm_json:
+      return "steerlm.json";
+    case TemplateFrom::chat_template:
+      return "the chat template writes it";
+    case TemplateFrom::request:
+      return "--template";
+    case TemplateFrom::open:
+      return "nothing says it: the chat template is none of this program's; --template NAME chooses one";
+  }
+  return "";
+}
+
+Json describe_chat_template(const ChatTemplateReading& reading) {
+  Json json = {{"file", reading.file}, {"writes", reading.name ? std::string(enum_name(*reading.name)) : reading.kind}};
+  if (!reading.name) return json;
+  json["system"] = reading.system ? Json(*reading.system) : Json(nullptr);
+  if (!reading.unreadable.empty()) json["unreadable"] = reading.unreadable;
+  json["differences"] = reading.differences;
+  return json;
+}
+
 Json describe_template(const ModelFolder& folder, const Tokenizer& tokenizer) {
-  const ConversationTemplate text_template = make_template(folder, tokenizer);
-  const std::string marker(text_template.turn_marker());
-  return {{"name", enum_name(folder.text_template.name)},
-          {"special_tokens", enum_name(folder.text_template.special_tokens)},
-          {"system", folder.text_template.system},
-          {"end", marker.empty() ? tokenizer.piece(tokenizer.eos_id()) : marker},
-          {"sha256", text_template.sha256()}};
+  Json json = {{"name", nullptr}, {"why", why(folder)}};
+  if (folder.template_from != TemplateFrom::open) {
+    const ConversationTemplate text_template = make_template(folder, tokenizer);
+    const std::string marker(text_template.turn_marker());
+    const std::int32_t end = text_template.end_of_turn_id().value_or(tokenizer.eos_id());
+    json["name"] = enum_name(folder.text_template.name);
+    json["special_tokens"] = enum_name(folder.text_template.special_tokens);
+    json["system"] = folder.text_template.system;
+    json["end"] = marker.empty() ? tokenizer.piece(end) : marker;
+    json["sha256"] = text_template.sha256();
+  }
+  if (folder.chat_template) json["chat_template"] = describe_chat_template(*folder.chat_template);
+  return json;
 }
 
 // One JSON object: what the folder says of itself, held against its weights and its tokenizer.
-int info(const std::string& path) {
-  const ModelFolder folder = open_model_folder(path);
-  note_code(folder);
+int info(const std::string& path, TemplateRequest request) {
+  request.required = false;
+  ModelFolder folder = open_model_folder(path);
   const Weights weights = own_weights(folder);
   check_weights(folder, weights);
   const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
+  print_notes(folder_notes(folder, tokenizer));
   check_vocabulary(folder, tokenizer);
+  settle_template(folder, tokenizer, request);
+  print_template(folder);
   const HeadShape head = head_shape(folder, weights);
   const std::vector<Path> shards = weight_paths(folder.weights_path);
   std::int64_t weight_bytes = 0;
@@ -82,6 +117,7 @@ int info(const std::string& path) {
   json["parameters"] = count_parameters(folder.config, head);
   json["bytes"] = weight_bytes;
   json["shards"] = shards.size();
+  if (has_bare_tensor_names(folder)) json["tensor_names"] = "without 'model.', read as if they had it";
   json["dtype"] = folder.dtype;
   json["memory_bytes"] = describe_memory(folder.config, head);
   json["context_length"] = folder.config.context_length();
@@ -96,6 +132,7 @@ int info(const std::string& path) {
   }
   json["special_tokens"] = {{"bos", optional_id(tokenizer.bos_id())}, {"eos", folder.eos_token_ids}};
   if (!folder.method.empty()) json["method"] = folder.method;
+  if (folder.head.kind == HeadKind::regression && folder.attributes.names.empty()) json["labels"] = folder.label_names;
   json["attributes"] = nullptr;
   if (!folder.attributes.names.empty()) {
     json["attributes"] = {{"names", folder.attributes.names},
@@ -113,10 +150,16 @@ int info(const std::string& path) {
 }  // namespace
 
 void add_model_info(CLI::App& group, Invocation& invocation) {
-  const auto path = std::make_shared<std::string>();
+  struct Arguments {
+    std::string model, text_template;
+  };
+  const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = group.add_subcommand("info", "Print what is in a model folder, as JSON");
-  command->add_option("--model", *path, "model folder")->required();
-  command->callback([&invocation, path] { invocation.action = [path] { return info(*path); }; });
+  command->add_option("--model", arguments->model, "model folder")->required();
+  add_template_option(*command, arguments->text_template);
+  command->callback([&invocation, arguments] {
+    invocation.action = [arguments] { return info(arguments->model, parse_template(arguments->text_template)); };
+  });
 }
 
 }  // namespace steerlm

@@ -73,6 +73,7 @@ int init(InitArguments arguments) {
   const Path output =
       check_output_folder(arguments.output, {.overwrite = arguments.overwrite, .inputs = {arguments.tokenizer}});
   const Tokenizer tokenizer = Tokenizer::load(arguments.tokenizer);
+  print_notes(tokenizer.notes());
   ModelFolder folder;
   folder.config = complete_config(arguments.config, tokenizer.vocab_size(), 0);
   check_model_config(folder.config, "model init");

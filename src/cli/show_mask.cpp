@@ -6,9 +6,11 @@
 #include <iostream>
 #include <vector>
 
+#include "cli/commands.h"
+#include "cli/data_check.h"
+#include "cli/template_option.h"
 #include "steerlm/core/json.h"
 #include "steerlm/data/record_reader.h"
-#include "steerlm/hf/model_folder.h"
 
 namespace steerlm {
 namespace {
@@ -79,19 +81,15 @@ void print_text(const std::vector<Run>& runs, bool colours) {
 
 }  // namespace
 
-int show_mask(const std::string& model, const SourceOptions& source, bool json) {
-  const ModelFolder folder = open_model_folder(model);
-  const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
-  check_vocabulary(folder, tokenizer);
+int show_mask(const std::string& model, const TemplateRequest& request, const SourceOptions& source, bool json) {
+  const auto [folder, tokenizer] = open_folder(model, request);
+  print_template(folder);
+  print_notes(folder_notes(folder, tokenizer));
   const ConversationTemplate conversation_template = make_template(folder, tokenizer);
   const bool colours = ::isatty(STDOUT_FILENO) != 0;
   RecordReader reader({source}, make_attributes(folder.attributes), folder.text_template.system);
   while (const auto entry = reader.next()) {
-    if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
-      fail(ExitCode::data,
-           {.what = bad->reason,
-            .where = (bad->file == "-" ? "standard input" : bad->file) + ":" + std::to_string(bad->line)});
-    }
+    if (const auto* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
     const EncodedConversation encoded = conversation_template.encode(std::get<Record>(*entry).conversation);
     const std::vector<Run> runs = runs_of(encoded, tokenizer, conversation_template.options().name);
     if (json) {
@@ -100,6 +98,7 @@ int show_mask(const std::string& model, const SourceOptions& source, bool json) 
       print_text(runs, colours);
     }
   }
+  print_unobeyed(source.path, reader.notes());
   return 0;
 }
 

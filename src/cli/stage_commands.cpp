@@ -61,11 +61,11 @@ void add_stage_command(CLI::App& app, Invocation& invocation, const std::string&
                     "start over: what the run directory holds of an earlier run is removed");
   add_overwrite(*command, arguments->overwrite);
   command->add_flag("--dry-run", arguments->dry_run,
-                    "open model, tokenizer and data, forecast steps, time and memory, write nothing");
+                    "open model, tokenizer and data, forecast steps, time and memory; write nothing");
   command->add_flag("--quiet", arguments->quiet, "warnings and errors only");
   if (stage == Stage::pipeline) {
-    command->add_option("--only", arguments->selection.only, "run this step alone");
-    command->add_option("--from", arguments->selection.from, "start with this step");
+    command->add_option("--only", arguments->selection.only, "run only the step of this name");
+    command->add_option("--from", arguments->selection.from, "start with the step of this name");
   }
   command->callback(
       [&invocation, arguments, stage] { invocation.action = [arguments, stage] { return run(*arguments, stage); }; });
@@ -84,8 +84,8 @@ void add_stage_commands(CLI::App& app, Invocation& invocation) {
   add_stage_command(app, invocation, "train-predictor", Stage::train_predictor,
                     "Stage 1: train a model that predicts the attributes of a response", run_files);
   add_stage_command(
-      app, invocation, "annotate", Stage::annotate, "Stage 2: write predicted labels into a data set",
-      "Works in blocks: a kill costs one block, and the output's bytes do not depend on it. Bad records go to\n"
+      app, invocation, "annotate", Stage::annotate, "Stage 2: label the responses of a data set with a predictor",
+      "The same command again goes on where it stopped; the output does not depend on it. Bad records go to\n"
       "OUTPUT.quarantine.jsonl with file, line and reason. `shard=0/4` annotates the first of four parts.");
   add_stage_command(app, invocation, "sft", Stage::sft,
                     "Stage 3: fine-tune a language model on responses conditioned on their attributes", run_files);
@@ -95,9 +95,10 @@ void add_stage_commands(CLI::App& app, Invocation& invocation) {
                     "Measure a predictor, a model's perplexity and how well the dials steer",
                     "Prints tables on standard output; evaluation.json and evaluation.txt go to the run directory.");
   add_stage_command(app, invocation, "run", std::nullopt,
-                    "Run a recipe of whatever stage it names (also tokenizer and generate)", run_files);
+                    "Run a recipe of any stage; the stages tokenizer and generate have no command of their own",
+                    run_files);
   add_stage_command(app, invocation, "pipeline", Stage::pipeline, "Run a list of stages, one after another",
-                    "Each step is a process of its own, its run directory is run_dir/NAME. Steps whose recipe and "
+                    "Each step is a process of its own with the run directory run_dir/NAME. Steps whose recipe and "
                     "inputs have not changed\n"
                     "are skipped; a change makes a step and what depends on it run again.");
 }

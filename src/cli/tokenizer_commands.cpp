@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/data_check.h"
 #include "cli/inference_options.h"
 #include "steerlm/core/json.h"
 #include "steerlm/core/output.h"
@@ -18,7 +19,7 @@ namespace {
 
 struct TokenizerArguments {
   TokenizerOptions training;
-  std::string kind = "unigram";
+  std::string kind = "unigram", format = "auto";
   std::int64_t seed = 1234;
   bool overwrite = false;
   std::string model;
@@ -35,6 +36,7 @@ int train(TokenizerArguments arguments) {
                             .advice = suggest(arguments.kind, kinds)});
   }
   arguments.training.kind = *kind;
+  arguments.training.format = parse_format(arguments.format);
   const std::string& output = arguments.training.output;
   const OutputOptions options{
       .overwrite = arguments.overwrite, .inputs = arguments.training.input, .make_folder = true};
@@ -66,6 +68,7 @@ int for_each_line(Use use) {
 
 int encode(const TokenizerArguments& arguments) {
   const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  print_notes(tokenizer.notes());
   return for_each_line([&](const std::string& line, const std::string& where) {
     if (const auto bad = find_invalid_utf8(line)) {
       fail(ExitCode::data, {.what = "not valid UTF-8 at byte " + std::to_string(*bad + 1), .where = where});
@@ -76,6 +79,7 @@ int encode(const TokenizerArguments& arguments) {
 
 int decode(const TokenizerArguments& arguments) {
   const Tokenizer tokenizer = Tokenizer::load(arguments.model);
+  print_notes(tokenizer.notes());
   return for_each_line([&](const std::string& line, const std::string& where) {
     const Json json = parse_json(line, where, ExitCode::data);
     if (!json.is_array())
@@ -113,15 +117,18 @@ void add_tokenizer_commands(CLI::App& app, Invocation& invocation) {
   train_command
       ->add_option("--vocab-size", arguments->training.vocab_size, "pieces; fewer where the text cannot fill them")
       ->required();
+  train_command->add_option("--format", arguments->format,
+                            "what the files hold: " + join(enum_choices<Format>()) +
+                                " (default: auto, which recognises records, and texts by a name that ends in .txt)");
   train_command->add_option("--kind", arguments->kind, "unigram or bpe (default: unigram)");
   train_command->add_option("--seed", arguments->seed,
-                            "of the lines drawn from more than five million (default: 1234)");
+                            "seed of the choice of lines where there are more than five million (default: 1234)");
   set_action(train_command, train);
 
-  CLI::App* encode_command =
-      group->add_subcommand("encode", "Text lines on standard input to JSON arrays of ids; no BOS or EOS");
+  CLI::App* encode_command = group->add_subcommand(
+      "encode", "Turn lines of text on standard input into JSON arrays of ids, without BOS and EOS");
   CLI::App* decode_command =
-      group->add_subcommand("decode", "JSON arrays of ids, one a line, on standard input to text");
+      group->add_subcommand("decode", "Turn JSON arrays of ids on standard input, one a line, into text");
   for (CLI::App* command : {encode_command, decode_command}) {
     command->add_option("--model", arguments->model, "model folder, or tokenizer file (sentencepiece, tokenizer.json)")
         ->required();

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 namespace steerlm {
@@ -37,6 +38,13 @@ std::string sha256_hex(std::string_view bytes) {
 }
 
 std::string sha256_file(const Path& path, ExitCode missing) {
+  std::error_code error;
+  const auto type = std::filesystem::status(path, error).type();
+  if (type == std::filesystem::file_type::character || type == std::filesystem::file_type::fifo) {
+    fail(missing, {.what = "a stream where a file is expected: it can be read only once, or never ends",
+                   .where = path.string(),
+                   .advice = "write it to a file first"});
+  }
   std::ifstream file(path, std::ios::binary);
   const auto give_up = [&] {
     fail(missing, {.what = std::string("cannot read the file: ") + std::strerror(errno), .where = path.string()});

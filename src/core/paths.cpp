@@ -1,6 +1,8 @@
 #include "steerlm/core/paths.h"
 
 #include <algorithm>
+#include <cctype>
+#include <cstdlib>
 
 #include "steerlm/core/utf8.h"
 
@@ -16,6 +18,28 @@ std::filesystem::file_status look_at(const Path& path, ExitCode code) {
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (status.type() == std::filesystem::file_type::none) refuse("cannot look at the path", path, error, code);
   return status;
+}
+
+bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
+
+// "$HOME/x" -> {0, 5, "HOME"}; names in capitals, or anything between braces.
+struct Variable {
+  size_t begin, end;
+  std::string name;
+};
+
+std::optional<Variable> find_variable(const std::string& path) {
+  for (size_t at = path.find('$'); at != std::string::npos; at = path.find('$', at + 1)) {
+    const bool braces = path.compare(at + 1, 1, "{") == 0;
+    size_t end = at + 1 + braces;
+    while (end < path.size() && is_name_character(path[end])) ++end;
+    const std::string name = path.substr(at + 1 + braces, end - at - 1 - braces);
+    const bool capitals = std::none_of(name.begin(), name.end(), [](unsigned char c) { return std::islower(c) != 0; });
+    const bool letter = !name.empty() && std::isdigit(static_cast<unsigned char>(name[0])) == 0;
+    if (letter && braces && path.compare(end, 1, "}") == 0) return Variable{at, end + 1, name};
+    if (letter && !braces && capitals) return Variable{at, end, name};
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -41,6 +65,42 @@ std::vector<Path> files_of(const Path& folder, ExitCode code) {
   if (error) refuse("cannot list the folder", folder, error, code);
   std::sort(files.begin(), files.end());
   return files;
+}
+
+std::optional<Fault> unexpanded(const std::string& path) {
+  const std::string user = path.starts_with('~') ? path.substr(0, path.find('/')) : "";
+  const std::optional<Variable> variable = find_variable(path);
+  std::error_code error;
+  if ((user.empty() && !variable) ||
+      std::filesystem::symlink_status(path, error).type() != std::filesystem::file_type::not_found)
+    return std::nullopt;
+  if (!user.empty()) {
+    const char* const home = user == "~" ? std::getenv("HOME") : nullptr;
+    return Fault{.what = "'~' is not expanded to a home folder here, only a shell does that",
+                 .found = "'" + path + "'",
+                 .advice = "write " + (home != nullptr ? home + path.substr(1) : std::string("the path out"))};
+  }
+  const char* const value = std::getenv(variable->name.c_str());
+  std::string advice = "the variable is not set; write the path out";
+  if (value != nullptr)
+    advice = "write " + std::string(path).replace(variable->begin, variable->end - variable->begin, value);
+  return Fault{.what = "variables of the shell are not expanded here", .found = "'" + path + "'", .advice = advice};
+}
+
+std::string download_advice(const std::string& path) {
+  if (path.find("://") != std::string::npos)
+    return "data is read from disk: download it, and give the path of the copy";
+  const size_t slash = path.find('/');
+  const auto word = [](std::string_view part) {
+    return !part.empty() && part[0] != '.' &&
+           std::all_of(part.begin(), part.end(), [](char c) { return is_name_character(c) || c == '-' || c == '.'; });
+  };
+  if (slash == std::string::npos || !word(path.substr(0, slash)) || !word(path.substr(slash + 1))) return "";
+  std::error_code error;
+  const bool has_extension = path.find('.', slash) != std::string::npos;  // train.jsonl
+  if (has_extension || std::filesystem::is_directory(path.substr(0, slash), error)) return "";
+  return "data is read from disk; if this is a data set on the Hugging Face hub, fetch it first: hf download " + path +
+         " --repo-type dataset --local-dir DIR";
 }
 
 std::string utf8_text(const Path& path) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "data/place.h"
 #include "steerlm/core/error.h"
 #include "steerlm/data/batch.h"
 #include "steerlm/data/record_reader.h"
@@ -14,6 +13,16 @@ namespace {
 
 bool is_labelled_answer(const Turn& turn) {
   return turn.from == "Assistant" && turn.label && !turn.label->text.empty();
+}
+
+// plain trains every token.
+void refuse_context_in_plain(const Record& record, const ConversationTemplate& conversation_template) {
+  const std::vector<Turn>& turns = record.conversation.turns;
+  const auto context = std::ranges::find_if(turns, [](const Turn& turn) { return turn.context_only; });
+  if (context == turns.end() || conversation_template.options().name != TemplateName::plain) return;
+  fail(ExitCode::data, {.what = "a turn that is not to be trained (weight: 0), under template: plain, which trains all",
+                        .where = where(record) + ", turn " + std::to_string(context - turns.begin() + 1),
+                        .advice = "use another template, or take the record out"});
 }
 
 // Counts, cuts or drops; true where the example is kept.
@@ -57,8 +66,10 @@ void encode_conversation(const Record& record, const Conversation& conversation,
       fail(ExitCode::data,
            {.what = "a record without a target: none of its turns is trained",
             .where = where(record),
-            .expected = "a turn after the first whose role is not in 'mask'; under TEXT_TO_VALUE one with a label",
-            .advice = "take the record out, or correct its 'mask', 'type' or labels"});
+            .expected =
+                "a turn after the first whose role is not in 'mask' and whose weight is not 0; under TEXT_TO_VALUE "
+                "one with a label",
+            .advice = "take the record out, or correct its 'mask', 'type', weights or labels"});
     }
     ++counts.without_target;
     return;
@@ -71,7 +82,7 @@ void encode_scored_turns(const Record& record, const ConversationTemplate& conve
   bool any = false;
   for (size_t t = 0; t < record.conversation.turns.size(); ++t) {
     const Turn& turn = record.conversation.turns[t];
-    if (!is_labelled_answer(turn)) continue;
+    if (!is_labelled_answer(turn) || turn.context_only) continue;
     any = true;
     Example example{conversation_template.encode_scored_turn(record.conversation, t), {}, turn.label->values};
     if (fit_length(example, record, options, counts)) keep(std::move(example), examples, counts);
@@ -84,16 +95,13 @@ void encode_sources(const std::vector<SourceOptions>& sources, double validation
                     const ConversationTemplate& conversation_template, const EncodeOptions& options, Dataset& dataset) {
   RecordReader reader(sources, attributes, conversation_template.options().system);
   while (const auto entry = reader.next()) {
-    if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) {
-      fail(ExitCode::data, {.what = bad->reason,
-                            .where = place(bad->file, bad->line),
-                            .advice = "steerlm data check lists every bad record of a file"});
-    }
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
     const Record& record = std::get<Record>(*entry);
     const bool held_out = is_validation(record.dialogue, validation_fraction);
     encode_record(record, conversation_template, options, held_out ? dataset.validation : dataset.train,
                   held_out ? dataset.validation_counts : dataset.train_counts);
   }
+  dataset.train_counts.unobeyed = reader.notes().unobeyed;
 }
 
 }  // namespace
@@ -104,7 +112,9 @@ void encode_record(const Record& record, const ConversationTemplate& conversatio
   const std::vector<Turn>& turns = record.conversation.turns;
   counts.marker_text += std::any_of(turns.begin(), turns.end(),
                                     [&](const Turn& turn) { return conversation_template.holds_marker(turn.value); });
+  for (const Turn& turn : turns) counts.labelled_turns += is_labelled_answer(turn);
   if (options.objective == Objective::response) {
+    refuse_context_in_plain(record, conversation_template);
     encode_conversation(record, record.conversation, conversation_template, options, examples, counts);
     return;
   }
@@ -149,6 +159,16 @@ Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
     dataset.validation_counts = held_out.train_counts;
   }
   return dataset;
+}
+
+bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes) {
+  if (std::ranges::any_of(sources, [](const SourceOptions& source) { return source.path == "-"; })) return true;
+  RecordReader reader(sources, {}, "", {.rating_attributes = rating_attributes});
+  while (const auto entry = reader.next()) {
+    const Record* record = std::get_if<Record>(&*entry);
+    if (record != nullptr && std::ranges::any_of(record->conversation.turns, is_labelled_answer)) return true;
+  }
+  return false;
 }
 
 std::string describe(const DatasetCounts& counts) {

@@ -1,5 +1,7 @@
 #include "data/json_access.h"
 
+#include <cstdlib>
+
 namespace steerlm {
 namespace {
 
@@ -31,13 +33,19 @@ std::string kind_of(const Json& value) {
     case Json::value_t::boolean:
       return value.get<bool>() ? "true" : "false";
     default:
-      return "the number " + value.dump();
+      return "the number " + dump_json(value);
   }
 }
 
 const Json* find_member(const Json& object, std::string_view key) {
   const auto found = object.find(key);
-  return found == object.end() ? nullptr : &*found;
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+std::optional<double> number_of(const Json& value) {
+  if (value.is_number()) return value.get<double>();
+  const std::optional<std::string> text = written_number(value);
+  return text ? std::optional<double>(std::strtod(text->c_str(), nullptr)) : std::nullopt;
 }
 
 const std::string& as_text(const Json* value, const std::string& name, const std::string& where) {

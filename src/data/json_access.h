@@ -2,6 +2,7 @@
 // throw data.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,11 +10,15 @@
 
 namespace steerlm {
 
-// "a number", "text", "an object" …
+// "the number 3", "text", "an object" …
 std::string kind_of(const Json& value);
 
-// The member, or nullptr.
+// The member, or nullptr where it is missing or null, which is the same thing: exports of tables write null for what a
+// row lacks.
 const Json* find_member(const Json& object, std::string_view key);
+
+// Of a number, also of one that is kept as its text.
+std::optional<double> number_of(const Json& value);
 
 // `name` is what the message calls it ("turn 2: 'value'").
 const std::string& as_text(const Json* value, const std::string& name, const std::string& where);

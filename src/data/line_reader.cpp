@@ -82,6 +82,8 @@ char LineReader::first_character() {
   }
 }
 
+std::string_view LineReader::head() const { return std::string_view(state_->buffer).substr(state_->start); }
+
 std::string LineReader::rest(std::int64_t max_bytes) {
   State& s = *state_;
   while (!s.ended) {

@@ -1,13 +1,15 @@
 #include "data/object_reader.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "data/file_kind.h"
 #include "data/json_access.h"
-#include "data/place.h"
 #include "data/sources/sources.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
+#include "steerlm/data/place.h"
 
 namespace steerlm {
 namespace {
@@ -26,14 +28,45 @@ bool ends_in(std::string_view path, std::initializer_list<std::string_view> endi
   return false;
 }
 
-// What format: auto can tell without parsing: JSON files start with a bracket; text is what is called so, or starts
-// with none.
-Format first_guess(const SourceOptions& source, char first_character) {
-  if (source.format != Format::auto_detect) return source.format;
-  const bool bracket = first_character == '{' || first_character == '[';
-  if (ends_in(source.path, {".txt", ".text"}) || (!bracket && !ends_in(source.path, {".json", ".jsonl"})))
-    return Format::text;
-  return Format::auto_detect;
+// The advice with the path in it, where a shell takes the path as it is.
+Error not_data(const FileKind& kind, const std::string& path) {
+  const bool simple = path != "-" && std::ranges::all_of(path, [](char c) {
+                        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                               std::string_view("_-./+=@").find(c) != std::string_view::npos;
+                      });
+  std::string advice = kind.advice;
+  for (size_t at = advice.find("FILE"); simple && at != std::string::npos; at = advice.find("FILE", at + path.size()))
+    advice.replace(at, 4, path);
+  return Error(ExitCode::data, {.what = "this is " + kind.name,
+                                .where = path == "-" ? "standard input" : path,
+                                .expected = "records, one JSON object a line, or a JSON array of them",
+                                .advice = advice});
+}
+
+// The first line of what is no JSON, for the message.
+std::string beginning_of(std::string_view head) {
+  constexpr size_t shown = 40;
+  const std::string_view line = head.substr(0, std::min(head.find_first_of("\r\n"), shown));
+  return Json(line).dump(-1, ' ', false, Json::error_handler_t::replace) + " …";
+}
+
+// What format: auto can tell without parsing: JSON starts with a bracket, and text is what is called so.
+Format first_guess(const SourceOptions& source, LineReader& lines) {
+  const char first = lines.first_character();
+  const std::string_view head = lines.head();
+  if (const auto kind = binary_kind(head)) throw not_data(*kind, source.path);
+  if (source.format == Format::text) return Format::text;
+  const bool automatic = source.format == Format::auto_detect;
+  if (automatic && ends_in(source.path, {".txt"})) return Format::text;
+  if (const auto kind = text_kind(head)) throw not_data(*kind, source.path);
+  if (automatic && first != 0 && first != '{' && first != '[' && !ends_in(source.path, {".json", ".jsonl"})) {
+    fail(ExitCode::data, {.what = "neither JSON lines nor a JSON array",
+                          .where = source.path == "-" ? "standard input" : source.path,
+                          .found = beginning_of(head),
+                          .advice = "if each line is a text, say format: text (--format text), or give the file a name "
+                                    "that ends in .txt"});
+  }
+  return source.format;
 }
 
 void check_text(std::string_view line, const std::string& where) {
@@ -48,11 +81,11 @@ void check_text(std::string_view line, const std::string& where) {
 }  // namespace
 
 ObjectReader::ObjectReader(const SourceOptions& source)
-    : source_(source), lines_(source.path), format_(first_guess(source, lines_.first_character())) {
-  if (lines_.first_character() == '[' && (format_ == Format::auto_detect || format_ == Format::sharegpt)) {
+    : source_(source), lines_(source.path), format_(first_guess(source, lines_)) {
+  if (lines_.first_character() == '[' && format_ != Format::text) {
     // Depth 65: the array itself is none of an element's 64 levels.
-    array_ = parse_json(lines_.rest(max_array_bytes), source.path == "-" ? "standard input" : source.path,
-                        ExitCode::data, 65);
+    array_ = parse_json_as_written(lines_.rest(max_array_bytes), source.path == "-" ? "standard input" : source.path,
+                                   ExitCode::data, 65);
   }
 }
 
@@ -61,7 +94,10 @@ std::optional<InputObject> ObjectReader::next() {
   for (;;) {
     const std::optional<Line> line = lines_.next();
     if (!line || (source_.limit > 0 && line->number > source_.limit)) return std::nullopt;
-    if (is_blank(line->text)) continue;
+    if (is_blank(line->text)) {
+      ++blank_lines_;
+      continue;
+    }
     InputObject object;
     object.line = line->number;
     object.text = line->text.substr(0, kept_text);
@@ -84,7 +120,7 @@ void ObjectReader::parse(std::string_view line, InputObject& object) {
     check_text(line, where);
     object.value = line;
   } else {
-    object.value = parse_json(line, where, ExitCode::data);
+    object.value = parse_json_as_written(line, where, ExitCode::data);
     if (format_ == Format::auto_detect) format_ = detect_format(object.value).value_or(Format::auto_detect);
   }
   object.format = format_;
@@ -116,6 +152,10 @@ Error unrecognised(const Json& value, const std::string& where) {
     for (const auto& [key, member] : value.items()) {
       if (fault.advice.empty())
         fault.advice = suggest(key, {"conversations", "messages", "prompt", "response", "chosen", "rejected"});
+    }
+    for (const auto& [key, member] : value.items()) {
+      if (fault.advice.empty() && member.is_array() && !member.empty() && member.front().is_object())
+        fault.advice = "if the records are in '" + key + "', take them out: jq -c '.[\"" + key + "\"][]'";
     }
     if (is_prompt_line(value))
       fault.advice = "a line of prompts cannot be trained on, annotated or scored: it has no response";

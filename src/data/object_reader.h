@@ -23,8 +23,10 @@ struct InputObject {
 
 class ObjectReader {
  public:
+  // Throws data for a file that is neither JSON nor, where that is asked for or its name ends in .txt, text.
   explicit ObjectReader(const SourceOptions& source);
   std::optional<InputObject> next();
+  std::int64_t blank_lines() const { return blank_lines_; }  // skipped so far
 
  private:
   std::optional<InputObject> next_element();
@@ -35,6 +37,7 @@ class ObjectReader {
   Format format_;
   std::optional<Json> array_;  // a file that is one JSON array
   std::int64_t elements_ = 0;
+  std::int64_t blank_lines_ = 0;
 };
 
 // "no record was recognised …", naming the keys that were found.

@@ -1,4 +1,5 @@
 #include "steerlm/data/record.h"
+#include "steerlm/data/place.h"
 
 #include <charconv>
 #include <cmath>
@@ -7,7 +8,6 @@
 #include <utility>
 
 #include "data/json_access.h"
-#include "data/place.h"
 #include "steerlm/core/suggest.h"
 
 namespace steerlm {
@@ -44,7 +44,6 @@ std::vector<std::string> parse_mask(const std::string& mask, const std::string& 
 }
 
 ConversationType parse_type(const Json& type, const std::string& where) {
-  if (type.is_null()) return ConversationType::none;
   const std::string& name = as_text(&type, "'type'", where);
   if (name == types[0]) return ConversationType::value_to_text;
   if (name == types[1]) return ConversationType::text_to_value;
@@ -55,7 +54,58 @@ ConversationType parse_type(const Json& type, const std::string& where) {
                         .advice = suggest(name, types)});
 }
 
-Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, const std::string& where) {
+// How data sets say of a turn whether it is trained: OpenAI, Fireworks, Mistral (weight); axolotl (train, training);
+// XTuner, ms-swift, GLM (loss); torchtune (masked).
+struct TrainingKey {
+  const char* name;
+  bool trains_when_true;
+  bool strict;  // another value than a boolean, 0 or 1 is an error: the name has no other meaning
+};
+constexpr TrainingKey training_keys[] = {
+    {"weight", true, true},        {"train", true, true}, {"training", true, true}, {"trainable", true, true},
+    {"train_on_turn", true, true}, {"loss", true, false}, {"masked", false, false}};
+
+bool is_context_only(const Json& turn, const std::string& where) {
+  bool context_only = false;
+  for (const TrainingKey& key : training_keys) {
+    const Json* value = find_member(turn, key.name);
+    if (value == nullptr) continue;
+    const std::optional<double> number = number_of(*value);
+    if (value->is_boolean() || (key.strict && number && (*number == 0 || *number == 1))) {
+      const bool is_true = value->is_boolean() ? value->get<bool>() : *number == 1;
+      context_only |= is_true != key.trains_when_true;
+    } else if (key.strict) {
+      fail(ExitCode::data, {.what = "'" + std::string(key.name) + "' is neither 0 nor 1",
+                            .where = where,
+                            .found = value->is_string() ? "the text " + value->dump() : kind_of(*value),
+                            .expected = "0 (the turn is context) or 1 (it is trained)"});
+    }
+  }
+  return context_only;
+}
+
+Label parse_turn_label(const Json& label, const Attributes& attributes, const std::string& where) {
+  const std::string advice = "labels of something else are left out with labels: drop on the source";
+  if (!label.is_string()) {
+    fail(ExitCode::data, {.what = "'label' has the wrong type",
+                          .where = where,
+                          .found = kind_of(label),
+                          .expected = "text or null",
+                          .advice = advice});
+  }
+  try {
+    return parse_label(attributes, label.get_ref<const std::string&>(), where);
+  } catch (const Error& error) {
+    std::vector<Fault> faults = error.faults();
+    for (Fault& fault : faults) {
+      if (fault.advice.empty()) fault.advice = advice;
+    }
+    throw Error(error.code(), std::move(faults));
+  }
+}
+
+Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, Labels labels,
+                const std::string& where) {
   const std::string place = where + ", turn " + std::to_string(number + 1);
   if (!turn.is_object())
     fail(ExitCode::data,
@@ -64,15 +114,10 @@ Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, c
   parsed.from = as_text(find_member(turn, "from"), "'from'", place);
   expect_role(parsed.from, "'from'", place);
   parsed.value = as_text(find_member(turn, "value"), "'value'", place);
+  if (labels == Labels::ignored) return parsed;
+  parsed.context_only = is_context_only(turn, place);
   const Json* label = find_member(turn, "label");
-  if (label != nullptr && !label->is_null()) {
-    if (!label->is_string()) {
-      fail(
-          ExitCode::data,
-          {.what = "'label' has the wrong type", .where = place, .found = kind_of(*label), .expected = "text or null"});
-    }
-    parsed.label = parse_label(attributes, label->get_ref<const std::string&>(), place);
-  }
+  if (label != nullptr && labels == Labels::obeyed) parsed.label = parse_turn_label(*label, attributes, place);
   return parsed;
 }
 
@@ -80,7 +125,7 @@ Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, c
 std::string dialogue_key(const Json& json, const Conversation& conversation) {
   const Json* tree = find_member(json, "tree_id");
   if (tree != nullptr && tree->is_string()) return tree->get<std::string>();
-  if (tree != nullptr && tree->is_number_integer()) return tree->dump();
+  if (tree != nullptr && (tree->is_number_integer() || written_number(*tree))) return dump_json(*tree);
   for (const Turn& turn : conversation.turns) {
     if (turn.from == "User") return turn.value;
   }
@@ -95,20 +140,18 @@ Json real(float value) {
   return std::strtod(text, nullptr);
 }
 
-// What a human said of the turn, empty where nobody did. In a record that was annotated before, `label` is a model's.
-std::string human_label(const Json& turn) {
-  const Json* kept = find_member(turn, "gt_label");
-  if (kept != nullptr && kept->is_string() && !kept->get_ref<const std::string&>().empty())
-    return kept->get<std::string>();
-  if (find_member(turn, "scores") != nullptr) return "";
+// What a human said of the turn, null where nobody did. In a record that was annotated before, `label` is a model's.
+Json human_label(const Json& turn) {
+  const auto is_said = [](const Json* label) { return label != nullptr && *label != ""; };
+  if (const Json* kept = find_member(turn, "gt_label"); is_said(kept)) return *kept;
   const Json* label = find_member(turn, "label");
-  return label != nullptr && label->is_string() ? label->get<std::string>() : "";
+  return find_member(turn, "scores") == nullptr && is_said(label) ? *label : Json(nullptr);
 }
 
 }  // namespace
 
 Record parse_record(Json object, const Attributes& attributes, std::string_view default_system, const std::string& file,
-                    std::int64_t line) {
+                    std::int64_t line, Labels labels) {
   const std::string where = place(file, line);
   if (!object.is_object()) {
     fail(ExitCode::data,
@@ -128,17 +171,21 @@ Record parse_record(Json object, const Attributes& attributes, std::string_view 
     fail(ExitCode::data, {.what = "an empty conversation", .where = where, .expected = "one turn or more"});
   bool labelled = false;
   for (size_t i = 0; i < turns.size(); ++i) {
-    conversation.turns.push_back(parse_turn(turns[i], i, attributes, where));
+    conversation.turns.push_back(parse_turn(turns[i], i, attributes, labels, where));
     labelled |= conversation.turns.back().label.has_value();
   }
 
   const Json* type = find_member(json, "type");
-  if (type != nullptr) {
-    conversation.type = parse_type(*type, where);
-  } else {
-    conversation.type = labelled ? ConversationType::value_to_text : ConversationType::none;
-  }
+  conversation.type = type != nullptr ? parse_type(*type, where)
+                      : labelled      ? ConversationType::value_to_text
+                                      : ConversationType::none;
   record.dialogue = dialogue_key(json, conversation);
+  if (labels == Labels::dropped) {
+    conversation.type = ConversationType::none;
+    for (Json& turn : record.json["conversations"]) {
+      if (turn.contains("label")) turn["label"] = nullptr;
+    }
+  }
   return record;
 }
 
@@ -162,7 +209,9 @@ Json to_json(const Conversation& conversation) {
     Json entry = Json::object();
     entry["from"] = turn.from;
     entry["value"] = turn.value;
-    entry["label"] = turn.label ? Json(turn.label->text) : Json(nullptr);
+    // A record with a label is VALUE_TO_TEXT where its type is null.
+    entry["label"] = turn.label && conversation.type != ConversationType::none ? Json(turn.label->text) : Json(nullptr);
+    if (turn.context_only) entry["weight"] = 0;
     turns.push_back(std::move(entry));
   }
   json["conversations"] = std::move(turns);
@@ -175,11 +224,11 @@ Json annotate(const Record& record, std::span<const TurnScores> scores, bool kee
   Json json = record.json;
   for (const TurnScores& scored : scores) {
     Json& turn = json.at("conversations").at(scored.turn);
-    const std::string human = human_label(turn);
+    const Json human = human_label(turn);
     Label label = scored.label;
-    if (keep_human && !human.empty()) {
-      const Label given = parse_label(attributes, human, where(record) + ", turn " + std::to_string(scored.turn + 1),
-                                      UnknownNames::drop);
+    if (keep_human && human.is_string()) {
+      const Label given =
+          parse_label(attributes, human.get_ref<const std::string&>(), where(record), LabelFaults::leave_out);
       for (size_t a = 0; a < given.values.size(); ++a) {
         if (!std::isnan(given.values[a])) label.values.at(a) = given.values[a];
       }
@@ -196,7 +245,7 @@ Json annotate(const Record& record, std::span<const TurnScores> scores, bool kee
     }
     turn["label"] = label.text;
     turn["scores"] = std::move(named);
-    if (!human.empty()) turn["gt_label"] = human;
+    if (!human.is_null()) turn["gt_label"] = human;
   }
   return json;
 }

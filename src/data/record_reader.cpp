@@ -1,11 +1,12 @@
 #include "steerlm/data/record_reader.h"
+#include "steerlm/data/place.h"
 
 #include <deque>
 #include <utility>
 
 #include "data/object_reader.h"
-#include "data/place.h"
 #include "data/sources/sources.h"
+#include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 
 namespace steerlm {
@@ -59,6 +60,7 @@ class Sources {
       for (; repeat_ < sources_[source_].repeat; ++repeat_) {
         if (!reader_) reader_.emplace(sources_[source_]);
         if (std::optional<InputObject> object = reader_->next()) return object;
+        blank_lines_ += reader_->blank_lines();
         reader_.reset();
       }
     }
@@ -66,53 +68,74 @@ class Sources {
   }
   const std::string& file() const { return sources_[source_].path; }
   const SourceOptions& source() const { return sources_[source_]; }
+  std::int64_t blank_lines() const { return blank_lines_ + (reader_ ? reader_->blank_lines() : 0); }
 
  private:
   std::vector<SourceOptions> sources_;
   size_t source_ = 0;
   std::int64_t repeat_ = 0;
+  std::int64_t blank_lines_ = 0;
   std::optional<ObjectReader> reader_;
 };
 
-void drop_labels(Conversation& conversation) {
-  conversation.type = ConversationType::none;
-  for (Turn& turn : conversation.turns) turn.label.reset();
+bool is_rated_as_helpsteer(const InputObject& object) {
+  const bool helpsteer = object.format == Format::helpsteer || object.format == Format::helpsteer2;
+  return helpsteer && has_helpsteer_rating(object.value);
 }
 
-// The records that an object becomes. Throws data.
-std::vector<Record> to_records(InputObject object, const Attributes& attributes, const Attributes& rating_attributes,
-                               const std::string& system, const SourceOptions& source) {
-  const std::string& file = source.path;
-  if (object.error) throw *object.error;
-  const std::string where = place(file, object.line);
-  if (object.format == Format::auto_detect) throw unrecognised(object.value, where);
-  std::vector<Record> records;
-  for (Json& json : convert(object.format, std::move(object.value), rating_attributes, where)) {
-    records.push_back(parse_record(std::move(json), attributes, system, file, object.line));
-    if (source.labels == SourceLabels::drop) drop_labels(records.back().conversation);
+// From objects to records.
+struct Converter {
+  Attributes attributes;
+  std::string system;
+  ReadOptions options;
+  ReadNotes notes = {};
+
+  // The records that an object becomes. Throws data.
+  std::vector<Record> convert(InputObject object, const SourceOptions& source) {
+    const std::string& file = source.path;
+    if (object.error) throw *object.error;
+    const std::string where = place(file, object.line);
+    if (object.format == Format::auto_detect) throw unrecognised(object.value, where);
+    const bool own = options.helpsteer_attributes && is_rated_as_helpsteer(object);
+    notes.helpsteer |= own;
+    const Attributes& labels_of = own ? *options.helpsteer_attributes : attributes;
+    const Attributes& ratings_of = options.rating_attributes && !own ? *options.rating_attributes : labels_of;
+    const Labels labels = source.labels == SourceLabels::drop ? Labels::dropped : options.labels;
+    std::set<std::string> unobeyed;
+    std::vector<Json> objects =
+        steerlm::convert(object.format, std::move(object.value), {ratings_of, labels, where, unobeyed});
+    std::vector<Record> records;
+    for (Json& json : objects) {
+      records.push_back(parse_record(std::move(json), labels_of, system, file, object.line, labels));
+      records.back().part = static_cast<std::int64_t>(records.size()) - 1;
+      records.back().parts = static_cast<std::int64_t>(objects.size());
+      note_unobeyed(records.back(), labels_of, unobeyed);
+    }
+    for (const std::string& key : unobeyed) ++notes.unobeyed[key];
+    return records;
   }
-  return records;
-}
+};
 
 }  // namespace
 
 struct RecordReader::State {
   Sources sources;
-  Attributes attributes;
-  Attributes rating_attributes;
-  std::string system;
+  Converter converter;
   std::deque<Record> waiting;  // of the line last read
 };
 
 RecordReader::RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
-                           std::optional<Attributes> rating_attributes)
-    : state_(std::make_unique<State>(State{Sources(std::move(sources)),
-                                           attributes,
-                                           rating_attributes.value_or(attributes),
-                                           std::move(default_system),
-                                           {}})) {}
+                           ReadOptions options)
+    : state_(std::make_unique<State>(State{
+          Sources(std::move(sources)), {std::move(attributes), std::move(default_system), std::move(options)}, {}})) {}
 RecordReader::RecordReader(RecordReader&&) noexcept = default;
 RecordReader::~RecordReader() = default;
+
+ReadNotes RecordReader::notes() const {
+  ReadNotes notes = state_->converter.notes;
+  notes.blank_lines = state_->sources.blank_lines();
+  return notes;
+}
 
 std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
   State& s = *state_;
@@ -121,10 +144,8 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
     if (!object) return std::nullopt;
     BadRecord bad{s.sources.file(), object->line, "", std::move(object->text)};
     try {
-      for (Record& record :
-           to_records(std::move(*object), s.attributes, s.rating_attributes, s.system, s.sources.source())) {
+      for (Record& record : s.converter.convert(std::move(*object), s.sources.source()))
         s.waiting.push_back(std::move(record));
-      }
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
       bad.reason = reason_of(error, bad.file, bad.line);
@@ -137,21 +158,55 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
   return record;
 }
 
+void refuse(const BadRecord& bad) {
+  fail(ExitCode::data, {.what = bad.reason,
+                        .where = place(bad.file, bad.line),
+                        .advice = "steerlm data check lists every bad record of a file"});
+}
+
 std::vector<Record> read_records(const std::vector<SourceOptions>& sources, const Attributes& attributes,
                                  const std::string& default_system) {
   Sources objects(sources);
+  Converter converter{attributes, default_system, {}};
   std::vector<Record> records;
   while (std::optional<InputObject> object = objects.next()) {
-    for (Record& record : to_records(std::move(*object), attributes, attributes, default_system, objects.source())) {
-      records.push_back(std::move(record));
-    }
+    for (Record& record : converter.convert(std::move(*object), objects.source())) records.push_back(std::move(record));
   }
   return records;
+}
+
+std::string describe_unobeyed(const std::map<std::string, std::int64_t>& unobeyed) {
+  std::vector<std::string> entries;
+  for (const auto& [key, lines] : unobeyed)
+    entries.push_back(key + " (" + std::to_string(lines) + (lines == 1 ? " line)" : " lines)"));
+  return join(entries);
+}
+
+void refuse_empty_input(const std::string& verb, const std::vector<SourceOptions>& sources) {
+  std::vector<std::string> paths;
+  for (const SourceOptions& source : sources) paths.push_back(source.path == "-" ? "standard input" : source.path);
+  fail(ExitCode::data,
+       {.what = "nothing to " + verb + ": the input is empty", .where = join(paths), .expected = "one record or more"});
+}
+
+bool are_rated_as_helpsteer(const std::vector<SourceOptions>& sources) {
+  bool helpsteer = false;
+  for (const SourceOptions& source : sources) {
+    if (source.path == "-" || source.labels == SourceLabels::drop) continue;
+    ObjectReader reader(source);
+    std::optional<InputObject> object = reader.next();
+    while (object && object->error) object = reader.next();
+    if (!object) continue;
+    if (object->format == Format::oasst) return false;
+    helpsteer |= is_rated_as_helpsteer(*object);
+  }
+  return helpsteer;
 }
 
 std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, const Attributes& attributes,
                                  const std::string& default_system, std::int64_t max) {
   Sources objects(sources);
+  Converter converter{attributes, default_system, {}};
   std::vector<Prompt> prompts;
   while (std::optional<InputObject> object = objects.next()) {
     const std::string& file = objects.file();
@@ -163,7 +218,7 @@ std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, cons
       records.push_back(
           parse_record(from_prompt_line(*prompt_line, place(file, line)), attributes, default_system, file, line));
     } else {
-      records = to_records(std::move(*object), attributes, attributes, default_system, objects.source());
+      records = converter.convert(std::move(*object), objects.source());
     }
     for (Record& record : records) {
       if (max > 0 && static_cast<std::int64_t>(prompts.size()) == max) return prompts;

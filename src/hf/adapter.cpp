@@ -1,8 +1,11 @@
 #include "steerlm/hf/adapter.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "hf/config_reader.h"
+#include "hf/folder_json.h"
+#include "hf/weight_files.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
@@ -16,17 +19,77 @@ constexpr const char* weight_file = "adapter_model.safetensors";
 // PEFT wraps a model twice: base_model.model.<name in the model>.
 constexpr std::string_view peft_prefix = "base_model.model.";
 
-// Keys of PEFT's LoraConfig that change the computation, with the values that change nothing.
-void check_plain_lora(const ConfigReader& reader) {
-  reader.only("peft_type", {"LORA"});
-  for (const char* key : {"use_dora", "use_rslora", "use_qalora", "fan_in_fan_out", "lora_bias", "use_bdlora"})
-    reader.only(key, {false});
-  reader.only("bias", {"none"});
-  for (const char* key : {"rank_pattern", "alpha_pattern", "loftq_config"}) reader.only(key, {Json::object()});
-  for (const char* key : {"layers_to_transform", "layers_pattern", "layer_replication", "exclude_modules",
-                          "target_parameters", "trainable_token_indices", "alora_invocation_tokens", "megatron_config",
-                          "arrow_config", "velora_config", "kasa_config", "monteclora_config"})
-    reader.only(key, {});
+// Keys of PEFT's LoraConfig (0.21) that are read below, or that change nothing of W + s B A.
+constexpr std::string_view known_keys[] = {
+    "base_model_name_or_path", "r", "lora_alpha", "target_modules", "task_type", "modules_to_save", "use_rslora",
+    // how it was trained or saved, and by what
+    "lora_dropout", "inference_mode", "peft_version", "auto_mapping", "revision", "megatron_core", "qalora_group_size",
+    "runtime_config", "ensure_weight_tying", "unsloth_version", "transformers_version"};
+
+// Keys that change the computation, with the values that change nothing; null does not either.
+struct Neutral {
+  const char* key;
+  std::vector<Json> values;
+};
+
+const std::vector<Neutral>& neutral_keys() {
+  static const std::vector<Neutral> keys{
+      {"peft_type", {"LORA"}},
+      {"bias", {"none"}},
+      {"use_dora", {false}},
+      {"use_qalora", {false}},
+      {"use_bdlora", {false}},
+      {"lora_bias", {false}},
+      {"fan_in_fan_out", {false}},
+      {"rank_pattern", {Json::object()}},
+      {"alpha_pattern", {Json::object()}},
+      {"loftq_config", {Json::object()}},
+      {"layers_to_transform", {}},
+      {"layers_pattern", {}},
+      {"layer_replication", {}},
+      {"exclude_modules", {Json::array()}},
+      {"target_parameters", {Json::array()}},
+      {"trainable_token_indices", {}},
+      {"alora_invocation_tokens", {}},
+      {"megatron_config", {}},
+      {"eva_config", {}},
+      {"corda_config", {}},
+      {"lora_ga_config", {}},
+      {"arrow_config", {}},
+      {"velora_config", {}},
+      {"kasa_config", {}},
+      {"monteclora_config", {}},
+  };
+  return keys;
+}
+
+// Only these leave the base as it was: the others (pissa, olora, corda, loftq, eva, lora_ga, mica …) take a part out of
+// it before training, so that W of the base folder is not the W that the adapter was trained beside.
+void check_initialisation(const ConfigReader& reader) {
+  const Json* value = reader.find("init_lora_weights");
+  if (value == nullptr || value->is_boolean() || *value == "gaussian" || *value == "orthogonal") return;
+  reader.refuse("'init_lora_weights' is not implemented: this initialisation changes the base's weights",
+                text_of(*value), "true, false, \"gaussian\" or \"orthogonal\"",
+                "merge the adapter with PEFT (merge_and_unload) and save the whole model, or save it with "
+                "save_pretrained(folder, path_initial_model_for_weight_conversion=…)");
+}
+
+void check_keys(const ConfigReader& reader) {
+  for (const Neutral& neutral : neutral_keys()) reader.only(neutral.key, neutral.values);
+  check_initialisation(reader);
+  const auto known = [](const std::string& key) {
+    return key == "init_lora_weights" || std::ranges::find(known_keys, key) != std::end(known_keys) ||
+           std::ranges::any_of(neutral_keys(), [&](const Neutral& neutral) { return key == neutral.key; });
+  };
+  std::vector<Fault> faults;
+  for (const auto& [key, value] : reader.json().items()) {
+    if (value.is_null() || known(key)) continue;
+    faults.push_back({.what = "the key '" + key + "' is not known, and might change what the adapter computes",
+                      .where = reader.where(),
+                      .found = text_of(value).substr(0, 200),
+                      .advice = "if it does not, take it out of the file"});
+  }
+  if (!faults.empty()) throw Error(ExitCode::model, std::move(faults));
 }
 
 std::vector<std::string> read_targets(const ConfigReader& reader) {
@@ -41,12 +104,24 @@ std::vector<std::string> read_targets(const ConfigReader& reader) {
   return names;
 }
 
+[[noreturn]] void refuse_embedding(const std::string& where, const std::string& found) {
+  fail(ExitCode::model,
+       {.what =
+            "the adapter brings a whole embedding or output layer of its own, as after tokens were added to the base, "
+            "and such adapters are not read",
+        .where = where,
+        .found = found,
+        .advice = "in Python resize the base (resize_token_embeddings), load the adapter with PEFT, call "
+                  "merge_and_unload and save the whole model with save_pretrained"});
+}
+
 HeadKind read_task(const ConfigReader& reader) {
   const Json* task = reader.find("task_type");
   const Json* saved = reader.find("modules_to_save");
   // PEFT writes ["score", "classifier", "score"] for a model that has no classifier.
   bool score = false;
   for (const Json& module : saved != nullptr && saved->is_array() ? *saved : Json::array()) {
+    if (module == "embed_tokens" || module == "lm_head") refuse_embedding(reader.where(), text_of(*saved));
     if (module != "score" && module != "classifier")
       reader.refuse("'modules_to_save' is not implemented", text_of(*saved), "null or [\"score\"]");
     score = score || module == "score";
@@ -67,15 +142,17 @@ HeadKind read_task(const ConfigReader& reader) {
 }  // namespace
 
 bool is_adapter_folder(const Path& folder) {
-  return is_there(folder / config_file, ExitCode::model) && !is_there(folder / "config.json", ExitCode::model);
+  constexpr ExitCode code = ExitCode::model;
+  if (!is_there(folder / config_file, code)) return false;
+  return !is_there(folder / "config.json", code) || (is_there(folder / weight_file, code) && !has_weight_files(folder));
 }
 
 Adapter read_adapter_config(const Path& folder) {
   const Path path = folder / config_file;
-  const Json json = parse_json(read_file(path, ExitCode::model, "adapter config"), path.string(), ExitCode::model);
+  const Json json = read_folder_json(path, "adapter config");
   const ConfigReader reader(json, path.string());
   if (!json.is_object()) reader.refuse("not a JSON object");
-  check_plain_lora(reader);
+  check_keys(reader);
   Adapter adapter;
   const Json* base = reader.find("base_model_name_or_path");
   if (base == nullptr || !base->is_string() || base->get<std::string>().empty())
@@ -83,6 +160,8 @@ Adapter read_adapter_config(const Path& folder) {
   adapter.base = base->get<std::string>();
   adapter.lora.rank = reader.integer("r", 65536);
   adapter.lora.alpha = reader.positive("lora_alpha");
+  // Rank-stabilised (Kalajdzievski 2023): s = alpha / sqrt(r). The alpha that gives this s as alpha / r:
+  if (reader.boolean("use_rslora", false)) adapter.lora.alpha *= std::sqrt(static_cast<double>(adapter.lora.rank));
   adapter.lora.targets = read_targets(reader);
   adapter.head = read_task(reader);
   return adapter;
@@ -92,7 +171,7 @@ Json dump_adapter_config(const Adapter& adapter) {
   const bool regression = adapter.head == HeadKind::regression;
   return {{"peft_type", "LORA"},
           {"task_type", regression ? "SEQ_CLS" : "CAUSAL_LM"},
-          {"base_model_name_or_path", adapter.base},
+          {"base_model_name_or_path", utf8_text(adapter.base)},
           {"r", adapter.lora.rank},
           {"lora_alpha", adapter.lora.alpha},
           {"lora_dropout", 0.0},
@@ -121,8 +200,10 @@ HeadShape adapter_head(const Path& folder, const Adapter& adapter) {
           .bias = std::ranges::find(names, std::string(peft_prefix) + "score.bias") != names.end()};
 }
 
-NamedTensors read_adapter_tensors(const Path& folder, const Adapter& adapter, const ModelConfig& config) {
-  const SafetensorsFile file = SafetensorsFile::open(folder / weight_file);
+namespace {
+
+// Names in the model and shapes of all that the adapter must hold.
+NamedShapes expected_tensors(const Path& folder, const Adapter& adapter, const ModelConfig& config) {
   NamedShapes expected;
   try {
     expected = lora_shapes(config, adapter.lora);
@@ -134,23 +215,50 @@ NamedTensors read_adapter_tensors(const Path& folder, const Adapter& adapter, co
   for (const auto& [name, shape] : parameter_shapes(config, adapter_head(folder, adapter))) {
     if (name.starts_with("score.")) expected.emplace_back(name, shape);
   }
+  return expected;
+}
+
+SafetensorsFile open_adapter_file(const Path& folder, const NamedShapes& expected) {
+  SafetensorsFile file = SafetensorsFile::open(folder / weight_file);
   std::vector<std::string> left = file.names();
-  NamedTensors tensors;
+  for (const std::string& name : left) {
+    if (name.find("embed_tokens.") != std::string::npos || name.find("lm_head.") != std::string::npos)
+      refuse_embedding(file.path().string(), "tensor '" + name + "' of shape " + text_of(file.info(name).shape));
+  }
   for (const auto& [name, shape] : expected) {
     const std::string stored = std::string(peft_prefix) + name;
-    if (file.info(stored).shape != shape) {
+    const TensorInfo& info = file.info(stored);
+    if (info.shape != shape) {
       fail(ExitCode::model, {.what = "tensor '" + stored + "' has not the shape that the base and the rank give it",
                              .where = file.path().string(),
-                             .found = text_of(file.info(stored).shape),
+                             .found = text_of(info.shape),
                              .expected = text_of(shape)});
     }
-    tensors.emplace_back(name, file.read(stored));
-    if (!tensors.back().second.is_floating_point())
-      fail(ExitCode::model,
-           {.what = "tensor '" + stored + "' has a dtype that is not supported", .where = file.path().string()});
+    if (info.dtype != "F32" && info.dtype != "BF16" && info.dtype != "F16" && info.dtype != "F64")
+      fail(ExitCode::model, {.what = "tensor '" + stored + "' has a dtype that is not supported",
+                             .where = file.path().string(),
+                             .found = info.dtype});
     std::erase(left, stored);
   }
   if (!left.empty()) fail(ExitCode::model, {.what = "extra tensor '" + left[0] + "'", .where = file.path().string()});
+  return file;
+}
+
+}  // namespace
+
+void check_adapter_tensors(const Path& folder, const Adapter& adapter, const ModelConfig& config) {
+  open_adapter_file(folder, expected_tensors(folder, adapter, config));
+}
+
+NamedTensors read_adapter_tensors(const Path& folder, const Adapter& adapter, const ModelConfig& config) {
+  const NamedShapes expected = expected_tensors(folder, adapter, config);
+  const SafetensorsFile file = open_adapter_file(folder, expected);
+  NamedTensors tensors;
+  for (const auto& [name, shape] : expected) {
+    const std::string stored = std::string(peft_prefix) + name;
+    tensors.emplace_back(name, file.read(stored));
+    require_finite(tensors.back().second, stored, file.path());
+  }
   return tensors;
 }
 

@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
-
 #include "steerlm/core/json.h"
 #include "steerlm/text/attributes.h"
 
@@ -13,98 +10,15 @@ namespace {
 
 // Jinja, Python, the variables of Transformers' renderer, the parameters of apply_chat_template
 // (5.24), and the names below.
-constexpr std::array<std::string_view, 92> taken_names{"false",
-                                                       "true",
-                                                       "none",
-                                                       "False",
-                                                       "True",
-                                                       "None",
-                                                       "and",
-                                                       "or",
-                                                       "not",
-                                                       "in",
-                                                       "is",
-                                                       "if",
-                                                       "else",
-                                                       "elif",
-                                                       "endif",
-                                                       "for",
-                                                       "endfor",
-                                                       "set",
-                                                       "macro",
-                                                       "recursive",
-                                                       "import",
-                                                       "as",
-                                                       "with",
-                                                       "without",
-                                                       "context",
-                                                       "self",
-                                                       "loop",
-                                                       "varargs",
-                                                       "kwargs",
-                                                       "caller",
-                                                       "super",
-                                                       "range",
-                                                       "dict",
-                                                       "lipsum",
-                                                       "cycler",
-                                                       "joiner",
-                                                       "namespace",
-                                                       "raise_exception",
-                                                       "strftime_now",
-                                                       "assert",
-                                                       "async",
-                                                       "await",
-                                                       "break",
-                                                       "class",
-                                                       "continue",
-                                                       "def",
-                                                       "del",
-                                                       "except",
-                                                       "finally",
-                                                       "from",
-                                                       "global",
-                                                       "lambda",
-                                                       "nonlocal",
-                                                       "pass",
-                                                       "raise",
-                                                       "return",
-                                                       "try",
-                                                       "while",
-                                                       "yield",
-                                                       "messages",
-                                                       "message",
-                                                       "conversation",
-                                                       "tools",
-                                                       "documents",
-                                                       "chat_template",
-                                                       "add_generation_prompt",
-                                                       "continue_final_message",
-                                                       "tokenize",
-                                                       "sanitize_control_tokens",
-                                                       "padding",
-                                                       "truncation",
-                                                       "max_length",
-                                                       "return_tensors",
-                                                       "return_dict",
-                                                       "return_assistant_tokens_mask",
-                                                       "tokenizer_kwargs",
-                                                       "template",
-                                                       "bos_token",
-                                                       "eos_token",
-                                                       "unk_token",
-                                                       "sep_token",
-                                                       "pad_token",
-                                                       "cls_token",
-                                                       "mask_token",
-                                                       "additional_special_tokens",
-                                                       "extra_special_tokens",
-                                                       "image_token",
-                                                       "generation",
-                                                       "steerlm_system",
-                                                       "steerlm_turns",
-                                                       "steerlm_label",
-                                                       "steerlm_dial"};
+constexpr std::string_view taken_names =
+    " false true none False True None and or not in is if else elif endif for endfor set macro recursive import as "
+    "with without context self loop varargs kwargs caller super range dict lipsum cycler joiner namespace "
+    "raise_exception strftime_now assert async await break class continue def del except finally from global lambda "
+    "nonlocal pass raise return try while yield messages message conversation tools documents chat_template "
+    "add_generation_prompt continue_final_message tokenize sanitize_control_tokens padding truncation max_length "
+    "return_tensors return_dict return_assistant_tokens_mask tokenizer_kwargs template bos_token eos_token "
+    "unk_token sep_token pad_token cls_token mask_token additional_special_tokens extra_special_tokens image_token "
+    "generation steerlm_system steerlm_turns steerlm_label steerlm_dial steerlm_cut ";
 
 // A Jinja string literal of any text.
 std::string literal(std::string_view text) {
@@ -121,12 +35,6 @@ std::string literal(std::string_view text) {
   return code + "'";
 }
 
-std::string literal(std::initializer_list<std::string_view> parts) {
-  std::string text;
-  for (const std::string_view part : parts) text += part;
-  return literal(text);
-}
-
 // Blocks that leave no white space around them, whatever trim_blocks and lstrip_blocks say.
 struct Jinja {
   std::string text;
@@ -135,23 +43,45 @@ struct Jinja {
   void output(const std::string& expression) { text += "{{- " + expression + " -}}\n"; }
 };
 
-// The texts around system prompt, role, label and value: Jinja expressions.
-struct Pieces {
-  const TurnLayout* layout;
+// The texts around system prompt, role, label and value: Jinja expressions, with a cut where the program begins a new
+// segment.
+class Pieces {
+ public:
+  Pieces(const TemplateOptions& options, bool cuts)
+      : layout_(turn_layout(options.name)),
+        cut_(cuts ? " ~ steerlm_cut ~ " : " ~ "),
+        marker_cut_(layout_ != nullptr || options.special_tokens == SpecialTokens::added ? cut_ : " ~ ") {}
 
+  const TurnLayout* layout() const { return layout_; }
   std::string system() const {
-    if (layout == nullptr) return literal({system_marker, "System\n"}) + " ~ steerlm_system ~ '\\n'";
-    return open("'system'") + " ~ steerlm_system ~ " + close();
+    if (layout_ == nullptr)
+      return literal(system_marker) + marker_cut_ + "'System\\n' ~ steerlm_system ~ '\\n'" + last_cut();
+    return open("'system'") + " ~ steerlm_system" + cut_ + close();
   }
   std::string open(const std::string& role) const {
-    if (layout == nullptr) return literal(turn_marker) + " ~ (" + role + " | capitalize) ~ '\\n'";
-    return literal(layout->start) + " ~ " + role + " ~ " + literal({layout->role_end, layout->before});
+    if (layout_ == nullptr) return literal(turn_marker) + cut_ + "(" + role + " | capitalize) ~ '\\n'" + last_cut();
+    if (layout_->role_end.empty())
+      return literal(layout_->start) + cut_ + role + " ~ " + literal(layout_->before) + last_cut();
+    return literal(layout_->start) + cut_ + role + cut_ + literal(layout_->role_end) + cut_ + literal(layout_->before) +
+           last_cut();
   }
   std::string label_line(const std::string& label) const {
-    return (layout == nullptr ? literal(label_marker) + " ~ " : "") + label + " ~ '\\n'";
+    return (layout_ == nullptr ? literal(label_marker) + marker_cut_ : "") + label + " ~ '\\n'" + last_cut();
   }
-  std::string open_label() const { return layout == nullptr ? literal(label_marker) : open("'label'"); }
-  std::string close() const { return layout == nullptr ? "'\\n'" : literal({layout->end, layout->after}); }
+  std::string open_label() const { return layout_ == nullptr ? literal(label_marker) + last_cut() : open("'label'"); }
+  // Behind a value.
+  std::string value(const std::string& text) const { return text + last_cut(); }
+  std::string end() const { return literal(layout_->end) + last_cut(); }
+  std::string after() const { return literal(layout_->after) + last_cut(); }
+  std::string close() const { return layout_ == nullptr ? "'\\n'" + last_cut() : end() + " ~ " + after(); }
+  std::string bare(std::string_view text) const { return literal(text) + last_cut(); }
+
+ private:
+  std::string last_cut() const { return cut_ == " ~ " ? "" : " ~ steerlm_cut"; }
+
+  const TurnLayout* layout_;
+  std::string cut_;         // between segments
+  std::string marker_cut_;  // behind a marker that is a piece; a marker that is text is one segment with what follows
 };
 
 void check_messages(Jinja& jinja) {
@@ -208,67 +138,79 @@ void conditioned_turns(Jinja& jinja, const Pieces& pieces, bool dials) {
     jinja.output(pieces.label_line("steerlm_label"));
   }
   jinja.statement("endif");
-  jinja.output("message['content'] ~ " + pieces.close());
+  jinja.output(pieces.value("message['content']") + " ~ " + pieces.close());
   jinja.statement("endfor");
   jinja.statement("if add_generation_prompt");
   jinja.output(pieces.open("'assistant'") + (dials ? " ~ " + pieces.label_line("steerlm_label") : ""));
-  if (pieces.layout == nullptr) {  // a last target ends with the marker of the turn that would follow
+  if (pieces.layout() == nullptr) {  // a last target ends with the marker of the turn that would follow
     jinja.statement("elif steerlm_turns | length > 1 and steerlm_turns[-1]['role'] == 'assistant'");
-    jinja.output(literal(turn_marker));
+    jinja.output(pieces.bare(turn_marker));
   }
   jinja.statement("endif");
 }
 
 void judged_turns(Jinja& jinja, const Pieces& pieces) {
   jinja.statement("for message in steerlm_turns");
-  jinja.output(pieces.open("message['role']") + " ~ message['content'] ~ " + pieces.close());
+  jinja.output(pieces.open("message['role']") + " ~ " + pieces.value("message['content']") + " ~ " + pieces.close());
   jinja.statement("if message['label'] is string and not (loop.last and add_generation_prompt)");
-  jinja.output(pieces.open_label() + " ~ message['label'] ~ " + pieces.close());
+  jinja.output(pieces.open_label() + " ~ " + pieces.value("message['label']") + " ~ " + pieces.close());
   jinja.statement("endif");
   jinja.statement("endfor");
   jinja.statement("if add_generation_prompt");
   jinja.output(pieces.open_label());
-  if (pieces.layout == nullptr) {
+  if (pieces.layout() == nullptr) {
     jinja.statement(
         "elif steerlm_turns and steerlm_turns[-1]['role'] == 'assistant' and "
         "steerlm_turns[-1]['label']");
-    jinja.output(literal(turn_marker));
+    jinja.output(pieces.bare(turn_marker));
   }
   jinja.statement("endif");
 }
 
 void scored_turns(Jinja& jinja, const Pieces& pieces) {
   jinja.statement("for message in steerlm_turns");
-  jinja.output(pieces.open("message['role']") + " ~ message['content']");
-  if (pieces.layout == nullptr) {
+  jinja.output(pieces.open("message['role']") + " ~ " + pieces.value("message['content']"));
+  if (pieces.layout() == nullptr) {
     jinja.output(pieces.close());
   } else {
-    jinja.output(literal(pieces.layout->end));
+    jinja.output(pieces.end());
     jinja.statement("if not loop.last");
-    jinja.output(literal(pieces.layout->after));
+    jinja.output(pieces.after());
     jinja.statement("endif");
   }
   jinja.statement("endfor");
-  if (pieces.layout == nullptr) jinja.output(literal(label_marker));
+  if (pieces.layout() == nullptr) jinja.output(pieces.bare(label_marker));
 }
 
 }  // namespace
 
-bool is_keyword_dial(std::string_view name) { return std::ranges::find(taken_names, name) == taken_names.end(); }
+bool encodes_segments_alike(const Tokenizer& tokenizer) {
+  std::vector<std::int32_t> first, later;
+  if (tokenizer.add_bos()) later.push_back(tokenizer.bos_id());
+  tokenizer.append_first("a", first);
+  tokenizer.append_continuation("a", later);
+  return first == later;
+}
+
+bool is_keyword_dial(std::string_view name) {
+  return taken_names.find(" " + std::string(name) + " ") == taken_names.npos;
+}
 
 std::string chat_template(const ModelFolder& folder, const Tokenizer& tokenizer, bool predictor) {
   const TemplateOptions& options = folder.text_template;
   if (options.name == TemplateName::plain) return "";
-  const Pieces pieces{turn_layout(options.name)};
+  const bool cuts = encodes_segments_alike(tokenizer);
+  const Pieces pieces(options, cuts);
   const Attributes attributes = make_attributes(folder.attributes);
   const bool regression = folder.head.kind == HeadKind::regression;
   const bool dials = attributes.declared() && !predictor && !regression;
   Jinja jinja;
   check_messages(jinja);
   take_system(jinja, options.system);
+  if (cuts) jinja.statement("set steerlm_cut = steerlm_cut | default('')");
   if (dials) set_dials(jinja, attributes);
-  if (tokenizer.add_bos()) jinja.output(literal(tokenizer.piece(tokenizer.bos_id())));
-  if (pieces.layout == nullptr) {
+  if (tokenizer.add_bos()) jinja.output(pieces.bare(tokenizer.piece(tokenizer.bos_id())));
+  if (pieces.layout() == nullptr) {
     jinja.output(pieces.system());
   } else {
     jinja.statement("if steerlm_system");

@@ -15,12 +15,18 @@ namespace steerlm {
 //   language model   with attributes, a dial is a keyword argument (quality=4), else its default.
 //   An
 //                    assistant turn without the key `label` gets the dials' label; one whose label
-//                    is null gets none, as in training, but the dials' with add_generation_prompt,
-//                    as in `generate`
+//                    is false gets none, as in training, but the dials' with add_generation_prompt,
+//                    as in `generate` (null would do too, but Transformers 5 takes the key out)
 //   predictor        `predictor` and a language model's head: turns with their labels behind them;
 //                    with add_generation_prompt up to where the last turn's label begins
 //   regression head  the turns without labels, up to where the last one is scored
+// Where segments are encoded alike, the keyword steerlm_cut is written between them: the ids of the parts that a text
+// is split into at it are the program's ids.
 std::string chat_template(const ModelFolder& folder, const Tokenizer& tokenizer, bool predictor);
+
+// Whether the text of a segment has the same ids in front and behind others: the tokenizer puts no prefix before a
+// text.
+bool encodes_segments_alike(const Tokenizer& tokenizer);
 
 // Whether a dial of this name can be a keyword argument: not a word of Jinja or Python, nor what
 // apply_chat_template takes itself. Other dials keep their defaults in a rendered prompt.

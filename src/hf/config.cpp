@@ -5,6 +5,7 @@
 #include <cmath>
 #include <initializer_list>
 
+#include "hf/config_keys.h"
 #include "hf/config_reader.h"
 #include "hf/rope_config.h"
 #include "steerlm/core/error.h"
@@ -49,30 +50,6 @@ const Family& read_family(const ConfigReader& reader) {
   const auto family = type->is_string() ? enum_value<ModelFamily>(type->get<std::string>()) : std::nullopt;
   if (!family) reader.refuse("the model type is not implemented", text_of(*type), choices);
   return family_of(*family);
-}
-
-// Keys of related models that change the computation. Transformers ignores some of them in these families; a folder
-// that has them was made for other code, and its numbers would be wrong.
-void check_implemented(const ConfigReader& reader, const Family& family) {
-  reader.only("hidden_act", {"silu", "swish"});
-  reader.only("attention_dropout", {0.0});
-  reader.only("quantization_config", {});
-  reader.only("partial_rotary_factor", {1.0});
-  for (const char* key :
-       {"attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "clip_qkv", "logit_scale",
-        "attention_chunk_size", "num_experts", "num_local_experts", "n_routed_experts", "layer_scale", "alibi"})
-    reader.only(key, {});
-  for (const char* key : {"embedding_multiplier", "residual_multiplier", "logits_scaling", "scale_emb"})
-    reader.only(key, {1.0});
-  for (const char* key : {"parallel_attn", "use_parallel_residual", "use_qk_norm"}) reader.only(key, {false});
-  const bool llama = family.family == ModelFamily::llama;
-  if (family.family == ModelFamily::mistral || family.family == ModelFamily::qwen2)
-    reader.only("attention_bias", {false});
-  if (family.family == ModelFamily::qwen2) reader.only("qkv_bias", {true});
-  if (!llama) reader.only("mlp_bias", {false});
-  if (llama) reader.only("sliding_window", {});
-  if (llama || family.family == ModelFamily::mistral)
-    reader.only("use_sliding_window", {family.family == ModelFamily::mistral});
 }
 
 void read_biases(const ConfigReader& reader, ModelConfig& model) {
@@ -167,6 +144,11 @@ HeadKind read_head(const ConfigReader& reader, const Family& family) {
   for (const HeadKind head : {HeadKind::language_model, HeadKind::regression}) {
     if (names->at(0) == architecture(family, head)) return head;
   }
+  if (names->at(0) == std::string(family.class_prefix) + "Model") {
+    reader.refuse("the architecture is a bare trunk, which neither writes text nor scores", text_of(names->at(0)),
+                  architecture(family, HeadKind::language_model),
+                  "where the embedding is the output layer ('tie_word_embeddings'), set 'architectures' to it");
+  }
   reader.refuse("the architecture is not implemented", text_of(names->at(0)),
                 architecture(family, HeadKind::language_model) + " or " + architecture(family, HeadKind::regression));
 }
@@ -185,6 +167,20 @@ std::int64_t read_num_labels(const ConfigReader& reader) {
                   std::to_string(count));
   }
   return count;
+}
+
+// They name the scores of a model that declares no attributes, so each must be another.
+std::vector<std::string> read_label_names(const ConfigReader& reader, std::int64_t count) {
+  const Json* labels = reader.find("id2label");
+  std::vector<std::string> names;
+  for (std::int64_t row = 0; row < count && labels != nullptr; ++row) {
+    const auto label = labels->find(std::to_string(row));
+    if (label == labels->end() || !label->is_string()) break;
+    const auto name = label->get<std::string>();
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+  if (static_cast<std::int64_t>(names.size()) == count) return names;
+  return numbered_labels(count);
 }
 
 std::string read_dtype(const ConfigReader& reader) {
@@ -208,6 +204,12 @@ std::vector<std::string> supported_architectures() {
   return names;
 }
 
+std::vector<std::string> numbered_labels(std::int64_t count) {
+  std::vector<std::string> names;
+  for (std::int64_t i = 0; i < count; ++i) names.push_back("LABEL_" + std::to_string(i));
+  return names;
+}
+
 std::vector<std::string> supported_dtypes() {
   std::vector<std::string> names;
   for (const auto& [ours, theirs] : dtype_names) names.emplace_back(ours);
@@ -227,11 +229,14 @@ HfConfig parse_hf_config(const Json& json, const std::string& where) {
   const ConfigReader reader(json, where);
   if (!json.is_object()) reader.refuse("not a JSON object");
   const Family& family = read_family(reader);
-  check_implemented(reader, family);
+  check_config_keys(reader, family.family);
   HfConfig config;
   config.head = read_head(reader, family);
   config.model = read_model(reader, family);
-  if (config.head == HeadKind::regression) config.num_labels = read_num_labels(reader);
+  if (config.head == HeadKind::regression) {
+    config.num_labels = read_num_labels(reader);
+    config.label_names = read_label_names(reader, config.num_labels);
+  }
   config.dtype = read_dtype(reader);
   config.names_code = reader.find("auto_map") != nullptr;
   if (const Json* bos = reader.find("bos_token_id"))

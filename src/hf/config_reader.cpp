@@ -64,7 +64,7 @@ bool ConfigReader::boolean(const char* key, bool otherwise) const {
   return value->get<bool>();
 }
 
-void ConfigReader::only(const char* key, std::initializer_list<Json> implemented) const {
+void ConfigReader::only(const char* key, const std::vector<Json>& implemented) const {
   const Json* value = find(key);
   if (value == nullptr || std::find(implemented.begin(), implemented.end(), *value) != implemented.end()) return;
   std::vector<std::string> choices;

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "steerlm/core/json.h"
 
@@ -28,7 +28,7 @@ class ConfigReader {
   std::optional<double> optional_number(const char* key) const;
   bool boolean(const char* key, bool otherwise) const;
   // The key changes the computation, and only these values of it are implemented.
-  void only(const char* key, std::initializer_list<Json> implemented) const;
+  void only(const char* key, const std::vector<Json>& implemented) const;
   const Json& json() const { return json_; }
   const std::string& where() const { return where_; }
 

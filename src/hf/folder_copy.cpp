@@ -114,13 +114,15 @@ void export_model_folder(const ModelFolder& folder, const Path& output, const st
 GrownVocabulary add_tokens_to_folder(const ModelFolder& folder, const Tokenizer& tokenizer,
                                      const std::vector<std::string>& tokens, const Path& output,
                                      std::uint64_t max_shard_bytes) {
-  const std::int64_t used = tokenizer.vocab_size();
-  GrownVocabulary result{.rows_before = folder.config.vocab_size, .rows = folder.config.vocab_size};
+  const std::int64_t pieces = tokenizer.vocab_size();
+  GrownVocabulary result{.rows_before = folder.config.vocab_size, .rows = std::max(folder.config.vocab_size, pieces)};
   std::vector<NewToken> fresh;
-  std::vector<std::int32_t> fresh_ids;
+  std::vector<std::int32_t> fresh_ids;  // their rows are made: the new pieces', and those of pieces that had none
+  for (std::int64_t id = result.rows_before; id < pieces; ++id) fresh_ids.push_back(static_cast<std::int32_t>(id));
   for (const std::string& text : tokens) {
     const auto known = tokenizer.piece_id(text);
-    const std::int32_t id = known ? *known : static_cast<std::int32_t>(used + static_cast<std::int64_t>(fresh.size()));
+    const std::int32_t id =
+        known ? *known : static_cast<std::int32_t>(pieces + static_cast<std::int64_t>(fresh.size()));
     result.pieces.push_back({.text = text, .id = id, .fresh = !known});
     if (known) continue;
     fresh.push_back({.text = text, .id = id});
@@ -128,7 +130,8 @@ GrownVocabulary add_tokens_to_folder(const ModelFolder& folder, const Tokenizer&
     result.rows = std::max<std::int64_t>(result.rows, id + 1);
   }
   TensorSource tensors = stream_weights(folder, own_weights(folder));
-  if (!fresh.empty()) tensors = grow_vocabulary(std::move(tensors), used, fresh_ids, result.rows);
+  const std::int64_t used = std::min(pieces, result.rows_before);
+  if (!fresh_ids.empty()) tensors = grow_vocabulary(std::move(tensors), used, fresh_ids, result.rows);
   copy_folder(folder, output, tensors, max_shard_bytes, [&](const Path& part) {
     edit_config(part, [&](Json& config) { config["vocab_size"] = result.rows; });
     if (fresh.empty()) return;

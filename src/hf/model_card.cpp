@@ -99,11 +99,12 @@ std::string template_section(const ModelFolder& folder) {
 std::string training_section(Kind kind, const ModelCard& card) {
   if (card.steps == 0) return "";
   std::string text = fmt::format("\n## Training\n\n{} optimiser steps.\n\n", card.steps);
-  text += fmt::format("| data | conversations | tokens | {} |\n| --- | --- | --- | --- |\n",
-                      kind == Kind::regression ? "known attribute values" : "trained tokens");
+  text +=
+      fmt::format("| data | records read | examples | tokens of the examples | {} |\n| --- | --- | --- | --- | --- |\n",
+                  kind == Kind::regression ? "known attribute values" : "trained tokens of them");
   for (const auto& [name, part] : {std::pair{"training", card.training}, std::pair{"validation", card.validation}}) {
-    if (part.conversations == 0) continue;
-    text += fmt::format("| {} | {} | {} | {} |\n", name, part.conversations, part.tokens, part.targets);
+    if (part.records == 0) continue;
+    text += fmt::format("| {} | {} | {} | {} | {} |\n", name, part.records, part.examples, part.tokens, part.targets);
   }
   if (card.metrics.empty()) return text;
   text += "\nOn the validation part:\n\n| metric | value |\n| --- | --- |\n";
@@ -114,23 +115,34 @@ std::string training_section(Kind kind, const ModelCard& card) {
   return text;
 }
 
-// Up to two dials at their largest value: "quality=4, humor=4".
+// Up to two dials at their defaults, which are the values that the model is steered with: "quality=4, humor=0".
 std::string example_dials(const ModelFolder& folder, const char* separator) {
   std::string text;
   int count = 0;
-  for (const std::string& name : folder.attributes.names) {
-    if (!is_keyword_dial(name) || count == 2) continue;
-    text += (count++ > 0 ? separator : "") + name + "=" + std::to_string(folder.attributes.max);
+  const Attributes attributes = make_attributes(folder.attributes);
+  for (size_t i = 0; i < attributes.names.size() && count < 2; ++i) {
+    if (!is_keyword_dial(attributes.names[i])) continue;
+    text += (count++ > 0 ? separator : "") + attributes.names[i] + "=" + std::to_string(attributes.defaults[i]);
   }
   return text;
 }
 
-std::string opening_code(const char* model_class, const ModelFolder& folder, const ModelCard& card) {
+struct Usage {
+  Kind kind;
+  const ModelFolder& folder;
+  const ModelCard& card;
+  bool by_parts;  // how a rendered text is encoded
+};
+
+std::string opening_code(const char* model_class, const Usage& usage) {
+  const ModelFolder& folder = usage.folder;
+  const bool by_parts = usage.by_parts && usage.kind != Kind::base;
   std::string text = fmt::format(
-      "```python\nfrom transformers import {0}, AutoTokenizer\n{1}\nfolder = \"DIR\"\n"
+      "```python\n{1}from transformers import {0}, AutoTokenizer\n{2}\nfolder = \"DIR\"\n"
       "tokenizer = AutoTokenizer.from_pretrained(folder)\n",
-      model_class, card.adapter ? "from peft import PeftConfig, PeftModel\n" : "");
-  if (!card.adapter) return text + fmt::format("model = {}.from_pretrained(folder)\n", model_class);
+      model_class, by_parts ? "import torch\n" : "",
+      usage.card.adapter ? "from peft import PeftConfig, PeftModel\n" : "");
+  if (!usage.card.adapter) return text + fmt::format("model = {}.from_pretrained(folder)\n", model_class);
   const bool regression = folder.head.kind == HeadKind::regression;
   return text + fmt::format(
                     "base = {}.from_pretrained(PeftConfig.from_pretrained(folder).base_model_name_or_path{})\n"
@@ -138,13 +150,26 @@ std::string opening_code(const char* model_class, const ModelFolder& folder, con
                     model_class, regression ? fmt::format(", num_labels={}", folder.attributes.names.size()) : "");
 }
 
+// The ids of a rendered text as the program has them. Byte-level BPE merges across the ends of segments, which the
+// program does not: there the text is encoded part by part. sentencepiece does not merge them, but puts a prefix before
+// a text.
+std::string encoding_code(const std::string& text, bool by_parts) {
+  if (!by_parts)
+    return "inputs = tokenizer(" + text + ".removeprefix(tokenizer.bos_token or \"\"), return_tensors=\"pt\")\n";
+  return "ids = [i for part in " + text +
+         ".split(\"\\0\") for i in tokenizer(part, add_special_tokens=False)[\"input_ids\"]]\n"
+         "inputs = {\"input_ids\": torch.tensor([ids]), \"attention_mask\": torch.ones(1, len(ids), "
+         "dtype=torch.long)}\n";
+}
+
+// An argument of apply_chat_template.
+std::string cut_argument(bool by_parts) { return by_parts ? ", steerlm_cut=\"\\0\"" : ""; }
+
 // What generates from `messages`, or from `prompt`.
-std::string generating_code(const std::string& prompt, const std::string& max_new_tokens, const std::string& cut) {
-  return prompt +
-         "inputs = tokenizer(prompt.removeprefix(tokenizer.bos_token or \"\"), "
-         "return_tensors=\"pt\")\n"
-         "output = model.generate(**inputs, max_new_tokens=" +
-         max_new_tokens +
+std::string generating_code(const std::string& prompt, bool by_parts, const std::string& max_new_tokens,
+                            const std::string& cut) {
+  return prompt + encoding_code("prompt", by_parts) +
+         "output = model.generate(**inputs, max_new_tokens=" + max_new_tokens +
          ", do_sample=False, pad_token_id=tokenizer.eos_token_id, "
          "tokenizer=tokenizer)\n"
          "response = tokenizer.decode(output[0, inputs[\"input_ids\"].shape[1]:], "
@@ -159,20 +184,22 @@ std::string cut_code(const ModelFolder& folder) {
   return ".removesuffix(\"<extra_id_1>\").removesuffix(\"\\n\")";
 }
 
-std::string chat_usage(const ModelFolder& folder, Kind kind, const ModelCard& card) {
-  const std::string set = kind == Kind::conditioned ? example_dials(folder, ",") : "";
-  const std::string keywords = kind == Kind::conditioned ? example_dials(folder, ", ") : "";
+std::string chat_usage(const Usage& usage) {
+  const ModelFolder& folder = usage.folder;
+  const bool dials = usage.kind == Kind::conditioned;
+  const std::string set = dials ? example_dials(folder, ",") : "";
+  const std::string keywords = dials ? example_dials(folder, ", ") : "";
   std::string text = "```\nsteerlm generate --model DIR --prompt \"Name a red fruit.\"" +
                      (set.empty() ? "" : " --set " + set) + "\nsteerlm chat --model DIR" +
                      (set.empty() ? "" : " --set " + set) + "\n```\n\nWith Transformers:\n\n";
-  text += opening_code("AutoModelForCausalLM", folder, card);
+  text += opening_code("AutoModelForCausalLM", usage);
   text += generating_code(
       "messages = [{\"role\": \"user\", \"content\": \"Name a red fruit.\"}]\n"
       "prompt = tokenizer.apply_chat_template(messages, tokenize=False, "
       "add_generation_prompt=True" +
-          (keywords.empty() ? "" : ", " + keywords) + ")\n",
-      "256", cut_code(folder));
-  if (kind != Kind::conditioned) return text;
+          cut_argument(usage.by_parts) + (keywords.empty() ? "" : ", " + keywords) + ")\n",
+      usage.by_parts, "256", cut_code(folder));
+  if (!dials) return text;
   text += "\nDials that are not given keep their defaults.";
   for (const std::string& name : folder.attributes.names) {
     if (!is_keyword_dial(name))
@@ -181,32 +208,31 @@ std::string chat_usage(const ModelFolder& folder, Kind kind, const ModelCard& ca
   return text + "\n";
 }
 
-std::string label_writer_usage(const ModelFolder& folder, const ModelCard& card) {
+constexpr const char* scored_messages =
+    "messages = [{\"role\": \"user\", \"content\": \"Name a red fruit.\"}, {\"role\": \"assistant\", \"content\": \"A "
+    "cherry.\"}]\n";
+
+std::string label_writer_usage(const Usage& usage) {
   std::string text =
       "```\nsteerlm score --model DIR --input records.jsonl --output scores.jsonl\n```\n\nWith "
       "Transformers, which unlike steerlm "
       "does not hold it to the names and values above:\n\n" +
-      opening_code("AutoModelForCausalLM", folder, card);
-  return text + generating_code(
-                    "messages = [{\"role\": \"user\", \"content\": \"Name a red fruit.\"}, "
-                    "{\"role\": \"assistant\", \"content\": \"A cherry.\"}]\n"
-                    "prompt = tokenizer.apply_chat_template(messages, tokenize=False, "
-                    "add_generation_prompt=True)\n",
-                    "128", cut_code(folder));
+      opening_code("AutoModelForCausalLM", usage);
+  return text + generating_code(scored_messages + ("prompt = tokenizer.apply_chat_template(messages, tokenize=False, "
+                                                   "add_generation_prompt=True" +
+                                                   cut_argument(usage.by_parts) + ")\n"),
+                                usage.by_parts, "128", cut_code(usage.folder));
 }
 
-std::string regression_usage(const ModelFolder& folder, const ModelCard& card) {
+std::string regression_usage(const Usage& usage) {
+  const ModelFolder& folder = usage.folder;
   std::string text =
       "```\nsteerlm score --model DIR --input records.jsonl --output scores.jsonl\n```\n\nWith "
       "Transformers";
   text += folder.head.bias ? ", which does not read the head's bias:\n\n" : ":\n\n";
-  text += opening_code("AutoModelForSequenceClassification", folder, card);
-  text +=
-      "messages = [{\"role\": \"user\", \"content\": \"Name a red fruit.\"}, {\"role\": "
-      "\"assistant\", \"content\": \"A cherry.\"}]\n"
-      "text = tokenizer.apply_chat_template(messages, tokenize=False)\n"
-      "inputs = tokenizer(text.removeprefix(tokenizer.bos_token or \"\"), return_tensors=\"pt\")\n"
-      "scores = model(**inputs).logits[0]\n";
+  text += opening_code("AutoModelForSequenceClassification", usage) + scored_messages +
+          "text = tokenizer.apply_chat_template(messages, tokenize=False" + cut_argument(usage.by_parts) + ")\n" +
+          encoding_code("text", usage.by_parts) + "scores = model(**inputs).logits[0]\n";
   if (folder.head.bias) {
     text +=
         "\nfrom pathlib import Path\nfrom safetensors.torch import load_file\nfor file in "
@@ -217,32 +243,38 @@ std::string regression_usage(const ModelFolder& folder, const ModelCard& card) {
   return text + "print(dict(zip(" + dump_json(folder.attributes.names) + ", scores.tolist())))\n```\n";
 }
 
-std::string usage(Kind kind, const ModelFolder& folder, const ModelCard& card) {
-  const std::string text =
-      "\n## Use\n\n`DIR` stands for the path of this folder. Transformers reads a "
-      "`tokenizer.model` with the "
-      "help of the packages sentencepiece and protobuf.\n\n";
-  switch (kind) {
+std::string usage_section(const Usage& usage, const Tokenizer& tokenizer) {
+  std::string text = "\n## Use\n\n`DIR` stands for the path of this folder.";
+  if (tokenizer.path().extension() == ".model")
+    text += " Transformers reads a `tokenizer.model` with the help of the packages sentencepiece and protobuf.";
+  if (usage.by_parts && usage.kind != Kind::base && usage.kind != Kind::fresh)
+    text +=
+        " The prompt is encoded part by part, as it was in training: its tokenizer would merge characters across the "
+        "ends of the parts.";
+  text += "\n\n";
+  switch (usage.kind) {
     case Kind::regression:
-      return text + regression_usage(folder, card);
+      return text + regression_usage(usage);
     case Kind::label_writer:
-      return text + label_writer_usage(folder, card);
+      return text + label_writer_usage(usage);
     case Kind::base:
       return text +
              "```\nsteerlm generate --model DIR --raw --prompt \"Once upon a time\"\n```\n\nWith "
              "Transformers:\n\n" +
-             opening_code("AutoModelForCausalLM", folder, card) +
-             generating_code("prompt = \"Once upon a time\"\n", "64", "");
+             opening_code("AutoModelForCausalLM", usage) +
+             generating_code("prompt = \"Once upon a time\"\n", false, "64", "");
     case Kind::fresh:
       return "\nIt is a start for `steerlm sft` and `steerlm train-predictor`.\n";
-    default:
-      return text + chat_usage(folder, kind, card);
+    case Kind::chat:
+    case Kind::conditioned:
+      break;
   }
+  return text + chat_usage(usage);
 }
 
 }  // namespace
 
-std::string model_card(const ModelFolder& folder, const ModelCard& card) {
+std::string model_card(const ModelFolder& folder, const Tokenizer& tokenizer, const ModelCard& card) {
   const Kind kind = kind_of(folder, card);
   std::string text = front_matter(kind, card) + "\n" + introduction(kind, folder);
   if (card.adapter)
@@ -250,7 +282,7 @@ std::string model_card(const ModelFolder& folder, const ModelCard& card) {
         "\nThis folder is a LoRA adapter: it holds what was trained and needs the model that adapter_config.json "
         "names.\n";
   text += attribute_table(folder, kind) + template_section(folder) + training_section(kind, card) +
-          usage(kind, folder, card);
+          usage_section({kind, folder, card, encodes_segments_alike(tokenizer)}, tokenizer);
   return text +
          "\nThe licence is for whoever publishes the model to state: it follows from those of the "
          "base model and of the data.\n";

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "hf/folder_json.h"
+#include "hf/folder_path.h"
 #include "hf/steerlm_json.h"
 #include "hf/weight_files.h"
 #include "steerlm/core/error.h"
@@ -16,19 +17,12 @@
 namespace steerlm {
 namespace {
 
-void check_folder(const Path& path) {
-  if (is_folder(path, ExitCode::model)) return;
-  const bool there = is_there(path, ExitCode::model);
-  fail(ExitCode::model, {.what = there ? "not a folder" : "no such model folder",
-                         .where = path.string(),
-                         .expected = "a Hugging Face model folder"});
-}
-
 // steerlm.json beside a config.json: what the two say of the head must agree.
 void apply_steerlm_json(ModelFolder& folder, const SteerlmJson& own, const std::string& where) {
   folder.method = own.method;
   folder.attributes = own.attributes;
   folder.text_template = own.text_template;
+  folder.template_given = own.template_given;
   folder.template_sha256 = own.template_sha256;
   const HeadKind kind = own.head_kind.value_or(folder.head.kind);
   if (kind != folder.head.kind) {
@@ -58,9 +52,10 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-void check_tensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::int64_t>& shape,
+void check_tensor(const WeightFiles& files, const std::string& name, const std::vector<std::int64_t>& shape,
                   std::vector<Fault>& faults) {
-  const TensorInfo& info = file.info(name);
+  const SafetensorsFile& file = files.holding(name);
+  const TensorInfo& info = files.info(name);
   if (info.shape != shape) {
     faults.push_back({.what = "tensor '" + name + "' has not the shape that config.json gives it",
                       .where = file.path().string(),
@@ -109,13 +104,13 @@ WeightFiles open_checked(const ModelFolder& folder, Weights weights) {
     if (!files.file_of.contains(name)) {
       missing.push_back(name);
     } else {
-      check_tensor(files.holding(name), name, shape, faults);
+      check_tensor(files, name, shape, faults);
     }
   }
   for (const auto& [name, file] : files.file_of) {
     const bool tied_head =
         name == "lm_head.weight" && folder.config.tie_word_embeddings && weights == Weights::language_model;
-    if (tied_head) check_tensor(files.files[file], name, {folder.config.vocab_size, folder.config.hidden_size}, faults);
+    if (tied_head) check_tensor(files, name, {folder.config.vocab_size, folder.config.hidden_size}, faults);
     if (!tied_head && !known.contains(name) && !is_ignored(name, weights)) extra.push_back(name);
   }
   add_names(faults, missing, "missing", folder.weights_path.string());
@@ -129,9 +124,9 @@ void check_tied_head(const ModelFolder& folder, Weights weights, const WeightFil
   const bool stored_head = weights == Weights::language_model && files.file_of.contains("lm_head.weight");
   if (!folder.config.tie_word_embeddings || !stored_head) return;
   const SafetensorsFile& file = files.holding("lm_head.weight");
-  const at::Tensor head = file.read("lm_head.weight");
+  const at::Tensor head = files.read("lm_head.weight");
   const std::string name = "model.embed_tokens.weight";
-  const at::Tensor embedding = files.holding(name).read(name);
+  const at::Tensor embedding = files.read(name);
   if (head.scalar_type() == embedding.scalar_type() && at::equal(head, embedding)) return;
   fail(ExitCode::model, {.what = "'tie_word_embeddings' is true, but lm_head.weight differs from " + name,
                          .where = file.path().string()});
@@ -157,14 +152,15 @@ std::optional<bool> read_own_files(ModelFolder& folder) {
 
 // An adapter has no config.json of its own: its base's, and the base's name with advice where it is not there.
 Path find_base(const Path& path, const Adapter& adapter, const Path& given) {
-  const Path base = given.empty() ? Path(adapter.base) : given;
+  Path base = given.empty() ? Path(adapter.base) : given;
   if (is_folder(base, ExitCode::model)) return base;
-  fail(ExitCode::model,
-       {.what = "the folder of the model that the adapter adapts is not there",
-        .where = (path / "adapter_config.json").string(),
-        .found = base.string(),
-        .expected = "a Hugging Face model folder",
-        .advice = "run where this path leads to it, or name it with 'steerlm model merge --base DIR'"});
+  const std::string hub = hub_advice(base.string());
+  fail(ExitCode::model, {.what = "the folder of the model that the adapter adapts is not there",
+                         .where = (path / "adapter_config.json").string(),
+                         .found = base.string(),
+                         .expected = "a Hugging Face model folder",
+                         .advice = (hub.empty() ? "run where this path leads to it" : hub) +
+                                   ", or name its folder with 'steerlm model merge --base DIR'"});
 }
 
 // What the adapter changes of the folder that it adapts.
@@ -177,16 +173,18 @@ void apply_adapter(ModelFolder& folder, const Path& path, const Adapter& adapter
   if (adapter.head != HeadKind::regression) return;
   const HeadShape head = adapter_head(path, adapter);
   folder.num_labels = head.attributes;
+  folder.label_names = numbered_labels(head.attributes);
   folder.head.bias = head.bias;
   folder.config.tie_word_embeddings = false;  // a predictor has no output layer
 }
 
 // Base and adapter as one set of tensors: W + s B A in place of W, the score behind the trunk.
-TensorSource merged(TensorSource base, const ModelFolder& folder) {
+TensorSource merged(TensorSource base, const ModelFolder& folder, Weights weights) {
   const NamedTensors tensors = read_adapter_tensors(folder.path, *folder.adapter, folder.config);
   const std::map<std::string, at::Tensor> own(tensors.begin(), tensors.end());
   for (const auto& [name, tensor] : tensors) {
-    if (!is_lora_matrix(name)) base.entries.push_back({name, tensor.sizes().vec(), tensor.scalar_type()});
+    if (!is_lora_matrix(name) && weights == Weights::regression)
+      base.entries.push_back({name, tensor.sizes().vec(), tensor.scalar_type()});
   }
   base.read = [own, scale = folder.adapter->lora.scale(), read = base.read](const std::string& name) {
     if (const auto found = own.find(name); found != own.end()) return found->second;
@@ -202,7 +200,7 @@ TensorSource merged(TensorSource base, const ModelFolder& folder) {
 }  // namespace
 
 ModelFolder open_model_folder(const Path& path, const Path& base) {
-  check_folder(path);
+  check_model_folder(path);
   if (is_adapter_folder(path)) {
     const Adapter adapter = read_adapter_config(path);
     const Path base_path = find_base(path, adapter, base);
@@ -223,6 +221,7 @@ ModelFolder open_model_folder(const Path& path, const Path& base) {
   folder.weights_path = folder.tokenizer_path = path;
   folder.head.kind = config.head;
   folder.num_labels = config.num_labels;
+  folder.label_names = config.label_names;
   folder.dtype = config.dtype;
   folder.eos_token_ids = config.eos_token_ids;
   folder.names_code = config.names_code;
@@ -233,11 +232,15 @@ ModelFolder open_model_folder(const Path& path, const Path& base) {
   return folder;
 }
 
-std::string code_note(const ModelFolder& folder) {
-  if (!folder.names_code) return "";
-  return (folder.path / "config.json").string() +
-         ": 'auto_map' names Python code of the model's own, which is never run; the model is read "
-         "as the architecture that the config names";
+std::vector<std::string> folder_notes(const ModelFolder& folder, const Tokenizer& tokenizer) {
+  std::vector<std::string> notes;
+  if (folder.names_code) {
+    notes.push_back((folder.weights_path / "config.json").string() +
+                    ": 'auto_map' names Python code of the model's own, which is never run; the model is read as the "
+                    "architecture that the config names");
+  }
+  for (const std::string& note : tokenizer.notes()) notes.push_back(note);
+  return notes;
 }
 
 Weights own_weights(const ModelFolder& folder) {
@@ -256,7 +259,10 @@ HeadShape head_shape(const ModelFolder& folder, Weights weights) {
   return {};
 }
 
-void check_weights(const ModelFolder& folder, Weights weights) { open_checked(folder, weights); }
+void check_weights(const ModelFolder& folder, Weights weights) {
+  open_checked(folder, weights);
+  if (folder.adapter) check_adapter_tensors(folder.path, *folder.adapter, folder.config);
+}
 
 TensorSource stream_weights(const ModelFolder& folder, Weights weights) {
   const auto files = std::make_shared<const WeightFiles>(open_checked(folder, weights));
@@ -264,10 +270,14 @@ TensorSource stream_weights(const ModelFolder& folder, Weights weights) {
   TensorSource source;
   for (auto& [name, shape] : parameter_shapes(folder.config, head_shape(folder, weights))) {
     if (folder.adapter && name.starts_with("score.")) continue;
-    source.entries.push_back({name, shape, files->holding(name).dtype(name)});
+    source.entries.push_back({name, shape, files->dtype(name)});
   }
-  source.read = [files](const std::string& name) { return files->holding(name).read(name); };
-  return folder.adapter ? merged(std::move(source), folder) : source;
+  source.read = [files](const std::string& name) {
+    at::Tensor tensor = files->read(name);
+    require_finite(tensor, name, files->holding(name).path());
+    return tensor;
+  };
+  return folder.adapter ? merged(std::move(source), folder, weights) : source;
 }
 
 NamedTensors read_weights(const ModelFolder& folder, Weights weights, std::optional<at::ScalarType> dtype) {
@@ -275,10 +285,16 @@ NamedTensors read_weights(const ModelFolder& folder, Weights weights, std::optio
   NamedTensors tensors;
   for (const TensorSource::Entry& entry : source.entries) {
     at::Tensor tensor = source.read(entry.name);
-    tensors.emplace_back(entry.name, dtype ? tensor.to(*dtype) : tensor);
+    if (dtype && tensor.scalar_type() != *dtype) {
+      tensor = tensor.to(*dtype);
+      require_finite(tensor, entry.name, folder.path);  // a number beyond the range of bf16
+    }
+    tensors.emplace_back(entry.name, tensor);
   }
   return tensors;
 }
+
+bool has_bare_tensor_names(const ModelFolder& folder) { return open_weight_files(folder.weights_path).bare_names; }
 
 std::vector<Path> weight_paths(const Path& folder) {
   std::vector<Path> paths;
@@ -287,24 +303,21 @@ std::vector<Path> weight_paths(const Path& folder) {
 }
 
 void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer) {
+  constexpr std::int64_t most_missing_rows = 1024;  // with more it is another model's tokenizer
   if (folder.config.vocab_size >= tokenizer.vocab_size()) return;
-  fail(ExitCode::model, {.what = "the embedding has fewer rows than the tokenizer has pieces",
+  const std::string piece = tokenizer.piece(static_cast<std::int32_t>(folder.config.vocab_size));
+  const std::string name = piece.empty() || piece.find_first_of(",'") != std::string::npos ? "" : piece;
+  std::string advice = "use the tokenizer that the model was trained with";
+  if (!folder.adapter && tokenizer.vocab_size() - folder.config.vocab_size <= most_missing_rows) {
+    advice += ", or make the embedding larger: steerlm model add-tokens --model '" + folder.path.string() +
+              "' --output DIR" + (name.empty() ? "" : " --tokens '" + name + "'");
+  }
+  fail(ExitCode::model, {.what = "the embedding has fewer rows than the tokenizer has pieces" +
+                                 (piece.empty() ? "" : ": the first without a row is '" + piece + "'"),
                          .where = folder.path.string(),
                          .found = std::to_string(folder.config.vocab_size) + " rows",
                          .expected = "at least " + std::to_string(tokenizer.vocab_size()),
-                         .advice = "use the tokenizer that the model was trained with"});
-}
-
-ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& tokenizer) {
-  ConversationTemplate result(folder.text_template, tokenizer);
-  if (!folder.template_sha256.empty() && result.sha256() != folder.template_sha256) {
-    fail(ExitCode::model, {.what = "the template's bytes are not those that the model was trained with",
-                           .where = (folder.path / "steerlm.json").string(),
-                           .found = "sha256 " + result.sha256(),
-                           .expected = folder.template_sha256,
-                           .advice = "restore 'template' in steerlm.json; without 'sha256' it is taken as it is"});
-  }
-  return result;
+                         .advice = advice});
 }
 
 }  // namespace steerlm

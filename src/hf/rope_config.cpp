@@ -1,5 +1,9 @@
 #include "hf/rope_config.h"
 
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+
 #include "steerlm/core/fields.h"
 #include "steerlm/core/suggest.h"
 
@@ -21,14 +25,16 @@ RopeKind read_kind(const ConfigReader& section) {
 }
 
 // The keys of one kind; one that only another kind has changes nothing in Transformers either.
-RopeScaling read_scaling(const ConfigReader& section, const ModelConfig& model) {
+RopeScaling read_scaling(const ConfigReader& reader, const ConfigReader& section, const ModelConfig& model) {
   RopeScaling scaling{.kind = read_kind(section)};
   if (scaling.kind == RopeKind::plain) return scaling;
   scaling.factor = section.positive("factor");
   if (scaling.factor < 1) section.refuse("'factor'", text_of(*section.find("factor")), "a number from 1");
   if (scaling.kind == RopeKind::yarn || scaling.kind == RopeKind::llama3) {
+    // Beside the section it wins over the section's own (modeling_rope_utils.py, standardize_rope_params).
+    const ConfigReader& from = reader.find("original_max_position_embeddings") != nullptr ? reader : section;
     scaling.original_max_position_embeddings =
-        section.integer("original_max_position_embeddings", longest, model.max_position_embeddings);
+        from.integer("original_max_position_embeddings", longest, model.max_position_embeddings);
   }
   if (scaling.kind == RopeKind::llama3) {
     scaling.low_freq_factor = section.positive("low_freq_factor");
@@ -46,6 +52,29 @@ RopeScaling read_scaling(const ConfigReader& section, const ModelConfig& model) 
     scaling.truncate = section.boolean("truncate", true);
   }
   return scaling;
+}
+
+// `finetuned` says that a model was trained with its scaling.
+void check_known(const ConfigReader& section) {
+  constexpr std::string_view known[] = {"rope_type",
+                                        "type",
+                                        "rope_theta",
+                                        "factor",
+                                        "beta_fast",
+                                        "beta_slow",
+                                        "mscale",
+                                        "mscale_all_dim",
+                                        "truncate",
+                                        "attention_factor",
+                                        "low_freq_factor",
+                                        "high_freq_factor",
+                                        "finetuned",
+                                        "partial_rotary_factor",
+                                        "original_max_position_embeddings"};
+  for (const auto& [key, value] : section.json().items()) {
+    if (value.is_null() || std::ranges::find(known, key) != std::end(known)) continue;
+    section.refuse("the key '" + key + "' is not known, and might change the rotary frequencies", text_of(value));
+  }
 }
 
 bool same(const RopeScaling& a, const RopeScaling& b) {
@@ -78,8 +107,9 @@ void read_rope(const ConfigReader& reader, ModelConfig& model) {
         section.refuse(std::string("'") + key + "' for kinds of layers is not implemented", text_of(*value));
     }
     section.only("partial_rotary_factor", {1.0});
+    check_known(section);
     take_theta(section);
-    const RopeScaling found = read_scaling(section, model);
+    const RopeScaling found = read_scaling(reader, section, model);
     if (scaling && !same(*scaling, found))
       section.refuse("'rope_parameters' and 'rope_scaling' do not agree", text_of(*value));
     scaling = found;

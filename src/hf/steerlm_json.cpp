@@ -1,6 +1,8 @@
 #include "hf/steerlm_json.h"
 
 #include <algorithm>
+#include <map>
+#include <type_traits>
 
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
@@ -30,21 +32,33 @@ class Section {
     const auto entry = json_.find(key);
     return entry == json_.end() ? nullptr : &*entry;
   }
-  void read(const std::string& key, std::string& value) {
-    if (const Json* entry = find(key)) value = string(key, *entry);
+  // Of an options struct: value.fields(section) reads its keys, which are named there and nowhere else.
+  void operator()(const char* key, auto& value, const auto&... rest) {
+    (void)sizeof...(rest);  // range and meaning of a recipe's key
+    if (const Json* entry = find(key)) read(key, *entry, value);
   }
-  void read(const std::string& key, std::int64_t& value) {
-    if (const Json* entry = find(key)) value = integer(key, *entry);
+  void read(const std::string& key, const Json& entry, std::string& value) const { value = string(key, entry); }
+  void read(const std::string& key, const Json& entry, std::int64_t& value) const { value = integer(key, entry); }
+  void read(const std::string& key, const Json& entry, bool& value) const {
+    if (!entry.is_boolean()) refuse("'" + key + "'", found(entry), "true or false");
+    value = entry.get<bool>();
+  }
+  void read(const std::string& key, const Json& entry, std::vector<std::string>& value) const {
+    if (!entry.is_array()) refuse("'" + key + "'", found(entry), "a list of " + key);
+    for (const Json& item : entry) value.push_back(string(key, item));
+  }
+  void read(const std::string& key, const Json& entry, std::map<std::string, std::int64_t>& value) const {
+    if (!entry.is_object()) refuse("'" + key + "'", found(entry), "an object");
+    for (const auto& [name, number] : entry.items()) value[name] = integer(key, number);
   }
   template <class E>
-  std::optional<E> choice(const std::string& key) {
-    const Json* entry = find(key);
-    if (entry == nullptr) return std::nullopt;
-    const std::string text = string(key, *entry);
-    const auto value = enum_value<E>(text);
-    if (!value)
-      refuse("'" + key + "'", found(*entry), join(enum_choices<E>(), " or "), suggest(text, enum_choices<E>()));
-    return value;
+  requires std::is_enum_v<E>
+  void read(const std::string& key, const Json& entry, E& value) const {
+    const std::string text = string(key, entry);
+    const auto choice = enum_value<E>(text);
+    if (!choice)
+      refuse("'" + key + "'", found(entry), join(enum_choices<E>(), " or "), suggest(text, enum_choices<E>()));
+    value = *choice;
   }
   std::string string(const std::string& key, const Json& entry) const {
     if (!entry.is_string()) refuse("'" + key + "'", found(entry), "a string");
@@ -71,19 +85,24 @@ class Section {
   std::vector<std::string> known_;
 };
 
+// Writes the keys of an options struct.
+struct Writer {
+  Json& json;
+
+  void operator()(const char* key, const auto& value, const auto&... rest) const {
+    (void)sizeof...(rest);
+    if constexpr (std::is_enum_v<std::remove_cvref_t<decltype(value)>>)
+      json[key] = enum_name(value);
+    else
+      json[key] = value;
+  }
+};
+
 AttributeOptions read_attributes(const Json& json, const std::string& where) {
   Section section(json, where + ", attributes");
   AttributeOptions options;
-  const Json* names = section.find("names");
-  if (names == nullptr || !names->is_array())
-    section.refuse("'names'", names == nullptr ? "nothing" : Section::found(*names), "a list of names");
-  for (const Json& name : *names) options.names.push_back(section.string("names", name));
-  section.read("min", options.min);
-  section.read("max", options.max);
-  if (const Json* defaults = section.find("defaults")) {
-    if (!defaults->is_object()) section.refuse("'defaults'", Section::found(*defaults), "an object");
-    for (const auto& [name, value] : defaults->items()) options.defaults[name] = section.integer("defaults", value);
-  }
+  if (!json.contains("names")) section.refuse("'names'", "nothing", "a list of names");
+  options.fields(section);
   section.finish();
   try {
     const Attributes checked = make_attributes(options);
@@ -101,27 +120,24 @@ AttributeOptions read_attributes(const Json& json, const std::string& where) {
 SteerlmJson parse_steerlm_json(const Json& json, const std::string& where) {
   SteerlmJson result;
   Section top(json, where);
-  top.read("method", result.method);
+  top("method", result.method);
   const Json* attributes = top.find("attributes");
   if (attributes == nullptr) top.refuse("no key 'attributes'");
   result.attributes = read_attributes(*attributes, where);
   if (const Json* entry = top.find("head")) {
     Section head(*entry, where + ", head");
-    result.head_kind = head.choice<HeadKind>("kind");
-    head.choice<HeadLoss>("loss");
-    if (const Json* bias = head.find("bias")) {
-      if (!bias->is_boolean()) head.refuse("'bias'", Section::found(*bias), "true or false");
-      result.head_bias = bias->get<bool>();
-    }
+    HeadOptions options;
+    options.fields(head);
     head.finish();
+    if (entry->contains("kind")) result.head_kind = options.kind;
+    if (entry->contains("bias")) result.head_bias = options.bias;
   }
   if (const Json* entry = top.find("template")) {
     Section section(*entry, where + ", template");
-    result.text_template.name = section.choice<TemplateName>("name").value_or(TemplateName::steerlm);
-    result.text_template.special_tokens = section.choice<SpecialTokens>("special_tokens").value_or(SpecialTokens::text);
-    section.read("system", result.text_template.system);
-    section.read("sha256", result.template_sha256);
+    result.text_template.fields(section);
+    section("sha256", result.template_sha256);
     section.finish();
+    result.template_given = {entry->contains("name"), entry->contains("system"), entry->contains("special_tokens")};
   }
   top.finish();
   return result;
@@ -130,20 +146,32 @@ SteerlmJson parse_steerlm_json(const Json& json, const std::string& where) {
 Json dump_steerlm_json(const SteerlmJson& value) {
   Json json;
   if (!value.method.empty()) json["method"] = value.method;
-  json["attributes"]["names"] = value.attributes.names;
-  if (!value.attributes.names.empty()) {
-    json["attributes"]["min"] = value.attributes.min;
-    json["attributes"]["max"] = value.attributes.max;
-    const Attributes attributes = make_attributes(value.attributes);
-    for (size_t i = 0; i < attributes.names.size(); ++i)
-      json["attributes"]["defaults"][attributes.names[i]] = attributes.defaults[i];
+  Json& attributes = json["attributes"];
+  if (value.attributes.names.empty()) {
+    attributes["names"] = Json::array();
+  } else {
+    AttributeOptions options = value.attributes;
+    const Attributes checked = make_attributes(options);
+    for (size_t i = 0; i < checked.names.size(); ++i) options.defaults[checked.names[i]] = checked.defaults[i];
+    Writer writer{attributes};
+    options.fields(writer);
+    attributes["defaults"] = Json::object();  // in the order of the names
+    for (const std::string& name : options.names) attributes["defaults"][name] = options.defaults.at(name);
   }
-  json["head"]["kind"] = enum_name(value.head_kind.value_or(HeadKind::language_model));
-  if (value.head_bias) json["head"]["bias"] = *value.head_bias;
-  json["template"] = {{"name", enum_name(value.text_template.name)},
-                      {"special_tokens", enum_name(value.text_template.special_tokens)},
-                      {"system", value.text_template.system}};
-  if (!value.template_sha256.empty()) json["template"]["sha256"] = value.template_sha256;
+  HeadOptions head{.kind = value.head_kind.value_or(HeadKind::language_model), .bias = value.head_bias.value_or(false)};
+  Writer write_head{json["head"]};
+  head.fields(write_head);
+  json["head"].erase("loss");  // of the training, not of the model
+  if (!value.head_bias) json["head"].erase("bias");
+  TemplateOptions options = value.text_template;
+  Json text_template = Json::object();
+  Writer write_template{text_template};
+  options.fields(write_template);
+  if (!value.template_given.name) text_template.erase("name");
+  if (!value.template_given.system) text_template.erase("system");
+  if (!value.template_given.special_tokens) text_template.erase("special_tokens");
+  if (!value.template_sha256.empty()) text_template["sha256"] = value.template_sha256;
+  if (!text_template.empty()) json["template"] = text_template;
   return json;
 }
 

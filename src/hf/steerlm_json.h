@@ -17,6 +17,7 @@ struct SteerlmJson {
   std::optional<HeadKind> head_kind;
   std::optional<bool> head_bias;
   TemplateOptions text_template;
+  TemplateGiven template_given;  // what of text_template the file names
   std::string template_sha256;
 };
 

@@ -1,5 +1,8 @@
 #include "hf/weight_files.h"
 
+#include <ATen/ops/isinf.h>
+#include <ATen/ops/isnan.h>
+#include <ATen/ops/sum.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,23 +10,43 @@
 #include <stdexcept>
 
 #include "hf/folder_json.h"
+#include "hf/weight_kind.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/kernels/finite.h"
 
 namespace steerlm {
 namespace {
 
 constexpr const char* single_file = "model.safetensors";
 constexpr const char* index_file = "model.safetensors.index.json";
+constexpr const char* trunk_prefix = "model.";
 
 [[noreturn]] void no_weights(const Path& folder) {
   std::vector<std::string> others;
-  for (const Path& file : files_of(folder, ExitCode::model)) {
-    const std::string extension = file.extension().string();
-    for (const char* known : {".bin", ".pt", ".pth", ".ckpt", ".gguf"}) {
-      if (extension == known) others.push_back(file.filename().string());
+  bool gguf = false, adapter = false;
+  std::error_code error;  // names alone count, of whatever kind of file
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string extension = entry->path().extension().string();
+    const std::string name = entry->path().filename().string();
+    for (const char* known : {".bin", ".pt", ".pth", ".ckpt"}) {
+      if (extension == known) others.push_back(name);
     }
+    gguf |= extension == ".gguf";
+    adapter |= name == "adapter_config.json";
+  }
+  if (error) fail(ExitCode::model, {.what = "cannot list the folder: " + error.message(), .where = folder.string()});
+  if (others.empty() && gguf) {
+    fail(ExitCode::model, {.what = "the folder holds GGUF weights, which are not read",
+                           .where = folder.string(),
+                           .expected = std::string(single_file) + " or " + index_file,
+                           .advice = "take the folder that they were made from, with safetensors"});
+  }
+  if (others.empty() && adapter) {
+    fail(ExitCode::model, {.what = "the folder is a PEFT adapter without adapter_model.safetensors",
+                           .where = folder.string(),
+                           .advice = "save the adapter again with PEFT's save_pretrained"});
   }
   if (others.empty()) {
     fail(ExitCode::model, {.what = "the folder holds no weights",
@@ -124,16 +147,21 @@ std::vector<std::vector<TensorSource::Entry>> plan_shards(const std::vector<Tens
   return shards;
 }
 
-}  // namespace
+bool is_head(const std::string& tensor) { return tensor.starts_with("lm_head.") || tensor.starts_with("score."); }
 
-WeightFiles open_weight_files(const Path& folder) {
+// Names of the bare trunk get the prefix that it has in the whole model.
+void add_prefix(WeightFiles& weights) {
+  weights.bare_names =
+      weights.file_of.contains("embed_tokens.weight") &&
+      std::ranges::none_of(weights.file_of, [](const auto& entry) { return entry.first.starts_with("model."); });
+  if (!weights.bare_names) return;
+  std::map<std::string, size_t> whole;
+  for (const auto& [tensor, file] : weights.file_of) whole[is_head(tensor) ? tensor : trunk_prefix + tensor] = file;
+  weights.file_of = std::move(whole);
+}
+
+WeightFiles open_shards(const Path& folder) {
   WeightFiles weights;
-  if (is_there(folder / single_file, ExitCode::model)) {
-    weights.files.push_back(SafetensorsFile::open(folder / single_file));
-    for (const std::string& tensor : weights.files[0].names()) weights.file_of[tensor] = 0;
-    return weights;
-  }
-  if (!is_there(folder / index_file, ExitCode::model)) no_weights(folder);
   const Index index = read_index(folder);
   const std::vector<std::string> shards = shard_names(index);
   for (const std::string& shard : shards) {
@@ -150,6 +178,42 @@ WeightFiles open_weight_files(const Path& folder) {
                            .found = shard});
   }
   return weights;
+}
+
+}  // namespace
+
+std::string WeightFiles::stored_name(const std::string& tensor) const {
+  return bare_names && tensor.starts_with(trunk_prefix) ? tensor.substr(std::string_view(trunk_prefix).size()) : tensor;
+}
+
+bool has_weight_files(const Path& folder) {
+  return is_there(folder / single_file, ExitCode::model) || is_there(folder / index_file, ExitCode::model);
+}
+
+WeightFiles open_weight_files(const Path& folder) {
+  WeightFiles weights;
+  if (is_there(folder / single_file, ExitCode::model)) {
+    weights.files.push_back(SafetensorsFile::open(folder / single_file));
+    for (const std::string& tensor : weights.files[0].names()) weights.file_of[tensor] = 0;
+  } else if (is_there(folder / index_file, ExitCode::model)) {
+    weights = open_shards(folder);
+  } else {
+    no_weights(folder);
+  }
+  add_prefix(weights);
+  check_weight_kind(weights, folder);
+  return weights;
+}
+
+void require_finite(const at::Tensor& tensor, const std::string& name, const Path& path) {
+  if (all_finite(tensor)) return;
+  const auto nan = at::sum(at::isnan(tensor)).item<std::int64_t>(),
+             infinite = at::sum(at::isinf(tensor)).item<std::int64_t>();
+  fail(ExitCode::model, {.what = "the weights are not finite: tensor '" + name + "'",
+                         .where = path.string(),
+                         .found = fmt::format("{} NaN and {} infinite of {} numbers in {}", nan, infinite,
+                                              tensor.numel(), c10::toString(tensor.scalar_type())),
+                         .advice = "the model is damaged: fetch it again, or take an earlier one"});
 }
 
 at::ScalarType scalar_type(const std::string& dtype) {

@@ -35,9 +35,8 @@ std::vector<std::string> label_names(const ModelFolder& folder, std::int64_t cou
     }
     return folder.attributes.names;
   }
-  std::vector<std::string> names;
-  for (std::int64_t i = 0; i < count; ++i) names.push_back("LABEL_" + std::to_string(i));
-  return names;
+  if (static_cast<std::int64_t>(folder.label_names.size()) == count) return folder.label_names;
+  return numbered_labels(count);
 }
 
 // What ends a response: ids, and text where the template's marker is no piece.
@@ -47,6 +46,15 @@ Json generation_config(const HfConfig& config, const ConversationTemplate& conve
   if (writes && !conversation_template.turn_marker().empty() && !conversation_template.end_of_turn_id())
     json["stop_strings"] = Json::array({conversation_template.turn_marker()});
   return json;
+}
+
+// The chat templates that are no part of tokenizer_config.json.
+void copy_chat_templates(const Path& from, const Path& to) {
+  for (const char* name : {"chat_template.jinja", "chat_template.json"}) {
+    std::error_code error;
+    if (std::filesystem::is_regular_file(from / name, error))
+      write_file_atomic(to / name, read_file(from / name, ExitCode::model, "chat template"));
+  }
 }
 
 std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
@@ -61,21 +69,28 @@ void write_texts(const Path& part, const ModelFolder& folder, const HeadShape& h
   SteerlmJson own{.method = folder.method,
                   .attributes = folder.attributes,
                   .head_kind = folder.head.kind,
-                  .text_template = folder.text_template};
+                  .text_template = folder.text_template,
+                  .template_given = card ? TemplateGiven{true, true, true} : folder.template_given};
   if (folder.head.kind == HeadKind::regression) own.head_bias = head.bias;
-  const ConversationTemplate conversation_template(folder.text_template, tokenizer);
-  // Weights that nothing was trained into bind no template: a recipe may choose another.
-  if (!card || card->steps > 0) own.template_sha256 = conversation_template.sha256();
-  std::vector<std::int64_t>& stop_ids = config.eos_token_ids;
-  if (const auto id = conversation_template.end_of_turn_id(); id && std::ranges::find(stop_ids, *id) == stop_ids.end())
-    stop_ids.push_back(*id);
+  Json generation = dump_generation_config(config);
+  if (own.template_given.name) {  // else the folder says nothing of a template, and gets none
+    const ConversationTemplate conversation_template(folder.text_template, tokenizer);
+    // Weights that nothing was trained into bind no template: a recipe may choose another.
+    if (!card || card->steps > 0) own.template_sha256 = conversation_template.sha256();
+    std::vector<std::int64_t>& stop_ids = config.eos_token_ids;
+    if (const auto id = conversation_template.end_of_turn_id();
+        id && std::ranges::find(stop_ids, *id) == stop_ids.end())
+      stop_ids.push_back(*id);
+    generation = generation_config(config, conversation_template);
+  }
 
   tokenizer.copy_to(part);
+  if (!card) copy_chat_templates(tokenizer.path().parent_path(), part);
   if (card) {
     set_chat_template(part, chat_template(folder, tokenizer, card->predictor));
-    write_file_atomic(part / "README.md", model_card(folder, *card));
+    write_file_atomic(part / "README.md", model_card(folder, tokenizer, *card));
   }
-  write_file_atomic(part / "generation_config.json", pretty(generation_config(config, conversation_template)));
+  write_file_atomic(part / "generation_config.json", pretty(generation));
   write_file_atomic(part / "steerlm.json", pretty(dump_steerlm_json(own)));
   if (with_config)
     write_file_atomic(part / "config.json", pretty(dump_hf_config(config, label_names(folder, head.attributes))));

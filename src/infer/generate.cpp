@@ -22,6 +22,11 @@ std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer
   std::int64_t capacity = 1;
   for (size_t i = 0; i < requests.size(); ++i) {
     const std::int64_t length = static_cast<std::int64_t>(requests[i].prompt.size());
+    if (length == 0) {
+      fail(ExitCode::data, {.what = "the prompt is empty, and the tokenizer has no BOS that a text would start with",
+                            .where = requests[i].place,
+                            .advice = "give the model a text to go on from"});
+    }
     if (length >= context) {
       fail(ExitCode::data, {.what = "the prompt is longer than the model's context",
                             .where = requests[i].place,

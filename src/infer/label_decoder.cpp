@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "steerlm/core/error.h"
+#include "steerlm/kernels/finite.h"
 #include "steerlm/kernels/linear.h"
 #include "steerlm/nn/kv_cache.h"
 
@@ -58,8 +60,14 @@ void aim(Writer& writer, const Tokenizer& tokenizer, const Attributes& attribute
 }
 
 void read_value(Writer& writer, const float* logits, const Attributes& attributes, DecodedLabel& label) {
-  double largest = -INFINITY;
+  double largest = -std::numeric_limits<double>::infinity();
   for (std::int32_t token : writer.value_tokens) largest = std::max(largest, static_cast<double>(logits[token]));
+  const bool finite =
+      std::ranges::all_of(writer.value_tokens, [&](auto token) { return std::isfinite(logits[token]); });
+  if (!finite)
+    fail(ExitCode::model,
+         {.what = "the predictor's logits of the values of '" + attributes.names[writer.attribute] + "' are not finite",
+          .advice = beyond_range});
   double total = 0, expected = 0;
   size_t best = 0;
   for (size_t i = 0; i < writer.value_tokens.size(); ++i) {

@@ -1,8 +1,13 @@
 #include "infer/response.h"
 
-#include <algorithm>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
+#include "steerlm/core/error.h"
 #include "steerlm/core/rng.h"
+#include "steerlm/kernels/finite.h"
 #include "steerlm/kernels/linear.h"
 #include "steerlm/kernels/sampling.h"
 #include "steerlm/nn/kv_cache.h"
@@ -34,6 +39,11 @@ bool sample_next(const Tokenizer& tokenizer, const GenerationSettings& settings,
   Rng rng(settings.seed, "sample " + std::to_string(sample), result.ids.size());
   const SamplingOptions& sampling = settings.sampling;
   const SampledToken token = sample_token(logits, sampling.temperature, sampling.top_k, sampling.top_p, rng.uniform());
+  if (std::isnan(token.logprob)) {
+    fail(ExitCode::model, {.what = "the model's logits are not finite",
+                           .found = fmt::format("NaN or infinity after {} tokens of the response", result.ids.size()),
+                           .advice = beyond_range});
+  }
   result.ids.push_back(token.id);
   result.logprob += token.logprob;
   result.stopped = is_end(settings, token.id) || ends_in_stop_text(tokenizer, result.ids, settings.stop_text);

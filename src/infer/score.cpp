@@ -1,7 +1,12 @@
 #include "steerlm/infer/score.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include "steerlm/core/error.h"
 #include "steerlm/data/batch.h"
 #include "steerlm/data/packer.h"
+#include "steerlm/kernels/finite.h"
 #include "steerlm/kernels/linear_cross_entropy.h"
 
 namespace steerlm {
@@ -28,6 +33,8 @@ std::vector<std::vector<double>> token_log_probabilities(const Transformer& mode
     const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
     const std::vector<double> log_p =
         linear_log_probabilities(hidden_nd, model.weights.output_vd(), batch.targets, batch.weights);
+    if (!std::ranges::all_of(log_p, [](double value) { return std::isfinite(value); }))
+      fail(ExitCode::model, {.what = "the model's log-probabilities are not finite", .advice = beyond_range});
     for (size_t s = 0; s < members.size(); ++s) {
       // Row i predicts token i + 1.
       std::vector<double>& result = results[members[s]];

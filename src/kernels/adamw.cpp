@@ -57,7 +57,7 @@ double global_norm(const std::vector<at::Tensor>& tensors) {
 }
 
 void scale_all(const std::vector<at::Tensor>& tensors, double factor) {
-  for (at::Tensor tensor : tensors) tensor.mul_(factor);
+  for (const at::Tensor& tensor : tensors) tensor.mul_(factor);
 }
 
 }  // namespace steerlm

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace steerlm {
@@ -11,7 +12,12 @@ SampledToken sample_token(std::span<const float> logits, double temperature, std
   const auto largest = std::max_element(logits.begin(), logits.end());
   const double max_logit = static_cast<double>(*largest);
   double total = 0;
-  for (float logit : logits) total += std::exp(static_cast<double>(logit) - max_logit);
+  bool finite = true;
+  for (float logit : logits) {
+    finite = finite && std::isfinite(logit);
+    total += std::exp(static_cast<double>(logit) - max_logit);
+  }
+  if (!finite) return {0, std::numeric_limits<double>::quiet_NaN()};  // nothing can be sorted by them
   const auto result = [&](std::int32_t id) {
     return SampledToken{id, static_cast<double>(logits[id]) - max_logit - std::log(total)};
   };

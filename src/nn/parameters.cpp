@@ -1,6 +1,5 @@
 #include "steerlm/nn/parameters.h"
 
-#include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -161,22 +160,6 @@ Parameters with_lora(Parameters parameters, const LoraOptions& lora, const Named
     });
   }
   return parameters;
-}
-
-Parameters merge_lora(const Parameters& parameters) {
-  Parameters merged = parameters;
-  for (BlockParameters& block : merged.blocks) {
-    for_each_linear(block, [](LinearParameters& linear) {
-      if (!linear.lora_a_ri.defined()) return;
-      const at::Tensor update =
-          at::mm(linear.lora_b_or.to(at::kFloat), linear.lora_a_ri.to(at::kFloat)).mul_(linear.lora_scale);
-      linear.weight_oi = linear.weight_oi.to(at::kFloat).add(update).to(linear.weight_oi.scalar_type());
-      linear.lora_a_ri.reset();
-      linear.lora_b_or.reset();
-      linear.lora_scale = 0;
-    });
-  }
-  return merged;
 }
 
 }  // namespace steerlm

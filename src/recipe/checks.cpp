@@ -1,14 +1,26 @@
 #include "recipe/checks.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <regex>
 #include <set>
 
+#include "recipe/hints.h"
 #include "recipe/resolve.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/recipe/load.h"
 
 namespace steerlm {
 namespace {
+
+bool is_attribute_name(const std::string& name) {
+  const auto inside = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
+  return !name.empty() && std::isdigit(static_cast<unsigned char>(name[0])) == 0 &&
+         std::all_of(name.begin(), name.end(), inside);
+}
 
 class Checks {
  public:
@@ -68,16 +80,15 @@ class Checks {
     fault("device", {.what = "wrong value of 'device'",
                      .found = "'" + recipe_.device + "'",
                      .expected = std::string(device_names),
-                     .advice = suggest(recipe_.device, {"auto", "cpu", "cuda"})});
+                     .advice = device_advice(recipe_.device)});
   }
 
   void attributes() {
     if (decoder_.faulty("attributes")) return;
     const AttributeOptions& options = recipe_.attributes;
-    static const std::regex pattern("[A-Za-z_][A-Za-z0-9_]*");
     std::set<std::string> seen;
     for (const std::string& name : options.names) {
-      if (!std::regex_match(name, pattern)) {
+      if (!is_attribute_name(name)) {
         fault("attributes.names", {.what = "not an attribute name",
                                    .found = "'" + name + "'",
                                    .expected = "letters, digits and _, no digit first"});
@@ -92,8 +103,13 @@ class Checks {
       return;
     }
     for (const auto& [name, value] : options.defaults) attribute_value("attributes.defaults", name, value);
-    if (recipe_.stage == Stage::train_predictor && options.names.empty())
+    if (!options.names.empty()) return;
+    if (recipe_.stage == Stage::train_predictor)
       fault("attributes.names", {.what = "a predictor needs at least one attribute"});
+    if (recipe_.stage == Stage::bootstrap)
+      fault("attributes.names", {.what = "bootstrapping draws labels, and needs at least one attribute"});
+    if (recipe_.stage == Stage::evaluate && has("dials"))
+      fault("attributes.names", {.what = "a sweep of dials needs at least one attribute"});
   }
 
   void attribute_value(const std::string& path, const std::string& name, std::int64_t value) {
@@ -170,6 +186,13 @@ class Checks {
     if (recipe_.train.epochs && recipe_.train.steps && !decoder_.faulty("train")) {
       fault("train.steps",
             {.what = "'train.epochs' and 'train.steps' exclude each other", .advice = "give one of them"});
+    }
+    const double peak = recipe_.optimizer.learning_rate, floor = recipe_.schedule.min_learning_rate;
+    if (floor > peak && !decoder_.faulty("schedule") && !decoder_.faulty("optimizer")) {
+      fault("schedule.min_learning_rate",
+            {.what = "'schedule.min_learning_rate' is above 'optimizer.learning_rate': the rate would climb",
+             .found = fmt::format("{} and {}", floor, peak),
+             .advice = "a decay goes down to min_learning_rate: lower it, or raise optimizer.learning_rate"});
     }
     const bool fraction = recipe_.data.validation_fraction > 0;
     if (has("data.validation") && fraction) {

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "recipe/hints.h"
 #include "steerlm/core/utf8.h"
 
 namespace steerlm {
@@ -58,7 +59,8 @@ void Decoder::unknown_key(const YamlEntry& entry, const std::string& section, co
                 .advice = "it belongs to " + join(users)});
     return;
   }
-  std::string advice = suggest(entry.key, known);
+  std::string advice = foreign_advice(entry.key, stage_);
+  if (advice.empty()) advice = suggest(entry.key, known);
   if (advice.empty()) {
     const std::string elsewhere = path_ending_in(describe({.stage = stage_}), entry.key);
     if (!elsewhere.empty()) advice = "did you mean '" + elsewhere + "'?";

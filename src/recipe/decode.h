@@ -165,7 +165,9 @@ void Decoder::value(const Yaml& node, T& out, const std::string& path, const Key
     return;
   }
   if (node.kind != Yaml::Kind::mapping) {
-    wrong(node, path, source ? "a path or a section with a path" : "a section");
+    wrong(node, path,
+          source ? "a path or a section with a path"
+                 : expected_text({.type = KeyInfo::Type::section, .shape = limits.shape}));
     return;
   }
   section(node, out, path);

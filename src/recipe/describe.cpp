@@ -119,7 +119,7 @@ std::string range_text(const Range& range) {
 
 std::string expected_text(const KeyInfo& key) {
   const std::string range = range_text(key.range);
-  const auto with_range = [&](std::string text) { return range.empty() ? text : text + " " + range; };
+  const auto with_range = [&](const std::string& text) { return range.empty() ? text : text + " " + range; };
   switch (key.type) {
     case KeyInfo::Type::boolean:
       return "true or false";
@@ -132,7 +132,7 @@ std::string expected_text(const KeyInfo& key) {
     case KeyInfo::Type::choice:
       return "one of " + join(key.choices);
     case KeyInfo::Type::section:
-      return "a section";
+      return key.shape == Shape::path_or_section ? "a path or a section" : "a section";
     case KeyInfo::Type::map:
       return key.item == KeyInfo::Type::integer ? "names with an integer each" : "names with an integer or max each";
     case KeyInfo::Type::list:

@@ -39,7 +39,12 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if(!recipe.model.init, {"model.tokenizer"});
   drop_if((bootstrap || evaluate) && !uses_model, {"model"});
   drop_if((bootstrap || evaluate) && !recipe.attributes_given, {"attributes"});
-  drop_if((bootstrap || evaluate) && !recipe.template_given, {"template"});
+  // What a recipe leaves to a model folder is not ours to name: another folder has another template.
+  const bool folder = !recipe.model.init;
+  drop_if(folder && !recipe.template_given.name, {"template.name"});
+  drop_if(folder && !recipe.template_given.system, {"template.system"});
+  drop_if(folder && !recipe.template_given.special_tokens, {"template.special_tokens"});
+  drop_if(folder && !recipe.template_given, {"template"});
   drop_if(bootstrap && !recipe.bootstrap.mix_original, {"data.train"});
   drop_if(recipe.data.validation.empty(), {"data.validation"});
   drop_if(recipe.data.validation_fraction == 0, {"data.validation_fraction"});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <initializer_list>
 #include <optional>
 #include <utility>
 
@@ -41,18 +42,33 @@ std::optional<std::vector<Part>> split_path(std::string_view path) {
   }
 }
 
+// A source and a model may be written as their path alone, a list of sources as its only one. An override that reaches
+// into them, data.train[0].limit or model.tokenizer, makes of the path at `above` what it stands for.
+void write_out(Yaml& node, const std::string& above, bool list) {
+  const std::string key = above.substr(above.find_last_of('.') + 1);
+  const auto is_one_of = [&](std::initializer_list<std::string_view> keys) {
+    return std::ranges::find(keys, key) != keys.end();
+  };
+  Yaml whole{.where = node.where};
+  if (list && is_one_of({"train", "validation", "input", "prompts"})) {
+    whole.kind = Yaml::Kind::sequence;
+    whole.items.push_back(std::move(node));
+  } else if (!list && (above.ends_with(']') || key == "model")) {
+    whole.kind = Yaml::Kind::mapping;
+    whole.entries.push_back({"path", node.where, std::move(node)});
+  } else {
+    return;
+  }
+  node = std::move(whole);
+}
+
 // The node that `part` of `node` names, made where it is missing; null with a fault where it cannot be.
 Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const std::string& where,
                 std::vector<Fault>& faults) {
   const bool index = part.key.empty();
   const Yaml::Kind wanted = index ? Yaml::Kind::sequence : Yaml::Kind::mapping;
   if (is_null(node)) node = {.kind = wanted, .where = where};
-  // A source may be written as its path alone: data.train[0].limit then makes it a section.
-  if (!index && node.kind == Yaml::Kind::scalar && above.ends_with(']')) {
-    Yaml section{.kind = Yaml::Kind::mapping, .where = node.where};
-    section.entries.push_back({"path", node.where, std::move(node)});
-    node = std::move(section);
-  }
+  if (node.kind == Yaml::Kind::scalar) write_out(node, above, index);
   if (node.kind != wanted) {
     if (node.kind != Yaml::Kind::refused) {
       const std::string found = node.kind == Yaml::Kind::scalar     ? "a single value"

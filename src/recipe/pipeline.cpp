@@ -76,7 +76,9 @@ class PipelineReader {
     result.stage = *stage;
     merge_defaults(recipe, *stage);
     recipe.entries.push_back({"run_dir", item.where, make_text(directory_of(result.name), item.where)});
-    Yaml resolved = recipe_tree(resolve(recipe, *stage, faults_));
+    const Recipe read = resolve(recipe, *stage, faults_);
+    Yaml resolved = recipe_tree(read);
+    if (!read.attributes_given) remove_key(resolved, "attributes");  // the model folder and the data say it
     Yaml listed = resolved;
     remove_key(listed, "run_dir");
     listed.entries.insert(listed.entries.begin(), {"name", "", make_text(result.name, "")});
@@ -140,6 +142,9 @@ class PipelineReader {
     for (const char* key : {"method", "seed", "device", "precision", "attributes", "template"}) {
       const Yaml* above = find(tree_, key);
       if (above == nullptr || !has_key(keys, key)) continue;
+      // These take the template of the model folders that the steps before them have made.
+      const bool of_folder = stage == Stage::annotate || stage == Stage::generate;
+      if (of_folder && key == std::string_view("template")) continue;
       Yaml* own = find(recipe, key);
       if (own == nullptr) {
         recipe.entries.push_back({key, above->where, *above});

@@ -66,7 +66,7 @@ std::vector<Row> collect_rows() {
   std::vector<Row> rows;
   const auto predictor = method_defaults(Stage::train_predictor), sft = method_defaults(Stage::sft);
   for (const auto& [stage, stage_name] : EnumNames<Stage>::table) {
-    for_each_key(describe({.stage = stage}), "", [&](const std::string& path, const KeyInfo& key) {
+    for_each_key(describe({.stage = stage}), "", [&, name = stage_name](const std::string& path, const KeyInfo& key) {
       const auto same = [&](const Row& row) { return row.path == path && row.meaning == key.meaning; };
       auto row = std::find_if(rows.begin(), rows.end(), same);
       if (row == rows.end()) {
@@ -80,7 +80,7 @@ std::vector<Row> collect_rows() {
                                        key.type == KeyInfo::Type::section,
                                        {}});
       }
-      row->stages.emplace_back(stage_name);
+      row->stages.emplace_back(name);
     });
   }
   return rows;
@@ -144,8 +144,13 @@ constexpr std::string_view method_notes = R"(
 
 constexpr std::string_view method_rules = R"(
 `train.epochs` and `train.steps` exclude each other; giving one drops the method's default of the other. A recipe that gives
-`attributes.names` or a range takes no `attributes.defaults` from the method. bootstrap and evaluate take attributes and template
-from their model folders unless the recipe gives them, annotate and generate always do.
+`attributes.names` or a range takes no `attributes.defaults` from the method.
+
+What a recipe leaves out of `template` is the model folder's, where there is one: what its steerlm.json says, else what the chat template
+of its tokenizer writes (ChatML, Llama 3's; of another kind it must be given), else the default. bootstrap takes the attributes of
+`policy`, evaluate, annotate and generate those of their model folders. An sft without `attributes` takes the folder's, else the method's;
+if no training record has a label, it takes none, and the model has no dials. `attributes: {names: []}` asks for that. Names that are given
+while no training record has a label are an error, unless every source says `labels: drop`.
 
 ## Keys outside of sections
 
@@ -154,7 +159,8 @@ from their model folders unless the recipe gives them, annotate and generate alw
 constexpr std::string_view sources_text = R"(
 ## Sources
 
-An item of a source list is a section with these keys, or the path alone.
+A source is a section with these keys, or the path alone; a list of one source may be written as that source. So
+`data: {train: FILE}` is enough, and likewise `model: DIR`.
 
 )";
 

@@ -9,6 +9,7 @@
 #include "recipe/checks.h"
 #include "recipe/decode.h"
 #include "recipe/overrides.h"
+#include "recipe/paths.h"
 #include "steerlm/core/fs.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/recipe/load.h"
@@ -135,6 +136,7 @@ Yaml read_recipe_tree(const std::string& path_or_dash, std::span<const std::stri
   }
   Yaml tree = parse_yaml(text, standard_input ? "stdin" : path_or_dash, faults);
   apply_overrides(tree, overrides, faults);
+  check_paths(tree, faults);
   return tree;
 }
 
@@ -152,13 +154,15 @@ Stage read_stage(const Yaml& tree, std::vector<Fault>& faults) {
   return stage;
 }
 
-Recipe resolve(const Yaml& tree, Stage stage, std::vector<Fault>& faults, const std::vector<std::string>& besides) {
+Recipe resolve(const Yaml& given, Stage stage, std::vector<Fault>& faults, const std::vector<std::string>& besides) {
+  Yaml tree = given;
+  expand_short_forms(tree, stage);
   Recipe recipe{.stage = stage};
   if (const Yaml* node = find(tree, "method")) recipe.method = enum_value<Method>(node->text).value_or(Method::steerlm);
   apply_method_defaults(recipe);
   const auto has = [&](std::string_view path) { return find_path(tree, path) != nullptr; };
   recipe.attributes_given = has("attributes");
-  recipe.template_given = has("template");
+  recipe.template_given = {has("template.name"), has("template.system"), has("template.special_tokens")};
   const bool own_labels = has("attributes.names") || has("attributes.min") || has("attributes.max");
   if (own_labels) recipe.attributes.defaults.clear();
   const bool trains_labels = stage == Stage::train_predictor || stage == Stage::sft;

@@ -24,7 +24,8 @@ void apply_method_defaults(Recipe& recipe);
 
 // Method defaults, the tree, the checks that need more than one key. The result is whole only where no fault was added.
 // `besides`: top-level keys that the caller reads.
-Recipe resolve(const Yaml& tree, Stage stage, std::vector<Fault>& faults, const std::vector<std::string>& besides = {});
+Recipe resolve(const Yaml& given, Stage stage, std::vector<Fault>& faults,
+               const std::vector<std::string>& besides = {});
 
 // Throws the faults, if there are any, in the order of the file and each one once; those of overrides come last.
 void throw_faults(std::vector<Fault> faults);

@@ -61,7 +61,11 @@ Json list_schema(const KeyInfo& key) {
   }
   Json schema = {{"type", "array"}, {"items", item}};
   if (key.length > 0) schema["minItems"] = schema["maxItems"] = key.length;
-  if (key.shape == Shape::one_or_list) return {{"anyOf", Json::array({Json{{"type", "string"}}, schema})}};
+  if (key.shape == Shape::one_or_list) {
+    Json forms = key.item == KeyInfo::Type::section ? item["anyOf"] : Json::array({item});
+    forms.push_back(schema);
+    return {{"anyOf", forms}};
+  }
   if (key.shape == Shape::all_or_list) return {{"anyOf", Json::array({Json{{"const", "all"}}, schema})}};
   return schema;
 }
@@ -87,7 +91,9 @@ Json key_schema(const KeyInfo& key) {
     default:
       schema = scalar_schema(key.type, key.range);
   }
-  if (key.shape == Shape::path_or_section) {
+  if (key.shape == Shape::path_or_section && key.type == KeyInfo::Type::section) {
+    schema = {{"anyOf", Json::array({Json{{"type", "string"}}, schema})}};
+  } else if (key.shape == Shape::path_or_section) {
     const Json section = {{"type", "object"},
                           {"properties", {{"path", {{"type", "string"}}}}},
                           {"required", Json::array({"path"})},

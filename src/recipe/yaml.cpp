@@ -198,7 +198,6 @@ class Builder : public YAML::EventHandler {
 constexpr std::pair<std::string_view, std::string_view> syntax_advice[] = {
     {"flow not found", "a bracket or a comma between the items is missing, or one is too many"},
     {"flow end", "a bracket or a comma between the items is missing, or one is too many"},
-    {"tab", "indent with spaces, not with tabs"},
     {"end of", "check the indentation, and that each key is followed by ': '"},
     {"map value", "a text with ': ' in it needs quotes; a key needs a line of its own"},
     {"map key", "check the indentation of this key"},
@@ -212,11 +211,24 @@ constexpr std::pair<std::string_view, std::string_view> syntax_advice[] = {
     {"tag", "recipes have no tags"},
     {"", "check indentation, quotes and brackets here"}};
 
+// The offset of a tab in the indentation of the line of `offset` or of the one before, where the fault may come from.
+std::optional<size_t> tab_in_indentation(std::string_view text, size_t offset) {
+  size_t begin = std::min(offset, text.size());
+  for (int line = 0; line < 2; ++line) {
+    const size_t break_before = begin == 0 ? text.npos : text.rfind('\n', begin - 1);
+    const size_t start = break_before == text.npos ? 0 : break_before + 1;
+    const size_t first = text.find_first_not_of(" ", start);
+    if (first != text.npos && text[first] == '\t') return first;
+    if (start == 0) break;
+    begin = start - 1;
+  }
+  return std::nullopt;
+}
+
 Fault explain_syntax(const std::string& message, char at) {
   if (at == '@' || at == '`' || at == '%') {
     return {.what = "not valid YAML", .advice = std::string("a text that starts with ") + at + " needs quotes"};
   }
-  if (at == '\t') return {.what = "not valid YAML", .advice = "indent with spaces, not with tabs"};
   for (const auto& [part, advice] : syntax_advice) {
     if (message.find(part) != std::string::npos) return {.what = "not valid YAML", .advice = std::string(advice)};
   }
@@ -258,6 +270,11 @@ std::optional<Yaml> parse(std::string_view text, const std::string& name, bool f
     const auto offset = static_cast<size_t>(std::max(error.mark.pos, 0));
     Fault fault = explain_syntax(error.msg, offset < text.size() ? text[offset] : '\0');
     fault.where = builder.where(error.mark);
+    if (const auto tab = fixed_where ? std::nullopt : tab_in_indentation(text, offset)) {
+      fault = {.what = "a tab in the indentation",
+               .where = Positions(text, name).at(*tab),
+               .advice = "indent with spaces: YAML allows no tabs there"};
+    }
     faults.push_back(std::move(fault));
     throw Error(ExitCode::recipe, faults);
   }

@@ -106,7 +106,7 @@ std::string Progress::figures(bool last, std::string_view separator, std::string
   if (total_ > 0) text += "/" + format_count(total_);
   text += " " + unit_;
   if (total_ > 0) text += fmt::format(fmt::runtime(share_format), 100 * done_ / total_);
-  const auto add = [&](std::string part) { (text += separator) += part; };
+  const auto add = [&](std::string_view part) { (text += separator) += part; };
   if (rate > 0) add(format_rate(rate) + " " + unit_ + "/s");
   if (last) {
     add("in " + format_duration(elapsed));

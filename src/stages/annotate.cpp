@@ -62,7 +62,7 @@ BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>&
                              const Json& record) {
     if (options.on_bad_record == OnBadRecord::stop) {
       fail(ExitCode::data, {.what = reason,
-                            .where = file + ":" + std::to_string(line),
+                            .where = place(file, line),
                             .advice = "mend the record, or put such records aside with on_bad_record: quarantine"});
     }
     result.quarantine += quarantine_line(file, line, reason, record);
@@ -94,25 +94,29 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   const AnnotateOptions& options = recipe.annotate;
   const Path ledger = Path(recipe.run_dir) / "ledger.jsonl";
   BlockOutput::check(options.output, ledger, output_options(recipe, context));
-  std::optional<RunDirectory> run;
-  if (!context.dry_run) run.emplace(recipe, context);
+  std::optional<RunDirectory> run = begin_run(recipe, context);
+  if (run && run->finished()) return Outcome::done;
 
-  const OpenModel predictor = open_model(options.predictor, recipe.precision);
-  require_predictor(predictor);
-  RecordReader reader(options.input, predictor.attributes, predictor.folder.text_template.system);
+  const OpenModel predictor = open_model(options.predictor, recipe.precision, template_request(recipe));
+  tell_template(predictor.folder, context);
+  warn_notes(predictor.notes, context);
+  require_predictor(predictor.folder);
+  // Labels are written over: those of other attributes, and weights of turns, are nobody's fault here.
+  RecordReader reader(options.input, predictor.attributes, predictor.folder.text_template.system,
+                      {.labels = Labels::ignored});
   const Shard shard = parse_shard(options.shard);
   if (context.dry_run) {
     std::int64_t good = 0, bad = 0;
     while (const auto input = reader.next()) ++(std::holds_alternative<Record>(*input) ? good : bad);
+    if (good + bad == 0) refuse_empty_input("annotate", options.input);
     context.log->info(fmt::format("would annotate {} records with {}; {} bad ones", good, options.predictor, bad));
     return Outcome::done;
   }
 
-  BlockOutput output(options.output, ledger, output_identity(recipe, run->inputs()), output_options(recipe, context));
-  if (output.finished() && run->state() == RunDirectory::State::finished) {
-    context.log->info(options.output + ": annotated already, nothing to do (--fresh starts over)");
-    return Outcome::done;
-  }
+  std::vector<Input> block = read_block(reader, options.block_records);
+  if (block.empty()) refuse_empty_input("annotate", options.input);
+  BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
+                     output_options(recipe, context));
   std::int64_t annotated = 0, bad = 0, turns = 0, seen = 0, own_block = 0;
   for (const Json& counts : output.block_counts()) {
     annotated += counts.at("annotated").get<std::int64_t>();
@@ -122,9 +126,8 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   if (output.completed_blocks() > 0)
     context.log->info(fmt::format("goes on after {} blocks", output.completed_blocks()));
   Progress progress("annotate", "records", 0, standard_error_progress(context.quiet), annotated + bad);
-  for (std::int64_t number = 0; !output.finished(); ++number) {
-    const std::vector<Input> block = read_block(reader, options.block_records);
-    if (block.empty()) break;
+  for (std::int64_t number = 0; !output.finished() && !block.empty();
+       block = read_block(reader, options.block_records), ++number) {
     seen += static_cast<std::int64_t>(block.size());
     if (number % shard.count != shard.index || own_block++ < output.completed_blocks()) continue;
     if (stop_requested()) {
@@ -151,7 +154,13 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
                           .expected = fmt::format("at most {:.1f} % (max_bad_share)", 100 * options.max_bad_share),
                           .advice = "the file says what is wrong with each"});
   }
-  run->finish({{"annotated", annotated}, {"bad", bad}, {"turns", turns}});
+  if (turns == 0 && annotated + bad > 0) {
+    fail(ExitCode::data, {.what = annotated > 0 ? "nothing was annotated: no record has an assistant turn"
+                                                : "nothing was annotated: every record is a bad one",
+                          .where = options.input.front().path,
+                          .found = fmt::format("{} records", annotated + bad)});
+  }
+  run->finish({{"annotated", annotated}, {"bad", bad}, {"turns", turns}}, {options.output});
   return Outcome::done;
 }
 

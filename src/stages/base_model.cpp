@@ -34,7 +34,7 @@ NamedTensors read_base_weights(const Recipe& recipe, const ModelFolder& folder, 
   const LoraOptions &ours = *recipe.lora, &theirs = folder.adapter->lora;
   const auto sorted = [](std::vector<std::string> names) { return std::ranges::sort(names), names; };
   if (ours.rank != theirs.rank || ours.alpha != theirs.alpha || sorted(ours.targets) != sorted(theirs.targets) ||
-      head != folder.adapter->head) {
+      head != folder.adapter->head || (head == HeadKind::regression && !same_head)) {
     fail(ExitCode::recipe,
          {.what = "the recipe's lora is another adapter than the one in model.path, whose training would go on",
           .where = "lora",
@@ -52,6 +52,11 @@ NamedTensors read_base_weights(const Recipe& recipe, const ModelFolder& folder, 
 
 }  // namespace
 
+TemplateRequest template_request(const Recipe& recipe) {
+  const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
+  return {.options = recipe.text_template, .given = recipe.template_given, .recipe = true, .trains = trains};
+}
+
 BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
   if (recipe.model.init) {
@@ -64,15 +69,22 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
     folder.head = head;
     const HeadShape shape = head_shape(head, folder.attributes.names.size());
     Parameters weights = parameters_from(folder.config, shape, init_parameters(folder.config, shape, seed));
-    return {std::move(folder), shape, std::move(tokenizer), std::move(weights), {}};
+    std::vector<std::string> notes = tokenizer.notes();
+    return {std::move(folder), shape, std::move(tokenizer), std::move(weights), {}, std::move(notes)};
   }
 
-  ModelFolder folder = open_model_folder(recipe.model.path);
-  Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
-  check_vocabulary(folder, tokenizer);
+  auto [folder, tokenizer] = open_folder(recipe.model.path, template_request(recipe));
   if (folder.text_template.name != TemplateName::plain)
     make_template(folder, tokenizer);  // throws where its bytes have changed
-  const bool same_head = folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression;
+  const auto rows = static_cast<std::int64_t>(recipe.attributes.names.size());
+  const bool same_head =
+      folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression && folder.num_labels == rows;
+  std::vector<std::string> notes = folder_notes(folder, tokenizer);
+  if (folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression && !same_head) {
+    notes.push_back(
+        fmt::format("{}: its score has {} rows for {}, the recipe has {} attributes: the score starts afresh",
+                    folder.path.string(), folder.num_labels, join(folder.label_names), rows));
+  }
   NamedTensors tensors = read_base_weights(recipe, folder, head.kind, same_head);
   take_over(folder, recipe);
   HeadOptions settled_head = head;
@@ -90,22 +102,30 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   for_each_parameter(weights, [&](const std::string& name, at::Tensor& tensor) {
     if (!recipe.lora || is_trained_by_lora(name)) tensor = tensor.to(at::kFloat).contiguous();
   });
-  BaseModel base{std::move(folder), shape, std::move(tokenizer), std::move(weights), {}};
+  BaseModel base{std::move(folder), shape, std::move(tokenizer), std::move(weights), {}, std::move(notes)};
   if (recipe.lora)
     base.adapter = Adapter{.base = base.folder.weights_path.string(), .lora = *recipe.lora, .head = head.kind};
   base.folder.adapter.reset();
   return base;
 }
 
-OpenModel open_model(const Path& path, Precision precision) {
-  ModelFolder folder = open_model_folder(path);
-  Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
-  check_vocabulary(folder, tokenizer);
+OpenModel open_model(const Path& path, Precision precision, const TemplateRequest& request) {
+  auto [folder, tokenizer] = open_folder(path, request);
   const Attributes attributes = make_attributes(folder.attributes);
   const Weights weights = own_weights(folder);
   const NamedTensors tensors = read_weights(folder, weights, compute_dtype(precision));
   Transformer transformer{folder.config, parameters_from(folder.config, head_shape(folder, weights), tensors)};
-  return {std::move(folder), attributes, std::move(tokenizer), std::move(transformer)};
+  std::vector<std::string> notes = folder_notes(folder, tokenizer);
+  return {std::move(folder), attributes, std::move(tokenizer), std::move(transformer), std::move(notes)};
+}
+
+void warn_notes(const std::vector<std::string>& notes, const Context& context) {
+  for (const std::string& note : notes) context.log->warn(note);
+}
+
+void tell_template(const ModelFolder& folder, const Context& context) {
+  if (!folder.template_note.empty()) context.log->info(folder.path.string() + ": " + folder.template_note);
+  if (!folder.template_warning.empty()) context.log->warn(folder.template_warning);
 }
 
 }  // namespace steerlm

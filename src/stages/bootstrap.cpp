@@ -8,12 +8,13 @@
 #include <optional>
 #include <set>
 
+#include "stages/train.h"
 #include "steerlm/core/rng.h"
-#include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/inputs.h"
+#include "steerlm/stages/predict.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
@@ -28,9 +29,7 @@ std::vector<Label> observed_labels(const std::string& path, const Attributes& at
   std::map<std::string, Label> labels;
   RecordReader reader({{.path = path}}, attributes, system);
   while (const auto input = reader.next()) {
-    if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
-      fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
-    }
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) refuse(*bad);
     for (const Turn& turn : std::get<Record>(*input).conversation.turns) {
       if (turn.label && !turn.label->text.empty()) labels.emplace(turn.label->text, *turn.label);
     }
@@ -43,15 +42,9 @@ std::vector<Label> observed_labels(const std::string& path, const Attributes& at
 std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptions& options,
                                  const Attributes& attributes, const Context& context) {
   for (const auto& [name, wanted] : options.select) {
-    const auto index = attributes.index(name);
-    if (!index) {
-      fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
-                              .where = "select",
-                              .expected = "one of " + join(attributes.names),
-                              .advice = suggest(name, attributes.names)});
-    }
+    const size_t index = named_attribute(attributes, name, "select");
     float largest = -1;
-    for (const Label& label : labels) largest = std::max(largest, label.values[*index]);  // NaN never is
+    for (const Label& label : labels) largest = std::max(largest, label.values[index]);  // NaN never is
     const bool max = wanted == "max";
     const float value = max ? largest : std::stof(wanted);
     if (!max && (value < static_cast<float>(attributes.min) || value > static_cast<float>(attributes.max))) {
@@ -64,7 +57,7 @@ std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptio
       context.log->warn(fmt::format("the largest {} that occurs in {} is {}, the range goes to {}", name,
                                     options.labels_from, largest, attributes.max));
     }
-    std::erase_if(labels, [&](const Label& label) { return !(label.values[*index] == value); });
+    std::erase_if(labels, [&](const Label& label) { return !(label.values[index] == value); });
     if (labels.empty()) {
       fail(ExitCode::data, {.what = fmt::format("no label of {} has {} {}", options.labels_from, name, wanted),
                             .where = "select",
@@ -85,16 +78,20 @@ std::string sampled_record(Conversation conversation, const Label& requested, co
 
 Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& output_path, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
-  RunDirectory run(step, context);
-  const OpenModel policy = open_model(options.policy, recipe.precision);
+  std::optional<RunDirectory> run = begin_run(step, context);
+  if (run->finished()) return Outcome::done;
+  const OpenModel policy = open_model(options.policy, recipe.precision, template_request(recipe));
+  tell_template(policy.folder, context);
+  warn_notes(policy.notes, context);
   require_dials(policy);
   const std::string& system = policy.folder.text_template.system;
   const std::vector<Label> labels = select_labels(observed_labels(options.labels_from, policy.attributes, system),
                                                   options, policy.attributes, context);
   const std::vector<Prompt> prompts = read_prompts(options.prompts, policy.attributes, system, options.max_prompts);
+  if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
-  BlockOutput output(output_path, run.path() / "ledger.jsonl", output_identity(step, run.inputs()),
+  BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
                      output_options(step, context));
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
   const auto answer = [&](size_t begin, size_t end) {
@@ -134,7 +131,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
                                   unfinished, sampled));
   if (sampled == unfinished)
     fail(ExitCode::data, {.what = "no response ended within sampling.max_new_tokens", .where = output_path});
-  run.finish({{"sampled", sampled}, {"unfinished", unfinished}, {"too_long", too_long}});
+  run->finish({{"sampled", sampled}, {"unfinished", unfinished}, {"too_long", too_long}}, {output_path});
   return Outcome::done;
 }
 
@@ -188,7 +185,7 @@ Recipe sft_recipe(const Recipe& recipe, const ModelFolder& policy, const std::st
   step.attributes = policy.attributes;
   step.attributes_given = true;
   step.text_template = policy.text_template;
-  step.template_given = true;
+  step.template_given = {true, true, true};
   if (recipe.bootstrap.start_from == StartFrom::policy) step.model = {.path = recipe.bootstrap.policy};
   if (!recipe.bootstrap.mix_original) step.data.train.clear();
   step.data.train.insert(step.data.train.begin(), SourceOptions{.path = annotated});
@@ -199,23 +196,27 @@ Recipe sft_recipe(const Recipe& recipe, const ModelFolder& policy, const std::st
 
 Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
+  check_keep_best(recipe, context);
   if (context.dry_run) {
-    const OpenModel policy = open_model(options.policy, recipe.precision);
+    const OpenModel policy = open_model(options.policy, recipe.precision, template_request(recipe));
+    tell_template(policy.folder, context);
+    warn_notes(policy.notes, context);
     require_dials(policy);
+    require_predictor(open_model_folder(options.predictor));
     const auto labels =
         select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system),
                       options, policy.attributes, context);
     const auto prompts =
         read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
+    if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
     context.log->info(fmt::format("would sample {} responses at {} distinct labels",
                                   prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size()));
     return Outcome::done;
   }
-  RunDirectory run(recipe, context);
-  if (run.state() == RunDirectory::State::finished) {
-    context.log->info(recipe.run_dir + ": the run is finished already, nothing to do (--fresh starts over)");
-    return Outcome::done;
-  }
+  std::optional<RunDirectory> run = begin_run(recipe, context);
+  if (run->finished()) return Outcome::done;
+  require_predictor(open_model_folder(options.predictor));  // before anything is sampled for it
+  for (const char* step : {"sample", "annotate", "sft"}) run->files().enter_run(step);
   const std::string sampled = recipe.run_dir + "/sampled.jsonl", annotated = recipe.run_dir + "/annotated.jsonl";
 
   context.log->info("bootstrap 1/3: sampling");
@@ -224,21 +225,20 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   if (sample(recipe, sample_step, sampled, context) == Outcome::stopped) return Outcome::stopped;
   context.log->info("bootstrap 2/3: annotation of the samples");
   if (run_annotate(annotate_recipe(recipe, sampled, annotated), context) == Outcome::stopped) return Outcome::stopped;
-  const ModelFolder policy = open_model_folder(options.policy);
+  const ModelFolder policy = open_folder(options.policy, template_request(recipe)).folder;
   Json summary;
   context.log->info(request_table(annotated, make_attributes(policy.attributes), summary));
   context.log->info("bootstrap 3/3: fine-tuning on the samples");
   if (run_sft(sft_recipe(recipe, policy, annotated), context) == Outcome::stopped) return Outcome::stopped;
 
   // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
-  const Path part = run.path() / "model.part";
-  steerlm::remove_all(part);
-  std::error_code error;
-  std::filesystem::copy(run.path() / "sft" / "model", part, std::filesystem::copy_options::recursive, error);
-  if (error) fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = part.string()});
-  steerlm::remove_all(run.model());
-  publish(part, run.model());
-  run.finish(summary);
+  run->files().write_folder("model", true, [&](const Path& part) {
+    std::error_code error;
+    std::filesystem::copy(run->path() / "sft" / "model", part, std::filesystem::copy_options::recursive, error);
+    if (error)
+      fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = run->path().string()});
+  });
+  run->finish(summary);
   return Outcome::done;
 }
 

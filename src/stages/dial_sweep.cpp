@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "steerlm/core/suggest.h"
 #include "steerlm/eval/readability.h"
 #include "steerlm/eval/steerability.h"
 #include "steerlm/report/table.h"
@@ -25,16 +24,8 @@ struct Judgement {
 
 std::vector<size_t> swept_dials(const DialOptions& options, const Attributes& attributes) {
   std::vector<size_t> dials;
-  for (const std::string& name : options.attributes) {
-    const auto index = attributes.index(name);
-    if (!index) {
-      fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
-                              .where = "dials.attributes",
-                              .expected = "one of " + join(attributes.names),
-                              .advice = suggest(name, attributes.names)});
-    }
-    dials.push_back(*index);
-  }
+  for (const std::string& name : options.attributes)
+    dials.push_back(named_attribute(attributes, name, "dials.attributes"));
   if (dials.empty()) {
     for (size_t a = 0; a < attributes.names.size(); ++a) dials.push_back(a);
   }

@@ -30,17 +30,24 @@ std::vector<Example> perplexity_examples(const Recipe& recipe, const OpenModel& 
 }  // namespace
 
 Outcome run_evaluate(const Recipe& recipe, const Context& context) {
-  std::optional<RunDirectory> run;
-  if (!context.dry_run) run.emplace(recipe, context);
+  std::optional<RunDirectory> run = begin_run(recipe, context);
   const auto print = [](const std::string& text) { std::fputs(text.c_str(), stdout); };
-  if (run && run->state() == RunDirectory::State::finished) {
-    context.log->info(recipe.run_dir + ": evaluated already, nothing to do (--fresh starts over)");
+  if (run && run->finished()) {
     print(read_file(run->path() / "evaluation.txt", ExitCode::resources, "evaluation"));
     return Outcome::done;
   }
   std::optional<OpenModel> predictor, model;
-  if (!recipe.predictor.empty()) predictor = open_model(recipe.predictor, recipe.precision);
-  if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision);
+  // The recipe's template is the model's; the predictor's where nothing says that.
+  TemplateRequest request = template_request(recipe);
+  if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision, request);
+  request.yields = model.has_value();
+  if (!recipe.predictor.empty()) predictor = open_model(recipe.predictor, recipe.precision, request);
+  for (const auto& opened : {std::cref(model), std::cref(predictor)}) {
+    if (opened.get()) tell_template(opened.get()->folder, context);
+  }
+  if (predictor) warn_notes(predictor->notes, context);
+  if (model) warn_notes(model->notes, context);
+  if (predictor) require_predictor(predictor->folder);
   if (model && model->folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model,
          {.what = "the model is no language model", .where = recipe.model.path, .advice = "name it as `predictor`"});
@@ -73,12 +80,15 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   std::string text;
   if (predictor) {
     const PredictorReport report = report_predictor(*predictor, records, {}, context);
+    if (report.rows == 0 && !model)
+      fail(ExitCode::data, {.what = "no record has a label to measure the predictor on", .where = "data.validation"});
     json["predictor"] = report.json;
     text += "predictor " + recipe.predictor + "\n" + report.table + "\n";
   }
   if (model) {
     text += "perplexity on " + describe(counts) + "\n";
-    for (const auto& [name, value] : validate_language_model(model->transformer, examples, batch_tokens)) {
+    for (const auto& [name, value] :
+         validate_language_model(model->transformer, examples, batch_tokens, ExitCode::model)) {
       json[name] = value;
       text += fmt::format("{}  {:.4f}\n", name, value);
     }
@@ -88,10 +98,10 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     const SweepReport report = run_sweep(recipe, *model, predictor ? &*predictor : nullptr, sweep, context);
     json.update(report.json);
     text += report.text + "\n";
-    write_file_atomic(run->path() / "answers.jsonl", report.answers);
+    run->files().write("answers.jsonl", report.answers);
   }
-  write_file_atomic(run->path() / "evaluation.txt", text);
-  write_file_atomic(run->path() / "evaluation.json", json.dump(2) + "\n");
+  run->files().write("evaluation.txt", text);
+  run->files().write("evaluation.json", json.dump(2) + "\n");
   print(text);
   run->finish(Json::object());
   return Outcome::done;

@@ -13,22 +13,22 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
   const GenerateOptions& options = recipe.generate;
   const Path ledger = Path(recipe.run_dir) / "ledger.jsonl";
   BlockOutput::check(options.output, ledger, output_options(recipe, context));
-  std::optional<RunDirectory> run;
-  if (!context.dry_run) run.emplace(recipe, context);
+  std::optional<RunDirectory> run = begin_run(recipe, context);
+  if (run && run->finished()) return Outcome::done;
 
-  const OpenModel model = open_model(options.model, recipe.precision);
+  const OpenModel model = open_model(options.model, recipe.precision, template_request(recipe));
+  tell_template(model.folder, context);
+  warn_notes(model.notes, context);
   const std::optional<Label> label = dial_label(model.attributes, options.set, options.model);
   const std::vector<Prompt> prompts =
       read_prompts(options.prompts, model.attributes, model.folder.text_template.system, options.max_prompts);
+  if (prompts.empty()) refuse_empty_input("answer", options.prompts);
   if (context.dry_run) {
     context.log->info("would answer " + std::to_string(prompts.size()) + " prompts with " + options.model);
     return Outcome::done;
   }
-  BlockOutput output(options.output, ledger, output_identity(recipe, run->inputs()), output_options(recipe, context));
-  if (output.finished() && run->state() == RunDirectory::State::finished) {
-    context.log->info(options.output + ": answered already, nothing to do (--fresh starts over)");
-    return Outcome::done;
-  }
+  BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
+                     output_options(recipe, context));
   const auto answer = [&](size_t begin, size_t end) {
     std::vector<SampleRequest> requests;
     for (size_t p = begin; p < end; ++p) {
@@ -44,7 +44,7 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
   };
   if (sample_blocks(output, prompts.size(), answer) == Outcome::stopped) return Outcome::stopped;
   context.log->info(std::to_string(prompts.size()) + " prompts answered into " + options.output);
-  run->finish({{"prompts", prompts.size()}});
+  run->finish({{"prompts", prompts.size()}}, {options.output});
   return Outcome::done;
 }
 

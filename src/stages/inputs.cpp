@@ -19,8 +19,7 @@ std::vector<std::string> with_run_directories(std::vector<std::string> inputs) {
     const Path folder = std::filesystem::canonical(input, error);
     if (error || folder.filename() != "model") continue;
     const Path run = folder.parent_path();
-    if (std::filesystem::exists(run / "recipe.yaml", error) && std::filesystem::exists(run / "environment.json", error))
-      inputs.push_back(run.string());
+    if (std::filesystem::exists(run / ".steerlm-run" / "run.json", error)) inputs.push_back(run.string());
   }
   return inputs;
 }
@@ -30,7 +29,7 @@ BlockOutputOptions output_options(const Recipe& recipe, const Context& context) 
   if (!context.recipe.empty() && context.recipe != "-") inputs.push_back(context.recipe);
   if (!recipe.run_dir.empty()) {
     for (const char* name :
-         {"recipe.yaml", "environment.json", "metrics.jsonl", "log.txt", "done.json", "ledger.jsonl", ".lock"})
+         {"recipe.yaml", "environment.json", "metrics.jsonl", "log.txt", "done.json", "ledger.jsonl", ".steerlm-run"})
       inputs.push_back(recipe.run_dir + "/" + name);
   }
   return {.fresh = context.fresh, .overwrite = context.overwrite, .inputs = std::move(inputs)};

@@ -1,23 +1,18 @@
 // A list of steps, each run as its own process of this program: a crash of one is an exit code here, and its memory is
 // given back.
 #include <fmt/format.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
-#include <cstring>
 #include <set>
 
+#include "stages/environment.h"
+#include "stages/pipeline_step.h"
 #include "stages/settle.h"
-#include "steerlm/core/lock.h"
+#include "stages/step_process.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
-#include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
@@ -25,45 +20,9 @@
 namespace steerlm {
 namespace {
 
-struct ProcessResult {
-  int code = 0;                  // exit code; 128 + signal where a signal ended it
-  std::int64_t peak_memory = 0;  // bytes, resident
-};
+using Clock = std::chrono::steady_clock;
 
-// Runs `program arguments…` with `input` on standard input; signals that ask to stop are passed on.
-ProcessResult run_process(const std::string& program, const std::vector<std::string>& arguments,
-                          const std::string& input) {
-  std::FILE* file = std::tmpfile();
-  if (file == nullptr || std::fwrite(input.data(), 1, input.size(), file) != input.size() || std::fflush(file) != 0) {
-    fail(ExitCode::resources, {.what = std::string("cannot write a temporary file: ") + std::strerror(errno)});
-  }
-  std::rewind(file);
-  std::vector<char*> argv{const_cast<char*>(program.c_str())};
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
-  const pid_t child = ::fork();
-  if (child < 0) fail(ExitCode::resources, {.what = std::string("cannot start a process: ") + std::strerror(errno)});
-  if (child == 0) {
-    ::dup2(::fileno(file), STDIN_FILENO);
-    ::setpgid(0, 0);  // a Ctrl-C reaches the step once, through us
-    ::execv(program.c_str(), argv.data());
-    ::_exit(127);
-  }
-  std::fclose(file);
-  bool passed_on = false;
-  for (;;) {
-    int status = 0;
-    rusage usage{};
-    if (::wait4(child, &status, WNOHANG, &usage) == child) {
-      return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), usage.ru_maxrss * 1024};
-    }
-    if (stop_requested() && !passed_on) {
-      ::kill(child, SIGTERM);
-      passed_on = true;
-    }
-    ::usleep(20'000);
-  }
-}
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 void check_selection(const Pipeline& pipeline, const std::string& name, const char* option) {
   std::vector<std::string> names;
@@ -75,74 +34,130 @@ void check_selection(const Pipeline& pipeline, const std::string& name, const ch
                           .advice = suggest(name, names)});
 }
 
+std::vector<Step> selected_steps(const Pipeline& pipeline, const PipelineSelection& selection) {
+  check_selection(pipeline, selection.only, "--only");
+  check_selection(pipeline, selection.from, "--from");
+  std::vector<Step> steps;
+  bool reached = selection.from.empty();
+  for (size_t i = 0; i < pipeline.steps.size(); ++i) {
+    const PipelineStep& step = pipeline.steps[i];
+    reached = reached || step.name == selection.from;
+    if (!reached || (!selection.only.empty() && step.name != selection.only)) continue;
+    steps.push_back(make_step(pipeline, i));
+  }
+  return steps;
+}
+
+// Nothing is written. A fault that a run would meet is thrown as the run would.
+int dry_run(const std::vector<Step>& steps, const Context& context) {
+  std::set<std::string> would_run;
+  for (const Step& step : steps) {
+    const StepPlan plan = plan_step(step, would_run, context);
+    context.log->info(step.title + ": " + describe(plan, "would "));
+    if (plan.action == StepPlan::Action::skip) continue;
+    if (plan.action != StepPlan::Action::repair) would_run.insert(step.name);
+    check_outputs(step, context);
+    if (plan.action == StepPlan::Action::again) check_previous(step);
+    const std::vector<std::string> missing = missing_results(step);
+    if (missing.empty()) {
+      run_settled_stage(settle_recipe(step.recipe), context);
+      continue;
+    }
+    for (const std::string& text : missing) context.log->info(step.title + ": " + text);
+    open_inputs(step);
+  }
+  return 0;
+}
+
+void check_pipeline_folder(const Pipeline& pipeline) {
+  const RunFiles::Place place = RunFiles::look(pipeline.run_dir);
+  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(pipeline.run_dir, place);
+  if (place.kind == RunFiles::Place::Kind::free) return;
+  const RunFiles files = RunFiles::read(pipeline.run_dir);
+  const std::string stage(enum_name(Stage::pipeline)), other = files.mark().value("stage", "");
+  if (other != stage) {
+    fail(ExitCode::recipe, {.what = "the folder holds a run of another stage",
+                            .where = pipeline.run_dir,
+                            .found = other,
+                            .expected = stage,
+                            .advice = "choose another run_dir"});
+  }
+  for (const char* name : {"log.txt", "recipe.yaml", "environment.json"}) files.refuse_foreign(name);
+}
+
+// Written as soon as a step of this recipe runs.
+void write_recipe(RunFiles& files, const Pipeline& pipeline) {
+  Json environment = describe_environment(Json::array());
+  environment.erase("inputs");  // the steps' own have them
+  for (const PipelineStep& step : pipeline.steps)
+    environment["steps"].push_back((Path(pipeline.run_dir) / step.name / "environment.json").string());
+  files.write("environment.json", environment.dump(2) + "\n");
+  files.write("recipe.yaml", pipeline.recipe_yaml);
+  files.compact();
+}
+
+// Returns the step's exit code.
+int run_step(const Step& step, const StepPlan& plan, const std::string& program, const Context& context) {
+  context.log->info(step.title);
+  const Clock::time_point begin = Clock::now();
+  std::vector<std::string> arguments{"run", "-"};
+  if (plan.action == StepPlan::Action::fresh) arguments.push_back("--fresh");
+  if (context.overwrite) arguments.push_back("--overwrite");
+  if (context.quiet) arguments.push_back("--quiet");
+  const auto [code, peak_memory] = run_process(program, arguments, step.recipe_yaml);
+  if (code == 0) {
+    context.log->info(fmt::format("{}: done in {}, at most {} of memory", step.title,
+                                  format_duration(seconds_since(begin)), format_bytes(peak_memory)));
+  } else if (code == static_cast<int>(ExitCode::stopped)) {
+    context.log->info(step.title + ": stopped; the same command goes on");
+  } else {
+    context.log->error(fmt::format("{} ended with exit code {}", step.title, code));
+  }
+  return code;
+}
+
 }  // namespace
 
 int run_pipeline(const std::string& recipe_path, const std::vector<std::string>& overrides,
                  const PipelineSelection& selection, const std::string& program, const Context& context) {
   const Pipeline pipeline = load_pipeline(recipe_path, overrides);
-  check_selection(pipeline, selection.only, "--only");
-  check_selection(pipeline, selection.from, "--from");
-  if (context.dry_run) {
-    for (const PipelineStep& step : pipeline.steps)
-      context.log->info(fmt::format("step {} ({})", step.name, enum_name(step.stage)));
-    return 0;
-  }
-  make_directory(pipeline.run_dir);
-  const DirectoryLock lock(pipeline.run_dir);
-  context.log->open_file(Path(pipeline.run_dir) / "log.txt");
-  write_file_atomic(Path(pipeline.run_dir) / "recipe.yaml", pipeline.recipe_yaml);
+  const std::vector<Step> steps = selected_steps(pipeline, selection);
+  check_pipeline_folder(pipeline);
+  for (const Step& step : steps) check_step_folder(step);  // before the first one runs for hours
+  if (context.dry_run) return dry_run(steps, context);
+  RunFiles files = RunFiles::open(pipeline.run_dir,
+                                  {{"made_by", "steerlm " STEERLM_VERSION}, {"stage", enum_name(Stage::pipeline)}});
+  context.log->open_file(files.grow("log.txt"));
 
-  const auto begin = std::chrono::steady_clock::now();
-  const auto seconds = [](auto since) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
-  };
-  bool reached = selection.from.empty();
+  const Clock::time_point begin = Clock::now();
   std::set<std::string> ran;
-  for (size_t i = 0; i < pipeline.steps.size(); ++i) {
-    const PipelineStep& step = pipeline.steps[i];
-    reached = reached || step.name == selection.from;
-    if (!reached || (!selection.only.empty() && step.name != selection.only)) continue;
-    const std::string title =
-        fmt::format("[{}/{}] {} ({})", i + 1, pipeline.steps.size(), step.name, enum_name(step.stage));
-
-    // A step that is whole and whose recipe and inputs are as they were is skipped; one that has changed starts over.
-    const Recipe recipe = settle_recipe(load_recipe_text(step.recipe_yaml, "step " + step.name));
-    const bool rebuilt =
-        std::ranges::any_of(step.depends_on, [&](const std::string& name) { return ran.contains(name); });
-    std::vector<std::string> changed;
-    const bool finished = is_finished_run(recipe.run_dir, recipe, changed);
-    if (finished && !rebuilt && !context.fresh) {
-      context.log->info(title + ": done already, skipped");
-      continue;
+  for (const Step& step : steps) {
+    StepPlan plan;
+    try {
+      require_results(step);
+      plan = plan_step(step, ran, context);
+    } catch (const Error& error) {
+      context.log->error(fmt::format("{} ended with exit code {}", step.title, static_cast<int>(error.code())));
+      throw;
     }
-    const bool start_over = context.fresh || rebuilt || !changed.empty();
-    if (!changed.empty()) context.log->info(title + ": starts over, " + join(changed, "; "));
-    context.log->info(title);
-    const auto step_begin = std::chrono::steady_clock::now();
-    std::vector<std::string> arguments{"run", "-"};
-    if (start_over) arguments.push_back("--fresh");
-    if (context.overwrite) arguments.push_back("--overwrite");
-    if (context.quiet) arguments.push_back("--quiet");
-    const auto [code, peak_memory] = run_process(program, arguments, step.recipe_yaml);
-    if (code != 0) {
-      if (code == static_cast<int>(ExitCode::stopped))
-        context.log->info(title + ": stopped; the same command goes on");
-      else
-        context.log->error(fmt::format("{} ended with exit code {}", title, code));
-      return code;
-    }
-    ran.insert(step.name);
-    context.log->info(fmt::format("{}: done in {}, at most {} of memory", title, format_duration(seconds(step_begin)),
-                                  format_bytes(peak_memory)));
+    if (plan.action == StepPlan::Action::skip || !plan.reasons.empty())
+      context.log->info(step.title + ": " + describe(plan, ""));
+    if (plan.action == StepPlan::Action::skip) continue;
+    check_outputs(step, context);
+    if (plan.action == StepPlan::Action::again) keep_previous(step, context);
+    if (ran.empty()) write_recipe(files, pipeline);
+    if (const int code = run_step(step, plan, program, context); code != 0) return code;
+    // What was made again of a finished step has the bytes that it had.
+    if (plan.action != StepPlan::Action::repair) ran.insert(step.name);
     if (stop_requested()) return static_cast<int>(ExitCode::stopped);
   }
   for (const PipelineStep& step : pipeline.steps) {
-    const Path model = Path(load_recipe_text(step.recipe_yaml, "step " + step.name).run_dir) / "model";
+    const Path model = Path(pipeline.run_dir) / step.name / "model";
     if (is_there(model, ExitCode::resources))
       context.log->info(fmt::format("{}: the model is in {}", step.name, model.string()));
   }
   context.log->info(
-      fmt::format("pipeline done in {}; everything is in {}", format_duration(seconds(begin)), pipeline.run_dir));
+      fmt::format("pipeline done in {}; everything is in {}", format_duration(seconds_since(begin)), pipeline.run_dir));
   return 0;
 }
 

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
+#include "steerlm/core/suggest.h"
 #include "steerlm/infer/label_decoder.h"
 #include "steerlm/infer/score.h"
+#include "steerlm/kernels/finite.h"
 
 namespace steerlm {
 namespace {
@@ -14,7 +17,7 @@ namespace {
 constexpr std::int64_t decoder_slots = 64;
 
 std::string too_long(size_t turn, size_t tokens, std::int64_t context) {
-  return fmt::format("turn {} needs {} tokens of context, the predictor has {}", turn, tokens, context);
+  return fmt::format("turn {} needs {} tokens of context, the predictor has {}", turn + 1, tokens, context);
 }
 
 std::vector<size_t> assistant_turns(const Conversation& conversation) {
@@ -51,8 +54,20 @@ void predict_regression(const OpenModel& model, const ConversationTemplate& conv
   const auto scores = attribute_scores(model.transformer, std::span<const Example>(inputs), batch_tokens);
   for (size_t i = 0; i < places.size(); ++i) {
     std::vector<float> rounded;
-    for (float score : scores[i])
+    for (size_t a = 0; a < scores[i].size(); ++a) {
+      const float score = scores[i][a];
+      if (!std::isfinite(score)) {
+        const bool named = model.attributes.declared();
+        fail(ExitCode::model,
+             {.what = "the predictor's score of " +
+                      (named ? "'" + model.attributes.names.at(a) + "'" : "label " + std::to_string(a)) +
+                      " is not finite",
+              .where = where(records[places[i].record]) + ", turn " + std::to_string(places[i].turn + 1),
+              .advice = beyond_range});
+      }
+      if (!model.attributes.declared()) continue;
       rounded.push_back(static_cast<float>(round_score(static_cast<double>(score), model.attributes)));
+    }
     predictions[places[i].record].turns.push_back({places[i].turn, make_label(model.attributes, rounded), scores[i]});
   }
 }
@@ -108,13 +123,35 @@ void predict_by_writing(const OpenModel& model, const ConversationTemplate& conv
   }
 }
 
+// A steerlm.json that names the rows of a reward model's score.
+std::string example_declaration(const ModelFolder& folder) {
+  std::vector<std::string> names;
+  for (std::int64_t row = 0; row < folder.num_labels; ++row)
+    names.push_back(row == 0 ? "quality" : "attribute" + std::to_string(row));
+  const Json attributes{{"names", names}, {"min", 0}, {"max", 4}};
+  return dump_json(Json{{"attributes", attributes}});
+}
+
 }  // namespace
 
-void require_predictor(const OpenModel& model) {
-  if (model.attributes.declared()) return;
-  fail(ExitCode::model, {.what = "the model folder is no attribute predictor: its steerlm.json declares no attributes",
-                         .where = model.folder.path.string(),
-                         .advice = "train one with `steerlm train-predictor`"});
+void require_predictor(const ModelFolder& folder) {
+  if (!folder.attributes.names.empty()) return;
+  const bool regression = folder.head.kind == HeadKind::regression;
+  fail(
+      ExitCode::model,
+      {.what = regression ? "the model folder scores, but does not say which attributes, so that it can write no labels"
+                          : "the model folder is no attribute predictor: its steerlm.json declares no attributes",
+       .where = folder.path.string(),
+       .found = regression ? join(folder.label_names) : "",
+       .advice = regression
+                     ? "`steerlm score` gives its raw scores; to annotate, write a steerlm.json into the folder, "
+                       "such as " +
+                           example_declaration(folder) + ", or start `steerlm train-predictor` from it"
+                     : "train one with `steerlm train-predictor`"});
+}
+
+const std::vector<std::string>& score_names(const OpenModel& model) {
+  return model.attributes.declared() ? model.attributes.names : model.folder.label_names;
 }
 
 std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,

@@ -50,7 +50,7 @@ std::vector<Record> validation_records(const Attributes& attributes, const std::
 
 PredictorReport report_predictor(const OpenModel& predictor, std::span<const Record> records,
                                  const std::vector<double>& baseline, const Context& context) {
-  require_predictor(predictor);
+  require_predictor(predictor.folder);
   const std::vector<RecordPrediction> predictions = predict_records(predictor, records, batch_tokens);
   PredictorReport report;
   std::vector<double> scores;
@@ -61,8 +61,9 @@ PredictorReport report_predictor(const OpenModel& predictor, std::span<const Rec
       continue;
     }
     for (const TurnScores& turn : predictions[r].turns) {
-      const auto& label = records[r].conversation.turns[turn.turn].label;
-      if (!label || label->values.empty()) continue;
+      const Turn& own = records[r].conversation.turns[turn.turn];
+      const auto& label = own.label;
+      if (!label || label->values.empty() || own.context_only) continue;
       ++report.rows;
       labels.insert(labels.end(), label->values.begin(), label->values.end());
       for (float score : turn.scores) scores.push_back(static_cast<double>(score));

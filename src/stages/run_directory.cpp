@@ -4,171 +4,254 @@
 #include <filesystem>
 
 #include "stages/environment.h"
-#include "steerlm/core/hash.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
-#include "steerlm/hf/adapter.h"
 #include "steerlm/recipe/load.h"
 
 namespace steerlm {
 namespace {
 
-struct Input {
-  std::string path;
-  ExitCode missing;
-};
-
-void add_sources(std::vector<Input>& inputs, const std::vector<SourceOptions>& sources) {
-  for (const SourceOptions& source : sources) inputs.push_back({source.path, ExitCode::data});
-}
-
-std::vector<Input> inputs_of(const Recipe& r) {
-  std::vector<Input> inputs;
-  const auto add_model = [&](const std::string& path) {
-    inputs.push_back({path, ExitCode::model});
-    if (!path.empty() && is_adapter_folder(path)) inputs.push_back({read_adapter_config(path).base, ExitCode::model});
-  };
-  const auto add_data = [&](const std::string& path) { inputs.push_back({path, ExitCode::data}); };
-  switch (r.stage) {
-    case Stage::tokenizer:
-      for (const std::string& path : r.tokenizer.input) add_data(path);
-      break;
-    case Stage::train_predictor:
-    case Stage::sft:
-      add_model(r.model.path);
-      add_model(r.model.tokenizer);
-      add_sources(inputs, r.data.train);
-      add_sources(inputs, r.data.validation);
-      break;
-    case Stage::annotate:
-      add_model(r.annotate.predictor);
-      add_sources(inputs, r.annotate.input);
-      break;
-    case Stage::bootstrap:
-      add_model(r.bootstrap.policy);
-      add_model(r.bootstrap.predictor);
-      add_model(r.model.path);
-      add_sources(inputs, r.bootstrap.prompts);
-      add_data(r.bootstrap.labels_from);
-      add_sources(inputs, r.data.train);
-      add_sources(inputs, r.data.validation);
-      break;
-    case Stage::generate:
-      add_model(r.generate.model);
-      add_sources(inputs, r.generate.prompts);
-      break;
-    case Stage::evaluate:
-      add_model(r.model.path);
-      add_model(r.predictor);
-      add_sources(inputs, r.data.validation);
-      if (r.dials) add_sources(inputs, r.dials->prompts);
-      break;
-    case Stage::pipeline:
-      break;
-  }
-  std::erase_if(inputs, [](const Input& input) { return input.path.empty() || input.path == "-"; });
-  return inputs;
-}
-
-Json describe_file(const Path& path, ExitCode missing) {
-  return {{"path", utf8_text(path)}, {"sha256", sha256_file(path, missing)}, {"size", file_bytes(path, missing)}};
-}
-
-// What of a run directory is ours to remove; the ledger is BlockOutput's, which knows by it what else is ours,
-// and a bootstrap's steps have run directories of their own.
-void remove_run(const Path& path) {
-  for (const char* name : {"done.json", "checkpoints", "model", "model.part", "metrics.jsonl", "log.txt",
-                           "environment.json", "evaluation.json", "evaluation.txt", "recipe.yaml"}) {
-    steerlm::remove_all(path / name);
-  }
-}
+namespace stdfs = std::filesystem;
 
 // Something was computed from the inputs: a run that ended on a damaged one has not got that far.
-bool has_results(const Path& path) {
-  return std::ranges::any_of(std::vector<std::string>{"done.json", "checkpoints", "ledger.jsonl", "sample"},
-                             [&](const std::string& name) { return is_there(path / name, ExitCode::resources); });
+bool has_results(const RunFiles& files) {
+  const auto has = [&](const char* name) {
+    return files.owns(name) && is_there(files.root() / name, ExitCode::resources);
+  };
+  return has("done.json") || has("ledger.jsonl") || has("sample") || !files.folders_in("checkpoints").empty();
 }
 
-// What keeps the run in `path` from being one of this recipe and these inputs; empty: nothing.
-std::vector<std::string> differences(const Path& path, const Recipe& recipe, const Json& inputs) {
-  std::vector<std::string> changed =
-      differing_keys(read_file(path / "recipe.yaml", ExitCode::resources, "the run's recipe"), dump_recipe(recipe));
-  if (!is_there(path / "environment.json", ExitCode::resources) || !has_results(path)) return changed;
-  const Json environment =
-      parse_json(read_file(path / "environment.json", ExitCode::resources, "the run's environment"),
-                 (path / "environment.json").string(), ExitCode::resources);
-  const Json& before = environment.at("inputs");
-  for (const Json& input : inputs) {
-    const auto same_path =
-        std::ranges::find_if(before, [&](const Json& old) { return old.at("path") == input.at("path"); });
-    if (same_path != before.end() && *same_path != input)
-      changed.push_back("the input " + input.at("path").get<std::string>() + " has changed");
+// What sets the inputs apart from those that the run in `root` has read.
+void compare_inputs(const Path& root, const Json& inputs, std::vector<std::string>& changed) {
+  const Path path = root / "environment.json";
+  if (!is_there(path, ExitCode::resources)) {
+    changed.push_back("its environment.json is gone, which names its inputs");
+    return;
   }
+  const Json environment =
+      parse_json(read_file(path, ExitCode::resources, "the run's environment"), path.string(), ExitCode::resources);
+  if (!environment.is_object() || !environment.contains("inputs") || !environment["inputs"].is_array()) {
+    changed.push_back("its environment.json names no inputs");
+    return;
+  }
+  for (const Json& input : inputs) {
+    for (const Json& before : environment["inputs"]) {
+      if (before.is_object() && before.value("path", Json()) == input.at("path") && before != input)
+        changed.push_back("the input " + input.at("path").get<std::string>() + " has changed");
+    }
+  }
+}
+
+// What keeps the run in the folder from being one of this recipe and these inputs; empty: nothing.
+std::vector<std::string> run_differences(const RunFiles& files, const Recipe& recipe, const Json& inputs) {
+  const std::string stage(enum_name(recipe.stage));
+  if (files.mark().value("stage", "") != stage) return {"stage: " + files.mark().value("stage", "") + " -> " + stage};
+  if (!is_there(files.root() / "recipe.yaml", ExitCode::resources)) {
+    if (!has_results(files)) return {};
+    return {"its recipe.yaml is gone"};
+  }
+  std::vector<std::string> changed = differing_keys(
+      read_file(files.root() / "recipe.yaml", ExitCode::resources, "the run's recipe"), dump_recipe(recipe));
+  if (has_results(files)) compare_inputs(files.root(), inputs, changed);
   return changed;
 }
 
 // Finished, and not asked to train longer than it did.
 bool is_complete(const Path& path, const Recipe& recipe) {
-  if (!is_there(path / "done.json", ExitCode::resources)) return false;
+  if (!is_there(path / "done.json", ExitCode::resources) || !is_there(path / "recipe.yaml", ExitCode::resources))
+    return false;
   const Recipe before = load_recipe((path / "recipe.yaml").string(), {}, std::nullopt);
   return before.train.steps == recipe.train.steps && before.train.epochs == recipe.train.epochs;
 }
 
+// What of a finished run is not as it was written: its model, its tables, its output.
+std::vector<RunFiles::Difference> damages(const RunFiles& files) {
+  std::vector<RunFiles::Difference> found = files.output_differences();
+  for (const RunFiles::Difference& other : files.differences("")) {
+    const std::string name = other.path.lexically_relative(files.root()).string();
+    const bool of_the_run =
+        name == "done.json" || name == "recipe.yaml" || name == "environment.json" || name.starts_with("checkpoints/");
+    if (!of_the_run) found.push_back(other);
+  }
+  return found;
+}
+
+std::string describe(const RunFiles::Difference& other) {
+  return other.path.string() + (other.gone ? " is gone" : " was changed after it was written");
+}
+
+RunStatus status_of(const RunFiles& files, const Recipe& recipe, const Json& inputs) {
+  using State = RunStatus::State;
+  if (auto changed = run_differences(files, recipe, inputs); !changed.empty()) return {State::other, changed};
+  if (!is_complete(files.root(), recipe)) return {has_results(files) ? State::unfinished : State::fresh, {}};
+  RunStatus status{State::finished, {}};
+  for (const RunFiles::Difference& other : damages(files)) status.reasons.push_back(describe(other));
+  if (!status.reasons.empty()) status.state = State::damaged;
+  return status;
+}
+
+// A pipeline's folder is never started over as something else: its steps' run directories are in it.
+void refuse_pipeline_folder(const RunFiles& files, const Recipe& recipe) {
+  if (files.mark().value("stage", "") != enum_name(Stage::pipeline)) return;
+  fail(ExitCode::recipe,
+       {.what = "the folder holds a run of a pipeline", .where = recipe.run_dir, .advice = "choose another run_dir"});
+}
+void refuse_other_run(const RunStatus& status, const Recipe& recipe) {
+  if (status.state != RunStatus::State::other) return;
+  fail(ExitCode::recipe, {.what = "the folder holds a run of another recipe: " + join(status.reasons, "; "),
+                          .where = recipe.run_dir,
+                          .advice = "choose another run_dir, or start over with --fresh"});
+}
+
+// Whether `path` is `folder` or would lie in it, links followed.
+bool lies_in(const Path& path, const Path& folder) {
+  std::error_code error;
+  const Path inner = stdfs::weakly_canonical(path, error);
+  if (error) return false;
+  const Path outer = stdfs::weakly_canonical(folder, error);
+  if (error) return false;
+  const Path relative = inner.lexically_relative(outer);
+  return !relative.empty() && *relative.begin() != "..";
+}
+
+// A run never writes into a folder that it reads.
+void refuse_run_in_input(const Recipe& recipe) {
+  for (const RecipeInput& input : inputs_of(recipe)) {
+    std::error_code error;
+    if (!stdfs::is_directory(input.path, error) || !lies_in(recipe.run_dir, input.path)) continue;
+    fail(ExitCode::recipe, {.what = "the run directory lies in a folder that the run reads",
+                            .where = recipe.run_dir,
+                            .found = input.path,
+                            .advice = "choose another run_dir"});
+  }
+}
+void refuse_input_in_run(const Recipe& recipe) {
+  for (const RecipeInput& input : inputs_of(recipe)) {
+    if (!lies_in(input.path, recipe.run_dir)) continue;
+    fail(ExitCode::recipe, {.what = "an input lies in the run directory",
+                            .where = input.path,
+                            .found = "run_dir: " + recipe.run_dir,
+                            .advice = "choose another run_dir"});
+  }
+}
+
+// Names right below the run directory that a stage writes.
+std::vector<std::string> stage_names(Stage stage) {
+  std::vector<std::string> names{"recipe.yaml", "environment.json", "log.txt", "done.json"};
+  const auto add = [&](std::initializer_list<const char*> more) {
+    names.insert(names.end(), more.begin(), more.end());
+  };
+  if (stage == Stage::train_predictor || stage == Stage::sft) add({"metrics.jsonl", "model"});
+  if (stage == Stage::annotate || stage == Stage::generate || stage == Stage::tokenizer) add({"ledger.jsonl"});
+  if (stage == Stage::evaluate) add({"evaluation.json", "evaluation.txt", "answers.jsonl"});
+  if (stage == Stage::bootstrap) add({"model", "ledger.jsonl"});
+  return names;
+}
+
+// Before anything is removed or written.
+void refuse_foreign_files(const RunFiles& files, const Recipe& recipe, bool fresh) {
+  for (const std::string& name : stage_names(recipe.stage)) files.refuse_foreign(name);
+  if (!fresh) return;
+  for (const std::string& folder : files.folders_in("checkpoints")) files.refuse_foreign(folder);
+}
+
+// The ledger stays: by it BlockOutput tells its own files from others, and removes it with them.
+void remove_earlier_run(RunFiles& files) { files.remove_all({"ledger.jsonl"}); }
+
+Json mark_of(const Recipe& recipe) {
+  return {{"made_by", "steerlm " STEERLM_VERSION}, {"stage", enum_name(recipe.stage)}};
+}
+
 }  // namespace
 
-std::vector<std::string> recipe_inputs(const Recipe& recipe) {
-  std::vector<std::string> paths;
-  for (const Input& input : inputs_of(recipe)) paths.push_back(input.path);
-  return paths;
+RunStatus look_at_run(const Recipe& recipe) {
+  const Json inputs = describe_inputs(recipe);
+  const RunFiles::Place place = RunFiles::look(recipe.run_dir);
+  if (place.kind == RunFiles::Place::Kind::free) return {};
+  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(recipe.run_dir, place);
+  return status_of(RunFiles::read(recipe.run_dir), recipe, inputs);
 }
 
-Json describe_inputs(const Recipe& recipe) {
-  Json described = Json::array();
-  for (const Input& input : inputs_of(recipe)) {
-    if (!is_folder(input.path, input.missing)) {
-      described.push_back(describe_file(input.path, input.missing));
+void check_run_place(const Recipe& recipe) {
+  refuse_run_in_input(recipe);
+  refuse_input_in_run(recipe);
+}
+
+RunDirectory::RunDirectory(const Recipe& recipe, const Context& context)
+    // before anything is written: a missing input leaves no folder behind
+    : inputs_((refuse_run_in_input(recipe), describe_inputs(recipe))),
+      files_(RunFiles::open(recipe.run_dir, mark_of(recipe))) {
+  refuse_input_in_run(recipe);
+  refuse_pipeline_folder(files_, recipe);
+  const RunStatus status = context.fresh ? RunStatus() : status_of(files_, recipe, inputs_);
+  refuse_other_run(status, recipe);
+  finished_ = status.state == RunStatus::State::finished;
+  if (!finished_) refuse_foreign_files(files_, recipe, context.fresh);
+  if (context.fresh) {
+    if (files_.owns("done.json")) set_aside_changed(context);
+    remove_earlier_run(files_);
+    if (files_.mark().value("stage", "") != enum_name(recipe.stage)) files_.set_mark(mark_of(recipe));
+  }
+  context.log->open_file(files_.grow("log.txt"));
+  if (finished_) return;
+  if (status.state == RunStatus::State::damaged) set_aside_changed(context);
+  files_.remove("done.json");
+  files_.write("environment.json", describe_environment(inputs_).dump(2) + "\n");
+  files_.write("recipe.yaml", dump_recipe(recipe));
+}
+
+// Bytes that the run has not written are kept, whatever becomes of the run.
+void RunDirectory::set_aside_changed(const Context& context) {
+  bool model_kept = false;
+  for (const RunFiles::Difference& other : damages(files_)) {
+    const bool of_model = lies_in(other.path, model());
+    if (other.gone || (of_model && model_kept)) {
+      if (!context.fresh) context.log->warn(describe(other) + ": it is made again");
       continue;
     }
-    for (const Path& file : files_of(input.path, input.missing))
-      described.push_back(describe_file(file, input.missing));
+    model_kept = model_kept || of_model;
+    const Path kept = files_.set_aside(of_model ? model() : other.path);
+    context.log->warn(describe(other) + ": it is kept as " + kept.string() + " and made again");
   }
-  return described;
 }
 
-RunDirectory::RunDirectory(const Recipe& recipe, const Context& context) : path_(recipe.run_dir) {
-  inputs_ = describe_inputs(recipe);  // before anything is written: a missing input leaves no folder behind
-  const bool had_recipe = is_there(path_ / "recipe.yaml", ExitCode::resources);
-  if (!had_recipe && !is_missing_or_empty_directory(path_) && !is_there(path_ / ".lock", ExitCode::resources)) {
-    fail(ExitCode::resources, {.what = "the folder is not empty and holds no run",
-                               .where = path_.string(),
-                               .expected = "a folder that is new, empty or a run directory",
-                               .advice = "choose another run_dir"});
-  }
-  make_directory(path_);
-  lock_.emplace(path_);
-  if (context.fresh) remove_run(path_);
-  context.log->open_file(path_ / "log.txt");
-  if (is_there(path_ / "recipe.yaml", ExitCode::resources)) {
-    if (const auto changed = differences(path_, recipe, inputs_); !changed.empty()) {
-      fail(ExitCode::recipe, {.what = "the folder holds a run of another recipe: " + join(changed, "; "),
-                              .where = path_.string(),
-                              .advice = "choose another run_dir, or start over with --fresh"});
-    }
-    state_ = is_complete(path_, recipe) ? State::finished : State::unfinished;
-    if (state_ == State::finished) return;
-    steerlm::remove_all(path_ / "done.json");
-  }
-  write_file_atomic(path_ / "environment.json", describe_environment(inputs_).dump(2) + "\n");
-  write_file_atomic(path_ / "recipe.yaml", dump_recipe(recipe));
+void RunDirectory::finish(const Json& summary, const std::vector<std::string>& outputs) {
+  for (const std::string& output : outputs) files_.enter_output(output, true);
+  files_.write("done.json", summary.dump(2) + "\n");
+  files_.compact();
 }
 
-void RunDirectory::finish(const Json& summary) { write_file_atomic(path_ / "done.json", summary.dump(2) + "\n"); }
+std::optional<RunDirectory> begin_run(const Recipe& recipe, const Context& context) {
+  if (context.dry_run) return std::nullopt;
+  std::optional<RunDirectory> run(std::in_place, recipe, context);
+  if (run->finished())
+    context.log->info(recipe.run_dir + ": the run is finished already, nothing to do (--fresh starts over)");
+  return run;
+}
 
-bool is_finished_run(const Path& path, const Recipe& recipe, std::vector<std::string>& changed) {
-  changed.clear();
-  if (!is_there(path / "recipe.yaml", ExitCode::resources)) return false;
-  changed = differences(path, recipe, describe_inputs(recipe));
-  return changed.empty() && is_complete(path, recipe);
+void report_run(const Recipe& recipe, const Context& context) {
+  refuse_run_in_input(recipe);
+  const RunStatus status = context.fresh ? RunStatus() : look_at_run(recipe);
+  const RunFiles::Place place = RunFiles::look(recipe.run_dir);
+  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(recipe.run_dir, place);
+  refuse_input_in_run(recipe);
+  const bool marked = place.kind == RunFiles::Place::Kind::marked;
+  if (marked) {
+    const RunFiles files = RunFiles::read(recipe.run_dir);
+    refuse_pipeline_folder(files, recipe);
+    refuse_other_run(status, recipe);
+    if (status.state != RunStatus::State::finished) refuse_foreign_files(files, recipe, context.fresh);
+  }
+  std::string text = "a new run";
+  if (marked && context.fresh)
+    text = "what an earlier run wrote would be removed, --fresh";
+  else if (status.state == RunStatus::State::unfinished)
+    text = "an unfinished run would go on";
+  else if (status.state == RunStatus::State::finished)
+    text = "the run is finished already, nothing would be done";
+  else if (status.state == RunStatus::State::damaged)
+    text = join(status.reasons, "; ") + ": it would be made again";
+  context.log->info(recipe.run_dir + ": " + text);
 }
 
 }  // namespace steerlm

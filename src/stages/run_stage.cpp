@@ -1,12 +1,18 @@
 #include <stdexcept>
 
 #include "stages/settle.h"
+#include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
 
 namespace steerlm {
 
 Outcome run_stage(const Recipe& given, const Context& context) {
   const Recipe recipe = settle_recipe(given);
+  if (context.dry_run && !recipe.run_dir.empty()) report_run(recipe, context);
+  return run_settled_stage(recipe, context);
+}
+
+Outcome run_settled_stage(const Recipe& recipe, const Context& context) {
   switch (recipe.stage) {
     case Stage::tokenizer:
       return run_tokenizer(recipe, context);

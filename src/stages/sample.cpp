@@ -22,14 +22,7 @@ std::optional<Label> dial_label(const Attributes& attributes, const std::map<std
   }
   std::vector<float> values(attributes.defaults.begin(), attributes.defaults.end());
   for (const auto& [name, value] : set) {
-    const auto index = attributes.index(name);
-    if (!index) {
-      const std::string hint = suggest(name, attributes.names);
-      fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
-                              .where = folder,
-                              .expected = "one of " + join(attributes.names),
-                              .advice = hint});
-    }
+    const size_t index = named_attribute(attributes, name, folder);
     if (value < attributes.min || value > attributes.max) {
       fail(ExitCode::recipe, {.what = "the value of '" + name + "' is out of range",
                               .where = folder,
@@ -37,7 +30,7 @@ std::optional<Label> dial_label(const Attributes& attributes, const std::map<std
                               .expected = fmt::format("{} to {}; the dials are {}", attributes.min, attributes.max,
                                                       join(attributes.names))});
     }
-    values[*index] = static_cast<float>(value);
+    values[index] = static_cast<float>(value);
   }
   return make_label(attributes, values);
 }

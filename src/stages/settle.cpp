@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include "steerlm/core/suggest.h"
-#include "steerlm/hf/model_folder.h"
+#include "steerlm/data/dataset.h"
+#include "steerlm/data/record_reader.h"
+#include "steerlm/hf/folder_template.h"
 #include "steerlm/nn/device.h"
+#include "steerlm/recipe/load.h"
+#include "steerlm/stages/base_model.h"
 
 namespace steerlm {
 namespace {
@@ -20,7 +24,8 @@ namespace {
 
 void settle_attributes(const ModelFolder& folder, Recipe& recipe) {
   const AttributeOptions &ours = recipe.attributes, &theirs = folder.attributes;
-  if (theirs.names.empty()) return;
+  const bool asks_for_none = recipe.attributes_given && ours.names.empty();
+  if (theirs.names.empty() || asks_for_none) return;
   if (recipe.attributes_given) {
     if (ours.names != theirs.names)
       contradiction("attributes.names", folder.path, join(ours.names), join(theirs.names));
@@ -34,20 +39,23 @@ void settle_attributes(const ModelFolder& folder, Recipe& recipe) {
   recipe.attributes_given = true;
 }
 
-// A folder trained on plain text says nothing on how a conversation is written.
-void settle_template(const ModelFolder& folder, Recipe& recipe) {
-  const TemplateOptions &ours = recipe.text_template, &theirs = folder.text_template;
-  if (folder.template_sha256.empty() || theirs.name == TemplateName::plain) return;
-  if (recipe.template_given) {
-    const auto text = [](auto value) { return std::string(enum_name(value)); };
-    if (ours.name != theirs.name) contradiction("template.name", folder.path, text(ours.name), text(theirs.name));
-    if (ours.system != theirs.system) contradiction("template.system", folder.path, ours.system, theirs.system);
-    if (ours.name == TemplateName::steerlm && ours.special_tokens != theirs.special_tokens) {
-      contradiction("template.special_tokens", folder.path, text(ours.special_tokens), text(theirs.special_tokens));
-    }
-  }
-  recipe.text_template = theirs;
-  recipe.template_given = true;
+// Attributes that nobody asked for are those of the method, for labels that the data has. Without a label there are
+// none: a model that has never seen a label line has no dials.
+void settle_dials(Recipe& recipe) {
+  const bool plain = recipe.text_template.name == TemplateName::plain;
+  if (recipe.stage != Stage::sft || plain || recipe.attributes_given) return;
+  if (has_labels(recipe.data.train, make_attributes(recipe.attributes))) return;
+  recipe.attributes = {};
+  recipe.attributes_given = true;
+}
+
+// Attributes that nobody asked for are the method's, but where the data is HelpSteer's: its ratings have names and a
+// range of their own, of which those of method steerlm would leave out four.
+void settle_ratings(Recipe& recipe) {
+  const bool open = recipe.method == Method::steerlm && !recipe.attributes_given;
+  if (!open || !are_rated_as_helpsteer(recipe.data.train)) return;
+  recipe.attributes = method_attributes(Method::helpsteer2);
+  recipe.attributes_given = true;
 }
 
 }  // namespace
@@ -56,10 +64,15 @@ Recipe settle_recipe(Recipe recipe) {
   require_device(recipe.device, "device");
   recipe.precision = settled_precision(recipe.precision, recipe.device);
   const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
-  if (!trains || recipe.model.path.empty()) return recipe;
-  const ModelFolder folder = open_model_folder(recipe.model.path);
-  settle_attributes(folder, recipe);
-  settle_template(folder, recipe);
+  if (!trains) return recipe;
+  if (!recipe.model.path.empty()) {
+    const ModelFolder folder = open_folder(recipe.model.path, template_request(recipe)).folder;
+    settle_attributes(folder, recipe);
+    recipe.text_template = folder.text_template;
+    recipe.template_given = {true, true, true};
+  }
+  settle_dials(recipe);
+  settle_ratings(recipe);
   return recipe;
 }
 

@@ -14,17 +14,15 @@ namespace steerlm {
 
 TrainedTokenizer train_tokenizer_on_files(const TokenizerOptions& options, std::int64_t seed) {
   std::vector<SourceOptions> sources;
-  for (const std::string& path : options.input) sources.push_back({.path = path});
-  RecordReader reader(sources, {}, "");
+  for (const std::string& path : options.input) sources.push_back({.path = path, .format = options.format});
+  RecordReader reader(sources, {}, "", {.labels = Labels::ignored});
   std::deque<std::string> values;
   TokenizerTraining training;
   training.next_text = [&]() -> std::optional<std::string> {
     while (values.empty()) {
       auto input = reader.next();
       if (!input) return std::nullopt;
-      if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
-        fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
-      }
+      if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) refuse(*bad);
       for (Turn& turn : std::get<Record>(*input).conversation.turns) values.push_back(std::move(turn.value));
     }
     std::string value = std::move(values.front());
@@ -70,19 +68,17 @@ Outcome run_tokenizer(const Recipe& recipe, const Context& context) {
     output.finish();
     pieces = trained.vocab_size;
   } else {
-    RunDirectory run(recipe, context);
-    BlockOutput output(options.output, ledger, output_identity(recipe, run.inputs()), output_given);
-    if (output.finished() && run.state() == RunDirectory::State::finished) {
-      context.log->info(options.output + ": trained already, nothing to do (--fresh starts over)");
-      return Outcome::done;
-    }
+    std::optional<RunDirectory> run = begin_run(recipe, context);
+    if (run->finished()) return Outcome::done;
+    BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
+                       output_given);
     if (output.completed_blocks() == 0) {
       const TrainedTokenizer trained = train();
       output.append(1, trained.bytes, "", {{"pieces", trained.vocab_size}});
     }
     output.finish();
     pieces = output.block_counts().front().at("pieces").get<std::int64_t>();
-    run.finish({{"pieces", pieces}});
+    run->finish({{"pieces", pieces}}, {options.output});
   }
   context.log->info(fmt::format("tokenizer with {} pieces in {}", pieces, options.output));
   return Outcome::done;

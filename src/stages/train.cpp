@@ -4,12 +4,18 @@
 #include <ATen/ops/ones.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <sstream>
 
+#include "stages/predictor_report.h"
+#include "steerlm/core/suggest.h"
 #include "steerlm/data/packer.h"
+#include "steerlm/data/record_reader.h"
+#include "steerlm/kernels/finite.h"
 #include "steerlm/nn/cost.h"
+#include "steerlm/optim/schedule.h"
 #include "steerlm/report/table.h"
 #include "steerlm/train/losses.h"
 
@@ -27,10 +33,13 @@ double matmul_flops_per_second() {
 }
 
 ModelCard::Part card_part(const DatasetCounts& counts) {
-  return {.conversations = counts.conversations, .tokens = counts.tokens, .targets = counts.target_tokens};
+  return {.records = counts.conversations,
+          .examples = counts.examples,
+          .tokens = counts.tokens,
+          .targets = counts.target_tokens};
 }
 
-// What the run's metrics say of the validation at a step: a process that goes on after it has not made it itself.
+// What the run's metrics say of the validation at a step: of the weights that are written, whichever process made it.
 Metrics validation_at(const Path& file, std::int64_t step) {
   Metrics metrics;
   std::istringstream lines(read_file(file, ExitCode::resources, "metrics"));
@@ -43,6 +52,19 @@ Metrics validation_at(const Path& file, std::int64_t step) {
     }
   }
   return metrics;
+}
+
+// The names of what the validation of the recipe's training measures.
+std::vector<std::string> validation_metric_names(const Recipe& recipe) {
+  const bool predictor = recipe.stage == Stage::train_predictor;
+  Metrics metrics{{"validation/loss", 0}};
+  if (!predictor || recipe.head.kind == HeadKind::language_model) metrics.emplace_back("validation/perplexity", 0);
+  std::vector<AttributeMetrics> rows;
+  for (const std::string& name : recipe.attributes.names) rows.push_back({.name = name});
+  if (predictor) append_predictor_metrics(metrics, rows);
+  std::vector<std::string> names;
+  for (const auto& [name, value] : metrics) names.push_back(name);
+  return names;
 }
 
 // Masters, gradients and moments of what is trained, and with LoRA one copy of the rest.
@@ -67,9 +89,22 @@ DataOptions within_context(DataOptions data, const ModelConfig& config, const Co
 }
 
 void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context& context) {
+  if (recipe.text_template.name != TemplateName::plain && !recipe.attributes.names.empty()) {
+    context.log->info(fmt::format("attributes: {}, {} to {}", join(recipe.attributes.names), recipe.attributes.min,
+                                  recipe.attributes.max));
+  }
   context.log->info("training data: " + describe(dataset.train_counts));
+  auto unobeyed = dataset.train_counts.unobeyed;
+  for (const auto& [key, lines] : dataset.validation_counts.unobeyed) unobeyed[key] += lines;
+  if (!unobeyed.empty())
+    context.log->warn("the data has what other programs act on and this one does not: " + describe_unobeyed(unobeyed));
   const bool wanted = !recipe.data.validation.empty() || recipe.data.validation_fraction > 0;
   if (!wanted) return;
+  if (dataset.validation.empty() && recipe.checkpoint.keep_best) {
+    fail(ExitCode::recipe, {.what = "'checkpoint.keep_best' needs validation data, and the validation part is empty",
+                            .where = "checkpoint.keep_best",
+                            .advice = "give data.validation, or a larger data.validation_fraction"});
+  }
   if (dataset.validation.empty()) {
     context.log->warn("the validation part is empty: nothing is validated");
   } else {
@@ -89,6 +124,8 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
   const double share = base.adapter ? 2.0 / 3 : 1;
   const double flops = share * train_flops_per_token(base.folder.config, base.head, mean_length);
   const double seconds = tokens * flops / (0.4 * matmul_flops_per_second());
+  for (const std::string& warning : schedule_warnings(recipe.optimizer, recipe.schedule, steps))
+    context.log->warn(warning);
   const std::int64_t longest = std::max(recipe.train.micro_batch_tokens, dataset.train_counts.longest);
   const std::int64_t memory = state_bytes(base, bf16) + activation_bytes(base.folder.config, longest, bf16);
   context.log->info(fmt::format("forecast: {} steps, {} tokens, {} parameters, about {} here, about {} of memory",
@@ -97,8 +134,33 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
                                 format_bytes(memory)));
 }
 
+void check_keep_best(const Recipe& recipe, const Context& context) {
+  const auto& keep_best = recipe.checkpoint.keep_best;
+  if (!keep_best) return;
+  const std::string key = "checkpoint.keep_best.metric";
+  std::vector<std::string> names = validation_metric_names(recipe);
+  if (std::ranges::find(names, keep_best->metric) == names.end()) {
+    const std::string hint = suggest(keep_best->metric, names);
+    fail(ExitCode::recipe, {.what = "validation has no metric of this name",
+                            .where = key,
+                            .found = "'" + keep_best->metric + "'",
+                            .expected = join(names),
+                            .advice = hint});
+  }
+  if (recipe.data.validation.empty() && recipe.data.validation_fraction == 0) {
+    fail(ExitCode::recipe, {.what = "'checkpoint.keep_best' needs validation data",
+                            .where = key,
+                            .advice = "give data.validation or data.validation_fraction"});
+  }
+  for (const char* growing : {"/pearson/", "/exact/", "/within_one/", "/kappa/"}) {
+    if (keep_best->mode == MetricMode::min && keep_best->metric.find(growing) != std::string::npos)
+      context.log->warn(fmt::format(
+          "checkpoint.keep_best keeps the smallest {}: larger is better, which mode: max keeps", keep_best->metric));
+  }
+}
+
 Metrics validate_language_model(const Transformer& model, const std::vector<Example>& examples,
-                                std::int64_t batch_tokens) {
+                                std::int64_t batch_tokens, ExitCode not_finite) {
   std::vector<std::int64_t> lengths;
   for (const Example& example : examples) lengths.push_back(static_cast<std::int64_t>(example.ids.size()));
   LossSum total;
@@ -110,6 +172,11 @@ Metrics validate_language_model(const Transformer& model, const std::vector<Exam
     total.count += loss.count;
   }
   const double loss = total.sum / total.count;
+  if (!std::isfinite(loss)) {
+    fail(not_finite, {.what = "the model's loss on the validation data is not finite",
+                      .found = fmt::format("{}", loss),
+                      .advice = beyond_range});
+  }
   return {{"validation/loss", loss}, {"validation/perplexity", std::exp(loss)}};
 }
 
@@ -117,34 +184,26 @@ Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel bas
                           const FitTask& task, const Context& context) {
   const FitResult result = fit(recipe, run, base.folder.config, std::move(base.weights), task, context);
   if (result.outcome == Outcome::stopped) return Outcome::stopped;
+  const Metrics validation = validation_at(run.path() / "metrics.jsonl", result.weights_step);
   const ModelCard card{.adapter = base.adapter.has_value(),
                        .predictor = recipe.stage == Stage::train_predictor,
                        .base_model = recipe.model.path,
                        .steps = result.weights_step,
                        .training = card_part(dataset.train_counts),
                        .validation = card_part(dataset.validation_counts),
-                       .metrics = validation_at(run.path() / "metrics.jsonl", result.weights_step)};
-  // Of a shorter training, or of a process that was killed while it wrote.
-  for (const Path& part : temporaries_of(run.model())) steerlm::remove_all(part);
-  steerlm::remove_all(run.model());
-  if (base.adapter) {
-    write_adapter_folder(run.model(), base.folder, *base.adapter, to_named_tensors(result.weights), base.tokenizer,
-                         card);
-  } else {
-    write_model_folder(run.model(), base.folder, to_named_tensors(result.weights), base.tokenizer,
-                       default_max_shard_bytes, card);
-  }
-  Json summary = {{"steps", result.steps}};
-  for (const auto& [name, value] : result.validation) summary[name] = value;
+                       .metrics = validation};
+  const NamedTensors tensors = to_named_tensors(result.weights);
+  run.files().write_folder("model", true, [&](const Path& part) {
+    if (base.adapter)
+      write_adapter_folder(part, base.folder, *base.adapter, tensors, base.tokenizer, card);
+    else
+      write_model_folder(part, base.folder, tensors, base.tokenizer, default_max_shard_bytes, card);
+  });
+  Json summary = {{"steps", result.steps}, {"weights_step", result.weights_step}};
+  for (const auto& [name, value] : validation) summary[name] = std::isfinite(value) ? Json(value) : Json(nullptr);
   run.finish(summary);
   context.log->info("the model is in " + run.model().string());
   return Outcome::done;
-}
-
-bool is_done_already(const RunDirectory& run, const Context& context) {
-  if (run.state() != RunDirectory::State::finished) return false;
-  context.log->info(run.path().string() + ": the run is finished already, nothing to do (--fresh starts over)");
-  return true;
 }
 
 }  // namespace steerlm

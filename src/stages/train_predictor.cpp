@@ -32,12 +32,13 @@ double mean_squared_error(const std::vector<AttributeMetrics>& rows) {
 }  // namespace
 
 Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
-  std::optional<RunDirectory> run;
-  if (!context.dry_run) run.emplace(recipe, context);
-  if (run && is_done_already(*run, context)) return Outcome::done;
+  check_keep_best(recipe, context);
+  std::optional<RunDirectory> run = begin_run(recipe, context);
+  if (run && run->finished()) return Outcome::done;
 
   BaseModel base = open_base_model(recipe, recipe.head);
-  if (base.folder.names_code) context.log->warn(code_note(base.folder));
+  warn_notes(base.notes, context);
+  tell_template(base.folder, context);
   const Attributes attributes = make_attributes(base.folder.attributes);
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
   const bool regression = recipe.head.kind == HeadKind::regression;
@@ -58,16 +59,14 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
 
   FitTask task;
   task.examples = &dataset.train;
-  task.count = [regression](const Example& example) {
-    return regression ? label_count(example) : target_count(example);
-  };
-  task.gradient = regression ? regression_gradient : language_model_gradient;
+  task.loss = regression ? regression_objective : language_model_objective;
   task.validate = [&, folder = base.folder, tokenizer = base.tokenizer](const Transformer& transformer) {
     const PredictorReport report =
         report_predictor({folder, attributes, tokenizer, transformer}, held_out, baseline, context);
     Metrics metrics{{"validation/loss", mean_squared_error(report.metrics)}};
     if (!regression)
-      metrics = validate_language_model(transformer, dataset.validation, recipe.train.micro_batch_tokens);
+      metrics =
+          validate_language_model(transformer, dataset.validation, recipe.train.micro_batch_tokens, ExitCode::diverged);
     append_predictor_metrics(metrics, report.metrics);
     std::string line = "Pearson:";
     for (const AttributeMetrics& row : report.metrics) line += "  " + row.name + " " + format_number(row.pearson, 3);

@@ -10,6 +10,7 @@
 namespace steerlm {
 namespace {
 
+constexpr const char* checkpoints_folder = "checkpoints";
 constexpr const char* tensors_file = "tensors.safetensors";
 constexpr const char* state_file = "state.json";
 constexpr const char* manifest_file = "manifest.json";
@@ -27,12 +28,12 @@ std::optional<std::int64_t> parse_step(const std::string& name) {
 }
 
 // Steps that have a folder, newest first.
-std::vector<std::int64_t> list_steps(const Path& checkpoints) {
+std::vector<std::int64_t> list_steps(const RunFiles& files) {
   std::vector<std::int64_t> steps;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(checkpoints, error)) {
-    if (const auto step = parse_step(entry.path().filename().string()); step && entry.is_directory(error))
-      steps.push_back(*step);
+  for (const std::string& folder : files.folders_in(checkpoints_folder)) {
+    const auto step = parse_step(Path(folder).filename().string());
+    if (step && std::filesystem::is_directory(files.root() / folder, error)) steps.push_back(*step);
   }
   std::sort(steps.rbegin(), steps.rend());
   return steps;
@@ -95,35 +96,26 @@ Snapshot open_snapshot(const Path& checkpoints, std::int64_t step) {
           parse_json(read_file(state_path, ExitCode::model, "checkpoint state"), state_path.string(), ExitCode::model)};
 }
 
-// Out of sight under a name that no reader takes, then gone: a kill in between leaves no half
-// checkpoint.
-void remove_step(const Path& checkpoints, std::int64_t step) {
-  const Path part = checkpoints / (step_name(step) + ".part");
-  steerlm::remove_all(part);
-  publish(checkpoints / step_name(step), part);
-  steerlm::remove_all(part);
-}
-
 }  // namespace
 
-void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTensors& tensors, const Json& state) {
-  make_directory(checkpoints);
-  std::error_code error;
-  if (std::filesystem::exists(checkpoints / step_name(step), error)) remove_step(checkpoints, step);  // a damaged one
-  write_directory_atomic(checkpoints / step_name(step), [&](const Path& part) {
-    Json files;
-    const auto enter = [&files](const char* name, const WrittenFile& written) {
-      files[name] = {{"size", written.size}, {"sha256", written.sha256}};
+void publish_snapshot(RunFiles& files, std::int64_t step, const NamedTensors& tensors, const Json& state) {
+  files.make_folder(checkpoints_folder);
+  const std::string folder = std::string(checkpoints_folder) + "/" + step_name(step);
+  files.write_folder(folder, false, [&](const Path& part) {
+    Json listed;
+    const auto enter = [&listed](const char* name, const WrittenFile& written) {
+      listed[name] = {{"size", written.size}, {"sha256", written.sha256}};
     };
     enter(tensors_file, write_safetensors(part / tensors_file, tensors, {}));
     enter(state_file, write_bytes(part / state_file, dump_json(state) + "\n"));
-    write_file_atomic(part / manifest_file, dump_json({{"files", files}}) + "\n");
+    write_file_atomic(part / manifest_file, dump_json({{"files", listed}}) + "\n");
   });
-  write_file_atomic(checkpoints / latest_file, step_name(step));
+  files.write(std::string(checkpoints_folder) + "/" + latest_file, step_name(step));
 }
 
-std::optional<Snapshot> find_snapshot(const Path& checkpoints, const std::function<void(const std::string&)>& warn) {
-  std::vector<std::int64_t> steps = list_steps(checkpoints);
+std::optional<Snapshot> find_snapshot(const RunFiles& files, const std::function<void(const std::string&)>& warn) {
+  const Path checkpoints = files.root() / checkpoints_folder;
+  std::vector<std::int64_t> steps = list_steps(files);
   const auto latest = read_latest(checkpoints);
   if (latest) {
     const auto found = std::find(steps.begin(), steps.end(), *latest);
@@ -157,22 +149,15 @@ NamedTensors read_snapshot_tensors(const Snapshot& snapshot) {
   return tensors;
 }
 
-void prune_snapshots(const Path& checkpoints, std::int64_t keep, std::optional<std::int64_t> also_keep) {
-  const auto latest = read_latest(checkpoints);
+void prune_snapshots(RunFiles& files, std::int64_t keep, std::optional<std::int64_t> also_keep) {
+  const auto latest = read_latest(files.root() / checkpoints_folder);
   std::int64_t kept = 0;
-  for (const std::int64_t step : list_steps(checkpoints)) {
+  for (const std::int64_t step : list_steps(files)) {
     const bool abandoned = latest && step > *latest;  // a run that went on from an older checkpoint left it behind
     const bool wanted = step == latest || (!abandoned && kept < keep);
     if (wanted) ++kept;
-    if (!wanted && step != also_keep) remove_step(checkpoints, step);
+    if (!wanted && step != also_keep) files.remove(std::string(checkpoints_folder) + "/" + step_name(step));
   }
-  std::vector<Path> leftovers;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(checkpoints, error)) {
-    const Path extension = entry.path().extension();
-    if (extension == ".part" || extension == ".old") leftovers.push_back(entry.path());
-  }
-  for (const Path& path : leftovers) steerlm::remove_all(path);
 }
 
 }  // namespace steerlm

@@ -61,9 +61,19 @@ std::set<std::string> special_texts(const Path& folder) {
   return texts;
 }
 
-// Beside an 'added_tokens_decoder' Transformers does not read added_tokens.json: a new one takes over what that names.
+// Beside an 'added_tokens_decoder' Transformers reads neither added_tokens.json nor, for some classes, the added tokens
+// of tokenizer.json: a new one takes over what they name.
 Json new_decoder(const Path& folder) {
   Json decoder = Json::object();
+  if (is_there(folder / "tokenizer.json", ExitCode::model)) {
+    const Json json = read_object(folder / "tokenizer.json");
+    for (Json token : json.contains("added_tokens") ? json["added_tokens"] : Json::array()) {
+      if (!token.is_object() || !token.contains("id")) continue;
+      const std::string id = token["id"].dump();
+      token.erase("id");
+      decoder[id] = std::move(token);
+    }
+  }
   const Path path = folder / "added_tokens.json";
   if (!is_there(path, ExitCode::model)) return decoder;
   const std::set<std::string> special = special_texts(folder);

@@ -64,6 +64,30 @@ void check_names(const AttributeOptions& options, std::vector<Fault>& faults) {
                         .advice = std::move(advice)});
 }
 
+// "name:integer"
+void parse_entry(const Attributes& attributes, std::string_view entry, const std::string& where,
+                 std::vector<float>& values) {
+  const size_t colon = entry.find(':');
+  if (colon == std::string_view::npos) {
+    fail_label("the label has an entry without a value", where, entry, "name:integer, entries joined by commas");
+  }
+  const std::string_view name = entry.substr(0, colon);
+  const std::string_view number = entry.substr(colon + 1);
+  const auto index = attributes.index(name);
+  if (!index) {
+    fail_label("the label has an unknown attribute", where, name, "one of " + join(attributes.names),
+               suggest(name, attributes.names));
+  }
+  const auto value = parse_integer(number);
+  if (!value || *value < attributes.min || *value > attributes.max) {
+    fail_label("the label's value of '" + std::string(name) + "' is " + (value ? "out of range" : "no integer"), where,
+               number, range_text(attributes.min, attributes.max));
+  }
+  if (!std::isnan(values[*index]))
+    fail_label("the label names an attribute twice", where, name, "each attribute at most once");
+  values[*index] = static_cast<float>(*value);
+}
+
 }  // namespace
 
 std::optional<size_t> Attributes::index(std::string_view name) const {
@@ -116,33 +140,29 @@ Attributes make_attributes(const AttributeOptions& options) {
   return attributes;
 }
 
-Label parse_label(const Attributes& attributes, std::string_view text, const std::string& where, UnknownNames unknown) {
+size_t named_attribute(const Attributes& attributes, const std::string& name, const std::string& where) {
+  const auto index = attributes.index(name);
+  if (!index) {
+    fail(ExitCode::recipe, {.what = "unknown attribute '" + name + "'",
+                            .where = where,
+                            .expected = "one of " + join(attributes.names),
+                            .advice = suggest(name, attributes.names)});
+  }
+  return *index;
+}
+
+Label parse_label(const Attributes& attributes, std::string_view text, const std::string& where, LabelFaults faults) {
   if (!attributes.declared()) return {.text = std::string(text), .values = {}};
   std::vector<float> values(attributes.names.size(), std::numeric_limits<float>::quiet_NaN());
   for (size_t begin = 0; begin < text.size() || (begin == text.size() && begin > 0);) {
     const size_t end = std::min(text.find(',', begin), text.size());
     const std::string_view entry = text.substr(begin, end - begin);
     begin = end + 1;
-    const size_t colon = entry.find(':');
-    if (colon == std::string_view::npos) {
-      fail_label("the label has an entry without a value", where, entry, "name:integer, entries joined by commas");
+    try {
+      parse_entry(attributes, entry, where, values);
+    } catch (const Error&) {
+      if (faults == LabelFaults::error) throw;
     }
-    const std::string_view name = entry.substr(0, colon);
-    const std::string_view number = entry.substr(colon + 1);
-    const auto index = attributes.index(name);
-    if (!index && unknown == UnknownNames::drop) continue;
-    if (!index) {
-      fail_label("the label has an unknown attribute", where, name, "one of " + join(attributes.names),
-                 suggest(name, attributes.names));
-    }
-    const auto value = parse_integer(number);
-    if (!value || *value < attributes.min || *value > attributes.max) {
-      fail_label("the label's value of '" + std::string(name) + "' is " + (value ? "out of range" : "no integer"),
-                 where, number, range_text(attributes.min, attributes.max));
-    }
-    if (!std::isnan(values[*index]))
-      fail_label("the label names an attribute twice", where, name, "each attribute at most once");
-    values[*index] = static_cast<float>(*value);
   }
   return make_label(attributes, values);
 }

@@ -78,6 +78,7 @@ void Bpe::start(std::string_view word, std::vector<std::int32_t>& symbols) const
   symbols.reserve(word.size());
   bool unknown_before = false;
   const auto add_unknown = [&] {
+    if (options_.unknown < 0) return;
     if (!unknown_before || !options_.fuse_unknown) symbols.push_back(options_.unknown);
     unknown_before = true;
   };

@@ -42,7 +42,7 @@ class Bpe {
     bool byte_fallback = false;  // a character without a piece becomes its bytes' pieces
     bool fuse_unknown = false;   // unknown characters in a row become one unk
     bool ignore_merges = false;  // a word that is a piece is that piece, whatever the merges say
-    std::int32_t unknown = -1;   // -1: none, then every byte has a piece
+    std::int32_t unknown = -1;   // -1: none, then what has no piece is dropped
   };
 
   // `pieces`: the texts (for byte_level, the bytes) that pieces stand for. `bytes[b]`: the piece of a byte, where
@@ -52,6 +52,7 @@ class Bpe {
   // Appends the ids of a word of valid UTF-8: of all pairs of neighbours the one of lowest rank is merged, the leftmost
   // of equals.
   void encode(std::string_view word, std::vector<std::int32_t>& ids) const;
+  std::int32_t byte_piece(unsigned char byte) const { return bytes_[byte]; }  // -1: none
 
  private:
   void start(std::string_view word, std::vector<std::int32_t>& symbols) const;

@@ -6,6 +6,7 @@
 #include "steerlm/core/utf8.h"
 #include "steerlm/text/tokenizer.h"
 #include "text/byte_level.h"
+#include "text/tokenizer_class.h"
 #include "text/unicode.h"
 
 namespace steerlm {
@@ -25,7 +26,8 @@ std::string utf8(char32_t character) {  // below U+0800
 
 bool occurs_in_utf8(unsigned byte) { return byte < 0xC0 || (byte > 0xC1 && byte < 0xF5); }
 
-// The pieces of bytes, where the model needs them. A byte that has none would be dropped from a text without a word.
+// The pieces of bytes, where the model needs them. A byte-level vocabulary may lack some (SmolLM2): `tokenizers` drops
+// such a byte from the text, or makes it unk. bytes_without_piece() says which.
 std::array<std::int32_t, 256> byte_pieces(const TokenizerJson& json, const StringIds& vocabulary, bool byte_level,
                                           const std::string& where) {
   std::array<std::int32_t, 256> ids;
@@ -42,7 +44,7 @@ std::array<std::int32_t, 256> byte_pieces(const TokenizerJson& json, const Strin
     const auto id = vocabulary.find(piece);
     if (id != vocabulary.end()) {
       ids[byte] = id->second;
-    } else if (occurs_in_utf8(byte) && !(byte_level && json.unknown)) {
+    } else if (occurs_in_utf8(byte) && !byte_level) {
       fail(ExitCode::model, {.what = "the vocabulary has no piece '" + piece + "' for the byte " + std::to_string(byte),
                              .where = where});
     }
@@ -89,7 +91,15 @@ bool spaces_start_words(const TokenizerJson& json) {
 }  // namespace
 
 JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, TokenizerConfig config)
-    : bytes_(std::move(bytes)), json_(read_tokenizer_json(bytes_, file.string())) {
+    : bytes_(std::move(bytes)),
+      json_(read_tokenizer_json(bytes_, file.string())),
+      split_special_(config.split_special) {
+  apply_tokenizer_class(json_, config, file.string(), notes_);
+  if (config.add_eos || json_.last) {
+    notes_.push_back(
+        "Transformers puts EOS behind every text that this tokenizer encodes; here the template says where "
+        "EOS is written");
+  }
   const bool byte_level =
       !json_.pre_tokenizer.empty() && json_.pre_tokenizer.back().kind == PreTokenizerStep::Kind::byte_level;
   for (const PreTokenizerStep& step : json_.pre_tokenizer) {
@@ -97,6 +107,10 @@ JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, TokenizerConfi
     if (!step.pattern.empty() && !step.literal) pattern.emplace(step.pattern, file.string());
   }
   bpe_.emplace(make_bpe(json_, byte_level, file.string()));
+  for (unsigned byte = 0; byte_level && byte < 256; ++byte) {
+    if (occurs_in_utf8(byte) && bpe_->byte_piece(static_cast<unsigned char>(byte)) < 0)
+      missing_bytes_ += static_cast<char>(byte);
+  }
   cut_at_spaces_ = !byte_level && spaces_start_words(json_);
   std::int32_t largest = 0;
   for (const auto& [piece, id] : json_.vocabulary) largest = std::max(largest, id);
@@ -121,10 +135,14 @@ void JsonTokenizer::add_tokens(const TokenizerConfig& config, const std::string&
     pieces_[static_cast<size_t>(*token.id)] = token.text;
     added_.emplace(*token.id, token);
   }
+  std::vector<std::string> left_out;
   for (AddedToken token : config.tokens) {
     auto known = ids_.find(token.text);
     if (known == ids_.end()) {
-      if (!token.id) continue;
+      if (!token.id) {
+        left_out.push_back(token.text);
+        continue;
+      }
       if (*token.id != static_cast<std::int32_t>(pieces_.size())) {
         fail(ExitCode::model,
              {.what = "the token '" + token.text + "' of the folder's tokenizer files is not in the vocabulary",
@@ -148,6 +166,7 @@ void JsonTokenizer::add_tokens(const TokenizerConfig& config, const std::string&
       added_[known->second] = token;
     }
   }
+  note_left_out(left_out, notes_);
 }
 
 void JsonTokenizer::index_tokens() {
@@ -162,10 +181,9 @@ void JsonTokenizer::index_tokens() {
 }
 
 void JsonTokenizer::find_ends(const TokenizerConfig& config) {
-  bos_ = json_.first.value_or(-1);
-  if (!config.bos.empty() && !(json_.first && !config.add_bos)) bos_ = find(config.bos).value_or(-1);
+  bos_ = json_.first ? *json_.first : config.bos.empty() ? -1 : find(config.bos).value_or(-1);
   eos_ = config.eos.empty() ? json_.last.value_or(-1) : find(config.eos).value_or(-1);
-  add_bos_ = config.add_bos.value_or(json_.first.has_value());
+  add_bos_ = json_.first.has_value();  // Transformers 5 leaves add_bos_token unread beside a tokenizer.json
 }
 
 std::string JsonTokenizer::piece(std::int32_t id) const {
@@ -179,7 +197,7 @@ std::optional<std::int32_t> JsonTokenizer::find(std::string_view piece) const {
 
 std::vector<std::int32_t> JsonTokenizer::encode_line(std::string_view line) const {
   std::vector<std::int32_t> ids;
-  encode(line, {.special = true, .prefix = true}, ids);
+  encode(line, {.special = !split_special_, .prefix = true}, ids);
   return ids;
 }
 

@@ -36,6 +36,8 @@ class JsonTokenizer {
   std::string decode(std::span<const std::int32_t> ids, bool at_start) const;
 
   const std::string& bytes() const { return bytes_; }
+  const std::vector<std::string>& notes() const { return notes_; }
+  const std::string& bytes_without_piece() const { return missing_bytes_; }
   std::string default_config() const;  // a tokenizer_config.json for a file that has none
 
  private:
@@ -65,6 +67,9 @@ class JsonTokenizer {
   std::int32_t bos_ = -1;
   std::int32_t eos_ = -1;
   bool add_bos_ = false;
+  bool split_special_ = false;  // special tokens in a text are text
+  std::string missing_bytes_;
+  std::vector<std::string> notes_;
 };
 
 // The text of tokens, by the decoder's steps. `at_start`: the prefix is taken off again.

@@ -129,6 +129,7 @@ std::string edit_spm_model(std::string_view bytes, const std::function<bool(cons
                            bool dummy_prefix) {
   // Of a field that occurs twice the last counts, and a message that occurs twice is merged: an edit is an addition.
   constexpr std::string_view is_control("\x18\x03", 2);
+  constexpr std::string_view with_dummy_prefix("\x1a\x02\x18\x01", 4);
   constexpr std::string_view no_dummy_prefix("\x1a\x02\x18\x00", 4);
   std::string edited;
   edited.reserve(bytes.size() + 64);
@@ -144,7 +145,7 @@ std::string edit_spm_model(std::string_view bytes, const std::function<bool(cons
     edited += field.payload;
     edited += is_control;
   });
-  if (!dummy_prefix) edited += no_dummy_prefix;
+  edited += dummy_prefix ? with_dummy_prefix : no_dummy_prefix;
   return edited;
 }
 

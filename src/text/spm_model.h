@@ -31,7 +31,7 @@ struct SpmModel {
 SpmModel read_spm_model(std::string_view bytes, const std::string& where);
 
 // The same model for another use: pieces that `hide` picks become control pieces, which are never matched in a text;
-// without `dummy_prefix` sentencepiece puts nothing before a text. `bytes` must have passed read_spm_model.
+// with `dummy_prefix` sentencepiece puts a space before a text, else nothing. `bytes` must have passed read_spm_model.
 std::string edit_spm_model(std::string_view bytes, const std::function<bool(const SpmPiece&)>& hide, bool dummy_prefix);
 
 }  // namespace steerlm

@@ -5,6 +5,7 @@
 #include "steerlm/core/json.h"
 #include "steerlm/text/tokenizer.h"
 #include "text/spm_log.h"
+#include "text/tokenizer_class.h"
 #include "text/unicode.h"
 #include "text/unigram_json.h"
 
@@ -42,12 +43,35 @@ SpmTokenizer::SpmTokenizer(std::string bytes, const Path& file, TokenizerConfig 
       bytes_(std::move(bytes)),
       spm_(read_spm_model(bytes_, where_)),
       config_(std::move(config)) {
-  plain_ = make_processor(bytes_, file);
+  check_spm_class(config_, where_);
+  settle_prefix();
+  const auto hide_nothing = [](const SpmPiece&) { return false; };
+  plain_ = make_processor(own_prefix_ ? bytes_ : edit_spm_model(bytes_, hide_nothing, spm_.add_dummy_prefix), file);
   add_tokens();
   make_processors(file);
+  if (config_.add_eos) {
+    notes_.push_back(
+        "Transformers puts EOS behind every text that this tokenizer encodes; here the template says where "
+        "EOS is written");
+  }
   bos_ = config_.bos.empty() ? plain_->bos_id() : find(config_.bos).value_or(-1);
   eos_ = config_.eos.empty() ? plain_->eos_id() : find(config_.eos).value_or(-1);
   add_bos_ = config_.add_bos.value_or(config_.class_adds_bos);
+}
+
+// add_prefix_space over the model's own add_dummy_prefix, as LlamaTokenizer has it. Transformers 5 opens a folder of
+// the Mistral family with another class, which reads the model's alone.
+void SpmTokenizer::settle_prefix() {
+  if (!config_.add_prefix_space || *config_.add_prefix_space == spm_.add_dummy_prefix) return;
+  if (config_.model_type == "mistral") {
+    notes_.push_back(std::string("tokenizer_config.json has add_prefix_space: ") +
+                     (spm_.add_dummy_prefix ? "false" : "true") + ", but the sentencepiece model puts " +
+                     (spm_.add_dummy_prefix ? "a" : "no") +
+                     " space before a text, which is what Transformers 5 does for this family and what is done here");
+    return;
+  }
+  spm_.add_dummy_prefix = *config_.add_prefix_space;
+  own_prefix_ = false;
 }
 
 std::optional<std::int32_t> SpmTokenizer::find(std::string_view piece) const {
@@ -76,10 +100,13 @@ void SpmTokenizer::add_tokens() {
       vocab_size_ = std::max<std::int64_t>(vocab_size_, *token.id + 1);
     }
   }
+  std::vector<std::string> left_out;
   for (const AddedToken& token : config_.tokens) {
     const auto id = token.id ? token.id : find(token.text);
-    if (id) tokens_.push_back({token, *id});
+    if (!id) left_out.push_back(token.text);
+    if (id && !(config_.split_special && token.special)) tokens_.push_back({token, *id});
   }
+  note_left_out(left_out, notes_);
   std::ranges::stable_sort(tokens_, std::greater{}, [](const Token& token) { return token.token.text.size(); });
 }
 

@@ -37,6 +37,9 @@ class SpmTokenizer {
   std::string decode(std::span<const std::int32_t> ids, bool at_start) const;
 
   const std::string& bytes() const { return bytes_; }
+  const std::vector<std::string>& notes() const { return notes_; }
+  const std::string& bytes_without_piece() const { return none_; }
+  std::int64_t model_size() const { return spm_size(); }  // pieces of the model itself, before the added ones
   // What Transformers needs beside a Unigram model; nothing for BPE, and for a model that changes a text before it is
   // split.
   std::optional<Json> as_tokenizer_json() const;
@@ -50,6 +53,7 @@ class SpmTokenizer {
   };
 
   std::int32_t spm_size() const { return static_cast<std::int32_t>(spm_.pieces.size()); }
+  void settle_prefix();
   void add_tokens();
   void make_processors(const Path& file);
   void encode(const Processor& processor, std::string_view text, std::vector<std::int32_t>& ids) const;
@@ -65,6 +69,9 @@ class SpmTokenizer {
   std::int32_t bos_ = -1;
   std::int32_t eos_ = -1;
   bool add_bos_ = false;
+  bool own_prefix_ = true;  // the model's dummy prefix is as its file says
+  std::string none_;        // it has a piece for every byte, or unk
+  std::vector<std::string> notes_;
   // Four processors of one model. `hidden`: the template's markers and special user-defined pieces are no longer
   // matched. `bare`: no dummy prefix.
   Processor plain_;

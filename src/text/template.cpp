@@ -16,14 +16,6 @@ std::string join_values(const Conversation& conversation, size_t count) {
   return text;
 }
 
-// Whether the turn's response, or under TEXT_TO_VALUE its label, is trained.
-bool is_target(const Conversation& conversation, size_t index) {
-  const Turn& turn = conversation.turns[index];
-  if (std::ranges::find(conversation.masked_roles, turn.from) != conversation.masked_roles.end()) return false;
-  if (conversation.type == ConversationType::text_to_value) return turn.label && !turn.label->text.empty();
-  return index > 0;
-}
-
 std::string lower_case(std::string_view role) {
   std::string text(role);
   for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;

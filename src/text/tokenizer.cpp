@@ -7,31 +7,99 @@
 #include "steerlm/core/paths.h"
 #include "text/json_tokenizer.h"
 #include "text/spm_tokenizer.h"
+#include "text/tokenizer_agreement.h"
 #include "text/tokenizer_file.h"
 
 namespace steerlm {
+
+namespace {
+
+using Spm = std::shared_ptr<const SpmTokenizer>;
+using Js = std::shared_ptr<const JsonTokenizer>;
+
+[[noreturn]] void refuse_tiktoken(const Path& file) {
+  fail(ExitCode::model,
+       {.what = "the file is a tiktoken vocabulary, which is not read",
+        .where = file.string(),
+        .expected = "a sentencepiece model, or a tokenizer.json beside it",
+        .advice = "load the tokenizer with Transformers and save it with save_pretrained(folder), which writes a "
+                  "tokenizer.json"});
+}
+
+// The tokenizer.json of a folder that has a sentencepiece model too; nullptr: the two agree, and the model is read.
+Js disagreeing_json(const Spm& spm, const Path& file, const TokenizerConfig& config, std::vector<std::string>& notes) {
+  const std::string bytes = read_tokenizer_file(file);
+  Js json;
+  try {
+    json = std::make_shared<const JsonTokenizer>(bytes, file, config);
+  } catch (const Error& error) {
+    // A kind of tokenizer.json that is not implemented, as Unigram is: where it has the same pieces the model says all.
+    const std::string difference = difference_in_pieces(*spm, bytes, file.string());
+    if (difference.empty()) return nullptr;
+    std::vector<Fault> faults = error.faults();
+    faults.push_back(
+        {.what = "tokenizer.model cannot stand in for it: " + difference, .where = file.parent_path().string()});
+    throw Error(ExitCode::model, std::move(faults));
+  }
+  const std::string difference = steerlm::difference(*spm, *json);
+  if (difference.empty()) return nullptr;
+  notes.push_back(file.string() +
+                  ": tokenizer.model and tokenizer.json disagree; tokenizer.json is read, as Transformers "
+                  "does (" +
+                  difference + ")");
+  return json;
+}
+
+}  // namespace
 
 Tokenizer::Tokenizer(Path file, Path folder, Kind kind)
     : file_(std::move(file)), folder_(std::move(folder)), kind_(std::move(kind)) {}
 
 Tokenizer Tokenizer::load(const Path& file_or_model_folder) {
-  const Path file = find_tokenizer_file(file_or_model_folder);
-  const Path folder = file == file_or_model_folder ? Path() : file_or_model_folder;
-  std::string bytes = read_tokenizer_file(file);
+  const std::vector<Path> files = find_tokenizer_files(file_or_model_folder);
+  const Path folder = files[0] == file_or_model_folder ? Path() : file_or_model_folder;
   TokenizerConfig config;
   if (!folder.empty()) config = read_tokenizer_config(folder);
+  std::vector<std::string> notes;
+  Path file = files[0];
   Kind kind;
-  if (is_json(file, bytes)) {
-    kind = std::make_shared<const JsonTokenizer>(std::move(bytes), file, std::move(config));
-  } else {
-    kind = std::make_shared<const SpmTokenizer>(std::move(bytes), file, std::move(config));
+  bool tiktoken = false;
+  try {
+    std::string bytes = read_tokenizer_file(file);
+    if (is_json(file, bytes)) {
+      kind = std::make_shared<const JsonTokenizer>(std::move(bytes), file, config);
+    } else {
+      tiktoken = is_tiktoken(bytes);
+      if (tiktoken) refuse_tiktoken(file);
+      kind = std::make_shared<const SpmTokenizer>(std::move(bytes), file, config);
+    }
+  } catch (const Error& error) {
+    if (files.size() == 1) throw;
+    // Beside a tokenizer.json nobody needs the other file: tiktoken's, a Git LFS pointer.
+    file = files[1];
+    kind = std::make_shared<const JsonTokenizer>(read_tokenizer_file(file), file, config);
+    if (!tiktoken)
+      notes.push_back(files[0].string() + ": not read, tokenizer.json is (" + error.faults().front().what + ")");
+  }
+  if (const Spm* spm = std::get_if<Spm>(&kind); spm && files.size() > 1) {
+    if (Js json = disagreeing_json(*spm, files[1], config, notes)) {
+      kind = std::move(json);
+      file = files[1];
+    }
   }
   Tokenizer tokenizer(file, folder, std::move(kind));
+  std::visit([&](const auto& made) { notes.insert(notes.end(), made->notes().begin(), made->notes().end()); },
+             tokenizer.kind_);
+  tokenizer.notes_ = std::move(notes);
   if (tokenizer.add_bos() && tokenizer.bos_id() < 0) {
     fail(ExitCode::model, {.what = "add_bos_token is true, but the tokenizer has no BOS piece",
                            .where = (folder / "tokenizer_config.json").string()});
   }
   return tokenizer;
+}
+
+const std::string& Tokenizer::bytes_without_piece() const {
+  return std::visit([](const auto& kind) -> const std::string& { return kind->bytes_without_piece(); }, kind_);
 }
 
 std::int64_t Tokenizer::vocab_size() const {

@@ -5,6 +5,8 @@
 
 #include "steerlm/core/json.h"
 #include "steerlm/core/paths.h"
+#include "steerlm/core/suggest.h"
+#include "text/tokenizer_keys.h"
 
 namespace steerlm {
 namespace {
@@ -28,6 +30,12 @@ bool read_flag(const Json& json, const char* key, bool fallback, const std::stri
                            .expected = "true or false"});
   }
   return value->get<bool>();
+}
+
+std::optional<bool> optional_flag(const Json& json, const char* key, const std::string& where) {
+  const auto value = json.find(key);
+  if (value == json.end() || value->is_null()) return std::nullopt;
+  return read_flag(json, key, false, where);
 }
 
 // A token is written as a string or as {"content": …, "lstrip": …}.
@@ -67,6 +75,7 @@ void add_token(std::optional<AddedToken> token, bool bare, TokenizerConfig& conf
 void read_decoder(const Json& json, const std::string& where, TokenizerConfig& config) {
   const auto decoder = json.find("added_tokens_decoder");
   if (decoder == json.end() || !decoder->is_object()) return;
+  config.decoder.emplace();
   for (const auto& [key, value] : decoder->items()) {
     std::int64_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
@@ -77,33 +86,46 @@ void read_decoder(const Json& json, const std::string& where, TokenizerConfig& c
     auto token = read_token(value, where);
     if (!token) continue;
     token->id = check_token_id(id, token->text, where);
+    config.decoder->push_back(token->text);
     add_token(std::move(token), value.is_string(), config);
   }
 }
 
 // bos_token and the like, as tokenizer_config.json and special_tokens_map.json have them.
 void read_special_tokens(const Json& json, const std::string& where, TokenizerConfig& config) {
-  for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"}) {
-    if (!json.contains(key)) continue;
-    auto token = read_token(json[key], where);
+  for (const auto& [key, value] : json.items()) {
+    if (!is_token_key(key)) continue;
+    auto token = read_token(value, where);
     if (!token) continue;
     token->special = true;
-    if (key == std::string_view("bos_token") && config.bos.empty()) config.bos = token->text;
-    if (key == std::string_view("eos_token") && config.eos.empty()) config.eos = token->text;
-    add_token(std::move(token), json[key].is_string(), config);
+    if (key == "bos_token" && config.bos.empty()) config.bos = token->text;
+    if (key == "eos_token" && config.eos.empty()) config.eos = token->text;
+    add_token(std::move(token), value.is_string(), config);
   }
-  for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
-    if (!json.contains(key) || !json[key].is_array()) continue;
+  // A list, or an object of names and tokens.
+  for (const char* key : {"additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens"}) {
+    if (!json.contains(key) || !json[key].is_structured()) continue;
     for (const Json& entry : json[key]) add_token(read_token(entry, where), entry.is_string(), config);
   }
 }
 
+std::string text_of(const Json& json, const char* key, const std::string& where) {
+  const auto value = json.find(key);
+  if (value == json.end() || value->is_null()) return "";
+  if (!value->is_string())
+    fail(ExitCode::model,
+         {.what = std::string("the value of '") + key + "' is no text", .where = where, .found = dump_json(*value)});
+  return value->get<std::string>();
+}
+
 // Classes that put BOS before a text unless told otherwise.
-bool adds_bos_by_default(const Json& json) {
-  const auto name = json.find("tokenizer_class");
-  if (name == json.end() || !name->is_string()) return true;
-  const auto text = name->get<std::string>();
-  return text.starts_with("Llama") || text.starts_with("CodeLlama") || text.starts_with("Gemma");
+bool adds_bos_by_default(const std::string& name) {
+  return name.empty() || name == "LlamaTokenizer" || name == "CodeLlamaTokenizer";
+}
+
+std::string without_fast(std::string name) {
+  if (name.ends_with("Fast")) name.resize(name.size() - 4);
+  return name;
 }
 
 }  // namespace
@@ -116,19 +138,36 @@ std::int32_t check_token_id(std::int64_t id, const std::string& token, const std
   return static_cast<std::int32_t>(id);
 }
 
+void note_left_out(const std::vector<std::string>& tokens, std::vector<std::string>& notes) {
+  if (tokens.empty()) return;
+  notes.push_back(
+      "tokens of tokenizer_config.json that are in no vocabulary are text here (Transformers makes new ids for "
+      "them): " +
+      join(tokens));
+}
+
 TokenizerConfig read_tokenizer_config(const Path& folder) {
   TokenizerConfig config;
   const Path main = folder / "tokenizer_config.json";
   if (const auto json = read_object(main)) {
-    if (json->contains("add_bos_token")) config.add_bos = read_flag(*json, "add_bos_token", false, main.string());
-    config.class_adds_bos = adds_bos_by_default(*json);
+    check_tokenizer_config_keys(*json, main.string());
+    config.add_bos = optional_flag(*json, "add_bos_token", main.string());
+    config.add_eos = read_flag(*json, "add_eos_token", false, main.string());
+    config.add_prefix_space = optional_flag(*json, "add_prefix_space", main.string());
+    config.split_special = read_flag(*json, "split_special_tokens", false, main.string());
+    config.class_name = without_fast(text_of(*json, "tokenizer_class", main.string()));
+    config.class_adds_bos = adds_bos_by_default(config.class_name);
     // Without the key: true to Transformers 4, false to 5, which signs its files with "backend".
-    config.legacy = read_flag(*json, "legacy", !json->contains("backend"), main.string());
+    config.legacy_key = optional_flag(*json, "legacy", main.string());
+    config.legacy = config.legacy_key.value_or(!json->contains("backend"));
     read_decoder(*json, main.string(), config);
     read_special_tokens(*json, main.string(), config);
   }
   const Path map = folder / "special_tokens_map.json";
-  if (const auto json = read_object(map)) read_special_tokens(*json, map.string(), config);
+  if (const auto json = read_object(map)) {
+    check_special_tokens_map_keys(*json, map.string());
+    read_special_tokens(*json, map.string(), config);
+  }
   const Path added = folder / "added_tokens.json";
   if (const auto json = read_object(added)) {
     for (const auto& [text, id] : json->items()) {
@@ -138,6 +177,11 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
         add_token(AddedToken{.text = text, .id = check_token_id(id.get<std::int64_t>(), text, added.string())}, true,
                   config);
     }
+  }
+  const Path model = folder / "config.json";
+  if (const auto json = read_object(model)) {
+    config.model_type = text_of(*json, "model_type", model.string());
+    if (config.class_name.empty()) config.class_name = without_fast(text_of(*json, "tokenizer_class", model.string()));
   }
   return config;
 }

@@ -21,10 +21,17 @@ struct AddedToken {
 };
 
 struct TokenizerConfig {
-  std::optional<bool> add_bos;  // add_bos_token
-  bool class_adds_bos = false;  // what the tokenizer class does without the key
-  bool legacy = true;           // of a folder without a tokenizer_config.json too
-  std::string bos;              // "": the model's own
+  std::string class_name;          // tokenizer_class without "Fast", of config.json where there is none; "": none
+  std::string model_type;          // of config.json; "": none
+  std::optional<bool> add_bos;     // add_bos_token
+  bool add_eos = false;            // add_eos_token
+  bool class_adds_bos = false;     // what the tokenizer class does without the key
+  bool legacy = true;              // of a folder without a tokenizer_config.json too
+  std::optional<bool> legacy_key;  // as it is written
+  std::optional<bool> add_prefix_space;
+  bool split_special = false;                       // split_special_tokens: special tokens in a text are text
+  std::optional<std::vector<std::string>> decoder;  // the tokens that added_tokens_decoder names
+  std::string bos;                                  // "": the model's own
   std::string eos;
   std::vector<AddedToken> tokens;
   std::vector<std::string>
@@ -37,6 +44,9 @@ inline constexpr const char* tokenizer_side_files[] = {"tokenizer_config.json", 
 
 // The id, if it is one that a vocabulary can have: 0 to 2^24. Throws model.
 std::int32_t check_token_id(std::int64_t id, const std::string& token, const std::string& where);
+
+// Tokens without an id that are in no vocabulary: Transformers makes new ids for them, which the model has no rows for.
+void note_left_out(const std::vector<std::string>& tokens, std::vector<std::string>& notes);
 
 // Reads tokenizer_config.json, special_tokens_map.json and added_tokens.json, each if it is there. Throws model.
 TokenizerConfig read_tokenizer_config(const Path& folder);

@@ -12,7 +12,7 @@ namespace steerlm {
 
 double target_count(const Batch& batch) {
   double count = 0;
-  for (float weight : batch.weights) count += weight != 0 ? 1 : 0;
+  for (float weight : batch.weights) count += static_cast<double>(weight);
   return count;
 }
 
@@ -34,9 +34,10 @@ double language_model_gradient(const Transformer& model, const Batch& batch, dou
 
 LossSum language_model_loss(const Transformer& model, const Batch& batch) {
   const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
+  const std::vector<double> log_p =
+      linear_log_probabilities(hidden_nd, model.weights.output_vd(), batch.targets, batch.weights);
   LossSum loss{0, target_count(batch)};
-  for (double log_p : linear_log_probabilities(hidden_nd, model.weights.output_vd(), batch.targets, batch.weights))
-    loss.sum -= log_p;
+  for (size_t i = 0; i < log_p.size(); ++i) loss.sum -= static_cast<double>(batch.weights[i]) * log_p[i];
   return loss;
 }
 
@@ -70,14 +71,6 @@ double regression_gradient(const Transformer& model, const Batch& batch, double 
   }
   trunk_backward(model, tokens, dhidden_nd, saved, gradients);
   return sum;
-}
-
-std::vector<float> regression_scores(const Transformer& model, const Batch& batch) {
-  const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
-  const at::Tensor scores_ba =
-      attribute_scores(model, last_tokens(hidden_nd, batch.cu_seqlens)).to(at::kFloat).contiguous();
-  const float* scores = scores_ba.const_data_ptr<float>();
-  return {scores, scores + scores_ba.numel()};
 }
 
 }  // namespace steerlm

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <iostream>
 #include <new>
 #include <stdexcept>
@@ -65,6 +66,104 @@ TEST(AppTest, MistakesOnTheCommandLine) {
   EXPECT_NE(run({"recip"}).err.find("; did you mean 'recipe'?\n"), std::string::npos);
   EXPECT_EQ(run({"--verion"}).err, "error: unknown option '--verion'; did you mean '--version'?\n");
   EXPECT_EQ(run({"--verion"}).code, 2);
+}
+
+TEST(AppTest, HelpOfACommandThatIsNone) {
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"stf", "--help"}, {"stf", "-h"}, {"stf", "--version"}}) {
+    const Outcome outcome = run(words);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_NE(outcome.err.find("error: unknown command 'stf'"), std::string::npos) << outcome.err;
+  }
+  EXPECT_EQ(run({"recipe", "shw", "--help"}).code, 2);
+  EXPECT_EQ(run({"--help", "stf"}).code, 0);
+  EXPECT_EQ(run({"recipe", "show", "none.yaml", "--help"}).code, 0);
+}
+
+TEST(AppTest, OptionsOfOtherPrograms) {
+  const auto said = [](std::vector<std::string> words) {
+    const Outcome outcome = run(std::move(words));
+    EXPECT_EQ(outcome.code, 2);
+    return outcome.err;
+  };
+  const std::string first = "; the recipe is the first argument: 'steerlm sft RECIPE'\n";
+  EXPECT_EQ(said({"sft", "--config", "a.yaml"}), "error: unknown option '--config'" + first);
+  EXPECT_EQ(said({"sft", "--config=a.yaml"}), "error: unknown option '--config'" + first);
+  EXPECT_EQ(said({"sft", "-c", "a.yaml"}), "error: unknown option '-c'" + first);
+  EXPECT_EQ(
+      said({"sft", "a.yaml", "--lr", "1e-5"}),
+      "error: unknown option '--lr'; a key of the recipe is written without dashes: optimizer.learning_rate=VALUE\n");
+  EXPECT_EQ(
+      said({"sft", "a.yaml", "--train.steps=5"}),
+      "error: unknown option '--train.steps'; a key of the recipe is written without dashes: train.steps=VALUE\n");
+  EXPECT_EQ(said({"sft", "a.yaml", "--frsh"}), "error: unknown option '--frsh'; did you mean '--fresh'?\n");
+  EXPECT_EQ(said({"my.yaml"}).find("error: unknown command 'my.yaml'"), 0u);
+  EXPECT_NE(said({"my.yaml"}).find("a recipe is run with 'steerlm run RECIPE'"), std::string::npos);
+  for (const char* word : {"---", "-", "--=x", "-1"}) said({"recipe", "schema", word});
+}
+
+TEST(AppTest, ValuesThatNoOptionCanHave) {
+  const auto said = [](const std::string& option, const std::string& value) {
+    const Outcome outcome = run({"generate", "--model", "m", "--prompt", "p", option, value});
+    EXPECT_EQ(outcome.code, 2);
+    return outcome.err;
+  };
+  const std::string see = "; see 'steerlm generate --help'\n";
+  EXPECT_EQ(said("--top-p", "1.5"),
+            "error: --top-p: not a value of this option (found '1.5', expected a number from 0 to 1)" + see);
+  EXPECT_EQ(said("--samples", "abc"),
+            "error: --samples: not a value of this option (found 'abc', expected a number from 1 to 1000000)" + see);
+  for (const char* seed : {"99999999999999999999", "010", "0x10"})
+    EXPECT_NE(said("--seed", seed).find(std::string("--seed: not a value of this option (found '") + seed),
+              std::string::npos)
+        << said("--seed", seed);
+  EXPECT_EQ(run({"data", "make-toy", "--output", "o", "--count", "abc"}).err,
+            "error: --count: not a value of this option (found 'abc', expected a number); see 'steerlm data make-toy "
+            "--help'\n");
+}
+
+TEST(AppTest, ArgumentsThatAreEmpty) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"generate", "--model", "", "--prompt", "p"},
+                                                {"generate", "--model", "m", "--input", ""},
+                                                {"generate", "--model", "m", "--prompt", "p", "--output", ""},
+                                                {"data", "check", "--input", ""},
+                                                {"recipe", "list", ""},
+                                                {"sft", ""}}) {
+    const Outcome outcome = run(words);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_NE(outcome.err.find(": the argument is empty\n"), std::string::npos) << outcome.err;
+  }
+  EXPECT_EQ(run({"generate", "--model", "none", "--prompt", "", "--system", ""}).code, 4) << "texts may be";
+}
+
+TEST(AppTest, PathsThatOnlyAShellExpands) {
+  ::setenv("HOME", "/home/me", 1);
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"model", "info", "--model", "~/x"},
+        {"generate", "--model", "~/x", "--prompt", "p"},
+        {"data", "convert", "--input", "~/x", "--output", "b"},
+        {"data", "convert", "--input", "b", "--output", "~/x"},
+        {"tokenizer", "train", "--input", "b", "--input", "~/x", "--output", "b", "--vocab-size", "9"},
+        {"recipe", "check", "~/x"}}) {
+    const Outcome outcome = run(words);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_NE(outcome.err.find("write /home/me/x\n"), std::string::npos) << outcome.err;
+  }
+  EXPECT_EQ(run({"model", "info", "--model", "/home/me/x"}).code, 4) << "the advice followed: looked for there";
+}
+
+TEST(AppTest, DoctorTellsAboutTheMachine) {
+  const Outcome outcome = run({"doctor"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  for (const char* line : {"\nkernels ", "\nthreads ", "\nmemory ", "\ndisk ", "\ntemporary ", "\nfp32        right, ",
+                           "\nbf16        right, "})
+    EXPECT_NE(outcome.out.find(line), std::string::npos) << line << outcome.out;
+  ::setenv("TMPDIR", "/nothing", 1);
+  const Outcome nowhere = run({"doctor"});
+  ::unsetenv("TMPDIR");
+  EXPECT_EQ(nowhere.code, 5);
+  EXPECT_NE(nowhere.err.find("TMPDIR"), std::string::npos) << nowhere.err;
 }
 
 TEST(AppTest, ErrorsGiveTheirCodeAndALineAFault) {

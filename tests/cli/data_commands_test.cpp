@@ -25,7 +25,7 @@ Outcome run(std::vector<std::string> words) {
 class DataCommands : public ::testing::Test {
  protected:
   std::string write(const std::string& name, const std::string& bytes) {
-    const std::string path = (folder_.path() / name).string();
+    std::string path = (folder_.path() / name).string();
     std::ofstream(path, std::ios::binary) << bytes;
     return path;
   }
@@ -38,18 +38,79 @@ class DataCommands : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+const std::string helpsteer_note =
+    ": ratings of HelpSteer, which are the attributes: helpfulness, correctness, coherence, complexity, verbosity, 0 "
+    "to 4 "
+    "(--method or --attributes chooses others)\n";
+
 TEST_F(DataCommands, Convert) {
-  const Outcome outcome = run(
-      {"convert", "--format", "helpsteer", "--input", fixtures + "data/helpsteer.jsonl", "--output", path("o.jsonl")});
+  const std::string input = fixtures + "data/helpsteer.jsonl";
+  const Outcome outcome = run({"convert", "--format", "helpsteer", "--input", input, "--output", path("o.jsonl")});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "");
-  EXPECT_EQ(outcome.err, path("o.jsonl") + ": 2 records\n");
+  EXPECT_EQ(outcome.err, input + helpsteer_note + path("o.jsonl") + ": 2 records\n");
   EXPECT_EQ(
       read(path("o.jsonl")),
-      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"What is two and two?","label":null},{"from":"Assistant","value":"Four.","label":"helpfulness:9"}]})"
+      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"What is two and two?","label":null},{"from":"Assistant","value":"Four.","label":"helpfulness:4,correctness:4,coherence:3,complexity:0,verbosity:1"}]})"
       "\n"
-      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Sing.","label":null},{"from":"Assistant","value":"La.","label":"helpfulness:4"}]})"
+      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Sing.","label":null},{"from":"Assistant","value":"La.","label":"helpfulness:2,coherence:4"}],"correctness":null})"
       "\n");
+}
+
+// A tokenizer of bytes that has no piece for 21 of them, x and Z among these.
+TEST_F(DataCommands, CheckCountsBytesThatTheTokenizerHasNoPieceFor) {
+  const std::string data = write("data.jsonl", R"({"system":"s","conversations":[{"from":"User","value":"xxZ a"},)"
+                                               R"({"from":"Assistant","value":"b x"}]})");
+  const std::string recipe = write("r.yaml", "stage: sft\nrun_dir: run\nmodel: {init: {}, tokenizer: '" + fixtures +
+                                                 "tokenizers/lacking'}\ndata: {train: [{path: '" + data + "'}]}\n");
+  const Outcome outcome = run({"check", recipe});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("bytes without a piece"));
+  EXPECT_THAT(outcome.out, HasSubstr("has no piece for these bytes of the texts, so that the model does not see them: "
+                                     "0x5A: 1, 0x78: 3\n"));
+}
+
+// HelpSteer's ratings are its own attributes unless somebody says otherwise.
+TEST_F(DataCommands, AttributesOfRatings) {
+  const auto labels = [&](std::vector<std::string> options, const std::string& name) {
+    std::vector<std::string> words{"convert", "--input", fixtures + "data/" + name, "--output", "-"};
+    words.insert(words.end(), options.begin(), options.end());
+    const Outcome outcome = run(words);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    std::string all;
+    for (const std::string& part : {outcome.out}) {
+      for (size_t at = part.find("\"label\":\""); at != std::string::npos; at = part.find("\"label\":\"", at + 1))
+        all += part.substr(at + 9, part.find('"', at + 9) - at - 9) + "|";
+    }
+    return all;
+  };
+  EXPECT_EQ(labels({}, "helpsteer.jsonl"),
+            "helpfulness:4,correctness:4,coherence:3,complexity:0,verbosity:1|helpfulness:2,coherence:4|");
+  EXPECT_EQ(labels({"--method", "helpsteer2"}, "helpsteer.jsonl"), labels({}, "helpsteer.jsonl"));
+  EXPECT_EQ(labels({"--max", "8"}, "helpsteer.jsonl"),
+            "helpfulness:8,correctness:8,coherence:6,complexity:0,verbosity:2|helpfulness:4,coherence:8|");
+  EXPECT_EQ(labels({"--method", "steerlm"}, "helpsteer.jsonl"), "helpfulness:9|helpfulness:4|");
+  EXPECT_THAT(labels({"--method", "helpsteer"}, "oasst.jsonl"), HasSubstr("quality:3,toxicity:0,humor:2|"));
+  EXPECT_THAT(labels({}, "oasst.jsonl"), HasSubstr("quality:7,toxicity:0,humor:4|"));
+  EXPECT_EQ(run({"convert", "--method", "helpster", "--input", "x", "--output", "-"}).code, 2);
+  for (const char* command : {"check", "stats"}) {
+    const Outcome outcome = run({command, "--input", fixtures + "data/helpsteer2.jsonl"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, ::testing::ContainsRegex("correctness +2 +1 +2.00 +2.83 +0: 1, 4: 1"));
+    EXPECT_THAT(outcome.out, HasSubstr("ratings of HelpSteer, which are the attributes"));
+  }
+}
+
+TEST_F(DataCommands, ARecipeOnHelpSteerTakesItsAttributes) {
+  const std::string recipe =
+      write("r.yaml", "stage: train-predictor\nrun_dir: " + path("run") + "\nmodel: {path: " + fixtures +
+                          "models/tied}\ndata: {train: [" + fixtures + "data/helpsteer2.jsonl]}\n");
+  const Outcome outcome = run({"check", recipe});
+  EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("correctness +2 +1 +2.00"));
+  EXPECT_THAT(outcome.out, ::testing::Not(HasSubstr("not among the attributes")));
+  const Outcome chosen = run({"check", recipe, "attributes.names=[helpfulness]", "attributes.max=4"});
+  EXPECT_THAT(chosen.out, ::testing::ContainsRegex("the rating 'correctness', which is not among the attributes +2\n"));
 }
 
 TEST_F(DataCommands, ConvertToStandardOutputWithOtherAttributes) {
@@ -57,17 +118,17 @@ TEST_F(DataCommands, ConvertToStandardOutputWithOtherAttributes) {
                                "verbosity,correctness", "--max", "4"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr(R"("label":"verbosity:1,correctness:4")"));
-  EXPECT_EQ(outcome.err, "");
+  EXPECT_THAT(outcome.err, HasSubstr("the rating 'coherence', which is not among the attributes (2 lines)"));
 }
 
 TEST_F(DataCommands, ConvertWritesLabelsInOrderAndKeepsOtherKeys) {
   const std::string input = write(
       "i.jsonl",
-      R"({"a":1,"conversations":[{"value":"x","from":"Assistant","label":"humor:1,quality:2","b":-0.0}],"c":null})");
+      R"({"a":1.50,"conversations":[{"value":"x","from":"Assistant","label":"humor:1,quality:2","b":-0}],"c":null,"d":1e400})");
   EXPECT_EQ(run({"convert", "--input", input, "--output", path("o.jsonl")}).code, 0);
   EXPECT_EQ(
       read(path("o.jsonl")),
-      R"({"a":1,"conversations":[{"value":"x","from":"Assistant","label":"quality:2,humor:1","b":-0.0}],"c":null})"
+      R"({"a":1.50,"conversations":[{"value":"x","from":"Assistant","label":"quality:2,humor:1","b":-0}],"c":null,"d":1e400})"
       "\n");
 }
 
@@ -119,6 +180,26 @@ TEST_F(DataCommands, CheckGoesThroughTheWholeFile) {
   EXPECT_THAT(outcome.out, ::testing::ContainsRegex("quality +1 +0 +3.00"));
   EXPECT_EQ(outcome.err, "error: 3 bad records; each is listed with its line and reason on standard output\n");
   EXPECT_EQ(run({"check", "--input", input, "--format", "conversations", "--attributes", "quality"}).code, 3);
+}
+
+TEST_F(DataCommands, CheckNamesWhatIsNotObeyed) {
+  const std::string input = write(
+      "i.jsonl",
+      "\n"
+      R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","weight":0},{"role":"user","content":"c","name":"Bo"},{"role":"assistant","content":"d","label":"quality:1"}],"tools":[{"type":"function"}]})"
+      "\n\n");
+  const Outcome outcome = run({"check", "--input", input});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("blank lines +2\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("turns of weight 0 +1\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("not obeyed: other programs act on it +lines\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("'name' of a turn +1\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("'tools' +1\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("quality +1 +1 +1.00"));
+  const std::string said =
+      input + ": not obeyed, though other programs act on it: 'name' of a turn (1 line), 'tools' (1 line)\n";
+  EXPECT_EQ(run({"convert", "--input", input, "--output", "-"}).err, said);
+  EXPECT_EQ(run({"show-mask", "--model", fixtures + "models/tied", "--input", input}).err, said);
 }
 
 TEST_F(DataCommands, CheckAndStatsOfGoodData) {
@@ -176,6 +257,13 @@ TEST_F(DataCommands, ShowMask) {
   EXPECT_EQ(masked[1], 0);
   const Outcome text = run({"show-mask", "--model", fixtures + "models/tied", "--input", data});
   EXPECT_THAT(text.out, HasSubstr("<extra_id_1>Assistant\n<extra_id_2>quality:3\n[[Hello there\n<extra_id_1>]]\n"));
+  const std::string weights = write(
+      "w.jsonl",
+      R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"WRONG","weight":0},{"role":"user","content":"b"},{"role":"assistant","content":"good","label":"quality:3"}]})");
+  const Outcome weighted = run({"show-mask", "--model", fixtures + "models/tied", "--input", weights});
+  EXPECT_EQ(weighted.code, 0) << weighted.err;
+  EXPECT_THAT(weighted.out, HasSubstr("Assistant\nWRONG\n<extra_id_1>User\nb\n"));
+  EXPECT_THAT(weighted.out, HasSubstr("<extra_id_1>Assistant\n<extra_id_2>quality:3\n[[good\n<extra_id_1>]]\n"));
   EXPECT_EQ(run({"show-mask", "--model", path("none"), "--input", data}).code, 4);
   EXPECT_EQ(run({"show-mask", "--model", fixtures + "models/tied", "--input", path("none")}).code, 3);
 }

@@ -31,6 +31,7 @@ TEST(ErrorTest, FailThrows) {
   }
 }
 
+// contracts.md section 1.
 TEST(ErrorTest, ExitCodesAreTheContracts) {
   EXPECT_EQ(static_cast<int>(ExitCode::done), 0);
   EXPECT_EQ(static_cast<int>(ExitCode::recipe), 2);

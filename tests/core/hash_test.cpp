@@ -39,6 +39,11 @@ TEST(HashTest, AMissingFileEndsWithItsCode) {
   }
 }
 
+// Reading a stream would take its bytes from who is to read them, and /dev/zero never ends.
+TEST(HashTest, AStreamIsRefused) {
+  for (const char* path : {"/dev/zero", "/dev/null"}) EXPECT_THROW(sha256_file(path, ExitCode::data), Error) << path;
+}
+
 TEST(HashTest, FirstEightBytes) { EXPECT_EQ(hash64("abc"), 0xba7816bf8f01cfeaull); }
 
 }  // namespace

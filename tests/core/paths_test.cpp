@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 
@@ -54,6 +55,42 @@ TEST(PathsTest, MissingFilesFoldersAndLinks) {
   EXPECT_EQ(file_bytes(link, ExitCode::data), 5);
   EXPECT_NE(fault_of(ExitCode::model, [&] { file_bytes(folder.path(), ExitCode::model); }), "");
   EXPECT_EQ(files_of(folder.path(), ExitCode::data), (std::vector<Path>{file, link}));
+}
+
+TEST(PathsTest, OnlyNamesThatAreNotThereAreUnexpanded) {
+  ::setenv("HOME", "/home/me", 1);
+  const auto advice = [](const std::string& path) {
+    const std::optional<Fault> fault = unexpanded(path);
+    return fault ? fault->advice : "";
+  };
+  EXPECT_EQ(advice("~/x"), "write /home/me/x");
+  EXPECT_EQ(advice("~"), "write /home/me");
+  EXPECT_EQ(advice("~other/x"), "write the path out");
+  EXPECT_EQ(advice("a/$HOME/b"), "write a//home/me/b");
+  EXPECT_EQ(advice("${HOME}/b"), "write /home/me/b");
+  EXPECT_EQ(advice("$NO_SUCH_VARIABLE/b"), "the variable is not set; write the path out");
+  for (const char* path : {"", "a", "a~", "./~", "$", "a$", "$5", "$lower/x", "${", "${}", "${a", "/home/me/x"})
+    EXPECT_EQ(advice(path), "") << path;
+  TemporaryFolder folder;
+  const Path before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  std::ofstream("~") << "there";
+  EXPECT_EQ(advice("~"), "") << "a file of that very name";
+  std::filesystem::current_path(before);
+}
+
+TEST(PathsTest, NamesOfTheHub) {
+  EXPECT_NE(download_advice("nvidia/HelpSteer2").find("hf download nvidia/HelpSteer2 --repo-type dataset"),
+            std::string::npos);
+  EXPECT_NE(download_advice("https://example.org/a.jsonl").find("download it"), std::string::npos);
+  for (const char* path : {"", "a", "/a/b", "a/b/c", "./a", "../a", "a/", "/a", "a b/c", "data/train.jsonl"})
+    EXPECT_EQ(download_advice(path), "") << path;
+  TemporaryFolder folder;
+  const Path before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  std::filesystem::create_directory("models");
+  EXPECT_EQ(download_advice("models/base"), "") << "a folder of ours, in which that is missing";
+  std::filesystem::current_path(before);
 }
 
 TEST(PathsTest, Utf8TextIsTheSameUnlessBytesAreNone) {

@@ -248,6 +248,7 @@ TEST_F(BlockJobTest, AReadListOfBadRecordsMayBeRemoved) {
   EXPECT_TRUE(open().finished());
 }
 
+// contracts.md section 8.
 TEST_F(BlockJobTest, AnotherRun) {
   start(1);
   EXPECT_THAT(

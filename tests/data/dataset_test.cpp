@@ -64,6 +64,30 @@ TEST_F(DatasetTest, ARecordWithoutATargetIsAnError) {
   EXPECT_THAT(message, HasSubstr("f.jsonl:2: a record without a target"));
 }
 
+const std::string weightless =
+    R"({"conversations":[{"from":"User","value":"Hi"},{"from":"Assistant","value":"Wrong","label":"humor:1","weight":0},{"from":"User","value":"And?"},{"from":"Assistant","value":"Right","label":"humor:3"}]})"
+    "\n";
+
+TEST_F(DatasetTest, ATurnOfWeightZeroIsNoTargetOfAnything) {
+  const Dataset responses = load(weightless, Objective::response);
+  EXPECT_EQ(trained(responses.train.at(0)), "Right\n<extra_id_1>");
+  EXPECT_NE(tokenizer_.decode_continuation(responses.train[0].ids).find("Wrong"), std::string::npos) << "it is context";
+  EXPECT_EQ(trained(load(weightless, Objective::label).train.at(0)), "humor:3\n<extra_id_1>");
+  const Dataset scored = load(weightless, Objective::regression);
+  ASSERT_EQ(scored.train.size(), 1u);
+  EXPECT_EQ(scored.train[0].labels.at(2), 3.0f);
+  const ConversationTemplate plain({.name = TemplateName::plain}, tokenizer_);
+  DataOptions data;
+  data.train = {source(write(weightless))};
+  EXPECT_THAT(message_of(ExitCode::data, [&] { load_dataset(data, attributes_, plain, Objective::response); }),
+              HasSubstr("f.jsonl:1, turn 2: a turn that is not to be trained (weight: 0), under template: plain"));
+}
+
+TEST_F(DatasetTest, WhatIsNotObeyedIsCounted) {
+  const Dataset dataset = load(labelled + "{\"tools\":[1]," + labelled.substr(1), Objective::response);
+  EXPECT_EQ(dataset.train_counts.unobeyed, (std::map<std::string, std::int64_t>{{"'tools'", 1}}));
+}
+
 TEST_F(DatasetTest, Labels) {
   const Dataset dataset = load(labelled + unlabelled + user_only, Objective::label);
   ASSERT_EQ(dataset.train.size(), 1u);

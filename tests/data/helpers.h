@@ -25,7 +25,7 @@ inline Attributes make_test_attributes(int min = 0, int max = 4) {
 inline std::string fixture(const std::string& name) { return STEERLM_SOURCE_DIR "/tests/fixtures/data/" + name; }
 
 inline std::string write_file(const TemporaryFolder& folder, const std::string& name, const std::string& bytes) {
-  const std::string path = (folder.path() / name).string();
+  std::string path = (folder.path() / name).string();
   std::ofstream(path, std::ios::binary) << bytes;
   return path;
 }

@@ -28,6 +28,14 @@ TEST(OrderTest, EveryEpochVisitsEveryItemOnce) {
   }
 }
 
+// Golden: Fisher-Yates in Python with the generator of tools/fixture_support.py.
+TEST(OrderTest, GoldenPermutations) {
+  using Items = std::vector<std::int64_t>;
+  EXPECT_EQ(epoch_of(1234, 10, 0, true), (Items{2, 3, 6, 4, 5, 7, 1, 8, 9, 0}));
+  EXPECT_EQ(epoch_of(1234, 10, 1, true), (Items{7, 6, 3, 0, 1, 4, 9, 5, 8, 2}));
+  EXPECT_EQ(epoch_of(7, 10, 0, true), (Items{5, 1, 0, 8, 2, 4, 3, 7, 9, 6}));
+}
+
 TEST(OrderTest, SeedAndEpochChangeThePermutation) {
   EXPECT_NE(epoch_of(3, 100, 0, true), epoch_of(3, 100, 1, true));
   EXPECT_NE(epoch_of(3, 100, 0, true), epoch_of(4, 100, 0, true));

@@ -119,11 +119,91 @@ TEST(RecordReaderTest, BadFirstLineDoesNotHideTheFormat) {
 }
 
 TEST(RecordReaderTest, RatingsOfOtherAttributes) {
-  RecordReader reader({source(fixture("helpsteer2.jsonl"))}, Attributes{}, "S", make_test_attributes());
+  RecordReader reader({source(fixture("helpsteer2.jsonl"))}, Attributes{}, "S",
+                      {.rating_attributes = make_test_attributes()});
   const auto entry = reader.next();
   ASSERT_TRUE(entry && std::holds_alternative<Record>(*entry));
   EXPECT_THAT(text_of(std::get<Record>(*entry).conversation),
               HasSubstr("Assistant(helpfulness:3,coherence:4,verbosity:2): A pear."));
+}
+
+// Nobody says what the attributes are: HelpSteer's rows bring their own, other records keep theirs.
+TEST(RecordReaderTest, HelpSteersOwnAttributes) {
+  const Attributes own =
+      make_attributes({.names = {"helpfulness", "correctness", "coherence", "complexity", "verbosity"},
+                       .min = 0,
+                       .max = 4,
+                       .defaults = {}});
+  for (const char* name : {"helpsteer2.jsonl", "oasst.jsonl"}) {
+    RecordReader reader({source(fixture(name))}, make_test_attributes(0, 9), "S", {.helpsteer_attributes = own});
+    const auto entry = reader.next();
+    ASSERT_TRUE(entry && std::holds_alternative<Record>(*entry));
+    const bool helpsteer = name[0] == 'h';
+    EXPECT_THAT(text_of(std::get<Record>(*entry).conversation),
+                HasSubstr(helpsteer ? "Assistant(helpfulness:3,correctness:4,coherence:4,complexity:1,verbosity:2)"
+                                    : "Assistant(quality:7,toxicity:0,humor:4)"));
+    EXPECT_EQ(reader.notes().helpsteer, helpsteer);
+  }
+}
+
+TEST(RecordReaderTest, SourcesThatAreRatedAsHelpSteer) {
+  TemporaryFolder folder;
+  const SourceOptions helpsteer = source(fixture("helpsteer2.jsonl")), trees = source(fixture("oasst.jsonl"));
+  const SourceOptions records = source(write_file(folder, "r.jsonl", record_line("a")));
+  SourceOptions dropped = helpsteer;
+  dropped.labels = SourceLabels::drop;
+  EXPECT_TRUE(are_rated_as_helpsteer({helpsteer}));
+  EXPECT_TRUE(are_rated_as_helpsteer({source(fixture("helpsteer.jsonl"), Format::helpsteer), records, source("-")}));
+  EXPECT_FALSE(are_rated_as_helpsteer({helpsteer, trees}));
+  EXPECT_FALSE(are_rated_as_helpsteer({records}));
+  EXPECT_FALSE(are_rated_as_helpsteer({dropped}));
+  EXPECT_FALSE(are_rated_as_helpsteer({source(fixture("preference.jsonl"))}));
+  EXPECT_FALSE(are_rated_as_helpsteer({source(write_file(folder, "p.jsonl", R"({"prompt":"a","response":"b"})"))}));
+  EXPECT_FALSE(are_rated_as_helpsteer({}));
+  const std::string bad_start = write_file(folder, "b.jsonl", "{\n\n" + read_all(fixture("helpsteer.jsonl")));
+  EXPECT_TRUE(are_rated_as_helpsteer({source(bad_start)}));
+}
+
+// What other programs act on, counted by lines.
+TEST(RecordReaderTest, KeysThatAreNotObeyed) {
+  TemporaryFolder folder;
+  const std::string path = write_file(
+      folder, "f.jsonl",
+      R"({"messages":[{"role":"user","content":"a","name":"Bo"},{"role":"assistant","content":"b","tool_calls":[{}],"weight":1}],"tools":[{}]})"
+      "\n"
+      R"({"messages":[{"role":"user","content":"a","name":"Bo"},{"role":"user","content":"b","name":"Bo"}],"tools":[],"images":null,"split":"train","type":"chat","mask":7,"quality":3})"
+      "\n"
+      R"({"messages":[{"role":"system","content":"S"},{"role":"user","content":"a","name":null}],"system":"T","split":"test","score":1,"loss_mask":[0,1]})"
+      "\n");
+  const auto notes = [&](const std::string& file, Attributes attributes) {
+    RecordReader reader({source(file)}, std::move(attributes), "S");
+    while (reader.next()) {
+    }
+    return reader.notes();
+  };
+  EXPECT_THAT(
+      notes(path, make_test_attributes()).unobeyed,
+      ElementsAre(std::pair{"'loss_mask'", 1}, std::pair{"'mask'", 1}, std::pair{"'name' of a turn", 2},
+                  std::pair{"'quality'", 1}, std::pair{"'split'", 1}, std::pair{"'system', beside a system message", 1},
+                  std::pair{"'tool_calls' of a turn", 1}, std::pair{"'tools'", 1}, std::pair{"'type'", 1}));
+  EXPECT_THAT(notes(fixture("preference.jsonl"), {}).unobeyed, ElementsAre(std::pair{"'preference_strength'", 1}));
+  const auto ratings = notes(fixture("helpsteer.jsonl"), make_test_attributes()).unobeyed;
+  EXPECT_THAT(ratings, ElementsAre(std::pair{"the rating 'complexity', which is not among the attributes", 1},
+                                   std::pair{"the rating 'correctness', which is not among the attributes", 1}));
+  EXPECT_EQ(describe_unobeyed({{"'tools'", 2}, {"'type'", 1}}), "'tools' (2 lines), 'type' (1 line)");
+  EXPECT_THAT(notes(write_file(folder, "b.jsonl", "\n" + record_line("a") + " \n\r\n"), {}).blank_lines, 3);
+}
+
+TEST(RecordReaderTest, LabelsThatAreDroppedAreNotRead) {
+  TemporaryFolder folder;
+  SourceOptions options = source(write_file(folder, "f.jsonl",
+                                            R"({"conversations":[{"from":"User","value":"x","label":"what:1"}]})"
+                                            "\n"
+                                            R"({"conversations":[{"from":"User","value":"y","label":3}]})"));
+  options.labels = SourceLabels::drop;
+  EXPECT_EQ(read_all_of({options}).at(1), "2 y");
+  options.path = write_file(folder, "h.jsonl", R"({"prompt":"x","response":"y","helpfulness":"4","correctness":9})");
+  EXPECT_EQ(read_all_of({options}).at(0), "1 x");
 }
 
 TEST(RecordReaderTest, WithoutLabels) {
@@ -154,6 +234,12 @@ TEST(RecordReaderTest, PromptsOfPromptLines) {
   EXPECT_THAT(prompts_of(path, 2), ElementsAre("S> User: Hi", "T> User: a | Assistant: b | User: c"));
   const std::vector<Prompt> prompts = read_prompts({source(path)}, make_test_attributes(), "S", 1);
   EXPECT_EQ(dump_json(prompts[0].json), R"({"prompt":"Hi","id":1})");
+  const std::string null = write_file(
+      folder, "n.jsonl",
+      "{\"prompt\":\"Hi\",\"turns\":null,\"response\":null,\"system\":null}\n{\"prompt\":null,\"turns\":[\"a\"]}\n");
+  EXPECT_THAT(prompts_of(null), ElementsAre("S> User: Hi", "S> User: a"));
+  const std::string exact = write_file(folder, "e.jsonl", R"({"prompt":"Hi","id":1.50,"x":1e400})");
+  EXPECT_EQ(dump_json(read_prompts({source(exact)}, {}, "S", 1)[0].json), R"({"prompt":"Hi","id":1.50,"x":1e400})");
 }
 
 TEST(RecordReaderTest, PromptsOfRecords) {
@@ -180,6 +266,7 @@ TEST(RecordReaderTest, PromptRefusals) {
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"Assistant","value":"x"}]})"),
               HasSubstr(":1: a conversation without a user turn gives no prompt"));
   EXPECT_THAT(refusal(R"({"promt":"x"})"), HasSubstr("did you mean 'prompt'?"));
+  EXPECT_THAT(refusal(R"({"prompt":null})"), HasSubstr("no known kind of record"));
 }
 
 }  // namespace

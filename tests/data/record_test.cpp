@@ -1,3 +1,4 @@
+// Records and labels: contracts.md section 5.
 #include "steerlm/data/record.h"
 
 #include <gmock/gmock.h>
@@ -16,7 +17,7 @@ using ::testing::StartsWith;
 using namespace steerlm::testing;
 
 Record parse(const std::string& json, const Attributes& attributes = make_test_attributes()) {
-  return parse_record(parse_json(json, "f:7", ExitCode::data), attributes, "the default", "f", 7);
+  return parse_record(parse_json_as_written(json, "f:7", ExitCode::data), attributes, "the default", "f", 7);
 }
 
 std::string refusal(const std::string& json) {
@@ -46,11 +47,68 @@ TEST(RecordTest, Defaults) {
             ConversationType::value_to_text);
   EXPECT_EQ(parse(R"({"type":null,"conversations":[{"from":"Assistant","value":"x","label":"quality:1"}]})")
                 .conversation.type,
-            ConversationType::none);
+            ConversationType::value_to_text);
   EXPECT_THAT(parse(R"({"mask":"",)" + hello + "}").conversation.masked_roles, IsEmpty());
   EXPECT_THAT(parse(R"({"mask":" Assistant ,User",)" + hello + "}").conversation.masked_roles,
               ElementsAre("Assistant", "User"));
   EXPECT_EQ(parse(R"({"system":"",)" + hello + "}").conversation.system, "");
+}
+
+TEST(RecordTest, NullIsAsGoodAsMissing) {
+  const Record record = parse(
+      R"({"system":null,"mask":null,"type":null,"tree_id":null,"conversations":[{"from":"User","value":"Hi","label":null,"weight":null,"train":null},{"from":"Assistant","value":"Hello","label":null,"loss":null,"masked":null}]})");
+  EXPECT_EQ(record.conversation.system, "the default");
+  EXPECT_THAT(record.conversation.masked_roles, ElementsAre("User"));
+  EXPECT_EQ(record.conversation.type, ConversationType::none);
+  EXPECT_EQ(record.dialogue, "Hi");
+  EXPECT_FALSE(record.conversation.turns[1].context_only);
+  EXPECT_THAT(refusal(R"({"conversations":null})"), StartsWith("f:7: 'conversations' is missing"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":null,"value":"x"}]})"),
+              StartsWith("f:7, turn 1: 'from' is missing"));
+}
+
+// What publishers write on a turn that is not to be trained, and on one that is.
+TEST(RecordTest, TurnsThatAreContextOnly) {
+  const auto context = [](const std::string& keys) {
+    return parse(R"({"conversations":[{"from":"User","value":"Hi"},{"from":"Assistant","value":"x",)" + keys + "}]}")
+        .conversation.turns[1]
+        .context_only;
+  };
+  for (const char* keys :
+       {R"("weight":0)", R"("weight":0.0)", R"("weight":0.00)", R"("weight":false)", R"("train":false)", R"("train":0)",
+        R"("training":false)", R"("trainable":false)", R"("train_on_turn":false)", R"("loss":false)",
+        R"("masked":true)", R"("weight":1,"train":false)"}) {
+    EXPECT_TRUE(context(keys)) << keys;
+  }
+  for (const char* keys : {R"("weight":1)", R"("weight":1.0)", R"("train":true)", R"("training":1)", R"("loss":true)",
+                           R"("masked":false)", R"("loss":0.25)", R"("masked":"a [MASK]")"}) {
+    EXPECT_FALSE(context(keys)) << keys;
+  }
+  for (const char* keys : {R"("weight":0.5)", R"("weight":2)", R"("weight":-1)", R"("weight":1e400)",
+                           R"("train":"false")", R"("training":[])"}) {
+    EXPECT_THAT(message_of(ExitCode::data, [&] { context(keys); }), HasSubstr("is neither 0 nor 1")) << keys;
+  }
+  EXPECT_THAT(message_of(ExitCode::data, [&] { context(R"("weight":"0")"); }),
+              StartsWith("f:7, turn 2: 'weight' is neither 0 nor 1 (found the text \"0\", expected 0 (the turn is "
+                         "context) or 1 (it is trained))"));
+}
+
+TEST(RecordTest, LabelsThatAreDroppedOrIgnored) {
+  const std::string line =
+      R"({"type":"TEXT_TO_VALUE","conversations":[{"from":"User","value":"Hi","label":3},{"from":"Assistant","value":"x","label":"qualty:9","weight":0}]})";
+  const auto parse_with = [&](Labels labels) {
+    return parse_record(parse_json(line, "f:7", ExitCode::data), make_test_attributes(), "", "f", 7, labels);
+  };
+  const Record dropped = parse_with(Labels::dropped);
+  EXPECT_EQ(text_of(dropped.conversation), "User: Hi | Assistant: x");
+  EXPECT_EQ(dropped.conversation.type, ConversationType::none);
+  EXPECT_TRUE(dropped.conversation.turns[1].context_only);
+  EXPECT_TRUE(dropped.json["conversations"][1]["label"].is_null());
+  const Record ignored = parse_with(Labels::ignored);
+  EXPECT_EQ(text_of(ignored.conversation), "User: Hi | Assistant: x");
+  EXPECT_FALSE(ignored.conversation.turns[1].context_only);
+  EXPECT_EQ(dump_json(ignored.json), line);
+  EXPECT_THAT(message_of(ExitCode::data, [&] { parse_with(Labels::obeyed); }), HasSubstr("labels: drop"));
 }
 
 TEST(RecordTest, DialogueIsTheTreeElseTheFirstUserText) {
@@ -69,7 +127,7 @@ TEST(RecordTest, LabelsAsWrittenWithoutDeclaredAttributes) {
 
 TEST(RecordTest, UnknownKeysTravelThrough) {
   const std::string line =
-      R"({"z":1,"big":9007199254740993,"unsigned":18446744073709551615,"least":-9223372036854775808,"zero":-0.0,"float":1.0,"nul":"a\u0000b","":[{"":null}],)" +
+      R"({"z":1,"big":9007199254740993,"unsigned":18446744073709551615,"least":-9223372036854775808,"zero":-0.0,"float":1.0,"huge":123456789012345678901234567890,"exact":0.1000000000000000000001,"more":[1e400,-0,1.50,1E5],"nul":"a\u0000b","":[{"":null}],)" +
       hello + R"(,"a":{"b":[1,2.5,1e+300]}})";
   const Record record = parse(line);
   EXPECT_EQ(dump_json(record.json), line);
@@ -94,7 +152,7 @@ TEST(RecordTest, Refusals) {
                  "mean 'Assistant'?"));
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"User"}]})"), StartsWith("f:7, turn 1: 'value' is missing"));
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":null}]})"),
-              StartsWith("f:7, turn 1: 'value' has the wrong type (found null"));
+              StartsWith("f:7, turn 1: 'value' is missing"));
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":"x","label":3}]})"),
               StartsWith("f:7, turn 1: 'label' has the wrong type (found the number 3, expected text or null)"));
   EXPECT_THAT(refusal(R"({"system":1,)" + hello + "}"), StartsWith("f:7: 'system' has the wrong type"));
@@ -121,9 +179,11 @@ TEST(RecordTest, ToJson) {
       R"({"system":"S","mask":"User,System","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Hi","label":null},{"from":"Assistant","value":"Yo","label":"quality:1"}]})");
   conversation.type = ConversationType::none;
   conversation.masked_roles.clear();
+  conversation.turns[1].context_only = true;
   const Record back = parse(dump_json(to_json(conversation)));
   EXPECT_EQ(back.conversation.type, ConversationType::none);
   EXPECT_THAT(back.conversation.masked_roles, IsEmpty());
+  EXPECT_TRUE(back.conversation.turns[1].context_only);
 }
 
 class RecordAnnotation : public ::testing::Test {
@@ -153,6 +213,25 @@ TEST_F(RecordAnnotation, HumanLabels) {
               HasSubstr(R"("label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
   EXPECT_THAT(annotated(turn, true),
               HasSubstr(R"("label":"quality:4,humor:2","scores":{"quality":3.9,"humor":-0.1},"gt_label":"humor:2"})"));
+}
+
+// The predictor has other attributes, or another range: what the human said stays as it was.
+TEST_F(RecordAnnotation, HumanLabelsOfOtherAttributes) {
+  const auto annotated_with = [&](const std::string& label, bool keep_human) {
+    const Record record =
+        parse_record(parse_json(R"({"conversations":[{"from":"Assistant","value":"Yo","label":)" + label + "}]}", "f",
+                                ExitCode::data),
+                     attributes_, "", "f", 1, Labels::ignored);
+    const std::vector<TurnScores> scores{{0, make_label(attributes_, std::vector<float>{4, 0}), {4, 0}}};
+    const Json turn = annotate(record, scores, keep_human, attributes_)["conversations"][0];
+    return turn["label"].get<std::string>() + " " + (turn.contains("gt_label") ? turn["gt_label"].dump() : "none");
+  };
+  EXPECT_EQ(annotated_with(R"("violence:3,humor:2")", false), R"(quality:4,humor:0 "violence:3,humor:2")");
+  EXPECT_EQ(annotated_with(R"("violence:3,humor:2")", true), R"(quality:4,humor:2 "violence:3,humor:2")");
+  EXPECT_EQ(annotated_with(R"("quality:9,humor:2")", true), R"(quality:4,humor:2 "quality:9,humor:2")");
+  EXPECT_EQ(annotated_with(R"("good answer")", true), R"(quality:4,humor:0 "good answer")");
+  EXPECT_EQ(annotated_with("3", true), "quality:4,humor:0 3");
+  EXPECT_EQ(annotated_with("null", true), "quality:4,humor:0 none");
 }
 
 TEST_F(RecordAnnotation, AgainOnAnAnnotatedRecord) {

@@ -1,3 +1,4 @@
+// Published sources: contracts.md section 5.
 #include <gmock/gmock.h>
 
 #include "data/helpers.h"
@@ -101,7 +102,20 @@ TEST(SourcesTest, HelpSteer) {
               HasSubstr("the rating of 'helpfulness' cannot be used (found 5"));
   EXPECT_THAT(refusal(R"({"prompt":"x","response":"y","helpfulness":[3,4]})"),
               HasSubstr("(found an array, expected a number from 0.0 to 4.0)"));
-  EXPECT_THAT(refusal(R"({"prompt":"x","response":null})"), HasSubstr(":1: 'response' has the wrong type"));
+  EXPECT_THAT(refusal(R"({"prompt":"x","response":null})"), HasSubstr("no known kind of record"));
+  EXPECT_THAT(refusal(R"({"prompt":"x","response":null})", Format::helpsteer), HasSubstr(":1: 'response' is missing"));
+  EXPECT_THAT(
+      refusal(R"({"prompt":"x","response":"y","helpfulness":"4"})"),
+      HasSubstr("the rating of 'helpfulness' cannot be used (found the text \"4\", expected a number from 0.0 to "
+                "4.0); write it without quotes"));
+}
+
+TEST(SourcesTest, RatingsThatAreNoAttributesStayKeys) {
+  const Attributes attributes = make_attributes({.names = {"helpfulness"}, .min = 0, .max = 4, .defaults = {}});
+  const std::vector<Record> records = read_records({source(fixture("helpsteer.jsonl"))}, attributes, "S");
+  EXPECT_EQ(
+      dump_json(records[0].json),
+      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"What is two and two?","label":null},{"from":"Assistant","value":"Four.","label":"helpfulness:4"}],"correctness":4,"coherence":3,"complexity":0,"verbosity":1})");
 }
 
 TEST(SourcesTest, HelpSteer2SplitsThePrompt) {
@@ -119,6 +133,13 @@ TEST(SourcesTest, PreferenceRows) {
   EXPECT_THAT(texts("preference.jsonl"),
               ElementsAre("User: Name a fruit. | Assistant: A pear.", "User: Name a fruit. | Assistant: A stone."));
   EXPECT_THAT(refusal(R"({"prompt":"x","response_1":"y"})"), HasSubstr(":1: 'response_2' is missing"));
+  const std::vector<Record> records = read_records({source(fixture("preference.jsonl"))}, make_test_attributes(), "S");
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[1].part, 1);
+  EXPECT_EQ(records[1].parts, 2);
+  EXPECT_EQ(
+      dump_json(records[1].json),
+      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Name a fruit.","label":null},{"from":"Assistant","value":"A stone.","label":null}],"response":"response_2","split":"train","preference_strength":-3,"preference_statement":"the first is one"})");
 }
 
 TEST(SourcesTest, ShareGptArrayAndLines) {
@@ -138,9 +159,8 @@ TEST(SourcesTest, ShareGptArrayAndLines) {
   const std::string lines = write_file(
       folder, "f.jsonl", R"({"conversations":[{"from":"human","value":"Hi"},{"from":"gpt","value":"Hello"}]})");
   EXPECT_THAT(texts_of({source(lines)}, make_test_attributes()), ElementsAre("User: Hi | Assistant: Hello"));
-  EXPECT_THAT(
-      refusal(R"({"conversations":[{"from":"human","value":"x"},{"from":"gtp","value":"x"}]})"),
-      HasSubstr(":1, turn 2: unknown role in 'from' (found 'gtp', expected human, gpt, user, assistant, system)"));
+  EXPECT_THAT(refusal(R"({"conversations":[{"from":"human","value":"x"},{"from":"gtp","value":"x"}]})"),
+              HasSubstr(":1, turn 2: unknown role in 'from' (found 'gtp', expected user, human"));
   EXPECT_THAT(refusal(R"([{"conversations":[{"from":"human","value":"x"}]},{"conversations":[]}])"),
               HasSubstr(":2: an empty conversation"));
   EXPECT_THAT(refusal(R"([{"conversations":[]})"), HasSubstr("not valid JSON"));
@@ -158,11 +178,115 @@ TEST(SourcesTest, Messages) {
     EXPECT_THAT(records[1].conversation.masked_roles, ElementsAre("User", "System"));
   }
   EXPECT_THAT(refusal(R"({"messages":[{"role":"tool","content":"x"}]})"),
-              HasSubstr(":1, turn 1: unknown role in 'role' (found 'tool', expected user, assistant, system)"));
-  EXPECT_THAT(refusal(R"({"messages":[{"role":"user","content":[]}]})"),
-              HasSubstr(":1, turn 1: 'content' has the wrong type (found an array, expected text)"));
+              HasSubstr(":1, turn 1: a turn of the role 'tool': conversations with tools cannot be trained on"));
+  EXPECT_THAT(refusal(R"({"messages":[{"role":"usr","content":"x"}]})"), HasSubstr("did you mean 'user'?"));
+  EXPECT_THAT(refusal(R"({"messages":[{"role":"user","content":3}]})"),
+              HasSubstr(":1, turn 1: 'content' has the wrong type (found the number 3, expected text)"));
+  EXPECT_THAT(refusal(R"({"messages":[{"role":"user","content":"x"},{"role":"assistant","content":null}]})"),
+              HasSubstr(":1, turn 2: 'content' is missing"));
+  EXPECT_THAT(refusal(R"({"messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]}]})"),
+              HasSubstr(":1, turn 1: a turn that calls a tool ('tool_calls') and has no text"));
   EXPECT_THAT(refusal(R"({"messages":[{"role":"system","content":"x"}]})"), HasSubstr(":1: an empty conversation"));
   EXPECT_THAT(refusal(R"({"messages":[]})"), HasSubstr(":1: an empty conversation"));
+}
+
+std::string converted(const std::string& line) {
+  TemporaryFolder folder;
+  const std::vector<Record> records =
+      read_records({source(write_file(folder, "f.jsonl", line))}, make_test_attributes(), "S");
+  return records.size() == 1 ? dump_json(records[0].json) : std::to_string(records.size()) + " records";
+}
+
+// A label in our spelling, and whatever says that a turn is not to be trained, travel from every kind of chat.
+TEST(SourcesTest, LabelsAndWeightsOfChat) {
+  const std::string expected =
+      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"a","label":null},{"from":"Assistant","value":"b","label":"quality:1,humor:2","weight":0}]})";
+  EXPECT_EQ(
+      converted(
+          R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","label":"quality:1,humor:2","weight":0}]})"),
+      expected);
+  EXPECT_EQ(
+      converted(
+          R"({"conversations":[{"from":"human","value":"a","label":null},{"from":"gpt","value":"b","label":"quality:1,humor:2","weight":0}]})"),
+      expected);
+  for (
+      const char* line :
+      {R"({"conversations":[{"role":"user","content":"a"},{"role":"assistant","content":"b","weight":0,"label":"quality:1,humor:2"}]})",
+       R"({"messages":[{"from":"user","value":"a"},{"from":"assistant","value":"b","weight":0,"label":"quality:1,humor:2"}]})",
+       R"({"conversations":[{"from":"user","value":"a","role":null},{"from":"assistant","content":"b","value":null,"weight":0,"label":"quality:1,humor:2"}]})"}) {
+    const Record record = [&] {
+      TemporaryFolder folder;
+      return read_records({source(write_file(folder, "f.jsonl", line))}, make_test_attributes(), "S").at(0);
+    }();
+    EXPECT_EQ(text_of(record.conversation), "User: a | Assistant(quality:1,humor:2): b") << line;
+    EXPECT_TRUE(record.conversation.turns[1].context_only) << line;
+  }
+  EXPECT_THAT(
+      refusal(R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","label":"good"}]})"),
+      HasSubstr(":1, turn 2: the label has an entry without a value"));
+  EXPECT_THAT(refusal(R"({"messages":[{"role":"assistant","content":"b","label":4}]})"),
+              HasSubstr(":1, turn 1: 'label' has the wrong type (found the number 4"));
+}
+
+TEST(SourcesTest, MaskAndTypeOfRecordsInSmallLetters) {
+  EXPECT_EQ(
+      converted(
+          R"({"mask":"user, system","type":"TEXT_TO_VALUE","conversations":[{"from":"user","value":"a"},{"from":"assistant","value":"b","label":"quality:1"}]})"),
+      R"({"mask":"User,System","type":"TEXT_TO_VALUE","conversations":[{"from":"User","value":"a","label":null},{"from":"Assistant","value":"b","label":"quality:1"}]})");
+  EXPECT_THAT(converted(R"({"mask":"","conversations":[{"from":"user","value":"a"},{"from":"system","value":"b"}]})"),
+              HasSubstr(R"({"mask":"System",)"));
+}
+
+TEST(SourcesTest, RolesOfChat) {
+  EXPECT_THAT(
+      converted(
+          R"({"conversations":[{"from":"Human","value":"a"},{"from":"chatgpt","value":"b"},{"from":"USER","value":"c"},{"from":"bard","value":"d"},{"from":"model","value":"e"}]})"),
+      HasSubstr(R"("from":"Assistant","value":"d")"));
+  EXPECT_THAT(converted(R"({"messages":[{"role":"developer","content":"T"},{"role":"user","content":"a"}]})"),
+              HasSubstr(R"("system":"T")"));
+}
+
+TEST(SourcesTest, ContentInParts) {
+  EXPECT_THAT(
+      converted(
+          R"({"messages":[{"role":"user","content":[{"type":"text","text":"a "},{"type":"text","text":"b"}]},{"role":"assistant","content":["c"]}]})"),
+      HasSubstr(R"([{"from":"User","value":"a b","label":null},{"from":"Assistant","value":"c","label":null}])"));
+  EXPECT_THAT(refusal(R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]})"),
+              HasSubstr(":1, turn 1: a part of 'content' is no text (found the type \"image_url\""));
+  EXPECT_THAT(refusal(R"({"messages":[{"role":"user","content":[3]}]})"),
+              HasSubstr("a part of 'content' has the wrong type"));
+}
+
+// Exports of tables write null for what a row lacks.
+TEST(SourcesTest, NullIsAsGoodAsMissing) {
+  for (
+      const char* line :
+      {R"({"conversations":null,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]})",
+       R"({"messages":null,"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"}]})",
+       R"({"prompt":"a","response":"b","chosen":null,"rejected":null,"response_1":null,"response_2":null})",
+       R"({"prompt":"a","response":"b","helpfulness":null,"coherence":null})",
+       R"({"prompt":null,"response":null,"conversations":[{"from":null,"value":null,"role":"user","content":"a"},{"from":null,"value":null,"role":"assistant","content":"b"}]})",
+       R"({"conversations":null,"message_tree_id":null,"prompt":{"role":"prompter","text":"a","labels":null,"replies":[{"role":"assistant","text":"b","labels":{"quality":null,"humor":{"value":null}},"replies":null}]}})"}) {
+    TemporaryFolder folder;
+    EXPECT_THAT(texts_of({source(write_file(folder, "f.jsonl", line))}, make_test_attributes()),
+                ElementsAre("User: a | Assistant: b"))
+        << line;
+  }
+}
+
+TEST(SourcesTest, NumbersTravelAsTheyWereWritten) {
+  EXPECT_THAT(
+      converted(
+          R"({"messages":[{"role":"user","content":"a","x":1.50},{"role":"assistant","content":"b"}],"score":1e400,"id":[123456789012345678901234567890,-0]})"),
+      ::testing::AllOf(HasSubstr(R"("x":1.50)"),
+                       HasSubstr(R"("score":1e400,"id":[123456789012345678901234567890,-0]})")));
+  EXPECT_THAT(converted(R"({"prompt":"a","response":"b","helpfulness":3.0,"verbosity":1.50})"),
+              HasSubstr(R"("label":"helpfulness:3,verbosity:2")"));
+}
+
+TEST(SourcesTest, AnArrayOfAnyFormat) {
+  EXPECT_EQ(refusal(R"([{"prompt":"a","response":"b"}])"), "");
+  EXPECT_EQ(refusal(R"([{"messages":[{"role":"user","content":"a"}]}])", Format::messages), "");
 }
 
 TEST(SourcesTest, Text) {
@@ -181,6 +305,7 @@ TEST(SourcesTest, NotRecognised) {
   EXPECT_THAT(refusal(R"({"conversation":[]})"), HasSubstr("did you mean 'conversations'?"));
   EXPECT_THAT(refusal("{}"), HasSubstr("(found an empty object"));
   EXPECT_THAT(refusal("{\"prompt\":\"x\"}"), HasSubstr("a line of prompts cannot be trained on"));
+  EXPECT_THAT(refusal(R"({"data":[{"messages":[]}]})"), HasSubstr("jq -c '.[\"data\"][]'"));
   EXPECT_THAT(refusal("garbage"), HasSubstr(":1: not valid JSON"));
   EXPECT_THAT(refusal("3", Format::messages), HasSubstr(":1: a line that is no object (found the number 3"));
 }

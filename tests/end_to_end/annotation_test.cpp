@@ -195,16 +195,15 @@ TEST_F(Annotation, ShardsAreTheWholeToTheBit) {
 
 TEST_F(Annotation, BadRecordsAreSetAsideWithLineAndReason) {
   const std::string long_value(1200, 'x');
-  write("in.jsonl", conversation("q", "first") + "{\"conversations\": [\n" + conversation("q", "b", "quality:7") +
-                        conversation("q", "c", "qualty:1") + conversation("q", long_value) +
+  write("in.jsonl", conversation("q", "first") + "{\"conversations\": [\n" + "{\"mask\":\"Usr\"," +
+                        conversation("q", "b").substr(1) + "\n" + conversation("q", long_value) +
                         "{\"conversations\":[]}\n" + conversation("q", "last"));
   ASSERT_EQ(run("annotate annotate.yaml max_bad_share=1").code, 0);
   EXPECT_EQ(lines_of(read("out.jsonl")).size(), 2u);
   const std::vector<Json> bad = json_lines(read("out.jsonl.quarantine.jsonl"));
-  ASSERT_EQ(bad.size(), 5u);
+  ASSERT_EQ(bad.size(), 4u);
   const std::vector<std::pair<int, std::string>> expected{{2, "not valid JSON"},
-                                                          {3, "7"},
-                                                          {4, "did you mean 'quality'?"},
+                                                          {3, "did you mean 'User'?"},
                                                           {5, "tokens of context, the predictor has 256"},
                                                           {6, "empty conversation"}};
   for (size_t i = 0; i < bad.size(); ++i) {
@@ -214,6 +213,64 @@ TEST_F(Annotation, BadRecordsAreSetAsideWithLineAndReason) {
         << bad[i].at("reason");
     EXPECT_TRUE(bad[i].contains("record"));
   }
+}
+
+// What is about to be written over is nobody's fault: it stays in gt_label as it was.
+TEST_F(Annotation, LabelsOfOtherAttributesAreKeptAsTheyWere) {
+  const std::vector<std::string> labels{"violence:9,humor:2", "quality:7", "good", "quality:1.5,humor:1"};
+  std::string lines;
+  for (const std::string& label : labels) lines += conversation("q", "a", label);
+  write("in.jsonl", lines + R"({"conversations":[{"from":"Assistant","value":"a","label":3,"weight":0.5}]})"
+                            "\n");
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  ASSERT_EQ(run("annotate annotate.yaml human_labels=keep run_dir=keep output=keep.jsonl").code, 0);
+  const std::vector<Json> written = json_lines(read("out.jsonl")), kept = json_lines(read("keep.jsonl"));
+  ASSERT_EQ(written.size(), 5u);
+  for (size_t i = 0; i < labels.size(); ++i) {
+    EXPECT_EQ(written[i].at("conversations")[1].at("gt_label"), labels[i]);
+    EXPECT_EQ(kept[i].at("conversations")[1].at("gt_label"), labels[i]);
+  }
+  EXPECT_EQ(written[4].at("conversations")[0].at("gt_label"), 3);
+  EXPECT_EQ(written[4].at("conversations")[0].at("weight"), 0.5);
+  const auto label_of = [](const Json& record) { return record.at("conversations")[1].at("label").get<std::string>(); };
+  EXPECT_NE(label_of(kept[0]).find("humor:2"), std::string::npos) << label_of(kept[0]);
+  EXPECT_EQ(label_of(kept[1]), label_of(written[1])) << "7 is out of the predictor's range";
+  EXPECT_NE(label_of(kept[3]).find("humor:1"), std::string::npos) << label_of(kept[3]);
+}
+
+TEST_F(Annotation, NumbersTravelAsTheyWereWritten) {
+  write(
+      "in.jsonl",
+      R"({"a":1.50,"b":[1e400,-0,123456789012345678901234567890,0.1000000000000000000001],"conversations":[{"from":"User","value":"x","n":1E5},{"from":"Assistant","value":"y"}],"c":1.0})"
+      "\n");
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  const std::string line = read("out.jsonl");
+  EXPECT_EQ(
+      line.substr(0, line.find(R"("y")")),
+      R"({"a":1.50,"b":[1e400,-0,123456789012345678901234567890,0.1000000000000000000001],"conversations":[{"from":"User","value":"x","n":1E5},{"from":"Assistant","value":)");
+  EXPECT_TRUE(line.ends_with(R"(}],"c":1.0})"
+                             "\n"))
+      << line;
+}
+
+// Nothing annotated is no success, and an input that is mended needs no fresh start.
+TEST_F(Annotation, AnInputWithoutRecords) {
+  for (const std::string bytes : {"", "\n \n"}) {
+    write("in.jsonl", bytes);
+    expect_refused(run("annotate annotate.yaml"), 3, "in.jsonl: nothing to annotate: the input is empty");
+    expect_refused(run("annotate annotate.yaml --dry-run run_dir=dry"), 3, "nothing to annotate");
+  }
+  EXPECT_FALSE(exists("out.jsonl"));
+  write("in.jsonl", R"({"conversations":[{"from":"User","value":"x"}]})"
+                    "\n");
+  expect_refused(run("annotate annotate.yaml"), 3, "no record has an assistant turn");
+  write("in.jsonl", "{}\n");
+  expect_refused(run("annotate annotate.yaml run_dir=bad output=bad.jsonl max_bad_share=1"), 3,
+                 "every record is a bad one");
+  write("in.jsonl", many(3));
+  ASSERT_EQ(run("annotate annotate.yaml run_dir=good output=good.jsonl").code, 0);
+  // A shard of a small input may well be empty.
+  ASSERT_EQ(run("annotate annotate.yaml shard=1/2 run_dir=shard output=shard.jsonl").code, 0);
 }
 
 TEST_F(Annotation, ABadRecordCanStopIt) {
@@ -243,6 +300,26 @@ TEST_F(Annotation, AFinishedOneSaysSoAndChangesNothing) {
   expect_says(run("annotate annotate.yaml"), "nothing to do");
   EXPECT_EQ(read("out.jsonl"), output);
   EXPECT_EQ(read("run/ledger.jsonl"), ledger);
+}
+
+TEST_F(Annotation, AFinishedOutputThatIsGoneOrWasChangedIsMadeAgain) {
+  write("in.jsonl", many(5));
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  const std::string whole = read("out.jsonl");
+  std::filesystem::remove(path("out.jsonl"));
+  expect_says(run("annotate annotate.yaml"), "out.jsonl is gone: it is made again");
+  EXPECT_EQ(read("out.jsonl"), whole);
+  std::string changed = whole;
+  changed[changed.size() / 2] ^= 1;
+  write("out.jsonl", changed);
+  expect_says(run("annotate annotate.yaml"), "it is kept as out.jsonl.previous and made again");
+  EXPECT_EQ(read("out.jsonl"), whole);
+  EXPECT_EQ(read("out.jsonl.previous"), changed);
+  expect_says(run("annotate annotate.yaml"), "nothing to do");
+  write("out.jsonl", "mine");
+  expect_refused(run("annotate annotate.yaml"), 5, "out.jsonl.previous");
+  EXPECT_EQ(read("out.jsonl"), "mine");
+  EXPECT_EQ(read("out.jsonl.previous"), changed);
 }
 
 TEST_F(Annotation, AnotherPredictorOrInputInTheRunDirectoryIsRefused) {

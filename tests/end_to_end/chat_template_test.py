@@ -167,6 +167,15 @@ def check_scorer(folder):
         check(f"{folder.name}, record {number}", folder.render(messages_of(LABELLED[number])), expected)
 
 
+def check_cuts(folder, system, marker_parts):
+    """Byte-level BPE: the parts of a prompt that the keyword steerlm_cut gives are the segments that the program encodes."""
+    asked = messages_of(LABELLED[0], 1)
+    whole = folder.render(asked, add_generation_prompt=True, quality=4)
+    parts = folder.render(asked, add_generation_prompt=True, quality=4, steerlm_cut="\0").split("\0")
+    check(f"{folder.name}, joined", "".join(parts), whole)
+    check(f"{folder.name}, parts", parts, system + marker_parts + [""])
+
+
 def main():
     program, fixtures = sys.argv[1], pathlib.Path(sys.argv[2])
     with tempfile.TemporaryDirectory() as temporary:
@@ -189,6 +198,12 @@ def main():
               "<extra_id_2>quality:1,humor:0,range:3\n"[-36:])
         check_raises(odd, "role", [{"role": "tool", "content": "x"}], "the role tool")
         check_raises(odd, "content", [{"role": "user", "content": [{"type": "text"}]}], "not a text")
+        qwen = fixtures / "tokenizers" / "qwen2"
+        check_cuts(Folder(program, root, "cut-text", qwen, steerlm), [f"<extra_id_0>System\n{SYSTEM}\n"],
+                   ["<extra_id_1>", "User\n", "u1", "\n", "<extra_id_1>", "Assistant\n", "<extra_id_2>quality:4,humor:0\n"])
+        check_cuts(Folder(program, root, "cut-chatml", qwen, {"name": "chatml"}),
+                   ["<|im_start|>", "system\n", SYSTEM, "<|im_end|>", "\n"],
+                   ["<|im_start|>", "user\n", "u1", "<|im_end|>", "\n", "<|im_start|>", "assistant\n", "quality:4,humor:0\n"])
         plain = Folder(program, root, "plain", with_bos, {"name": "plain"})
         check("plain", plain.source, None)
     if FAILURES:

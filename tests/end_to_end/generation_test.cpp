@@ -1,4 +1,4 @@
-// generate and score, and the stages that sample: bootstrap and evaluate.
+// generate and score, and the stages that sample, bootstrap and evaluate: contracts.md sections 2 and 4.
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -183,6 +183,66 @@ TEST_F(Generation, ScoresOfALanguageModel) {
   EXPECT_LT(lines[0].at("logprob").get<double>(), lines[1].at("logprob").get<double>());
   EXPECT_EQ(lines[2].at("tokens"), 0) << "a turn that is no target";
   EXPECT_EQ(lines[2].at("logprob").get<double>(), 0);
+}
+
+// `record` is the 0-based line of the input, or the element of an array; a line may give several records.
+TEST_F(Generation, ScoresNameTheLine) {
+  const auto places = [&](const std::string& model, const std::string& input, const std::string& before = "") {
+    const Result scored = run("score --model " + model + " --input " + input + " --output -", before);
+    EXPECT_EQ(scored.code, 0) << scored.errors;
+    std::string text;
+    for (const Json& line : json_lines(scored.output))
+      text += line.at("record").dump() + (line.contains("part") ? "." + line.at("part").dump() : "") + " ";
+    return text;
+  };
+  const std::string one = conversation("a", "b"), two = conversation("c", "d");
+  write("in.jsonl", "\n" + one + "\n \r\n" + two);
+  write("in.json", "[\n" + one + ",\n\n" + two + "]");
+  write("pairs.jsonl",
+        "\n"
+        R"({"chosen":"\n\nHuman: a\n\nAssistant: b","rejected":"\n\nHuman: a\n\nAssistant: c"})"
+        "\n");
+  for (const std::string model : {"model", "predictor"}) {
+    EXPECT_EQ(places(model, "in.jsonl"), "1 4 ");
+    EXPECT_EQ(places(model, "in.jsonl.gz", "gzip -kf in.jsonl &&"), "1 4 ");
+    EXPECT_EQ(places(model, "-", "cat in.jsonl |"), "1 4 ");
+    EXPECT_EQ(places(model, "in.json"), "0 1 ");
+    EXPECT_EQ(places(model, "pairs.jsonl"), "1.0 1.1 ");
+  }
+}
+
+TEST_F(Generation, NothingToDoIsNoSuccess) {
+  write("empty.jsonl", "\n");
+  write("questions.jsonl", R"({"conversations":[{"from":"User","value":"a"}]})"
+                           "\n");
+  for (const std::string model : {"model", "predictor"}) {
+    expect_refused(run("score --model " + model + " --input empty.jsonl --output out.jsonl"), 3, "nothing to score");
+    expect_refused(run("score --model " + model + " --input questions.jsonl --output out.jsonl"), 3,
+                   "no record has an assistant turn");
+  }
+  expect_refused(run("generate --model model --input empty.jsonl --output out.jsonl"), 3, "nothing to answer");
+  write("g.yaml", "stage: generate\nmodel: model\nprompts: [empty.jsonl]\noutput: out.jsonl\nrun_dir: g\n");
+  expect_refused(run("run g.yaml"), 3, "nothing to answer");
+  expect_refused(run("run g.yaml --dry-run"), 3, "nothing to answer");
+  write("labels.jsonl", conversation("a", "b", "quality:4,humor:0"));
+  write("b.yaml",
+        "stage: bootstrap\npolicy: model\npredictor: predictor\nprompts: [empty.jsonl]\nlabels_from: labels.jsonl\n"
+        "run_dir: b\n");
+  expect_refused(run("bootstrap b.yaml"), 3, "nothing to sample from");
+  EXPECT_FALSE(exists("out.jsonl"));
+}
+
+// The labels of a record are not read where nothing depends on them.
+TEST_F(Generation, APredictorScoresRecordsWithLabelsOfOtherAttributes) {
+  write("in.jsonl", conversation("a", "b", "violence:9"));
+  EXPECT_EQ(run("score --model predictor --input in.jsonl --output -").code, 0);
+  expect_refused(run("score --model model --input in.jsonl --output -"), 3, "unknown attribute");
+}
+
+TEST_F(Generation, ThePromptLineTravelsAsItWasWritten) {
+  write("p.jsonl", R"({"prompt":"a","n":[1.50,1e400,-0]})"
+                   "\n");
+  EXPECT_NE(generated("--input p.jsonl").find(R"({"prompt":"a","n":[1.50,1e400,-0],"response":)"), std::string::npos);
 }
 
 TEST_F(Generation, ScoresOfAPredictorAreThoseOfAnnotation) {

@@ -78,7 +78,18 @@ TEST_F(BadModelFolder, CodeIsNeverRunAndTheUserIsTold) {
   write("sft.yaml",
         "stage: sft\nmodel: {path: model}\ndata: {train: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: run\ntrain: "
         "{steps: 1}\n");
-  expect_says(run("sft sft.yaml --dry-run"), "warning: model/config.json: 'auto_map' names Python code");
+  const std::string warning = "warning: model/config.json: 'auto_map' names Python code";
+  expect_says(run("sft sft.yaml --dry-run"), warning);
+  write("prompts.jsonl", R"({"prompt": "hi"})");
+  write("generate.yaml",
+        "stage: generate\nmodel: model\nprompts: [{path: prompts.jsonl}]\noutput: answers.jsonl\nrun_dir: answers\n");
+  write("evaluate.yaml",
+        "stage: evaluate\nmodel: {path: model}\ndata: {validation: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: "
+        "measures\n");
+  for (const char* command :
+       {"run generate.yaml --dry-run", "evaluate evaluate.yaml --dry-run", "model info --model model",
+        "score --model model --input train.jsonl --output -", "data show-mask --model model --input train.jsonl"})
+    expect_says(run(command), warning);
   ASSERT_EQ(run("model export --model model --output copy --dtype bf16").code, 0);
   EXPECT_FALSE(exists("copy/modeling_evil.py"));
   EXPECT_EQ(read("copy/config.json").find("auto_map"), std::string::npos);
@@ -187,6 +198,146 @@ TEST_F(BadModelFolder, ConfigsThatAreNoConfigs) {
   std::filesystem::remove(path("model/config.json"));
   ASSERT_EQ(::mkfifo(path("model/config.json").c_str(), 0600), 0);
   refused("config.json: not a file");
+}
+
+// A published reward model: config.json and weights, and nothing of ours.
+class RewardModel : public BadModelFolder {
+ protected:
+  RewardModel() {
+    use("classifier");
+    edit("model/config.json", [](Json& json) {
+      json["id2label"] = {{"0", "helpful"}, {"1", "harmless"}, {"2", "short"}};
+      json.erase("label2id");
+    });
+    write("records.jsonl", conversation("question", "answer", "quality:2,humor:1,creativity:0") +
+                               conversation("another", "word", "quality:4,humor:0,creativity:3"));
+    write("annotate.yaml",
+          "stage: annotate\npredictor: model\ninput: records.jsonl\noutput: out.jsonl\nrun_dir: annotated\n");
+    write("evaluate.yaml",
+          "stage: evaluate\npredictor: model\ndata: {validation: [{path: records.jsonl}]}\nrun_dir: evaluated\n");
+  }
+  static std::string predictor(const std::string& names, const std::string& more = "") {
+    return "stage: train-predictor\nhead: {kind: regression}\nmodel: {path: model}\nattributes: {names: [" + names +
+           "], min: 0, max: 4}\ntemplate: {name: steerlm, system: x}\ndata: {train: [{path: records.jsonl}], "
+           "max_tokens: "
+           "256}\nrun_dir: run\ntrain: {steps: 1}\n" +
+           more;
+  }
+};
+
+TEST_F(RewardModel, ScoresUnderTheNamesOfItsLabels) {
+  const Result result = run("score --model model --input records.jsonl --output -");
+  ASSERT_EQ(result.code, 0) << result.errors;
+  const std::vector<Json> lines = json_lines(result.output);
+  ASSERT_EQ(lines.size(), 2u);
+  const Json& scores = lines[0].at("scores");
+  ASSERT_EQ(scores.size(), 3u) << scores;
+  for (const char* name : {"helpful", "harmless", "short"}) EXPECT_TRUE(scores.at(name).is_number()) << scores;
+  const Json info = parse_json(run("model info --model model").output, "info", ExitCode::data);
+  EXPECT_EQ(info.at("labels"), (Json{"helpful", "harmless", "short"}));
+  EXPECT_TRUE(info.at("attributes").is_null());
+
+  // The same numbers as with attributes, under their names.
+  write("model/steerlm.json", R"({"attributes": {"names": ["quality", "humor", "creativity"], "min": 0, "max": 4}})");
+  const std::vector<Json> named = json_lines(run("score --model model --input records.jsonl --output -").output);
+  EXPECT_EQ(named.at(0).at("scores").at("humor"), scores.at("harmless"));
+}
+
+TEST_F(RewardModel, WritesNoLabelsUntilItSaysWhichAttributes) {
+  for (const char* command : {"annotate annotate.yaml", "annotate annotate.yaml --dry-run", "evaluate evaluate.yaml"})
+    refused(
+        "scores, but does not say which attributes, so that it can write no labels (found helpful, harmless, short)",
+        command);
+  make_model("untied", "policy", R"("quality", "humor", "creativity")");
+  write("prompts.jsonl", "{\"prompt\":\"hi\"}\n");
+  write("bootstrap.yaml",
+        "stage: bootstrap\npolicy: policy\npredictor: model\nprompts: [prompts.jsonl]\nlabels_from: records.jsonl\n"
+        "data: {max_tokens: 256}\nrun_dir: boot\ntrain: {steps: 1}\n");
+  for (const char* command : {"bootstrap bootstrap.yaml --dry-run", "bootstrap bootstrap.yaml"})
+    refused("scores, but does not say which attributes", command);
+  const std::string advice = run("annotate annotate.yaml --dry-run").errors;
+  const std::string example = advice.substr(advice.find("such as ") + 8);
+  write("model/steerlm.json", example.substr(0, example.find(", or start")));
+  write("records.jsonl", conversation("question", "answer"));
+  const Result followed = run("annotate annotate.yaml --fresh");
+  EXPECT_EQ(followed.code, 0) << followed.errors << read("model/steerlm.json");
+  EXPECT_NE(read("out.jsonl").find("\"label\":\"quality:"), std::string::npos);
+}
+
+TEST_F(RewardModel, APredictorOfOtherAttributesStartsItsScoreAfresh) {
+  write("three.yaml", predictor("quality, humor, creativity"));
+  const Result three = run("train-predictor three.yaml");
+  ASSERT_EQ(three.code, 0) << three.errors;
+  EXPECT_EQ(three.errors.find("starts afresh"), std::string::npos) << three.errors;
+  write("two.yaml", predictor("quality, humor"));
+  write("records.jsonl", conversation("question", "answer", "quality:2,humor:1"));
+  expect_says(
+      run("train-predictor two.yaml run_dir=two"),
+      "its score has 3 rows for helpful, harmless, short, the recipe has 2 attributes: the score starts afresh");
+  const Result scored = run("score --model two/model --input records.jsonl --output -");
+  EXPECT_EQ(json_lines(scored.output).at(0).at("scores").size(), 2u) << scored.errors;
+  write("lora.yaml", predictor("quality, humor", "lora: {rank: 2}\n"));
+  expect_says(run("train-predictor lora.yaml run_dir=lora"), "the score starts afresh");
+  EXPECT_EQ(run("score --model lora/model --input records.jsonl --output -").code, 0);
+  // Its adapter, too, may go on with other attributes, merged.
+  std::filesystem::remove(path("lora/model/steerlm.json"));
+  write("one.yaml", predictor("quality"));
+  write("records.jsonl", conversation("question", "answer", "quality:2"));
+  expect_says(run("train-predictor one.yaml run_dir=one model.path=lora/model"), "the score starts afresh");
+  write("one_lora.yaml", predictor("quality", "lora: {rank: 2}\n"));
+  expect_refused(run("train-predictor one_lora.yaml run_dir=more model.path=lora/model"), 2,
+                 "the recipe's lora is another adapter");
+}
+
+TEST_F(BadModelFolder, AnEmptyPromptWithoutBosIsRefused) {
+  use("untied");
+  edit("model/tokenizer_config.json", [](Json& json) { json["add_bos_token"] = false; });
+  write("prompts.jsonl", "{\"prompt\":\"Hi\"}\n{\"prompt\":\"\"}\n");
+  const std::string words = "the prompt is empty, and the tokenizer has no BOS that a text would start with";
+  expect_refused(run("generate --model model --raw --max-new-tokens 2 --prompt ''"), 3, "--prompt: " + words);
+  expect_refused(run("generate --model model --raw --max-new-tokens 2 --input prompts.jsonl"), 3,
+                 "prompts.jsonl:2: " + words);
+  use("untied");
+  EXPECT_EQ(run("generate --model model --raw --max-new-tokens 2 --prompt ''").code, 0);
+}
+
+// A pad token in the tokenizer alone, as `tokenizer.add_tokens` without resize_token_embeddings leaves it.
+TEST_F(BadModelFolder, APadTokenWithoutARowIsCuredAsAdvised) {
+  use("untied");
+  edit("model/tokenizer_config.json", [](Json& json) {
+    json["added_tokens_decoder"]["400"] = {{"content", "[PAD]"}, {"special", true}};
+    json["pad_token"] = "[PAD]";
+  });
+  const Result before = run(generate_command);
+  expect_refused(before, 4,
+                 "the embedding has fewer rows than the tokenizer has pieces: the first without a row is '[PAD]'");
+  const size_t command = before.errors.find("steerlm model add-tokens");
+  ASSERT_NE(command, std::string::npos) << before.errors;
+  std::string advised = before.errors.substr(command + std::string("steerlm ").size());
+  advised = advised.substr(0, advised.find('\n'));
+  const Result cured = run(advised);
+  EXPECT_EQ(cured.code, 0) << advised << "\n" << cured.errors;
+  EXPECT_NE(cured.errors.find("the embedding has 401 rows, 400 before"), std::string::npos) << cured.errors;
+  EXPECT_EQ(run("generate --model DIR --prompt hi --temperature 0 --max-new-tokens 4").code, 0);
+}
+
+TEST_F(BadModelFolder, PathsThatAreNoUtf8AreNoMistakeOfOurs) {
+  copy_model("untied", "m\xe9");
+  const Result info = run("model info --model m$(printf '\\351')");
+  EXPECT_EQ(info.code, 0) << info.errors;
+  EXPECT_EQ(parse_json(info.output, "info", ExitCode::data).at("vocabulary_rows"), 400);
+  write("notes", "");
+  expect_refused(run("model info --model " + std::string(300, 'x')), 4, "File name too long");
+  expect_refused(run("tokenizer encode --model " + std::string(300, 'x')), 4, "File name too long");
+}
+
+TEST_F(BadModelFolder, AFolderThatMayNotBeEnteredSaysPermission) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may enter every folder";
+  use("untied");
+  std::filesystem::permissions(path("model"), std::filesystem::perms::none);
+  refused("Permission denied");
+  refused("Permission denied", "tokenizer encode --model model");
+  std::filesystem::permissions(path("model"), std::filesystem::perms::owner_all);
 }
 
 // 2 PB in fp32, by a config of 700 bytes: refused before anything of that size is asked for.

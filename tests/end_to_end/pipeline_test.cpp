@@ -1,4 +1,7 @@
-// A pipeline of three small steps: what runs again, what is skipped, and what a stop or a failure leaves.
+// A pipeline of three small steps: what runs again, what is skipped, and what a stop or a failure leaves. contracts.md
+// sections 3 and 8.
+#include <gmock/gmock.h>
+
 #include "end_to_end/program.h"
 
 namespace steerlm {
@@ -33,6 +36,15 @@ steps:
     train: {steps: 2, batch_size: 4}
     checkpoint: {every_steps: 1}
 )");
+  }
+
+  // What the pipeline says of a step before it runs.
+  static std::string said_of(const Result& result, const std::string& step) {
+    for (const std::string& line : lines_of(result.errors)) {
+      if (line.starts_with("[") && line.find("] " + step + " (") != std::string::npos)
+        return line.substr(line.find("): ") + 3);
+    }
+    return "";
   }
 
   // The names of the steps that ran, each with a comma; "skipped NAME," for those that were skipped.
@@ -108,11 +120,152 @@ TEST_F(PipelineProgram, AFailingStepGivesItsExitCodeAndNoLaterOneRuns) {
   EXPECT_EQ(steps(run("pipeline pipeline.yaml")), "skipped predictor,annotation,sft,") << "mended, the rest runs";
 }
 
-TEST_F(PipelineProgram, DryRunWritesNothing) {
-  const auto before = contents();
-  const Result result = run("pipeline pipeline.yaml --dry-run");
-  for (const char* step : {"predictor", "annotation", "sft"}) expect_says(result, step);
+TEST_F(PipelineProgram, ADryRunSaysWhatWouldBecomeOfEachStep) {
+  auto before = contents();
+  const Result first = run("pipeline pipeline.yaml --dry-run");
+  for (const char* step : {"predictor", "annotation", "sft"}) EXPECT_EQ(said_of(first, step), "would run");
+  expect_says(first, "run/predictor/model is not there yet: step predictor makes it");
+  expect_says(first, "forecast: 2 steps");
   EXPECT_EQ(changes_since(before), "");
+
+  ASSERT_EQ(run("pipeline pipeline.yaml").code, 0);
+  before = contents();
+  const Result done = run("pipeline pipeline.yaml --dry-run");
+  for (const char* step : {"predictor", "annotation", "sft"}) EXPECT_EQ(said_of(done, step), "done already");
+  const Result changed = run("pipeline pipeline.yaml --dry-run steps[1].block_records=64");
+  EXPECT_EQ(said_of(changed, "predictor"), "done already");
+  EXPECT_EQ(said_of(changed, "annotation"), "would run again, block_records: 1024 -> 64");
+  EXPECT_EQ(said_of(changed, "sft"), "would run again, it reads what annotation writes");
+  const Result only = run("pipeline pipeline.yaml --dry-run --only sft steps[2].optimizer.learning_rate=2e-3");
+  EXPECT_EQ(said_of(only, "annotation"), "");
+  EXPECT_EQ(said_of(only, "sft"), "would run again, optimizer.learning_rate: 0.001 -> 0.002");
+  EXPECT_EQ(said_of(run("pipeline pipeline.yaml --dry-run --from annotation"), "predictor"), "");
+  EXPECT_EQ(changes_since(before), "");
+  std::filesystem::remove_all(path("run/sft/model"));
+  EXPECT_THAT(said_of(run("pipeline pipeline.yaml --dry-run"), "sft"), ::testing::HasSubstr("config.json is gone"));
+  append("input.jsonl", conversation("one", "more"));
+  EXPECT_EQ(said_of(run("pipeline pipeline.yaml --dry-run"), "annotation"),
+            "would run again, the input input.jsonl has changed");
+}
+
+TEST_F(PipelineProgram, ADryRunFailsWhereARunWould) {
+  const auto before = contents();
+  expect_refused(run("pipeline pipeline.yaml --dry-run steps[0].train.steps=many"), 2, "steps");
+  expect_refused(run("pipeline pipeline.yaml --dry-run steps[1].input=none.jsonl"), 3, "none.jsonl");
+  expect_refused(run("pipeline pipeline.yaml --dry-run steps[2].model.path=none"), 4, "none");
+  expect_refused(run("pipeline pipeline.yaml --dry-run steps[0].data.train[0].path=none.jsonl"), 3, "none.jsonl");
+  write("bad.jsonl", "{\"conversations\": 1}\n");
+  expect_refused(run("pipeline pipeline.yaml --dry-run steps[2].data.train='[{path: \"@annotation/out.jsonl\"}, "
+                     "{path: bad.jsonl}]'"),
+                 3, "bad.jsonl:1");
+  std::filesystem::remove(path("bad.jsonl"));
+  EXPECT_EQ(changes_since(before), "");
+  std::filesystem::create_directories(path("run/sft"));
+  write("run/sft/mine", "precious");
+  expect_refused(run("pipeline pipeline.yaml --dry-run"), 5, "run/sft");
+  expect_refused(run("pipeline pipeline.yaml"), 5, "run/sft");
+  EXPECT_EQ(read("run/sft/mine"), "precious");
+  EXPECT_FALSE(exists("run/predictor"));
+}
+
+TEST_F(PipelineProgram, AStepThatRunsAgainKeepsItsOldRunDirectory) {
+  ASSERT_EQ(run("pipeline pipeline.yaml").code, 0);
+  const std::string model = read("run/sft/model/model.safetensors");
+  write("run/sft/notes.txt", "mine");
+  Result result = run("pipeline pipeline.yaml steps[2].optimizer.learning_rate=2e-3");
+  expect_says(result, "its old run directory is kept as run/sft.previous");
+  EXPECT_EQ(read("run/sft.previous/model/model.safetensors"), model);
+  EXPECT_EQ(read("run/sft.previous/notes.txt"), "mine");
+  const std::string second = read("run/sft/model/model.safetensors");
+  EXPECT_NE(second, model);
+  // The older generation makes way, unless something in it is not ours.
+  const auto before = contents();
+  expect_refused(run("pipeline pipeline.yaml"), 5, "run/sft.previous/notes.txt");
+  EXPECT_EQ(changes_since(before), "");
+  std::filesystem::remove(path("run/sft.previous/notes.txt"));
+  EXPECT_EQ(steps(run("pipeline pipeline.yaml")), "skipped predictor,skipped annotation,sft,");
+  EXPECT_EQ(read("run/sft.previous/model/model.safetensors"), second);
+  EXPECT_EQ(read("run/sft/model/model.safetensors"), model);
+}
+
+TEST_F(PipelineProgram, AnOutputElsewhereGoesWithItsOldRunDirectory) {
+  const std::string elsewhere =
+      "pipeline pipeline.yaml steps[1].output=out.jsonl steps[2].data.train[0].path=out.jsonl ";
+  ASSERT_EQ(run(elsewhere).code, 0);
+  const std::string old = read("out.jsonl");
+  write("input.jsonl", conversation("another", "one"));
+  EXPECT_EQ(steps(run(elsewhere)), "skipped predictor,annotation,sft,");
+  EXPECT_EQ(read("run/annotation.previous/outputs/out.jsonl"), old);
+  EXPECT_EQ(lines_of(read("out.jsonl")).size(), 1u);
+}
+
+TEST_F(PipelineProgram, AChangedOutputNeverTouchesWhatLiesThere) {
+  ASSERT_EQ(run("pipeline pipeline.yaml").code, 0);
+  write("mine.jsonl", "precious");
+  std::filesystem::create_directories(path("folder/inner"));
+  write("folder/inner/mine", "precious");
+  std::filesystem::create_symlink("mine.jsonl", path("link.jsonl"));
+  const auto before = contents();
+  for (const std::string output : {"mine.jsonl", "folder", "folder/", "link.jsonl", "folder/inner/mine"}) {
+    for (const std::string dry : {"", " --dry-run"}) {
+      expect_refused(run("pipeline pipeline.yaml --only annotation steps[1].output=" + output + dry), 5,
+                     output == "link.jsonl" ? "mine.jsonl" : output);
+      EXPECT_EQ(changes_since(before), "") << output;
+    }
+  }
+}
+
+TEST_F(PipelineProgram, AFinishedStepWhoseModelIsGoneMakesItAgain) {
+  ASSERT_EQ(run("pipeline pipeline.yaml").code, 0);
+  const auto before = contents();
+  std::filesystem::remove_all(path("run/predictor/model"));
+  std::filesystem::remove(path("run/annotation/out.jsonl"));
+  const Result result = run("pipeline pipeline.yaml");
+  EXPECT_EQ(steps(result), "predictor,annotation,skipped sft,");
+  expect_says(result, "run/predictor/model/config.json is gone");
+  expect_says(result, "run/annotation/out.jsonl is gone");
+  EXPECT_EQ(changes_since(before), "");
+}
+
+TEST_F(PipelineProgram, AStepAloneNamesTheOneThatItWaitsFor) {
+  expect_refused(run("pipeline pipeline.yaml --only annotation"), 4,
+                 "step annotation reads what step predictor has not made yet");
+  const Result result = run("pipeline pipeline.yaml --from sft");
+  expect_refused(result, 3, "run that step first: --only annotation");
+  ASSERT_EQ(run("pipeline pipeline.yaml --only predictor").code, 0);  // the advice
+  ASSERT_EQ(run("pipeline pipeline.yaml --only annotation").code, 0);
+  EXPECT_EQ(steps(run("pipeline pipeline.yaml --from sft")), "sft,");
+}
+
+TEST_F(PipelineProgram, ThePipelinesOwnFolderIsARunDirectory) {
+  std::filesystem::create_directory(path("run"));
+  write("run/recipe.yaml", "mine");
+  expect_refused(run("pipeline pipeline.yaml"), 5, "choose another run_dir");
+  EXPECT_EQ(read("run/recipe.yaml"), "mine");
+  std::filesystem::remove(path("run/recipe.yaml"));
+  ASSERT_EQ(run("pipeline pipeline.yaml --only predictor").code, 0);
+  const Json environment = parse_json(read("run/environment.json"), "environment.json", ExitCode::data);
+  EXPECT_TRUE(environment.contains("steerlm"));
+  EXPECT_EQ(environment.at("steps").size(), 3u);
+  expect_refused(run("sft run/predictor/recipe.yaml"), 2, "stage");
+  expect_refused(run("run run/predictor/recipe.yaml run_dir=run"), 2, "a run of a pipeline");
+  expect_refused(run("run run/predictor/recipe.yaml run_dir=run --fresh"), 2, "pipeline");
+}
+
+TEST_F(PipelineProgram, AKilledPipelineEndsItsStepAndGoesOnAtOnce) {
+  ASSERT_EQ(run("pipeline pipeline.yaml --only predictor steps[0].train.steps=40").code, 0);
+  const std::string whole = read("run/predictor/model/model.safetensors");
+  const std::string again =
+      "pipeline pipeline.yaml run_dir=again --only predictor steps[0].train.steps=40 "
+      "steps[1].output=again/annotation/out.jsonl";
+  const Result killed = run_until(again, SIGKILL, [&] {
+    return exists("again/predictor/metrics.jsonl") && lines_of(read("again/predictor/metrics.jsonl")).size() >= 2;
+  });
+  EXPECT_EQ(killed.code, 137);
+  EXPECT_FALSE(exists("again/predictor/model"));
+  const Result result = run(again);
+  EXPECT_EQ(steps(result), "predictor,") << result.errors;
+  EXPECT_EQ(read("again/predictor/model/model.safetensors"), whole);
 }
 
 TEST_F(PipelineProgram, StoppedInTheMiddleTheSameCommandGoesOn) {
@@ -133,7 +286,7 @@ TEST_F(PipelineProgram, StoppedInTheMiddleTheSameCommandGoesOn) {
 
 TEST_F(PipelineProgram, ASecondPipelineInTheDirectoryIsRefused) {
   Result second{0, "", ""};
-  run_until("pipeline pipeline.yaml steps[0].train.steps=500 --only predictor", SIGTERM, [&] {
+  run_until("pipeline pipeline.yaml steps[0].train.steps=20000 --only predictor", SIGTERM, [&] {
     if (!exists("run/predictor/metrics.jsonl")) return false;
     const int status = std::system(
         ("cd '" + path("").string() + "' && " + STEERLM_PROGRAM + " pipeline pipeline.yaml 2>second.txt").c_str());

@@ -1,32 +1,11 @@
-// The program itself on tiny recipes: exit codes, messages, resuming to the bit.
+// The program itself on tiny recipes: exit codes, messages, resuming to the bit. contracts.md sections 1 and 4.
 #include <fcntl.h>
 #include <sys/file.h>
 
-#include "end_to_end/program.h"
+#include "end_to_end/training_program.h"
 
 namespace steerlm {
 namespace {
-
-class TrainingProgram : public Program {
- protected:
-  void SetUp() override {
-    model_ = fixture("untied").string();
-    std::string lines;
-    for (int i = 0; i < 12; ++i) {
-      lines += R"({"conversations": [{"from": "User", "value": "question )" + std::to_string(i) +
-               R"("}, {"from": "Assistant", "value": "answer )" + std::to_string(i) + R"(", "label": "quality:)" +
-               std::to_string(i % 5) + "\"}]}\n";
-    }
-    write("train.jsonl", lines);
-    write("sft.yaml", "stage: sft\nmodel: {path: " + model_ +
-                          "}\nattributes: {names: [quality, humor], min: 0, max: 4}\ndata: {train: [{path: "
-                          "train.jsonl}], max_tokens: 256}\n"
-                          "run_dir: run\noptimizer: {learning_rate: 1e-3}\ntrain: {steps: 6, batch_size: "
-                          "4}\ncheckpoint: {every_steps: 1}\n");
-  }
-
-  std::string model_;
-};
 
 TEST_F(TrainingProgram, ARunStoppedAfterEveryStepGivesTheBytesOfAnUndisturbedOne) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
@@ -76,25 +55,6 @@ TEST_F(TrainingProgram, APredictorOnABaseOfPlainTextValidatesEveryAttribute) {
   EXPECT_NE(again.errors.find("the run is finished already"), std::string::npos) << again.errors;
 }
 
-TEST_F(TrainingProgram, TheBestStepsWeightsArePublishedAndNotTheLastOnes) {
-  // The loss falls from step to step, so the largest one is not the last one.
-  const std::string arguments = "sft sft.yaml data.validation='[{path: train.jsonl}]' evaluate.every_steps=1 ";
-  const Result result = run(arguments + "checkpoint.keep_best='{metric: validation/loss, mode: max}'");
-  ASSERT_EQ(result.code, 0) << result.errors;
-  std::int64_t best = 0;
-  double loss = 0;
-  for (const Json& line : json_lines(read("run/metrics.jsonl"))) {
-    if (!line.contains("validation/loss") || line.at("validation/loss").get<double>() <= loss) continue;
-    loss = line.at("validation/loss").get<double>();
-    best = line.at("step").get<std::int64_t>();
-  }
-  ASSERT_GE(best, 1);
-  ASSERT_LT(best, 6) << "the last step is the best one: nothing is tested";
-  expect_says(result, "gets the weights of step " + std::to_string(best));
-  ASSERT_EQ(run(arguments + "run_dir=short train.steps=" + std::to_string(best)).code, 0);
-  EXPECT_EQ(read("run/model/model.safetensors"), read("short/model/model.safetensors"));
-}
-
 TEST_F(TrainingProgram, ASecondInterruptEndsAtOnceAndWhatIsSavedStaysWhole) {
   // Steps of about a second: both signals fall into the second one, after the first one's checkpoint.
   const std::string arguments = "sft sft.yaml train.steps=2 data.train[0].repeat=150 train.batch_size=1500 ";
@@ -126,13 +86,128 @@ TEST_F(TrainingProgram, AnotherRecipeInARunDirectoryIsRefusedWithTheDifferingKey
 }
 
 TEST_F(TrainingProgram, ASecondProcessOnTheDirectoryIsRefused) {
-  std::filesystem::create_directory(path("run"));
-  const int lock = ::open(path("run/.lock").c_str(), O_RDWR | O_CREAT, 0644);
+  std::filesystem::create_directories(path("run/.steerlm-run"));
+  const int lock = ::open(path("run/.steerlm-run/lock").c_str(), O_RDWR | O_CREAT, 0644);
   ASSERT_EQ(::flock(lock, LOCK_EX), 0);
   const Result result = run("sft sft.yaml");
   EXPECT_EQ(result.code, 5);
   EXPECT_NE(result.errors.find("in use"), std::string::npos) << result.errors;
   ::close(lock);
+}
+
+TEST_F(TrainingProgram, FreshRemovesWhatTheRunWroteAndNothingElse) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  std::vector<Path> folders;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path("run"))) {
+    if (entry.is_directory()) folders.push_back(entry.path());
+  }
+  folders.push_back(path("run"));
+  ASSERT_GE(folders.size(), 5u);
+  for (const Path& folder : folders) write(folder / "mine.txt", "precious");
+  std::filesystem::create_directory(path("elsewhere"));
+  write("elsewhere/config.json", "precious");
+  std::filesystem::create_directory_symlink("../elsewhere", path("run/link"));
+  // What is in the way of the model or a checkpoint is named before anything is removed.
+  std::vector<Path> stay;
+  for (const Path& folder : folders) {
+    const Path name = folder.lexically_relative(path("")) / "mine.txt";
+    if (!name.string().starts_with("run/model/") && !name.string().starts_with("run/checkpoints/step-")) {
+      stay.push_back(name);
+      continue;
+    }
+    const auto before = contents();
+    expect_refused(run("sft sft.yaml --fresh"), 5, "/mine.txt");
+    EXPECT_EQ(changes_since(before), "") << name;
+    std::filesystem::remove(path(name));
+  }
+  ASSERT_EQ(run("sft sft.yaml --fresh optimizer.learning_rate=2e-3").code, 0);
+  EXPECT_EQ(stay.size(), 3u);  // in run, run/checkpoints, run/.steerlm-run
+  for (const Path& name : stay) EXPECT_TRUE(exists(name) && read(name) == "precious") << name;
+  EXPECT_EQ(read("elsewhere/config.json"), "precious");
+  EXPECT_TRUE(std::filesystem::is_symlink(path("run/link")));
+}
+
+TEST_F(TrainingProgram, AFolderThatNoRunMadeIsNoRunDirectory) {
+  for (const char* name : {"recipe.yaml", ".lock", "log.txt", "done.json"}) write(name, "mine");
+  for (const char* name : {"model", "sft", "checkpoints", "folder"}) {
+    std::filesystem::create_directory(path(name));
+    write(Path(name) / "mine", "precious");
+  }
+  const auto before = contents();
+  for (const std::string run_dir : {".", "./", "folder", "model", "folder/..", "sft.yaml"}) {
+    for (const std::string fresh : {"", " --fresh", " --dry-run"}) {
+      const Result result = run("sft sft.yaml run_dir=" + run_dir + fresh);
+      expect_refused(result, 5, "choose another run_dir");
+      EXPECT_EQ(result.errors.find("--fresh"), std::string::npos) << result.errors;
+      EXPECT_EQ(changes_since(before), "") << run_dir << fresh;
+    }
+  }
+}
+
+TEST_F(TrainingProgram, ARunIsNeverWrittenIntoWhatItReads) {
+  copy_model("untied", "base");
+  const auto before = contents();
+  for (const std::string run_dir : {"base", "base/run", "./base/../base/run"})
+    expect_refused(run("sft sft.yaml model.path=base run_dir=" + run_dir), 2, "lies in a folder that the run reads");
+  EXPECT_EQ(changes_since(before), "");
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  expect_refused(run("sft sft.yaml model.path=run/model --fresh"), 2, "an input lies in the run directory");
+  EXPECT_TRUE(exists("run/model/model.safetensors"));
+}
+
+TEST_F(TrainingProgram, WhatIsGoneOfAFinishedRunIsMadeAgain) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  const auto before = contents();
+  std::filesystem::remove_all(path("run/model"));
+  expect_says(run("sft sft.yaml --dry-run"), "it would be made again");
+  Result again = run("sft sft.yaml");
+  expect_says(again, "run/model/model.safetensors is gone: it is made again");
+  expect_says(again, "goes on after step 6");  // nothing is trained again
+  EXPECT_EQ(changes_since(before), "");
+  std::filesystem::remove(path("run/model/tokenizer_config.json"));
+  std::filesystem::remove(path("run/model/config.json"));
+  expect_says(run("sft sft.yaml"), "run/model/config.json is gone: it is made again");
+  EXPECT_EQ(changes_since(before), "");
+  std::filesystem::remove_all(path("run/model"));
+  std::filesystem::remove_all(path("run/checkpoints"));
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  EXPECT_EQ(read("run/model/model.safetensors"), before.at("run/model/model.safetensors"));
+  expect_says(run("sft sft.yaml"), "nothing to do");
+}
+
+TEST_F(TrainingProgram, WhatWasChangedOfAFinishedRunIsKeptAndMadeAgain) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  write("run/model/notes.txt", "mine");
+  expect_says(run("sft sft.yaml"), "nothing to do");  // a file beside the run's own is no change
+  std::string bytes = read("run/model/model.safetensors");
+  const std::string whole = bytes;
+  bytes.back() ^= 1;
+  write("run/model/model.safetensors", bytes);
+  const auto before = contents();
+  expect_refused(run("sft sft.yaml"), 5, "run/model/notes.txt");
+  EXPECT_EQ(changes_since(before), "");
+  std::filesystem::remove(path("run/model/notes.txt"));
+  expect_says(run("sft sft.yaml"),
+              "run/model/model.safetensors was changed after it was written: it is kept as run/model.previous");
+  EXPECT_EQ(read("run/model/model.safetensors"), whole);
+  EXPECT_EQ(read("run/model.previous/model.safetensors"), bytes);
+  expect_says(run("sft sft.yaml"), "nothing to do");
+  write("run/model/config.json", "{}");
+  expect_refused(run("sft sft.yaml"), 5, "run/model.previous");
+  EXPECT_EQ(read("run/model/config.json"), "{}");
+}
+
+TEST_F(TrainingProgram, ARunWithoutItsRecipeIsNotGoneOnWith) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  std::filesystem::rename(path("run/recipe.yaml"), path("recipe.kept"));
+  expect_refused(run("sft sft.yaml"), 2, "its recipe.yaml is gone");
+  std::filesystem::rename(path("recipe.kept"), path("run/recipe.yaml"));
+  for (const char* text : {"", "{}", "[]", "{\"inputs\": 1}", "{\"inputs\": [1, {\"path\": 2}]}"}) {
+    write("run/environment.json", text);
+    const Result result = run("sft sft.yaml");
+    EXPECT_TRUE(result.code == 0 || result.code == 2 || result.code == 5) << text << result.code << result.errors;
+  }
+  expect_refused(run("annotate run/recipe.yaml"), 2, "another stage");
 }
 
 TEST_F(TrainingProgram, DryRunWritesNothing) {

@@ -67,6 +67,8 @@ TEST_F(ChatTemplate, WithoutACardTheFolderKeepsItsOwn) {
   const Path made = folder_.path() / "made";
   write_model_folder(made, folder, read_weights(folder, Weights::language_model), Tokenizer::load(path));
   EXPECT_EQ(config(made).at("chat_template"), config(path).at("chat_template"));
+  for (const char* name : {"chat_template.jinja", "chat_template.json"})
+    EXPECT_EQ(read_file(made / name, ExitCode::model, "file"), read_file(path / name, ExitCode::model, "file")) << name;
   EXPECT_FALSE(std::filesystem::exists(made / "README.md"));
 }
 

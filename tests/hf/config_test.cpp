@@ -85,6 +85,46 @@ TEST(HfConfigTest, AcceptsWhatChangesNothing) {
   EXPECT_THAT(config.eos_token_ids, ElementsAre(2, 7));
 }
 
+// Of Llama 2 and 3, Mistral, Qwen 2 and 3, SmolLM2, and of what PEFT, TRL, unsloth, axolotl and NeMo export.
+TEST(HfConfigTest, KeysOfPublishedConfigsAreKnown) {
+  Json json = fixture("untied");
+  const Json more = Json::parse(R"({
+      "_name_or_path": "x", "_attn_implementation_autoset": true, "add_cross_attention": false, "bad_words_ids": null,
+      "base_model_tp_plan": {}, "begin_suppress_tokens": null, "chunk_size_feed_forward": 0, "cache_implementation": "x",
+      "cross_attention_hidden_size": null, "decoder_start_token_id": null, "diversity_penalty": 0.0, "do_sample": false,
+      "finetuning_task": null, "forced_eos_token_id": null, "gradient_checkpointing": false, "is_decoder": false,
+      "is_encoder_decoder": false, "is_llama_config": true, "keys_to_ignore_at_inference": ["past_key_values"],
+      "label2id": {"LABEL_0": 0}, "id2label": {"0": "LABEL_0"}, "max_sequence_length": 4096, "model_type": "llama",
+      "nemo_version": "2.0", "output_attentions": false, "output_hidden_states": false, "pad_token_id": -1,
+      "pretraining_tp": 1, "problem_type": null, "pruned_heads": {}, "return_dict": true, "rope_interleaved": false,
+      "task_specific_params": null, "temperature": 1.0, "tf_legacy_loss": false, "tie_encoder_decoder": false,
+      "tokenizer_class": null, "top_k": 50, "torchscript": false, "transformers.js_config": {"dtype": "q4"},
+      "transformers_version": "4.51.3", "unsloth_fixed": true, "unsloth_version": "2025.3.1", "use_bfloat16": false,
+      "use_cache": false, "use_mrope": false, "partial_rotary_factor": 1.0, "quantization_config": null,
+      "unknown_but_null": null, "bias": false, "trl_version": "0.12"})");
+  for (const auto& [key, value] : more.items()) json[key] = value;
+  parse_hf_config(json, "config.json");
+}
+
+TEST(HfConfigTest, TheOriginalLengthBesideTheSectionWins) {
+  Json json = fixture("untied");
+  json["rope_parameters"] = {{"rope_type", "yarn"}, {"factor", 2.0}, {"original_max_position_embeddings", 64}};
+  EXPECT_EQ(parse_hf_config(json, "config.json").model.rope_scaling.original_max_position_embeddings, 64);
+  json["original_max_position_embeddings"] = 128;
+  EXPECT_EQ(parse_hf_config(json, "config.json").model.rope_scaling.original_max_position_embeddings, 128);
+}
+
+TEST(HfConfigTest, LabelsNameTheRowsOfTheScore) {
+  Json json = fixture("classifier");
+  json["id2label"] = {{"1", "b"}, {"0", "a"}, {"2", "c"}};
+  EXPECT_THAT(parse_hf_config(json, "config.json").label_names, ElementsAre("a", "b", "c"));
+  json["id2label"] = {{"0", "a"}, {"1", "a"}, {"2", "c"}};
+  EXPECT_THAT(parse_hf_config(json, "config.json").label_names, ElementsAre("LABEL_0", "LABEL_1", "LABEL_2"));
+  json.erase("id2label");
+  json["num_labels"] = 1;
+  EXPECT_THAT(parse_hf_config(json, "config.json").label_names, ElementsAre("LABEL_0"));
+}
+
 struct BadConfig {
   const char* key;
   const char* value;  // JSON; "-" removes the key
@@ -123,7 +163,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"num_local_experts", "8", "'num_local_experts' is not implemented (found 8"},
         BadConfig{"final_logit_softcapping", "30.0", "'final_logit_softcapping' is not implemented"},
         BadConfig{"embedding_multiplier", "12.0", "'embedding_multiplier' is not implemented"},
-        BadConfig{"architectures", "[\"LlamaModel\"]", "the architecture is not implemented (found \"LlamaModel\""},
+        BadConfig{"architectures", "[\"LlamaModel\"]",
+                  "the architecture is a bare trunk, which neither writes text nor scores (found \"LlamaModel\""},
         BadConfig{"architectures", "\"LlamaForCausalLM\"", "'architectures'"},
         BadConfig{"hidden_act", "\"gelu\"",
                   "'hidden_act' is not implemented (found \"gelu\", expected \"silu\" or \"swish\" "
@@ -132,7 +173,23 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"mlp_bias", "\"no\"", "'mlp_bias' (found \"no\", expected true or false)"},
         BadConfig{"attention_dropout", "0.1", "'attention_dropout' is not implemented"},
         BadConfig{"sliding_window", "4096", "'sliding_window' is not implemented"},
-        BadConfig{"quantization_config", "{\"bits\":4}", "'quantization_config' is not implemented"},
+        BadConfig{"quantization_config", "{\"bits\":4}", "the weights are quantised, which 'quantization_config' says"},
+        BadConfig{"quantization_config", "{\"quant_method\":\"awq\"}", "quantised weights are not read (found awq"},
+        BadConfig{"quantization_config", "{\"load_in_4bit\":true}",
+                  "quantised weights are not read (found bitsandbytes"},
+        BadConfig{"quantization", "{\"bits\":4,\"group_size\":64}", "(found MLX, {\"bits\":4"},
+        BadConfig{"quantization", "{\"bits\":4}", "mlx_lm.convert --dequantize"},
+        BadConfig{"compression_config", "{\"quant_method\":\"compressed-tensors\"}", "(found compressed-tensors"},
+        BadConfig{"use_new_norm", "true",
+                  "the key 'use_new_norm' is not known, and might change what the model computes (found true)"},
+        BadConfig{"residual_scale", "0.5", "the key 'residual_scale' is not known"},
+        BadConfig{"no_rope_layers", "[1,0]", "the key 'no_rope_layers' is not known"},
+        BadConfig{"rope_interleaved", "true", "'rope_interleaved' is not implemented"},
+        BadConfig{"use_mrope", "true", "'use_mrope' is not implemented"},
+        BadConfig{"hidden_activation", "\"gelu\"", "'hidden_activation' is not implemented"},
+        BadConfig{"is_encoder_decoder", "true", "'is_encoder_decoder' is not implemented"},
+        BadConfig{"rope_parameters", "{\"rope_type\":\"default\",\"rope_theta\":1e4,\"mrope_section\":[1,2]}",
+                  "rope_parameters: the key 'mrope_section' is not known"},
         BadConfig{"partial_rotary_factor", "0.5", "'partial_rotary_factor' is not implemented"},
         BadConfig{"layer_types", "[\"sliding_attention\",\"full_attention\"]",
                   "'layer_types' asks for windows, but there is no 'sliding_window'"},

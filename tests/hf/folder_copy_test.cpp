@@ -103,7 +103,7 @@ TEST_F(FolderCopy, WhatBelongsToTheModelTravels) {
   write(in_ / "steerlm.json", R"({"attributes": {"names": ["b", "a"], "max": 9}})");
   edit(in_ / "config.json", [](Json& config) {
     config["auto_map"] = {{"AutoModel", "modeling_x.Model"}};
-    config["of_my_own"] = {1, 2.5};
+    config["task_specific_params"] = {1, 2.5};
   });
   export_model_folder(open_model_folder(in_), out_, "bf16", no_limit);
   for (const std::string& name : travels) EXPECT_EQ(read(out_ / name), read(in_ / name)) << name;
@@ -112,7 +112,7 @@ TEST_F(FolderCopy, WhatBelongsToTheModelTravels) {
   for (const std::string& name : stays) EXPECT_FALSE(std::filesystem::exists(out_ / name)) << name;
   EXPECT_FALSE(std::filesystem::exists(out_ / "checkpoint-5"));
   EXPECT_FALSE(json(out_ / "config.json").contains("auto_map"));
-  EXPECT_EQ(json(out_ / "config.json").at("of_my_own"), Json({1, 2.5}));
+  EXPECT_EQ(json(out_ / "config.json").at("task_specific_params"), Json({1, 2.5}));
 }
 
 TEST_F(FolderCopy, AnExportThatFailsLeavesNothing) {

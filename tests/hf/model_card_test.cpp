@@ -15,6 +15,10 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
+Tokenizer tokenizer(const std::string& name = "models/untied") {
+  return Tokenizer::load(Path(STEERLM_SOURCE_DIR) / "tests/fixtures" / name);
+}
+
 ModelFolder steered() {
   ModelFolder folder;
   folder.method = "helpsteer";
@@ -25,19 +29,20 @@ ModelFolder steered() {
 
 TEST(ModelCardTest, SaysWhatWasTrainedOnWhatAndHowToSteerIt) {
   const std::string text =
-      model_card(steered(), {.base_model = "owner/model-1.0",
-                             .steps = 800,
-                             .training = {.conversations = 12, .tokens = 3456, .targets = 789},
-                             .validation = {.conversations = 2, .tokens = 34, .targets = 5},
-                             .metrics = {{"validation/loss", 1.23456}, {"validation/pearson/humor", std::nan("")}}});
+      model_card(steered(), tokenizer(),
+                 {.base_model = "owner/model-1.0",
+                  .steps = 800,
+                  .training = {.records = 12, .examples = 11, .tokens = 3456, .targets = 789},
+                  .validation = {.records = 2, .examples = 1, .tokens = 34, .targets = 5},
+                  .metrics = {{"validation/loss", 1.23456}, {"validation/pearson/humor", std::nan("")}}});
   EXPECT_THAT(text, StartsWith("---\nlibrary_name: transformers\npipeline_tag: text-generation\n"
                                "base_model: owner/model-1.0\ntags:\n- steerlm\n---\n\n"
                                "# Attribute-conditioned language model\n"));
   for (const char* part :
        {"`method: helpsteer`", "Integers from 0 to 4", "| quality | 3 |", "| humor | 0 |", "800 optimiser steps",
-        "| training | 12 | 3456 | 789 |", "| validation | 2 | 34 | 5 |", "| loss | 1.235 |",
-        "| pearson/humor | undefined |", "\n    \"Be *kind*.\\n```\"\n", "--set quality=4,humor=4",
-        "add_generation_prompt=True, quality=4, humor=4)", "`class` cannot be a keyword here"}) {
+        "| training | 12 | 11 | 3456 | 789 |", "| validation | 2 | 1 | 34 | 5 |", "| loss | 1.235 |",
+        "| pearson/humor | undefined |", "\n    \"Be *kind*.\\n```\"\n", "--set quality=3,humor=0",
+        "add_generation_prompt=True, quality=3, humor=0)", "`class` cannot be a keyword here"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
 }
@@ -45,26 +50,40 @@ TEST(ModelCardTest, SaysWhatWasTrainedOnWhatAndHowToSteerIt) {
 TEST(ModelCardTest, OnlyANameOfTheHubIsABaseModel) {
   for (const char* path : {"", "/data/owner/model", "models/base", "runs/base", "base", "a/b/c", "./base", "../base",
                            "owner/", "own er/model", "owner/.hidden"}) {
-    EXPECT_THAT(model_card(steered(), {.base_model = path, .steps = 1}), Not(HasSubstr("base_model"))) << path;
+    EXPECT_THAT(model_card(steered(), tokenizer(), {.base_model = path, .steps = 1}), Not(HasSubstr("base_model")))
+        << path;
+  }
+}
+
+// Byte-level BPE merges across the ends of segments.
+TEST(ModelCardTest, APromptOfByteLevelBpeIsEncodedPartByPart) {
+  EXPECT_THAT(model_card(steered(), tokenizer(), {.steps = 1}),
+              AllOf(HasSubstr("prompt.removeprefix"), Not(HasSubstr("steerlm_cut"))));
+  for (const char* name : {"tokenizers/qwen2", "tokenizers/llama3"}) {
+    EXPECT_THAT(model_card(steered(), tokenizer(name), {.steps = 1}),
+                AllOf(HasSubstr("steerlm_cut=\"\\0\", quality=3"), HasSubstr("prompt.split(\"\\0\")"),
+                      Not(HasSubstr("removeprefix(tokenizer"))));
   }
 }
 
 TEST(ModelCardTest, EveryKindOfModelHasItsOwnCard) {
   ModelFolder folder = steered();
-  EXPECT_THAT(model_card(folder, {.predictor = true, .steps = 1}),
+  EXPECT_THAT(model_card(folder, tokenizer(), {.predictor = true, .steps = 1}),
               HasSubstr("# Attribute predictor\n\nA language model that writes"));
-  EXPECT_THAT(model_card(folder, {}), AllOf(HasSubstr("# Fresh language model"), Not(HasSubstr("## Training"))));
+  EXPECT_THAT(model_card(folder, tokenizer(), {}),
+              AllOf(HasSubstr("# Fresh language model"), Not(HasSubstr("## Training"))));
   folder.head.kind = HeadKind::regression;
   folder.head.bias = true;
-  EXPECT_THAT(model_card(folder, {.predictor = true, .steps = 1}),
+  EXPECT_THAT(model_card(folder, tokenizer(), {.predictor = true, .steps = 1}),
               AllOf(HasSubstr("AutoModelForSequenceClassification"), HasSubstr("score.bias"),
                     HasSubstr("text-classification")));
   folder.head.bias = false;
-  EXPECT_THAT(model_card(folder, {.predictor = true, .steps = 1}), Not(HasSubstr("score.bias")));
+  EXPECT_THAT(model_card(folder, tokenizer(), {.predictor = true, .steps = 1}), Not(HasSubstr("score.bias")));
   folder = {};
-  EXPECT_THAT(model_card(folder, {.steps = 1}), AllOf(HasSubstr("# Chat model"), Not(HasSubstr("--set"))));
+  EXPECT_THAT(model_card(folder, tokenizer(), {.steps = 1}), AllOf(HasSubstr("# Chat model"), Not(HasSubstr("--set"))));
   folder.text_template.name = TemplateName::plain;
-  EXPECT_THAT(model_card(folder, {.steps = 1}), AllOf(HasSubstr("# Base language model"), HasSubstr("--raw")));
+  EXPECT_THAT(model_card(folder, tokenizer(), {.steps = 1}),
+              AllOf(HasSubstr("# Base language model"), HasSubstr("--raw")));
 }
 
 }  // namespace

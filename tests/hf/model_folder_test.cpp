@@ -16,6 +16,7 @@
 namespace steerlm {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -169,6 +170,100 @@ TEST_F(ModelFolderTest, ShapesAndDtypesAreChecked) {
   EXPECT_THAT(text, HasSubstr("'model.norm.weight' has a dtype that is not supported"));
 }
 
+// Qwen3-Embedding and Skywork-Reward are saved so; Transformers adds the prefix.
+TEST_F(ModelFolderTest, NamesWithoutThePrefixAreReadAsIfTheyHadIt) {
+  for (const char* name : {"untied", "classifier"}) {
+    const Path path = copy(name);
+    const Weights weights = own_weights(open_model_folder(path));
+    const NamedTensors before = read_weights(open_model_folder(path), weights);
+    EXPECT_FALSE(has_bare_tensor_names(open_model_folder(path)));
+    edit_tensors(path / "model.safetensors", [](NamedTensors& tensors) {
+      for (auto& [tensor, value] : tensors) {
+        if (tensor.starts_with("model.")) tensor.erase(0, 6);
+      }
+    });
+    const ModelFolder folder = open_model_folder(path);
+    EXPECT_TRUE(has_bare_tensor_names(folder));
+    check_weights(folder, weights);
+    const NamedTensors after = read_weights(folder, weights);
+    ASSERT_EQ(after.size(), before.size());
+    for (size_t i = 0; i < after.size(); ++i) {
+      EXPECT_EQ(after[i].first, before[i].first);
+      EXPECT_TRUE(at::equal(after[i].second, before[i].second)) << after[i].first;
+    }
+  }
+}
+
+TEST_F(ModelFolderTest, AStrangePrefixIsNamed) {
+  for (const std::string prefix : {"_orig_mod.", "module.", "language_model.", "base_model.model."}) {
+    const Path path = copy("untied");
+    edit_tensors(path / "model.safetensors", [&](NamedTensors& tensors) {
+      for (auto& [tensor, value] : tensors) tensor.insert(0, prefix);
+    });
+    EXPECT_THAT(
+        read_message(path),
+        AllOf(HasSubstr("have a prefix that the architecture does not have"),
+              HasSubstr("found '" + prefix + "model.embed_tokens.weight', expected 'model.embed_tokens.weight'")));
+  }
+}
+
+TEST_F(ModelFolderTest, QuantisedWeightsAreNamedByTheirMaker) {
+  const std::string layer = "model.layers.0.self_attn.q_proj";
+  for (const auto& [tensors, words] :
+       std::vector<std::pair<std::vector<std::pair<std::string, at::ScalarType>>, std::string>>{
+           {{{layer + ".weight.absmax", at::kByte}}, "bitsandbytes, 4 bit"},
+           {{{layer + ".weight.quant_state.bitsandbytes__nf4", at::kByte}}, "bitsandbytes, 4 bit"},
+           {{{layer + ".SCB", at::kFloat}}, "bitsandbytes, 8 bit"},
+           {{{layer + ".qweight", at::kInt}}, "GPTQ or AWQ"},
+           {{{layer + ".weight_scale", at::kFloat}}, "fp8"},
+           {{{layer + ".weight_scale_inv", at::kFloat}}, "fp8"},
+           {{{layer + ".weight_packed", at::kInt}}, "compressed-tensors"},
+           {{{layer + ".W_q", at::kByte}}, "HQQ"},
+           {{{layer + ".scales", at::kHalf}, {layer + ".biases", at::kHalf}}, "MLX"},
+
+           {{{layer + ".weight", at::kChar}}, "integers, I8"}}) {
+    const Path path = copy("untied");
+    edit_tensors(path / "model.safetensors", [&, wanted = tensors](NamedTensors& all) {
+      for (const auto& [name, dtype] : wanted) {
+        std::erase_if(all, [&, &name = name](const auto& entry) { return entry.first == name; });
+        all.emplace_back(name, at::zeros({2}, dtype));
+      }
+    });
+    EXPECT_THAT(read_message(path), AllOf(HasSubstr("the weights are quantised (" + words), HasSubstr(layer),
+                                          HasSubstr("take the folder that it was made from")))
+        << words;
+  }
+}
+
+TEST_F(ModelFolderTest, WeightsInFp8AreNamedByTheirDtype) {
+  const Path path = copy("untied");
+  const std::string header =
+      R"({"model.layers.0.self_attn.q_proj.weight":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}})";
+  write(path / "model.safetensors",
+        std::string(1, static_cast<char>(header.size())) + std::string(7, '\0') + header + "ab");
+  EXPECT_THAT(read_message(path), HasSubstr("the weights are quantised (fp8)"));
+}
+
+TEST_F(ModelFolderTest, WhatIsNoModelFolderIsNamed) {
+  EXPECT_THAT(
+      read_message("owner/some-model"),
+      AllOf(HasSubstr("no such model folder"), HasSubstr("hf download owner/some-model --local-dir owner/some-model")));
+  EXPECT_THAT(read_message("./owner/model"), Not(HasSubstr("hf download")));
+  EXPECT_THAT(read_message(std::string(5000, 'x')), HasSubstr("cannot look at the path: File name too long"));
+  for (const auto& [name, words] : std::vector<std::pair<std::string, std::string>>{
+           {"m.gguf", "a GGUF file, which is not read"},
+           {"model.safetensors", "name the folder that it is in"},
+           {"pytorch_model.bin", "a pickle file, which can run code and is never read"},
+           {"notes.txt", "not a folder"}}) {
+    write(folder_.path() / name, "x");
+    EXPECT_THAT(read_message(folder_.path() / name), HasSubstr(words));
+  }
+  const Path path = copy("untied");
+  std::filesystem::remove(path / "model.safetensors");
+  write(path / "model.gguf", "GGUF");
+  EXPECT_THAT(read_message(path), HasSubstr("the folder holds GGUF weights, which are not read"));
+}
+
 TEST_F(ModelFolderTest, ATiedHeadMayBeStoredIfItIsTheEmbedding) {
   const Path path = copy("untied");
   edit(path / "config.json", [](Json& json) { json["tie_word_embeddings"] = true; });
@@ -246,7 +341,8 @@ TEST_F(ModelFolderTest, ATokenizerLargerThanTheEmbeddingIsRefused) {
   check_vocabulary(folder, tokenizer);
   folder.config.vocab_size = 399;
   EXPECT_THAT(message([&] { check_vocabulary(folder, tokenizer); }),
-              HasSubstr("fewer rows than the tokenizer has pieces"));
+              AllOf(HasSubstr("fewer rows than the tokenizer has pieces: the first without a row is '"),
+                    HasSubstr("make the embedding larger: steerlm model add-tokens --model '")));
 }
 
 TEST_F(ModelFolderTest, SteerlmJsonMustFitConfigJson) {
@@ -276,6 +372,7 @@ TEST_F(WrittenModelFolder, ReadsBackToTheBit) {
     folder.method = "helpsteer";
     folder.attributes = {.names = {"quality", "humor", "verbosity"}, .min = 0, .max = 4, .defaults = {{"quality", 4}}};
     folder.text_template.system = "Be kind.\n\"é\"";
+    folder.template_given = {true, true, true};
     const Path path = folder_.path() / "made" / name;
     write_model_folder(path, folder, tensors, tokenizer_);
     EXPECT_THAT(temporaries_of(path), ::testing::IsEmpty());
@@ -339,7 +436,8 @@ TEST_F(WrittenModelFolder, APredictorCanHaveABias) {
 }
 
 TEST_F(WrittenModelFolder, AChangedTemplateIsNoticed) {
-  const ModelFolder folder = open_model_folder(fixture("untied"));
+  ModelFolder folder = open_model_folder(fixture("untied"));
+  folder.template_given = {true, true, true};
   const Path path = folder_.path() / "m";
   write_model_folder(path, folder, read_weights(folder, Weights::language_model), tokenizer_);
   edit(path / "steerlm.json", [](Json& json) { json["template"]["system"] = "Another prompt"; });

@@ -1,3 +1,4 @@
+// steerlm.json: contracts.md section 6.
 #include "hf/steerlm_json.h"
 
 #include <gmock/gmock.h>
@@ -14,7 +15,7 @@ using ::testing::HasSubstr;
 constexpr const char* example = R"({"method": "helpsteer",
  "attributes": {"names": ["quality", "humor"], "min": 0, "max": 4, "defaults": {"quality": 4, "humor": 0}},
  "head": {"kind": "regression", "bias": false},
- "template": {"name": "steerlm", "special_tokens": "added", "system": "A chat", "sha256": "ab"}})";
+ "template": {"name": "steerlm", "system": "A chat", "special_tokens": "added", "sha256": "ab"}})";
 
 TEST(SteerlmJsonTest, ReadsAllKeys) {
   const SteerlmJson value = parse_steerlm_json(Json::parse(example), "steerlm.json");
@@ -52,10 +53,20 @@ TEST(SteerlmJsonTest, AFolderMayDeclareNoAttributes) {
   SteerlmJson value;
   value.head_kind = HeadKind::language_model;
   value.text_template.name = TemplateName::plain;
+  value.template_given.name = true;
   const SteerlmJson back = parse_steerlm_json(dump_steerlm_json(value), "steerlm.json");
   EXPECT_TRUE(back.attributes.names.empty());
   EXPECT_EQ(back.text_template.name, TemplateName::plain);
   EXPECT_EQ(back.head_kind, HeadKind::language_model);
+}
+
+TEST(SteerlmJsonTest, WhatNobodyNamedIsNotWritten) {
+  const SteerlmJson value = parse_steerlm_json(
+      Json::parse(R"({"attributes": {"names": []}, "template": {"system": "Be kind."}})"), "steerlm.json");
+  EXPECT_FALSE(value.template_given.name);
+  EXPECT_TRUE(value.template_given.system);
+  EXPECT_EQ(dump_steerlm_json(value).at("template"), Json::parse(R"({"system": "Be kind."})"));
+  EXPECT_FALSE(dump_steerlm_json({}).contains("template"));
 }
 
 struct BadCase {

@@ -1,11 +1,17 @@
 #include "steerlm/kernels/sampling.h"
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
 #include "steerlm/core/rng.h"
+#include "support/tensor_operators.h"
 
 namespace steerlm {
 namespace {
@@ -56,6 +62,45 @@ TEST(Sampling, TopKAndTopPKeepTheLargest) {
   EXPECT_EQ(top_p.size(), 2u);
   EXPECT_TRUE(top_p.contains(3));
   EXPECT_EQ(shares(logits, 1, 0, 0).size(), 1u);
+}
+
+// Every draw against the inverse of the distribution function, composed in fp64 from sorted probabilities.
+TEST(Sampling, EqualsTheCompositionForEveryDraw) {
+  std::vector<float> many(50);
+  Rng rng(2, "logits", 0);
+  for (float& logit : many) logit = static_cast<float>(3 * rng.normal());
+  const at::Tensor wide = at::tensor(many).to(at::kDouble);
+  const at::Tensor log_p = at::log_softmax(wide, 0);
+  for (const double temperature : {0.3, 1.0, 2.5}) {
+    for (const std::int64_t top_k : {0, 1, 7, 50, 200}) {
+      for (const double top_p : {1.0, 0.8, 0.05}) {
+        const std::int64_t kept = top_k == 0 ? 50 : std::min<std::int64_t>(50, top_k);
+        const auto [sorted, ids] = (wide / temperature).sort(0, /*descending=*/true);
+        at::Tensor p = at::softmax(sorted.slice(0, 0, kept), 0);
+        // Kept is what has less than top_p before it.
+        p = p * (p.cumsum(0) - p).lt(top_p);
+        const at::Tensor ends = (p / p.sum()).cumsum(0);
+        for (int i = 0; i < 200; ++i) {
+          const double uniform = (i + 0.5) / 200;
+          const SampledToken token = sample_token(many, temperature, top_k, top_p, uniform);
+          const auto index = ends.le(uniform).sum().item<std::int64_t>();
+          EXPECT_EQ(token.id, ids[index].item<std::int64_t>()) << temperature << " " << top_k << " " << top_p;
+          EXPECT_NEAR(token.logprob, log_p[token.id].item<double>(), 1e-12);
+        }
+      }
+    }
+  }
+}
+
+TEST(Sampling, LogitsThatAreNotFiniteGiveNoProbability) {
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    for (const size_t place : {0, 1, 3}) {
+      std::vector<float> broken = logits;
+      broken[place] = bad;
+      for (const double temperature : {0.0, 1.0})
+        EXPECT_TRUE(std::isnan(sample_token(broken, temperature, 2, 0.9, 0.3).logprob)) << bad << " at " << place;
+    }
+  }
 }
 
 }  // namespace

@@ -74,8 +74,8 @@ INSTANTIATE_TEST_SUITE_P(
              "7:19: wrong value of 'select.quality' (found 'mx', expected an integer or max); did you mean 'max'?"},
         Case{Stage::bootstrap, "select: {quality: 4.5}\n",
              "7:19: wrong value of 'select.quality' (found '4.5', expected an integer or max)"},
-        Case{Stage::evaluate, "model: {path: m}\ndials: {prompts: a.jsonl}\n",
-             "6:18: wrong value of 'dials.prompts' (found 'a.jsonl', expected a list of sources)"},
+        Case{Stage::evaluate, "model: {path: m}\ndials: {prompts: ~}\n",
+             "6:9: wrong value of 'dials.prompts' (found nothing, expected a path or a list of sources)"},
         Case{Stage::evaluate, "model: {path: m}\ndials: {prompts: [a], attributes: quality}\n",
              "6:35: wrong value of 'dials.attributes' (found 'quality', expected all, or a list of texts)"}));
 

@@ -84,15 +84,18 @@ std::vector<std::string> top_keys(const std::string& text) {
 
 TEST(DumpTest, HasEveryKeyThatHadASayAndNoOthers) {
   using Keys = std::vector<std::string>;
-  EXPECT_EQ(top_keys(smallest(Stage::sft)),
-            (Keys{"stage", "method", "seed", "run_dir", "device", "model", "attributes", "template", "data",
-                  "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
+  EXPECT_EQ(top_keys(smallest(Stage::sft)), (Keys{"stage", "method", "seed", "run_dir", "device", "model", "attributes",
+                                                  "data", "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
   EXPECT_EQ(top_keys(smallest(Stage::train_predictor) + "device: cpu\n"),
-            (Keys{"stage", "method", "seed", "run_dir", "device", "precision", "model", "attributes", "template",
-                  "data", "head", "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
+            (Keys{"stage", "method", "seed", "run_dir", "device", "precision", "model", "attributes", "data", "head",
+                  "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
   EXPECT_EQ(top_keys(smallest(Stage::annotate) + "method: helpsteer\nseed: 5\n"),
             (Keys{"stage", "run_dir", "device", "predictor", "input", "output", "shard", "batch_tokens",
                   "block_records", "human_labels", "on_bad_record", "max_bad_share"}));
+  // What is left to the model folder is not named.
+  const Keys given = top_keys(smallest(Stage::sft) + "template: {name: chatml}\n");
+  EXPECT_NE(std::ranges::find(given, "template"), given.end());
+  EXPECT_EQ(dump_recipe(load(smallest(Stage::sft) + "template: {name: chatml}\n")).find("system:"), std::string::npos);
   EXPECT_EQ(top_keys(smallest(Stage::tokenizer) + "device: cpu\n"), (Keys{"stage", "seed", "tokenizer"}));
   EXPECT_EQ(top_keys(smallest(Stage::generate)),
             (Keys{"stage", "seed", "run_dir", "device", "model", "prompts", "max_prompts", "set", "samples_per_prompt",

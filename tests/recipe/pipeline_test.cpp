@@ -129,7 +129,7 @@ TEST(PipelineTest, FaultsOfAllStepsInOnePassAtTheirPlaces) {
   EXPECT_EQ(
       faults("stage: pipeline\nrun_dir: r\nattributes: {names: [a, a]}\nsteps:\n"
              "  - {name: a, stage: sft, model: {path: m}, data: {train: [x]}, trian: {steps: 1}}\n"
-             "  - {name: a, stage: annotate, input: x, output: y, predictor: p, template: {name: plain}}\n"
+             "  - {name: a, stage: annotate, input: x, output: y, predictor: p, attributes: {names: [a]}}\n"
              "  - {name: b/c, stage: generate, run_dir: q}\n"
              "  - {name: d, stage: pipeline}\n"
              "  - {name: e, stage: sfft}\n"
@@ -138,7 +138,7 @@ TEST(PipelineTest, FaultsOfAllStepsInOnePassAtTheirPlaces) {
       "r.yaml:3:21: the attribute 'a' occurs twice\n"
       "r.yaml:5:65: unknown key 'trian'; did you mean 'train'?\n"
       "r.yaml:6:12: two steps have the name 'a'\n"
-      "r.yaml:6:67: the stage 'annotate' has no key 'template'; it belongs to train-predictor, sft, bootstrap, "
+      "r.yaml:6:67: the stage 'annotate' has no key 'attributes'; it belongs to train-predictor, sft, bootstrap, "
       "evaluate, "
       "pipeline\n"
       "r.yaml:7:5: missing key 'model'\nr.yaml:7:5: missing key 'prompts'\nr.yaml:7:5: missing key 'output'\n"

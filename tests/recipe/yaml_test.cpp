@@ -60,6 +60,19 @@ TEST(YamlTest, NullIsKnownAndStandsAtItsKey) {
   EXPECT_FALSE(is_null(*find(root, "d")));
 }
 
+// yaml-cpp tells of a tab in one of many ways, and often at another place.
+TEST(YamlTest, ATabInTheIndentationIsToldWhereItStands) {
+  const std::string message = ": a tab in the indentation; indent with spaces: YAML allows no tabs there";
+  EXPECT_EQ(faults_of("a: 1\nb:\n\tc: 2\n"), "r.yaml:3:1" + message);
+  EXPECT_EQ(faults_of("a: 1\nb:\n  c: 2\n\td: 3\n"), "r.yaml:4:1" + message);
+  EXPECT_EQ(faults_of("a: 1\nb:\n  \t- c\n"), "r.yaml:3:3" + message);
+  EXPECT_EQ(faults_of("a: 1\n\tb: {c: d}\n"), "r.yaml:2:1" + message);
+  EXPECT_EQ(faults_of("\ta: 1\nb: 2\n"), "r.yaml:1:1" + message);
+  EXPECT_EQ(faults_of("a: 1\nb:\n \tc: 2\n \td: 3\n"), "r.yaml:3:2" + message);
+  EXPECT_EQ(faults_of("a: 1\nb:\n    c: 2\n    d: 3\n"), "") << "the advice followed";
+  EXPECT_EQ(faults_of("a:\t1\nb: [c,\n\td]\n"), "") << "where YAML allows them";
+}
+
 struct Refused {
   std::string text, message;
 };

@@ -21,12 +21,12 @@ class SnapshotTest : public ::testing::Test {
   ~SnapshotTest() override { set_fs_fault({}); }
 
   void save(std::int64_t step, double value) {
-    publish_snapshot(checkpoints_, step, {{"weight", at::full({3}, value)}, {"moment", at::full({2, 2}, -value)}},
+    publish_snapshot(*files_, step, {{"weight", at::full({3}, value)}, {"moment", at::full({2, 2}, -value)}},
                      {{"value", value}});
   }
   std::optional<Snapshot> find() {
     warnings_.clear();
-    return find_snapshot(checkpoints_, [this](const std::string& text) { warnings_.push_back(text); });
+    return find_snapshot(*files_, [this](const std::string& text) { warnings_.push_back(text); });
   }
   std::string latest() { return read_file(checkpoints_ / "LATEST", ExitCode::model, "pointer"); }
   std::set<std::string> entries() {
@@ -50,7 +50,20 @@ class SnapshotTest : public ::testing::Test {
     write_file_atomic(path, bytes);
   }
 
+  void prune(std::int64_t keep, std::optional<std::int64_t> also_keep) { prune_snapshots(*files_, keep, also_keep); }
+  // What a process finds that begins now.
+  void reopen() {
+    files_.reset();
+    files_.emplace(RunFiles::open(folder_.path(), {}));
+  }
+  void clear() {
+    files_.reset();
+    std::filesystem::remove_all(folder_.path());
+    reopen();
+  }
+
   TemporaryFolder folder_;
+  std::optional<RunFiles> files_ = RunFiles::open(folder_.path(), {});
   Path checkpoints_ = folder_.path() / "checkpoints";
   std::vector<std::string> warnings_;
 };
@@ -101,7 +114,7 @@ TEST_F(SnapshotTest, ADamagedOneIsPassedOverAndSaid) {
 
 TEST_F(SnapshotTest, EveryKindOfDamageIsNoticed) {
   const auto damage = [&](auto&& harm) {
-    std::filesystem::remove_all(checkpoints_);
+    clear();
     save(1, 0.5);
     harm(checkpoints_ / "step-1");
     EXPECT_FALSE(find());
@@ -147,13 +160,23 @@ TEST_F(SnapshotTest, ADamagedPointerFallsBackToTheNewest) {
   EXPECT_EQ(find()->step, 1);
 }
 
-TEST_F(SnapshotTest, UnfinishedFoldersAreIgnoredAndPruned) {
-  save(1, 0.5);
-  std::filesystem::copy(checkpoints_ / "step-1", checkpoints_ / "step-2.part");
-  EXPECT_EQ(find()->step, 1);
-  EXPECT_THAT(warnings_, IsEmpty());
-  prune_snapshots(checkpoints_, 2, std::nullopt);
-  EXPECT_EQ(entries(), (std::set<std::string>{"LATEST", "step-1"}));
+TEST_F(SnapshotTest, FoldersThatTheRunDidNotMakeAreNeitherReadNorPruned) {
+  for (const char* name : {"step-7", "step-1.part", "x.old"}) {
+    save(1, 0.5);
+    std::filesystem::copy(checkpoints_ / "step-1", checkpoints_ / name);
+  }
+  save(2, 1.5);
+  write_file_atomic(checkpoints_ / "LATEST", "step-7");
+  EXPECT_EQ(find()->step, 2);
+  EXPECT_EQ(warnings_.size(), 2u);
+  prune(1, std::nullopt);
+  EXPECT_EQ(entries(), (std::set<std::string>{"LATEST", "step-2", "step-7", "step-1.part", "x.old"}));
+  EXPECT_THROW(save(7, 1), Error);
+  write_file_atomic(checkpoints_ / "step-2" / "notes", "mine");
+  save(3, 2.5);
+  prune(1, std::nullopt);
+  EXPECT_EQ(read_file(checkpoints_ / "step-2" / "notes", ExitCode::model, "notes"), "mine");
+  EXPECT_FALSE(std::filesystem::exists(checkpoints_ / "step-2" / "state.json"));
 }
 
 TEST_F(SnapshotTest, TheSameStepIsReplaced) {
@@ -165,16 +188,16 @@ TEST_F(SnapshotTest, TheSameStepIsReplaced) {
 
 TEST_F(SnapshotTest, PruningKeepsTheNewestAndTheBest) {
   for (int step : {1, 2, 3, 9, 10}) save(step, step);
-  prune_snapshots(checkpoints_, 2, 1);
+  prune(2, 1);
   EXPECT_EQ(entries(), (std::set<std::string>{"LATEST", "step-1", "step-9", "step-10"}));
-  prune_snapshots(checkpoints_, 1, std::nullopt);
+  prune(1, std::nullopt);
   EXPECT_EQ(entries(), (std::set<std::string>{"LATEST", "step-10"}));
 }
 
 TEST_F(SnapshotTest, PruningNeverTakesWhatLatestNames) {
   for (int step : {10, 20, 30}) save(step, step);
   save(15, 15);  // went on from step 10, since 20 and 30 were damaged
-  prune_snapshots(checkpoints_, 1, std::nullopt);
+  prune(1, std::nullopt);
   EXPECT_EQ(entries(), (std::set<std::string>{"LATEST", "step-15"}));
 }
 
@@ -184,7 +207,7 @@ TEST_F(SnapshotTest, AFailureAtAnyOperationLeavesAWholeCheckpoint) {
   for (const std::int64_t step : {2, 1}) {  // a new step, and the same step again
     int operations = 0;
     for (int failing = 0;; ++failing) {
-      std::filesystem::remove_all(checkpoints_);
+      clear();
       save(1, 0.5);
       int count = 0;
       std::string failed;
@@ -203,6 +226,7 @@ TEST_F(SnapshotTest, AFailureAtAnyOperationLeavesAWholeCheckpoint) {
       }
       set_fs_fault({});
       EXPECT_EQ(thrown, !failed.empty());
+      reopen();
       const auto found = find();
       ASSERT_TRUE(found) << failed;
       EXPECT_THAT(warnings_, IsEmpty()) << failed;
@@ -211,7 +235,7 @@ TEST_F(SnapshotTest, AFailureAtAnyOperationLeavesAWholeCheckpoint) {
       EXPECT_TRUE(value == 0.5 || value == 1.5) << failed;
       save(2, 2.5);  // and the next save goes through
       EXPECT_EQ(value_of(*find()), 2.5);
-      prune_snapshots(checkpoints_, 2, std::nullopt);
+      prune(2, std::nullopt);
       EXPECT_EQ(entries(), (std::set<std::string>{"LATEST", "step-1", "step-2"})) << failed;
       if (!thrown) break;
       ++operations;

@@ -19,14 +19,15 @@ inline torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& w, do
   return x * torch::rsqrt(x.pow(2).mean(-1, true) + eps) * w;
 }
 
-// x (t, h, e); component i turns with i + e/2. Frequencies are kept in fp32, as in Transformers.
+// x (t, h, e); component i turns with i + e/2. Frequencies are kept in fp32, as in Transformers, angles at least in
+// fp32.
 inline torch::Tensor rotate(const torch::Tensor& x, double theta, double attention_factor) {
   const auto t = x.size(0), e = x.size(2);
-  const auto frequency = torch::pow(theta, -torch::arange(0, e, 2, torch::kDouble) / static_cast<double>(e))
-                             .to(torch::kFloat)
-                             .to(x.dtype());
-  const auto angle = torch::outer(torch::arange(t, x.options()), frequency).unsqueeze(1);
-  const auto cos = angle.cos() * attention_factor, sin = angle.sin() * attention_factor;
+  const auto wide = x.scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat;
+  const auto frequency =
+      torch::pow(theta, -torch::arange(0, e, 2, torch::kDouble) / static_cast<double>(e)).to(torch::kFloat).to(wide);
+  const auto angle = torch::outer(torch::arange(t, x.options().dtype(wide)), frequency).unsqueeze(1);
+  const auto cos = (angle.cos() * attention_factor).to(x.dtype()), sin = (angle.sin() * attention_factor).to(x.dtype());
   const auto first = x.slice(2, 0, e / 2), second = x.slice(2, e / 2, e);
   return torch::cat({first * cos - second * sin, second * cos + first * sin}, 2);
 }

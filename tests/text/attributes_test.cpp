@@ -90,11 +90,12 @@ TEST(Attributes, BadLabelsSayWhatAndWhere) {
   expect_bad("humor:1, quality:1", HasSubstr("unknown attribute (found ' quality'"));
 }
 
-TEST(Attributes, PublishedSourcesDropUnknownNames) {
-  EXPECT_EQ(parse_label(four(), "violence:9,humor:1,quality:2", "x", UnknownNames::drop).text, "quality:2,humor:1");
-  EXPECT_EQ(parse_label(four(), "violence:9", "x", UnknownNames::drop).text, "");
-  expect_error(ExitCode::data, HasSubstr("out of range"),
-               [] { parse_label(four(), "humor:9", "x", UnknownNames::drop); });
+TEST(Attributes, WhatCannotBeUsedOfALabelIsLeftOut) {
+  const auto left = [](const std::string& text) { return parse_label(four(), text, "x", LabelFaults::leave_out).text; };
+  EXPECT_EQ(left("violence:9,humor:1,quality:2"), "quality:2,humor:1");
+  EXPECT_EQ(left("violence:9"), "");
+  EXPECT_EQ(left("humor:9,quality:x,helpfulness:1"), "helpfulness:1");
+  EXPECT_EQ(left("quality:1,quality:2,,spam"), "quality:1");
 }
 
 TEST(Attributes, UndeclaredLabelsStayAsWritten) {

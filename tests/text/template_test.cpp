@@ -1,3 +1,4 @@
+// Segments, targets and special tokens: contracts.md section 7.
 #include "steerlm/text/template.h"
 
 #include "steerlm/core/json.h"

@@ -182,12 +182,12 @@ TEST(TokenizerJson, BrokenCharactersBecomeReplacements) {
   EXPECT_EQ(continuation(llama3, "a\xF0\x9F"), continuation(llama3, "a\xEF\xBF\xBD\xEF\xBF\xBD"));
 }
 
-TEST(TokenizerJson, TheModelFileOfAFolderGoesBeforeIt) {
+TEST(TokenizerJson, AFolderOfTwoTokenizersIsReadFromTheJson) {
   const TemporaryFolder folder;
   std::filesystem::copy(tokenizer_fixture("llama3"), folder / "m");
   std::filesystem::copy_file(fixture("bpe.model"), folder / "m" / "tokenizer.model");
-  EXPECT_EQ(Tokenizer::load(folder / "m").path(), folder / "m" / "tokenizer.model");
-  EXPECT_EQ(Tokenizer::load(folder / "m" / "tokenizer.json").path(), folder / "m" / "tokenizer.json");
+  EXPECT_EQ(Tokenizer::load(folder / "m").path(), folder / "m" / "tokenizer.json");
+  EXPECT_EQ(Tokenizer::load(folder / "m" / "tokenizer.model").path(), folder / "m" / "tokenizer.model");
 }
 
 TEST(TokenizerJson, TheFolderSaysWhatIsSpecial) {
@@ -205,7 +205,8 @@ TEST(TokenizerJson, TheFolderSaysWhatIsSpecial) {
   EXPECT_EQ(plain.decode(Ids{think}), "<think>");
   const Tokenizer special = load(R"({"eos_token": "<think>", "bos_token": "<|im_start|>", "add_bos_token": true})");
   EXPECT_EQ(special.eos_id(), think);
-  EXPECT_TRUE(special.add_bos());
+  EXPECT_FALSE(special.add_bos()) << "beside a tokenizer.json nobody reads add_bos_token";
+  EXPECT_EQ(special.bos_id(), special.piece_id("<|im_start|>"));
   EXPECT_EQ(special.decode(Ids{think}), "");
   EXPECT_THAT(continuation(special, "<think>"), Not(Contains(think)));
   EXPECT_EQ(load(R"({"pad_token": "[nowhere]"})").vocab_size(), plain.vocab_size());
@@ -218,7 +219,6 @@ TEST(TokenizerJson, TheFolderSaysWhatIsSpecial) {
                [&] { load(R"({"added_tokens_decoder": {"90000": {"content": "<more>", "special": true}}})"); });
   expect_error(ExitCode::model, HasSubstr("disagree on the id of '<think>'"),
                [&] { load(R"({"added_tokens_decoder": {"3": {"content": "<think>"}}})"); });
-  expect_error(ExitCode::model, HasSubstr("no BOS piece"), [&] { load(R"({"add_bos_token": true})"); });
 }
 
 // With such a merge a text cannot be taken word by word.

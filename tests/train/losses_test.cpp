@@ -100,7 +100,7 @@ double reference_gradients(const Case& c, const Parameters& weights, const Batch
         reference::hidden(config, leaves, {batch.ids.begin() + begin, batch.ids.begin() + end}, c.lora_scale);
     if (c.attributes == 0) {
       const auto& output = c.tied ? leaves["model.embed_tokens.weight"] : leaves["lm_head.weight"];
-      const auto log_p = torch::log_softmax(h.matmul(output.t()), -1);
+      const auto log_p = torch::log_softmax(h.matmul(output.t()).to(torch::kDouble), -1);
       for (auto i = begin; i < end; ++i)
         loss = loss - static_cast<double>(batch.weights[i]) * log_p[i - begin][batch.targets[i]];
     } else {
@@ -172,22 +172,23 @@ TEST_P(LossGradients, PackedEqualsOneByOne) {
   }
 }
 
-// bf16 weights and activations, gradients summed in fp32: three digits are left of each product.
-TEST_P(LossGradients, InBf16FollowThoseInFp64) {
+// bf16 weights and activations, gradients summed in fp32: each gradient may be off by three times what autograd in bf16
+// is off, or by what four roundings to 8 bits make of its size where autograd happens to be closer.
+TEST_P(LossGradients, InBf16AreAsAccurateAsAutogradInBf16) {
   const Case& c = GetParam();
   const Parameters rounded = cast(weights_of(c, at::kDouble), at::kBFloat16);
   const Batch batch = batch_of(c, {5, 1, 17, 2, 9}, 11);
-  Parameters exact = zeros_like(rounded, at::kDouble), ours = zeros_like(rounded, at::kFloat);
-  const double expected = our_gradients(c, cast(rounded, at::kDouble), batch, 0.25, exact);
+  reference::Weights exact, theirs;
+  const double expected = reference_gradients(c, cast(rounded, at::kDouble), batch, 0.25, exact);
+  reference_gradients(c, rounded, batch, 0.25, theirs);
+  Parameters ours = zeros_like(rounded, at::kFloat);
   EXPECT_NEAR(our_gradients(c, rounded, batch, 0.25, ours), expected, 0.05 * std::abs(expected));
-  double difference = 0, size = 0;
-  const NamedTensors wanted = to_named_tensors(exact);
-  size_t i = 0;
-  for_each_parameter(ours, [&](const std::string&, const at::Tensor& tensor) {
-    difference += (tensor.to(at::kDouble) - wanted[i].second).pow(2).sum().item<double>();
-    size += wanted[i++].second.pow(2).sum().item<double>();
+  for_each_parameter(ours, [&](const std::string& name, const at::Tensor& gradient) {
+    const at::Tensor& wanted = exact[name].grad();
+    const auto off = [&](const at::Tensor& x) { return (x.to(at::kDouble) - wanted).norm().item<double>(); };
+    const double allowed = std::max(3 * off(theirs[name].grad()), 4 * 0x1p-9 * wanted.norm().item<double>());
+    EXPECT_LE(off(gradient), allowed) << name << ", of a size of " << wanted.norm().item<double>();
   });
-  EXPECT_LE(std::sqrt(difference / size), 0.15);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -247,15 +248,28 @@ TEST(Losses, FrozenWeightsGetNoGradientAndChangeNothing) {
   });
 }
 
-TEST(Losses, MergedLoraGivesTheSameHiddenStates) {
-  const Case c{"", false, 2, 0, false, [](ModelConfig&) {}, 1.5};
-  const Transformer adapted{config_of(c), weights_of(c, at::kFloat)};
-  const Transformer merged{config_of(c), merge_lora(adapted.weights)};
-  EXPECT_EQ(to_list(merged.weights).size(), to_list(adapted.weights).size() - 2 * 7 * 2);
-  const Batch batch = batch_of(c, {40}, 2);
-  const PackedTokens tokens = pack_tokens(adapted, batch.ids, batch.cu_seqlens);
-  const at::Tensor ours = trunk_forward(merged, tokens, nullptr);
-  EXPECT_LE((ours - trunk_forward(adapted, tokens, nullptr)).abs().max().item<double>(), 1e-4);
+// Weights between 0 and 1: validation measures what training minimises, a weighted mean.
+TEST(Losses, FractionalWeightsCountInLossAndGradientAlike) {
+  const Case c{"", false, 2, 0, false};
+  const Parameters weights = weights_of(c, at::kDouble);
+  const Transformer model{config_of(c), weights};
+  Batch batch = batch_of(c, {5, 17, 9}, 11);
+  Rng rng(4, "weights", 0);
+  for (float& weight : batch.weights) weight *= static_cast<float>(rng.below(5)) / 4;
+  reference::Weights leaves;
+  const double expected = reference_gradients(c, weights, batch, 1, leaves);
+  double sum_of_weights = 0;
+  for (const float weight : batch.weights) sum_of_weights += static_cast<double>(weight);
+  Parameters gradients = zeros_like(weights, at::kDouble);
+  EXPECT_NEAR(our_gradients(c, weights, batch, 1, gradients), expected, 1e-10 * expected);
+  for_each_parameter(gradients, [&](const std::string& name, const at::Tensor& ours) {
+    const at::Tensor& theirs = leaves[name].grad();
+    EXPECT_LE((ours - theirs).norm().item<double>(), 1e-8 * theirs.norm().item<double>()) << name;
+  });
+  const LossSum loss = language_model_loss(model, batch);
+  EXPECT_NEAR(loss.sum, expected, 1e-10 * expected);
+  EXPECT_DOUBLE_EQ(loss.count, sum_of_weights);
+  EXPECT_DOUBLE_EQ(target_count(batch), sum_of_weights);
 }
 
 TEST(Losses, HiddenStatesOfASequenceDoNotDependOnItsNeighbours) {

@@ -8,8 +8,9 @@ namespace steerlm {
 
 class DirectoryLock {
  public:
-  // Locks `directory/.lock`. Throws resources, naming the folder, when another process holds it.
-  explicit DirectoryLock(const Path& directory);
+  // Locks `file`, which stands for `directory`. Throws resources, naming the folder, when another process holds it for
+  // longer than a process takes to end that was killed just now.
+  DirectoryLock(const Path& directory, const Path& file);
   ~DirectoryLock();
   DirectoryLock(const DirectoryLock&) = delete;
   DirectoryLock& operator=(const DirectoryLock&) = delete;

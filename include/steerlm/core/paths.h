@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "steerlm/core/fs.h"
@@ -18,6 +20,14 @@ std::int64_t file_bytes(const Path& path, ExitCode code);
 
 // The regular files of a folder, sorted by name; links are followed.
 std::vector<Path> files_of(const Path& folder, ExitCode code);
+
+// The fault of a path with a part that only a shell expands, '~' in front or a variable such as $HOME, with the path
+// that it stands for as advice. Nothing where it has none, or a file of that very name is there.
+std::optional<Fault> unexpanded(const std::string& path);
+
+// What to do where no data file is at `path` and it reads like a data set's name on the Hugging Face hub
+// (nvidia/HelpSteer2) or like an address; else "".
+std::string download_advice(const std::string& path);
 
 // For JSON, which is UTF-8: bytes of the path that are none are written as \xE9.
 std::string utf8_text(const Path& path);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,8 +18,8 @@ namespace steerlm {
 enum class Objective {
   response,    // AC-SFT, chat, plain text: a conversation is an example; one without a target is an error
   label,       // language-model predictor: a conversation in the TEXT_TO_VALUE layout, whatever its type; its labelled
-               // assistant turns are the targets; one without a label is counted
-  regression,  // an example a labelled assistant turn, whatever the type; turns without a label are counted
+               // assistant turns are the targets, but for those that are context only; one without a label is counted
+  regression,  // an example a labelled assistant turn, likewise; turns without a label are counted
 };
 
 struct DatasetCounts {
@@ -26,13 +27,15 @@ struct DatasetCounts {
   std::int64_t examples = 0;       // sequences made of them
   // Sequences longer than max_tokens that were left out, also those without a target left after a cut.
   std::int64_t dropped_over_length = 0;
-  std::int64_t truncated = 0;         // sequences cut on the right and kept
-  std::int64_t without_target = 0;    // records without a labelled turn (objectives label and regression)
-  std::int64_t unlabelled_turns = 0;  // assistant turns without a label (objectives label and regression)
-  std::int64_t marker_text = 0;       // records with a template marker inside a value
-  std::int64_t tokens = 0;            // of the examples
-  std::int64_t target_tokens = 0;     // predicted tokens of the examples; regression: known attribute values
-  std::int64_t longest = 0;           // tokens of the longest sequence seen, dropped ones included
+  std::int64_t truncated = 0;                    // sequences cut on the right and kept
+  std::int64_t without_target = 0;               // records without a labelled turn (objectives label and regression)
+  std::int64_t unlabelled_turns = 0;             // assistant turns without a label (objectives label and regression)
+  std::int64_t labelled_turns = 0;               // assistant turns with a label
+  std::int64_t marker_text = 0;                  // records with a template marker inside a value
+  std::int64_t tokens = 0;                       // of the examples
+  std::int64_t target_tokens = 0;                // predicted tokens of the examples; regression: known attribute values
+  std::int64_t longest = 0;                      // tokens of the longest sequence seen, dropped ones included
+  std::map<std::string, std::int64_t> unobeyed;  // ReadNotes::unobeyed
 };
 
 struct EncodeOptions {
@@ -41,8 +44,9 @@ struct EncodeOptions {
   OverLength over_length = OverLength::drop;
 };
 
-// Appends the examples of one record. Throws data: a record without a target (objective response), an over-long one
-// under over_length: error. A regression input is never cut, since its end is what is scored: truncate drops it.
+// Appends the examples of one record. Throws data: a record without a target, or of which plain would train a turn that
+// is context only (objective response), an over-long one under over_length: error. A regression input is never cut,
+// since its end is what is scored: truncate drops it.
 void encode_record(const Record& record, const ConversationTemplate& conversation_template,
                    const EncodeOptions& options, std::vector<Example>& examples, DatasetCounts& counts);
 
@@ -61,6 +65,10 @@ struct Dataset {
 // no training example is left.
 Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
                      const ConversationTemplate& conversation_template, Objective objective);
+
+// Whether an assistant turn of the sources has a label that is not empty; bad records count as having none. Standard
+// input, which can be read only once, counts as having one.
+bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes);
 
 // One line for the log: "1200 conversations, 1187 examples, 13 over 4096 tokens dropped, …"
 std::string describe(const DatasetCounts& counts);

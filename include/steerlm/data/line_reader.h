@@ -30,6 +30,8 @@ class LineReader {
   std::optional<Line> next();
   // The first non-blank character of the file, 0 where there is none. Takes nothing away.
   char first_character();
+  // What has been read of the file and not been returned yet: at first up to some 100 KiB.
+  std::string_view head() const;
   // What is left of the file. Throws data above `max_bytes`.
   std::string rest(std::int64_t max_bytes);
 

@@ -62,8 +62,8 @@ struct DataOptions {
   bool shuffle = true;
 
   void fields(auto& field) {
-    field("train", train, "training sources");
-    field("validation", validation, "validation sources");
+    field("train", train, Shape::one_or_list, "training sources");
+    field("validation", validation, Shape::one_or_list, "validation sources");
     field("validation_fraction", validation_fraction, between(0, 1),
           "share of the training dialogues that is held out, by tree or first user text");
     field("max_tokens", max_tokens, at_least(2), "longest conversation, in tokens");

@@ -19,15 +19,26 @@ struct Record {
   Json json;         // the object as read, converted to the conversation format; json["conversations"][i] is turn i
   std::string file;  // as given; "-" is standard input
   std::int64_t line = 0;  // from 1; in a JSON array the number of the element
-  std::string dialogue;   // what the validation split goes by: the tree id, else the first user text
+  std::int64_t part = 0;  // which of the `parts` records that the line became, from 0
+  std::int64_t parts = 1;
+  std::string dialogue;  // what the validation split goes by: the tree id, else the first user text
+};
+
+// What becomes of the labels of the turns, and of what says that a turn is not to be trained.
+enum class Labels {
+  obeyed,
+  dropped,  // labels are taken out unread: the record is chat without labels
+  ignored,  // neither read nor checked, and left in the JSON: annotation trains nothing and writes labels of its own
 };
 
 // Missing `system`: `default_system`; missing `mask`: User; missing `type`: VALUE_TO_TEXT where a turn has a label,
-// else none. Throws data, naming file:line and the turn.
+// else none; null is as good as missing. `weight: 0` on a turn, or what others spell it with, makes it context. Throws
+// data, naming file:line and the turn.
 Record parse_record(Json object, const Attributes& attributes, std::string_view default_system, const std::string& file,
-                    std::int64_t line);
+                    std::int64_t line, Labels labels = Labels::obeyed);
 
-// A new record. Labels are written as their text, null where a turn has none.
+// A new record. Labels are written as their text, null where a turn has none or the type is none; `weight` is 0 for a
+// turn that is context only.
 Json to_json(const Conversation& conversation);
 
 // "train.jsonl:7"
@@ -41,8 +52,9 @@ struct TurnScores {
 };
 
 // The record's JSON with `label` and `scores` of the given turns written and a non-empty human label kept in
-// `gt_label`. keep_human: attributes that a human gave keep their value, the others are filled in. In a record that was
-// annotated before, the human label is the one in `gt_label`. Throws model for a score that is not finite.
+// `gt_label` as it was, whatever it names. keep_human: attributes that a human gave a value of the range keep it, the
+// others are filled in. In a record that was annotated before, the human label is the one in `gt_label`. Throws model
+// for a score that is not finite.
 Json annotate(const Record& record, std::span<const TurnScores> scores, bool keep_human, const Attributes& attributes);
 
 }  // namespace steerlm

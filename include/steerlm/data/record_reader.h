@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "steerlm/data/options.h"
+#include "steerlm/data/place.h"
 #include "steerlm/data/record.h"
 #include "steerlm/text/attributes.h"
 
@@ -23,13 +25,31 @@ struct BadRecord {
   std::string text;
 };
 
+// What a command that takes no bad record ends with. Throws data.
+[[noreturn]] void refuse(const BadRecord& bad);
+
+struct ReadOptions {
+  // What the ratings of published sources become labels of, where that is not the attributes of the records (which may
+  // declare nothing, so that labels are taken as written).
+  std::optional<Attributes> rating_attributes;
+  // The same for the rows of HelpSteer and HelpSteer2, whose five ratings have names and a range of their own.
+  std::optional<Attributes> helpsteer_attributes;
+  Labels labels = Labels::obeyed;
+};
+
+// What reading came across besides the records.
+struct ReadNotes {
+  // What carries meaning elsewhere and is not obeyed here ("'tools'", "'name' of a turn") -> input lines that have it.
+  std::map<std::string, std::int64_t> unobeyed;
+  std::int64_t blank_lines = 0;
+  bool helpsteer = false;  // rows of HelpSteer or HelpSteer2 were read as ReadOptions::helpsteer_attributes
+};
+
 class RecordReader {
  public:
-  // repeat and limit of each source are honoured. Standard input can be named once. `rating_attributes`: what the
-  // ratings of published sources become labels of, where that is not `attributes` (which may declare nothing, so that
-  // labels are taken as written).
+  // repeat, limit and labels of each source are honoured. Standard input can be named once.
   RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
-               std::optional<Attributes> rating_attributes = std::nullopt);
+               ReadOptions options = {});
   RecordReader(RecordReader&&) noexcept;
   ~RecordReader();
 
@@ -37,15 +57,26 @@ class RecordReader {
   // bad one gives one BadRecord. Throws data for a file that is missing, of an unknown format, or damaged as a whole (a
   // cut-off .gz).
   std::optional<std::variant<Record, BadRecord>> next();
+  ReadNotes notes() const;  // of what has been read so far
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
+// "'tools' (12 lines), 'name' of a turn (3 lines)"; "" where there is nothing.
+std::string describe_unobeyed(const std::map<std::string, std::int64_t>& unobeyed);
+
+// Throws data: a command that finds no record or prompt at all has not done what it was asked for.
+[[noreturn]] void refuse_empty_input(const std::string& verb, const std::vector<SourceOptions>& sources);
+
 // All records. Throws data at the first bad one.
 std::vector<Record> read_records(const std::vector<SourceOptions>& sources, const Attributes& attributes,
                                  const std::string& default_system);
+
+// Whether the ratings of these sources are HelpSteer's or HelpSteer2's and no other's: what the attributes are where
+// nobody says it. Reads the first record of each file; standard input is left alone.
+bool are_rated_as_helpsteer(const std::vector<SourceOptions>& sources);
 
 struct Prompt {
   Conversation conversation;  // ends in a user turn
@@ -53,7 +84,7 @@ struct Prompt {
   std::string file;
   std::int64_t line = 0;  // 0: not of a file
 
-  std::string place() const { return line > 0 ? file + ":" + std::to_string(line) : file; }
+  std::string place() const { return line > 0 ? steerlm::place(file, line) : file; }
 };
 
 // Each record up to its last user turn; also lines with `prompt` (a text) or `turns` (texts of user and assistant in

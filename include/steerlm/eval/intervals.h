@@ -18,7 +18,4 @@ struct Interval {
 Interval bootstrap_interval(size_t count, const std::function<double(std::span<const size_t> rows)>& statistic,
                             std::uint64_t seed, int resamples = 1000);
 
-// Of the mean of `values`.
-Interval bootstrap_mean(std::span<const double> values, std::uint64_t seed, int resamples = 1000);
-
 }  // namespace steerlm

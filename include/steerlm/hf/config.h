@@ -14,12 +14,16 @@ namespace steerlm {
 struct HfConfig {
   ModelConfig model;  // complete: no field is 0
   HeadKind head = HeadKind::language_model;
-  std::int64_t num_labels = 0;  // regression: rows of score.weight
-  std::string dtype = "fp32";   // fp32, bf16 or fp16
+  std::int64_t num_labels = 0;           // regression: rows of score.weight
+  std::vector<std::string> label_names;  // and what id2label calls them, LABEL_i where it does not
+  std::string dtype = "fp32";            // fp32, bf16 or fp16
   std::optional<std::int64_t> bos_token_id;
   std::vector<std::int64_t> eos_token_ids;
   bool names_code = false;  // 'auto_map' names Python code of the model's own, which is never run
 };
+
+// LABEL_0 and so on, Transformers' names of rows that have none.
+std::vector<std::string> numbered_labels(std::int64_t count);
 
 // What can be read and written, as config.json's 'architectures' names it.
 std::vector<std::string> supported_architectures();

@@ -31,7 +31,8 @@ struct GrownVocabulary {
 
 // The same model with `tokens` as special tokens of its tokenizer, their ids behind those that it has. Their rows of
 // the embedding and of an untied lm_head are the mean, in fp64, of the rows that had a piece. Rows that the embedding
-// has to spare are used before it grows.
+// has to spare are used before it grows. Pieces that the tokenizer has and the embedding has no row for, a pad token
+// that was added to the tokenizer alone, get rows in the same way.
 GrownVocabulary add_tokens_to_folder(const ModelFolder& folder, const Tokenizer& tokenizer,
                                      const std::vector<std::string>& tokens, const Path& output,
                                      std::uint64_t max_shard_bytes);

@@ -9,13 +9,15 @@
 namespace steerlm {
 
 struct ModelFolder;
+class Tokenizer;
 
 // What the folder itself does not know of its training.
 struct ModelCard {
   struct Part {
-    std::int64_t conversations = 0;  // 0: no such part
-    std::int64_t tokens = 0;
-    std::int64_t targets = 0;  // predicted tokens; regression: known attribute values
+    std::int64_t records = 0;   // that were read; 0: no such part
+    std::int64_t examples = 0;  // sequences that were made of them
+    std::int64_t tokens = 0;    // of the examples
+    std::int64_t targets = 0;   // predicted tokens; regression: known attribute values
   };
 
   bool adapter = false;    // the folder is a LoRA adapter
@@ -29,6 +31,6 @@ struct ModelCard {
 
 // Markdown with YAML front matter. No time, host or path: equal runs have equal cards. `base_model`
 // is named where it looks like a name on the hub (owner/model, and not models/… or runs/…).
-std::string model_card(const ModelFolder& folder, const ModelCard& card);
+std::string model_card(const ModelFolder& folder, const Tokenizer& tokenizer, const ModelCard& card);
 
 }  // namespace steerlm

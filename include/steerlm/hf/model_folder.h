@@ -9,6 +9,7 @@
 
 #include "steerlm/core/fs.h"
 #include "steerlm/hf/adapter.h"
+#include "steerlm/hf/chat_template_reading.h"
 #include "steerlm/hf/model_card.h"
 #include "steerlm/nn/parameters.h"
 #include "steerlm/store/safetensors.h"
@@ -18,16 +19,25 @@
 
 namespace steerlm {
 
+// What a folder's template comes from; open: its chat template is none of ours, and nobody has chosen.
+enum class TemplateFrom { standard, steerlm_json, chat_template, request, open };
+
 struct ModelFolder {
   Path path;
   ModelConfig config;
   HeadOptions head{.kind = HeadKind::language_model};
-  AttributeOptions attributes;  // no names: none declared
-  TemplateOptions text_template;
-  std::string template_sha256;              // "" where steerlm.json names none
-  std::string method;                       // "" likewise
-  std::string dtype = "fp32";               // of the weights on disk: fp32, bf16 or fp16
-  std::int64_t num_labels = 0;              // regression: rows of score.weight
+  AttributeOptions attributes;                          // no names: none declared
+  TemplateOptions text_template;                        // what steerlm.json says; settle_template makes it whole
+  TemplateGiven template_given;                         // which of it steerlm.json names
+  TemplateFrom template_from = TemplateFrom::standard;  // these four: of settle_template
+  std::optional<ChatTemplateReading> chat_template;
+  std::string template_note;             // one line on the choice, "" where there is nothing to say
+  std::string template_warning;          // likewise
+  std::string template_sha256;           // "" where steerlm.json names none
+  std::string method;                    // "" likewise
+  std::string dtype = "fp32";            // of the weights on disk: fp32, bf16 or fp16
+  std::int64_t num_labels = 0;           // regression: rows of score.weight
+  std::vector<std::string> label_names;  // regression: config.json's names of the rows, for a folder without attributes
   std::vector<std::int64_t> eos_token_ids;  // generation_config.json's, else config.json's
   bool names_code = false;                  // config.json has an 'auto_map'; the code is never run
   std::optional<Adapter> adapter;           // PEFT's: config and trunk are those of its base
@@ -39,8 +49,9 @@ struct ModelFolder {
 // folder is its base's. `base` is taken instead of the one that the adapter names.
 ModelFolder open_model_folder(const Path& path, const Path& base = {});
 
-// What to tell a user whose config.json has an 'auto_map'; "" where it has none.
-std::string code_note(const ModelFolder& folder);
+// What a user must be told of the folder and of its tokenizer, which every command that opens them does: code in it
+// that is never run, files of the tokenizer that disagree.
+std::vector<std::string> folder_notes(const ModelFolder& folder, const Tokenizer& tokenizer);
 
 enum class Weights {
   language_model,  // trunk and lm_head (none where tied)
@@ -53,12 +64,16 @@ HeadShape head_shape(const ModelFolder& folder, Weights weights);
 // Opens the files, checks that every tensor is there once in its shape and that none is left over
 // (rotary_emb.inv_freq aside); reads no data.
 void check_weights(const ModelFolder& folder, Weights weights);
+// Throws model for a tensor that is not finite, here as in stream_weights.
 // In the order of parameter_shapes, on the CPU, in `dtype`, else each in the dtype that it is stored in; an adapter is
 // merged into the weights that it adapts, in fp32. Beside the result, memory for one tensor is needed.
 NamedTensors read_weights(const ModelFolder& folder, Weights weights,
                           std::optional<at::ScalarType> dtype = std::nullopt);
 // The same tensors, each read when it is asked for. The files stay open.
 TensorSource stream_weights(const ModelFolder& folder, Weights weights);
+// Whether the tensors' names lack "model.", as in folders that were saved from the bare trunk; they are read all the
+// same.
+bool has_bare_tensor_names(const ModelFolder& folder);
 // The safetensors files that the folder's weights are in.
 std::vector<Path> weight_paths(const Path& folder);
 

@@ -12,6 +12,7 @@ struct SampledToken {
   double logprob;  // log softmax(logits)[id], before temperature, top-k and top-p
 };
 
+// Where a logit is not finite, logprob is NaN and id means nothing.
 // temperature 0: the largest logit, the smaller id on a tie. top_k 0: all. `uniform` in [0, 1) is the one random draw.
 SampledToken sample_token(std::span<const float> logits, double temperature, std::int64_t top_k, double top_p,
                           double uniform);

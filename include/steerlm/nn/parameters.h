@@ -127,7 +127,5 @@ bool is_lora_matrix(const std::string& name);  // A or B
 bool is_trained_by_lora(const std::string& name);
 // Adds the LoRA matrices of `tensors` to a whole model.
 Parameters with_lora(Parameters parameters, const LoraOptions& lora, const NamedTensors& tensors);
-// W + lora_scale B A in place of each adapted W, in W's dtype; no LoRA matrices are left.
-Parameters merge_lora(const Parameters& parameters);
 
 }  // namespace steerlm

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -42,6 +43,12 @@ AttributeOptions method_attributes(Method method);
 
 // The stage that the text of a recipe names; nothing where it is no recipe.
 std::optional<Stage> peek_stage(const std::string& text);
+
+// The dotted path of a recipe's key of that name, or of the key that other programs call so ("lr"); "" for none.
+std::string recipe_key(std::string_view word);
+
+// What to write instead of a device that this program does not know; "" where nothing comes to mind.
+std::string device_advice(const std::string& device);
 
 // The recipe as YAML: every key that had a say, no others. Loading it gives an equal recipe.
 std::string dump_recipe(const Recipe& recipe);

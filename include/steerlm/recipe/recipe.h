@@ -124,7 +124,8 @@ struct BootstrapOptions {
   void fields(auto& field) {
     field("policy", policy, "model folder that answers the prompts");
     field("predictor", predictor, "model folder that annotates the answers");
-    field("prompts", prompts, "sources: each record up to its last user turn, or lines with prompt or turns");
+    field("prompts", prompts, Shape::one_or_list,
+          "sources: each record up to its last user turn, or lines with prompt or turns");
     field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
     field("labels_from", labels_from, "annotated records whose distinct labels are drawn from");
     field("select", select, "values that a drawn label must have: a number, or max for the largest that occurs");
@@ -146,7 +147,8 @@ struct GenerateOptions {
 
   void fields(auto& field) {
     field("model", model, Shape::path_or_section, "model folder");
-    field("prompts", prompts, "sources: each record up to its last user turn, or lines with prompt or turns");
+    field("prompts", prompts, Shape::one_or_list,
+          "sources: each record up to its last user turn, or lines with prompt or turns");
     field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
     field("set", set, "dials; the others take the model folder's defaults");
     field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt");
@@ -164,7 +166,7 @@ struct DialOptions {
   Judge judge = Judge::text;
 
   void fields(auto& field) {
-    field("prompts", prompts, "sources of the fixed prompts of the sweep");
+    field("prompts", prompts, Shape::one_or_list, "sources of the fixed prompts of the sweep");
     field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
     field("attributes", attributes, Shape::all_or_list, "dials that are swept; all: every one");
     field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt and level");
@@ -177,12 +179,14 @@ struct DialOptions {
 
 struct TokenizerOptions {
   std::vector<std::string> input;
+  Format format = Format::auto_detect;
   std::int64_t vocab_size = 4096;
   TokenizerKind kind = TokenizerKind::unigram;
   std::string output;
 
   void fields(auto& field) {
     field("input", input, Shape::one_or_list, "text or record files");
+    field("format", format, "what the files hold; auto recognises records, and texts by a name that ends in .txt");
     field("vocab_size", vocab_size, at_least(1), "pieces");
     field("kind", kind, "unigram or bpe");
     field("output", output, "the sentencepiece model");
@@ -203,7 +207,7 @@ struct Recipe {
   AttributeOptions attributes;
   bool attributes_given = false;
   TemplateOptions text_template;  // key `template`
-  bool template_given = false;
+  TemplateGiven template_given;
   DataOptions data;
   HeadOptions head;
   std::optional<LoraOptions> lora;  // training stages: train an adapter of model.path instead of all weights
@@ -230,11 +234,10 @@ struct Recipe {
     field("run_dir", run_dir, "run directory: log, metrics, checkpoints, model");
     field("device", device, "auto, cpu, cuda or cuda:N; auto: a GPU where there is one");
     field("precision", precision, "of the computation; auto: fp32 on cpu, bf16 on cuda");
-    if (trains || evaluates) field("model", model, "the model that is trained, or measured");
-    if (trains || evaluates || stage == Stage::pipeline) {
-      field("attributes", attributes, "the dials");
-      field("template", text_template, "prompt format");
-    }
+    if (trains || evaluates) field("model", model, Shape::path_or_section, "the model that is trained, or measured");
+    const bool answers = stage == Stage::annotate || stage == Stage::generate;
+    if (trains || evaluates || stage == Stage::pipeline) field("attributes", attributes, "the dials");
+    if (trains || evaluates || answers || stage == Stage::pipeline) field("template", text_template, "prompt format");
     if (trains || evaluates) field("data", data, "records");
     if (stage == Stage::train_predictor) field("head", head, "what predicts the attributes");
     if (trains) {

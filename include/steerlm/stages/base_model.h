@@ -4,9 +4,10 @@
 #include <optional>
 
 #include "steerlm/hf/adapter.h"
-#include "steerlm/hf/model_folder.h"
+#include "steerlm/hf/folder_template.h"
 #include "steerlm/nn/transformer.h"
 #include "steerlm/recipe/recipe.h"
+#include "steerlm/stages/context.h"
 #include "steerlm/text/attributes.h"
 #include "steerlm/text/tokenizer.h"
 
@@ -18,7 +19,11 @@ struct BaseModel {
   Tokenizer tokenizer;
   Parameters weights;              // those that are trained in fp32, with LoRA the others in the dtype of the folder
   std::optional<Adapter> adapter;  // with LoRA: what model/ will be
+  std::vector<std::string> notes;  // what the user must be told of the folder, see folder_notes
 };
+
+// What the recipe asks of the template of the folders that it names.
+TemplateRequest template_request(const Recipe& recipe);
 
 // head: what the trained model ends in; that of a fresh predictor is initialised from the recipe's seed. `recipe` is
 // settled.
@@ -29,8 +34,14 @@ struct OpenModel {
   ModelFolder folder;
   Attributes attributes;
   Tokenizer tokenizer;
-  Transformer transformer;  // weights in the compute dtype
+  Transformer transformer;         // weights in the compute dtype
+  std::vector<std::string> notes;  // what the user must be told of the folder, see folder_notes
 };
-OpenModel open_model(const Path& folder, Precision precision);
+OpenModel open_model(const Path& folder, Precision precision, const TemplateRequest& request = {});
+
+// Says which template was chosen for a folder that does not name one itself, and what could not be found out.
+void tell_template(const ModelFolder& folder, const Context& context);
+
+void warn_notes(const std::vector<std::string>& notes, const Context& context);
 
 }  // namespace steerlm

@@ -16,11 +16,15 @@ struct RecordPrediction {
   std::string fault;              // why the record cannot be scored; empty: it was
 };
 
-// Throws model where the folder is no predictor (a language model without attributes).
-void require_predictor(const OpenModel& model);
+// Throws model where the folder is no predictor of attributes: a language model without attributes, or a reward model
+// that declares none.
+void require_predictor(const ModelFolder& folder);
+// What the scores are called: the attributes; of a reward model that declares none config.json's labels.
+const std::vector<std::string>& score_names(const OpenModel& model);
 
 // A regression predictor sees no earlier labels; a language-model predictor sees those that it has just written: its
-// scores are expectations over the allowed values, its label the most probable values. A conversation longer than the
+// scores are expectations over the allowed values, its label the most probable values. Without declared
+// attributes there are scores, and labels are empty. A conversation longer than the
 // model's context is a fault, never cut. What is batched together depends on these records alone.
 std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
                                               std::int64_t batch_tokens);

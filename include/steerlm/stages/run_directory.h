@@ -1,4 +1,5 @@
-// The run directory, contracts.md section 4: one process at a time, one recipe, the same inputs.
+// The run directory, contracts.md section 4: one process at a time, one recipe, the same inputs, and nothing in it
+// replaced or removed that its runs did not write (core/run_files).
 #pragma once
 
 #include <optional>
@@ -6,44 +7,60 @@
 #include <vector>
 
 #include "steerlm/core/json.h"
-#include "steerlm/core/lock.h"
+#include "steerlm/core/run_files.h"
 #include "steerlm/recipe/recipe.h"
 #include "steerlm/stages/context.h"
+#include "steerlm/stages/recipe_files.h"
 
 namespace steerlm {
 
-// Files and model folders that a recipe reads, as the recipe spells them; standard input is left out.
-std::vector<std::string> recipe_inputs(const Recipe& recipe);
-// [{"path", "size", "sha256"}], folders file by file. A missing one throws the exit code of its kind.
-Json describe_inputs(const Recipe& recipe);
+// What a folder holds, seen from a settled recipe.
+struct RunStatus {
+  enum class State {
+    fresh,       // nothing yet
+    unfinished,  // a run of this recipe that would go on
+    damaged,     // a finished one whose model or output is gone or was changed
+    finished,    // a finished one
+    other        // a run of another recipe, or of inputs that have changed
+  } state = State::fresh;
+  std::vector<std::string> reasons;  // of damaged and other
+};
+// Reads only. Throws resources for a folder that is not empty and no run directory.
+RunStatus look_at_run(const Recipe& recipe);
+
+// Throws recipe where the run directory lies in a folder that the run reads, or an input in the run directory.
+void check_run_place(const Recipe& recipe);
 
 class RunDirectory {
  public:
-  enum class State { fresh, unfinished, finished };
-
-  // Makes and locks the folder. Throws resources: in use, not empty and no run directory; recipe: it holds a run of
-  // another recipe or of inputs that have changed since (the differing keys are named). `fresh` removes the earlier run
-  // first.
+  // Makes and locks the folder of a settled recipe, and writes recipe.yaml and environment.json where there is
+  // something to do. Throws resources: in use, no run directory, or a foreign file where this run would write; recipe:
+  // it holds a run of another recipe, or it is one of the inputs. With `fresh` what the earlier run wrote is removed
+  // first. What is gone of a finished run is made again; what was changed is kept as NAME.previous before.
   RunDirectory(const Recipe& recipe, const Context& context);
 
-  State state() const { return state_; }
-  const Path& path() const { return path_; }
-  Path checkpoints() const { return path_ / "checkpoints"; }
-  Path model() const { return path_ / "model"; }
+  bool finished() const { return finished_; }  // by an earlier process: nothing is left to do
+  const Path& path() const { return files_.root(); }
+  Path checkpoints() const { return path() / "checkpoints"; }
+  Path model() const { return path() / "model"; }
   const Json& inputs() const { return inputs_; }
+  RunFiles& files() { return files_; }
 
-  // The run is whole: done.json, with what the stage wants to keep.
-  void finish(const Json& summary);
+  // The run is whole: done.json, with what the stage wants to keep. Of the outputs size and hash are recorded.
+  void finish(const Json& summary, const std::vector<std::string>& outputs = {});
 
  private:
-  Path path_;
-  std::optional<DirectoryLock> lock_;
-  State state_ = State::fresh;
+  void set_aside_changed(const Context& context);
+
   Json inputs_;
+  RunFiles files_;
+  bool finished_ = false;
 };
 
-// Whether `path` holds a finished run of this very recipe and inputs; for a pipeline, which skips it then. `changed`
-// gets the reasons.
-bool is_finished_run(const Path& path, const Recipe& recipe, std::vector<std::string>& changed);
+// What every stage begins with: its run directory, and nothing in a dry run. That a run is finished already is said.
+std::optional<RunDirectory> begin_run(const Recipe& recipe, const Context& context);
+
+// --dry-run: says what begin_run would do, and throws as it would.
+void report_run(const Recipe& recipe, const Context& context);
 
 }  // namespace steerlm

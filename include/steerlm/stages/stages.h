@@ -23,6 +23,8 @@ TrainedTokenizer train_tokenizer_on_files(const TokenizerOptions& options, std::
 
 // Whichever the recipe is.
 Outcome run_stage(const Recipe& recipe, const Context& context);
+// The same for a recipe that is settled; a dry run says nothing of the run directory.
+Outcome run_settled_stage(const Recipe& recipe, const Context& context);
 
 // `program`: the file to run each step with. Returns the exit code of the step that ended it, or 0.
 struct PipelineSelection {

@@ -1,8 +1,9 @@
-// Checkpoints, contracts.md section 4:
-//   checkpoints/step-N/   tensors.safetensors, state.json, manifest.json = {"files": {"NAME":
-//   {"size": N, "sha256": HEX}}} checkpoints/LATEST    "step-N"
-// A checkpoint is written as step-N.part, every file fsynced, the manifest last, renamed; then
-// LATEST is replaced by rename.
+// Checkpoints, contracts.md section 4, in the folder of a run:
+//   checkpoints/step-N/   tensors.safetensors, state.json,
+//                         manifest.json = {"files": {"NAME": {"size": N, "sha256": HEX}}}
+//   checkpoints/LATEST    "step-N"
+// A checkpoint is written elsewhere in the run directory, every file fsynced, the manifest last, and renamed; then
+// LATEST is replaced by rename. Only folders that the run has entered as its own are read or removed.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 
 #include "steerlm/core/fs.h"
 #include "steerlm/core/json.h"
+#include "steerlm/core/run_files.h"
 #include "steerlm/store/safetensors.h"
 
 namespace steerlm {
@@ -22,20 +24,17 @@ struct Snapshot {
   Json state;
 };
 
-// Throws resources; then LATEST and what it names are as they were. A checkpoint of the same step
-// is replaced.
-void publish_snapshot(const Path& checkpoints, std::int64_t step, const NamedTensors& tensors, const Json& state);
+// Throws resources; then LATEST and what it names are as they were. A checkpoint of the same step is replaced.
+void publish_snapshot(RunFiles& files, std::int64_t step, const NamedTensors& tensors, const Json& state);
 
-// The checkpoint that LATEST names, else the newest one before it; every file is held against the
-// manifest. What is passed over goes to `warn`, a sentence each. Nothing where there is no whole
-// checkpoint.
-std::optional<Snapshot> find_snapshot(const Path& checkpoints, const std::function<void(const std::string&)>& warn);
+// The checkpoint that LATEST names, else the newest one before it; every file is held against the manifest. What is
+// passed over goes to `warn`, a sentence each. Nothing where there is no whole checkpoint.
+std::optional<Snapshot> find_snapshot(const RunFiles& files, const std::function<void(const std::string&)>& warn);
 
 // In the order of writing. Throws model.
 NamedTensors read_snapshot_tensors(const Snapshot& snapshot);
 
-// Keeps the one that LATEST names, the newest before it, `keep` in all, and `also_keep`; removes
-// the others and what a kill left half-written.
-void prune_snapshots(const Path& checkpoints, std::int64_t keep, std::optional<std::int64_t> also_keep);
+// Keeps the one that LATEST names, the newest before it, `keep` in all, and `also_keep`; removes the others.
+void prune_snapshots(RunFiles& files, std::int64_t keep, std::optional<std::int64_t> also_keep);
 
 }  // namespace steerlm

@@ -1,6 +1,7 @@
 // A conversation in memory: the NeMo record without what only travels through.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@ struct Turn {
   std::string from;   // "User", "Assistant", …
   std::string value;  // byte for byte
   std::optional<Label> label;
+  bool context_only = false;  // never a target, whatever its role (weight: 0)
 };
 
 struct Conversation {
@@ -31,5 +33,8 @@ struct Conversation {
   ConversationType type = ConversationType::none;
   std::vector<Turn> turns;
 };
+
+// Whether the turn's response, or under TEXT_TO_VALUE its label, is trained.
+bool is_target(const Conversation& conversation, size_t turn);
 
 }  // namespace steerlm

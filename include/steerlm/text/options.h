@@ -19,7 +19,9 @@ struct AttributeOptions {
   std::map<std::string, std::int64_t> defaults;  // for steering; a name without one gets min
 
   void fields(auto& field) {
-    field("names", names, "attribute names, in the order in which labels are written");
+    field("names", names,
+          "attribute names, in the order in which labels are written; []: none, which sft takes by itself where no "
+          "training record has a label");
     field("min", min, "smallest value of every attribute");
     field("max", max, "largest value of every attribute");
     field("defaults", defaults, "values used for steering where none is asked for; a name without one gets min");
@@ -57,12 +59,21 @@ struct TemplateOptions {
   void fields(auto& field) {
     field("name", name,
           "steerlm: the paper's template; plain: raw text for a base model; chatml, llama3: for a model "
-          "that was tuned with the markers of these");
-    field("system", system, "system prompt of records that have none");
+          "that was tuned with the markers of these; not given: the model folder's");
+    field("system", system, "system prompt of records that have none; not given: the model folder's");
     field("special_tokens", special_tokens,
           "text: the markers are ordinary text; added: they are pieces of the tokenizer; those of chatml "
           "and llama3 always are pieces");
   }
+};
+
+// Which keys of a template somebody has given; the others have their defaults.
+struct TemplateGiven {
+  bool name = false;
+  bool system = false;
+  bool special_tokens = false;
+
+  explicit operator bool() const { return name || system || special_tokens; }
 };
 
 }  // namespace steerlm

@@ -52,7 +52,8 @@ class ConversationTemplate {
   ConversationTemplate(TemplateOptions options, const Tokenizer& tokenizer);
 
   // Training. VALUE_TO_TEXT and none: of every turn but the first whose role is not masked, value and end are targets.
-  // TEXT_TO_VALUE: of every such turn with a label that is not empty, label and end. The end is "\n" + <extra_id_1> in
+  // TEXT_TO_VALUE: of every such turn with a label that is not empty, label and end. A turn that is context only is
+  // none. The end is "\n" + <extra_id_1> in
   // steerlm, else the layout's `end` without the text after it. plain: every token.
   EncodedConversation encode(const Conversation& conversation) const;
 

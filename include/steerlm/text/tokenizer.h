@@ -44,10 +44,12 @@ class SpmTokenizer;
 // matched everywhere.
 class Tokenizer {
  public:
-  // A tokenizer file, or a folder with a tokenizer.model or else a tokenizer.json in it. Throws model: missing, empty,
-  // truncated, over 1 GB (JSON: 256 MB), a Git LFS pointer, neither of the two kinds, a tokenizer.json that contradicts
-  // itself or has in it what would change ids and is not implemented (other models than BPE, other normalizers and
-  // pre-tokenizers, dropout, …), a damaged tokenizer_config.json.
+  // A tokenizer file, or a folder with a tokenizer.model or tokenizer.json in it. Where a folder has both and they
+  // agree, the tokenizer.model is read; where they disagree in vocabulary, added tokens, prefix or BOS the
+  // tokenizer.json, which is the one that Transformers reads. Throws model: missing, empty, truncated, over 1 GB (JSON:
+  // 256 MB), a Git LFS pointer, neither of the two kinds, a tokenizer.json that contradicts itself or has in it what
+  // would change ids and is not implemented (other models than BPE, other normalizers and pre-tokenizers, dropout, …),
+  // a damaged tokenizer_config.json.
   static Tokenizer load(const Path& file_or_model_folder);
 
   std::int64_t vocab_size() const;           // ids are below it; pieces of the model, and added tokens behind them
@@ -55,15 +57,16 @@ class Tokenizer {
   std::optional<std::int32_t> piece_id(std::string_view piece) const;  // the exact piece
   std::int32_t bos_id() const;                                         // -1: none
   std::int32_t eos_id() const;                                         // -1: none
-  // Whether a text starts with BOS: add_bos_token of tokenizer_config.json. Without the key, as in Transformers: with a
-  // sentencepiece model true for a Llama tokenizer class, and false without a tokenizer_config.json; with a
-  // tokenizer.json what its post-processor does.
+  // Whether a text starts with BOS. With a tokenizer.json what its post-processor does, as in Transformers 5. With a
+  // sentencepiece model add_bos_token of tokenizer_config.json; without the key true for a Llama tokenizer class, as in
+  // Transformers 4, and false without a tokenizer_config.json.
   bool add_bos() const;
 
   // `tokenizer encode`: as Transformers encodes one text, without BOS and EOS. sentencepiece (LlamaTokenizer of
   // Transformers 4): the dummy prefix comes before every stretch between special tokens; where tokenizer_config.json
   // says `legacy: false`, only before a text that does not start with a special token. tokenizer.json: as the library
-  // `tokenizers` reads the file.
+  // `tokenizers` reads the file; for the classes LlamaTokenizer, Qwen2Tokenizer and GPT2Tokenizer with the steps that
+  // Transformers 5 gives them. With `split_special_tokens` special tokens in the text are text.
   std::vector<std::int32_t> encode_line(std::string_view line) const;
 
   // The start of a text: BOS if add_bos, the prefix, the text.
@@ -85,7 +88,12 @@ class Tokenizer {
   // makes Transformers give the same ids. Throws resources.
   void copy_to(const Path& folder) const;
   std::string sha256() const;  // of the file
-  const Path& path() const;    // the file that was read
+  // What a user must be told, which every command that opens the tokenizer does: files of the folder that disagree,
+  // keys that Transformers does not follow either.
+  const std::vector<std::string>& notes() const { return notes_; }
+  // The bytes of UTF-8 that a byte-level vocabulary has no piece for: they vanish from a text, or become unk. "": none.
+  const std::string& bytes_without_piece() const;
+  const Path& path() const;  // the file that was read
 
  private:
   using Kind = std::variant<std::shared_ptr<const SpmTokenizer>, std::shared_ptr<const JsonTokenizer>>;
@@ -94,6 +102,7 @@ class Tokenizer {
   Path file_;
   Path folder_;  // empty: a bare file
   Kind kind_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace steerlm

@@ -13,18 +13,24 @@ struct LossSum {
   double count = 0;
 };
 
-// Entries that a batch adds to the count: targets, or known attribute values.
+// What a batch adds to the count: the weights of its targets, or its known attribute values.
 double target_count(const Batch& batch);
 double label_count(const Batch& batch);
 
-// Negative log-likelihood of the targets (SteerLM eq. 1 and 2). Adds d(sum * scale)/d(weights) to `gradients`.
+// Negative log-likelihood of the targets, each times its weight (SteerLM eq. 1 and 2). The gradient adds
+// d(sum * scale)/d(weights) to `gradients` and returns the sum.
 double language_model_gradient(const Transformer& model, const Batch& batch, double scale, Parameters& gradients);
 LossSum language_model_loss(const Transformer& model, const Batch& batch);
 
 // Squared error of the known attribute values, read at the last token (HelpSteer section 4.4; NaN labels are masked).
 double regression_gradient(const Transformer& model, const Batch& batch, double scale, Parameters& gradients);
 
-// Scores of the attribute head at the last token of each sequence, (b, a) row-major.
-std::vector<float> regression_scores(const Transformer& model, const Batch& batch);
+// A loss as a training step takes it: what an example adds to the count, and the gradient of a micro-batch.
+struct Loss {
+  std::int64_t (*count)(const Example& example);
+  double (*gradient)(const Transformer& model, const Batch& batch, double scale, Parameters& gradients);
+};
+inline constexpr Loss language_model_objective{target_count, language_model_gradient};
+inline constexpr Loss regression_objective{label_count, regression_gradient};
 
 }  // namespace steerlm

@@ -1,4 +1,5 @@
 // ShareGPT and `messages`: the same thing under other names.
+#include <algorithm>
 #include <utility>
 
 #include "data/json_access.h"
@@ -8,62 +9,154 @@
 namespace steerlm {
 namespace {
 
-struct ChatFormat {
-  const char* list;  // key of the turns
-  const char* role;  // keys of a turn
-  const char* value;
-  std::vector<std::pair<std::string, std::string>> roles;  // theirs, ours
+// Our roles and the names that published data has for them, in small letters.
+struct RoleNames {
+  std::string_view ours;
+  std::vector<std::string> theirs;
 };
+const std::vector<RoleNames> role_names{
+    {"User", {"user", "human", "prompter"}},
+    {"Assistant", {"assistant", "gpt", "chatgpt", "bing", "bard", "model", "ai", "bot"}},
+    {"System", {"system", "developer"}}};
+const std::vector<std::string> tool_roles{"tool",      "function",      "function_call",     "observation",
+                                          "tool_call", "tool_response", "function_response", "tool_results",
+                                          "ipython"};
 
-const ChatFormat sharegpt{
-    "conversations",
-    "from",
-    "value",
-    {{"human", "User"}, {"gpt", "Assistant"}, {"user", "User"}, {"assistant", "Assistant"}, {"system", "System"}}};
-const ChatFormat messages{
-    "messages", "role", "content", {{"user", "User"}, {"assistant", "Assistant"}, {"system", "System"}}};
+std::string small_letters(std::string_view text) {
+  std::string small(text);
+  for (char& c : small) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return small;
+}
 
-std::string our_role(const ChatFormat& format, const std::string& role, const std::string& where) {
-  std::vector<std::string> known;
-  for (const auto& [theirs, ours] : format.roles) {
-    if (role == theirs) return ours;
-    known.push_back(theirs);
+std::string_view role_of(const std::string& role, const std::string& name, const std::string& where) {
+  if (const auto ours = our_role(role)) return *ours;
+  if (std::ranges::find(tool_roles, small_letters(role)) != tool_roles.end()) {
+    fail(ExitCode::data, {.what = "a turn of the role '" + role + "': conversations with tools cannot be trained on",
+                          .where = where,
+                          .advice = "take such conversations out"});
   }
-  fail(ExitCode::data, {.what = "unknown role in '" + std::string(format.role) + "'",
+  std::vector<std::string> known;
+  for (const RoleNames& names : role_names) known.insert(known.end(), names.theirs.begin(), names.theirs.end());
+  fail(ExitCode::data, {.what = "unknown role in '" + name + "'",
                         .where = where,
                         .found = "'" + role + "'",
-                        .expected = join(known, ", "),
+                        .expected = join(known),
                         .advice = suggest(role, known)});
 }
 
+// A text, or a list of parts {"type": "text", "text": …}, which are joined as chat templates join them.
+std::string value_of(const Json& content, const std::string& name, const std::string& where) {
+  if (!content.is_array()) return as_text(&content, name, where);
+  std::string value;
+  for (const Json& part : content) {
+    if (part.is_string()) {
+      value += part.get_ref<const std::string&>();
+      continue;
+    }
+    as_object(&part, "a part of " + name, where);
+    const Json* type = find_member(part, "type");
+    if (type != nullptr && *type != "text") {
+      fail(ExitCode::data, {.what = "a part of " + name + " is no text",
+                            .where = where,
+                            .found = "the type " + dump_json(*type),
+                            .expected = "text",
+                            .advice = "take such conversations out"});
+    }
+    value += as_text(find_member(part, "text"), "'text' of a part of " + name, where);
+  }
+  return value;
+}
+
+// The first of two keys that the turn has; the second where it has none.
+std::string key_of(const Json& turn, const char* first, const char* second) {
+  return find_member(turn, first) != nullptr || find_member(turn, second) == nullptr ? first : second;
+}
+
+struct ChatTurn {
+  std::string_view role;
+  Json json;  // ours
+};
+
+ChatTurn parse_chat_turn(const Json& entry, const char* role_key, const char* value_key, const std::string& where) {
+  as_object(&entry, "a turn", where);
+  const bool from = std::string_view(role_key) == "from";
+  const std::string role_name = key_of(entry, role_key, from ? "role" : "from");
+  const std::string value_name = key_of(entry, value_key, from ? "content" : "value");
+  const std::string_view role =
+      role_of(as_text(find_member(entry, role_name), "'" + role_name + "'", where), role_name, where);
+  const Json* content = find_member(entry, value_name);
+  for (const char* call : {"tool_calls", "function_call"}) {
+    if (content == nullptr && find_member(entry, call) != nullptr) {
+      fail(ExitCode::data, {.what = "a turn that calls a tool ('" + std::string(call) + "') and has no text",
+                            .where = where,
+                            .advice = "take such conversations out"});
+    }
+  }
+  if (content == nullptr) as_text(content, "'" + value_name + "'", where);
+  Json turn = make_turn(role, value_of(*content, "'" + value_name + "'", where));
+  if (const Json* label = find_member(entry, "label")) turn["label"] = *label;
+  for (const auto& [key, member] : entry.items()) {
+    if (key != role_name && key != value_name && !turn.contains(key)) turn[key] = member;
+  }
+  return {role, std::move(turn)};
+}
+
+bool names_system(const std::string& mask) { return ("," + mask + ",").find(",System,") != std::string::npos; }
+
+// A mask or type of the object holds where it is one of ours; roles in small letters are.
+void take_mask_and_type(const Json& object, Json& record, std::set<std::string>& unobeyed) {
+  if (const Json* type = find_member(object, "type")) {
+    if (*type == "VALUE_TO_TEXT" || *type == "TEXT_TO_VALUE")
+      record["type"] = *type;
+    else
+      unobeyed.insert("'type'");
+  }
+  const Json* mask = find_member(object, "mask");
+  if (mask == nullptr) return;
+  const std::string text = mask->is_string() ? mask->get<std::string>() : "?";
+  std::string ours;
+  for (size_t start = 0; start < text.size();) {
+    const size_t end = std::min(text.find(',', start), text.size());
+    std::string role = text.substr(start, end - start);
+    std::erase(role, ' ');
+    start = end + 1;
+    const auto known = our_role(role);
+    if (!known) {
+      unobeyed.insert("'mask'");
+      return;
+    }
+    ours += (ours.empty() ? "" : ",") + std::string(*known);
+  }
+  record["mask"] = ours;
+}
+
 // A leading system message becomes `system`; a later one stays a turn that is never trained. Other keys travel along.
-std::vector<Json> from_chat(const ChatFormat& format, Json object, const std::string& where) {
-  const std::string list_name = "'" + std::string(format.list) + "'";
-  const Json& list = as_array(find_member(object, format.list), list_name, where);
+std::vector<Json> from_chat(const Json& object, const char* list_key, const char* role_key, const char* value_key,
+                            const Conversion& conversion) {
+  const std::string& where = conversion.where;
+  const Json& list = as_array(find_member(object, list_key), "'" + std::string(list_key) + "'", where);
   if (list.empty())
     fail(ExitCode::data, {.what = "an empty conversation", .where = where, .expected = "one turn or more"});
   Json record = make_record(Json::array());
-  Json& turns = record["conversations"];
+  bool later_system = false;
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string place = where + ", turn " + std::to_string(i + 1);
-    const Json& entry = as_object(&list[i], "a turn", place);
-    const std::string from =
-        our_role(format, as_text(find_member(entry, format.role), "'" + std::string(format.role) + "'", place), place);
-    const std::string& value = as_text(find_member(entry, format.value), "'" + std::string(format.value) + "'", place);
-    if (from == "System" && i == 0) {
-      record["system"] = value;
+    ChatTurn turn = parse_chat_turn(list[i], role_key, value_key, place);
+    if (turn.role == "System" && i == 0) {
+      record["system"] = turn.json.at("value");
+      const Json* other = find_member(object, "system");
+      if (other != nullptr && *other != record["system"])
+        conversion.unobeyed.insert("'system', beside a system message");
       continue;
     }
-    if (from == "System") record["mask"] = "User,System";
-    Json turn = make_turn(from, value);
-    for (const auto& [key, member] : entry.items()) {
-      if (key != format.role && key != format.value && key != "label") turn[key] = member;
-    }
-    turns.push_back(std::move(turn));
+    later_system |= turn.role == "System";
+    record["conversations"].push_back(std::move(turn.json));
   }
-  for (auto& [key, member] : object.items()) {
-    if (key != format.list && !record.contains(key)) record[key] = std::move(member);
-  }
+  take_mask_and_type(object, record, conversion.unobeyed);
+  const std::string mask = record["mask"];
+  if (later_system && !names_system(mask)) record["mask"] = mask + (mask.empty() ? "System" : ",System");
+  const std::string_view taken[] = {list_key};
+  carry_over(object, taken, record);
   std::vector<Json> records;
   records.push_back(std::move(record));
   return records;
@@ -71,12 +164,20 @@ std::vector<Json> from_chat(const ChatFormat& format, Json object, const std::st
 
 }  // namespace
 
-std::vector<Json> from_sharegpt(Json object, const std::string& where) {
-  return from_chat(sharegpt, std::move(object), where);
+std::optional<std::string_view> our_role(std::string_view role) {
+  const std::string name = small_letters(role);
+  for (const RoleNames& names : role_names) {
+    if (std::ranges::find(names.theirs, name) != names.theirs.end()) return names.ours;
+  }
+  return std::nullopt;
 }
 
-std::vector<Json> from_messages(Json object, const std::string& where) {
-  return from_chat(messages, std::move(object), where);
+std::vector<Json> from_sharegpt(const Json& object, const Conversion& conversion) {
+  return from_chat(object, "conversations", "from", "value", conversion);
+}
+
+std::vector<Json> from_messages(const Json& object, const Conversion& conversion) {
+  return from_chat(object, "messages", "role", "content", conversion);
 }
 
 }  // namespace steerlm

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "data/json_access.h"
@@ -8,16 +9,27 @@ namespace {
 
 constexpr std::string_view rated[] = {"helpfulness", "correctness", "coherence", "complexity", "verbosity"};
 
-// The record of prompt turns and a response, with the row's ratings 0-4 as its label.
-Json answered(Json turns, const std::string& response, const Json& row, const Attributes& attributes,
-              const std::string& where) {
-  RatedLabel label(attributes, 0, 4);
+// The record of prompt turns and a response, with the row's ratings 0-4 as its label. A rating that is not declared
+// stays a key of the record.
+std::vector<Json> answered(Json turns, const Json& row, const Conversion& conversion) {
+  const std::string& where = conversion.where;
+  std::vector<std::string_view> taken{"prompt", "response"};
+  RatedLabel label(conversion, 0, 4);
   for (const std::string_view name : rated) {
-    if (const Json* rating = find_member(row, name)) label.rate(std::string(name), *rating, where);
+    const Json* rating = find_member(row, name);
+    if (rating == nullptr) continue;
+    if (label.rate(std::string(name), *rating, where)) {
+      taken.push_back(name);
+    } else if (conversion.labels == Labels::obeyed) {
+      conversion.unobeyed.insert("the rating '" + std::string(name) + "', which is not among the attributes");
+    }
   }
-  turns.push_back(make_turn("Assistant", response));
+  turns.push_back(make_turn("Assistant", as_text(find_member(row, "response"), "'response'", where)));
   turns.back()["label"] = label.json();
-  return make_record(std::move(turns));
+  std::vector<Json> records;
+  records.push_back(make_record(std::move(turns)));
+  carry_over(row, taken, records.back());
+  return records;
 }
 
 // Lines "<extra_id_1>Assistant" and "<extra_id_1>User" inside a prompt are turn starts; the line ends around them are
@@ -46,28 +58,30 @@ Json split_prompt(const std::string& prompt) {
 
 }  // namespace
 
-std::vector<Json> from_helpsteer(const Json& row, const Attributes& attributes, const std::string& where) {
-  Json turns = Json::array();
-  turns.push_back(make_turn("User", as_text(find_member(row, "prompt"), "'prompt'", where)));
-  std::vector<Json> records;
-  records.push_back(
-      answered(std::move(turns), as_text(find_member(row, "response"), "'response'", where), row, attributes, where));
-  return records;
+bool has_helpsteer_rating(const Json& row) {
+  return row.is_object() && std::ranges::any_of(rated, [&](std::string_view name) { return row.contains(name); });
 }
 
-std::vector<Json> from_helpsteer2(const Json& row, const Attributes& attributes, const std::string& where) {
-  const Json turns = split_prompt(as_text(find_member(row, "prompt"), "'prompt'", where));
+std::vector<Json> from_helpsteer(const Json& row, const Conversion& conversion) {
+  Json turns = Json::array();
+  turns.push_back(make_turn("User", as_text(find_member(row, "prompt"), "'prompt'", conversion.where)));
+  return answered(std::move(turns), row, conversion);
+}
+
+std::vector<Json> from_helpsteer2(const Json& row, const Conversion& conversion) {
+  const std::string& where = conversion.where;
+  Json turns = split_prompt(as_text(find_member(row, "prompt"), "'prompt'", where));
+  if (find_member(row, "response_1") == nullptr && find_member(row, "response_2") == nullptr)
+    return answered(std::move(turns), row, conversion);
+  constexpr std::string_view taken[] = {"prompt", "response_1", "response_2"};
   std::vector<Json> records;
-  if (row.contains("response_1") || row.contains("response_2")) {
-    for (const char* key : {"response_1", "response_2"}) {
-      Json answers = turns;
-      answers.push_back(make_turn("Assistant", as_text(find_member(row, key), "'" + std::string(key) + "'", where)));
-      records.push_back(make_record(std::move(answers)));
-    }
-    return records;
+  for (const std::string key : {"response_1", "response_2"}) {
+    Json answers = turns;
+    answers.push_back(make_turn("Assistant", as_text(find_member(row, key), "'" + key + "'", where)));
+    records.push_back(make_record(std::move(answers)));
+    records.back()["response"] = key;
+    carry_over(row, taken, records.back());
   }
-  records.push_back(
-      answered(turns, as_text(find_member(row, "response"), "'response'", where), row, attributes, where));
   return records;
 }
 

@@ -33,11 +33,14 @@ Json split(const std::string& text, const std::string& name, const std::string& 
 
 }  // namespace
 
-std::vector<Json> from_hh_rlhf(const Json& pair, const std::string& where) {
+std::vector<Json> from_hh_rlhf(const Json& pair, const Conversion& conversion) {
+  constexpr std::string_view taken[] = {"chosen", "rejected"};
   std::vector<Json> records;
-  for (const char* key : {"chosen", "rejected"}) {
+  for (const std::string_view key : taken) {
     const std::string name = "'" + std::string(key) + "'";
-    records.push_back(make_record(split(as_text(find_member(pair, key), name, where), name, where)));
+    const std::string& text = as_text(find_member(pair, key), name, conversion.where);
+    records.push_back(make_record(split(text, name, conversion.where)));
+    carry_over(pair, taken, records.back());
   }
   return records;
 }

@@ -9,11 +9,11 @@ namespace {
 
 // labels: {"quality": {"value": 0.5, "count": 3}, …}, or as in the Parquet files {"name": ["quality", …], "value":
 // [0.5, …], …}.
-Json label_of(const Json& message, const Attributes& attributes, const std::string& where) {
+Json label_of(const Json& message, const Conversion& conversion, const std::string& where) {
   const Json* labels = find_member(message, "labels");
-  if (labels == nullptr || labels->is_null()) return nullptr;
+  if (labels == nullptr || conversion.labels == Labels::dropped) return nullptr;
   as_object(labels, "'labels'", where);
-  RatedLabel label(attributes, 0, 1);
+  RatedLabel label(conversion, 0, 1);
   const Json* names = find_member(*labels, "name");
   if (names != nullptr && names->is_array()) {
     const Json& values = as_array(find_member(*labels, "value"), "'labels.value'", where);
@@ -28,19 +28,22 @@ Json label_of(const Json& message, const Attributes& attributes, const std::stri
     return label.json();
   }
   for (const auto& [name, entry] : labels->items()) {
-    if (!attributes.index(name)) continue;
+    if (!conversion.attributes.index(name) || entry.is_null()) continue;
     const Json* value = find_member(as_object(&entry, "the label '" + name + "'", where), "value");
-    if (value == nullptr) fail(ExitCode::data, {.what = "the label '" + name + "' has no 'value'", .where = where});
-    label.rate(name, *value, where);
+    if (value != nullptr) {
+      label.rate(name, *value, where);
+    } else if (!entry.contains("value")) {
+      fail(ExitCode::data, {.what = "the label '" + name + "' has no 'value'", .where = where});
+    }
   }
   return label.json();
 }
 
 // Adds the paths of the subtree of `message`, which comes after the turns of `path`.
-void walk(const Json& message, const Attributes& attributes, const std::string& where, Json& path,
-          std::vector<Json>& paths) {
+void walk(const Json& message, const Conversion& conversion, Json& path, std::vector<Json>& paths) {
   const Json* id = find_member(message, "message_id");
-  const std::string place = where + (id != nullptr && id->is_string() ? ", message " + id->get<std::string>() : "");
+  const std::string place =
+      conversion.where + (id != nullptr && id->is_string() ? ", message " + id->get<std::string>() : "");
   as_object(&message, "a message", place);
   const std::string& role = as_text(find_member(message, "role"), "'role'", place);
   if (role != "prompter" && role != "assistant") {
@@ -52,10 +55,10 @@ void walk(const Json& message, const Attributes& attributes, const std::string& 
   }
   const bool assistant = role == "assistant";
   path.push_back(make_turn(assistant ? "Assistant" : "User", as_text(find_member(message, "text"), "'text'", place)));
-  if (assistant) path.back()["label"] = label_of(message, attributes, place);
+  if (assistant) path.back()["label"] = label_of(message, conversion, place);
   const Json* replies = find_member(message, "replies");
-  if (replies != nullptr && !replies->is_null() && !as_array(replies, "'replies'", place).empty()) {
-    for (const Json& reply : *replies) walk(reply, attributes, where, path, paths);
+  if (replies != nullptr && !as_array(replies, "'replies'", place).empty()) {
+    for (const Json& reply : *replies) walk(reply, conversion, path, paths);
   } else if (path.size() >= 2) {
     paths.push_back(path);
   }
@@ -64,11 +67,11 @@ void walk(const Json& message, const Attributes& attributes, const std::string& 
 
 }  // namespace
 
-std::vector<Json> from_oasst(const Json& tree, const Attributes& attributes, const std::string& where) {
-  const Json& root = as_object(find_member(tree, "prompt"), "'prompt'", where);
+std::vector<Json> from_oasst(const Json& tree, const Conversion& conversion) {
+  const Json& root = as_object(find_member(tree, "prompt"), "'prompt'", conversion.where);
   std::vector<Json> paths;
   Json path = Json::array();
-  walk(root, attributes, where, path, paths);
+  walk(root, conversion, path, paths);
   const Json* id = find_member(tree, "message_tree_id");
   std::vector<Json> records;
   for (Json& turns : paths) {

@@ -1,5 +1,6 @@
 #include "data/sources/sources.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -9,24 +10,23 @@
 namespace steerlm {
 namespace {
 
-// `conversations` is both our key and ShareGPT's: the role of the first turn tells them apart.
-Format conversations_or_sharegpt(const Json& object) {
-  const Json& turns = object.at("conversations");
+// `conversations` is both our key and ShareGPT's: the first turn tells them apart.
+Format conversations_or_sharegpt(const Json& turns) {
   if (!turns.is_array() || turns.empty() || !turns.front().is_object()) return Format::conversations;
   const Json* from = find_member(turns.front(), "from");
-  if (from == nullptr || !from->is_string()) return Format::conversations;
-  for (const char* role : {"human", "gpt", "user", "assistant", "system"}) {
-    if (*from == role) return Format::sharegpt;
-  }
-  return Format::conversations;
+  if (from == nullptr) return find_member(turns.front(), "role") ? Format::sharegpt : Format::conversations;
+  if (!from->is_string()) return Format::conversations;
+  const std::string& role = from->get_ref<const std::string&>();
+  const auto known = our_role(role);
+  return known && *known != role ? Format::sharegpt : Format::conversations;
 }
 
 }  // namespace
 
 std::optional<Format> detect_format(const Json& object) {
   if (!object.is_object()) return std::nullopt;
-  const auto has = [&](std::string_view key) { return object.contains(key); };
-  if (has("conversations")) return conversations_or_sharegpt(object);
+  const auto has = [&](std::string_view key) { return find_member(object, key) != nullptr; };
+  if (has("conversations")) return conversations_or_sharegpt(*find_member(object, "conversations"));
   if (has("messages")) return Format::messages;
   if (has("chosen") && has("rejected")) return Format::hh_rlhf;
   if (has("prompt") && object.at("prompt").is_object()) return Format::oasst;
@@ -35,10 +35,12 @@ std::optional<Format> detect_format(const Json& object) {
   return std::nullopt;
 }
 
-std::vector<Json> convert(Format format, Json object, const Attributes& attributes, const std::string& where) {
+std::vector<Json> convert(Format format, Json object, const Conversion& conversion) {
   if (format != Format::text && !object.is_object()) {
-    fail(ExitCode::data,
-         {.what = "a line that is no object", .where = where, .found = kind_of(object), .expected = "a JSON object"});
+    fail(ExitCode::data, {.what = "a line that is no object",
+                          .where = conversion.where,
+                          .found = kind_of(object),
+                          .expected = "a JSON object"});
   }
   switch (format) {
     case Format::conversations: {
@@ -47,23 +49,23 @@ std::vector<Json> convert(Format format, Json object, const Attributes& attribut
       return records;
     }
     case Format::oasst:
-      return from_oasst(object, attributes, where);
+      return from_oasst(object, conversion);
     case Format::hh_rlhf:
-      return from_hh_rlhf(object, where);
+      return from_hh_rlhf(object, conversion);
     case Format::helpsteer:
-      return from_helpsteer(object, attributes, where);
+      return from_helpsteer(object, conversion);
     case Format::helpsteer2:
-      return from_helpsteer2(object, attributes, where);
+      return from_helpsteer2(object, conversion);
     case Format::sharegpt:
-      return from_sharegpt(std::move(object), where);
+      return from_sharegpt(object, conversion);
     case Format::messages:
-      return from_messages(std::move(object), where);
+      return from_messages(object, conversion);
     case Format::text:
-      return from_text(object, where);
+      return from_text(object, conversion);
     case Format::auto_detect:
       break;
   }
-  fail(ExitCode::bug, {.what = "a format that nobody has looked up", .where = where});
+  fail(ExitCode::bug, {.what = "a format that nobody has looked up", .where = conversion.where});
 }
 
 Json make_turn(std::string_view from, std::string_view value) {
@@ -82,28 +84,40 @@ Json make_record(Json turns) {
   return record;
 }
 
-RatedLabel::RatedLabel(const Attributes& attributes, double low, double high)
-    : attributes_(attributes),
-      low_(low),
-      high_(high),
-      values_(attributes.names.size(), std::numeric_limits<float>::quiet_NaN()) {}
-
-void RatedLabel::rate(const std::string& name, const Json& rating, const std::string& where) {
-  const std::optional<size_t> index = attributes_.index(name);
-  if (!index || rating.is_null()) return;
-  const auto number = [](double value) { return Json(value).dump(); };
-  if (!rating.is_number() || !(rating.get<double>() >= low_ && rating.get<double>() <= high_)) {
-    fail(ExitCode::data, {.what = "the rating of '" + name + "' cannot be used",
-                          .where = where,
-                          .found = rating.is_number() ? rating.dump() : kind_of(rating),
-                          .expected = "a number from " + number(low_) + " to " + number(high_)});
+void carry_over(const Json& object, std::span<const std::string_view> taken, Json& record) {
+  for (const auto& [key, member] : object.items()) {
+    if (std::ranges::find(taken, key) == taken.end() && !record.contains(key)) record[key] = member;
   }
-  const double share = (rating.get<double>() - low_) / (high_ - low_);
-  values_[*index] =
-      static_cast<float>(round_score(attributes_.min + share * (attributes_.max - attributes_.min), attributes_));
-  any_ = true;
 }
 
-Json RatedLabel::json() const { return any_ ? Json(make_label(attributes_, values_).text) : Json(nullptr); }
+RatedLabel::RatedLabel(const Conversion& conversion, double low, double high)
+    : conversion_(conversion),
+      low_(low),
+      high_(high),
+      values_(conversion.attributes.names.size(), std::numeric_limits<float>::quiet_NaN()) {}
+
+bool RatedLabel::rate(const std::string& name, const Json& rating, const std::string& where) {
+  const Attributes& attributes = conversion_.attributes;
+  const std::optional<size_t> index = attributes.index(name);
+  if (!index || rating.is_null() || conversion_.labels == Labels::dropped) return false;
+  const std::optional<double> number = number_of(rating);
+  if (!number || !(*number >= low_ && *number <= high_)) {
+    if (conversion_.labels == Labels::ignored) return false;
+    const bool text = rating.is_string();
+    fail(ExitCode::data, {.what = "the rating of '" + name + "' cannot be used",
+                          .where = where,
+                          .found = text     ? "the text " + rating.dump()
+                                   : number ? dump_json(rating)
+                                            : kind_of(rating),
+                          .expected = "a number from " + Json(low_).dump() + " to " + Json(high_).dump(),
+                          .advice = text ? "write it without quotes" : ""});
+  }
+  const double share = (*number - low_) / (high_ - low_);
+  values_[*index] =
+      static_cast<float>(round_score(attributes.min + share * (attributes.max - attributes.min), attributes));
+  return any_ = true;
+}
+
+Json RatedLabel::json() const { return any_ ? Json(make_label(conversion_.attributes, values_).text) : Json(nullptr); }
 
 }  // namespace steerlm

@@ -1,46 +1,64 @@
-// From what others publish to our conversation record (contracts.md section 5): one function a
-// format. Each takes one object of a file and gives the records that it becomes, before they are checked by
-// parse_record. Values stay byte for byte, user turns have no label, ratings become integers of the declared range, and
-// names that are not declared are dropped. All throw data at `where`, the object's file:line.
+// From what others publish to our conversation record (docs/data.md): one function a format. Each takes one object of a
+// file and gives the records that it becomes, before they are checked by parse_record. Values stay byte for byte,
+// ratings become integers of the declared range, names that are not declared are left out of the label, and keys that
+// no part of the record is made of travel along. All throw data at `where`, the object's file:line.
 #pragma once
 
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "steerlm/core/json.h"
 #include "steerlm/data/options.h"
+#include "steerlm/data/record.h"
 #include "steerlm/text/attributes.h"
 
 namespace steerlm {
+
+struct Conversion {
+  const Attributes& attributes;  // what ratings become labels of
+  Labels labels;                 // obeyed: a rating that cannot be used is an error
+  const std::string& where;
+  std::set<std::string>& unobeyed;  // gets what carries meaning and is lost
+};
 
 // What the object is, by its keys; nothing where they say nothing.
 std::optional<Format> detect_format(const Json& object);
 
 // Dispatches on the format, which is not auto. For `text` the object is the line as a JSON string.
-std::vector<Json> convert(Format format, Json object, const Attributes& attributes, const std::string& where);
+std::vector<Json> convert(Format format, Json object, const Conversion& conversion);
 
 // OpenAssistant trees: every root-to-leaf path of two turns or more. Ratings 0..1; `labels` is {name: {value, count}}
 // or {name: […], value: […]}.
-std::vector<Json> from_oasst(const Json& tree, const Attributes& attributes, const std::string& where);
+std::vector<Json> from_oasst(const Json& tree, const Conversion& conversion);
 // Anthropic hh-rlhf: `chosen` and `rejected`, texts with "\n\nHuman:" and "\n\nAssistant:" marks.
-std::vector<Json> from_hh_rlhf(const Json& pair, const std::string& where);
+std::vector<Json> from_hh_rlhf(const Json& pair, const Conversion& conversion);
 // HelpSteer: prompt, response, five ratings 0-4.
-std::vector<Json> from_helpsteer(const Json& row, const Attributes& attributes, const std::string& where);
+std::vector<Json> from_helpsteer(const Json& row, const Conversion& conversion);
 // HelpSteer2: the same with earlier turns inside `prompt`; rows of preference/ (response_1, response_2) become two
-// conversations.
-std::vector<Json> from_helpsteer2(const Json& row, const Attributes& attributes, const std::string& where);
+// conversations, whose `response` says which of the two it is.
+std::vector<Json> from_helpsteer2(const Json& row, const Conversion& conversion);
+// Whether a row of either has one of the five ratings.
+bool has_helpsteer_rating(const Json& row);
 // ShareGPT, FastChat: conversations [{from: human | gpt, value}].
-std::vector<Json> from_sharegpt(Json object, const std::string& where);
+std::vector<Json> from_sharegpt(const Json& object, const Conversion& conversion);
 // The chat format of Hugging Face and OpenAI: messages [{role, content}].
-std::vector<Json> from_messages(Json object, const std::string& where);
+std::vector<Json> from_messages(const Json& object, const Conversion& conversion);
 // A line a text, for template: plain.
-std::vector<Json> from_text(const Json& line, const std::string& where);
+std::vector<Json> from_text(const Json& line, const Conversion& conversion);
+
+// "User" for user, human …; nothing for a role that has no place in a record.
+std::optional<std::string_view> our_role(std::string_view role);
 
 // A line for read_prompts: `prompt` (a text) or `turns` (texts, the first is the user's), and no response.
 bool is_prompt_line(const Json& object);
 Json from_prompt_line(const Json& object, const std::string& where);
+
+// Adds the keys of a record and of its turns that other programs act on and this one does not: `tools`, `images` …
+void note_unobeyed(const Record& record, const Attributes& attributes, std::set<std::string>& unobeyed);
 
 // What the formats share.
 // -------------------------------------------------------------------------------------------------------
@@ -49,18 +67,21 @@ Json from_prompt_line(const Json& object, const std::string& where);
 Json make_turn(std::string_view from, std::string_view value);
 // {"mask": "User", "type": "VALUE_TO_TEXT", "conversations": turns}
 Json make_record(Json turns);
+// Copies the members of `object` into the record, but for those in `taken` and those that the record has.
+void carry_over(const Json& object, std::span<const std::string_view> taken, Json& record);
 
 // A label from ratings: min + (rating - low) / (high - low) * (max - min), rounded half to even.
 class RatedLabel {
  public:
-  RatedLabel(const Attributes& attributes, double low, double high);
-  // Drops a name that is not declared. Throws data for a rating that is no number, or outside low … high.
-  void rate(const std::string& name, const Json& rating, const std::string& where);
+  RatedLabel(const Conversion& conversion, double low, double high);
+  // False for a rating that does not become part of the label: its name is not declared, or it cannot be used, which
+  // throws data where labels are obeyed (no number, or outside low … high).
+  bool rate(const std::string& name, const Json& rating, const std::string& where);
   // The label's text, null where nothing was rated.
   Json json() const;
 
  private:
-  const Attributes& attributes_;
+  const Conversion& conversion_;
   double low_, high_;
   std::vector<float> values_;
   bool any_ = false;

@@ -5,9 +5,9 @@
 
 namespace steerlm {
 
-std::vector<Json> from_text(const Json& line, const std::string& where) {
+std::vector<Json> from_text(const Json& line, const Conversion& conversion) {
   Json turns = Json::array();
-  turns.push_back(make_turn("User", as_text(&line, "a text", where)));
+  turns.push_back(make_turn("User", as_text(&line, "a text", conversion.where)));
   std::vector<Json> records;
   records.push_back(make_record(std::move(turns)));
   records.back()["type"] = nullptr;
@@ -17,10 +17,10 @@ std::vector<Json> from_text(const Json& line, const std::string& where) {
 bool is_prompt_line(const Json& object) {
   if (!object.is_object()) return false;
   for (const char* key : {"conversations", "messages", "chosen", "rejected", "response", "response_1", "response_2"}) {
-    if (object.contains(key)) return false;
+    if (find_member(object, key) != nullptr) return false;
   }
   const Json* prompt = find_member(object, "prompt");
-  return (prompt != nullptr && !prompt->is_object()) || object.contains("turns");
+  return prompt != nullptr ? !prompt->is_object() : find_member(object, "turns") != nullptr;
 }
 
 Json from_prompt_line(const Json& object, const std::string& where) {

@@ -1,3 +1,4 @@
+// Where a record is, as every message names it.
 #pragma once
 
 #include <cstdint>

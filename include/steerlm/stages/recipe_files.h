@@ -1,0 +1,30 @@
+// The files that a recipe names.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "steerlm/core/json.h"
+#include "steerlm/recipe/recipe.h"
+
+namespace steerlm {
+
+// A file or model folder that a recipe reads, as the recipe spells it; standard input is none.
+struct RecipeInput {
+  std::string path;
+  ExitCode missing;  // what ends a run that does not find it
+};
+std::vector<RecipeInput> inputs_of(const Recipe& recipe);
+std::vector<std::string> recipe_inputs(const Recipe& recipe);  // their paths
+
+// [{"path", "size", "sha256"}], folders file by file. A missing one throws the exit code of its kind.
+Json describe_inputs(const Recipe& recipe);
+
+// Those of the inputs that are records, and that are prompts; standard input left out.
+std::vector<SourceOptions> record_sources(const Recipe& recipe);
+std::vector<SourceOptions> prompt_sources(const Recipe& recipe);
+
+// The files outside of its run directory that a recipe writes.
+std::vector<std::string> recipe_outputs(const Recipe& recipe);
+
+}  // namespace steerlm

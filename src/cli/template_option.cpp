@@ -1,0 +1,45 @@
+#include "cli/template_option.h"
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <iostream>
+
+#include "steerlm/core/error.h"
+#include "steerlm/core/suggest.h"
+
+namespace steerlm {
+
+void add_template_option(CLI::App& command, std::string& name) {
+  command.add_option("--template", name,
+                     join(enum_choices<TemplateName>()) +
+                         "; default: the one of the folder's steerlm.json, else of its chat template, else steerlm");
+}
+
+TemplateRequest parse_template(const std::string& name, const std::optional<std::string>& system) {
+  TemplateRequest request;
+  if (!name.empty()) {
+    const std::vector<std::string> choices = enum_choices<TemplateName>();
+    const auto value = enum_value<TemplateName>(name);
+    if (!value) {
+      fail(ExitCode::recipe, {.what = "unknown template",
+                              .where = "--template",
+                              .found = "'" + name + "'",
+                              .expected = "one of " + join(choices),
+                              .advice = suggest(name, choices)});
+    }
+    request.options.name = *value;
+    request.given.name = true;
+  }
+  if (system) {
+    request.options.system = *system;
+    request.given.system = true;
+  }
+  return request;
+}
+
+void print_template(const ModelFolder& folder) {
+  if (!folder.template_note.empty()) std::cerr << folder.path.string() << ": " << folder.template_note << "\n";
+  if (!folder.template_warning.empty()) std::cerr << "warning: " << folder.template_warning << "\n";
+}
+
+}  // namespace steerlm

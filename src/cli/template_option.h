@@ -1,0 +1,18 @@
+// --template, which every command that writes conversations of a model folder has.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <optional>
+#include <string>
+
+#include "steerlm/hf/folder_template.h"
+
+namespace steerlm {
+
+void add_template_option(CLI::App& command, std::string& name);
+// "": the folder's. Throws recipe for an unknown name.
+TemplateRequest parse_template(const std::string& name, const std::optional<std::string>& system = std::nullopt);
+// On standard error: which template was chosen for a folder that does not name one itself.
+void print_template(const ModelFolder& folder);
+
+}  // namespace steerlm

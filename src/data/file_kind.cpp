@@ -1,0 +1,234 @@
+#include "data/file_kind.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "steerlm/core/utf8.h"
+
+namespace steerlm {
+namespace {
+
+using namespace std::string_view_literals;
+
+struct Magic {
+  size_t at;
+  std::string_view bytes;
+  const char* name;
+  const char* advice;
+  bool of_letters = false;  // a text can begin with it
+};
+
+constexpr const char* python_table = "to_json('NEW.jsonl', orient='records', lines=True, force_ascii=False)";
+
+// From each format's specification, or file(1).
+constexpr std::array magics{
+    Magic{0, "PAR1"sv, "a Parquet file", "pandas.read_parquet('FILE').", true},
+    Magic{0, "PARE"sv, "an encrypted Parquet file", "pandas.read_parquet('FILE').", true},
+    Magic{0, "ARROW1"sv, "an Arrow (Feather) file", "pandas.read_feather('FILE').", true},
+    Magic{0, "FEA1"sv, "a Feather file", "pandas.read_feather('FILE').", true},
+    Magic{0, "ORC"sv, "an ORC file", "pandas.read_orc('FILE').", true},
+    Magic{0, "\xFF\xFF\xFF\xFF"sv, "an Arrow stream",
+          "python3 -c \"import datasets; datasets.Dataset.from_file('FILE').to_json('NEW.jsonl', force_ascii=False)\""},
+    Magic{0, "PK\3\4"sv, "a zip archive", "unzip it: unzip FILE"},
+    Magic{0, "PK\5\6"sv, "an empty zip archive", "download it again"},
+    Magic{0,
+          "\xFD"
+          "7zXZ\0"sv,
+          "a file packed with xz", "unpack it: xz -dc FILE > NEW.jsonl"},
+    Magic{0, "]\0\0"sv, "a file packed with lzma", "unpack it: xz -dc FILE > NEW.jsonl"},
+    Magic{0, "7z\xBC\xAF\x27\x1C"sv, "a 7z archive", "unpack it: 7z x FILE"},
+    Magic{0, "\x04\x22\x4D\x18"sv, "a file packed with lz4", "unpack it: lz4 -dc FILE > NEW.jsonl"},
+    Magic{0, "\x02\x21\x4C\x18"sv, "a file packed with lz4", "unpack it: lz4 -dc FILE > NEW.jsonl"},
+    Magic{0, "\xFF\x06\0\0sNaPpY"sv, "a file packed with snappy", "unpack it"},
+    Magic{0, "\x1F\x9D"sv, "a file packed with compress", "unpack it: gzip -dc FILE > NEW.jsonl"},
+    Magic{0, "LZIP"sv, "a file packed with lzip", "unpack it: lzip -dc FILE > NEW.jsonl", true},
+    Magic{0, "Rar!\x1A\x07"sv, "a rar archive", "unpack it: unrar x FILE"},
+    Magic{257, "ustar"sv, "a tar archive", "unpack it: tar -xf FILE"},
+    Magic{0, "SQLite format 3\0"sv, "an SQLite database", "sqlite3 -json FILE 'SELECT …' | jq -c '.[]' > NEW.jsonl"},
+    Magic{0, "%PDF-"sv, "a PDF document", "write its text to a file that ends in .txt: pdftotext FILE NEW.txt"},
+    Magic{0, "{\\rtf"sv, "an RTF document", "write its text to a file that ends in .txt"},
+    Magic{0, "\xD0\xCF\x11\xE0"sv, "an Office document", "save it as text or CSV"},
+    Magic{0, "\x93NUMPY"sv, "a NumPy array", "write its records as JSON, one a line"},
+    Magic{0, "\x89HDF\r\n"sv, "an HDF5 file", "write its records as JSON, one a line"},
+    Magic{0, "Obj\1"sv, "an Avro file", "write its records as JSON, one a line"},
+    Magic{0, "GGUF"sv, "a model (GGUF)", "give a data file", true},
+    Magic{0, "\x89PNG"sv, "an image", "give a data file"},
+    Magic{0, "\xFF\xD8\xFF"sv, "an image", "give a data file"},
+    Magic{0, "GIF8"sv, "an image", "give a data file", true},
+    Magic{0,
+          "\x7F"
+          "ELF"sv,
+          "a program", "give a data file"},
+    Magic{0, "version https://git-lfs.github.com/spec/"sv, "a Git LFS pointer, not the file itself",
+          "fetch the file: git lfs pull"},
+    Magic{0, "/annex/objects/"sv, "a git-annex pointer, not the file itself", "fetch the file: git annex get FILE"},
+};
+
+bool has_at(std::string_view head, size_t at, std::string_view bytes) {
+  return head.size() >= at + bytes.size() && head.substr(at, bytes.size()) == bytes;
+}
+
+// bzip2's magic alone is text: "BZh", a digit, then the digits of pi.
+bool is_bzip2(std::string_view head) {
+  return head.starts_with("BZh") && head.size() > 9 &&
+         (has_at(head, 4, "1AY&SY") || has_at(head, 4, "\x17\x72\x45\x38\x50\x90"sv));
+}
+
+// Protocol 2 to 5: the opcode PROTO, then mostly FRAME, an empty collection or a global.
+bool is_pickle(std::string_view head) {
+  return head.size() > 3 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5 &&
+         "\x95}](c\x8cK"sv.find(head[2]) != std::string_view::npos;
+}
+
+// The name for iconv, "" for none. Without a byte-order mark: characters of ASCII, each with its zero bytes.
+std::string wide_encoding(std::string_view head) {
+  if (head.starts_with("\xFF\xFE\0\0"sv) || head.starts_with("\0\0\xFE\xFF"sv)) return "UTF-32";
+  if (head.starts_with("\xFF\xFE") || head.starts_with("\xFE\xFF")) return "UTF-16";
+  const std::string_view start = head.substr(0, std::min<size_t>(head.size() / 4 * 4, 64));
+  if (start.empty()) return "";
+  const auto zeros_are = [&](std::string_view pattern) {  // z: zero, c: not
+    for (size_t i = 0; i < start.size(); ++i) {
+      if ((start[i] == '\0') != (pattern[i % 4] == 'z')) return false;
+    }
+    return true;
+  };
+  if (zeros_are("czcz")) return "UTF-16LE";
+  if (zeros_are("zczc")) return "UTF-16BE";
+  if (zeros_are("czzz")) return "UTF-32LE";
+  return zeros_are("zzzc") ? "UTF-32BE" : "";
+}
+
+std::string_view trimmed(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+  text.remove_suffix(text.size() - (text.find_last_not_of(" \t\r\n") + 1));
+  return text;
+}
+
+// The first lines that are not blank, without the last one where the head may have cut it off.
+std::vector<std::string_view> first_lines(std::string_view head) {
+  constexpr size_t wanted = 8, whole_head = 64 << 10;
+  std::vector<std::string_view> lines;
+  while (!head.empty() && lines.size() < wanted) {
+    const size_t end = head.find('\n');
+    if (end == std::string_view::npos && head.size() >= whole_head && !lines.empty()) break;
+    const std::string_view line = head.substr(0, end);
+    head.remove_prefix(std::min(line.size() + 1, head.size()));
+    if (!trimmed(line).empty()) lines.push_back(line);
+  }
+  return lines;
+}
+
+std::string small_letters(std::string_view text) {
+  std::string small(text);
+  for (char& c : small) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return small;
+}
+
+std::optional<FileKind> markup_kind(std::string_view text) {
+  const std::string start = small_letters(text.substr(0, 1000));
+  if (start.starts_with("<?xml") && start.find("<html") == std::string::npos)
+    return FileKind{"an XML file", "write its records as JSON, one a line"};
+  for (const std::string_view tag : {"<!doctype", "<html", "<head", "<body", "<!--", "<?xml", "<script", "<meta"}) {
+    if (start.starts_with(tag)) {
+      return FileKind{"an HTML page",
+                      "a download gave a page about the file; get the file itself (…/resolve/… on Hugging Face, "
+                      "raw.githubusercontent.com on GitHub)"};
+    }
+  }
+  if (text.starts_with('<') && text.find('>') != std::string_view::npos)
+    return FileKind{"an XML or HTML file", "write its records as JSON, one a line"};
+  return std::nullopt;
+}
+
+// A header of short names, and the separator in the lines behind it.
+std::optional<FileKind> table_kind(const std::vector<std::string_view>& lines) {
+  constexpr size_t longest_name = 40;
+  for (const char separator : {',', '\t', ';', '|'}) {
+    bool header = true;
+    size_t names = 0;
+    for (size_t start = 0; start <= lines[0].size(); ++names) {
+      const size_t end = std::min(lines[0].find(separator, start), lines[0].size());
+      const std::string_view name = trimmed(lines[0].substr(start, end - start));
+      header &=
+          !(name.empty() && start > 0) && name.size() <= longest_name && name.find(". ") == std::string_view::npos;
+      start = end + 1;
+    }
+    if (!header || names < 2) continue;
+    const bool goes_on = std::any_of(lines.begin() + 1, lines.end(), [&](std::string_view line) {
+      return line.find(separator) != std::string_view::npos;
+    });
+    if (lines.size() > 1 && !goes_on) continue;
+    const std::string name = separator == ',' ? "a CSV table" : separator == '\t' ? "a TSV table" : "a table";
+    const std::string how =
+        separator == ',' ? "" : ", sep='" + (separator == '\t' ? "\\t" : std::string(1, separator)) + "'";
+    return FileKind{name, "python3 -c \"import pandas; pandas.read_csv('FILE'" + how + ")." + python_table + "\""};
+  }
+  return std::nullopt;
+}
+
+// "key: value", "- item", a comment, or what is indented behind them.
+bool is_yaml_line(std::string_view line) {
+  if (line.starts_with(' ') || line.starts_with("- ") || line.starts_with('#')) return true;
+  const size_t colon = line.find(':');
+  if (colon == 0 || colon == std::string_view::npos || (colon + 1 < line.size() && line[colon + 1] != ' '))
+    return false;
+  return std::ranges::all_of(line.substr(0, colon), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+}
+
+bool is_yaml(const std::vector<std::string_view>& lines) {
+  if (trimmed(lines[0]) == "---" || lines[0].starts_with("%YAML")) return true;
+  return lines.size() > 1 && std::ranges::all_of(lines, is_yaml_line);
+}
+
+// The magic alone could begin a text.
+bool is_text(std::string_view bytes) {
+  return bytes.find('\0') == std::string_view::npos && !find_invalid_utf8(bytes.substr(0, bytes.find_last_of('\n')));
+}
+
+}  // namespace
+
+std::optional<FileKind> binary_kind(std::string_view head) {
+  const std::string python = "python3 -c \"import pandas; ";
+  for (const Magic& magic : magics) {
+    if (!has_at(head, magic.at, magic.bytes) || (magic.of_letters && is_text(head))) continue;
+    const std::string advice = magic.advice;
+    return FileKind{magic.name, advice.starts_with("pandas.") ? python + advice + python_table + "\"" : advice};
+  }
+  if (is_bzip2(head)) return FileKind{"a file packed with bzip2", "unpack it: bzip2 -dc FILE > NEW.jsonl"};
+  if (is_pickle(head))
+    return FileKind{"a Python pickle", "load it in Python and write its records as JSON, one a line"};
+  if (const std::string encoding = wide_encoding(head); !encoding.empty()) {
+    return FileKind{"a file in " + encoding.substr(0, 6) + " where UTF-8 is expected",
+                    "iconv -f " + encoding + " -t UTF-8 FILE > NEW.jsonl"};
+  }
+  return std::nullopt;
+}
+
+std::optional<FileKind> text_kind(std::string_view head) {
+  const std::vector<std::string_view> lines = first_lines(head);
+  if (lines.empty()) return std::nullopt;
+  const std::string_view text = trimmed(head);
+  if (text.starts_with('{')) {
+    // Over lines: the first one ends inside the object, and the second goes on with a key.
+    const std::string_view first = trimmed(lines[0]);
+    const bool open = first.ends_with(',') || first.ends_with('[') || first.ends_with('{');
+    if (open && lines.size() > 1 && std::string_view("\" \t").find(lines[1][0]) != std::string_view::npos)
+      return FileKind{"a JSON object over several lines", "write it on one line: jq -c . FILE > NEW.jsonl"};
+    return std::nullopt;
+  }
+  // A damaged first line does not hide the records behind it.
+  const auto is_json = [](std::string_view line) { return line.starts_with('{') || line.starts_with('['); };
+  if (std::ranges::any_of(lines, is_json)) return std::nullopt;
+  if (auto kind = markup_kind(text)) return kind;
+  if (is_yaml(lines)) {
+    return FileKind{"a YAML file",
+                    "python3 -c \"import json, yaml; [print(json.dumps(r)) for r in "
+                    "yaml.safe_load(open('FILE'))]\" > NEW.jsonl"};
+  }
+  return table_kind(lines);
+}
+
+}  // namespace steerlm

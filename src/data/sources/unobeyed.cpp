@@ -1,0 +1,83 @@
+// Keys that mean something to other programs and nothing to this one. They travel along; `data check` names them.
+#include <algorithm>
+#include <array>
+
+#include "data/json_access.h"
+#include "data/sources/sources.h"
+
+namespace steerlm {
+namespace {
+
+// OpenAI, Hugging Face's TRL, axolotl, ms-swift, LLaMA-Factory and the data sets that they publish.
+constexpr std::array record_keys{"tools",
+                                 "functions",
+                                 "function_call",
+                                 "tool_choice",
+                                 "parallel_tool_calls",
+                                 "image",
+                                 "images",
+                                 "video",
+                                 "videos",
+                                 "audio",
+                                 "audios",
+                                 "documents",
+                                 "weight",
+                                 "weights",
+                                 "sample_weight",
+                                 "loss_weight",
+                                 "loss_mask",
+                                 "loss_scale",
+                                 "label",
+                                 "labels",
+                                 "chosen",
+                                 "rejected",
+                                 "rejected_response",
+                                 "rejected_messages",
+                                 "chosen_weight",
+                                 "rejected_weight",
+                                 "preference_strength",
+                                 "preferred_output",
+                                 "non_preferred_output",
+                                 "margin",
+                                 "kto_tag",
+                                 "train",
+                                 "train_on_input",
+                                 "train_on_inputs",
+                                 "mask_history",
+                                 "split",
+                                 "chat_template",
+                                 "chat_template_kwargs",
+                                 "enable_thinking",
+                                 "system_prompt",
+                                 "input_ids",
+                                 "segments"};
+constexpr std::array turn_keys{"tool_calls", "tool_call_id", "function_call", "name",         "image",
+                               "images",     "video",        "videos",        "audio",        "audios",
+                               "refusal",    "thinking",     "reasoning",     "loss_mask",    "reasoning_content",
+                               "loss_scale", "loss_weight",  "train_detail",  "segments",     "prefix",
+                               "labels",     "recipient",    "channel",       "cache_control"};
+
+// An empty list, false or "train" asks for nothing.
+bool asks_for_something(const std::string& key, const Json& value) {
+  if (value.is_null() || value == false || value == "") return false;
+  if (value.is_structured() && value.empty()) return false;
+  return !(key == "split" && value.is_string() && value.get_ref<const std::string&>().starts_with("train"));
+}
+
+}  // namespace
+
+void note_unobeyed(const Record& record, const Attributes& attributes, std::set<std::string>& unobeyed) {
+  for (const auto& [key, member] : record.json.items()) {
+    const bool known = std::ranges::find(record_keys, key) != record_keys.end() || attributes.index(key).has_value();
+    if (known && asks_for_something(key, member)) unobeyed.insert("'" + key + "'");
+  }
+  const std::vector<Turn>& turns = record.conversation.turns;
+  for (size_t t = 0; t < turns.size(); ++t) {
+    for (const auto& [key, member] : record.json.at("conversations")[t].items()) {
+      if (std::ranges::find(turn_keys, key) != turn_keys.end() && asks_for_something(key, member))
+        unobeyed.insert("'" + key + "' of a turn");
+    }
+  }
+}
+
+}  // namespace steerlm

@@ -1,0 +1,132 @@
+#include "steerlm/stages/recipe_files.h"
+
+#include <algorithm>
+
+#include "steerlm/core/hash.h"
+#include "steerlm/core/paths.h"
+#include "steerlm/hf/adapter.h"
+
+namespace steerlm {
+namespace {
+
+void add_sources(std::vector<RecipeInput>& inputs, const std::vector<SourceOptions>& sources) {
+  for (const SourceOptions& source : sources) inputs.push_back({source.path, ExitCode::data});
+}
+
+}  // namespace
+
+std::vector<RecipeInput> inputs_of(const Recipe& r) {
+  std::vector<RecipeInput> inputs;
+  const auto add_model = [&](const std::string& path) {
+    inputs.push_back({path, ExitCode::model});
+    if (!path.empty() && is_adapter_folder(path)) inputs.push_back({read_adapter_config(path).base, ExitCode::model});
+  };
+  const auto add_data = [&](const std::string& path) { inputs.push_back({path, ExitCode::data}); };
+  switch (r.stage) {
+    case Stage::tokenizer:
+      for (const std::string& path : r.tokenizer.input) add_data(path);
+      break;
+    case Stage::train_predictor:
+    case Stage::sft:
+      add_model(r.model.path);
+      add_model(r.model.tokenizer);
+      add_sources(inputs, r.data.train);
+      add_sources(inputs, r.data.validation);
+      break;
+    case Stage::annotate:
+      add_model(r.annotate.predictor);
+      add_sources(inputs, r.annotate.input);
+      break;
+    case Stage::bootstrap:
+      add_model(r.bootstrap.policy);
+      add_model(r.bootstrap.predictor);
+      add_model(r.model.path);
+      add_sources(inputs, r.bootstrap.prompts);
+      add_data(r.bootstrap.labels_from);
+      add_sources(inputs, r.data.train);
+      add_sources(inputs, r.data.validation);
+      break;
+    case Stage::generate:
+      add_model(r.generate.model);
+      add_sources(inputs, r.generate.prompts);
+      break;
+    case Stage::evaluate:
+      add_model(r.model.path);
+      add_model(r.predictor);
+      add_sources(inputs, r.data.validation);
+      if (r.dials) add_sources(inputs, r.dials->prompts);
+      break;
+    case Stage::pipeline:
+      break;
+  }
+  std::erase_if(inputs, [](const RecipeInput& input) { return input.path.empty() || input.path == "-"; });
+  return inputs;
+}
+
+namespace {
+
+Json describe_file(const Path& path, ExitCode missing) {
+  return {{"path", utf8_text(path)}, {"sha256", sha256_file(path, missing)}, {"size", file_bytes(path, missing)}};
+}
+
+}  // namespace
+
+std::vector<std::string> recipe_inputs(const Recipe& recipe) {
+  std::vector<std::string> paths;
+  for (const RecipeInput& input : inputs_of(recipe)) paths.push_back(input.path);
+  return paths;
+}
+
+Json describe_inputs(const Recipe& recipe) {
+  Json described = Json::array();
+  for (const RecipeInput& input : inputs_of(recipe)) {
+    if (!is_folder(input.path, input.missing)) {
+      described.push_back(describe_file(input.path, input.missing));
+      continue;
+    }
+    for (const Path& file : files_of(input.path, input.missing))
+      described.push_back(describe_file(file, input.missing));
+  }
+  return described;
+}
+
+std::vector<std::string> recipe_outputs(const Recipe& recipe) {
+  switch (recipe.stage) {
+    case Stage::tokenizer:
+      return {recipe.tokenizer.output};
+    case Stage::annotate:
+      return {recipe.annotate.output};
+    case Stage::generate:
+      return {recipe.generate.output};
+    default:
+      return {};
+  }
+}
+
+std::vector<SourceOptions> record_sources(const Recipe& r) {
+  std::vector<SourceOptions> sources;
+  const auto add = [&](const std::vector<SourceOptions>& more) {
+    for (const SourceOptions& source : more) {
+      if (source.path != "-") sources.push_back(source);
+    }
+  };
+  if (r.stage == Stage::tokenizer) {
+    for (const std::string& path : r.tokenizer.input) add({{.path = path}});
+  } else if (r.stage == Stage::annotate) {
+    add(r.annotate.input);
+  } else {
+    add(r.data.train);
+    add(r.data.validation);
+  }
+  if (!r.bootstrap.labels_from.empty()) add({{.path = r.bootstrap.labels_from}});
+  return sources;
+}
+
+std::vector<SourceOptions> prompt_sources(const Recipe& r) {
+  std::vector<SourceOptions> sources = r.stage == Stage::bootstrap ? r.bootstrap.prompts : r.generate.prompts;
+  if (r.dials) sources.insert(sources.end(), r.dials->prompts.begin(), r.dials->prompts.end());
+  std::erase_if(sources, [](const SourceOptions& source) { return source.path == "-"; });
+  return sources;
+}
+
+}  // namespace steerlm

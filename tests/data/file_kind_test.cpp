@@ -1,0 +1,145 @@
+// Files that hold no records are named by their content, whatever they are called.
+#include "data/file_kind.h"
+
+#include <gmock/gmock.h>
+
+#include "data/helpers.h"
+
+namespace steerlm {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using namespace std::string_literals;
+using namespace steerlm::testing;
+
+std::string refusal(const std::string& name, const std::string& bytes, Format format = Format::auto_detect) {
+  TemporaryFolder folder;
+  const std::string path = write_file(folder, name, bytes);
+  const std::string message =
+      message_of(ExitCode::data, [&] { read_records({source(path, format)}, make_test_attributes(), "S"); });
+  return message.starts_with(path) ? message.substr(path.size()) : message;
+}
+
+std::string wide(const std::string& text, size_t before, size_t after) {
+  std::string bytes;
+  for (const char c : text) bytes += std::string(before, '\0') + c + std::string(after, '\0');
+  return bytes;
+}
+
+std::string tar() {
+  std::string bytes = "records.jsonl" + std::string(600, '\0');
+  return bytes.replace(257, 5, "ustar");
+}
+
+struct Kind {
+  const char* name;
+  std::string bytes;
+  const char* message;
+};
+
+const std::string record = R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})";
+
+const std::vector<Kind> binary_kinds{
+    {"parquet", "PAR1\x15\x04\0\0\0\0PAR1"s, "a Parquet file"},
+    {"arrow", "ARROW1\0\0\xff\xff\xff\xff"s, "an Arrow (Feather) file"},
+    {"arrow_stream", "\xff\xff\xff\xff\x10\0\0\0"s, "an Arrow stream"},
+    {"zip", "PK\3\4\x14\0\0\0"s, "a zip archive"},
+    {"xz",
+     "\xfd"
+     "7zXZ\0\0\4"s,
+     "a file packed with xz"},
+    {"bzip2", "BZh91AY&SY\x12\x34"s, "a file packed with bzip2"},
+    {"seven_zip", "7z\xbc\xaf\x27\x1c\0\4"s, "a 7z archive"},
+    {"lz4", "\x04\x22\x4d\x18\x64\x40"s, "a file packed with lz4"},
+    {"tar", tar(), "a tar archive"},
+    {"sqlite", "SQLite format 3\0\x10\0"s, "an SQLite database"},
+    {"pickle", "\x80\x04\x95\x10\0\0\0\0\0\0\0]"s, "a Python pickle"},
+    {"old_pickle", "\x80\x02]q\0."s, "a Python pickle"},
+    {"pdf", "%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document"},
+    {"utf16", "\xff\xfe" + wide(record, 0, 1), "a file in UTF-16"},
+    {"utf16_big", "\xfe\xff" + wide(record, 1, 0), "a file in UTF-16"},
+    {"utf16_without_mark", wide(record, 0, 1), "a file in UTF-16"},
+    {"utf16_big_without_mark", wide(record, 1, 0), "a file in UTF-16"},
+    {"utf32", "\xff\xfe\0\0"s + wide(record, 0, 3), "a file in UTF-32"},
+    {"utf32_without_mark", wide(record, 3, 0), "a file in UTF-32"},
+    {"lfs", "version https://git-lfs.github.com/spec/v1\noid sha256:4665a5ea\nsize 12345\n", "a Git LFS pointer"},
+};
+
+const std::vector<Kind> text_kinds{
+    {"csv", "prompt,response\nHi,Hello\n", "a CSV table"},
+    {"csv_quoted", "id,text,label\r\n1,\"Hello, you\",4\r\n2,\"Bye\",3\r\n", "a CSV table"},
+    {"csv_header_alone", "prompt,response", "a CSV table"},
+    {"tsv", "prompt\tresponse\nHi\tHello\n", "a TSV table"},
+    {"semicolons", "prompt;response\nHi;Hello\n", "a table"},
+    {"html", "\n <!DOCTYPE html>\n<html><body>404</body></html>\n", "an HTML page"},
+    {"html_tag", "<HTML><head></head></HTML>", "an HTML page"},
+    {"xml", "<?xml version=\"1.0\"?>\n<rows><row/></rows>", "an XML file"},
+    {"yaml", "---\n- prompt: a\n  response: b\n", "a YAML file"},
+    {"recipe", "stage: sft\nrun_dir: runs/sft\nmodel: {path: base}\n", "a YAML file"},
+    {"pretty_object", "{\n  \"messages\": [\n    {\"role\": \"user\"}\n  ]\n}\n", "a JSON object over several lines"},
+    {"pretty_objects", "{\"messages\": [\n {\"role\": \"user\"}]}\n{\"messages\": [\n {\"role\": \"user\"}]}\n",
+     "a JSON object over several lines"},
+};
+
+TEST(FileKind, BinaryFilesAreNamedWhateverTheyAreCalled) {
+  for (const Kind& kind : binary_kinds) {
+    for (const char* name : {"a.jsonl", "a.data", "a.txt", "a.gz", "a.zst"}) {
+      EXPECT_THAT(refusal(name, kind.bytes), StartsWith(": this is "s + kind.message)) << kind.name << " " << name;
+    }
+    EXPECT_THAT(refusal("a.data", kind.bytes, Format::text), StartsWith(": this is "s + kind.message)) << kind.name;
+    EXPECT_THAT(refusal("a.data", kind.bytes, Format::helpsteer), StartsWith(": this is "s + kind.message))
+        << kind.name;
+  }
+}
+
+TEST(FileKind, TextThatIsNoJsonIsNamedUnlessTextIsAskedFor) {
+  for (const Kind& kind : text_kinds) {
+    for (const char* name : {"a.jsonl", "a.json", "a.csv", "a", "a.gz"}) {
+      EXPECT_THAT(refusal(name, kind.bytes), StartsWith(": this is "s + kind.message)) << kind.name << " " << name;
+    }
+    EXPECT_THAT(refusal("a", kind.bytes, Format::messages), StartsWith(": this is "s + kind.message)) << kind.name;
+    EXPECT_EQ(refusal("a.csv", kind.bytes, Format::text), "") << kind.name;
+    EXPECT_EQ(refusal("a.txt", kind.bytes), "") << kind.name;
+  }
+}
+
+TEST(FileKind, TheWayOutHasThePathInIt) {
+  TemporaryFolder folder;
+  const std::string path = write_file(folder, "a.jsonl.xz",
+                                      "\xfd"
+                                      "7zXZ\0\0\4"s);
+  EXPECT_THAT(message_of(ExitCode::data, [&] { read_records({source(path)}, make_test_attributes(), "S"); }),
+              HasSubstr("unpack it: xz -dc " + path + " > NEW.jsonl"));
+}
+
+TEST(FileKind, TextIsNeverGuessed) {
+  EXPECT_THAT(refusal("corpus", "One text.\nAnother text.\n"),
+              HasSubstr(": neither JSON lines nor a JSON array (found \"One text.\" …); if each line is a text, say "
+                        "format: text (--format text), or give the file a name that ends in .txt"));
+  EXPECT_THAT(refusal("corpus.text", "One text.\n"), HasSubstr("neither JSON lines nor a JSON array"));
+  EXPECT_THAT(refusal("noise.bin", "\x01\x02\x03\xff\xfe\0"s), HasSubstr("neither JSON lines nor a JSON array"));
+  EXPECT_EQ(refusal("corpus", "One text.\nAnother text.\n", Format::text), "");
+  EXPECT_EQ(refusal("corpus.txt", "One text.\nAnother text.\n"), "");
+}
+
+// What looks a little like something else.
+TEST(FileKind, DataIsNotTakenForAnythingElse) {
+  EXPECT_EQ(refusal("a", record + "\n"), "");
+  EXPECT_EQ(refusal("a.jsonl", "\xEF\xBB\xBF" + record), "");
+  EXPECT_EQ(refusal("a.jsonl", ""), "");
+  EXPECT_EQ(refusal("a", "\n  \n"), "");
+  EXPECT_EQ(refusal("a.json", "[\n  " + record + ",\n  " + record + "\n]\n"), "");
+  for (const char* text : {"PAR1 is a station.", "ORCs are tall, elves are taller.", "GGUF", "BZh9 is no word",
+                           "LZIP: a note", "a,b\n1,2\n", "<html>", "--- \n", "Obj"}) {
+    EXPECT_EQ(refusal("a.txt", text), "") << text;
+    EXPECT_EQ(refusal("a", text, Format::text), "") << text;
+  }
+  // A damaged first line does not hide the records behind it.
+  EXPECT_THAT(refusal("a.jsonl", "prompt,response\n" + record + "\n"), StartsWith(":1: not valid JSON"));
+  EXPECT_THAT(refusal("a.jsonl", "{\n" + record + "\n"), StartsWith(":1: not valid JSON"));
+}
+
+}  // namespace
+}  // namespace steerlm

@@ -1,0 +1,279 @@
+// Folders without a steerlm.json: which template they get, who says so, and what a recipe or an option can change.
+#include "end_to_end/program.h"
+
+namespace steerlm {
+namespace {
+
+class InstructModel : public Program {
+ protected:
+  static std::string chat_template(const std::string& name) {
+    const Path path = Path(STEERLM_SOURCE_DIR) / "tests/fixtures/text/chat_templates.json";
+    return parse_json(read_file(path, ExitCode::data, "fixture"), "fixture", ExitCode::data)
+        .at("templates")
+        .at(name)
+        .at("template");
+  }
+  // A folder of another maker's: weights and a tokenizer with the markers of ChatML and Llama 3 as pieces.
+  void make_instruct_model(const std::string& name, const std::string& text_template) {
+    const std::string tokenizer = (Path(STEERLM_SOURCE_DIR) / "tests/fixtures/text/chat.model").string();
+    const Result made =
+        run("model init --output " + name + " --tokenizer '" + tokenizer +
+            "' --hidden-size 32 --num-hidden-layers 1 --num-attention-heads 2 --max-position-embeddings "
+            "512");
+    ASSERT_EQ(made.code, 0) << made.errors;
+    for (const char* own : {"steerlm.json", "README.md"}) std::filesystem::remove(path(Path(name) / own));
+    const Path config = Path(name) / "tokenizer_config.json";
+    Json json = parse_json(read(config), "config", ExitCode::model);
+    json.erase("chat_template");
+    if (!text_template.empty()) json["chat_template"] = chat_template(text_template);
+    write(config, json.dump());
+  }
+  // A recipe of a stage that trains for one step.
+  void write_recipe(const std::string& name, const std::string& stage, const std::string& more) {
+    write(name, "stage: " + stage + "\nrun_dir: runs/" + name +
+                    "\ndata: {train: [{path: train.jsonl}], max_tokens: 512}\n" + "train: {steps: 1, batch_size: 1}\n" +
+                    more);
+  }
+  Json steerlm_json(const std::string& folder) const {
+    return parse_json(read(folder + "/steerlm.json"), "steerlm.json", ExitCode::model);
+  }
+};
+
+constexpr const char* said = "template chatml, which the chat template in ";
+constexpr const char* own_system =
+    "system prompt \"You are a helpful AI assistant named SmolLM, trained by Hugging Face\", its own";
+
+TEST_F(InstructModel, EveryCommandSaysTheTemplateThatItFinds) {
+  make_instruct_model("smol", "smollm2");
+  write("train.jsonl", conversation("ask", "good way", "quality:4"));
+  write_recipe("sft.yaml", "sft", "model: {path: smol}\nattributes: {names: [quality], min: 0, max: 4}\n");
+  write_recipe("predictor.yaml", "train-predictor", "model: {path: smol}\nattributes: {names: [quality]}\n");
+  write("evaluate.yaml",
+        "stage: evaluate\nrun_dir: runs/evaluate\nmodel: {path: smol}\ndata: {validation: [{path: train.jsonl}]}\n");
+  write("generate.yaml",
+        "stage: generate\nrun_dir: runs/generate\nmodel: smol\nprompts: [{path: train.jsonl}]\noutput: answers.jsonl\n"
+        "sampling: {max_new_tokens: 1}\n");
+  for (const std::string command :
+       {"generate --model smol --prompt ask --max-new-tokens 1", "chat --model smol --max-new-tokens 1 </dev/null",
+        "score --model smol --input train.jsonl --output -", "data show-mask --model smol --input train.jsonl",
+        "model info --model smol", "sft sft.yaml --dry-run", "train-predictor predictor.yaml --dry-run",
+        "evaluate evaluate.yaml", "run generate.yaml", "data check predictor.yaml"}) {
+    const Result result = run(command);
+    expect_says(result, said);
+    expect_says(result, own_system);
+    EXPECT_EQ(lines_of(result.errors).front().find("warning"), std::string::npos) << result.errors;
+  }
+}
+
+TEST_F(InstructModel, PromptsAreThoseOfItsChatTemplate) {
+  make_instruct_model("smol", "smollm2");
+  write("train.jsonl", conversation("ask", "good"));
+  const Json shown = json_lines(run("data show-mask --model smol --input train.jsonl --json").output).at(0);
+  const auto ids = shown.at("token_ids").get<std::vector<std::int64_t>>();
+  std::string text;
+  for (const Json& piece : shown.at("pieces")) text += piece.get<std::string>();
+  EXPECT_NE(text.find("<|im_start|>system<0x0A>You"), std::string::npos) << text;
+  EXPECT_EQ(shown.at("trained_text"), "good<|im_end|>");
+  const Json info = parse_json(run("model info --model smol").output, "info", ExitCode::data).at("template");
+  EXPECT_EQ(info.at("name"), "chatml");
+  EXPECT_EQ(info.at("why"), "the chat template writes it");
+  EXPECT_EQ(info.at("end"), "<|im_end|>");
+  EXPECT_EQ(info.at("system"), "You are a helpful AI assistant named SmolLM, trained by Hugging Face");
+  EXPECT_EQ(info.at("chat_template").at("writes"), "chatml");
+}
+
+TEST_F(InstructModel, WhatTheBytesDifferInIsSaid) {
+  make_instruct_model("llama", "llama3.2");
+  const Result result = run("generate --model llama --prompt ask --max-new-tokens 1");
+  expect_says(result, "template llama3, which the chat template in ");
+  expect_says(result, "may name the day's date");
+  expect_says(result, "takes spaces off the ends of texts");
+}
+
+TEST_F(InstructModel, ASystemPromptThatIsGivenWinsAndIsSaid) {
+  make_instruct_model("smol", "smollm2");
+  expect_says(run("generate --model smol --prompt ask --max-new-tokens 1 --system 'Be kind.'"),
+              "system prompt \"Be kind.\" (--system); its own is \"You are a helpful");
+  expect_says(run("generate --model smol --prompt ask --max-new-tokens 1 --system ''"), "no system prompt (--system)");
+  write("train.jsonl", conversation("ask", "good way", "quality:4"));
+  write_recipe("sft.yaml", "sft",
+               "model: {path: smol}\ntemplate: {system: Be kind.}\nattributes: {names: [quality]}\n");
+  expect_says(run("sft sft.yaml"), "system prompt \"Be kind.\" (template.system); its own is \"You are a helpful");
+  const Json text_template = steerlm_json("runs/sft.yaml/model").at("template");
+  EXPECT_EQ(text_template.at("name"), "chatml");
+  EXPECT_EQ(text_template.at("system"), "Be kind.");
+}
+
+TEST_F(InstructModel, ASystemPromptThatCannotBeReadIsAskedFor) {
+  make_instruct_model("macro", "macro");
+  const Result result = run("generate --model macro --prompt ask --max-new-tokens 1");
+  expect_says(result, "warning: the chat template in ");
+  expect_says(result, "a call of 'turn'");
+  expect_says(result, "--system TEXT");
+  EXPECT_EQ(run("generate --model macro --prompt ask --max-new-tokens 1 --system 'Be kind.'").errors.find("warning"),
+            std::string::npos);
+}
+
+TEST_F(InstructModel, AnotherKindIsNamedAndNeedsAChoice) {
+  write("train.jsonl", conversation("ask", "good way", "quality:4"));
+  for (const auto& [name, marker] : std::vector<std::pair<std::string, std::string>>{
+           {"mistral", "[INST]"}, {"gemma", "<start_of_turn>"}, {"zephyr", "<|user|>"}}) {
+    make_instruct_model(name, name);
+    for (const std::string command :
+         {"generate --prompt ask --max-new-tokens 1 --model ", "chat --max-new-tokens 1 </dev/null --model ",
+          "score --input train.jsonl --output - --model ", "data show-mask --input train.jsonl --model "}) {
+      expect_refused(run(command + name), 2, marker);
+      expect_refused(run(command + name), 2, "--template NAME");
+      EXPECT_EQ(run(command + name + " --template chatml").code, 0);
+    }
+    EXPECT_EQ(run("generate --raw --prompt ask --max-new-tokens 1 --model " + name).code, 0);
+    const Result info = run("model info --model " + name);
+    ASSERT_EQ(info.code, 0) << info.errors;
+    EXPECT_TRUE(parse_json(info.output, "info", ExitCode::data).at("template").at("name").is_null());
+    write_recipe("sft.yaml", "sft", "model: {path: " + name + "}\nattributes: {names: [quality]}\n");
+    expect_refused(run("sft sft.yaml"), 2, "template.name: NAME");
+    EXPECT_FALSE(exists("runs/sft.yaml"));
+    EXPECT_EQ(run("sft sft.yaml template.name=steerlm --dry-run").code, 0);
+  }
+}
+
+TEST_F(InstructModel, WithoutAChatTemplateItIsTheDefault) {
+  make_instruct_model("base", "");
+  const Result result = run("generate --model base --prompt ask --max-new-tokens 1");
+  EXPECT_EQ(result.code, 0);
+  EXPECT_EQ(result.errors, "");
+  const Json info = parse_json(run("model info --model base").output, "info", ExitCode::data).at("template");
+  EXPECT_EQ(info.at("name"), "steerlm");
+  EXPECT_NE(info.at("why").get<std::string>().find("the default"), std::string::npos);
+  EXPECT_EQ(parse_json(run("model info --model base --template llama3").output, "info", ExitCode::data)
+                .at("template")
+                .at("why"),
+            "--template");
+}
+
+TEST_F(InstructModel, AMisspeltNameGetsASuggestion) {
+  make_instruct_model("smol", "smollm2");
+  for (const std::string command :
+       {"generate --prompt ask", "chat", "score --input x --output -", "model info", "data show-mask --input x"}) {
+    expect_refused(run(command + " --model smol --template chatlm"), 2, "did you mean 'chatml'?");
+  }
+}
+
+TEST_F(InstructModel, ATrainedFolderKeepsItsTemplate) {
+  make_instruct_model("smol", "smollm2");
+  write("train.jsonl", conversation("ask", "good way", "quality:4"));
+  write_recipe("sft.yaml", "sft", "model: {path: smol}\nattributes: {names: [quality]}\n");
+  ASSERT_EQ(run("sft sft.yaml").code, 0) << read("err.txt");
+  const Result generated = run("generate --model runs/sft.yaml/model --prompt ask --max-new-tokens 1");
+  EXPECT_EQ(generated.code, 0);
+  EXPECT_EQ(generated.errors, "");  // steerlm.json says it
+  expect_refused(run("generate --model runs/sft.yaml/model --prompt ask --template llama3"), 2, "--template");
+  EXPECT_EQ(run("generate --model runs/sft.yaml/model --prompt ask --max-new-tokens 1 --template chatml").code, 0);
+  write("evaluate.yaml",
+        "stage: evaluate\nrun_dir: runs/evaluate\nmodel: {path: runs/sft.yaml/model}\ndata: {validation: [{path: "
+        "train.jsonl}]}\n");
+  expect_refused(run("evaluate evaluate.yaml template.name=plain"), 2, "template.name");
+  // The recipe that it wrote is the same run.
+  const std::string recipe = read("runs/sft.yaml/recipe.yaml");
+  EXPECT_NE(recipe.find("name: chatml"), std::string::npos) << recipe;
+  std::filesystem::copy(path("runs/sft.yaml/recipe.yaml"), path("again.yaml"));
+  ASSERT_EQ(run("sft again.yaml run_dir=runs/again").code, 0) << read("err.txt");
+  EXPECT_EQ(read("runs/again/model/model.safetensors"), read("runs/sft.yaml/model/model.safetensors"));
+}
+
+TEST_F(InstructModel, AStepOfAPipelineFindsItToo) {
+  make_instruct_model("smol", "smollm2");
+  write("train.jsonl", conversation("ask", "good way"));
+  write("pipeline.yaml",
+        "stage: pipeline\nrun_dir: all\nsteps:\n  - {name: sft, stage: sft, model: {path: smol}, data: {train: [{path: "
+        "train.jsonl}], max_tokens: 512}, train: {steps: 1, batch_size: 1}}\n");
+  const Result result = run("pipeline pipeline.yaml");
+  expect_says(result, said);
+  const Json json = steerlm_json("all/sft/model");
+  EXPECT_EQ(json.at("template").at("name"), "chatml");
+  EXPECT_EQ(json.at("attributes").at("names"), Json::array());
+  expect_says(run("pipeline pipeline.yaml"), "done already");
+}
+
+// ---- dials are for data that has labels ----
+
+class Dials : public InstructModel {
+ protected:
+  void SetUp() override { make_instruct_model("base", ""); }
+  void expect_no_dials(const std::string& folder) {
+    EXPECT_EQ(steerlm_json(folder).at("attributes").at("names"), Json::array());
+    const std::string card = read(folder + "/README.md");
+    EXPECT_NE(card.find("# Chat model"), std::string::npos) << card;
+    EXPECT_EQ(card.find("## Attributes"), std::string::npos) << card;
+    EXPECT_EQ(card.find("--set"), std::string::npos) << card;
+    const Json config = parse_json(read(folder + "/tokenizer_config.json"), "config", ExitCode::model);
+    EXPECT_EQ(config.at("chat_template").get<std::string>().find("steerlm_dial"), std::string::npos);
+  }
+};
+
+TEST_F(Dials, DataWithoutALabelGivesNone) {
+  write("train.jsonl", conversation("ask", "good way") + conversation("more", "of it"));
+  write_recipe("sft.yaml", "sft", "model: {path: base}\n");
+  expect_says(run("sft sft.yaml"), "no training record has a label: the model gets no attributes and no dials");
+  expect_no_dials("runs/sft.yaml/model");
+  EXPECT_NE(read("runs/sft.yaml/recipe.yaml").find("names: []"), std::string::npos);
+  expect_says(run("sft sft.yaml"), "finished already");
+  expect_refused(run("generate --model runs/sft.yaml/model --prompt ask --set quality=4"), 2, "no dials");
+}
+
+TEST_F(Dials, LabelsThatAreDroppedAreNone) {
+  write("train.jsonl", conversation("ask", "good way", "quality:4"));
+  write_recipe("sft.yaml", "sft", "model: {path: base}\n");
+  expect_says(run("sft sft.yaml data.train[0].labels=drop"), "no training record has a label");
+  expect_no_dials("runs/sft.yaml/model");
+}
+
+TEST_F(Dials, StandardInputGivesNoneToo) {
+  write("train.jsonl", conversation("ask", "good way"));
+  write_recipe("sft.yaml", "sft", "model: {path: base}\n");
+  expect_says(run("sft sft.yaml data.train[0].path=- <train.jsonl"), "no training record has a label");
+  expect_no_dials("runs/sft.yaml/model");
+}
+
+TEST_F(Dials, AnEmptyListAsksForNone) {
+  write("train.jsonl", conversation("ask", "good way"));
+  write_recipe("sft.yaml", "sft", "model: {path: base}\nattributes: {names: []}\n");
+  ASSERT_EQ(run("sft sft.yaml").code, 0) << read("err.txt");
+  expect_no_dials("runs/sft.yaml/model");
+  write("train.jsonl", conversation("ask", "good way", "quality:4"));
+  expect_says(run("sft sft.yaml run_dir=labelled"), "warning: 1 answers have labels, but attributes.names is empty");
+  for (const std::string stage : {"train-predictor", "bootstrap"}) {
+    write_recipe("other.yaml", stage, "model: {path: base}\nattributes: {names: []}\n");
+    expect_refused(run(stage + " other.yaml"), 2, "at least one attribute");
+  }
+  write("evaluate.yaml",
+        "stage: evaluate\nrun_dir: e\nmodel: {path: base}\npredictor: base\ndata: {validation: [{path: train.jsonl}]}\n"
+        "dials: {prompts: [{path: train.jsonl}]}\nattributes: {names: []}\n");
+  expect_refused(run("evaluate evaluate.yaml"), 2, "at least one attribute");
+}
+
+TEST_F(Dials, NamesWithoutALabelAreAnErrorAndTheAdviceHelps) {
+  write("train.jsonl", conversation("ask", "good way"));
+  write_recipe("sft.yaml", "sft", "model: {path: base}\nattributes: {names: [quality]}\n");
+  expect_refused(run("sft sft.yaml"), 3, "no training record has a label");
+  expect_refused(run("sft sft.yaml"), 3, "attributes: {names: []}");
+  EXPECT_EQ(run("sft sft.yaml attributes.names=[] --fresh").code, 0) << read("err.txt");
+  // Dropping what is there is done on purpose: a control that has the dials and never saw a label.
+  write("train.jsonl", conversation("ask", "good way", "quality:4"));
+  expect_says(run("sft sft.yaml data.train[0].labels=drop run_dir=control"), "nothing teaches it these dials");
+  EXPECT_EQ(steerlm_json("control/model").at("attributes").at("names"), Json({"quality"}));
+}
+
+TEST_F(Dials, ThoseOfTheBaseFolderNeedLabelsTooOrAreGivenUp) {
+  write("train.jsonl", conversation("ask", "good way", "quality:4"));
+  write_recipe("first.yaml", "sft", "model: {path: base}\nattributes: {names: [quality], min: 0, max: 4}\n");
+  ASSERT_EQ(run("sft first.yaml").code, 0) << read("err.txt");
+  write("train.jsonl", conversation("ask", "good way"));
+  write_recipe("sft.yaml", "sft", "model: {path: runs/first.yaml/model}\n");
+  expect_refused(run("sft sft.yaml"), 3, "no training record has a label");
+  ASSERT_EQ(run("sft sft.yaml attributes.names=[] --fresh").code, 0) << read("err.txt");
+  expect_no_dials("runs/sft.yaml/model");
+}
+
+}  // namespace
+}  // namespace steerlm

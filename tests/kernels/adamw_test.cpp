@@ -1,0 +1,71 @@
+#include "steerlm/kernels/adamw.h"
+
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "kernels/composition.h"
+
+namespace steerlm {
+namespace {
+
+const AdamwSettings settings{.learning_rate = 3e-2, .weight_decay = 0.1, .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8};
+
+struct Moments {
+  at::Tensor w, m, v;
+};
+
+// torch.optim.AdamW, not fused, from its documentation.
+void compose_step(Moments& x, const at::Tensor& g, std::int64_t t) {
+  const AdamwSettings& s = settings;
+  x.w.mul_(1 - s.learning_rate * s.weight_decay);
+  x.m.lerp_(g, 1 - s.beta1);
+  x.v.mul_(s.beta2).addcmul_(g, g, 1 - s.beta2);
+  const double step = s.learning_rate / (1 - std::pow(s.beta1, t)), root = std::sqrt(1 - std::pow(s.beta2, t));
+  x.w.addcdiv_(x.m, (x.v.sqrt() / root).add_(s.eps), -step);
+}
+
+TEST(Adamw, TenStepsEqualTheComposition) {
+  for (const std::int64_t size : {101, 1000, 40'001}) {
+    const auto start = [&](at::ScalarType dtype) {
+      return Moments{random_tensor({size}, "w").to(at::kFloat).to(dtype).clone(), at::zeros({size}, dtype),
+                     at::zeros({size}, dtype)};
+    };
+    Moments exact = start(at::kDouble), composed = start(at::kFloat), ours = start(at::kFloat),
+            ours64 = start(at::kDouble);
+    for (std::int64_t t = 1; t <= 10; ++t) {
+      // From 1e-6 to 1e2, a few of them zero.
+      const at::Tensor size_of = random_tensor({size}, "size" + std::to_string(t)).mul(3).exp();
+      const at::Tensor g = random_tensor({size}, "g" + std::to_string(t)).mul(size_of).clamp(-100, 100).to(at::kFloat);
+      if (t % 3 == 0) g[0] = 0;
+      const at::Tensor g64 = g.to(at::kDouble);
+      compose_step(exact, g64, t);
+      compose_step(composed, g, t);
+      adamw_step({ours.w}, {g}, {ours.m}, {ours.v}, settings, t);
+      adamw_step({ours64.w}, {g64}, {ours64.m}, {ours64.v}, settings, t);
+    }
+    const std::string name = std::to_string(size);
+    expect_as_accurate(ours.w, composed.w, exact.w, 2, name + " weights");
+    expect_as_accurate(ours.m, composed.m, exact.m, 2, name + " first moments");
+    expect_as_accurate(ours.v, composed.v, exact.v, 2, name + " second moments");
+    expect_as_accurate(ours64.w, exact.w, exact.w, 1, name + " weights in fp64");
+    expect_as_accurate(ours64.m, exact.m, exact.m, 1, name + " first moments in fp64");
+    expect_as_accurate(ours64.v, exact.v, exact.v, 1, name + " second moments in fp64");
+  }
+}
+
+TEST(GlobalNorm, IsThatOfAllTensorsInFp64) {
+  const std::vector<at::Tensor> tensors{random_tensor({37}, "a").to(at::kFloat),
+                                        random_tensor({3, 8}, "b").to(at::kFloat), at::tensor({3e30f})};
+  double squares = 0;
+  for (const at::Tensor& tensor : tensors) squares += tensor.to(at::kDouble).square().sum().item<double>();
+  EXPECT_NEAR(global_norm(tensors), std::sqrt(squares), 1e-12 * std::sqrt(squares));
+  EXPECT_EQ(global_norm({}), 0);
+  for (const float bad : {NAN, INFINITY, -INFINITY})
+    EXPECT_FALSE(std::isfinite(global_norm({at::tensor({1.0f}), at::tensor({1.0f, bad, 2.0f})})));
+}
+
+}  // namespace
+}  // namespace steerlm

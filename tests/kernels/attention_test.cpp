@@ -1,0 +1,106 @@
+#include "steerlm/kernels/attention.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/stack.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/composition.h"
+
+namespace steerlm {
+namespace {
+
+// (n, h, e), the last n of the t positions whose keys and values are (t, g, e).
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, std::int64_t window) {
+  const std::int64_t n = q.size(0), t = k.size(0), share = q.size(1) / k.size(1);
+  const at::Tensor distance = at::arange(t - n, t).unsqueeze(1) - at::arange(t).unsqueeze(0);
+  at::Tensor unseen = distance.lt(0);
+  if (window > 0) unseen = unseen.logical_or(distance.ge(window));
+  const at::Tensor keys = k.repeat_interleave(share, 1).transpose(0, 1),
+                   values = v.repeat_interleave(share, 1).transpose(0, 1);
+  const at::Tensor scores = q.transpose(0, 1).matmul(keys.transpose(1, 2)) / std::sqrt(static_cast<double>(q.size(2)));
+  const at::Tensor weights = at::softmax(scores.masked_fill(unseen, -std::numeric_limits<double>::infinity()), -1);
+  return weights.matmul(values).transpose(0, 1);
+}
+
+TEST(Attention, EqualsTheCompositionForwardAndBackward) {
+  struct Shape {
+    std::vector<std::int64_t> cu_seqlens;
+    std::int64_t h, g, e, window;
+  };
+  for (const Shape& shape :
+       {Shape{{0, 5}, 2, 1, 4, 0}, Shape{{0, 9, 10, 40}, 4, 2, 16, 0}, Shape{{0, 33, 70}, 4, 1, 8, 0},
+        Shape{{0, 20, 24}, 2, 2, 8, 5}, Shape{{0, 300}, 2, 1, 16, 70}, Shape{{0, 131, 150}, 4, 4, 64, 0}}) {
+    const std::int64_t n = shape.cu_seqlens.back();
+    const auto composition = [&](const std::vector<at::Tensor>& in) {
+      std::vector<at::Tensor> parts;
+      for (size_t s = 0; s + 1 < shape.cu_seqlens.size(); ++s) {
+        const std::int64_t begin = shape.cu_seqlens[s], end = shape.cu_seqlens[s + 1];
+        parts.push_back(attention(in[0].slice(0, begin, end), in[1].slice(0, begin, end), in[2].slice(0, begin, end),
+                                  shape.window));
+      }
+      return at::cat(parts, 0);
+    };
+    const auto kernel = [&](const std::vector<at::Tensor>& in, const at::Tensor& dout) {
+      const AttentionOutput output = attention_forward(in[0], in[1], in[2], shape.cu_seqlens, shape.window);
+      const AttentionGradients g =
+          attention_backward(dout, in[0], in[1], in[2], output, shape.cu_seqlens, shape.window);
+      return KernelNumbers{output.out_nhe, {g.dq_nhe, g.dk_nge, g.dv_nge}};
+    };
+    expect_equals_composition(
+        kernel, composition,
+        {random_tensor({n, shape.h, shape.e}, "q", 1.5), random_tensor({n, shape.g, shape.e}, "k", 1.5),
+         random_tensor({n, shape.g, shape.e}, "v")},
+        random_tensor({n, shape.h, shape.e}, "do"),
+        std::to_string(n) + " tokens, window " + std::to_string(shape.window));
+  }
+}
+
+TEST(Attention, OfNewTokensOnCachedKeysEqualsTheComposition) {
+  for (const std::int64_t window : {0, 6}) {
+    for (const auto& [n, t] : {std::pair{1, 1}, {1, 20}, {7, 20}, {20, 20}}) {
+      const std::vector<at::Tensor> inputs{random_tensor({n, 4, 16}, "q", 1.5), random_tensor({t, 2, 16}, "k", 1.5),
+                                           random_tensor({t, 2, 16}, "v")};
+      const auto composition = [&](const std::vector<at::Tensor>& in) {
+        return attention(in[0], in[1], in[2], window).contiguous();
+      };
+      const auto kernel = [&](const std::vector<at::Tensor>& in, const at::Tensor&) {
+        return KernelNumbers{cached_attention(in[0], in[1].transpose(0, 1), in[2].transpose(0, 1), window), {}};
+      };
+      expect_equals_composition(kernel, composition, inputs, random_tensor({n, 4, 16}, "do"),
+                                std::to_string(n) + " of " + std::to_string(t));
+    }
+  }
+}
+
+TEST(Attention, OfOneNewTokenARowEqualsTheComposition) {
+  const std::vector<std::int64_t> lengths{1, 17, 0, 30};
+  constexpr std::int64_t capacity = 30;
+  for (const std::int64_t window : {0, 6}) {
+    const std::vector<at::Tensor> inputs{random_tensor({4, 4, 16}, "q", 1.5),
+                                         random_tensor({4, 2, capacity, 16}, "k", 1.5),
+                                         random_tensor({4, 2, capacity, 16}, "v")};
+    const auto composition = [&](const std::vector<at::Tensor>& in) {
+      std::vector<at::Tensor> rows;
+      for (std::int64_t r = 0; r < 4; ++r) {
+        const std::int64_t length = lengths[static_cast<size_t>(r)];
+        const auto cached = [&](const at::Tensor& x) { return x[r].slice(1, 0, length).transpose(0, 1); };
+        rows.push_back(length == 0 ? in[0][r].mul(0)
+                                   : attention(in[0][r].unsqueeze(0), cached(in[1]), cached(in[2]), window)[0]);
+      }
+      return at::stack(rows);
+    };
+    const auto kernel = [&](const std::vector<at::Tensor>& in, const at::Tensor&) {
+      return KernelNumbers{decode_attention(in[0], in[1], in[2], lengths, window), {}};
+    };
+    expect_equals_composition(kernel, composition, inputs, random_tensor({4, 4, 16}, "do"),
+                              "window " + std::to_string(window));
+  }
+}
+
+}  // namespace
+}  // namespace steerlm

@@ -1,0 +1,89 @@
+#include "steerlm/kernels/linear_cross_entropy.h"
+
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/tensor.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "kernels/composition.h"
+
+namespace steerlm {
+namespace {
+
+struct Rows {
+  std::vector<std::int64_t> targets;
+  std::vector<float> weights;  // of the loss; 0, 1 and what lies between
+};
+
+Rows rows_of(std::int64_t n, std::int64_t v) {
+  Rows rows;
+  Rng rng(3, "rows", 0);
+  for (std::int64_t i = 0; i < n; ++i) {
+    rows.targets.push_back(static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(v))));
+    rows.weights.push_back(static_cast<float>(rng.below(4)) / 3);
+  }
+  return rows;
+}
+
+TEST(LinearCrossEntropy, EqualsTheCompositionForwardAndBackward) {
+  constexpr double scale = 0.125;
+  for (const auto& [n, d, v] : {std::tuple{5, 4, 3}, {9, 16, 37}, {64, 8, 300}}) {
+    const Rows rows = rows_of(n, v);
+    const auto composition = [&](const std::vector<at::Tensor>& in) {
+      const at::Tensor logits = in[0].matmul(in[1].t());
+      const at::Tensor wide = logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
+      const at::Tensor log_p = at::log_softmax(wide, -1).gather(1, at::tensor(rows.targets).unsqueeze(1)).squeeze(1);
+      return -(log_p * at::tensor(rows.weights).to(log_p.scalar_type())).sum();
+    };
+    const auto kernel = [&](const std::vector<at::Tensor>& in, const at::Tensor&) {
+      at::Tensor dw = zero_sum_of(in[1]);
+      const LinearCrossEntropy loss = linear_cross_entropy(in[0], in[1], rows.targets, rows.weights, scale, dw);
+      const at::Tensor sum = at::tensor(loss.loss_sum, zero_sum_of(in[1]).options()).squeeze(0);
+      return KernelNumbers{sum, {loss.dx_nd, dw}};
+    };
+    expect_equals_composition(kernel, composition, {random_tensor({n, d}, "x"), random_tensor({v, d}, "w", 0.7)},
+                              at::tensor(scale).squeeze(0), std::to_string(n) + "x" + std::to_string(v));
+  }
+}
+
+// 262,144 columns leave 64 rows to a chunk of logits: 100 rows are two of them, 50 are one.
+TEST(LinearCrossEntropy, ChunksOfRowsGiveTheSameNumbers) {
+  constexpr std::int64_t n = 100, d = 2, v = 262'144;
+  Rows rows = rows_of(n, v);
+  std::ranges::fill(rows.weights, 0.5f);
+  const at::Tensor x = random_tensor({n, d}, "x").to(at::kFloat), w = random_tensor({v, d}, "w").to(at::kFloat);
+  at::Tensor dw = zero_sum_of(w), dw_halves = zero_sum_of(w);
+  const LinearCrossEntropy whole = linear_cross_entropy(x, w, rows.targets, rows.weights, 1, dw);
+  double sum = 0;
+  for (const std::int64_t begin : {0, 50}) {
+    const auto half = [&](const auto& all) { return std::vector(all.begin() + begin, all.begin() + begin + 50); };
+    const LinearCrossEntropy part =
+        linear_cross_entropy(x.slice(0, begin, begin + 50), w, half(rows.targets), half(rows.weights), 1, dw_halves);
+    EXPECT_LE(distance(part.dx_nd, whole.dx_nd.slice(0, begin, begin + 50)), 1e-5);
+    sum += part.loss_sum;
+  }
+  EXPECT_NEAR(whole.loss_sum, sum, 1e-9 * sum);
+  EXPECT_LE(distance(dw, dw_halves), 1e-6 * dw.norm().item<double>());
+}
+
+TEST(LinearCrossEntropy, LogProbabilitiesAreThoseOfTheLoss) {
+  const at::Tensor x = random_tensor({9, 16}, "x").to(at::kFloat), w = random_tensor({37, 16}, "w").to(at::kFloat);
+  const Rows rows = rows_of(9, 37);
+  const std::vector<double> log_p = linear_log_probabilities(x, w, rows.targets, rows.weights);
+  at::Tensor none;
+  const LinearCrossEntropy loss = linear_cross_entropy(x, w, rows.targets, rows.weights, 1, none);
+  double sum = 0;
+  const at::Tensor exact = at::log_softmax(x.to(at::kDouble).matmul(w.to(at::kDouble).t()), -1);
+  for (std::int64_t i = 0; i < 9; ++i) {
+    const auto row = static_cast<size_t>(i);
+    const double wanted = rows.weights[row] == 0 ? 0 : exact[i][rows.targets[row]].item<double>();
+    EXPECT_NEAR(log_p[row], wanted, 2e-6);
+    sum -= static_cast<double>(rows.weights[row]) * log_p[row];
+  }
+  EXPECT_NEAR(loss.loss_sum, sum, 1e-12 * sum);
+  EXPECT_FALSE(none.defined());
+}
+
+}  // namespace
+}  // namespace steerlm

@@ -1,0 +1,35 @@
+#include "steerlm/kernels/linear.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/composition.h"
+
+namespace steerlm {
+namespace {
+
+TEST(Linear, EqualsTheCompositionForwardAndBackward) {
+  for (const auto& [n, i, o] : {std::tuple{2, 3, 4}, {3, 5, 7}, {40, 64, 33}}) {
+    const auto composition = [](const std::vector<at::Tensor>& in) { return in[0].matmul(in[1].t()) + in[2]; };
+    const auto kernel = [](const std::vector<at::Tensor>& in, const at::Tensor& dout) {
+      at::Tensor dw = zero_sum_of(in[1]), db = zero_sum_of(in[2]);
+      linear_backward_weight(dout, in[0], dw);
+      linear_backward_bias(dout, db);
+      return KernelNumbers{linear_forward(in[0], in[1]).add_(in[2]), {linear_backward_input(dout, in[1]), dw, db}};
+    };
+    expect_equals_composition(
+        kernel, composition, {random_tensor({n, i}, "x"), random_tensor({o, i}, "w", 0.3), random_tensor({o}, "b")},
+        random_tensor({n, o}, "dy"), std::to_string(n) + "x" + std::to_string(i) + "x" + std::to_string(o));
+  }
+}
+
+TEST(Linear, GradientsOfWeightAndBiasAreAdded) {
+  const at::Tensor x = random_tensor({6, 4}, "x").to(at::kFloat), dy = random_tensor({6, 3}, "dy").to(at::kFloat);
+  at::Tensor dw = at::empty({3, 4}, at::kFloat).fill_(2), db = at::empty({3}, at::kFloat).fill_(2);
+  linear_backward_weight(dy, x, dw);
+  linear_backward_bias(dy, db);
+  EXPECT_LE(distance(dw, dy.t().matmul(x) + 2), 1e-5);
+  EXPECT_LE(distance(db, dy.sum(0) + 2), 1e-5);
+}
+
+}  // namespace
+}  // namespace steerlm

@@ -1,0 +1,209 @@
+// One optimiser step: micro-batches, clipping, the schedule, frozen weights, numbers that are not finite.
+#include "steerlm/train/step.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "steerlm/core/rng.h"
+#include "steerlm/nn/init.h"
+#include "steerlm/optim/schedule.h"
+#include "support/tensor_operators.h"
+
+namespace steerlm {
+namespace {
+
+ModelConfig small_config() {
+  ModelConfig config;
+  config.vocab_size = 37;
+  config.hidden_size = 16;
+  config.intermediate_size = 24;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 4;
+  config.num_key_value_heads = 2;
+  config.head_dim = 4;
+  config.max_position_embeddings = 64;
+  config.initializer_range = 0.3;
+  return config;
+}
+
+// Sequences of 3, 4, … tokens; with `attributes` labels, some of them unknown.
+std::vector<Example> examples_of(size_t count, size_t attributes) {
+  std::vector<Example> examples;
+  for (size_t s = 0; s < count; ++s) {
+    Rng rng(5, "example", s);
+    Example example;
+    for (size_t i = 0; i < 3 + s; ++i) {
+      example.ids.push_back(static_cast<std::int32_t>(rng.below(37)));
+      example.target.push_back(i > 0 && rng.uniform() < 0.7);
+    }
+    for (size_t a = 0; a < attributes; ++a)
+      example.labels.push_back((s + a) % 3 == 0 ? NAN : static_cast<float>(rng.below(5)));
+    if (attributes > 0) example.target.clear();
+    examples.push_back(std::move(example));
+  }
+  return examples;
+}
+
+std::vector<const Example*> pointers_to(const std::vector<Example>& examples) {
+  std::vector<const Example*> pointers;
+  for (const Example& example : examples) pointers.push_back(&example);
+  return pointers;
+}
+
+bool all_of_them(const std::string&) { return true; }
+
+Training fresh(at::ScalarType masters, at::ScalarType dtype, std::int64_t attributes = 0) {
+  const HeadShape head{attributes == 0, attributes, attributes > 0};
+  const Parameters weights = parameters_from(small_config(), head, init_parameters(small_config(), head, 7));
+  return make_training(small_config(), cast(weights, masters), dtype, all_of_them);
+}
+
+StepOptions options_of(double learning_rate, std::int64_t micro_batch_tokens = 1000) {
+  StepOptions options{.total_steps = 10, .micro_batch_tokens = micro_batch_tokens};
+  options.optimizer.learning_rate = learning_rate;
+  return options;
+}
+
+double largest_difference(const Parameters& a, const Parameters& b) {
+  const auto x = to_list(a), y = to_list(b);
+  double largest = 0;
+  for (size_t i = 0; i < x.size(); ++i)
+    largest = std::max(largest, (x[i].to(at::kDouble) - y[i].to(at::kDouble)).abs().max().item<double>());
+  return largest;
+}
+
+// In fp64, where AdamW's division by small gradients leaves nothing of rounding to speak of.
+TEST(TrainStep, MicroBatchesChangeNothing) {
+  for (const std::int64_t attributes : {0, 3}) {
+    const Loss& loss = attributes == 0 ? language_model_objective : regression_objective;
+    const std::vector<Example> examples = examples_of(9, static_cast<size_t>(attributes));
+    const auto run = [&](std::int64_t micro_batch_tokens) {
+      Training training = fresh(at::kDouble, at::kDouble, attributes);
+      std::vector<StepResult> steps;
+      for (int t = 0; t < 5; ++t)
+        steps.push_back(train_step(training, pointers_to(examples), loss, options_of(1e-2, micro_batch_tokens)));
+      return std::pair{training, steps};
+    };
+    const auto [whole, whole_steps] = run(1000);
+    EXPECT_GT(whole_steps[0].loss, 1.05 * whole_steps[4].loss) << "nothing is learnt";
+    for (const std::int64_t tokens : {1, 8, 20}) {
+      const auto [parts, steps] = run(tokens);
+      for (size_t t = 0; t < steps.size(); ++t) {
+        EXPECT_NEAR(steps[t].loss, whole_steps[t].loss, 1e-10 * whole_steps[t].loss);
+        EXPECT_NEAR(steps[t].gradient_norm, whole_steps[t].gradient_norm, 1e-10 * whole_steps[t].gradient_norm);
+        EXPECT_EQ(steps[t].targets, whole_steps[t].targets);
+        EXPECT_EQ(steps[t].tokens, 63);
+      }
+      EXPECT_LE(largest_difference(parts.masters, whole.masters), 1e-9) << tokens << " tokens at once";
+    }
+  }
+}
+
+TEST(TrainStep, OfExamplesIsTheGradientOfTheirMean) {
+  const std::vector<Example> examples = examples_of(4, 0);
+  Training training = fresh(at::kDouble, at::kDouble);
+  const Transformer before{small_config(), cast(training.masters, at::kDouble)};
+  const Batch batch = make_batch(pointers_to(examples));
+  Parameters gradients = zeros_like(training.masters, at::kDouble);
+  const double count = target_count(batch);
+  const double mean = language_model_gradient(before, batch, 1 / count, gradients) / count;
+  StepOptions options = options_of(1e-3);
+  options.optimizer.clip_grad_norm = 0;
+  const StepResult step = train_step(training, pointers_to(examples), language_model_objective, options);
+  EXPECT_TRUE(step.applied);
+  EXPECT_DOUBLE_EQ(step.loss, mean);
+  EXPECT_EQ(static_cast<double>(step.targets), count);
+  EXPECT_LE(largest_difference(training.gradients, gradients), 1e-15);
+  EXPECT_EQ(training.steps, 1);
+}
+
+TEST(TrainStep, ClipsByTheGlobalNormAndReportsTheNormBefore) {
+  const std::vector<Example> examples = examples_of(4, 0);
+  StepOptions options = options_of(1e-3);
+  options.optimizer.clip_grad_norm = 0;
+  Training free = fresh(at::kDouble, at::kDouble), clipped = fresh(at::kDouble, at::kDouble);
+  const double norm = train_step(free, pointers_to(examples), language_model_objective, options).gradient_norm;
+  options.optimizer.clip_grad_norm = norm / 4;
+  EXPECT_DOUBLE_EQ(train_step(clipped, pointers_to(examples), language_model_objective, options).gradient_norm, norm);
+  double squares = 0;
+  for (const at::Tensor& gradient : to_list(clipped.gradients)) squares += gradient.square().sum().item<double>();
+  EXPECT_NEAR(std::sqrt(squares), norm / 4, 1e-5 * norm);
+  // The moments took the clipped gradient.
+  const double moment = to_list(clipped.adamw.first_moment)[0].norm().item<double>(),
+               unclipped = to_list(free.adamw.first_moment)[0].norm().item<double>();
+  EXPECT_NEAR(moment, unclipped / 4, 1e-5 * unclipped);
+}
+
+// torch.nn.utils.clip_grad_norm_
+TEST(ClipFactor, IsThatOfTorch) {
+  EXPECT_EQ(clip_factor(0.5, 1), 1);
+  EXPECT_EQ(clip_factor(0, 1), 1);
+  EXPECT_DOUBLE_EQ(clip_factor(4, 1), 1 / 4.000001);
+  EXPECT_DOUBLE_EQ(clip_factor(1, 1), 1 / 1.000001);
+  EXPECT_EQ(clip_factor(100, 0), 1);
+}
+
+TEST(TrainStep, TakesTheRateOfTheSchedule) {
+  const std::vector<Example> examples = examples_of(2, 0);
+  StepOptions options = options_of(1e-2);
+  options.total_steps = 4;
+  options.schedule = {.kind = ScheduleKind::linear, .warmup_steps = 1};
+  Training training = fresh(at::kFloat, at::kFloat);
+  for (const double wanted : {1e-2, 1e-2, 2e-2 / 3, 1e-2 / 3})
+    EXPECT_DOUBLE_EQ(train_step(training, pointers_to(examples), language_model_objective, options).learning_rate,
+                     wanted);
+}
+
+TEST(TrainStep, LeavesFrozenWeightsAlone) {
+  const std::vector<Example> examples = examples_of(3, 0);
+  const HeadShape head{.language_model = true};
+  const Parameters weights = parameters_from(small_config(), head, init_parameters(small_config(), head, 7));
+  const Parameters before = cast(cast(weights, at::kDouble), at::kFloat);
+  const auto is_trained = [](const std::string& name) { return name == "lm_head.weight"; };
+  Training training = make_training(small_config(), weights, at::kFloat, is_trained);
+  train_step(training, pointers_to(examples), language_model_objective, options_of(1e-2));
+  EXPECT_EQ(to_list(training.masters).size(), 1u);
+  EXPECT_EQ(largest_difference(training.frozen, select(before, [&](const auto& name) { return !is_trained(name); })),
+            0);
+  EXPECT_GT(largest_difference(training.masters, select(before, is_trained)), 5e-3);
+}
+
+TEST(TrainStep, AppliesNothingThatIsNotFinite) {
+  const std::vector<Example> examples = examples_of(3, 0);
+  Training training = fresh(at::kFloat, at::kFloat);
+  train_step(training, pointers_to(examples), language_model_objective, options_of(1e-2));
+  training.masters.norm_d[3] = NAN;
+  const Parameters weights = cast(cast(training.masters, at::kDouble), at::kFloat),
+                   moments = cast(cast(training.adamw.first_moment, at::kDouble), at::kFloat);
+  const StepResult step = train_step(training, pointers_to(examples), language_model_objective, options_of(1e-2));
+  EXPECT_FALSE(step.applied);
+  EXPECT_FALSE(std::isfinite(step.loss) && std::isfinite(step.gradient_norm));
+  EXPECT_EQ(training.steps, 1);
+  EXPECT_EQ(largest_difference(training.adamw.first_moment, moments), 0);
+  training.masters.norm_d[3] = 0;
+  weights.norm_d[3] = 0;
+  EXPECT_EQ(largest_difference(training.masters, weights), 0);
+}
+
+// bf16 computes, fp32 remembers: changes that bf16 cannot hold add up in the masters.
+TEST(TrainStep, InBf16KeepsMastersAndMomentsInFp32) {
+  const std::vector<Example> examples = examples_of(4, 0);
+  Training training = fresh(at::kFloat, at::kBFloat16), exact = fresh(at::kDouble, at::kDouble);
+  const Parameters before = cast(cast(training.masters, at::kDouble), at::kFloat);
+  for (int t = 0; t < 3; ++t) {
+    const StepResult step = train_step(training, pointers_to(examples), language_model_objective, options_of(1e-5)),
+                     wanted = train_step(exact, pointers_to(examples), language_model_objective, options_of(1e-5));
+    EXPECT_NEAR(step.loss, wanted.loss, 0.02 * wanted.loss);
+    EXPECT_NEAR(step.gradient_norm, wanted.gradient_norm, 0.05 * wanted.gradient_norm);
+  }
+  EXPECT_EQ(training.model().dtype(), at::kBFloat16);
+  for (const at::Tensor& tensor : to_list(training.masters)) EXPECT_EQ(tensor.scalar_type(), at::kFloat);
+  for (const at::Tensor& tensor : to_list(training.adamw.second_moment)) EXPECT_EQ(tensor.scalar_type(), at::kFloat);
+  const double moved = largest_difference(training.masters, before);
+  EXPECT_GT(moved, 2e-5);
+  EXPECT_LT(moved, 4e-5);
+}
+
+}  // namespace
+}  // namespace steerlm
