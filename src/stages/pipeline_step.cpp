@@ -105,7 +105,12 @@ std::vector<std::string> missing_results(const Step& step) {
 }
 
 void require_results(const Step& step) {
-  for (const RecipeInput& input : inputs_of(step.recipe)) {
+  const std::vector<RecipeInput> inputs = inputs_of(step.recipe);
+  const auto is_missing_file = [&](const RecipeInput& input) {
+    return made_by(step, input.path).empty() && !is_there(input.path, input.missing);
+  };
+  if (std::ranges::any_of(inputs, is_missing_file)) return;  // the step says it
+  for (const RecipeInput& input : inputs) {
     if (!is_missing_result(step, input)) continue;
     const std::string name = made_by(step, input.path);
     fail(input.missing, {.what = "step " + step.name + " reads what step " + name + " has not made yet",
