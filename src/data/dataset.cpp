@@ -166,7 +166,7 @@ bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rat
   RecordReader reader(sources, {}, "", {.rating_attributes = rating_attributes});
   while (const auto entry = reader.next()) {
     const Record* record = std::get_if<Record>(&*entry);
-    if (record != nullptr && std::ranges::any_of(record->conversation.turns, is_labelled_answer)) return true;
+    if (record == nullptr || std::ranges::any_of(record->conversation.turns, is_labelled_answer)) return true;
   }
   return false;
 }

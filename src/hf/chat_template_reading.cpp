@@ -104,8 +104,10 @@ struct Writer {
 
 std::string quoted(const std::string& text) { return dump_json(text); }
 
-// What differs when the template is given a system prompt, more turns, texts with spaces.
-void compare(Probe& probe, const Writer& writer, const std::string& own_system, ChatTemplateReading& reading) {
+// `begin`: how it begins an answer. What differs when the template is given a system prompt, more turns, texts with
+// spaces.
+void compare(Probe& probe, const Writer& writer, const std::string& own_system, const std::string& begin,
+             ChatTemplateReading& reading) {
   const auto differs = [&](const Json& messages, bool prompt, const std::string& expected, const std::string& phrase) {
     try {
       if (probe.render(messages, prompt) != expected) reading.differences.push_back(phrase);
@@ -115,7 +117,7 @@ void compare(Probe& probe, const Writer& writer, const std::string& own_system, 
       reading.differences.push_back("cannot be read as a whole (" + std::string(error.what()) + ")");
     }
   };
-  const std::string system = writer.system(own_system), begin = writer.open("assistant");
+  const std::string system = writer.system(own_system);
   const std::string first = system + writer.turn("user", question);
 
   std::string given = "does not take a system prompt";
@@ -165,7 +167,7 @@ bool reads_as(TemplateName name, std::string_view source, const Tokenizer& token
                                                : "does not begin with BOS, which the tokenizer adds");
     if (source.find("strftime_now") != source.npos)
       reading.differences.push_back("may name the day's date, in place of which the one that it falls back to is used");
-    compare(probe, writer, system, reading);
+    compare(probe, writer, system, text.substr(writer.turn("user", question).size()), reading);
     return true;
   } catch (const jinja::Refused&) {
     return false;

@@ -1,11 +1,10 @@
-// Jinja's lexer, jinja2 3.1: lexer.py says the rules.
+// As jinja2 3.1 does in lexer.py.
 #include "hf/jinja_lexer.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
-#include <utility>
 
 #include "hf/jinja.h"
 

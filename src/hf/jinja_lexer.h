@@ -1,4 +1,4 @@
-// The tokens of a chat template: text, and what stands in {{ }} and {% %}.
+// The tokens of a chat template.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ struct Token {
   std::string text;
 };
 
-// Throws Unreadable (hf/jinja.h).
+// With trim_blocks and lstrip_blocks. Throws Unreadable.
 std::vector<Token> tokens_of(std::string_view source);
 
 }  // namespace steerlm::jinja

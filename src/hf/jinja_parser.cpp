@@ -1,5 +1,4 @@
-// Jinja's parser, jinja2 3.1: parser.py says the order of operations.
-#include <algorithm>
+// The order of operations is that of jinja2 3.1, parser.py.
 #include <charconv>
 #include <optional>
 

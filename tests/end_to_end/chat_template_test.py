@@ -161,7 +161,7 @@ def check_judge(folder):
 
 def check_scorer(folder):
     """A regression head: the turns without labels, up to the end of the last one."""
-    records = [{**r, "type": None} for r in LABELLED[:2]]
+    records = [{**r, "type": None, "conversations": [{**entry, "label": None} for entry in r["conversations"]]} for r in LABELLED[:2]]
     for number, (text, _) in enumerate(folder.masks(records)):
         expected = text.removesuffix("<extra_id_1>") + "<extra_id_2>" if folder.layout == "steerlm" else text.removesuffix("\n")
         check(f"{folder.name}, record {number}", folder.render(messages_of(LABELLED[number])), expected)

@@ -377,7 +377,7 @@ TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   EXPECT_GT(json.at("validation/loss").get<double>(), 0);
   EXPECT_EQ(json.at("dials").size(), 1u);
   const Result again = run("evaluate evaluate.yaml");
-  expect_says(again, "evaluated already");
+  expect_says(again, "finished already");
   EXPECT_EQ(again.output, result.output);
   expect_refused(run("evaluate evaluate.yaml run_dir=other dials.attributes='[humour]'"), 2, "did you mean 'humor'?");
   const Result dry = run("evaluate evaluate.yaml run_dir=dry --dry-run");

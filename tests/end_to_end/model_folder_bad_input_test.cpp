@@ -105,7 +105,8 @@ TEST_F(BadModelFolder, AChatTemplateIsNeverEvaluated) {
       "{{ ''.__class__.__mro__[1].__subclasses__() }}{% for i in range(10**12) %}{% endfor %}{% unclosed";
   edit("model/tokenizer_config.json", [&](Json& json) { json["chat_template"] = hostile; });
   write("model/chat_template.jinja", hostile);
-  const Result after = run(generate_command);
+  expect_refused(run(generate_command), 2, "none of this program's templates");
+  const Result after = run(generate_command + std::string(" --template steerlm"));
   EXPECT_EQ(after.code, 0) << after.errors;
   EXPECT_EQ(after.output, before.output);
 }

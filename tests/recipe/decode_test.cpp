@@ -117,9 +117,6 @@ INSTANTIATE_TEST_SUITE_P(
              "5:1: the stage 'sft' has no key 'head'; it belongs to train-predictor"},
         Case{Stage::sft, "shard: 0/1\n", "5:1: the stage 'sft' has no key 'shard'; it belongs to annotate"},
         Case{Stage::sft, "steps: []\n", "5:1: the stage 'sft' has no key 'steps'; it belongs to pipeline"},
-        Case{Stage::annotate, "template: {name: plain}\n",
-             "6:1: the stage 'annotate' has no key 'template'; it belongs to train-predictor, sft, bootstrap, "
-             "evaluate, pipeline"},
         Case{Stage::annotate, "attributes: {min: 0}\n",
              "6:1: the stage 'annotate' has no key 'attributes'; it belongs to train-predictor, sft, bootstrap, "
              "evaluate, "

@@ -66,8 +66,8 @@ struct Dataset {
 Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
                      const ConversationTemplate& conversation_template, Objective objective);
 
-// Whether an assistant turn of the sources has a label that is not empty; bad records count as having none. Standard
-// input, which can be read only once, counts as having one.
+// Whether an assistant turn of the sources has a label that is not empty. A bad record, whose fault may be its label,
+// counts as having one, and so does standard input, which can be read only once.
 bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes);
 
 // One line for the log: "1200 conversations, 1187 examples, 13 over 4096 tokens dropped, …"
