@@ -73,6 +73,13 @@ Fault unknown_option(const Named& named, const std::string& word) {
   return {.what = "unknown option '" + word + "'", .advice = advice.empty() ? advice_for(named) : advice};
 }
 
+// "0.000000 to 1.000000", as CLI11 prints bounds that are reals, as "0 to 1".
+std::string without_decimal_zeros(std::string text) {
+  static constexpr std::string_view zeros = ".000000";
+  for (size_t at = text.find(zeros); at != text.npos; at = text.find(zeros, at)) text.erase(at, zeros.size());
+  return text;
+}
+
 // The parser's message on a value, taken apart: "Could not convert: --count = abc" and
 // "--seed: Value abc not in range 0 to 9"; any other as it is, "--model is required" say.
 Fault explain_value(const std::string& text, const std::string& advice) {
@@ -88,7 +95,7 @@ Fault explain_value(const std::string& text, const std::string& advice) {
     return {.what = "not a value of this option",
             .where = text.substr(0, value_at),
             .found = "'" + text.substr(value_at + value.size(), range_at - value_at - value.size()) + "'",
-            .expected = "a number from " + text.substr(range_at + range.size()),
+            .expected = "a number from " + without_decimal_zeros(text.substr(range_at + range.size())),
             .advice = advice};
   return {.what = text, .advice = advice};
 }

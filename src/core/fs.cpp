@@ -11,6 +11,8 @@
 #include <optional>
 #include <utility>
 
+#include "core/end_signals.h"
+
 namespace steerlm {
 namespace {
 
@@ -131,8 +133,13 @@ OutputFile create_temporary(const Path& path) {
   std::optional<OutputFile> file;
   make_temporary(path, [&](const Path& part) {
     if (int error = injected("open", part)) fail_file("open", part, error);
+    struct stat there {};
+    if (::lstat(part.c_str(), &there) == 0) return false;
+    remove_at_signal(part);  // before it is there, so that no signal finds a file that nobody removes
     const int descriptor = ::open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor < 0 && errno != EEXIST) fail_file("open", part, errno);
+    const int failed = descriptor < 0 ? errno : 0;
+    if (failed != 0) forget_at_signal(part);
+    if (failed != 0 && failed != EEXIST) fail_file("open", part, failed);
     if (descriptor >= 0) file.emplace(part, descriptor);
     return file.has_value();
   });
@@ -158,8 +165,10 @@ void write_file_atomic(const Path& path, std::string_view bytes) {
     publish(file.path(), path);
   } catch (...) {
     ::unlink(file.path().c_str());
+    forget_at_signal(file.path());
     throw;
   }
+  forget_at_signal(file.path());
 }
 
 void make_directory(const Path& path) {

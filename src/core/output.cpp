@@ -276,7 +276,6 @@ Output::Output(const std::string& path, const OutputOptions& options)
   if (!place_.through && options.make_folder && place_.file.has_parent_path())
     make_directory(place_.file.parent_path());
   file_ = place_.through ? open_through(place_) : create_temporary(place_.file);
-  if (!place_.through) remove_at_signal(file_->path());
 }
 
 Output::Output(Output&& other) noexcept

@@ -369,7 +369,7 @@ TEST_P(OwnOutput, Again) {
   }
   if (!writer().recipe) return;
 
-  // Started over it replaces what it has written, not what was changed since; at another place it touches nothing.
+  // Started over it replaces what it has written and keeps what was changed since; at another place it touches nothing.
   Words fresh = words;
   fresh.push_back("--fresh");
   const Outcome over = run_command(fresh);
@@ -377,12 +377,14 @@ TEST_P(OwnOutput, Again) {
   const std::string bytes = bytes_of("out/new");
   put("out/new", "precious");
   const Outcome changed = run_command(fresh);
-  EXPECT_EQ(changed.code, 5) << changed.err;
-  EXPECT_THAT(changed.err, testing::HasSubstr("--overwrite"));
-  EXPECT_EQ(bytes_of("out/new"), "precious");
-  fresh.push_back("--overwrite");
-  EXPECT_EQ(run_command(fresh).code, 0);
+  EXPECT_EQ(changed.code, 0) << changed.err;
+  EXPECT_THAT(changed.err, testing::HasSubstr("out/new.previous"));
+  EXPECT_EQ(bytes_of("out/new.previous"), "precious");
   EXPECT_EQ(bytes_of("out/new"), bytes);
+  put("out/new", "precious again");
+  EXPECT_EQ(run_command(fresh).code, 5) << "there is one .previous";
+  EXPECT_EQ(bytes_of("out/new"), "precious again");
+  EXPECT_EQ(bytes_of("out/new.previous"), "precious");
 
   put("out/folder/mine", "precious");
   const auto now = tree();

@@ -57,6 +57,7 @@ TEST_F(ChatTemplate, OursReplacesEveryOneOfTheBase) {
 
   ModelFolder plain = folder;
   plain.text_template.name = TemplateName::plain;
+  std::filesystem::remove_all(made);
   write_model_folder(made, plain, tensors, tokenizer, default_max_shard_bytes, ModelCard{.steps = 1});
   EXPECT_FALSE(config(made).contains("chat_template"));
 }

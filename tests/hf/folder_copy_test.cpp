@@ -81,6 +81,7 @@ TEST_F(FolderCopy, ExportChangesTheDtypeAndNothingElse) {
     EXPECT_GT(weight_paths(folder_.path() / "back").size(), 1u);
     for (const auto& [tensor, value] : weights(folder_.path() / "back"))
       EXPECT_TRUE(at::equal(value, after.at(tensor).to(at::kFloat))) << tensor;
+    for (const Path& made : {out_, folder_.path() / "back"}) std::filesystem::remove_all(made);
   }
 }
 
@@ -177,6 +178,7 @@ TEST_F(FolderCopy, SpareRowsAreUsedAndTiedHeadsStayTied) {
   EXPECT_TRUE(at::equal(now.narrow(0, 403, 5), old.narrow(0, 403, 5)));
   std::vector<std::string> nine;
   for (int i = 0; i < 9; ++i) nine.push_back("<new_" + std::to_string(i) + ">");
+  std::filesystem::remove_all(out_);
   EXPECT_EQ(add(nine).rows, 409) << "no more than are needed";
 }
 

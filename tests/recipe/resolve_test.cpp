@@ -238,7 +238,7 @@ INSTANTIATE_TEST_SUITE_P(
     Single, ResolveCheckTest,
     testing::Values(
         Case{Stage::sft, "device: gpu\n",
-             "5:9: wrong value of 'device' (found 'gpu', expected auto, cpu, cuda or cuda:N); did you mean 'cpu'?"},
+             "5:9: wrong value of 'device' (found 'gpu', expected auto, cpu, cuda or cuda:N); a GPU is 'cuda'"},
         Case{Stage::sft, "device: cuda:\n",
              "5:13: not valid YAML; a text with ': ' in it needs quotes; a key needs a line of its own"},
         Case{Stage::sft, "device: 'cuda:x'\n",
