@@ -4,7 +4,6 @@ function(steerlm_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-float-conversion
                          -Wdouble-promotion
                          -Wno-missing-field-initializers -Wno-restrict $<$<BOOL:${STEERLM_WERROR}>:-Werror>)
-  target_compile_definitions(${target} PRIVATE STEERLM_VERSION="${PROJECT_VERSION}")
   if(STEERLM_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${STEERLM_SANITIZE} -fno-omit-frame-pointer)
     target_link_options(${target} PUBLIC -fsanitize=${STEERLM_SANITIZE})

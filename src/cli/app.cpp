@@ -13,6 +13,7 @@
 #include "cli/explain.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/core/version.h"
 #include "steerlm/hf/config.h"
 
 namespace steerlm {
@@ -38,7 +39,7 @@ std::string cpu_text() {
 }  // namespace
 
 std::string version_text() {
-  return "steerlm " STEERLM_VERSION "\nlibtorch " TORCH_VERSION "\ncompiler " __VERSION__ "\ncpu " + cpu_text() +
+  return "steerlm " + program_version() + "\nlibtorch " TORCH_VERSION "\ncompiler " __VERSION__ "\ncpu " + cpu_text() +
          "\nmodels " + join(supported_architectures()) +
          "\nmodel files config.json, model.safetensors or its shards, tokenizer files\ndtypes " +
          join(supported_dtypes());

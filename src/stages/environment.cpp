@@ -8,6 +8,8 @@
 
 #include <fstream>
 
+#include "steerlm/core/version.h"
+
 namespace steerlm {
 namespace {
 
@@ -26,7 +28,7 @@ std::string cpu_features() { return at::get_cpu_capability(); }
 Json describe_environment(const Json& inputs) {
   utsname system{};
   ::uname(&system);
-  return {{"steerlm", STEERLM_VERSION},
+  return {{"steerlm", program_version()},
           {"libtorch", TORCH_VERSION},
           {"compiler", __VERSION__},
           {"system", std::string(system.sysname) + " " + system.release},

@@ -13,6 +13,7 @@
 #include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/core/version.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
@@ -126,7 +127,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
   for (const Step& step : steps) check_step_folder(step);  // before the first one runs for hours
   if (context.dry_run) return dry_run(steps, context);
   RunFiles files = RunFiles::open(pipeline.run_dir,
-                                  {{"made_by", "steerlm " STEERLM_VERSION}, {"stage", enum_name(Stage::pipeline)}});
+                                  {{"made_by", "steerlm " + program_version()}, {"stage", enum_name(Stage::pipeline)}});
   context.log->open_file(files.grow("log.txt"));
 
   const Clock::time_point begin = Clock::now();

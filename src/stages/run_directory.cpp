@@ -6,6 +6,7 @@
 #include "stages/environment.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/core/version.h"
 #include "steerlm/recipe/load.h"
 
 namespace steerlm {
@@ -159,7 +160,7 @@ void refuse_foreign_files(const RunFiles& files, const Recipe& recipe, bool fres
 void remove_earlier_run(RunFiles& files) { files.remove_all({"ledger.jsonl"}); }
 
 Json mark_of(const Recipe& recipe) {
-  return {{"made_by", "steerlm " STEERLM_VERSION}, {"stage", enum_name(recipe.stage)}};
+  return {{"made_by", "steerlm " + program_version()}, {"stage", enum_name(recipe.stage)}};
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "steerlm/core/error.h"
+#include "steerlm/core/version.h"
 
 namespace steerlm {
 namespace {
@@ -51,7 +52,7 @@ TEST(AppTest, HelpIsOnStdout) {
 TEST(AppTest, VersionNamesLibtorchCompilerAndCpu) {
   const Outcome outcome = run({"--version"});
   EXPECT_EQ(outcome.code, 0);
-  EXPECT_EQ(outcome.out.rfind("steerlm " STEERLM_VERSION "\n", 0), 0u) << outcome.out;
+  EXPECT_EQ(outcome.out.rfind("steerlm " + program_version() + "\n", 0), 0u) << outcome.out;
   for (const char* word : {"libtorch 2.", "compiler ", "cpu ", "models LlamaForCausalLM, ", "model files config.json",
                            "dtypes fp32, bf16"})
     EXPECT_NE(outcome.out.find(word), std::string::npos) << outcome.out;
