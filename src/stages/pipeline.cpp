@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <set>
 
 #include "stages/environment.h"
@@ -111,6 +112,16 @@ int run_step(const Step& step, const StepPlan& plan, const std::string& program,
                                   format_duration(seconds_since(begin)), format_bytes(peak_memory)));
   } else if (code == static_cast<int>(ExitCode::stopped)) {
     context.log->info(step.title + ": stopped; the same command goes on");
+  } else if (code == 128 + SIGKILL) {
+    context.log->error(step.title +
+                       ": something ended the process (signal 9), as the system does where memory runs out; "
+                       "make train.micro_batch_tokens or batch_tokens smaller, or give the same command again");
+    return static_cast<int>(ExitCode::resources);
+  } else if (code > 128 && code != 130) {
+    context.log->error(
+        fmt::format("{}: signal {} ended the process; this is a mistake of steerlm itself, please report it",
+                    step.title, code - 128));
+    return static_cast<int>(ExitCode::bug);
   } else {
     context.log->error(fmt::format("{} ended with exit code {}", step.title, code));
   }

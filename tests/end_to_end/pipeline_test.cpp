@@ -272,6 +272,26 @@ TEST_F(PipelineProgram, AKilledPipelineEndsItsStepAndGoesOnAtOnce) {
   EXPECT_EQ(read("again/predictor/model/model.safetensors"), whole);
 }
 
+// As the system does where memory runs out.
+TEST_F(PipelineProgram, AStepThatIsKilledIsAResourceThatRanOut) {
+  const auto kill_step = [&] {
+    if (!exists("run/predictor/metrics.jsonl")) return false;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      std::error_code error;
+      if (std::filesystem::read_symlink(entry.path() / "cwd", error) != std::filesystem::canonical(path(""))) continue;
+      std::ifstream file(entry.path() / "cmdline", std::ios::binary);
+      const std::string words((std::istreambuf_iterator<char>(file)), {});
+      if (words.find(std::string("\0run\0-\0", 7)) != std::string::npos)
+        ::kill(std::stoi(entry.path().filename().string()), SIGKILL);
+    }
+    return false;
+  };
+  const Result killed =
+      run_until("pipeline pipeline.yaml --only predictor steps[0].train.steps=20000", SIGTERM, kill_step);
+  expect_refused(killed, 5, "signal 9");
+  EXPECT_EQ(run("pipeline pipeline.yaml --only predictor steps[0].train.steps=3").code, 0) << "goes on or starts anew";
+}
+
 TEST_F(PipelineProgram, StoppedInTheMiddleTheSameCommandGoesOn) {
   ASSERT_EQ(run("pipeline pipeline.yaml steps[2].train.steps=30").code, 0);
   const std::string again =
