@@ -235,7 +235,7 @@ std::optional<Path> RunFiles::foreign_at(const std::string& name) const {
   if (!entry->second.folder) return S_ISREG(status->st_mode) ? std::nullopt : std::optional(path);
   if (!S_ISDIR(status->st_mode)) return path;
   for (const std::string& inside : entries_of(path)) {
-    if (const auto foreign = foreign_at(name + "/" + inside)) return foreign;
+    if (auto foreign = foreign_at(name + "/" + inside)) return foreign;
   }
   return std::nullopt;
 }

@@ -196,7 +196,7 @@ std::string recipe_key(std::string_view word) {
   for (const auto& [stage, name] : EnumNames<Stage>::table) {
     const std::vector<KeyInfo> keys = describe({.stage = stage});
     if (has_key(keys, word)) return std::string(word);
-    const std::string elsewhere = path_ending_in(keys, std::string(word));
+    std::string elsewhere = path_ending_in(keys, std::string(word));
     if (!elsewhere.empty()) return elsewhere;
   }
   const ForeignKey* const foreign = find_foreign(word);

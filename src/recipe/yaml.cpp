@@ -217,7 +217,7 @@ std::optional<size_t> tab_in_indentation(std::string_view text, size_t offset) {
   for (int line = 0; line < 2; ++line) {
     const size_t break_before = begin == 0 ? text.npos : text.rfind('\n', begin - 1);
     const size_t start = break_before == text.npos ? 0 : break_before + 1;
-    const size_t first = text.find_first_not_of(" ", start);
+    const size_t first = text.find_first_not_of(' ', start);
     if (first != text.npos && text[first] == '\t') return first;
     if (start == 0) break;
     begin = start - 1;

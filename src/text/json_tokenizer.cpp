@@ -90,7 +90,7 @@ bool spaces_start_words(const TokenizerJson& json) {
 
 }  // namespace
 
-JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, TokenizerConfig config)
+JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, const TokenizerConfig& config)
     : bytes_(std::move(bytes)),
       json_(read_tokenizer_json(bytes_, file.string())),
       split_special_(config.split_special) {
