@@ -63,8 +63,8 @@ Format first_guess(const SourceOptions& source, LineReader& lines) {
     fail(ExitCode::data, {.what = "neither JSON lines nor a JSON array",
                           .where = source.path == "-" ? "standard input" : source.path,
                           .found = beginning_of(head),
-                          .advice = "if each line is a text, say format: text (--format text), or give the file a name "
-                                    "that ends in .txt"});
+                          .advice = "if each line is a text, give the file a name that ends in .txt, or say format: "
+                                    "text in a recipe, --format text to `steerlm data`"});
   }
   return source.format;
 }

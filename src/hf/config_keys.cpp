@@ -52,6 +52,7 @@ constexpr std::string_view read_keys[] = {
 constexpr std::string_view harmless_keys[] = {
     // names, versions, places
     "_name_or_path",
+    "_model_name_or_path",
     "name_or_path",
     "model_name",
     "_commit_hash",

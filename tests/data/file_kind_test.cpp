@@ -116,8 +116,9 @@ TEST(FileKind, TheWayOutHasThePathInIt) {
 
 TEST(FileKind, TextIsNeverGuessed) {
   EXPECT_THAT(refusal("corpus", "One text.\nAnother text.\n"),
-              HasSubstr(": neither JSON lines nor a JSON array (found \"One text.\" …); if each line is a text, say "
-                        "format: text (--format text), or give the file a name that ends in .txt"));
+              HasSubstr(": neither JSON lines nor a JSON array (found \"One text.\" …); if each line is a text, give "
+                        "the file a name that ends in .txt, or say format: text in a recipe, --format text to `steerlm "
+                        "data`"));
   EXPECT_THAT(refusal("corpus.text", "One text.\n"), HasSubstr("neither JSON lines nor a JSON array"));
   EXPECT_THAT(refusal("noise.bin", "\x01\x02\x03\xff\xfe\0"s), HasSubstr("neither JSON lines nor a JSON array"));
   EXPECT_EQ(refusal("corpus", "One text.\nAnother text.\n", Format::text), "");
