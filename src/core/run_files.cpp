@@ -248,6 +248,15 @@ void RunFiles::refuse_foreign(const std::string& name) const {
                              .advice = "move it elsewhere, or choose another run_dir"});
 }
 
+void RunFiles::refuse_changed(const std::string& name) const {
+  for (const Difference& other : differences(name)) {
+    if (other.gone) continue;
+    fail(ExitCode::resources, {.what = "a file was changed after this run wrote it, and would be replaced",
+                               .where = other.path.string(),
+                               .advice = "move " + (root_ / name).string() + " elsewhere and give the command again"});
+  }
+}
+
 std::vector<RunFiles::Difference> RunFiles::differences(const std::string& name) const {
   std::vector<Difference> found;
   for (const std::string& each : names_at(name)) {
@@ -288,9 +297,10 @@ void RunFiles::write(const std::string& name, std::string_view bytes) {
     file.write(bytes);
     file.sync();
   }
-  Entry entry{.size = static_cast<std::int64_t>(bytes.size()), .sha256 = sha256_hex(bytes)};
-  enter({entry_line("file", name, entry)});
+  enter({entry_line("file", name)});  // the hash follows the bytes: a kill in between makes no file look changed
   publish(part, root_ / name);
+  const Entry entry{.size = static_cast<std::int64_t>(bytes.size()), .sha256 = sha256_hex(bytes)};
+  enter({entry_line("file", name, entry)});
 }
 
 Path RunFiles::grow(const std::string& name) {
@@ -317,8 +327,10 @@ void RunFiles::write_folder(const std::string& name, bool record_hashes,
   make_directory(part);
   fill(part);
   sync_folder(part);
+  refuse_foreign(name);  // filling may have taken a while
+  refuse_changed(name);
 
-  std::vector<Json> lines{entry_line("folder", name)};
+  std::vector<Json> lines{entry_line("folder", name)}, hashes;
   std::vector<std::string> left_out = names_at(name);  // of the folder that is there, and of this one no more
   const std::function<void(const Path&, const std::string&)> list = [&](const Path& folder, const std::string& below) {
     std::erase(left_out, below);
@@ -330,7 +342,8 @@ void RunFiles::write_folder(const std::string& name, bool record_hashes,
         continue;
       }
       std::erase(left_out, inner);
-      lines.push_back(entry_line("file", inner, record_hashes ? record(folder / inside) : Entry{}));
+      lines.push_back(entry_line("file", inner));
+      if (record_hashes) hashes.push_back(entry_line("file", inner, record(folder / inside)));
     }
   };
   list(part, name);
@@ -347,9 +360,8 @@ void RunFiles::write_folder(const std::string& name, bool record_hashes,
     fail_at("cannot replace the folder", target, errno);
   }
   clear_staging();
-  std::vector<Json> struck_out;
-  for (const std::string& gone : left_out) struck_out.push_back(entry_line("gone", gone));
-  if (!struck_out.empty()) enter(struck_out);
+  for (const std::string& gone : left_out) hashes.push_back(entry_line("gone", gone));
+  if (!hashes.empty()) enter(hashes);
 }
 
 void RunFiles::enter_output(const Path& named, bool hash) {

@@ -115,7 +115,7 @@ void refuse_foreign(const std::vector<Path>& files, const std::vector<Path>& own
 
 // Where the bad records go; an output that is written straight through has nothing beside it.
 Path quarantine_of(const OutputPlace& place, const std::string& output, const Path& ledger) {
-  return place.through ? ledger.parent_path() / "quarantine.jsonl" : Path(output + ".quarantine.jsonl");
+  return place.through ? ledger.parent_path() / "quarantine.jsonl" : BlockOutput::quarantine_beside(output);
 }
 
 OutputPlace place_of(const std::string& output, const BlockOutputOptions& options) {

@@ -188,8 +188,9 @@ void take_in_outputs(const Step& step, RunFiles& files) {
       }
       const bool again = std::ranges::any_of(outputs, [&](const std::string& output) {
         std::error_code error;
-        const Path place = stdfs::weakly_canonical(output, error);
-        return !error && stdfs::weakly_canonical(file, error).string().starts_with(place.string());
+        const Path place = stdfs::weakly_canonical(stdfs::absolute(output, error), error);
+        const Path old = stdfs::weakly_canonical(stdfs::absolute(file, error), error);
+        return !error && (old == place || old == BlockOutput::quarantine_beside(place));
       });
       if (!again && file.extension() != ".part") continue;
       files.make_folder("outputs");

@@ -189,13 +189,13 @@ RunDirectory::RunDirectory(const Recipe& recipe, const Context& context)
   finished_ = status.state == RunStatus::State::finished;
   if (!finished_) refuse_foreign_files(files_, recipe, context.fresh);
   if (context.fresh) {
-    if (files_.owns("done.json")) set_aside_changed(context);
+    set_aside_changed(context);
     remove_earlier_run(files_);
     if (files_.mark().value("stage", "") != enum_name(recipe.stage)) files_.set_mark(mark_of(recipe));
   }
   context.log->open_file(files_.grow("log.txt"));
   if (finished_) return;
-  if (status.state == RunStatus::State::damaged) set_aside_changed(context);
+  set_aside_changed(context);  // also of a run that is to go on: its model may be that of a shorter training
   files_.remove("done.json");
   files_.write("environment.json", describe_environment(inputs_).dump(2) + "\n");
   files_.write("recipe.yaml", dump_recipe(recipe));

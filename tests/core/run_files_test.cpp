@@ -226,6 +226,26 @@ TEST_F(RunFilesTest, WhatWasChangedIsKeptUnderAnotherNameOnce) {
   EXPECT_EQ(read(run() / "model.previous/config.json"), "changed") << "changed bytes are not ours any more";
 }
 
+TEST_F(RunFilesTest, AFolderWithChangedBytesIsNotReplaced) {
+  RunFiles files = open();
+  files.write_folder("model", true, fill);
+  put(run() / "model/more/x.json", "mine");
+  const auto before = contents();
+  EXPECT_THAT(refusal([&] { files.write_folder("model", true, fill); }), HasSubstr("model/more/x.json"));
+  EXPECT_EQ(contents(), before);
+  // Changed while the new one is being written.
+  put(run() / "model/more/x.json", "[]");
+  const auto slowly = [&](const Path& part) {
+    fill(part);
+    put(run() / "model/config.json", "mine");
+    put(run() / "model/notes", "mine");
+  };
+  EXPECT_THAT(refusal([&] { files.write_folder("model", true, slowly); }), HasSubstr("model/notes"));
+  stdfs::remove(run() / "model/notes");
+  EXPECT_THAT(refusal([&] { files.write_folder("model", true, fill); }), HasSubstr("model/config.json"));
+  EXPECT_EQ(read(run() / "model/config.json"), "mine");
+}
+
 TEST_F(RunFilesTest, AnOutputThatIsTakenInBelongsToTheFolder) {
   const Path output = folder_.path() / "out.jsonl";
   put(output, "lines");
@@ -325,6 +345,8 @@ TEST_F(RunFilesTest, AFailureAtAnyOperationLeavesNoOwnFileUnlisted) {
     }
     set_fs_fault({});
     EXPECT_EQ(thrown, failed);
+    for (const RunFiles::Difference& other : open().differences(""))
+      EXPECT_TRUE(other.gone) << other.path << " is taken for changed by somebody else, operation " << failing;
     put(run() / "mine", "mine");
     { open().remove_all({}); }
     EXPECT_EQ(contents(), (std::map<std::string, std::string>{{"run", "a folder"}, {"run/mine", "mine"}}));

@@ -203,6 +203,21 @@ TEST_F(PipelineProgram, AnOutputElsewhereGoesWithItsOldRunDirectory) {
   EXPECT_EQ(lines_of(read("out.jsonl")).size(), 1u);
 }
 
+// What was written at the old place stays there, also where the two names begin alike.
+TEST_F(PipelineProgram, AChangedOutputLeavesTheOldOneWhereItIs) {
+  std::filesystem::create_directory(path("made"));
+  const auto with_output = [](const std::string& output) {
+    return "pipeline pipeline.yaml steps[1].output=" + output + " steps[2].data.train[0].path=" + output;
+  };
+  ASSERT_EQ(run(with_output("made/out.jsonl")).code, 0);
+  const std::string old = read("made/out.jsonl");
+  for (const char* output : {"made/out.json", "made/out", "made/out.jsonl.gz.jsonl"}) {
+    EXPECT_EQ(run(with_output(output)).code, 0) << output;
+    EXPECT_EQ(read("made/out.jsonl"), old) << output;
+    EXPECT_EQ(read(output), old);
+  }
+}
+
 TEST_F(PipelineProgram, AChangedOutputNeverTouchesWhatLiesThere) {
   ASSERT_EQ(run("pipeline pipeline.yaml").code, 0);
   write("mine.jsonl", "precious");

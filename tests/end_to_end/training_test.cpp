@@ -197,6 +197,30 @@ TEST_F(TrainingProgram, WhatWasChangedOfAFinishedRunIsKeptAndMadeAgain) {
   EXPECT_EQ(read("run/model/config.json"), "{}");
 }
 
+// The model of the shorter training is in the way of the longer one's, and somebody has written on its card.
+TEST_F(TrainingProgram, WhatWasChangedIsKeptWhenARunGoesOnForLonger) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  const std::string weights = read("run/model/model.safetensors");
+  write("run/model/README.md", "my notes");
+  const Result longer = run("sft sft.yaml train.steps=8");
+  expect_says(longer, "run/model/README.md was changed after it was written: it is kept as run/model.previous");
+  EXPECT_EQ(read("run/model.previous/README.md"), "my notes");
+  EXPECT_EQ(read("run/model.previous/model.safetensors"), weights);
+  EXPECT_NE(read("run/model/model.safetensors"), weights);
+
+  // Likewise where the longer run is stopped in between.
+  const Result stopped = run("sft sft.yaml train.steps=100000 train.max_minutes=0.001");
+  ASSERT_EQ(stopped.code, 75) << stopped.errors;
+  write("run/model/README.md", "more notes");
+  const size_t steps = metric("run", "train/loss").size();
+  expect_refused(run("sft sft.yaml train.steps=100000 train.max_minutes=0.001"), 5, "run/model.previous");
+  std::filesystem::rename(path("run/model.previous"), path("run/model.first"));
+  EXPECT_EQ(run("sft sft.yaml train.steps=100000 train.max_minutes=0.001").code, 75);
+  EXPECT_EQ(read("run/model.previous/README.md"), "more notes");
+  EXPECT_EQ(read("run/model.first/README.md"), "my notes");
+  EXPECT_GT(metric("run", "train/loss").size(), steps);
+}
+
 TEST_F(TrainingProgram, ARunWithoutItsRecipeIsNotGoneOnWith) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   std::filesystem::rename(path("run/recipe.yaml"), path("recipe.kept"));

@@ -8,7 +8,8 @@
 //   DIR/.steerlm-run/staging/      what is being written and has no name yet
 //
 // A name is entered before a file gets it and struck out after the file is gone. So a kill leaves no own file that is
-// not listed, and a listed name that is not there means nothing.
+// not listed, and a listed name that is not there means nothing. Size and hash are entered after the bytes have their
+// name: where they do not fit, somebody else has changed the file.
 #pragma once
 
 #include <functional>
@@ -75,6 +76,8 @@ class RunFiles {
 
   // Throws resources where something is at or below `name` that is not ours.
   void refuse_foreign(const std::string& name) const;
+  // Throws resources where a file at or below `name` has not the bytes that were recorded.
+  void refuse_changed(const std::string& name) const;
 
   // Removes an own file, or an own folder with what is owned in it; what is not ours stays, and the folder with it.
   void remove(const std::string& name);

@@ -57,6 +57,8 @@ class BlockOutput {
   void finish();
 
   const Path& quarantine_path() const { return ledger_.quarantine; }
+  // OUTPUT.quarantine.jsonl, where the bad records of an output go that is a file.
+  static Path quarantine_beside(const Path& output) { return output.string() + ".quarantine.jsonl"; }
 
   // The files of that ledger that are there and are its run's own, the unfinished ones among them.
   static std::vector<Path> own_files(const Path& ledger);
