@@ -106,7 +106,7 @@ int merge(const CopyArguments& arguments) {
   const Path output = output_of(arguments);
   const ModelFolder folder = open_model_folder(arguments.model, arguments.base);
   if (!folder.adapter) {
-    fail(ExitCode::model, {.what = "the folder is no adapter",
+    fail(ExitCode::model, {.what = "the folder is not an adapter",
                            .where = arguments.model,
                            .expected = "a folder with adapter_config.json and no config.json"});
   }

@@ -109,7 +109,7 @@ Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, L
   const std::string place = where + ", turn " + std::to_string(number + 1);
   if (!turn.is_object())
     fail(ExitCode::data,
-         {.what = "a turn that is no object", .where = place, .found = kind_of(turn), .expected = "an object"});
+         {.what = "a turn that is not an object", .where = place, .found = kind_of(turn), .expected = "an object"});
   Turn parsed;
   parsed.from = as_text(find_member(turn, "from"), "'from'", place);
   expect_role(parsed.from, "'from'", place);
@@ -154,8 +154,10 @@ Record parse_record(Json object, const Attributes& attributes, std::string_view 
                     std::int64_t line, Labels labels) {
   const std::string where = place(file, line);
   if (!object.is_object()) {
-    fail(ExitCode::data,
-         {.what = "a record that is no object", .where = where, .found = kind_of(object), .expected = "a JSON object"});
+    fail(ExitCode::data, {.what = "a record that is not an object",
+                          .where = where,
+                          .found = kind_of(object),
+                          .expected = "a JSON object"});
   }
   Record record{.json = std::move(object), .file = file, .line = line};
   const Json& json = record.json;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "hf/config_reader.h"
+#include "core/json_fields.h"
 #include "hf/folder_json.h"
 #include "hf/weight_files.h"
 #include "steerlm/core/error.h"
@@ -65,16 +65,16 @@ const std::vector<Neutral>& neutral_keys() {
 
 // Only these leave the base as it was: the others (pissa, olora, corda, loftq, eva, lora_ga, mica …) take a part out of
 // it before training, so that W of the base folder is not the W that the adapter was trained beside.
-void check_initialisation(const ConfigReader& reader) {
+void check_initialisation(JsonFields& reader) {
   const Json* value = reader.find("init_lora_weights");
   if (value == nullptr || value->is_boolean() || *value == "gaussian" || *value == "orthogonal") return;
   reader.refuse("'init_lora_weights' is not implemented: this initialisation changes the base's weights",
-                text_of(*value), "true, false, \"gaussian\" or \"orthogonal\"",
+                dump_json(*value), "true, false, \"gaussian\" or \"orthogonal\"",
                 "merge the adapter with PEFT (merge_and_unload) and save the whole model, or save it with "
                 "save_pretrained(folder, path_initial_model_for_weight_conversion=…)");
 }
 
-void check_keys(const ConfigReader& reader) {
+void check_keys(JsonFields& reader) {
   for (const Neutral& neutral : neutral_keys()) reader.only(neutral.key, neutral.values);
   check_initialisation(reader);
   const auto known = [](const std::string& key) {
@@ -86,19 +86,19 @@ void check_keys(const ConfigReader& reader) {
     if (value.is_null() || known(key)) continue;
     faults.push_back({.what = "the key '" + key + "' is not known, and might change what the adapter computes",
                       .where = reader.where(),
-                      .found = text_of(value).substr(0, 200),
+                      .found = shortened_json(value),
                       .advice = "if it does not, take it out of the file"});
   }
   if (!faults.empty()) throw Error(ExitCode::model, std::move(faults));
 }
 
-std::vector<std::string> read_targets(const ConfigReader& reader) {
+std::vector<std::string> read_targets(JsonFields& reader) {
   const Json* targets = reader.find("target_modules");
   if (targets == nullptr || !targets->is_array() || targets->empty())
-    reader.refuse("'target_modules'", targets == nullptr ? "nothing" : text_of(*targets), "a list of names");
+    reader.refuse("'target_modules'", targets == nullptr ? "nothing" : dump_json(*targets), "a list of names");
   std::vector<std::string> names;
   for (const Json& target : *targets) {
-    if (!target.is_string()) reader.refuse("'target_modules'", text_of(target), "a name");
+    if (!target.is_string()) reader.refuse_value("target_modules", target, "a name");
     names.push_back(target.get<std::string>());
   }
   return names;
@@ -115,26 +115,26 @@ std::vector<std::string> read_targets(const ConfigReader& reader) {
                   "merge_and_unload and save the whole model with save_pretrained"});
 }
 
-HeadKind read_task(const ConfigReader& reader) {
+HeadKind read_task(JsonFields& reader) {
   const Json* task = reader.find("task_type");
   const Json* saved = reader.find("modules_to_save");
   // PEFT writes ["score", "classifier", "score"] for a model that has no classifier.
   bool score = false;
   for (const Json& module : saved != nullptr && saved->is_array() ? *saved : Json::array()) {
-    if (module == "embed_tokens" || module == "lm_head") refuse_embedding(reader.where(), text_of(*saved));
+    if (module == "embed_tokens" || module == "lm_head") refuse_embedding(reader.where(), dump_json(*saved));
     if (module != "score" && module != "classifier")
-      reader.refuse("'modules_to_save' is not implemented", text_of(*saved), "null or [\"score\"]");
+      reader.refuse("'modules_to_save' is not implemented", dump_json(*saved), "null or [\"score\"]");
     score = score || module == "score";
   }
   if (task == nullptr || *task == "CAUSAL_LM") {
     if (score)
-      reader.refuse("'modules_to_save' has a score, but 'task_type' is no classification",
-                    task == nullptr ? "null" : text_of(*task));
+      reader.refuse("'modules_to_save' has a score, but 'task_type' is not a classification",
+                    task == nullptr ? "null" : dump_json(*task));
     return HeadKind::language_model;
   }
-  if (*task != "SEQ_CLS") reader.refuse("'task_type' is not implemented", text_of(*task), "CAUSAL_LM or SEQ_CLS");
+  if (*task != "SEQ_CLS") reader.refuse("'task_type' is not implemented", dump_json(*task), "CAUSAL_LM or SEQ_CLS");
   if (!score)
-    reader.refuse("an adapter of a predictor without its score", saved == nullptr ? "null" : text_of(*saved),
+    reader.refuse("an adapter of a predictor without its score", saved == nullptr ? "null" : dump_json(*saved),
                   "modules_to_save [\"score\"]");
   return HeadKind::regression;
 }
@@ -150,18 +150,17 @@ bool is_adapter_folder(const Path& folder) {
 Adapter read_adapter_config(const Path& folder) {
   const Path path = folder / config_file;
   const Json json = read_folder_json(path, "adapter config");
-  const ConfigReader reader(json, path.string());
-  if (!json.is_object()) reader.refuse("not a JSON object");
+  JsonFields reader(json, path.string());
   check_keys(reader);
   Adapter adapter;
   const Json* base = reader.find("base_model_name_or_path");
   if (base == nullptr || !base->is_string() || base->get<std::string>().empty())
-    reader.refuse("no key 'base_model_name_or_path'", "", "the folder of the model that is adapted");
+    reader.refuse("'base_model_name_or_path' is missing", "", "the folder of the model that is adapted");
   adapter.base = base->get<std::string>();
-  adapter.lora.rank = reader.integer("r", 65536);
+  adapter.lora.rank = reader.integer("r", 1, 65536);
   adapter.lora.alpha = reader.positive("lora_alpha");
   // Rank-stabilised (Kalajdzievski 2023): s = alpha / sqrt(r). The alpha that gives this s as alpha / r:
-  if (reader.boolean("use_rslora", false)) adapter.lora.alpha *= std::sqrt(static_cast<double>(adapter.lora.rank));
+  if (reader.flag("use_rslora", false)) adapter.lora.alpha *= std::sqrt(static_cast<double>(adapter.lora.rank));
   adapter.lora.targets = read_targets(reader);
   adapter.head = read_task(reader);
   return adapter;
@@ -194,7 +193,7 @@ HeadShape adapter_head(const Path& folder, const Adapter& adapter) {
   const TensorInfo& score = file.info(name);
   if (score.shape.size() != 2 || score.shape[0] < 1 || score.shape[0] > 4096)
     fail(ExitCode::model,
-         {.what = "tensor '" + name + "' is no head of 1 to 4096 attributes", .where = file.path().string()});
+         {.what = "tensor '" + name + "' is not a head of 1 to 4096 attributes", .where = file.path().string()});
   const std::vector<std::string> names = file.names();
   return {.attributes = score.shape[0],
           .bias = std::ranges::find(names, std::string(peft_prefix) + "score.bias") != names.end()};
@@ -223,7 +222,7 @@ SafetensorsFile open_adapter_file(const Path& folder, const NamedShapes& expecte
   std::vector<std::string> left = file.names();
   for (const std::string& name : left) {
     if (name.find("embed_tokens.") != std::string::npos || name.find("lm_head.") != std::string::npos)
-      refuse_embedding(file.path().string(), "tensor '" + name + "' of shape " + text_of(file.info(name).shape));
+      refuse_embedding(file.path().string(), "tensor '" + name + "' of shape " + dump_json(file.info(name).shape));
   }
   for (const auto& [name, shape] : expected) {
     const std::string stored = std::string(peft_prefix) + name;
@@ -231,8 +230,8 @@ SafetensorsFile open_adapter_file(const Path& folder, const NamedShapes& expecte
     if (info.shape != shape) {
       fail(ExitCode::model, {.what = "tensor '" + stored + "' has not the shape that the base and the rank give it",
                              .where = file.path().string(),
-                             .found = text_of(info.shape),
-                             .expected = text_of(shape)});
+                             .found = dump_json(info.shape),
+                             .expected = dump_json(shape)});
     }
     if (info.dtype != "F32" && info.dtype != "BF16" && info.dtype != "F16" && info.dtype != "F64")
       fail(ExitCode::model, {.what = "tensor '" + stored + "' has a dtype that is not supported",

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <initializer_list>
 
+#include "core/json_fields.h"
 #include "hf/config_keys.h"
-#include "hf/config_reader.h"
 #include "hf/rope_config.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
@@ -43,75 +43,73 @@ std::string architecture(const Family& family, HeadKind head) {
          (head == HeadKind::regression ? "ForSequenceClassification" : "ForCausalLM");
 }
 
-const Family& read_family(const ConfigReader& reader) {
-  const Json* type = reader.find("model_type");
+const Family& read_family(JsonFields& reader) {
   const std::string choices = join(enum_choices<ModelFamily>(), " or ");
-  if (type == nullptr) reader.refuse("no key 'model_type'", "", choices);
+  const Json* type = reader.find("model_type");
+  if (type == nullptr) reader.refuse("'model_type' is missing", "", choices);
   const auto family = type->is_string() ? enum_value<ModelFamily>(type->get<std::string>()) : std::nullopt;
-  if (!family) reader.refuse("the model type is not implemented", text_of(*type), choices);
+  if (!family) reader.refuse("the model type is not implemented", dump_json(*type), choices);
   return family_of(*family);
 }
 
-void read_biases(const ConfigReader& reader, ModelConfig& model) {
-  const bool attention = reader.boolean("attention_bias", false);
+void read_biases(JsonFields& reader, ModelConfig& model) {
+  const bool attention = reader.flag("attention_bias", false);
   model.qkv_bias = attention || model.family == ModelFamily::qwen2;
   model.o_bias = attention;
-  model.mlp_bias = reader.boolean("mlp_bias", false);
+  model.mlp_bias = reader.flag("mlp_bias", false);
   model.qk_norm = model.family == ModelFamily::qwen3;
 }
 
 // layer_types, or what the family makes of sliding_window where the list is missing.
-std::vector<bool> read_sliding_layers(const ConfigReader& reader, const ModelConfig& model, bool windowed) {
+std::vector<bool> read_sliding_layers(JsonFields& reader, const ModelConfig& model, bool windowed) {
   const bool qwen = model.family == ModelFamily::qwen2 || model.family == ModelFamily::qwen3;
   std::vector<bool> sliding(static_cast<size_t>(model.num_hidden_layers), windowed && !qwen);
   if (windowed && qwen) {
-    const Json* layers = reader.find("max_window_layers");
-    const auto first = layers == nullptr ? std::optional<std::int64_t>(28) : as_integer(*layers, 1 << 20);
-    if (!first) reader.refuse("'max_window_layers'", text_of(*layers), "an integer from 0");
-    for (std::int64_t i = *first; i < model.num_hidden_layers; ++i) sliding[static_cast<size_t>(i)] = true;
+    const std::int64_t first = reader.integer("max_window_layers", 0, 1 << 20, 28);
+    for (std::int64_t i = first; i < model.num_hidden_layers; ++i) sliding[static_cast<size_t>(i)] = true;
   }
   const Json* types = reader.find("layer_types");
   if (types == nullptr) return sliding;
   std::vector<bool> listed;
   for (const Json& type : types->is_array() ? *types : Json::array()) {
     if (type != "full_attention" && type != "sliding_attention")
-      reader.refuse("'layer_types' is not implemented", text_of(type), "\"full_attention\" or \"sliding_attention\"");
+      reader.refuse("'layer_types' is not implemented", dump_json(type), "\"full_attention\" or \"sliding_attention\"");
     listed.push_back(type == "sliding_attention");
   }
   if (listed.size() != sliding.size())
-    reader.refuse("'layer_types'", text_of(*types), "a list of " + std::to_string(sliding.size()) + " names");
+    reader.refuse_value("layer_types", *types, "a list of " + std::to_string(sliding.size()) + " names");
   if (!windowed && std::find(listed.begin(), listed.end(), true) != listed.end())
-    reader.refuse("'layer_types' asks for windows, but there is no 'sliding_window'", text_of(*types));
+    reader.refuse("'layer_types' asks for windows, but there is no 'sliding_window'", dump_json(*types));
   if (!qwen && listed != sliding)
     reader.refuse("'layer_types' and 'sliding_window' do not agree, and the family has one window for all layers",
-                  text_of(*types));
+                  dump_json(*types));
   return listed;
 }
 
-void read_windows(const ConfigReader& reader, ModelConfig& model) {
+void read_windows(JsonFields& reader, ModelConfig& model) {
   const bool qwen = model.family == ModelFamily::qwen2 || model.family == ModelFamily::qwen3;
   const bool absent_means_windows = model.family == ModelFamily::mistral && !reader.has("sliding_window");
-  const bool windowed = qwen ? reader.boolean("use_sliding_window", false) &&
+  const bool windowed = qwen ? reader.flag("use_sliding_window", false) &&
                                    (reader.find("sliding_window") || !reader.has("sliding_window"))
                              : absent_means_windows || reader.find("sliding_window") != nullptr;
   const std::vector<bool> sliding = read_sliding_layers(reader, model, windowed);
   if (std::find(sliding.begin(), sliding.end(), true) == sliding.end()) return;
-  const std::int64_t window = reader.integer("sliding_window", 1 << 30, 4096);
+  const std::int64_t window = reader.integer("sliding_window", 1, 1 << 30, 4096);
   for (const bool slides : sliding) model.windows.push_back(slides ? window : 0);
 }
 
 // Limits far above any real model and far below where a product of two sizes overflows.
-ModelConfig read_model(const ConfigReader& reader, const Family& family) {
+ModelConfig read_model(JsonFields& reader, const Family& family) {
   ModelConfig model;
   model.family = family.family;
-  model.vocab_size = reader.integer("vocab_size", 1 << 24);
-  model.hidden_size = reader.integer("hidden_size", 1 << 17);
-  model.intermediate_size = reader.integer("intermediate_size", 1 << 20);
-  model.num_hidden_layers = reader.integer("num_hidden_layers", 1024);
-  model.num_attention_heads = reader.integer("num_attention_heads", 4096);
+  model.vocab_size = reader.integer("vocab_size", 1, 1 << 24);
+  model.hidden_size = reader.integer("hidden_size", 1, 1 << 17);
+  model.intermediate_size = reader.integer("intermediate_size", 1, 1 << 20);
+  model.num_hidden_layers = reader.integer("num_hidden_layers", 1, 1024);
+  model.num_attention_heads = reader.integer("num_attention_heads", 1, 4096);
   const bool as_query_heads = reader.has("num_key_value_heads") || family.key_value_heads == 0;
-  model.num_key_value_heads =
-      reader.integer("num_key_value_heads", 4096, as_query_heads ? model.num_attention_heads : family.key_value_heads);
+  model.num_key_value_heads = reader.integer("num_key_value_heads", 1, 4096,
+                                             as_query_heads ? model.num_attention_heads : family.key_value_heads);
   const bool derived = family.head_dim == 0 || reader.has("head_dim");
   if (derived && reader.find("head_dim") == nullptr && model.hidden_size % model.num_attention_heads != 0) {
     reader.refuse("'hidden_size' is not a multiple of 'num_attention_heads'",
@@ -119,7 +117,7 @@ ModelConfig read_model(const ConfigReader& reader, const Family& family) {
                   "a multiple, or 'head_dim'");
   }
   model.head_dim = reader.integer(
-      "head_dim", 4096,
+      "head_dim", 1, 4096,
       derived ? std::max<std::int64_t>(1, model.hidden_size / model.num_attention_heads) : family.head_dim);
   if (model.head_dim % 2 != 0)
     reader.refuse("the width of a head", std::to_string(model.head_dim), "an even number, for rotary positions");
@@ -127,50 +125,50 @@ ModelConfig read_model(const ConfigReader& reader, const Family& family) {
     reader.refuse("'num_key_value_heads' does not divide 'num_attention_heads'",
                   std::to_string(model.num_key_value_heads) + " and " + std::to_string(model.num_attention_heads));
   }
-  model.max_position_embeddings = reader.integer("max_position_embeddings", 1 << 30, family.max_position_embeddings);
+  model.max_position_embeddings = reader.integer("max_position_embeddings", 1, 1 << 30, family.max_position_embeddings);
   read_rope(reader, model);
   read_biases(reader, model);
   read_windows(reader, model);
   model.rms_norm_eps = reader.positive("rms_norm_eps", 1e-6);
-  model.tie_word_embeddings = reader.boolean("tie_word_embeddings", false);
+  model.tie_word_embeddings = reader.flag("tie_word_embeddings", false);
   model.initializer_range = reader.positive("initializer_range", 0.02);
   return model;
 }
 
-HeadKind read_head(const ConfigReader& reader, const Family& family) {
+HeadKind read_head(JsonFields& reader, const Family& family) {
   const Json* names = reader.find("architectures");
   if (names == nullptr) return HeadKind::language_model;
-  if (!names->is_array() || names->size() != 1) reader.refuse("'architectures'", text_of(*names), "a list of one name");
+  if (!names->is_array() || names->size() != 1) reader.refuse_value("architectures", *names, "a list of one name");
   for (const HeadKind head : {HeadKind::language_model, HeadKind::regression}) {
     if (names->at(0) == architecture(family, head)) return head;
   }
   if (names->at(0) == std::string(family.class_prefix) + "Model") {
-    reader.refuse("the architecture is a bare trunk, which neither writes text nor scores", text_of(names->at(0)),
+    reader.refuse("the architecture is a bare trunk, which neither writes text nor scores", dump_json(names->at(0)),
                   architecture(family, HeadKind::language_model),
                   "where the embedding is the output layer ('tie_word_embeddings'), set 'architectures' to it");
   }
-  reader.refuse("the architecture is not implemented", text_of(names->at(0)),
+  reader.refuse("the architecture is not implemented", dump_json(names->at(0)),
                 architecture(family, HeadKind::language_model) + " or " + architecture(family, HeadKind::regression));
 }
 
 // Transformers writes id2label and leaves num_labels out; without either there are two.
-std::int64_t read_num_labels(const ConfigReader& reader) {
+std::int64_t read_num_labels(JsonFields& reader) {
   constexpr std::int64_t most = 4096;
   const Json* labels = reader.find("id2label");
-  if (labels == nullptr) return reader.integer("num_labels", most, 2);
+  if (labels == nullptr) return reader.integer("num_labels", 1, most, 2);
   const auto count = static_cast<std::int64_t>(labels->size());
   if (!labels->is_object() || count < 1 || count > most) {
     reader.refuse("'id2label'", std::to_string(count) + " entries", "an object of 1 to " + std::to_string(most));
   }
-  if (reader.integer("num_labels", most, count) != count) {
-    reader.refuse("'num_labels' and 'id2label' do not agree", std::to_string(reader.integer("num_labels", most)),
+  if (reader.integer("num_labels", 1, most, count) != count) {
+    reader.refuse("'num_labels' and 'id2label' do not agree", std::to_string(reader.integer("num_labels", 1, most)),
                   std::to_string(count));
   }
   return count;
 }
 
 // They name the scores of a model that declares no attributes, so each must be another.
-std::vector<std::string> read_label_names(const ConfigReader& reader, std::int64_t count) {
+std::vector<std::string> read_label_names(JsonFields& reader, std::int64_t count) {
   const Json* labels = reader.find("id2label");
   std::vector<std::string> names;
   for (std::int64_t row = 0; row < count && labels != nullptr; ++row) {
@@ -183,14 +181,14 @@ std::vector<std::string> read_label_names(const ConfigReader& reader, std::int64
   return numbered_labels(count);
 }
 
-std::string read_dtype(const ConfigReader& reader) {
+std::string read_dtype(JsonFields& reader) {
   const Json* value = reader.find("dtype");
   if (value == nullptr) value = reader.find("torch_dtype");
   if (value == nullptr) return "fp32";
   for (const auto& [ours, theirs] : dtype_names) {
     if (*value == theirs) return std::string(ours);
   }
-  reader.refuse("'dtype' of the weights", text_of(*value), "float32, bfloat16 or float16");
+  reader.refuse("'dtype' of the weights", dump_json(*value), "float32, bfloat16 or float16");
 }
 
 }  // namespace
@@ -226,8 +224,7 @@ void set_hf_dtype(Json& config, const std::string& dtype) {
 }
 
 HfConfig parse_hf_config(const Json& json, const std::string& where) {
-  const ConfigReader reader(json, where);
-  if (!json.is_object()) reader.refuse("not a JSON object");
+  JsonFields reader(json, where);
   const Family& family = read_family(reader);
   check_config_keys(reader, family.family);
   HfConfig config;
@@ -240,20 +237,19 @@ HfConfig parse_hf_config(const Json& json, const std::string& where) {
   config.dtype = read_dtype(reader);
   config.names_code = reader.find("auto_map") != nullptr;
   if (const Json* bos = reader.find("bos_token_id"))
-    config.bos_token_id = as_integer(*bos, config.model.vocab_size - 1);
+    config.bos_token_id = as_integer(*bos, 0, config.model.vocab_size - 1);
   config.eos_token_ids = parse_eos_token_ids(json, config.model.vocab_size, where);
   return config;
 }
 
 std::vector<std::int64_t> parse_eos_token_ids(const Json& json, std::int64_t vocab_size, const std::string& where) {
-  const ConfigReader reader(json, where);
-  if (!json.is_object()) reader.refuse("not a JSON object");
+  JsonFields reader(json, where);
   const Json* value = reader.find("eos_token_id");
   if (value == nullptr) return {};
   std::vector<std::int64_t> ids;
   for (const Json& id : value->is_array() ? *value : Json::array({*value})) {
-    const auto number = as_integer(id, vocab_size - 1);
-    if (!number) reader.refuse("'eos_token_id'", text_of(*value), "ids from 0 to " + std::to_string(vocab_size - 1));
+    const auto number = as_integer(id, 0, vocab_size - 1);
+    if (!number) reader.refuse_value("eos_token_id", *value, "ids from 0 to " + std::to_string(vocab_size - 1));
     ids.push_back(*number);
   }
   return ids;

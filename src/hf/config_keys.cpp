@@ -242,7 +242,7 @@ const std::vector<Neutral>& neutral_keys() {
 }
 
 // What the family's own code does not have.
-void check_family(const ConfigReader& reader, ModelFamily family) {
+void check_family(JsonFields& reader, ModelFamily family) {
   if (family == ModelFamily::mistral || family == ModelFamily::qwen2) reader.only("attention_bias", {false});
   reader.only("qkv_bias", {family == ModelFamily::qwen2});
   if (family != ModelFamily::llama) reader.only("mlp_bias", {false});
@@ -256,12 +256,12 @@ std::string maker_of(const Json& config) {
     if (config.is_object() && config.contains(key) && config[key].is_string()) return config[key].get<std::string>();
   }
   if (config.is_object() && (config.contains("load_in_4bit") || config.contains("load_in_8bit"))) return "bitsandbytes";
-  return text_of(config).substr(0, 80);
+  return shortened_json(config, 80);
 }
 
 }  // namespace
 
-void refuse_quantisation(const ConfigReader& reader) {
+void refuse_quantisation(JsonFields& reader) {
   for (const char* key : {"quantization_config", "quantization", "compression_config", "quantize_config",
                           "quant_config", "bnb_config", "hqq_config"}) {
     const Json* config = reader.find(key);
@@ -269,14 +269,14 @@ void refuse_quantisation(const ConfigReader& reader) {
     const bool mlx = key == std::string_view("quantization");
     reader.refuse(
         std::string("the weights are quantised, which '") + key + "' says, and quantised weights are not read",
-        mlx ? "MLX, " + text_of(*config).substr(0, 80) : maker_of(*config), "weights in fp32, bf16 or fp16",
+        mlx ? "MLX, " + shortened_json(*config, 80) : maker_of(*config), "weights in fp32, bf16 or fp16",
         mlx ? "take the folder that it was made from, or write it with mlx_lm.convert --dequantize"
             : "take the folder that it was made from, or load it with Transformers, call dequantize() and "
               "save it with save_pretrained");
   }
 }
 
-void check_config_keys(const ConfigReader& reader, ModelFamily family) {
+void check_config_keys(JsonFields& reader, ModelFamily family) {
   refuse_quantisation(reader);
   check_family(reader, family);
   for (const Neutral& neutral : neutral_keys()) reader.only(neutral.key, neutral.values);
@@ -290,7 +290,7 @@ void check_config_keys(const ConfigReader& reader, ModelFamily family) {
     if (value.is_null() || known(key)) continue;
     faults.push_back({.what = "the key '" + key + "' is not known, and might change what the model computes",
                       .where = reader.where(),
-                      .found = text_of(value).substr(0, 200),
+                      .found = shortened_json(value),
                       .advice = "if it does not, take it out of the file"});
   }
   if (!faults.empty()) throw Error(ExitCode::model, std::move(faults));

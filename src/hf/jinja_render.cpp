@@ -378,7 +378,7 @@ class Renderer {
       return;
     }
     Json* space = find(statement.text);
-    if (space == nullptr || !space->is_object()) throw Unreadable("'" + statement.text + "' is no namespace");
+    if (space == nullptr || !space->is_object()) throw Unreadable("'" + statement.text + "' is not a namespace");
     (*space)[statement.member] = std::move(value);
     checked(*space);
   }

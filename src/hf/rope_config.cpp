@@ -12,35 +12,35 @@ namespace {
 
 constexpr std::int64_t longest = 1 << 30;
 
-RopeKind read_kind(const ConfigReader& section) {
+RopeKind read_kind(JsonFields& section) {
   const Json* type = section.find("rope_type");
   const Json* older = section.find("type");
   if (type != nullptr && older != nullptr && *type != *older)
-    section.refuse("'rope_type' and 'type' do not agree", text_of(*type), text_of(*older));
+    section.refuse("'rope_type' and 'type' do not agree", dump_json(*type), dump_json(*older));
   if (type == nullptr) type = older;
   if (type == nullptr) return RopeKind::plain;
   const auto kind = type->is_string() ? enum_value<RopeKind>(type->get<std::string>()) : std::nullopt;
-  if (!kind) section.refuse("'rope_type' is not implemented", text_of(*type), join(enum_choices<RopeKind>(), " or "));
+  if (!kind) section.refuse("'rope_type' is not implemented", dump_json(*type), join(enum_choices<RopeKind>(), " or "));
   return *kind;
 }
 
 // The keys of one kind; one that only another kind has changes nothing in Transformers either.
-RopeScaling read_scaling(const ConfigReader& reader, const ConfigReader& section, const ModelConfig& model) {
+RopeScaling read_scaling(JsonFields& reader, JsonFields& section, const ModelConfig& model) {
   RopeScaling scaling{.kind = read_kind(section)};
   if (scaling.kind == RopeKind::plain) return scaling;
   scaling.factor = section.positive("factor");
-  if (scaling.factor < 1) section.refuse("'factor'", text_of(*section.find("factor")), "a number from 1");
+  if (scaling.factor < 1) section.refuse_value("factor", *section.find("factor"), "a number from 1");
   if (scaling.kind == RopeKind::yarn || scaling.kind == RopeKind::llama3) {
     // Beside the section it wins over the section's own (modeling_rope_utils.py, standardize_rope_params).
-    const ConfigReader& from = reader.find("original_max_position_embeddings") != nullptr ? reader : section;
+    JsonFields& from = reader.find("original_max_position_embeddings") != nullptr ? reader : section;
     scaling.original_max_position_embeddings =
-        from.integer("original_max_position_embeddings", longest, model.max_position_embeddings);
+        from.integer("original_max_position_embeddings", 1, longest, model.max_position_embeddings);
   }
   if (scaling.kind == RopeKind::llama3) {
     scaling.low_freq_factor = section.positive("low_freq_factor");
     scaling.high_freq_factor = section.positive("high_freq_factor");
     if (scaling.high_freq_factor <= scaling.low_freq_factor)
-      section.refuse("'high_freq_factor'", text_of(*section.find("high_freq_factor")), "more than 'low_freq_factor'");
+      section.refuse_value("high_freq_factor", *section.find("high_freq_factor"), "more than 'low_freq_factor'");
   }
   if (scaling.kind == RopeKind::yarn) {
     scaling.beta_fast = section.positive("beta_fast", 32.0);
@@ -49,13 +49,13 @@ RopeScaling read_scaling(const ConfigReader& reader, const ConfigReader& section
       scaling.attention_factor = section.positive("attention_factor");
     scaling.mscale = section.optional_number("mscale");
     scaling.mscale_all_dim = section.optional_number("mscale_all_dim");
-    scaling.truncate = section.boolean("truncate", true);
+    scaling.truncate = section.flag("truncate", true);
   }
   return scaling;
 }
 
 // `finetuned` says that a model was trained with its scaling.
-void check_known(const ConfigReader& section) {
+void check_known(JsonFields& section) {
   constexpr std::string_view known[] = {"rope_type",
                                         "type",
                                         "rope_theta",
@@ -73,7 +73,7 @@ void check_known(const ConfigReader& section) {
                                         "original_max_position_embeddings"};
   for (const auto& [key, value] : section.json().items()) {
     if (value.is_null() || std::ranges::find(known, key) != std::end(known)) continue;
-    section.refuse("the key '" + key + "' is not known, and might change the rotary frequencies", text_of(value));
+    section.refuse("the key '" + key + "' is not known, and might change the rotary frequencies", dump_json(value));
   }
 }
 
@@ -86,10 +86,10 @@ bool same(const RopeScaling& a, const RopeScaling& b) {
 
 }  // namespace
 
-void read_rope(const ConfigReader& reader, ModelConfig& model) {
+void read_rope(JsonFields& reader, ModelConfig& model) {
   std::optional<double> theta;
   std::optional<RopeScaling> scaling;
-  const auto take_theta = [&](const ConfigReader& from) {
+  const auto take_theta = [&](JsonFields& from) {
     if (from.find("rope_theta") == nullptr) return;
     const double value = from.positive("rope_theta");
     if (theta && *theta != value)
@@ -100,18 +100,18 @@ void read_rope(const ConfigReader& reader, ModelConfig& model) {
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     const Json* value = reader.find(key);
     if (value == nullptr) continue;
-    if (!value->is_object()) reader.refuse(std::string("'") + key + "'", text_of(*value), "an object or null");
-    const ConfigReader section(*value, reader.where() + ", " + key);
+    if (!value->is_object()) reader.refuse(std::string("'") + key + "'", dump_json(*value), "an object or null");
+    JsonFields section(*value, reader.where() + ", " + key);
     for (const auto& [name, entry] : value->items()) {
       if (entry.is_object())
-        section.refuse(std::string("'") + key + "' for kinds of layers is not implemented", text_of(*value));
+        section.refuse(std::string("'") + key + "' for kinds of layers is not implemented", dump_json(*value));
     }
     section.only("partial_rotary_factor", {1.0});
     check_known(section);
     take_theta(section);
     const RopeScaling found = read_scaling(reader, section, model);
     if (scaling && !same(*scaling, found))
-      section.refuse("'rope_parameters' and 'rope_scaling' do not agree", text_of(*value));
+      section.refuse("'rope_parameters' and 'rope_scaling' do not agree", dump_json(*value));
     scaling = found;
   }
   model.rope_theta = theta.value_or(10000.0);

@@ -1,89 +1,13 @@
 #include "hf/steerlm_json.h"
 
-#include <algorithm>
-#include <map>
 #include <type_traits>
 
+#include "core/json_fields.h"
 #include "steerlm/core/error.h"
-#include "steerlm/core/suggest.h"
 #include "steerlm/text/attributes.h"
 
 namespace steerlm {
 namespace {
-
-// One object of the file: typed access to its keys, and a complaint about keys that nobody asked
-// for.
-class Section {
- public:
-  Section(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
-    if (!json_.is_object()) refuse("not an object", found(json_));
-  }
-
-  [[noreturn]] void refuse(std::string what, std::string found_text = "", std::string expected = "",
-                           std::string advice = "") const {
-    fail(ExitCode::model, {.what = std::move(what),
-                           .where = where_,
-                           .found = std::move(found_text),
-                           .expected = std::move(expected),
-                           .advice = std::move(advice)});
-  }
-  const Json* find(const std::string& key) {
-    known_.push_back(key);
-    const auto entry = json_.find(key);
-    return entry == json_.end() ? nullptr : &*entry;
-  }
-  // Of an options struct: value.fields(section) reads its keys, which are named there and nowhere else.
-  void operator()(const char* key, auto& value, const auto&... rest) {
-    (void)sizeof...(rest);  // range and meaning of a recipe's key
-    if (const Json* entry = find(key)) read(key, *entry, value);
-  }
-  void read(const std::string& key, const Json& entry, std::string& value) const { value = string(key, entry); }
-  void read(const std::string& key, const Json& entry, std::int64_t& value) const { value = integer(key, entry); }
-  void read(const std::string& key, const Json& entry, bool& value) const {
-    if (!entry.is_boolean()) refuse("'" + key + "'", found(entry), "true or false");
-    value = entry.get<bool>();
-  }
-  void read(const std::string& key, const Json& entry, std::vector<std::string>& value) const {
-    if (!entry.is_array()) refuse("'" + key + "'", found(entry), "a list of " + key);
-    for (const Json& item : entry) value.push_back(string(key, item));
-  }
-  void read(const std::string& key, const Json& entry, std::map<std::string, std::int64_t>& value) const {
-    if (!entry.is_object()) refuse("'" + key + "'", found(entry), "an object");
-    for (const auto& [name, number] : entry.items()) value[name] = integer(key, number);
-  }
-  template <class E>
-  requires std::is_enum_v<E>
-  void read(const std::string& key, const Json& entry, E& value) const {
-    const std::string text = string(key, entry);
-    const auto choice = enum_value<E>(text);
-    if (!choice)
-      refuse("'" + key + "'", found(entry), join(enum_choices<E>(), " or "), suggest(text, enum_choices<E>()));
-    value = *choice;
-  }
-  std::string string(const std::string& key, const Json& entry) const {
-    if (!entry.is_string()) refuse("'" + key + "'", found(entry), "a string");
-    return entry.get<std::string>();
-  }
-  std::int64_t integer(const std::string& key, const Json& entry) const {
-    const bool fits =
-        entry.is_number_integer() && (!entry.is_number_unsigned() || entry.get<std::uint64_t>() <= 1'000'000'000u);
-    if (!fits) refuse("'" + key + "'", found(entry), "an integer");
-    return entry.get<std::int64_t>();
-  }
-  void finish() const {
-    for (const auto& [key, value] : json_.items()) {
-      if (std::find(known_.begin(), known_.end(), key) == known_.end()) {
-        refuse("unknown key '" + key + "'", "", join(known_), suggest(key, known_));
-      }
-    }
-  }
-  static std::string found(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
- private:
-  const Json& json_;
-  std::string where_;
-  std::vector<std::string> known_;
-};
 
 // Writes the keys of an options struct.
 struct Writer {
@@ -99,11 +23,11 @@ struct Writer {
 };
 
 AttributeOptions read_attributes(const Json& json, const std::string& where) {
-  Section section(json, where + ", attributes");
+  JsonFields section(json, where + ", attributes");
   AttributeOptions options;
-  if (!json.contains("names")) section.refuse("'names'", "nothing", "a list of names");
+  section.require("names");
   options.fields(section);
-  section.finish();
+  section.end();
   try {
     const Attributes checked = make_attributes(options);
     for (size_t i = 0; i < checked.names.size(); ++i) options.defaults[checked.names[i]] = checked.defaults[i];
@@ -119,27 +43,26 @@ AttributeOptions read_attributes(const Json& json, const std::string& where) {
 
 SteerlmJson parse_steerlm_json(const Json& json, const std::string& where) {
   SteerlmJson result;
-  Section top(json, where);
+  JsonFields top(json, where);
   top("method", result.method);
-  const Json* attributes = top.find("attributes");
-  if (attributes == nullptr) top.refuse("no key 'attributes'");
-  result.attributes = read_attributes(*attributes, where);
+  result.attributes = read_attributes(top.require("attributes"), where);
   if (const Json* entry = top.find("head")) {
-    Section head(*entry, where + ", head");
+    JsonFields head(*entry, where + ", head");
     HeadOptions options;
     options.fields(head);
-    head.finish();
-    if (entry->contains("kind")) result.head_kind = options.kind;
-    if (entry->contains("bias")) result.head_bias = options.bias;
+    head.end();
+    if (head.find("kind")) result.head_kind = options.kind;
+    if (head.find("bias")) result.head_bias = options.bias;
   }
   if (const Json* entry = top.find("template")) {
-    Section section(*entry, where + ", template");
+    JsonFields section(*entry, where + ", template");
     result.text_template.fields(section);
     section("sha256", result.template_sha256);
-    section.finish();
-    result.template_given = {entry->contains("name"), entry->contains("system"), entry->contains("special_tokens")};
+    section.end();
+    const auto given = [&](const char* key) { return section.find(key) != nullptr; };
+    result.template_given = {given("name"), given("system"), given("special_tokens")};
   }
-  top.finish();
+  top.end();
   return result;
 }
 

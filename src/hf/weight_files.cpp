@@ -81,7 +81,7 @@ Index read_index(const Path& folder) {
   Index index;
   for (const auto& [tensor, shard] : json["weight_map"].items()) {
     if (!shard.is_string() || !is_plain_name(shard.get<std::string>())) {
-      fail(ExitCode::model, {.what = "tensor '" + tensor + "': the shard is no file of this folder",
+      fail(ExitCode::model, {.what = "tensor '" + tensor + "': the shard is not a file of this folder",
                              .where = path.string(),
                              .found = shard.dump(-1, ' ', false, Json::error_handler_t::replace),
                              .expected = "the name of a .safetensors file without a path"});

@@ -50,7 +50,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   if (predictor) require_predictor(predictor->folder);
   if (model && model->folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model,
-         {.what = "the model is no language model", .where = recipe.model.path, .advice = "name it as `predictor`"});
+         {.what = "the model is not a language model", .where = recipe.model.path, .advice = "name it as `predictor`"});
   }
   std::vector<Record> records;
   std::vector<Example> examples;

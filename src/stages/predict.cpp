@@ -140,7 +140,7 @@ void require_predictor(const ModelFolder& folder) {
   fail(
       ExitCode::model,
       {.what = regression ? "the model folder scores, but does not say which attributes, so that it can write no labels"
-                          : "the model folder is no attribute predictor: its steerlm.json declares no attributes",
+                          : "the model folder is not an attribute predictor: its steerlm.json declares no attributes",
        .where = folder.path.string(),
        .found = regression ? join(folder.label_names) : "",
        .advice = regression

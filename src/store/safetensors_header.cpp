@@ -55,12 +55,12 @@ TensorInfo parse_tensor(const std::string& name, const Json& entry, const std::s
     if (!entry.contains(key)) damaged(where, in_tensor(name) + "no '" + key + "'");
   }
   TensorInfo info;
-  if (!entry["dtype"].is_string()) damaged(where, in_tensor(name) + "'dtype' is no string");
+  if (!entry["dtype"].is_string()) damaged(where, in_tensor(name) + "'dtype' is not a string");
   info.dtype = entry["dtype"].get<std::string>();
   const std::uint64_t element_bits = safetensors_dtype_bits(info.dtype);
   if (element_bits == 0) damaged(where, in_tensor(name) + "unknown dtype '" + info.dtype + "'");
 
-  if (!entry["shape"].is_array()) damaged(where, in_tensor(name) + "'shape' is no array");
+  if (!entry["shape"].is_array()) damaged(where, in_tensor(name) + "'shape' is not an array");
   for (const Json& size : entry["shape"]) {
     const std::uint64_t value = non_negative(size, where, in_tensor(name) + "a size in 'shape'");
     if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
@@ -69,7 +69,7 @@ TensorInfo parse_tensor(const std::string& name, const Json& entry, const std::s
   }
 
   const Json& offsets = entry["data_offsets"];
-  if (!offsets.is_array() || offsets.size() != 2) damaged(where, in_tensor(name) + "'data_offsets' is no pair");
+  if (!offsets.is_array() || offsets.size() != 2) damaged(where, in_tensor(name) + "'data_offsets' is not a pair");
   info.begin = non_negative(offsets[0], where, in_tensor(name) + "the begin in 'data_offsets'");
   info.end = non_negative(offsets[1], where, in_tensor(name) + "the end in 'data_offsets'");
   if (info.begin > info.end) {
@@ -138,7 +138,7 @@ std::uint64_t safetensors_header_length(std::string_view first_bytes, std::uint6
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_size, const std::string& where) {
   if (json.starts_with("\xEF\xBB\xBF")) damaged(where, "the header starts with a byte-order mark");
   const Json root = parse_json(json, where + ", header", ExitCode::model, 4);
-  if (!root.is_object()) damaged(where, "the header is no JSON object");
+  if (!root.is_object()) damaged(where, "the header is not a JSON object");
   SafetensorsHeader header;
   header.data_offset = safetensors_length_bytes + json.size();
   for (const auto& [name, entry] : root.items()) {
@@ -146,7 +146,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t 
       header.tensors.emplace_back(name, parse_tensor(name, entry, where));
       continue;
     }
-    if (!entry.is_object()) damaged(where, "'__metadata__' is no object");
+    if (!entry.is_object()) damaged(where, "'__metadata__' is not an object");
     for (const auto& [key, value] : entry.items()) {
       if (!value.is_string()) damaged(where, "'__metadata__' holds something else than strings, at '" + key + "'");
       header.metadata[key] = value.get<std::string>();

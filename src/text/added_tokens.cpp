@@ -26,7 +26,7 @@ void enter_tokenizer_json(const Path& path, const std::vector<NewToken>& tokens)
   Json json = read_object(path);
   Json& added = json["added_tokens"];
   if (added.is_null()) added = Json::array();
-  if (!added.is_array()) fail(ExitCode::model, {.what = "'added_tokens' is no array", .where = path.string()});
+  if (!added.is_array()) fail(ExitCode::model, {.what = "'added_tokens' is not an array", .where = path.string()});
   for (const NewToken& token : tokens) {
     Json entry{{"id", token.id}};
     entry.update(describe(token.text, true));
@@ -91,7 +91,7 @@ void enter_tokenizer_config(const Path& folder, const std::vector<NewToken>& tok
     return;  // tokenizer.json says it all
   if (decoder.is_null()) decoder = new_decoder(folder);
   if (!decoder.is_object())
-    fail(ExitCode::model, {.what = "'added_tokens_decoder' is no object", .where = path.string()});
+    fail(ExitCode::model, {.what = "'added_tokens_decoder' is not an object", .where = path.string()});
   for (const NewToken& token : tokens) decoder[std::to_string(token.id)] = describe(token.text, true);
   write_json(path, json);
 }

@@ -80,8 +80,8 @@ void parse_entry(const Attributes& attributes, std::string_view entry, const std
   }
   const auto value = parse_integer(number);
   if (!value || *value < attributes.min || *value > attributes.max) {
-    fail_label("the label's value of '" + std::string(name) + "' is " + (value ? "out of range" : "no integer"), where,
-               number, range_text(attributes.min, attributes.max));
+    fail_label("the label's value of '" + std::string(name) + "' is " + (value ? "out of range" : "not an integer"),
+               where, number, range_text(attributes.min, attributes.max));
   }
   if (!std::isnan(values[*index]))
     fail_label("the label names an attribute twice", where, name, "each attribute at most once");
@@ -118,7 +118,7 @@ Attributes make_attributes(const AttributeOptions& options) {
     const std::string where = "attributes.defaults." + name;
     if (std::ranges::find(options.names, name) == options.names.end()) {
       faults.push_back(
-          {.what = "a default for '" + name + "', which is no attribute",
+          {.what = "a default for '" + name + "', which is not an attribute",
            .where = where,
            .expected = options.names.empty() ? "none, as attributes.names is empty" : "one of " + join(options.names),
            .advice = suggest(name, options.names)});

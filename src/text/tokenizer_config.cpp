@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/json_fields.h"
 #include "steerlm/core/json.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
@@ -20,24 +21,6 @@ std::optional<Json> read_object(const Path& path) {
   return json;
 }
 
-bool read_flag(const Json& json, const char* key, bool fallback, const std::string& where) {
-  const auto value = json.find(key);
-  if (value == json.end() || value->is_null()) return fallback;
-  if (!value->is_boolean()) {
-    fail(ExitCode::model, {.what = std::string("the value of '") + key + "' is no truth value",
-                           .where = where,
-                           .found = dump_json(*value),
-                           .expected = "true or false"});
-  }
-  return value->get<bool>();
-}
-
-std::optional<bool> optional_flag(const Json& json, const char* key, const std::string& where) {
-  const auto value = json.find(key);
-  if (value == json.end() || value->is_null()) return std::nullopt;
-  return read_flag(json, key, false, where);
-}
-
 // A token is written as a string or as {"content": …, "lstrip": …}.
 std::optional<AddedToken> read_token(const Json& json, const std::string& where) {
   AddedToken token{.special = true};
@@ -45,11 +28,12 @@ std::optional<AddedToken> read_token(const Json& json, const std::string& where)
     token.text = json.get<std::string>();
   } else if (json.is_object() && json.contains("content") && json["content"].is_string()) {
     token.text = json["content"].get<std::string>();
-    token.special = read_flag(json, "special", true, where);
-    token.strip_left = read_flag(json, "lstrip", false, where);
-    token.strip_right = read_flag(json, "rstrip", false, where);
-    token.single_word = read_flag(json, "single_word", false, where);
-    token.normalized = read_flag(json, "normalized", !token.special, where);
+    JsonFields fields(json, where, "a token");
+    token.special = fields.flag("special", true);
+    token.strip_left = fields.flag("lstrip", false);
+    token.strip_right = fields.flag("rstrip", false);
+    token.single_word = fields.flag("single_word", false);
+    token.normalized = fields.flag("normalized", !token.special);
   } else if (!json.is_null()) {
     fail(ExitCode::model, {.what = "not a token",
                            .where = where,
@@ -81,7 +65,7 @@ void read_decoder(const Json& json, const std::string& where, TokenizerConfig& c
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc{} || end != key.data() + key.size()) {
       fail(ExitCode::model,
-           {.what = "a key of added_tokens_decoder is no id", .where = where, .found = "'" + key + "'"});
+           {.what = "a key of added_tokens_decoder is not an id", .where = where, .found = "'" + key + "'"});
     }
     auto token = read_token(value, where);
     if (!token) continue;
@@ -107,15 +91,6 @@ void read_special_tokens(const Json& json, const std::string& where, TokenizerCo
     if (!json.contains(key) || !json[key].is_structured()) continue;
     for (const Json& entry : json[key]) add_token(read_token(entry, where), entry.is_string(), config);
   }
-}
-
-std::string text_of(const Json& json, const char* key, const std::string& where) {
-  const auto value = json.find(key);
-  if (value == json.end() || value->is_null()) return "";
-  if (!value->is_string())
-    fail(ExitCode::model,
-         {.what = std::string("the value of '") + key + "' is no text", .where = where, .found = dump_json(*value)});
-  return value->get<std::string>();
 }
 
 // Classes that put BOS before a text unless told otherwise.
@@ -150,15 +125,16 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
   TokenizerConfig config;
   const Path main = folder / "tokenizer_config.json";
   if (const auto json = read_object(main)) {
+    JsonFields fields(*json, main.string());
     check_tokenizer_config_keys(*json, main.string());
-    config.add_bos = optional_flag(*json, "add_bos_token", main.string());
-    config.add_eos = read_flag(*json, "add_eos_token", false, main.string());
-    config.add_prefix_space = optional_flag(*json, "add_prefix_space", main.string());
-    config.split_special = read_flag(*json, "split_special_tokens", false, main.string());
-    config.class_name = without_fast(text_of(*json, "tokenizer_class", main.string()));
+    config.add_bos = fields.optional_flag("add_bos_token");
+    config.add_eos = fields.flag("add_eos_token", false);
+    config.add_prefix_space = fields.optional_flag("add_prefix_space");
+    config.split_special = fields.flag("split_special_tokens", false);
+    config.class_name = without_fast(fields.text("tokenizer_class", ""));
     config.class_adds_bos = adds_bos_by_default(config.class_name);
     // Without the key: true to Transformers 4, false to 5, which signs its files with "backend".
-    config.legacy_key = optional_flag(*json, "legacy", main.string());
+    config.legacy_key = fields.optional_flag("legacy");
     config.legacy = config.legacy_key.value_or(!json->contains("backend"));
     read_decoder(*json, main.string(), config);
     read_special_tokens(*json, main.string(), config);
@@ -172,7 +148,7 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
   if (const auto json = read_object(added)) {
     for (const auto& [text, id] : json->items()) {
       if (!id.is_number_integer())
-        fail(ExitCode::model, {.what = "the id of '" + text + "' is no integer", .where = added.string()});
+        fail(ExitCode::model, {.what = "the id of '" + text + "' is not an integer", .where = added.string()});
       if (!text.empty())
         add_token(AddedToken{.text = text, .id = check_token_id(id.get<std::int64_t>(), text, added.string())}, true,
                   config);
@@ -180,8 +156,9 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
   }
   const Path model = folder / "config.json";
   if (const auto json = read_object(model)) {
-    config.model_type = text_of(*json, "model_type", model.string());
-    if (config.class_name.empty()) config.class_name = without_fast(text_of(*json, "tokenizer_class", model.string()));
+    JsonFields fields(*json, model.string());
+    config.model_type = fields.text("model_type", "");
+    if (config.class_name.empty()) config.class_name = without_fast(fields.text("tokenizer_class", ""));
   }
   return config;
 }

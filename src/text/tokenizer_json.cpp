@@ -3,7 +3,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "text/json_fields.h"
+#include "core/json_fields.h"
 #include "text/tokenizer_steps.h"
 
 namespace steerlm {
@@ -35,7 +35,7 @@ Json parse_tree(std::string_view bytes, const std::string& where, TokenizerJson&
     if (!in_vocabulary(depth)) return true;
     if (event == Json::parse_event_t::object_end || event == Json::parse_event_t::array_end) return true;
     if (event != Json::parse_event_t::value || !value.is_number_integer()) {
-      fail(ExitCode::model, {.what = "the id of the piece '" + piece + "' is no integer", .where = where});
+      fail(ExitCode::model, {.what = "the id of the piece '" + piece + "' is not an integer", .where = where});
     }
     const bool huge = value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX;
     result.vocabulary.emplace_back(piece, check_token_id(huge ? INT64_MAX : value.get<std::int64_t>(), piece, where));
@@ -78,11 +78,11 @@ std::pair<std::string, std::string> read_merge(const Json& json, const JsonField
   } else if (json.is_array() && json.size() == 2 && json[0].is_string() && json[1].is_string()) {
     return {json[0].get<std::string>(), json[1].get<std::string>()};
   }
-  model.refuse("a merge that is no pair of pieces: " + dump_json(json).substr(0, 100));
+  model.refuse("a merge that is not a pair of pieces: " + dump_json(json).substr(0, 100));
 }
 
 void read_merges(const Json& json, const JsonFields& model, const PieceIds& ids, TokenizerJson& result) {
-  if (!json.is_array()) model.refuse("'merges' is no list");
+  if (!json.is_array()) model.refuse_value("merges", json, "a list");
   result.merges.reserve(json.size());
   for (const Json& entry : json) {
     auto merge = read_merge(entry, model);
@@ -97,19 +97,19 @@ void read_merges(const Json& json, const JsonFields& model, const PieceIds& ids,
 }
 
 PieceIds read_model(const Json& json, const std::string& where, TokenizerJson& result) {
-  JsonFields model(json, "the model", where);
-  const std::string type = model.text_or("type", model.find("merges") ? "BPE" : "of an unknown type");
+  JsonFields model(json, where, "the model");
+  const std::string type = model.text("type", model.find("merges") ? "BPE" : "of an unknown type");
   if (type != "BPE") {
     fail(ExitCode::model,
          {.what = "the tokenizer's model is " + type + ", which is not supported", .where = where, .expected = "BPE"});
   }
-  if (!model.require("vocab").is_object()) model.refuse("'vocab' is no object");
+  if (const Json& vocab = model.require("vocab"); !vocab.is_object()) model.refuse_value("vocab", vocab, "an object");
   PieceIds ids = index_vocabulary(result, where);
   if (ids.empty()) model.refuse("the vocabulary is empty");
   const Json* dropout = model.find("dropout");
   if (dropout && *dropout != 0) model.refuse_value("dropout");
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (!model.text_or(key, "").empty()) model.refuse_value(key);
+    if (!model.text(key, "").empty()) model.refuse_value(key);
   }
   result.fuse_unknown = model.flag("fuse_unk", false);
   result.byte_fallback = model.flag("byte_fallback", false);
@@ -125,18 +125,19 @@ PieceIds read_model(const Json& json, const std::string& where, TokenizerJson& r
 }
 
 // Ids as the library gives them: the vocabulary's, else counting on from the vocabulary's size.
-void read_added(const Json* json, const PieceIds& ids, const std::string& where, TokenizerJson& result) {
+void read_added(JsonFields& file, const PieceIds& ids, const std::string& where, TokenizerJson& result) {
+  const Json* json = file.find("added_tokens");
   if (!json) return;
-  if (!json->is_array()) fail(ExitCode::model, {.what = "'added_tokens' is no list", .where = where});
+  if (!json->is_array()) file.refuse_value("added_tokens", *json, "a list");
   auto next = static_cast<std::int32_t>(ids.size());
   std::unordered_set<std::string> seen;
   std::unordered_set<std::int32_t> used;
   for (const auto& [piece, id] : result.vocabulary) used.insert(id);
   for (const Json& entry : *json) {
-    JsonFields fields(entry, "an added token", where);
+    JsonFields fields(entry, where, "an added token");
     AddedToken token{.text = fields.text("content")};
     if (token.text.empty()) fields.refuse("its text is empty");
-    token.id = check_token_id(fields.integer("id"), token.text, where);
+    token.id = check_token_id(fields.integer("id", INT64_MIN, INT64_MAX), token.text, where);
     token.special = fields.flag("special", false);
     token.strip_left = fields.flag("lstrip", false);
     token.strip_right = fields.flag("rstrip", false);
@@ -161,11 +162,11 @@ void read_added(const Json* json, const PieceIds& ids, const std::string& where,
 TokenizerJson read_tokenizer_json(std::string_view bytes, const std::string& where) {
   TokenizerJson result;
   const Json tree = parse_tree(bytes, where, result);
-  JsonFields file(tree, "the file", where);
-  if (file.text_or("version", std::string(version)) != version) file.refuse_value("version");
+  JsonFields file(tree, where, "the file");
+  if (file.text("version", std::string(version)) != version) file.refuse_value("version");
   file.ignore({"truncation", "padding"});  // Transformers turns both off unless a call asks for them
   const PieceIds ids = read_model(file.require("model"), where, result);
-  read_added(file.find("added_tokens"), ids, where, result);
+  read_added(file, ids, where, result);
   read_normalizer(file.find("normalizer"), where, result);
   read_pre_tokenizer(file.find("pre_tokenizer"), where, result);
   read_decoder(file.find("decoder"), where, result);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "text/json_fields.h"
+#include "core/json_fields.h"
 #include "text/unicode.h"
 
 namespace steerlm {
@@ -21,7 +21,7 @@ void for_each_step(const Json* json, const char* kind, const char* list, const s
   if (!json) return;
   const auto type = json->is_object() ? json->find("type") : json->end();
   if (!json->is_object() || type == json->end() || *type != "Sequence") return use(*json);
-  JsonFields sequence(*json, std::string("the ") + kind + " Sequence", where);
+  JsonFields sequence(*json, where, std::string("the ") + kind + " Sequence");
   sequence.ignore({"type"});
   const Json& steps = sequence.require(list);
   sequence.end();
@@ -30,7 +30,7 @@ void for_each_step(const Json* json, const char* kind, const char* list, const s
 }
 
 std::string step_type(const Json& json, const char* kind, const std::string& where) {
-  return JsonFields(json, std::string("the ") + kind, where).text("type");
+  return JsonFields(json, where, std::string("the ") + kind).text("type");
 }
 
 [[noreturn]] void refuse_type(const char* kind, const std::string& type, const std::string& where,
@@ -91,12 +91,12 @@ PreTokenizerStep read_split(JsonFields& fields) {
 
 void read_replacement(JsonFields& fields) {
   if (fields.text("replacement") != space_symbol) fields.refuse_value("replacement");
-  if (fields.text_or("str_rep", std::string(space_symbol)) != space_symbol) fields.refuse_value("str_rep");
+  if (fields.text("str_rep", std::string(space_symbol)) != space_symbol) fields.refuse_value("str_rep");
 }
 
 PreTokenizerStep::Prepend read_prepend(JsonFields& fields) {
   using Prepend = PreTokenizerStep::Prepend;
-  const std::string scheme = fields.text_or("prepend_scheme", "always");
+  const std::string scheme = fields.text("prepend_scheme", "always");
   if (scheme != "always" && scheme != "first" && scheme != "never") fields.refuse_value("prepend_scheme");
   // Files of older versions have add_prefix_space in its place.
   if (!fields.flag("add_prefix_space", true)) return Prepend::never;
@@ -114,9 +114,9 @@ std::int32_t token_id(const std::string& token, const TokenizerJson& json, const
 
 // The ids of special_tokens, which must be those of the vocabulary.
 void check_special_tokens(const Json& json, const TokenizerJson& result, const std::string& where) {
-  if (!json.is_object()) fail(ExitCode::model, {.what = "'special_tokens' is no object", .where = where});
+  if (!json.is_object()) fail(ExitCode::model, {.what = "'special_tokens' is not an object", .where = where});
   for (const auto& [name, value] : json.items()) {
-    JsonFields fields(value, "the special token '" + name + "' of the post-processor", where);
+    JsonFields fields(value, where, "the special token '" + name + "' of the post-processor");
     const Json& ids = fields.require("ids");
     if (ids.size() != 1 || !ids.is_array() || ids[0] != token_id(name, result, fields)) fields.refuse_value("ids");
   }
@@ -151,7 +151,7 @@ void read_template(JsonFields& fields, TokenizerJson& result, const std::string&
 void read_normalizer(const Json* json, const std::string& where, TokenizerJson& result) {
   for_each_step(json, "normalizer", "normalizers", where, [&](const Json& entry) {
     const std::string type = step_type(entry, "normalizer", where);
-    JsonFields fields(entry, "the normalizer " + type, where);
+    JsonFields fields(entry, where, "the normalizer " + type);
     fields.ignore({"type"});
     if (type == "NFC") {
       result.normalizer.push_back({NormalizerStep::Kind::nfc, "", ""});
@@ -171,7 +171,7 @@ void read_pre_tokenizer(const Json* json, const std::string& where, TokenizerJso
   using Kind = PreTokenizerStep::Kind;
   for_each_step(json, "pre-tokenizer", "pretokenizers", where, [&](const Json& entry) {
     const std::string type = step_type(entry, "pre-tokenizer", where);
-    JsonFields fields(entry, "the pre-tokenizer " + type, where);
+    JsonFields fields(entry, where, "the pre-tokenizer " + type);
     fields.ignore({"type"});
     if (!result.pre_tokenizer.empty() && result.pre_tokenizer.back().kind == Kind::byte_level) {
       fields.refuse("a step behind ByteLevel is not supported");
@@ -203,7 +203,7 @@ void read_decoder(const Json* json, const std::string& where, TokenizerJson& res
   using Kind = DecoderStep::Kind;
   for_each_step(json, "decoder", "decoders", where, [&](const Json& entry) {
     const std::string type = step_type(entry, "decoder", where);
-    JsonFields fields(entry, "the decoder " + type, where);
+    JsonFields fields(entry, where, "the decoder " + type);
     fields.ignore({"type"});
     if (type == "ByteLevel") {
       fields.ignore({"add_prefix_space", "trim_offsets", "use_regex"});
@@ -214,10 +214,9 @@ void read_decoder(const Json* json, const std::string& where, TokenizerJson& res
       result.decoder.push_back({.kind = type == "Fuse" ? Kind::fuse : Kind::byte_fallback});
     } else if (type == "Strip") {
       DecoderStep step{.kind = Kind::strip, .pattern = fields.text("content")};
-      const std::int64_t start = fields.integer("start");
-      const std::int64_t stop = fields.integer("stop");
+      const std::int64_t start = fields.integer("start", 0, 1 << 20);
+      const std::int64_t stop = fields.integer("stop", INT64_MIN, INT64_MAX);
       if (step.pattern.empty() || utf8_length(step.pattern[0]) != step.pattern.size()) fields.refuse_value("content");
-      if (start < 0) fields.refuse_value("start");
       if (stop != 0) fields.refuse_value("stop");
       if (result.decoder.empty() || result.decoder.back().kind != Kind::fuse) fields.refuse("it does not follow Fuse");
       step.start = static_cast<size_t>(start);
@@ -242,7 +241,7 @@ void read_decoder(const Json* json, const std::string& where, TokenizerJson& res
 void read_post_processor(const Json* json, const std::string& where, TokenizerJson& result) {
   for_each_step(json, "post-processor", "processors", where, [&](const Json& entry) {
     const std::string type = step_type(entry, "post-processor", where);
-    JsonFields fields(entry, "the post-processor " + type, where);
+    JsonFields fields(entry, where, "the post-processor " + type);
     if (type == "TemplateProcessing") {
       read_template(fields, result, where);
       fields.end();

@@ -135,12 +135,13 @@ TEST(RecordTest, UnknownKeysTravelThrough) {
 }
 
 TEST(RecordTest, Refusals) {
-  EXPECT_THAT(refusal("[]"), StartsWith("f:7: a record that is no object (found an array"));
+  EXPECT_THAT(refusal("[]"), StartsWith("f:7: a record that is not an object (found an array"));
   EXPECT_THAT(refusal("{}"), StartsWith("f:7: 'conversations' is missing"));
   EXPECT_THAT(refusal(R"({"conversations":{}})"),
               StartsWith("f:7: 'conversations' has the wrong type (found an object, expected an array)"));
   EXPECT_THAT(refusal(R"({"conversations":[]})"), StartsWith("f:7: an empty conversation"));
-  EXPECT_THAT(refusal(R"({"conversations":["x"]})"), StartsWith("f:7, turn 1: a turn that is no object (found text"));
+  EXPECT_THAT(refusal(R"({"conversations":["x"]})"),
+              StartsWith("f:7, turn 1: a turn that is not an object (found text"));
   EXPECT_THAT(refusal(R"({"conversations":[{"value":"x"}]})"), StartsWith("f:7, turn 1: 'from' is missing"));
   EXPECT_THAT(refusal(R"({"conversations":[{"from":1,"value":"x"}]})"),
               StartsWith("f:7, turn 1: 'from' has the wrong type (found the number 1"));

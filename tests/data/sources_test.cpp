@@ -252,7 +252,7 @@ TEST(SourcesTest, ContentInParts) {
           R"({"messages":[{"role":"user","content":[{"type":"text","text":"a "},{"type":"text","text":"b"}]},{"role":"assistant","content":["c"]}]})"),
       HasSubstr(R"([{"from":"User","value":"a b","label":null},{"from":"Assistant","value":"c","label":null}])"));
   EXPECT_THAT(refusal(R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]})"),
-              HasSubstr(":1, turn 1: a part of 'content' is no text (found the type \"image_url\""));
+              HasSubstr(":1, turn 1: a part of 'content' is not text (found the type \"image_url\""));
   EXPECT_THAT(refusal(R"({"messages":[{"role":"user","content":[3]}]})"),
               HasSubstr("a part of 'content' has the wrong type"));
 }
@@ -307,7 +307,7 @@ TEST(SourcesTest, NotRecognised) {
   EXPECT_THAT(refusal("{\"prompt\":\"x\"}"), HasSubstr("a line of prompts cannot be trained on"));
   EXPECT_THAT(refusal(R"({"data":[{"messages":[]}]})"), HasSubstr("jq -c '.[\"data\"][]'"));
   EXPECT_THAT(refusal("garbage"), HasSubstr(":1: not valid JSON"));
-  EXPECT_THAT(refusal("3", Format::messages), HasSubstr(":1: a line that is no object (found the number 3"));
+  EXPECT_THAT(refusal("3", Format::messages), HasSubstr(":1: a line that is not an object (found the number 3"));
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ TEST_F(LoraProgram, AnAdapterIsAModelAndItsMergeGivesTheSameLogProbabilities) {
   EXPECT_EQ(info.at("attributes").at("names")[0], "quality");
   expect_refused(run("model export --model run/model --output out --dtype bf16"), 4,
                  "merge it first: steerlm model merge");
-  expect_refused(run("model merge --model base --output out"), 4, "the folder is no adapter");
+  expect_refused(run("model merge --model base --output out"), 4, "the folder is not an adapter");
 }
 
 TEST_F(LoraProgram, AKilledRunGivesTheBytesOfAnUndisturbedOne) {

@@ -151,7 +151,7 @@ TEST_F(BadModelFolder, ShardNamesCannotLeaveTheFolder) {
                                   std::string("a\\b.safetensors"), std::string("a\0.safetensors", 14),
                                   std::string("model-00001-of-00002"), std::string("/dev/zero"), std::string("")}) {
     edit(index_name, [&](Json& json) { json["weight_map"]["model.norm.weight"] = name; });
-    refused("model.safetensors.index.json: tensor 'model.norm.weight': the shard is no file of this folder");
+    refused("model.safetensors.index.json: tensor 'model.norm.weight': the shard is not a file of this folder");
   }
 }
 

@@ -282,11 +282,11 @@ TEST_F(ModelFolderTest, AShardNameCannotLeaveTheFolder) {
   for (const char* name : {"../untied/model.safetensors", "/etc/passwd", "..", "a/b.safetensors", "a\\b.safetensors",
                            "", "model.bin", "./model-00001-of-00002.safetensors"}) {
     edit(path / "model.safetensors.index.json", [&](Json& json) { json["weight_map"]["model.norm.weight"] = name; });
-    EXPECT_THAT(read_message(path), HasSubstr("tensor 'model.norm.weight': the shard is no file of this folder"))
+    EXPECT_THAT(read_message(path), HasSubstr("tensor 'model.norm.weight': the shard is not a file of this folder"))
         << name;
   }
   edit(path / "model.safetensors.index.json", [&](Json& json) { json["weight_map"]["model.norm.weight"] = 7; });
-  EXPECT_THAT(read_message(path), HasSubstr("the shard is no file of this folder (found 7"));
+  EXPECT_THAT(read_message(path), HasSubstr("the shard is not a file of this folder (found 7"));
 }
 
 TEST_F(ModelFolderTest, TheIndexAndTheShardsMustAgree) {

@@ -69,6 +69,16 @@ TEST(SteerlmJsonTest, WhatNobodyNamedIsNotWritten) {
   EXPECT_FALSE(dump_steerlm_json({}).contains("template"));
 }
 
+TEST(SteerlmJsonTest, NullIsTheSameAsMissing) {
+  const SteerlmJson value = parse_steerlm_json(
+      Json::parse(R"({"method": null, "attributes": {"names": [], "min": null}, "head": {"kind": null, "bias": null},
+                      "template": {"name": null, "system": null, "sha256": null}})"),
+      "steerlm.json");
+  EXPECT_EQ(dump_steerlm_json(value),
+            dump_steerlm_json(parse_steerlm_json(Json::parse(R"({"attributes": {"names": []}})"), "steerlm.json")));
+  EXPECT_FALSE(value.template_given.name || value.template_given.system || value.template_given.special_tokens);
+}
+
 struct BadCase {
   const char* json;
   const char* expected;
@@ -89,23 +99,24 @@ TEST_P(BadSteerlmJson, IsRefusedWithItsReason) {
 INSTANTIATE_TEST_SUITE_P(
     All, BadSteerlmJson,
     ::testing::Values(
-        BadCase{"[]", "not an object (found [])"}, BadCase{"{}", "no key 'attributes'"},
-        BadCase{R"({"attributes": null})", "not an object"}, BadCase{R"({"attributes": {}})", "'names' (found nothing"},
-        BadCase{R"({"attributes": {"names": "quality"}})", "a list of names"},
-        BadCase{R"({"attributes": {"names": [1]}})", "'names' (found 1, expected a string)"},
+        BadCase{"[]", "not a JSON object (found [])"}, BadCase{"{}", "'attributes' is missing"},
+        BadCase{R"({"attributes": null})", "'attributes' is missing"},
+        BadCase{R"({"attributes": {}})", "'names' is missing"},
+        BadCase{R"({"attributes": {"names": "quality"}})", "a list of texts"},
+        BadCase{R"({"attributes": {"names": [1]}})", "'names' (found 1, expected a text)"},
         BadCase{R"({"attributes": {"names": ["a", "a"]}})", "'a' is named twice"},
         BadCase{R"({"attributes": {"names": ["a b"]}})", "not a name for an attribute"},
         BadCase{R"({"attributes": {"names": ["a"], "min": 4, "max": 0}})", "min"},
         BadCase{R"({"attributes": {"names": ["a"], "max": 4.5}})", "'max' (found 4.5, expected an integer)"},
         BadCase{R"({"attributes": {"names": ["a"], "defaults": {"a": 9}}})", "9"},
         BadCase{R"({"attributes": {"names": ["a"], "defaults": [1]}})", "'defaults'"},
-        BadCase{R"({"attributes": {"names": ["a"], "maximum": 4}})", "unknown key 'maximum'"},
+        BadCase{R"({"attributes": {"names": ["a"], "maximum": 4}})", "the key 'maximum' is not supported"},
         BadCase{R"({"attributes": {"names": []}, "metod": "steerlm"})", "did you mean 'method'?"},
-        BadCase{R"({"attributes": {"names": []}, "method": 1})", "'method' (found 1, expected a string)"},
+        BadCase{R"({"attributes": {"names": []}, "method": 1})", "'method' (found 1, expected a text)"},
         BadCase{R"({"attributes": {"names": []}, "head": {"kind": "regresion"}})", "did you mean 'regression'?"},
         BadCase{R"({"attributes": {"names": []}, "head": {"bias": 1}})", "'bias' (found 1, expected true or false)"},
         BadCase{R"({"attributes": {"names": []}, "template": {"name": "vicuna"}})", "'name' (found \"vicuna\""},
-        BadCase{R"({"attributes": {"names": []}, "template": {"system": null}})", "'system' (found null"}));
+        BadCase{R"({"attributes": {"names": []}, "template": {"system": 1}})", "'system' (found 1, expected a text)"}));
 
 }  // namespace
 }  // namespace steerlm

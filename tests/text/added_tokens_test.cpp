@@ -93,12 +93,12 @@ TEST_F(AddedTokens, FilesOfAnotherShapeAreRefused) {
   write("tokenizer.json", "[]");
   EXPECT_THAT(message(), HasSubstr("tokenizer.json: not a JSON object"));
   write("tokenizer.json", R"({"added_tokens": {}})");
-  EXPECT_THAT(message(), HasSubstr("'added_tokens' is no array"));
+  EXPECT_THAT(message(), HasSubstr("'added_tokens' is not an array"));
   write("tokenizer.json", "{");
   EXPECT_THAT(message(), HasSubstr("not valid JSON"));
   std::filesystem::remove(path("tokenizer.json"));
   write("tokenizer_config.json", R"({"added_tokens_decoder": []})");
-  EXPECT_THAT(message(), HasSubstr("'added_tokens_decoder' is no object"));
+  EXPECT_THAT(message(), HasSubstr("'added_tokens_decoder' is not an object"));
 }
 
 }  // namespace

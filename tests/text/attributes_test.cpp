@@ -34,7 +34,7 @@ TEST(Attributes, EveryFaultIsReportedAtOnce) {
             HasSubstr("'quality' is named twice"),
             HasSubstr("attributes.max: the range of the attributes is empty (found 0, expected more than "
                       "attributes.min, which is 4)"),
-            HasSubstr("'qualty', which is no attribute"), HasSubstr("did you mean 'quality'?")),
+            HasSubstr("'qualty', which is not an attribute"), HasSubstr("did you mean 'quality'?")),
       [] {
         make_attributes({.names = {"quality", "2b", "quality"}, .min = 4, .max = 0, .defaults = {{"qualty", 1}}});
       });
@@ -81,7 +81,7 @@ TEST(Attributes, BadLabelsSayWhatAndWhere) {
   expect_bad("humor:-1", HasSubstr("out of range (found '-1'"));
   expect_bad("humor:99999999999999999999", HasSubstr("out of range"));
   for (const char* number : {"1.5", "1.0", "", " 1", "1 ", "+1", "01", "x", "-", "1e0", "nan"}) {
-    expect_bad(std::string("humor:") + number, HasSubstr("'humor' is no integer (found '" + std::string(number) +
+    expect_bad(std::string("humor:") + number, HasSubstr("'humor' is not an integer (found '" + std::string(number) +
                                                          "', expected an integer from 0 to 4)"));
   }
   for (const char* text : {"humor", "humor:1,", ",humor:1", "humor:1,,quality:1", ","}) {

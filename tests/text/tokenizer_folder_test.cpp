@@ -255,8 +255,8 @@ TEST_F(TokenizerFolder, KeysThatAreNotKnownAreRefused) {
            {R"({"do_lower_case": true})", "'do_lower_case' is not implemented (found true, expected false or null)"},
            {R"({"sp_model_kwargs": {"enable_sampling": true}})", "'sp_model_kwargs' is not implemented"},
            {R"({"fix_mistral_regex": true})", "'fix_mistral_regex' is not implemented"},
-           {R"({"add_prefix_space": "no"})", "the value of 'add_prefix_space' is no truth value"},
-           {R"({"tokenizer_class": 5})", "the value of 'tokenizer_class' is no text"},
+           {R"({"add_prefix_space": "no"})", "'add_prefix_space' (found \"no\", expected true or false)"},
+           {R"({"tokenizer_class": 5})", "'tokenizer_class' (found 5, expected a text)"},
            {R"({"tokenizer_class": "T5Tokenizer"})", "the tokenizer class is not implemented (found 'T5Tokenizer'"}}) {
     use("bpe.model", "", config);
     expect_bad(AllOf(HasSubstr("tokenizer_config.json"), HasSubstr(words)));

@@ -144,15 +144,16 @@ TEST_F(TokenizerJsonFaults, IdsThatCannotBe) {
   expect_bad_value("/model/vocab/!", "99999999999", "the id of the token '!' is out of range");
   expect_bad_value("/model/vocab/!", "18446744073709551615", "the id of the token '!' is out of range");
   expect_bad_value("/model/vocab/!", "9000000", "the id of the piece '!' is far behind the");
-  expect_bad_value("/model/vocab/!", "1.5", "the id of the piece '!' is no integer");
-  expect_bad_value("/model/vocab/!", "\"1\"", "the id of the piece '!' is no integer");
-  expect_bad_value("/model/vocab/!", "[1]", "the id of the piece '!' is no integer");
-  expect_bad_value("/model/vocab/!", "{\"a\": 1}", "the id of the piece '!' is no integer");
-  expect_bad_value("/model/vocab/!", "null", "the id of the piece '!' is no integer");
+  expect_bad_value("/model/vocab/!", "1.5", "the id of the piece '!' is not an integer");
+  expect_bad_value("/model/vocab/!", "\"1\"", "the id of the piece '!' is not an integer");
+  expect_bad_value("/model/vocab/!", "[1]", "the id of the piece '!' is not an integer");
+  expect_bad_value("/model/vocab/!", "{\"a\": 1}", "the id of the piece '!' is not an integer");
+  expect_bad_value("/model/vocab/!", "null", "the id of the piece '!' is not an integer");
   expect_bad_value("/model/vocab/!", "5", "have the same id (found 5)");
   expect_bad_edit([](Json& json) { json["model"]["vocab"][""] = 5000; }, "a piece without text");
   expect_bad_edit([](Json& json) { json["model"]["vocab"] = Json::object(); }, "the vocabulary is empty");
-  expect_bad_edit([](Json& json) { json["model"]["vocab"] = Json::array({1}); }, "'vocab' is no object");
+  expect_bad_edit([](Json& json) { json["model"]["vocab"] = Json::array({1}); },
+                  "the model: 'vocab' (found [1], expected an object)");
   expect_bad_edit([](Json& json) { json["model"].erase("vocab"); }, "'vocab' is missing");
 }
 
@@ -163,12 +164,12 @@ TEST_F(TokenizerJsonFaults, MergesOutsideTheVocabulary) {
   merge(R"("! nowhere")", "the merge of '!' and 'nowhere' needs the piece 'nowhere', which is not in the vocabulary");
   merge(R"(["nowhere", "!"])", "needs the piece 'nowhere'");
   merge(R"(["!", "~"])", "needs the piece '!~'");
-  merge(R"("!")", "a merge that is no pair");
-  merge(R"("a b c")", "a merge that is no pair");
-  merge(R"(["a"])", "a merge that is no pair");
-  merge("[1, 2]", "a merge that is no pair");
-  merge("null", "a merge that is no pair");
-  expect_bad_value("/model/merges", "{}", "'merges' is no list");
+  merge(R"("!")", "a merge that is not a pair");
+  merge(R"("a b c")", "a merge that is not a pair");
+  merge(R"(["a"])", "a merge that is not a pair");
+  merge("[1, 2]", "a merge that is not a pair");
+  merge("null", "a merge that is not a pair");
+  expect_bad_value("/model/merges", "{}", "the model: 'merges' (found {}, expected a list)");
   expect_bad_value("/model/unk_token", "\"nowhere\"", "the unk_token 'nowhere' is not in the vocabulary");
 }
 
@@ -180,12 +181,12 @@ TEST_F(TokenizerJsonFaults, AddedTokensOutsideTheVocabulary) {
   expect_bad_value("/added_tokens/0/id", "7",
                    "the id of the added token '<|endoftext|>' contradicts the vocabulary (found 7, expected 0)");
   expect_bad_value("/added_tokens/4/id", "-1", "the id of the token '<extra_id_2>' is out of range");
-  expect_bad_value("/added_tokens/4/id", "true", "'id' is no integer");
+  expect_bad_value("/added_tokens/4/id", "true", "an added token: 'id' (found true, expected an integer");
   expect_bad_value("/added_tokens/4/content", "\"<extra_id_1>\"", "'<extra_id_1>' occurs twice");
   expect_bad_value("/added_tokens/4/content", "\"\"", "its text is empty");
-  expect_bad_value("/added_tokens/4/lstrip", "1", "'lstrip' is no truth value");
+  expect_bad_value("/added_tokens/4/lstrip", "1", "an added token: 'lstrip' (found 1, expected true or false)");
   expect_bad_value("/added_tokens/4/fuzzy", "true", "the key 'fuzzy' is not supported");
-  expect_bad_value("/added_tokens", "{}", "'added_tokens' is no list");
+  expect_bad_value("/added_tokens", "{}", "the file: 'added_tokens' (found {}, expected a list)");
   expect_bad_value("/added_tokens/4", "5", "an added token is not a JSON object");
 }
 

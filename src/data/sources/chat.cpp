@@ -56,7 +56,7 @@ std::string value_of(const Json& content, const std::string& name, const std::st
     as_object(&part, "a part of " + name, where);
     const Json* type = find_member(part, "type");
     if (type != nullptr && *type != "text") {
-      fail(ExitCode::data, {.what = "a part of " + name + " is no text",
+      fail(ExitCode::data, {.what = "a part of " + name + " is not text",
                             .where = where,
                             .found = "the type " + dump_json(*type),
                             .expected = "text",

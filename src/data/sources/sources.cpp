@@ -37,7 +37,7 @@ std::optional<Format> detect_format(const Json& object) {
 
 std::vector<Json> convert(Format format, Json object, const Conversion& conversion) {
   if (format != Format::text && !object.is_object()) {
-    fail(ExitCode::data, {.what = "a line that is no object",
+    fail(ExitCode::data, {.what = "a line that is not an object",
                           .where = conversion.where,
                           .found = kind_of(object),
                           .expected = "a JSON object"});
