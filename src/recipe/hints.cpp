@@ -69,7 +69,6 @@ constexpr ForeignKey table[] = {
     {"lora_rank", "lora.rank"},
     {"r", "lora.rank"},
     {"lora_alpha", "lora.alpha"},
-    {"lora_dropout", "lora.dropout"},
     {"lora_target", "lora.targets", "a list"},
     {"lora_target_modules", "lora.targets", "a list"},
     {"target_modules", "lora.targets", "a list"},
@@ -150,6 +149,8 @@ constexpr ForeignKey table[] = {
     {"devices", "", "a run is one process on one device"},
     {"num_gpus", "", "a run is one process on one device"},
     {"num_nodes", "", "a run is one process on one device"},
+    {"dropout", "", "nothing is dropped, as with a dropout of 0: leave the key out"},
+    {"lora_dropout", "", "nothing is dropped, as with a dropout of 0: leave the key out"},
     {"load_in_4bit", "", "weights are not quantised; 'lora' needs less memory than training all of them"},
     {"load_in_8bit", "", "weights are not quantised; 'lora' needs less memory than training all of them"},
 };

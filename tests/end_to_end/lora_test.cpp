@@ -19,7 +19,7 @@ class LoraProgram : public Program {
         "model: {path: base}\nattributes: {names: [quality, humor], min: 0, max: 4}\n"
         "data: {train: [{path: train.jsonl}], validation: [{path: train.jsonl}], max_tokens: 256}\n"
         "run_dir: run\noptimizer: {learning_rate: 1e-2}\ntrain: {steps: 6, batch_size: 4}\n"
-        "lora: {rank: 4, alpha: 8, dropout: 0, targets: [q_proj, v_proj, down_proj]}\n";
+        "lora: {rank: 4, alpha: 8, targets: [q_proj, v_proj, down_proj]}\n";
     write("sft.yaml", "stage: sft\n" + common);
     write("predictor.yaml", "stage: train-predictor\nhead: {kind: regression, bias: false}\n" + common);
   }
@@ -140,7 +140,7 @@ TEST_F(LoraProgram, APredictorsAdapterCarriesItsScore) {
 }
 
 TEST_F(LoraProgram, WhatCannotBeIsRefused) {
-  expect_refused(run("sft sft.yaml lora.dropout=0.1"), 2, "lora.dropout");
+  expect_refused(run("sft sft.yaml lora.dropout=0.1"), 2, "nothing is dropped");
   expect_refused(run("sft sft.yaml lora.rank=0"), 2, "lora.rank");
   expect_refused(run("sft sft.yaml 'lora.targets=[q_prj]'"), 2, "LoRA cannot adapt 'q_prj'");
   expect_refused(run("sft sft.yaml 'lora.targets=[q_proj, q_proj]'"), 2, "occurs twice");

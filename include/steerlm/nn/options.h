@@ -147,14 +147,12 @@ inline constexpr std::array<std::string_view, 7> lora_projections{"q_proj",    "
 struct LoraOptions {
   std::int64_t rank = 8;
   double alpha = 16;
-  double dropout = 0;
   std::vector<std::string> targets{lora_projections.begin(), lora_projections.end()};
 
   double scale() const { return alpha / static_cast<double>(rank); }
   void fields(auto& field) {
     field("rank", rank, between(1, 65536), "width of the two small matrices");
     field("alpha", alpha, above(0), "the update is scaled by alpha / rank");
-    field("dropout", dropout, between(0, 0), "only 0 is implemented");
     field("targets", targets,
           "projections that are adapted: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj");
   }
