@@ -8,26 +8,12 @@
 #include <numeric>
 #include <set>
 
+#include "infer/small_model.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/infer/score.h"
-#include "steerlm/nn/init.h"
 
 namespace steerlm {
 namespace {
-
-Transformer small_model(std::int64_t vocab_size) {
-  ModelConfig config{.vocab_size = vocab_size,
-                     .hidden_size = 32,
-                     .intermediate_size = 64,
-                     .num_hidden_layers = 2,
-                     .num_attention_heads = 4,
-                     .num_key_value_heads = 2,
-                     .initializer_range = 0.2};
-  config = complete_config(config, vocab_size, 128);
-  config.max_position_embeddings = 128;
-  return {config,
-          parameters_from(config, {.language_model = true}, init_parameters(config, {.language_model = true}, 1))};
-}
 
 // Attribute by attribute: the log-probability of each value's text after what is written already. What the values' ids
 // have in common adds the same to each.
@@ -70,9 +56,9 @@ class LabelDecoder : public testing::Test {
     return ids;
   }
 
-  const Tokenizer tokenizer_ =
-      Tokenizer::load(Path(STEERLM_SOURCE_DIR) / "tests" / "fixtures" / "models" / "untied" / "tokenizer.model");
-  const Transformer model_ = small_model(tokenizer_.vocab_size());
+  const Tokenizer tokenizer_ = Tokenizer::load(tokenizer_file);
+  const Transformer model_ =
+      small_model(tokenizer_.vocab_size(), [](ModelConfig& config) { config.max_position_embeddings = 128; });
   const Attributes attributes_ = make_attributes({.names = {"quality", "humor", "not_toxic"}, .min = 0, .max = 9});
 };
 

@@ -6,21 +6,14 @@
 #include <algorithm>
 #include <cmath>
 
+#include "support/small_llama.h"
+
 namespace steerlm {
 namespace {
 
 ModelConfig small_config() {
-  ModelConfig config;
-  config.vocab_size = 300;
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 4;
-  config.max_position_embeddings = 64;
+  ModelConfig config = small_llama(300, 0.02);
   config.qkv_bias = true;
-  config.initializer_range = 0.02;
   return config;
 }
 

@@ -8,24 +8,13 @@
 #include "steerlm/core/rng.h"
 #include "steerlm/nn/init.h"
 #include "steerlm/optim/schedule.h"
+#include "support/small_llama.h"
 #include "support/tensor_operators.h"
 
 namespace steerlm {
 namespace {
 
-ModelConfig small_config() {
-  ModelConfig config;
-  config.vocab_size = 37;
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 4;
-  config.num_key_value_heads = 2;
-  config.head_dim = 4;
-  config.max_position_embeddings = 64;
-  config.initializer_range = 0.3;
-  return config;
-}
+ModelConfig small_config() { return small_llama(37, 0.3); }
 
 // Sequences of 3, 4, … tokens; with `attributes` labels, some of them unknown.
 std::vector<Example> examples_of(size_t count, size_t attributes) {
