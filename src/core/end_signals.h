@@ -6,7 +6,7 @@
 
 namespace steerlm {
 
-void remove_at_signal(const Path& path);
+void remove_at_signal(const Path& path);  // a file, or a folder of files
 void forget_at_signal(const Path& path);
 
 }  // namespace steerlm

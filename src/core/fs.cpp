@@ -82,9 +82,14 @@ Path create_temporary_directory(const Path& path) {
   Path made;
   make_temporary(path, [&](const Path& part) {
     if (int error = injected("mkdir", part)) fail_file("make the folder", part, error);
+    struct stat there {};
+    if (::lstat(part.c_str(), &there) == 0) return false;
     made = part;
+    remove_at_signal(part);  // before it is there, as with a file
     if (::mkdir(part.c_str(), 0777) == 0) return true;
-    if (errno != EEXIST) fail_file("make the folder", part, errno);
+    const int failed = errno;
+    forget_at_signal(part);
+    if (failed != EEXIST) fail_file("make the folder", part, failed);
     return false;
   });
   return made;
@@ -214,8 +219,10 @@ void write_directory_atomic(const Path& path, const std::function<void(const Pat
   } catch (...) {
     std::error_code ignored;  // the first failure is the one to tell
     std::filesystem::remove_all(part, ignored);
+    forget_at_signal(part);
     throw;
   }
+  forget_at_signal(part);
 }
 
 void remove_file(const Path& path) {

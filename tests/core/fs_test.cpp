@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -53,6 +56,23 @@ TEST_F(FsTest, AMissingFileEndsWithTheCodeOfItsKind) {
   make_directory(file("d"));
   EXPECT_EQ(message([&] { read_file(file("d"), ExitCode::data, "records"); }, ExitCode::data),
             "d: cannot read records: Is a directory");
+}
+
+TEST_F(FsTest, ASignalThatEndsTheProcessLeavesNoHalfFolder) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      write_directory_atomic(file("model"), [&](const Path& part) {
+        for (int i = 0; i < 300; ++i) std::ofstream(part / ("tensor-of-a-long-name-" + std::to_string(i))) << i;
+        ::raise(signal);
+      });
+      ::_exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == signal) << status;
+    EXPECT_EQ(count_files(), 0u);
+  }
 }
 
 struct Failure {
