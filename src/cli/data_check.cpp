@@ -73,7 +73,8 @@ Plan plan_of_recipe(const DataInput& input) {
       break;
     case Stage::annotate:
       plan.records = recipe.annotate.input;
-      plan.reading.labels = Labels::ignored;
+      plan.reading.labels = recipe.annotate.human_labels == HumanLabels::keep ? Labels::kept : Labels::ignored;
+      plan.reading.weights = false;
       use_folder(plan, recipe, recipe.annotate.predictor);
       break;
     case Stage::bootstrap:
@@ -89,6 +90,7 @@ Plan plan_of_recipe(const DataInput& input) {
       for (const std::string& path : recipe.tokenizer.input)
         plan.records.push_back({.path = path, .format = recipe.tokenizer.format});
       plan.reading.labels = Labels::ignored;
+      plan.reading.weights = false;
       break;
     case Stage::pipeline:
       break;  // refused by load_recipe

@@ -173,7 +173,7 @@ int run_score(const ScoreArguments& arguments) {
   const bool predictor = model.folder.head.kind == HeadKind::regression;
   const std::vector<SourceOptions> input{{.path = arguments.input}};
   RecordReader reader(input, model.attributes, model.folder.text_template.system,
-                      {.labels = predictor ? Labels::ignored : Labels::obeyed});
+                      {.labels = predictor ? Labels::ignored : Labels::obeyed, .weights = !predictor});
   Output output(arguments.output, output_options);
   std::int64_t turns = 0, seen = 0;
   for (;;) {

@@ -41,16 +41,15 @@ std::uint64_t parse_shard_size(const std::string& text) {
 void make_output_folder(const Path& folder, const std::function<void(const Path& folder)>& write) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(folder, error)) return write(folder);
-  Path aside = folder;
-  aside += "." + std::to_string(::getpid()) + ".old";
-  publish_new(folder, aside);
+  Path made = folder;
+  made += "." + std::to_string(::getpid()) + ".new";
+  write(made);
   try {
-    write(folder);
+    replace_file_by_folder(folder, made);
   } catch (...) {
-    publish(aside, folder);
+    remove_all(made);
     throw;
   }
-  remove_file(aside);
 }
 
 void print_notes(const std::vector<std::string>& notes) {

@@ -23,7 +23,7 @@ void add_shard_size(CLI::App& command, std::string& size);
 std::uint64_t parse_shard_size(const std::string& text);
 
 // Calls `write` with the folder that check_output_folder gave. A regular file that is there, which --overwrite allows,
-// is set aside and removed when the folder is whole; after a failure it is back.
+// stays until the folder is whole, which is then made beside it: `write` gets that place.
 void make_output_folder(const Path& folder, const std::function<void(const Path& folder)>& write);
 
 }  // namespace steerlm

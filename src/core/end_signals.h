@@ -1,4 +1,4 @@
-// A signal that ends the process (Ctrl-C, SIGTERM, a closed terminal) removes the temporaries of its outputs first.
+// A signal that ends the process (Ctrl-C, SIGTERM, a closed terminal, those of batch systems) removes the temporaries of its outputs first.
 // Where a command handles a signal itself, that is left to it.
 #pragma once
 

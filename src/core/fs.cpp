@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -112,21 +113,33 @@ void fail_file(std::string_view operation, const Path& path, int error) {
 
 void set_fs_fault(std::function<int(std::string_view, const Path&)> fault) { fs_fault = std::move(fault); }
 
+bool is_endless(int descriptor) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0) return false;
+  const bool null = status.st_rdev == makedev(1, 3);
+  return S_ISBLK(status.st_mode) || (S_ISCHR(status.st_mode) && !null && ::isatty(descriptor) == 0);
+}
+
 std::string read_file(const Path& path, ExitCode missing, std::string_view what) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const auto give_up = [&](int error) {
+  // A recipe may come through a pipe (a shell's <(…)). Anywhere else a pipe would be waited for without an end.
+  const bool pipe_is_right = missing == ExitCode::recipe;
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | (pipe_is_right ? 0 : O_NONBLOCK));
+  const auto give_up = [&](const std::string& reason) {
     if (descriptor >= 0) ::close(descriptor);
-    fail(missing, {.what = "cannot read " + std::string(what) + ": " + std::strerror(error), .where = path.string()});
+    fail(missing, {.what = "cannot read " + std::string(what) + ": " + reason, .where = path.string()});
   };
-  if (descriptor < 0) give_up(errno);
+  if (descriptor < 0) give_up(std::strerror(errno));
+  if (is_endless(descriptor)) give_up("it is a device");
   std::string bytes;
   struct stat status {};
-  if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode)) bytes.reserve(static_cast<size_t>(status.st_size));
+  if (::fstat(descriptor, &status) == 0 && S_ISFIFO(status.st_mode) && !pipe_is_right)
+    give_up("it is a pipe, where a file is expected");
+  if (S_ISREG(status.st_mode)) bytes.reserve(static_cast<size_t>(status.st_size));
   char buffer[1 << 16];
   for (;;) {
     const ssize_t count = ::read(descriptor, buffer, sizeof buffer);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) give_up(errno);
+    if (count < 0) give_up(std::strerror(errno));
     if (count == 0) break;
     bytes.append(buffer, static_cast<size_t>(count));
   }
@@ -223,6 +236,27 @@ void write_directory_atomic(const Path& path, const std::function<void(const Pat
     throw;
   }
   forget_at_signal(part);
+}
+
+void replace_file_by_folder(const Path& file, const Path& folder) {
+  int error = injected("rename", file);
+  if (error == 0 && ::renameat2(AT_FDCWD, folder.c_str(), AT_FDCWD, file.c_str(), RENAME_EXCHANGE) == 0) {
+    remove_file(folder);  // which is the file's name now
+    return sync_directory(file.parent_path());
+  }
+  if (error == 0) error = errno;
+  if (error != EINVAL && error != ENOSYS) fail_file("rename", file, error);
+  // The file system has no exchange: for a moment the file has another name, and goes back where the rename fails.
+  Path aside = folder;
+  aside += ".old";
+  publish_new(file, aside);
+  if (::rename(folder.c_str(), file.c_str()) != 0) {
+    error = errno;
+    publish_new(aside, file);
+    fail_file("rename", file, error);
+  }
+  remove_file(aside);
+  sync_directory(file.parent_path());
 }
 
 void remove_file(const Path& path) {

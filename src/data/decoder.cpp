@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "data/file_kind.h"
+#include "steerlm/core/fs.h"
 #include "steerlm/core/paths.h"
 
 namespace steerlm {
@@ -114,8 +115,10 @@ struct Decoder::State {
                 error == ENOENT ? download_advice(path) : "");
       }
       struct stat status {};
-      if (::fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode))
-        give_up("a folder where a data file is expected");
+      if (::fstat(descriptor, &status) == 0) {
+        if (S_ISDIR(status.st_mode)) give_up("a folder where a data file is expected");
+        if (is_endless(descriptor)) give_up("a device where a data file is expected");
+      }
     }
     while (input_size < zstd_magic.size() && fill()) {
     }
@@ -209,6 +212,11 @@ Decoder::Decoder(const std::string& path) : state_(std::make_unique<State>()) {
 }
 
 Decoder::~Decoder() = default;
+
+const char* Decoder::unpacker() const {
+  if (state_->packing == Packing::none) return "";
+  return state_->packing == Packing::gzip ? "gzip" : "zstd";
+}
 
 bool Decoder::read(std::string& out) {
   State& s = *state_;

@@ -16,6 +16,8 @@ class Decoder {
   // Appends up to about 256 KiB to `out`; false at the end of the file, with nothing appended. Throws data for damaged
   // input.
   bool read(std::string& out);
+  // The program that unpacks the file, "gzip" or "zstd"; "" where it is not packed.
+  const char* unpacker() const;
 
  private:
   struct State;

@@ -41,6 +41,8 @@ constexpr std::array magics{
     Magic{0, "\x04\x22\x4D\x18"sv, "a file packed with lz4", "unpack it: lz4 -dc FILE > NEW.jsonl"},
     Magic{0, "\x02\x21\x4C\x18"sv, "a file packed with lz4", "unpack it: lz4 -dc FILE > NEW.jsonl"},
     Magic{0, "\xFF\x06\0\0sNaPpY"sv, "a file packed with snappy", "unpack it"},
+    Magic{0, "\x1F\x8B"sv, "a file packed with gzip", "unpack it: gzip -dc FILE > NEW.jsonl"},
+    Magic{0, "\x28\xB5\x2F\xFD"sv, "a file packed with zstd", "unpack it: zstd -dc FILE > NEW.jsonl"},
     Magic{0, "\x1F\x9D"sv, "a file packed with compress", "unpack it: gzip -dc FILE > NEW.jsonl"},
     Magic{0, "LZIP"sv, "a file packed with lzip", "unpack it: lzip -dc FILE > NEW.jsonl", true},
     Magic{0, "Rar!\x1A\x07"sv, "a rar archive", "unpack it: unrar x FILE"},
@@ -75,10 +77,13 @@ bool is_bzip2(std::string_view head) {
          (has_at(head, 4, "1AY&SY") || has_at(head, 4, "\x17\x72\x45\x38\x50\x90"sv));
 }
 
-// Protocol 2 to 5: the opcode PROTO, then mostly FRAME, an empty collection or a global.
+// Protocol 2 to 5: the opcode PROTO, which no UTF-8 text begins with. Before it a list or an object: (lp0 and a line
+// end in protocol 0, ]q and the number 0 in protocol 1.
 bool is_pickle(std::string_view head) {
-  return head.size() > 3 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5 &&
-         "\x95}](c\x8cK"sv.find(head[2]) != std::string_view::npos;
+  if (head.size() > 3 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) return true;
+  for (const std::string_view start : {"(lp0\n"sv, "(dp0\n"sv, "(lp1\n"sv, "(dp1\n"sv, "]q\0"sv, "}q\0"sv})
+    if (head.starts_with(start)) return true;
+  return false;
 }
 
 // The name for iconv, "" for none. Without a byte-order mark: characters of ASCII, each with its zero bytes.

@@ -48,6 +48,12 @@ std::optional<double> number_of(const Json& value) {
   return text ? std::optional<double>(std::strtod(text->c_str(), nullptr)) : std::nullopt;
 }
 
+std::optional<bool> truth_of(const Json& value) {
+  if (value.is_boolean()) return value.get<bool>();
+  const std::optional<double> number = number_of(value);
+  return number && (*number == 0 || *number == 1) ? std::optional<bool>(*number == 1) : std::nullopt;
+}
+
 const std::string& as_text(const Json* value, const std::string& name, const std::string& where) {
   return expect(value, value != nullptr && value->is_string(), name, "text", where).get_ref<const std::string&>();
 }

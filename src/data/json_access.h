@@ -20,6 +20,9 @@ const Json* find_member(const Json& object, std::string_view key);
 // Of a number, also of one that is kept as its text.
 std::optional<double> number_of(const Json& value);
 
+// Of a boolean, and of the numbers 0 and 1.
+std::optional<bool> truth_of(const Json& value);
+
 // `name` is what the message calls it ("turn 2: 'value'").
 const std::string& as_text(const Json* value, const std::string& name, const std::string& where);
 const Json& as_array(const Json* value, const std::string& name, const std::string& where);

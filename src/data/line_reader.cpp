@@ -84,6 +84,8 @@ char LineReader::first_character() {
 
 std::string_view LineReader::head() const { return std::string_view(state_->buffer).substr(state_->start); }
 
+const char* LineReader::unpacker() const { return state_->decoder.unpacker(); }
+
 std::string LineReader::rest(std::int64_t max_bytes) {
   State& s = *state_;
   while (!s.ended) {

@@ -28,15 +28,20 @@ bool ends_in(std::string_view path, std::initializer_list<std::string_view> endi
   return false;
 }
 
-// The advice with the path in it, where a shell takes the path as it is.
-Error not_data(const FileKind& kind, const std::string& path) {
+// The advice with the path in it, where a shell takes the path as it is. Of a packed file it holds for what is inside.
+Error not_data(const FileKind& kind, const std::string& path, const std::string& unpacker) {
   const bool simple = path != "-" && std::ranges::all_of(path, [](char c) {
                         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                                std::string_view("_-./+=@").find(c) != std::string_view::npos;
                       });
-  std::string advice = kind.advice;
-  for (size_t at = advice.find("FILE"); simple && at != std::string::npos; at = advice.find("FILE", at + path.size()))
-    advice.replace(at, 4, path);
+  const auto named = [](std::string text, const std::string& name) {
+    for (size_t at = text.find("FILE"); at != std::string::npos; at = text.find("FILE", at + name.size()))
+      text.replace(at, 4, name);
+    return text;
+  };
+  const std::string file = simple ? path : "FILE";
+  std::string advice = named(kind.advice, unpacker.empty() ? file : "UNPACKED");
+  if (!unpacker.empty()) advice = "unpack it (" + unpacker + " -dc " + file + " > UNPACKED), then " + advice;
   return Error(ExitCode::data, {.what = "this is " + kind.name,
                                 .where = path == "-" ? "standard input" : path,
                                 .expected = "records, one JSON object a line, or a JSON array of them",
@@ -54,11 +59,11 @@ std::string beginning_of(std::string_view head) {
 Format first_guess(const SourceOptions& source, LineReader& lines) {
   const char first = lines.first_character();
   const std::string_view head = lines.head();
-  if (const auto kind = binary_kind(head)) throw not_data(*kind, source.path);
+  if (const auto kind = binary_kind(head)) throw not_data(*kind, source.path, lines.unpacker());
   if (source.format == Format::text) return Format::text;
   const bool automatic = source.format == Format::auto_detect;
   if (automatic && ends_in(source.path, {".txt"})) return Format::text;
-  if (const auto kind = text_kind(head)) throw not_data(*kind, source.path);
+  if (const auto kind = text_kind(head)) throw not_data(*kind, source.path, lines.unpacker());
   if (automatic && first != 0 && first != '{' && first != '[' && !ends_in(source.path, {".json", ".jsonl"})) {
     fail(ExitCode::data, {.what = "neither JSON lines nor a JSON array",
                           .where = source.path == "-" ? "standard input" : source.path,

@@ -59,7 +59,7 @@ ConversationType parse_type(const Json& type, const std::string& where) {
 struct TrainingKey {
   const char* name;
   bool trains_when_true;
-  bool strict;  // another value than a boolean, 0 or 1 is an error: the name has no other meaning
+  bool strict;  // another value than a boolean, 0 or 1 is an error: the name has no other meaning; else it is named
 };
 constexpr TrainingKey training_keys[] = {
     {"weight", true, true},        {"train", true, true}, {"training", true, true}, {"trainable", true, true},
@@ -70,10 +70,8 @@ bool is_context_only(const Json& turn, const std::string& where) {
   for (const TrainingKey& key : training_keys) {
     const Json* value = find_member(turn, key.name);
     if (value == nullptr) continue;
-    const std::optional<double> number = number_of(*value);
-    if (value->is_boolean() || (key.strict && number && (*number == 0 || *number == 1))) {
-      const bool is_true = value->is_boolean() ? value->get<bool>() : *number == 1;
-      context_only |= is_true != key.trains_when_true;
+    if (const std::optional<bool> truth = truth_of(*value)) {
+      context_only |= *truth != key.trains_when_true;
     } else if (key.strict) {
       fail(ExitCode::data, {.what = "'" + std::string(key.name) + "' is neither 0 nor 1",
                             .where = where,
@@ -104,7 +102,15 @@ Label parse_turn_label(const Json& label, const Attributes& attributes, const st
   }
 }
 
-Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, Labels labels,
+// What a human said of the turn, null where nobody did. In a record that was annotated before, `label` is a model's.
+Json human_label(const Json& turn) {
+  const auto is_said = [](const Json* label) { return label != nullptr && *label != ""; };
+  if (const Json* kept = find_member(turn, "gt_label"); is_said(kept)) return *kept;
+  const Json* label = find_member(turn, "label");
+  return find_member(turn, "scores") == nullptr && is_said(label) ? *label : Json(nullptr);
+}
+
+Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, Labels labels, bool weights,
                 const std::string& where) {
   const std::string place = where + ", turn " + std::to_string(number + 1);
   if (!turn.is_object())
@@ -114,8 +120,7 @@ Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, L
   parsed.from = as_text(find_member(turn, "from"), "'from'", place);
   expect_role(parsed.from, "'from'", place);
   parsed.value = as_text(find_member(turn, "value"), "'value'", place);
-  if (labels == Labels::ignored) return parsed;
-  parsed.context_only = is_context_only(turn, place);
+  if (weights) parsed.context_only = is_context_only(turn, place);
   const Json* label = find_member(turn, "label");
   if (label != nullptr && labels == Labels::obeyed) parsed.label = parse_turn_label(*label, attributes, place);
   return parsed;
@@ -140,18 +145,10 @@ Json real(float value) {
   return std::strtod(text, nullptr);
 }
 
-// What a human said of the turn, null where nobody did. In a record that was annotated before, `label` is a model's.
-Json human_label(const Json& turn) {
-  const auto is_said = [](const Json* label) { return label != nullptr && *label != ""; };
-  if (const Json* kept = find_member(turn, "gt_label"); is_said(kept)) return *kept;
-  const Json* label = find_member(turn, "label");
-  return find_member(turn, "scores") == nullptr && is_said(label) ? *label : Json(nullptr);
-}
-
 }  // namespace
 
 Record parse_record(Json object, const Attributes& attributes, std::string_view default_system, const std::string& file,
-                    std::int64_t line, Labels labels) {
+                    std::int64_t line, Labels labels, bool weights) {
   const std::string where = place(file, line);
   if (!object.is_object()) {
     fail(ExitCode::data, {.what = "a record that is not an object",
@@ -173,7 +170,7 @@ Record parse_record(Json object, const Attributes& attributes, std::string_view 
     fail(ExitCode::data, {.what = "an empty conversation", .where = where, .expected = "one turn or more"});
   bool labelled = false;
   for (size_t i = 0; i < turns.size(); ++i) {
-    conversation.turns.push_back(parse_turn(turns[i], i, attributes, labels, where));
+    conversation.turns.push_back(parse_turn(turns[i], i, attributes, labels, weights, where));
     labelled |= conversation.turns.back().label.has_value();
   }
 
@@ -222,17 +219,22 @@ Json to_json(const Conversation& conversation) {
 
 std::string where(const Record& record) { return place(record.file, record.line); }
 
-Json annotate(const Record& record, std::span<const TurnScores> scores, bool keep_human, const Attributes& attributes) {
+Json annotate(const Record& record, std::span<const TurnScores> scores, bool keep_human, const Attributes& attributes,
+              std::int64_t* not_kept) {
   Json json = record.json;
   for (const TurnScores& scored : scores) {
     Json& turn = json.at("conversations").at(scored.turn);
     const Json human = human_label(turn);
     Label label = scored.label;
     if (keep_human && human.is_string()) {
-      const Label given =
-          parse_label(attributes, human.get_ref<const std::string&>(), where(record), LabelFaults::leave_out);
+      const std::string& text = human.get_ref<const std::string&>();
+      const Label given = parse_label(attributes, text, where(record), LabelFaults::leave_out);
       for (size_t a = 0; a < given.values.size(); ++a) {
-        if (!std::isnan(given.values[a])) label.values.at(a) = given.values[a];
+        if (!std::isnan(given.values[a])) {
+          label.values.at(a) = given.values[a];
+        } else if (not_kept != nullptr && ("," + text).find("," + attributes.names[a] + ":") != std::string::npos) {
+          ++*not_kept;
+        }
       }
       label = make_label(attributes, label.values);
     }

@@ -78,9 +78,15 @@ class Sources {
   std::optional<ObjectReader> reader_;
 };
 
+// Of rows without a rating, before a file is taken for one without.
+constexpr int most_unrated_rows = 10000;
+
+bool is_helpsteer(const InputObject& object) {
+  return object.format == Format::helpsteer || object.format == Format::helpsteer2;
+}
+
 bool is_rated_as_helpsteer(const InputObject& object) {
-  const bool helpsteer = object.format == Format::helpsteer || object.format == Format::helpsteer2;
-  return helpsteer && has_helpsteer_rating(object.value);
+  return is_helpsteer(object) && has_helpsteer_rating(object.value);
 }
 
 // From objects to records.
@@ -106,7 +112,7 @@ struct Converter {
         steerlm::convert(object.format, std::move(object.value), {ratings_of, labels, where, unobeyed});
     std::vector<Record> records;
     for (Json& json : objects) {
-      records.push_back(parse_record(std::move(json), labels_of, system, file, object.line, labels));
+      records.push_back(parse_record(std::move(json), labels_of, system, file, object.line, labels, options.weights));
       records.back().part = static_cast<std::int64_t>(records.size()) - 1;
       records.back().parts = static_cast<std::int64_t>(objects.size());
       note_unobeyed(records.back(), labels_of, unobeyed);
@@ -196,9 +202,14 @@ bool are_rated_as_helpsteer(const std::vector<SourceOptions>& sources) {
     ObjectReader reader(source);
     std::optional<InputObject> object = reader.next();
     while (object && object->error) object = reader.next();
-    if (!object) continue;
-    if (object->format == Format::oasst) return false;
-    helpsteer |= is_rated_as_helpsteer(*object);
+    if (object && object->format == Format::oasst) return false;
+    // A file has one format; its first rows may be without ratings.
+    bool rated = object && is_rated_as_helpsteer(*object);
+    for (int rows = 0; object && is_helpsteer(*object) && !rated && rows < most_unrated_rows; ++rows) {
+      object = reader.next();
+      rated = object && !object->error && is_rated_as_helpsteer(*object);
+    }
+    helpsteer |= rated;
   }
   return helpsteer;
 }

@@ -28,6 +28,7 @@ double learning_rate_at(const OptimizerOptions& optimizer, const ScheduleOptions
 std::vector<std::string> schedule_warnings(const OptimizerOptions& optimizer, const ScheduleOptions& schedule,
                                            std::int64_t total) {
   std::vector<std::string> warnings;
+  if (optimizer.learning_rate == 0) warnings.emplace_back("optimizer.learning_rate is 0: no weight is changed");
   const std::int64_t warmup = schedule.warmup_steps, decay = schedule.decay_steps, after_warmup = total - warmup;
   const double peak = optimizer.learning_rate, last = learning_rate_at(optimizer, schedule, total, total);
   if (schedule.kind == ScheduleKind::constant) {

@@ -46,7 +46,7 @@ std::string quarantine_line(const std::string& file, std::int64_t line, const st
 
 struct BlockResult {
   std::string output, quarantine;
-  std::int64_t annotated = 0, bad = 0, turns = 0;
+  std::int64_t annotated = 0, bad = 0, turns = 0, not_kept = 0;
 };
 
 BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>& block,
@@ -79,9 +79,9 @@ BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>&
       put_aside(record.file, record.line, prediction.fault, record.json);
       continue;
     }
-    result.output +=
-        dump_json(annotate(record, prediction.turns, options.human_labels == HumanLabels::keep, predictor.attributes)) +
-        "\n";
+    result.output += dump_json(annotate(record, prediction.turns, options.human_labels == HumanLabels::keep,
+                                        predictor.attributes, &result.not_kept)) +
+                     "\n";
     ++result.annotated;
     result.turns += static_cast<std::int64_t>(prediction.turns.size());
   }
@@ -102,8 +102,9 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   warn_notes(predictor.notes, context);
   require_predictor(predictor.folder);
   // Labels are written over: those of other attributes, and weights of turns, are nobody's fault here.
+  const bool keep = options.human_labels == HumanLabels::keep;
   RecordReader reader(options.input, predictor.attributes, predictor.folder.text_template.system,
-                      {.labels = Labels::ignored});
+                      {.labels = keep ? Labels::kept : Labels::ignored, .weights = false});
   const Shard shard = parse_shard(options.shard);
   if (context.dry_run) {
     std::int64_t good = 0, bad = 0;
@@ -117,11 +118,12 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   if (block.empty()) refuse_empty_input("annotate", options.input);
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
                      output_options(recipe, context));
-  std::int64_t annotated = 0, bad = 0, turns = 0, seen = 0, own_block = 0;
+  std::int64_t annotated = 0, bad = 0, turns = 0, not_kept = 0, seen = 0, own_block = 0;
   for (const Json& counts : output.block_counts()) {
     annotated += counts.at("annotated").get<std::int64_t>();
     bad += counts.at("bad").get<std::int64_t>();
     turns += counts.at("turns").get<std::int64_t>();
+    not_kept += counts.value("not_kept", std::int64_t{0});
   }
   if (output.completed_blocks() > 0)
     context.log->info(fmt::format("goes on after {} blocks", output.completed_blocks()));
@@ -135,17 +137,25 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
       return Outcome::stopped;
     }
     const BlockResult result = annotate_block(predictor, block, options);
-    output.append(static_cast<std::int64_t>(block.size()), result.output, result.quarantine,
-                  {{"annotated", result.annotated}, {"bad", result.bad}, {"turns", result.turns}});
+    output.append(
+        static_cast<std::int64_t>(block.size()), result.output, result.quarantine,
+        {{"annotated", result.annotated}, {"bad", result.bad}, {"turns", result.turns}, {"not_kept", result.not_kept}});
     annotated += result.annotated;
     bad += result.bad;
     turns += result.turns;
+    not_kept += result.not_kept;
     progress.update(annotated + bad, fmt::format("{} bad", bad));
   }
   if (!output.finished()) output.finish();
   progress.finish();
   context.log->info(fmt::format("{} records ({} assistant turns) annotated into {}, {} put aside{}", annotated, turns,
                                 options.output, bad, bad > 0 ? " in " + output.quarantine_path().string() : ""));
+  if (not_kept > 0) {
+    context.log->warn(
+        fmt::format("{} values that people gave are not integers from {} to {} and could not be kept; "
+                    "they are in gt_label",
+                    not_kept, predictor.attributes.min, predictor.attributes.max));
+  }
   const double share = annotated + bad > 0 ? static_cast<double>(bad) / static_cast<double>(annotated + bad) : 0;
   if (share > options.max_bad_share) {
     fail(ExitCode::data, {.what = "too many bad records",

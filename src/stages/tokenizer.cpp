@@ -15,7 +15,7 @@ namespace steerlm {
 TrainedTokenizer train_tokenizer_on_files(const TokenizerOptions& options, std::int64_t seed) {
   std::vector<SourceOptions> sources;
   for (const std::string& path : options.input) sources.push_back({.path = path, .format = options.format});
-  RecordReader reader(sources, {}, "", {.labels = Labels::ignored});
+  RecordReader reader(sources, {}, "", {.labels = Labels::ignored, .weights = false});
   std::deque<std::string> values;
   TokenizerTraining training;
   training.next_text = [&]() -> std::optional<std::string> {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,6 +57,12 @@ TEST_F(FsTest, AMissingFileEndsWithTheCodeOfItsKind) {
   make_directory(file("d"));
   EXPECT_EQ(message([&] { read_file(file("d"), ExitCode::data, "records"); }, ExitCode::data),
             "d: cannot read records: Is a directory");
+  EXPECT_EQ(message([&] { read_file("/dev/zero", ExitCode::data, "records"); }, ExitCode::data),
+            "/dev/zero: cannot read records: it is a device");
+  ASSERT_EQ(::mkfifo(file("pipe").c_str(), 0600), 0);
+  EXPECT_EQ(message([&] { read_file(file("pipe"), ExitCode::model, "model config"); }, ExitCode::model),
+            "pipe: cannot read model config: it is a pipe, where a file is expected");
+  EXPECT_EQ(read_file("/dev/null", ExitCode::data, "records"), "");
 }
 
 TEST_F(FsTest, ASignalThatEndsTheProcessLeavesNoHalfFolder) {

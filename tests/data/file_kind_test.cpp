@@ -57,6 +57,9 @@ const std::vector<Kind> binary_kinds{
     {"sqlite", "SQLite format 3\0\x10\0"s, "an SQLite database"},
     {"pickle", "\x80\x04\x95\x10\0\0\0\0\0\0\0]"s, "a Python pickle"},
     {"old_pickle", "\x80\x02]q\0."s, "a Python pickle"},
+    {"pickle_of_a_text", "\x80\x03X\5\0\0\0hello"s, "a Python pickle"},
+    {"older_pickle", "]q\0(}q\1X"s, "a Python pickle"},
+    {"oldest_pickle", "(lp0\n(dp1\nVprompt\n"s, "a Python pickle"},
     {"pdf", "%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document"},
     {"utf16", "\xff\xfe" + wide(record, 0, 1), "a file in UTF-16"},
     {"utf16_big", "\xfe\xff" + wide(record, 1, 0), "a file in UTF-16"},
@@ -112,6 +115,23 @@ TEST(FileKind, TheWayOutHasThePathInIt) {
                                       "7zXZ\0\0\4"s);
   EXPECT_THAT(message_of(ExitCode::data, [&] { read_records({source(path)}, make_test_attributes(), "S"); }),
               HasSubstr("unpack it: xz -dc " + path + " > NEW.jsonl"));
+}
+
+TEST(FileKind, TheWayOutOfAPackedFileUnpacksItFirst) {
+  TemporaryFolder folder;
+  const auto advice = [&](const std::string& bytes) {
+    const std::string path = write_file(folder, "a.jsonl.gz", gzip(bytes));
+    std::string message =
+        message_of(ExitCode::data, [&] { read_records({source(path)}, make_test_attributes(), "S"); });
+    message.erase(0, message.find("unpack it"));
+    for (size_t at = message.find(path); at != std::string::npos; at = message.find(path))
+      message.replace(at, path.size(), "PATH");
+    return message;
+  };
+  EXPECT_EQ(advice("{\n  \"messages\": [\n"),
+            "unpack it (gzip -dc PATH > UNPACKED), then write it on one line: jq -c . UNPACKED > NEW.jsonl");
+  EXPECT_EQ(advice(gzip(record)),
+            "unpack it (gzip -dc PATH > UNPACKED), then unpack it: gzip -dc UNPACKED > NEW.jsonl");
 }
 
 TEST(FileKind, TextIsNeverGuessed) {

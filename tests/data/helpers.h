@@ -1,5 +1,7 @@
 #pragma once
 
+#include <zlib.h>
+
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -66,6 +68,20 @@ inline std::vector<std::string> texts_of(const std::vector<SourceOptions>& sourc
   std::vector<std::string> texts;
   for (const Record& record : read_records(sources, attributes, "S")) texts.push_back(text_of(record.conversation));
   return texts;
+}
+
+inline std::string gzip(const std::string& bytes) {
+  z_stream stream{};
+  deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  std::string packed(bytes.size() + 1000, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+  stream.avail_in = static_cast<uInt>(bytes.size());
+  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_out = static_cast<uInt>(packed.size());
+  deflate(&stream, Z_FINISH);
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  return packed;
 }
 
 }  // namespace steerlm::testing

@@ -24,20 +24,6 @@ std::vector<std::string> lines_of(const std::string& path) {
   return lines;
 }
 
-std::string gzip(const std::string& bytes) {
-  z_stream stream{};
-  deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
-  std::string packed(bytes.size() + 1000, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-  stream.avail_in = static_cast<uInt>(bytes.size());
-  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
-  stream.avail_out = static_cast<uInt>(packed.size());
-  deflate(&stream, Z_FINISH);
-  packed.resize(stream.total_out);
-  deflateEnd(&stream);
-  return packed;
-}
-
 // With a checksum, as the zstd program writes it.
 std::string zstd(const std::string& bytes) {
   ZSTD_CCtx* context = ZSTD_createCCtx();
@@ -179,6 +165,11 @@ TEST(LineReader, NoFile) {
               HasSubstr("No such file"));
   EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader(folder.path().string()); }),
               HasSubstr("a folder where a data file is expected"));
+  for (const char* device : {"/dev/zero", "/dev/urandom"})
+    EXPECT_THAT(message_of(ExitCode::data, [&] { LineReader reader(device); }),
+                HasSubstr("a device where a data file is expected"));
+  LineReader empty("/dev/null");
+  EXPECT_FALSE(empty.next());
 }
 
 TEST(LineReader, LimitOfALine) {

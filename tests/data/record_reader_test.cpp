@@ -162,6 +162,11 @@ TEST(RecordReaderTest, SourcesThatAreRatedAsHelpSteer) {
   EXPECT_FALSE(are_rated_as_helpsteer({}));
   const std::string bad_start = write_file(folder, "b.jsonl", "{\n\n" + read_all(fixture("helpsteer.jsonl")));
   EXPECT_TRUE(are_rated_as_helpsteer({source(bad_start)}));
+  const std::string unrated = R"({"prompt":"a","response":"b","helpfulness":null})"
+                              "\n";
+  EXPECT_FALSE(are_rated_as_helpsteer({source(write_file(folder, "n.jsonl", unrated))})) << "null is as good as missing";
+  EXPECT_TRUE(are_rated_as_helpsteer(
+      {source(write_file(folder, "later.jsonl", unrated + unrated + read_all(fixture("helpsteer.jsonl"))))}));
 }
 
 // What other programs act on, counted by lines.
@@ -184,7 +189,7 @@ TEST(RecordReaderTest, KeysThatAreNotObeyed) {
   EXPECT_THAT(
       notes(path, make_test_attributes()).unobeyed,
       ElementsAre(std::pair{"'loss_mask'", 1}, std::pair{"'mask'", 1}, std::pair{"'name' of a turn", 2},
-                  std::pair{"'quality'", 1}, std::pair{"'split'", 1}, std::pair{"'system', beside a system message", 1},
+                  std::pair{"'quality'", 1}, std::pair{"'score'", 1}, std::pair{"'split'", 1}, std::pair{"'system', beside a system message", 1},
                   std::pair{"'tool_calls' of a turn", 1}, std::pair{"'tools'", 1}, std::pair{"'type'", 1}));
   EXPECT_THAT(notes(fixture("preference.jsonl"), {}).unobeyed, ElementsAre(std::pair{"'preference_strength'", 1}));
   const auto ratings = notes(fixture("helpsteer.jsonl"), make_test_attributes()).unobeyed;
@@ -192,6 +197,73 @@ TEST(RecordReaderTest, KeysThatAreNotObeyed) {
                                    std::pair{"the rating 'correctness', which is not among the attributes", 1}));
   EXPECT_EQ(describe_unobeyed({{"'tools'", 2}, {"'type'", 1}}), "'tools' (2 lines), 'type' (1 line)");
   EXPECT_THAT(notes(write_file(folder, "b.jsonl", "\n" + record_line("a") + " \n\r\n"), {}).blank_lines, 3);
+}
+
+// What says that something is not to be trained, and is not obeyed where it stands, is named; its opposite is not.
+TEST(RecordReaderTest, TrainingKeysThatAreNotObeyedAreNamed) {
+  const auto unobeyed = [&](const std::string& of_record, const std::string& of_turn) {
+    TemporaryFolder folder;
+    RecordReader reader({source(write_file(folder, "f.jsonl",
+                                           "{" + of_record + R"("messages":[{"role":"user","content":"a"},{)" +
+                                               of_turn + R"("role":"assistant","content":"b"}]})"))},
+                        make_test_attributes(), "S");
+    EXPECT_TRUE(std::holds_alternative<Record>(*reader.next()));
+    return describe_unobeyed(reader.notes().unobeyed);
+  };
+  for (const std::string key : {"train", "trainable", "training", "train_on_turn", "loss"}) {
+    EXPECT_EQ(unobeyed("\"" + key + "\":false,", ""), "'" + key + "' (1 line)");
+    EXPECT_EQ(unobeyed("\"" + key + "\":true,", ""), "");
+    EXPECT_EQ(unobeyed("", "\"" + key + "\":false,"), "") << "it is obeyed";
+  }
+  for (const std::string key : {"deleted", "masked"}) {
+    EXPECT_EQ(unobeyed("\"" + key + "\":true,", ""), "'" + key + "' (1 line)");
+    EXPECT_EQ(unobeyed("\"" + key + "\":false,", ""), "");
+  }
+  for (const std::string key : {"calculate_loss", "learn"}) {
+    EXPECT_EQ(unobeyed("", "\"" + key + "\":false,"), "'" + key + "' of a turn (1 line)");
+    EXPECT_EQ(unobeyed("", "\"" + key + "\":true,"), "");
+  }
+  EXPECT_EQ(unobeyed("", R"("mask":true,)"), "'mask' of a turn (1 line)");
+  EXPECT_EQ(unobeyed("", R"("loss":"false",)"), "'loss' of a turn (1 line)");
+  EXPECT_EQ(unobeyed("", R"("reward":0.5,)"), "'reward' of a turn (1 line)");
+}
+
+// A key that is called as one of ours is lost in conversion, so it is named.
+TEST(RecordReaderTest, KeysInThePlaceOfOursAreNamed) {
+  const auto unobeyed = [&](const std::string& line) {
+    TemporaryFolder folder;
+    RecordReader reader({source(write_file(folder, "f.jsonl", line))}, make_test_attributes(), "S");
+    while (reader.next()) {
+    }
+    return describe_unobeyed(reader.notes().unobeyed);
+  };
+  EXPECT_EQ(unobeyed(R"({"prompt":"a","response":"b","type":"x","mask":"User"})"), "'type' (1 line)");
+  EXPECT_EQ(unobeyed(R"({"prompt":"a","response_1":"b","response_2":"c","response":"d"})"), "'response' (1 line)");
+  EXPECT_EQ(unobeyed(R"({"messages":[{"role":"user","content":"a","from":"Bo","value":null}]})"),
+            "'from' of a turn (1 line)");
+}
+
+// What annotation reads: human labels are left alone, but ratings that are to be kept have to be ratings.
+TEST(RecordReaderTest, ForAnnotation) {
+  TemporaryFolder folder;
+  const auto read = [&](const std::string& line, SourceLabels of_source, Labels labels) {
+    SourceOptions options = source(write_file(folder, "f.jsonl", line));
+    options.labels = of_source;
+    RecordReader reader({options}, make_attributes({.names = {"helpfulness"}}), "S",
+                        {.labels = labels, .weights = false});
+    const auto record = reader.next();
+    const BadRecord* bad = std::get_if<BadRecord>(&*record);
+    return bad != nullptr ? bad->reason : "";
+  };
+  const std::string weights =
+      R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","weight":0.5}]})";
+  EXPECT_EQ(read(weights, SourceLabels::keep, Labels::ignored), "");
+  EXPECT_EQ(read(weights, SourceLabels::drop, Labels::ignored), "");
+  EXPECT_EQ(read(weights, SourceLabels::keep, Labels::kept), "");
+  const std::string text = R"({"prompt":"a","response":"b","helpfulness":"4"})";
+  EXPECT_EQ(read(text, SourceLabels::keep, Labels::ignored), "");
+  EXPECT_THAT(read(text, SourceLabels::keep, Labels::kept),
+              HasSubstr("the rating of 'helpfulness' cannot be used (found the text \"4\""));
 }
 
 TEST(RecordReaderTest, LabelsThatAreDroppedAreNotRead) {

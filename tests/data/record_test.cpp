@@ -77,11 +77,12 @@ TEST(RecordTest, TurnsThatAreContextOnly) {
   for (const char* keys :
        {R"("weight":0)", R"("weight":0.0)", R"("weight":0.00)", R"("weight":false)", R"("train":false)", R"("train":0)",
         R"("training":false)", R"("trainable":false)", R"("train_on_turn":false)", R"("loss":false)",
-        R"("masked":true)", R"("weight":1,"train":false)"}) {
+        R"("masked":true)", R"("masked":1)", R"("loss":0)", R"("loss":0.0)", R"("weight":1,"train":false)"}) {
     EXPECT_TRUE(context(keys)) << keys;
   }
-  for (const char* keys : {R"("weight":1)", R"("weight":1.0)", R"("train":true)", R"("training":1)", R"("loss":true)",
-                           R"("masked":false)", R"("loss":0.25)", R"("masked":"a [MASK]")"}) {
+  for (const char* keys :
+       {R"("weight":1)", R"("weight":1.0)", R"("train":true)", R"("training":1)", R"("loss":true)", R"("masked":false)",
+        R"("masked":0)", R"("loss":1)", R"("loss":0.25)", R"("masked":"a [MASK]")"}) {
     EXPECT_FALSE(context(keys)) << keys;
   }
   for (const char* keys : {R"("weight":0.5)", R"("weight":2)", R"("weight":-1)", R"("weight":1e400)",
@@ -97,7 +98,8 @@ TEST(RecordTest, LabelsThatAreDroppedOrIgnored) {
   const std::string line =
       R"({"type":"TEXT_TO_VALUE","conversations":[{"from":"User","value":"Hi","label":3},{"from":"Assistant","value":"x","label":"qualty:9","weight":0}]})";
   const auto parse_with = [&](Labels labels) {
-    return parse_record(parse_json(line, "f:7", ExitCode::data), make_test_attributes(), "", "f", 7, labels);
+    return parse_record(parse_json(line, "f:7", ExitCode::data), make_test_attributes(), "", "f", 7, labels,
+                        labels != Labels::ignored);
   };
   const Record dropped = parse_with(Labels::dropped);
   EXPECT_EQ(text_of(dropped.conversation), "User: Hi | Assistant: x");
@@ -218,13 +220,14 @@ TEST_F(RecordAnnotation, HumanLabels) {
 
 // The predictor has other attributes, or another range: what the human said stays as it was.
 TEST_F(RecordAnnotation, HumanLabelsOfOtherAttributes) {
+  std::int64_t not_kept = 0;
   const auto annotated_with = [&](const std::string& label, bool keep_human) {
     const Record record =
         parse_record(parse_json(R"({"conversations":[{"from":"Assistant","value":"Yo","label":)" + label + "}]}", "f",
                                 ExitCode::data),
                      attributes_, "", "f", 1, Labels::ignored);
     const std::vector<TurnScores> scores{{0, make_label(attributes_, std::vector<float>{4, 0}), {4, 0}}};
-    const Json turn = annotate(record, scores, keep_human, attributes_)["conversations"][0];
+    const Json turn = annotate(record, scores, keep_human, attributes_, &not_kept)["conversations"][0];
     return turn["label"].get<std::string>() + " " + (turn.contains("gt_label") ? turn["gt_label"].dump() : "none");
   };
   EXPECT_EQ(annotated_with(R"("violence:3,humor:2")", false), R"(quality:4,humor:0 "violence:3,humor:2")");
@@ -232,6 +235,13 @@ TEST_F(RecordAnnotation, HumanLabelsOfOtherAttributes) {
   EXPECT_EQ(annotated_with(R"("quality:9,humor:2")", true), R"(quality:4,humor:2 "quality:9,humor:2")");
   EXPECT_EQ(annotated_with(R"("good answer")", true), R"(quality:4,humor:0 "good answer")");
   EXPECT_EQ(annotated_with("3", true), "quality:4,humor:0 3");
+  not_kept = 0;
+  annotated_with(R"("quality:9,humor:2,violence:7")", true);
+  EXPECT_EQ(not_kept, 1);
+  annotated_with(R"("quality:9,humor:x")", true);
+  EXPECT_EQ(not_kept, 3);
+  annotated_with(R"("quality:9")", false);
+  EXPECT_EQ(not_kept, 3) << "nothing was to be kept";
   EXPECT_EQ(annotated_with("null", true), "quality:4,humor:0 none");
 }
 

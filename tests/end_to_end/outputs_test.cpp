@@ -106,6 +106,23 @@ TEST_F(OutputPaths, AnInterruptLeavesNothing) {
   }
 }
 
+// The file that --overwrite would replace is there until the folder is whole.
+TEST_F(OutputPaths, AnInterruptLeavesTheFileThatAFolderWasToReplace) {
+  write("m", "mine");
+  const std::string make =
+      "model init --tokenizer model --output m --overwrite --hidden-size 512 --intermediate-size 2048 "
+      "--num-hidden-layers 16 --num-attention-heads 8";
+  const auto begun = [&] {
+    const auto folder = std::filesystem::directory_iterator(path("."));
+    return std::ranges::any_of(folder, [](const auto& entry) {
+      return entry.path().filename().string().starts_with("m.") && entry.is_directory();
+    });
+  };
+  const auto before = contents();
+  EXPECT_EQ(run_until(make, SIGTERM, begun).code, 128 + SIGTERM);
+  EXPECT_EQ(changes_since(before), "");
+}
+
 // The run directory that a model lies in is read too.
 TEST_F(OutputPaths, InTheRunDirectoryOfTheModel) {
   write("sft.yaml",

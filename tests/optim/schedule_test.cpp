@@ -75,6 +75,7 @@ TEST(Schedule, WsdDecaysOverAllThatThereIsWhereThatIsLess) {
 }
 
 TEST(Schedule, WhatFitsIsNotWarnedOf) {
+  EXPECT_THAT(schedule_warnings({.learning_rate = 0}, {}, 1), ElementsAre(HasSubstr("no weight is changed")));
   EXPECT_THAT(schedule_warnings(peak, {}, 1), IsEmpty());
   EXPECT_THAT(schedule_warnings(peak, {.warmup_steps = 4}, 5), IsEmpty());
   EXPECT_THAT(schedule_warnings(peak, {.kind = ScheduleKind::cosine, .warmup_steps = 4, .min_learning_rate = 1e-4}, 5),

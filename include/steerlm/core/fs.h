@@ -14,8 +14,11 @@ namespace steerlm {
 
 using Path = std::filesystem::path;
 
-// The whole file. A missing or unreadable file ends with `missing`, the exit code of the file's kind; `what` names the
-// kind ("model config").
+// An open device that is neither a terminal nor /dev/null: /dev/zero never ends, a disk is no file.
+bool is_endless(int descriptor);
+
+// The whole file, which may be a pipe only where it is a recipe. A missing or unreadable file ends with `missing`, the
+// exit code of the file's kind; `what` names the kind ("model config").
 std::string read_file(const Path& path, ExitCode missing, std::string_view what);
 
 // Writes into a temporary beside `path`, fsyncs, renames over `path`, fsyncs the folder. A failure at any place leaves
@@ -32,6 +35,9 @@ void publish_new(const Path& from, const Path& to);
 // A folder that is whole or not there: `fill` writes into a temporary beside `path`, which is fsynced and renamed.
 // Nothing or an empty folder may be at `path`. When `fill` throws, nothing is left of it.
 void write_directory_atomic(const Path& path, const std::function<void(const Path& part)>& fill);
+// `folder` takes the place and name of the regular file `file`, which is removed: there is never a moment without one
+// of the two. Throws resources, and `file` is still there.
+void replace_file_by_folder(const Path& file, const Path& folder);
 // Temporaries beside `path`: those of processes that were killed, and of those that are writing just now.
 std::vector<Path> temporaries_of(const Path& path);
 // unlink(2); nothing may be there.

@@ -32,6 +32,8 @@ class LineReader {
   char first_character();
   // What has been read of the file and not been returned yet: at first up to some 100 KiB.
   std::string_view head() const;
+  // The program that unpacks the file, "gzip" or "zstd"; "" where it is not packed.
+  const char* unpacker() const;
   // What is left of the file. Throws data above `max_bytes`.
   std::string rest(std::int64_t max_bytes);
 

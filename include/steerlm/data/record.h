@@ -28,14 +28,15 @@ struct Record {
 enum class Labels {
   obeyed,
   dropped,  // labels are taken out unread: the record is chat without labels
-  ignored,  // neither read nor checked, and left in the JSON: annotation trains nothing and writes labels of its own
+  ignored,  // neither read nor checked, and left in the JSON: annotation writes labels of its own
+  kept,     // as ignored, but ratings are checked: annotation is to keep what people gave
 };
 
 // Missing `system`: `default_system`; missing `mask`: User; missing `type`: VALUE_TO_TEXT where a turn has a label,
-// else none; null is as good as missing. `weight: 0` on a turn, or what others spell it with, makes it context. Throws
-// data, naming file:line and the turn.
+// else none; null is as good as missing. `weight: 0` on a turn, or what others spell it with, makes it context, unless
+// `weights` is false: then it is neither read nor checked. Throws data, naming file:line and the turn.
 Record parse_record(Json object, const Attributes& attributes, std::string_view default_system, const std::string& file,
-                    std::int64_t line, Labels labels = Labels::obeyed);
+                    std::int64_t line, Labels labels = Labels::obeyed, bool weights = true);
 
 // A new record. Labels are written as their text, null where a turn has none or the type is none; `weight` is 0 for a
 // turn that is context only.
@@ -53,8 +54,9 @@ struct TurnScores {
 
 // The record's JSON with `label` and `scores` of the given turns written and a non-empty human label kept in
 // `gt_label` as it was, whatever it names. keep_human: attributes that a human gave a value of the range keep it, the
-// others are filled in. In a record that was annotated before, the human label is the one in `gt_label`. Throws model
-// for a score that is not finite.
-Json annotate(const Record& record, std::span<const TurnScores> scores, bool keep_human, const Attributes& attributes);
+// others are filled in; values outside are added to `not_kept`. In a record that was annotated before, the human label
+// is the one in `gt_label`. Throws model for a score that is not finite.
+Json annotate(const Record& record, std::span<const TurnScores> scores, bool keep_human, const Attributes& attributes,
+              std::int64_t* not_kept = nullptr);
 
 }  // namespace steerlm

@@ -35,6 +35,7 @@ struct ReadOptions {
   // The same for the rows of HelpSteer and HelpSteer2, whose five ratings have names and a range of their own.
   std::optional<Attributes> helpsteer_attributes;
   Labels labels = Labels::obeyed;
+  bool weights = true;  // false: what says that a turn is not trained is neither read nor checked
 };
 
 // What reading came across besides the records.
@@ -75,7 +76,7 @@ std::vector<Record> read_records(const std::vector<SourceOptions>& sources, cons
                                  const std::string& default_system);
 
 // Whether the ratings of these sources are HelpSteer's or HelpSteer2's and no other's: what the attributes are where
-// nobody says it. Reads the first record of each file; standard input is left alone.
+// nobody says it. Reads the first rows of each file, as far as one with a rating; standard input is left alone.
 bool are_rated_as_helpsteer(const std::vector<SourceOptions>& sources);
 
 struct Prompt {

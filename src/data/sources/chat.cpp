@@ -77,7 +77,8 @@ struct ChatTurn {
   Json json;  // ours
 };
 
-ChatTurn parse_chat_turn(const Json& entry, const char* role_key, const char* value_key, const std::string& where) {
+ChatTurn parse_chat_turn(const Json& entry, const char* role_key, const char* value_key, const std::string& where,
+                         std::set<std::string>& unobeyed) {
   as_object(&entry, "a turn", where);
   const bool from = std::string_view(role_key) == "from";
   const std::string role_name = key_of(entry, role_key, from ? "role" : "from");
@@ -96,7 +97,10 @@ ChatTurn parse_chat_turn(const Json& entry, const char* role_key, const char* va
   Json turn = make_turn(role, value_of(*content, "'" + value_name + "'", where));
   if (const Json* label = find_member(entry, "label")) turn["label"] = *label;
   for (const auto& [key, member] : entry.items()) {
-    if (key != role_name && key != value_name && !turn.contains(key)) turn[key] = member;
+    if (key == role_name || key == value_name || key == "label") continue;
+    const bool ours = turn.contains(key);
+    if (!ours) turn[key] = member;
+    if (ours && !member.is_null() && turn[key] != member) unobeyed.insert("'" + key + "' of a turn");
   }
   return {role, std::move(turn)};
 }
@@ -141,7 +145,7 @@ std::vector<Json> from_chat(const Json& object, const char* list_key, const char
   bool later_system = false;
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string place = where + ", turn " + std::to_string(i + 1);
-    ChatTurn turn = parse_chat_turn(list[i], role_key, value_key, place);
+    ChatTurn turn = parse_chat_turn(list[i], role_key, value_key, place, conversion.unobeyed);
     if (turn.role == "System" && i == 0) {
       record["system"] = turn.json.at("value");
       const Json* other = find_member(object, "system");
@@ -155,8 +159,9 @@ std::vector<Json> from_chat(const Json& object, const char* list_key, const char
   take_mask_and_type(object, record, conversion.unobeyed);
   const std::string mask = record["mask"];
   if (later_system && !names_system(mask)) record["mask"] = mask + (mask.empty() ? "System" : ",System");
-  const std::string_view taken[] = {list_key};
-  carry_over(object, taken, record);
+  std::vector<std::string_view> taken{list_key, "mask", "type"};
+  if (record.contains("system")) taken.emplace_back("system");  // of the system message
+  carry_over(object, taken, record, conversion.unobeyed);
   std::vector<Json> records;
   records.push_back(std::move(record));
   return records;

@@ -20,7 +20,7 @@ std::vector<Json> answered(Json turns, const Json& row, const Conversion& conver
     if (rating == nullptr) continue;
     if (label.rate(std::string(name), *rating, where)) {
       taken.push_back(name);
-    } else if (conversion.labels == Labels::obeyed) {
+    } else if (conversion.labels == Labels::obeyed || conversion.labels == Labels::kept) {
       conversion.unobeyed.insert("the rating '" + std::string(name) + "', which is not among the attributes");
     }
   }
@@ -28,7 +28,7 @@ std::vector<Json> answered(Json turns, const Json& row, const Conversion& conver
   turns.back()["label"] = label.json();
   std::vector<Json> records;
   records.push_back(make_record(std::move(turns)));
-  carry_over(row, taken, records.back());
+  carry_over(row, taken, records.back(), conversion.unobeyed);
   return records;
 }
 
@@ -59,7 +59,8 @@ Json split_prompt(const std::string& prompt) {
 }  // namespace
 
 bool has_helpsteer_rating(const Json& row) {
-  return row.is_object() && std::ranges::any_of(rated, [&](std::string_view name) { return row.contains(name); });
+  return row.is_object() &&
+         std::ranges::any_of(rated, [&](std::string_view name) { return find_member(row, name) != nullptr; });
 }
 
 std::vector<Json> from_helpsteer(const Json& row, const Conversion& conversion) {
@@ -80,7 +81,7 @@ std::vector<Json> from_helpsteer2(const Json& row, const Conversion& conversion)
     answers.push_back(make_turn("Assistant", as_text(find_member(row, key), "'" + key + "'", where)));
     records.push_back(make_record(std::move(answers)));
     records.back()["response"] = key;
-    carry_over(row, taken, records.back());
+    carry_over(row, taken, records.back(), conversion.unobeyed);
   }
   return records;
 }

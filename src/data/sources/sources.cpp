@@ -84,9 +84,13 @@ Json make_record(Json turns) {
   return record;
 }
 
-void carry_over(const Json& object, std::span<const std::string_view> taken, Json& record) {
+void carry_over(const Json& object, std::span<const std::string_view> taken, Json& record,
+                std::set<std::string>& unobeyed) {
   for (const auto& [key, member] : object.items()) {
-    if (std::ranges::find(taken, key) == taken.end() && !record.contains(key)) record[key] = member;
+    if (std::ranges::find(taken, key) != taken.end()) continue;
+    const bool ours = record.contains(key);
+    if (!ours) record[key] = member;
+    if (ours && !member.is_null() && record[key] != member) unobeyed.insert("'" + key + "'");
   }
 }
 
@@ -102,7 +106,7 @@ bool RatedLabel::rate(const std::string& name, const Json& rating, const std::st
   if (!index || rating.is_null() || conversion_.labels == Labels::dropped) return false;
   const std::optional<double> number = number_of(rating);
   if (!number || !(*number >= low_ && *number <= high_)) {
-    if (conversion_.labels == Labels::ignored) return false;
+    if (conversion_.labels == Labels::ignored) return false;  // it is written over, and travels as a key
     const bool text = rating.is_string();
     fail(ExitCode::data, {.what = "the rating of '" + name + "' cannot be used",
                           .where = where,

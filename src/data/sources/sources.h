@@ -67,8 +67,10 @@ void note_unobeyed(const Record& record, const Attributes& attributes, std::set<
 Json make_turn(std::string_view from, std::string_view value);
 // {"mask": "User", "type": "VALUE_TO_TEXT", "conversations": turns}
 Json make_record(Json turns);
-// Copies the members of `object` into the record, but for those in `taken` and those that the record has.
-void carry_over(const Json& object, std::span<const std::string_view> taken, Json& record);
+// Copies the members of `object` into the record, but for those in `taken`. Where the record has one of the name, that
+// of the object is lost, which is noted.
+void carry_over(const Json& object, std::span<const std::string_view> taken, Json& record,
+                std::set<std::string>& unobeyed);
 
 // A label from ratings: min + (rating - low) / (high - low) * (max - min), rounded half to even.
 class RatedLabel {

@@ -41,6 +41,20 @@ constexpr std::array record_keys{"tools",
                                  "margin",
                                  "kto_tag",
                                  "train",
+                                 "training",
+                                 "trainable",
+                                 "train_on_turn",
+                                 "loss",
+                                 "masked",
+                                 "reward",
+                                 "rewards",
+                                 "score",
+                                 "rating",
+                                 "ratings",
+                                 "deleted",
+                                 "ignore",
+                                 "exclude",
+                                 "review_result",
                                  "train_on_input",
                                  "train_on_inputs",
                                  "mask_history",
@@ -51,16 +65,27 @@ constexpr std::array record_keys{"tools",
                                  "system_prompt",
                                  "input_ids",
                                  "segments"};
-constexpr std::array turn_keys{"tool_calls", "tool_call_id", "function_call", "name",         "image",
-                               "images",     "video",        "videos",        "audio",        "audios",
-                               "refusal",    "thinking",     "reasoning",     "loss_mask",    "reasoning_content",
-                               "loss_scale", "loss_weight",  "train_detail",  "segments",     "prefix",
-                               "labels",     "recipient",    "channel",       "cache_control"};
+constexpr std::array turn_keys{"tool_calls", "tool_call_id", "function_call", "name",          "image",
+                               "images",     "video",        "videos",        "audio",         "audios",
+                               "refusal",    "thinking",     "reasoning",     "loss_mask",     "reasoning_content",
+                               "loss_scale", "loss_weight",  "train_detail",  "segments",      "prefix",
+                               "labels",     "recipient",    "channel",       "cache_control", "mask",
+                               "is_masked",  "ignore",       "learn",         "do_train",      "calculate_loss",
+                               "score",      "reward",       "rating",        "ratings",       "rejected",
+                               "deleted"};
+
+// Of these false says that something is not trained; true asks for what is done anyway.
+constexpr std::array false_matters{"train", "training", "trainable",      "train_on_turn", "loss",
+                                   "learn", "do_train", "calculate_loss", "review_result"};
 
 // An empty list, false or "train" asks for nothing.
 bool asks_for_something(const std::string& key, const Json& value) {
-  if (value.is_null() || value == false || value == "") return false;
+  if (value.is_null() || value == "") return false;
   if (value.is_structured() && value.empty()) return false;
+  if (const std::optional<bool> truth = truth_of(value);
+      truth && std::ranges::find(false_matters, key) != false_matters.end())
+    return !*truth;
+  if (value == false) return false;
   return !(key == "split" && value.is_string() && value.get_ref<const std::string&>().starts_with("train"));
 }
 
@@ -74,8 +99,10 @@ void note_unobeyed(const Record& record, const Attributes& attributes, std::set<
   const std::vector<Turn>& turns = record.conversation.turns;
   for (size_t t = 0; t < turns.size(); ++t) {
     for (const auto& [key, member] : record.json.at("conversations")[t].items()) {
-      if (std::ranges::find(turn_keys, key) != turn_keys.end() && asks_for_something(key, member))
-        unobeyed.insert("'" + key + "' of a turn");
+      // Spellings of a weight that have other meanings too are obeyed only where they are true or false, 0 or 1.
+      const bool other_meaning = (key == "loss" || key == "masked") && !member.is_null() && !truth_of(member);
+      const bool known = std::ranges::find(turn_keys, key) != turn_keys.end() && asks_for_something(key, member);
+      if (known || other_meaning) unobeyed.insert("'" + key + "' of a turn");
     }
   }
 }
