@@ -47,6 +47,8 @@ void compare_inputs(const Path& root, const Json& inputs, std::vector<std::strin
 std::vector<std::string> run_differences(const RunFiles& files, const Recipe& recipe, const Json& inputs) {
   const std::string stage(enum_name(recipe.stage));
   if (files.mark().value("stage", "") != stage) return {"stage: " + files.mark().value("stage", "") + " -> " + stage};
+  // A run that ended before its first step or block has computed nothing by its recipe either.
+  if (!has_results(files) && !is_there(files.root() / "metrics.jsonl", ExitCode::resources)) return {};
   if (!is_there(files.root() / "recipe.yaml", ExitCode::resources)) {
     if (!has_results(files)) return {};
     return {"its recipe.yaml is gone"};

@@ -98,6 +98,17 @@ TEST_F(BadInput, AMendedInputNeedsNoFreshStart) {
   expect_refused(run("sft sft.yaml"), 2, "has changed");
 }
 
+// Nor does a mended recipe; but the metrics of a run that was killed before its first checkpoint are kept.
+TEST_F(BadInput, AMendedRecipeNeedsNoFreshStart) {
+  expect_refused(run("sft sft.yaml data.max_tokens=20 data.over_length=error"), 3, "raise data.max_tokens");
+  ASSERT_TRUE(exists("run/environment.json")) << "the run had begun";
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  expect_refused(run("sft sft.yaml seed=7"), 2, "another recipe: seed: 1234 -> 7");
+  const std::string long_run = "sft sft.yaml run_dir=killed train.steps=100000 checkpoint.every_steps=100000";
+  run_until(long_run, SIGKILL, [&] { return exists("killed/metrics.jsonl") && !read("killed/metrics.jsonl").empty(); });
+  expect_refused(run(long_run + " seed=7"), 2, "another recipe: seed: 1234 -> 7");
+}
+
 // `data check` goes through the whole file and tells each bad line; training stops at the first.
 TEST_F(BadInput, EveryBadLineIsToldWithItsNumber) {
   const std::string good = conversation("q", "a"), rest = good.substr(1);
