@@ -33,6 +33,8 @@ class Checks {
     if (has("attributes")) attributes();
     switch (recipe_.stage) {
       case Stage::train_predictor:
+        predictor_template();
+        [[fallthrough]];
       case Stage::sft:
         model();
         training();
@@ -141,6 +143,12 @@ class Checks {
     else
       require("model.tokenizer", "a fresh model takes its vocabulary from it");
     if (options.init) fresh_model(*options.init);
+  }
+
+  void predictor_template() {
+    if (decoder_.faulty("template") || recipe_.text_template.name != TemplateName::plain) return;
+    fault("template.name", {.what = "the template plain has neither turns nor labels, which a predictor needs",
+                            .advice = "use template.name: steerlm"});
   }
 
   void fresh_model(const ModelConfig& config) {
