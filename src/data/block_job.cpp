@@ -238,7 +238,7 @@ void BlockOutput::adopt_ledger() {
                             .where = ledger_path_.string(),
                             .found = begun,
                             .expected = wanted,
-                            .advice = "choose another output, or start over with --fresh"});
+                            .advice = "choose another run_dir, or start over with --fresh"});
   };
   if (found->identity != ledger_.identity) refuse(dump_json(found->identity), dump_json(ledger_.identity));
   if (found->output != ledger_.output) refuse(found->output.string(), ledger_.output.string());

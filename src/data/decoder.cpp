@@ -130,7 +130,10 @@ struct Decoder::State {
     } else if (name.ends_with(".gz") || name.ends_with(".zst")) {
       auto kind = binary_kind(head);
       if (!kind && input_size > 0) kind = text_kind(head);
-      if (kind) give_up("this is " + kind->name + ", for all the ending of its name", kind->advice);
+      const bool by_name = kind && kind->advice.find("read_csv") != std::string::npos;  // pandas believes the ending
+      if (kind)
+        give_up("this is " + kind->name + ", for all the ending of its name",
+                (by_name ? "rename it, then " : "") + kind->advice);
       give_up(
           name.ends_with(".gz") ? "not a gzip file, for all its ending" : "not a Zstandard file, for all its ending",
           input_size == 0 ? "the file is empty" : "rename it if it holds plain lines");

@@ -93,7 +93,7 @@ std::string LineReader::rest(std::int64_t max_bytes) {
     if (s.buffer.size() > static_cast<size_t>(max_bytes)) {
       fail(ExitCode::data, {.what = "a JSON array of more than " + std::to_string(max_bytes >> 20) + " MiB",
                             .where = s.path == "-" ? "standard input" : s.path,
-                            .advice = "write its elements one a line"});
+                            .advice = "write its elements one a line: jq -c '.[]' FILE > NEW.jsonl"});
     }
   }
   std::string bytes = s.buffer.substr(s.start);

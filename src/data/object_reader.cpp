@@ -160,7 +160,8 @@ Error unrecognised(const Json& value, const std::string& where) {
     }
     for (const auto& [key, member] : value.items()) {
       if (fault.advice.empty() && member.is_array() && !member.empty() && member.front().is_object())
-        fault.advice = "if the records are in '" + key + "', take them out: jq -c '.[\"" + key + "\"][]'";
+        fault.advice =
+            "if the records are in '" + key + "', take them out: jq -c '.[\"" + key + "\"][]' FILE > NEW.jsonl";
     }
     if (is_prompt_line(value))
       fault.advice = "a line of prompts cannot be trained on, annotated or scored: it has no response";

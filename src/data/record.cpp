@@ -83,7 +83,9 @@ bool is_context_only(const Json& turn, const std::string& where) {
 }
 
 Label parse_turn_label(const Json& label, const Attributes& attributes, const std::string& where) {
-  const std::string advice = "labels of something else are left out with labels: drop on the source";
+  const std::string advice =
+      "labels of something else are left out with labels: drop on a recipe's source, or for all commands with jq -c "
+      "'del(.. | .label?)' FILE > NEW.jsonl";
   if (!label.is_string()) {
     fail(ExitCode::data, {.what = "'label' has the wrong type",
                           .where = where,

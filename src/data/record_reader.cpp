@@ -167,7 +167,7 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
 void refuse(const BadRecord& bad) {
   fail(ExitCode::data, {.what = bad.reason,
                         .where = place(bad.file, bad.line),
-                        .advice = "steerlm data check lists every bad record of a file"});
+                        .advice = "'steerlm data check --input FILE' lists every bad record of a file"});
 }
 
 std::vector<Record> read_records(const std::vector<SourceOptions>& sources, const Attributes& attributes,

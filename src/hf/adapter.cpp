@@ -68,10 +68,11 @@ const std::vector<Neutral>& neutral_keys() {
 void check_initialisation(JsonFields& reader) {
   const Json* value = reader.find("init_lora_weights");
   if (value == nullptr || value->is_boolean() || *value == "gaussian" || *value == "orthogonal") return;
-  reader.refuse("'init_lora_weights' is not implemented: this initialisation changes the base's weights",
-                dump_json(*value), "true, false, \"gaussian\" or \"orthogonal\"",
-                "merge the adapter with PEFT (merge_and_unload) and save the whole model, or save it with "
-                "save_pretrained(folder, path_initial_model_for_weight_conversion=…)");
+  reader.refuse(
+      "'init_lora_weights' is not implemented: this initialisation changes the base's weights", dump_json(*value),
+      "true, false, \"gaussian\" or \"orthogonal\"",
+      "merge the adapter with PEFT (merge_and_unload) and save the whole model and its tokenizer, or save it with "
+      "save_pretrained(folder, path_initial_model_for_weight_conversion=…)");
 }
 
 void check_keys(JsonFields& reader) {
@@ -112,7 +113,7 @@ std::vector<std::string> read_targets(JsonFields& reader) {
         .where = where,
         .found = found,
         .advice = "in Python resize the base (resize_token_embeddings), load the adapter with PEFT, call "
-                  "merge_and_unload and save the whole model with save_pretrained"});
+                  "merge_and_unload and save the whole model and its tokenizer with save_pretrained"});
 }
 
 HeadKind read_task(JsonFields& reader) {
@@ -137,6 +138,17 @@ HeadKind read_task(JsonFields& reader) {
     reader.refuse("an adapter of a predictor without its score", saved == nullptr ? "null" : dump_json(*saved),
                   "modules_to_save [\"score\"]");
   return HeadKind::regression;
+}
+
+SafetensorsFile open_weights(const Path& folder) {
+  const Path path = folder / weight_file;
+  if (!is_there(path, ExitCode::model)) {
+    fail(ExitCode::model,
+         {.what = "the folder is a PEFT adapter without adapter_model.safetensors",
+          .where = folder.string(),
+          .advice = "load the adapter with PEFT and save it with save_pretrained(folder), which writes safetensors"});
+  }
+  return SafetensorsFile::open(path);
 }
 
 }  // namespace
@@ -188,7 +200,7 @@ Json dump_adapter_config(const Adapter& adapter) {
 
 HeadShape adapter_head(const Path& folder, const Adapter& adapter) {
   if (adapter.head == HeadKind::language_model) return {.language_model = true};
-  const SafetensorsFile file = SafetensorsFile::open(folder / weight_file);
+  const SafetensorsFile file = open_weights(folder);
   const std::string name = std::string(peft_prefix) + "score.weight";
   const TensorInfo& score = file.info(name);
   if (score.shape.size() != 2 || score.shape[0] < 1 || score.shape[0] > 4096)
@@ -218,7 +230,7 @@ NamedShapes expected_tensors(const Path& folder, const Adapter& adapter, const M
 }
 
 SafetensorsFile open_adapter_file(const Path& folder, const NamedShapes& expected) {
-  SafetensorsFile file = SafetensorsFile::open(folder / weight_file);
+  SafetensorsFile file = open_weights(folder);
   std::vector<std::string> left = file.names();
   for (const std::string& name : left) {
     if (name.find("embed_tokens.") != std::string::npos || name.find("lm_head.") != std::string::npos)

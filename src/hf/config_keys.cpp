@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "hf/weight_kind.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
 
@@ -267,12 +268,10 @@ void refuse_quantisation(JsonFields& reader) {
     const Json* config = reader.find(key);
     if (config == nullptr) continue;
     const bool mlx = key == std::string_view("quantization");
+    const std::string maker = mlx ? "MLX, " + shortened_json(*config, 80) : maker_of(*config);
     reader.refuse(
-        std::string("the weights are quantised, which '") + key + "' says, and quantised weights are not read",
-        mlx ? "MLX, " + shortened_json(*config, 80) : maker_of(*config), "weights in fp32, bf16 or fp16",
-        mlx ? "take the folder that it was made from, or write it with mlx_lm.convert --dequantize"
-            : "take the folder that it was made from, or load it with Transformers, call dequantize() and "
-              "save it with save_pretrained");
+        std::string("the weights are quantised, which '") + key + "' says, and quantised weights are not read", maker,
+        "weights in fp32, bf16 or fp16", whole_weights_advice(maker));
   }
 }
 

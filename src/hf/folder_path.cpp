@@ -30,8 +30,10 @@ bool is_hub_character(char c) {
   if (extension == ".safetensors" || extension == ".json" || extension == ".model")
     refuse(path, "not a folder but a file of one", "name the folder that it is in");
   if (extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".ckpt")
-    refuse(path, "not a folder but a pickle file, which can run code and is never read",
-           "load the model with Transformers and save it with save_pretrained(folder), which writes safetensors");
+    refuse(
+        path, "not a folder but a pickle file, which can run code and is never read",
+        "load the model and its tokenizer with Transformers and save both with save_pretrained(folder), which writes "
+        "safetensors");
   refuse(path, "not a folder");
 }
 

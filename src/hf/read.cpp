@@ -160,7 +160,8 @@ Path find_base(const Path& path, const Adapter& adapter, const Path& given) {
                          .found = base.string(),
                          .expected = "a Hugging Face model folder",
                          .advice = (hub.empty() ? "run where this path leads to it" : hub) +
-                                   ", or name its folder with 'steerlm model merge --base DIR'"});
+                                   ", or name its folder: steerlm model merge --model '" + path.string() +
+                                   "' --base DIR --output MERGED"});
 }
 
 // What the adapter changes of the folder that it adapts.
@@ -208,7 +209,9 @@ ModelFolder open_model_folder(const Path& path, const Path& base) {
       fail(ExitCode::model, {.what = "an adapter of an adapter",
                              .where = (path / "adapter_config.json").string(),
                              .found = base_path.string(),
-                             .advice = "merge that one first: steerlm model merge"});
+                             .advice = "merge that one first: steerlm model merge --model '" + base_path.string() +
+                                       "' --output DIR; then this one: steerlm model merge --model '" + path.string() +
+                                       "' --base DIR --output MERGED"});
     }
     ModelFolder folder = open_model_folder(base_path);
     apply_adapter(folder, path, adapter);

@@ -58,7 +58,7 @@ constexpr const char* trunk_prefix = "model.";
                          .where = folder.string(),
                          .found = join(others),
                          .expected = std::string(single_file) + " or " + index_file,
-                         .advice = "load the model with Transformers and save it with "
+                         .advice = "load the model and its tokenizer with Transformers and save both with "
                                    "save_pretrained(folder), which writes safetensors"});
 }
 

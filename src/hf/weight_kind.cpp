@@ -33,14 +33,11 @@ constexpr std::array<Maker, 15> makers{{
 }};
 
 [[noreturn]] void refuse(const Path& where, const std::string& maker, const std::string& tensor, bool mlx) {
-  fail(ExitCode::model,
-       {.what = "the weights are quantised (" + maker + "), and quantised weights are not read",
-        .where = where.string(),
-        .found = "tensor '" + tensor + "'",
-        .expected = "weights in fp32, bf16 or fp16",
-        .advice = mlx ? "take the folder that it was made from, or write it with mlx_lm.convert --dequantize"
-                      : "take the folder that it was made from, or load it with Transformers, call dequantize() and "
-                        "save it with save_pretrained"});
+  fail(ExitCode::model, {.what = "the weights are quantised (" + maker + "), and quantised weights are not read",
+                         .where = where.string(),
+                         .found = "tensor '" + tensor + "'",
+                         .expected = "weights in fp32, bf16 or fp16",
+                         .advice = whole_weights_advice(mlx ? "MLX" : maker)});
 }
 
 // "" for the names of Transformers, or bare ones, which weight_files gives the usual prefix.
@@ -56,6 +53,16 @@ std::string strange_prefix(const WeightFiles& files) {
 }
 
 }  // namespace
+
+std::string whole_weights_advice(std::string_view maker) {
+  const std::string advice = "take the folder that it was made from";
+  if (maker.starts_with("MLX")) return advice + ", or write it with mlx_lm.convert --dequantize";
+  // Of the other kinds, dequantize() of Transformers undoes hardly any.
+  if (!maker.starts_with("bitsandbytes")) return advice;
+  return advice +
+         ", or load it and its tokenizer with Transformers, call the model's dequantize() and save both with "
+         "save_pretrained";
+}
 
 void check_weight_kind(const WeightFiles& files, const Path& folder) {
   for (const auto& [name, file] : files.file_of) {

@@ -46,11 +46,14 @@ void aim(Writer& writer, const Tokenizer& tokenizer, const Attributes& attribute
     writer.value_tokens.push_back(common < ids.size() ? ids[common] : 0);
   }
   if (distinct.size() != candidates.size()) {
-    fail(ExitCode::model, {.what = "the tokenizer does not tell all values of an attribute apart by one piece",
-                           .where = attributes.names[writer.attribute],
-                           .expected = "values from " + std::to_string(attributes.min) + " to " +
-                                       std::to_string(attributes.max) + " that start with different pieces",
-                           .advice = "use a range of one digit, or a regression predictor"});
+    fail(
+        ExitCode::model,
+        {.what = "the tokenizer does not tell all values of an attribute apart by one piece",
+         .where = attributes.names[writer.attribute],
+         .expected = "values from " + std::to_string(attributes.min) + " to " + std::to_string(attributes.max) +
+                     " that start with different pieces",
+         .advice =
+             "train the predictor on a range of one digit (attributes.max: 9 or less), or with head.kind: regression"});
   }
   // A longer label may be split otherwise: what differs is fed again. At least the last token is, its hidden state is
   // needed.

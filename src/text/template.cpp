@@ -132,16 +132,19 @@ ConversationTemplate::ConversationTemplate(TemplateOptions options, const Tokeni
     if (id) {
       marker_pieces_.emplace(marker, *id);
     } else if (layout_ != nullptr) {
-      fail(ExitCode::model, {.what = "the template " + name + " needs the marker " + std::string(marker) +
-                                     " as a piece of the tokenizer, which has none",
-                             .where = tokenizer.path().string(),
-                             .expected = "a model that was tuned with the markers of " + name,
-                             .advice = "start from such a model, or use template.name: steerlm"});
+      fail(
+          ExitCode::model,
+          {.what = "the template " + name + " needs the marker " + std::string(marker) +
+                   " as a piece of the tokenizer, which has none",
+           .where = tokenizer.path().string(),
+           .expected = "a model that was tuned with the markers of " + name,
+           .advice = "start from such a model, or use template.name: steerlm, on the command line --template steerlm"});
     } else {
       fail(ExitCode::model,
            {.what = "template.special_tokens is added, but the tokenizer has no piece " + std::string(marker),
             .where = tokenizer.path().string(),
-            .advice = "add the markers with 'steerlm model add-tokens', or use special_tokens: text"});
+            .advice = "add the markers with 'steerlm model add-tokens --model MODEL --output DIR', or use "
+                      "template.special_tokens: text"});
     }
   }
 }
@@ -198,7 +201,7 @@ std::vector<std::int32_t> ConversationTemplate::encode_label_prefix(const Conver
   if (options_.name == TemplateName::plain) {
     fail(ExitCode::recipe, {.what = "the template plain has no labels, so a language model cannot predict them with it",
                             .where = "template.name",
-                            .advice = "use template steerlm, or head.kind: regression"});
+                            .advice = "use template.name: steerlm"});
   }
   Segments segments{*this};
   segments.system(conversation.system);

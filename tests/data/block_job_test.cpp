@@ -254,7 +254,7 @@ TEST_F(BlockJobTest, AnotherRun) {
   EXPECT_THAT(
       message_of(ExitCode::recipe, [&] { open(false, "other"); }),
       HasSubstr(
-          R"(another run has begun this output (found {"name":"run"}, expected {"name":"other"}); choose another output, or start over with --fresh)"));
+          R"(another run has begun this output (found {"name":"run"}, expected {"name":"other"}); choose another run_dir, or start over with --fresh)"));
   EXPECT_EQ(open(true, "other").completed_blocks(), 0);
 }
 

@@ -173,7 +173,7 @@ TEST_F(LoraProgram, ADamagedAdapterIsRefusedWithItsReason) {
   write("run/model/adapter_model.safetensors", weights.substr(0, weights.size() - 4));
   expect_refused(run("generate --model run/model --prompt x"), 4, "adapter_model.safetensors");
   std::filesystem::remove(path("run/model/adapter_model.safetensors"));
-  expect_refused(run("generate --model run/model --prompt x"), 4, "cannot read the weights");
+  expect_refused(run("generate --model run/model --prompt x"), 4, "a PEFT adapter without adapter_model.safetensors");
 }
 
 }  // namespace
