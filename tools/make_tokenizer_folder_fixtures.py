@@ -86,6 +86,13 @@ def cases():
          "model_type": "llama"},
         {"name": "sentencepiece of a mistral, unread prefix key", "model": "bpe.model",
          "config": {**SPM_CONFIG, "add_prefix_space": False}, "model_type": "mistral"},
+        {"name": "sentencepiece, no legacy key", "model": "bpe.model", "config": {**SPM_CONFIG, "legacy": None}, "model_type": "llama"},
+        {"name": "sentencepiece of code llama, unread legacy key", "model": "bpe.model", "model_type": "llama",
+         "config": {**SPM_CONFIG, "tokenizer_class": "CodeLlamaTokenizer", "legacy": True}},
+        {"name": "sentencepiece, single word", "model": "bpe.model", "model_type": "llama",
+         "config": {**SPM_CONFIG, "added_tokens_decoder": {str(620 + i): {"content": word, "single_word": True, "lstrip": i == 1,
+                                                                           "rstrip": i == 2, "normalized": False, "special": False}
+                                                            for i, word in enumerate(("word", "x=y", "<mask>"))}}},
         # both files
         {"name": "both agree", "model": "bpe.model", "json": "both", "config": SPM_CONFIG, "model_type": "llama"},
         {"name": "both, added tokens", "model": "bpe.model", "json": "both", "config": SPM_CONFIG, "model_type": "llama",

@@ -110,7 +110,7 @@ OpenModel open_text_model(const std::string& folder, const std::string& device, 
                            .where = folder,
                            .advice = "`steerlm score` reads its scores"});
   }
-  print_template(model.folder);
+  if (request.required) print_template(model.folder);  // else no template is written
   return model;
 }
 

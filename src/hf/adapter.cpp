@@ -119,9 +119,11 @@ std::vector<std::string> read_targets(JsonFields& reader) {
 HeadKind read_task(JsonFields& reader) {
   const Json* task = reader.find("task_type");
   const Json* saved = reader.find("modules_to_save");
+  const Json modules = saved == nullptr ? Json::array() : *saved;
+  if (!modules.is_array()) reader.refuse_value("modules_to_save", modules, "null or a list of names");
   // PEFT writes ["score", "classifier", "score"] for a model that has no classifier.
   bool score = false;
-  for (const Json& module : saved != nullptr && saved->is_array() ? *saved : Json::array()) {
+  for (const Json& module : modules) {
     if (module == "embed_tokens" || module == "lm_head") refuse_embedding(reader.where(), dump_json(*saved));
     if (module != "score" && module != "classifier")
       reader.refuse("'modules_to_save' is not implemented", dump_json(*saved), "null or [\"score\"]");

@@ -5,6 +5,7 @@
 
 #include "hf/folder_json.h"
 #include "hf/jinja.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/text/template.h"
@@ -46,7 +47,8 @@ std::string kind_of(std::string_view source) {
 constexpr std::string_view system_probe = "Speak briefly.", question = "Why?", answer = "Because.",
                            next_question = "And then?";
 // Spaces at the ends, and reasoning, which some templates take off.
-constexpr std::string_view spaced_question = " \nWhy?\n ", reasoned_answer = "<think>\nwhy\n</think>\n\nBecause.";
+constexpr std::string_view spaced_question = " \nWhy?\n ", reason = "why",
+                           reasoned_answer = "<think>\nwhy\n</think>\n\nBecause.";
 
 Json message(std::string_view role, std::string_view content) { return {{"role", role}, {"content", content}}; }
 
@@ -89,13 +91,12 @@ struct Writer {
   std::string turn(std::string_view role, std::string_view value) const {
     return open(role) + std::string(value) + close();
   }
-  std::string system(const std::string& prompt) const { return prompt.empty() ? "" : turn("system", prompt); }
 
-  // The system prompt at the front of `text`, which is taken off; "" where there is none.
-  std::string take_system(std::string& text) const {
+  // The system prompt at the front of `text`, which is taken off; "" of an empty block, nothing where there is none.
+  std::optional<std::string> take_system(std::string& text) const {
     const std::string begin = open("system");
     const size_t end = text.find(close());
-    if (!text.starts_with(begin) || end == text.npos) return "";
+    if (!text.starts_with(begin) || end == text.npos) return std::nullopt;
     const std::string prompt = text.substr(begin.size(), end - begin.size());
     text.erase(0, end + close().size());
     return prompt;
@@ -104,62 +105,114 @@ struct Writer {
 
 std::string quoted(const std::string& text) { return dump_json(text); }
 
-// `begin`: how it begins an answer. What differs when the template is given a system prompt, more turns, texts with
-// spaces.
-void compare(Probe& probe, const Writer& writer, const std::string& own_system, const std::string& begin,
-             ChatTemplateReading& reading) {
-  const auto differs = [&](const Json& messages, bool prompt, const std::string& expected, const std::string& phrase) {
-    try {
-      if (probe.render(messages, prompt) != expected) reading.differences.push_back(phrase);
-    } catch (const jinja::Refused&) {
-      reading.differences.push_back(phrase);
-    } catch (const jinja::Unreadable& error) {
-      reading.differences.push_back("cannot be read as a whole (" + std::string(error.what()) + ")");
-    }
-  };
-  const std::string system = writer.system(own_system);
-  const std::string first = system + writer.turn("user", question);
-
-  std::string given = "does not take a system prompt";
-  try {
-    std::string text = probe.render(Json::array({message("system", system_probe), message("user", question)}), true);
-    const std::string prompt = writer.take_system(text);
-    const size_t at = prompt.find(system_probe);
-    if (prompt == system_probe && text == writer.turn("user", question) + begin)
-      given.clear();
-    else if (at != prompt.npos && text == writer.turn("user", question) + begin)
-      given = "puts " + quoted(prompt.substr(0, at) + "…" + prompt.substr(at + system_probe.size())) +
-              " around a system prompt that is given";
-    else
-      given = "writes a system prompt that is given in another way";
-  } catch (const std::runtime_error&) {
-  }
-  if (!given.empty()) reading.differences.push_back(given);
-
-  differs(Json::array({message("user", question), message("assistant", answer), message("user", next_question)}), true,
-          first + writer.turn("assistant", answer) + writer.turn("user", next_question) + begin,
-          "writes earlier answers in another way");
-  differs(Json::array({message("user", question), message("assistant", answer)}), false,
-          first + writer.turn("assistant", answer), "writes the last answer of a conversation in another way");
-  differs(Json::array({message("user", spaced_question)}), true, system + writer.turn("user", spaced_question) + begin,
-          "takes spaces off the ends of texts");
-  differs(
-      Json::array({message("user", question), message("assistant", reasoned_answer), message("user", next_question)}),
-      true, first + writer.turn("assistant", reasoned_answer) + writer.turn("user", next_question) + begin,
-      "leaves <think>…</think> out of earlier answers");
+size_t count(std::string_view text, std::string_view part) {
+  size_t found = 0;
+  for (size_t at = text.find(part); at != text.npos; at = text.find(part, at + part.size())) ++found;
+  return found;
 }
+
+// `text` with the last `part` in it as `other`.
+std::string with_last(std::string text, std::string_view part, std::string_view other) {
+  const size_t at = text.rfind(part);
+  return at == text.npos ? text : text.replace(at, part.size(), other);
+}
+
+// What a template that writes the turns of the program's does otherwise. Each difference is looked for against what the
+// template itself writes of a simpler conversation, so that one is not taken for another.
+class Comparison {
+ public:
+  // `simple`: what it writes of the question alone; `own_system`, `begin`: that before and behind the turn.
+  Comparison(Probe& probe, const Writer& writer, std::string simple, std::string own_system, std::string begin,
+             ChatTemplateReading& reading)
+      : probe_(probe),
+        writer_(writer),
+        simple_(std::move(simple)),
+        own_system_(std::move(own_system)),
+        begin_(std::move(begin)),
+        reading_(reading) {}
+
+  void compare() {
+    given_system();
+    const std::string turns = own_system_ + writer_.turn("user", question) + writer_.turn("assistant", answer);
+    const auto whole =
+        render(Json::array({message("user", question), message("assistant", answer), message("user", next_question)}),
+               true, "a conversation with an earlier answer");
+    if (whole && *whole != turns + writer_.turn("user", next_question) + begin_)
+      differs("writes earlier answers in another way");
+    const auto trained = render(Json::array({message("user", question), message("assistant", answer)}), false,
+                                "a conversation that ends with an answer");
+    if (trained && *trained != turns) differs("writes the last answer of a conversation in another way");
+    spaces();
+    if (whole) reasoning(*whole);
+  }
+
+ private:
+  void differs(const std::string& phrase) {
+    if (std::ranges::find(reading_.differences, phrase) == reading_.differences.end())
+      reading_.differences.push_back(phrase);
+  }
+  // Nothing where it does not write the conversation; then `what` names it.
+  std::optional<std::string> render(const Json& messages, bool prompt, const std::string& what) {
+    try {
+      return probe_.render(messages, prompt);
+    } catch (const jinja::Refused&) {
+      differs("refuses " + what);
+    } catch (const jinja::Unreadable& error) {
+      differs("cannot be read as a whole (" + std::string(error.what()) + ")");
+    }
+    return std::nullopt;
+  }
+  void given_system() {
+    auto text =
+        render(Json::array({message("system", system_probe), message("user", question)}), true, "a system prompt");
+    if (!text) return;
+    if (text->find(system_probe) == text->npos) return differs("leaves out a system prompt that is given");
+    const std::string prompt = writer_.take_system(*text).value_or("");
+    const size_t at = prompt.find(system_probe);
+    if (at == prompt.npos || *text != writer_.turn("user", question) + begin_)
+      return differs("writes a system prompt that is given in another way");
+    if (prompt != system_probe)
+      differs("puts " + quoted(prompt.substr(0, at) + "…" + prompt.substr(at + system_probe.size())) +
+              " around a system prompt that is given");
+  }
+  void spaces() {
+    const auto text = render(Json::array({message("user", spaced_question)}), true, "a text with spaces at its ends");
+    if (!text || *text == with_last(simple_, question, spaced_question)) return;
+    differs(text->size() < simple_.size() + spaced_question.size() - question.size()
+                ? "takes spaces off the ends of texts"
+                : "writes texts with spaces at their ends in another way");
+  }
+  // `whole`: what it writes of the same conversation without reasoning.
+  void reasoning(const std::string& whole) {
+    const auto text = render(
+        Json::array({message("user", question), message("assistant", reasoned_answer), message("user", next_question)}),
+        true, "an earlier answer with <think>…</think>");
+    if (!text || *text == with_last(whole, answer, reasoned_answer)) return;
+    differs(count(*text, reason) > count(whole, reason) ? "writes <think>…</think> of earlier answers in another way"
+                                                        : "leaves <think>…</think> out of earlier answers");
+  }
+
+  Probe& probe_;
+  const Writer& writer_;
+  std::string simple_, own_system_, begin_;
+  ChatTemplateReading& reading_;
+};
 
 // Whether it writes the turns of `name`; then `reading` says how well.
 bool reads_as(TemplateName name, std::string_view source, const Tokenizer& tokenizer, ChatTemplateReading& reading) {
   const Writer writer{*turn_layout(name)};
   try {
     Probe probe(source, tokenizer);
-    std::string text = probe.render(Json::array({message("user", question)}), true);
+    const std::string simple = probe.render(Json::array({message("user", question)}), true);
     const bool writes_bos = probe.writes_bos();
-    const std::string system = writer.take_system(text);
+    std::string text = simple;
+    const std::optional<std::string> system = writer.take_system(text);
+    const std::string own_system = simple.substr(0, simple.size() - text.size());
     const std::string prompt = writer.turn("user", question) + writer.open("assistant");
     if (!text.starts_with(prompt)) return false;
-    reading.system = system;
+    reading.system = system.value_or("");
+    if (system && system->empty())
+      reading.differences.emplace_back("writes an empty system block where no system prompt is given");
     if (text.size() > prompt.size())
       reading.differences.push_back("begins an answer with " + quoted(text.substr(prompt.size())));
     if (writes_bos != tokenizer.add_bos())
@@ -167,7 +220,8 @@ bool reads_as(TemplateName name, std::string_view source, const Tokenizer& token
                                                : "does not begin with BOS, which the tokenizer adds");
     if (source.find("strftime_now") != source.npos)
       reading.differences.push_back("may name the day's date, in place of which the one that it falls back to is used");
-    compare(probe, writer, system, text.substr(writer.turn("user", question).size()), reading);
+    const std::string begin = text.substr(writer.turn("user", question).size());
+    Comparison(probe, writer, simple, own_system, begin, reading).compare();
     return true;
   } catch (const jinja::Refused&) {
     return false;
@@ -190,6 +244,13 @@ std::optional<std::string> named_default(const Json& value, const std::string& w
     if (entry["name"] == "default") return entry["template"].get<std::string>();
   }
   return std::nullopt;
+}
+
+bool has_jinja_file(const Path& folder) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error)) return false;
+  return std::ranges::any_of(files_of(folder, ExitCode::model),
+                             [](const Path& file) { return file.extension() == ".jinja"; });
 }
 
 }  // namespace
@@ -220,31 +281,31 @@ ChatTemplateReading read_chat_template(std::string_view source, const Tokenizer&
 std::optional<ChatTemplateReading> read_folder_chat_template(const Path& folder, const Tokenizer& tokenizer) {
   constexpr size_t largest = 1 << 20;
   std::optional<std::string> source;
-  std::string file = "chat_template.jinja";
   std::error_code error;
-  if (std::filesystem::exists(folder / file, error)) {
-    source = read_file(folder / file, ExitCode::model, "chat template");
-  } else {
-    for (const char* name : {"tokenizer_config.json", "chat_template.json"}) {
-      file = name;
-      if (!std::filesystem::exists(folder / file, error)) continue;
-      const Json json = read_folder_json(folder / file, "tokenizer files");
-      if (!json.is_object() || !json.contains("chat_template")) continue;
-      source = named_default(json["chat_template"], (folder / file).string());
-      if (!source && !json["chat_template"].is_null())
-        return ChatTemplateReading{.file = (folder / file).string(),
-                                   .kind = "several templates, none of them named default"};
-      if (source) break;
-    }
+  const Path named = folder / "additional_chat_templates";  // each a file
+  const auto none_is_default = [](const Path& file) {
+    return ChatTemplateReading{.file = file.string(), .kind = "several templates, none of them named default"};
+  };
+  Path file = named / "default.jinja";
+  if (!std::filesystem::exists(file, error)) file = folder / "chat_template.jinja";
+  if (std::filesystem::exists(file, error)) {
+    source = read_file(file, ExitCode::model, "chat template");
+  } else if (has_jinja_file(named)) {
+    return none_is_default(named);
+  } else if (file = folder / "tokenizer_config.json"; std::filesystem::exists(file, error)) {
+    const Json json = read_folder_json(file, "tokenizer files");
+    if (!json.is_object() || !json.contains("chat_template")) return std::nullopt;
+    source = named_default(json["chat_template"], file.string());
+    if (!source && !json["chat_template"].is_null()) return none_is_default(file);
   }
   if (!source || source->empty()) return std::nullopt;
   if (source->size() > largest || find_invalid_utf8(*source)) {
     fail(ExitCode::model, {.what = "a chat template that is too large or not valid UTF-8",
-                           .where = (folder / file).string(),
+                           .where = file.string(),
                            .expected = "at most 1 MiB"});
   }
   ChatTemplateReading reading = read_chat_template(*source, tokenizer);
-  reading.file = (folder / file).string();
+  reading.file = file.string();
   return reading;
 }
 

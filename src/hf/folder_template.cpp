@@ -74,22 +74,38 @@ std::string note_of(const ModelFolder& folder, const TemplateRequest& request) {
     return "template " + name + " (" + why + "); the chat template in " + reading.file + " writes " +
            (reading.name ? std::string(enum_name(*reading.name)) : reading.kind);
   }
-  std::string text = "template " + name + ", which the chat template in " + reading.file + " writes; " +
+  std::string text = "template " + name +
+                     (reading.unreadable.empty() ? ", which the chat template in " + reading.file + " writes; "
+                                                 : ", whose markers the chat template in " + reading.file + " has; ") +
                      system_note(folder, request, same);
   for (size_t i = 0; i < reading.differences.size(); ++i)
     text += (i == 0 ? "; the chat template, and not this program, " : ", ") + reading.differences[i];
   return text;
 }
 
+// Of a chat template that cannot be read: what is not known of it, and what to do.
 std::string warning_of(const ModelFolder& folder, const TemplateRequest& request) {
-  const bool given = request.given.system || folder.template_given.system;
-  if (!folder.chat_template || given || folder.chat_template->name != folder.text_template.name ||
-      folder.chat_template->system)
+  if (!folder.chat_template || folder.chat_template->name != folder.text_template.name ||
+      folder.chat_template->unreadable.empty())
     return "";
+  const std::string name(enum_name(folder.text_template.name));
+  std::string unknown, advice;
+  if (folder.template_from == TemplateFrom::chat_template) {
+    unknown = "that it writes the turns of " + name + " is guessed from its markers, and its turns may differ";
+    advice =
+        "compare what `steerlm data show-mask` writes with tokenizer.apply_chat_template of Transformers; where "
+        "they agree name the template with --template " +
+        name + ", in a recipe with template.name: " + name;
+  }
+  if (!request.given.system && !folder.template_given.system) {
+    unknown += unknown.empty() ? "" : "; ";
+    unknown += "whether it has a system prompt of its own is not known, and none is written";
+    advice += advice.empty() ? "" : "; ";
+    advice += "give the system prompt with --system TEXT, in a recipe with template.system";
+  }
+  if (unknown.empty()) return "";
   return "the chat template in " + folder.chat_template->file + " cannot be read as a whole (" +
-         folder.chat_template->unreadable +
-         "): whether it has a system prompt of its own is not known, and none is written; give it with --system TEXT, "
-         "in a recipe with template.system";
+         folder.chat_template->unreadable + "): " + unknown + "; " + advice;
 }
 
 }  // namespace

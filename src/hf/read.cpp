@@ -164,6 +164,25 @@ Path find_base(const Path& path, const Adapter& adapter, const Path& given) {
                                    "' --base DIR --output MERGED"});
 }
 
+// from_pretrained of Transformers applies an adapter that lies among the files of a whole model. Here an adapter has a
+// folder of its own.
+void refuse_adapter_beside_model(const Path& path) {
+  const auto holds = [&](const char* name) { return is_there(path / name, ExitCode::model); };
+  if (!holds("adapter_config.json") || !holds("config.json") || !has_weight_files(path)) return;
+  for (const std::string adapter : {"adapter_model.safetensors", "adapter_model.bin"}) {
+    if (!holds(adapter.c_str())) continue;
+    fail(ExitCode::model,
+         {.what = "the folder holds a whole model and an adapter too, which Transformers would apply to it",
+          .where = path.string(),
+          .found = "config.json with its weights, and adapter_config.json with " + adapter,
+          .expected = "one of the two",
+          .advice = "move adapter_config.json and " + adapter +
+                    " into a folder of their own: then this one is the model without the adapter, and the model with "
+                    "it is written by 'steerlm model merge --model THAT_FOLDER --base " +
+                    path.string() + " --output DIR'"});
+  }
+}
+
 // What the adapter changes of the folder that it adapts.
 void apply_adapter(ModelFolder& folder, const Path& path, const Adapter& adapter) {
   folder.adapter = adapter;
@@ -202,6 +221,7 @@ TensorSource merged(TensorSource base, const ModelFolder& folder, Weights weight
 
 ModelFolder open_model_folder(const Path& path, const Path& base) {
   check_model_folder(path);
+  refuse_adapter_beside_model(path);
   if (is_adapter_folder(path)) {
     const Adapter adapter = read_adapter_config(path);
     const Path base_path = find_base(path, adapter, base);

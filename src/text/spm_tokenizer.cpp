@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "steerlm/core/json.h"
+#include "steerlm/core/utf8.h"
 #include "steerlm/text/tokenizer.h"
 #include "text/spm_log.h"
 #include "text/tokenizer_class.h"
@@ -15,7 +16,6 @@ namespace {
 using Processor = std::shared_ptr<const sentencepiece::SentencePieceProcessor>;
 
 constexpr std::string_view space_symbol = "\xE2\x96\x81";  // U+2581, sentencepiece's space
-constexpr std::string_view ascii_spaces = " \t\n\r\f\v";
 
 Processor make_processor(const std::string& bytes, const Path& file) {
   silence_sentencepiece();
@@ -57,6 +57,11 @@ SpmTokenizer::SpmTokenizer(std::string bytes, const Path& file, TokenizerConfig 
   bos_ = config_.bos.empty() ? plain_->bos_id() : find(config_.bos).value_or(-1);
   eos_ = config_.eos.empty() ? plain_->eos_id() : find(config_.eos).value_or(-1);
   add_bos_ = config_.add_bos.value_or(config_.class_adds_bos);
+  if (!config_.add_bos && !add_bos_ && config_.class_name == "LlamaTokenizer" && bos_ >= 0) {
+    notes_.push_back(
+        "tokenizer_config.json has no add_bos_token, and no BOS is put before a text, as in Transformers 5; "
+        "Transformers 4 puts one there: for a model that was trained with BOS write \"add_bos_token\": true into it");
+  }
 }
 
 // add_prefix_space over the model's own add_dummy_prefix, as LlamaTokenizer has it. Transformers 5 opens a folder of
@@ -104,10 +109,12 @@ void SpmTokenizer::add_tokens() {
   for (const AddedToken& token : config_.tokens) {
     const auto id = token.id ? token.id : find(token.text);
     if (!id) left_out.push_back(token.text);
-    if (id && !(config_.split_special && token.special)) tokens_.push_back({token, *id});
+    if (!id || (config_.split_special && token.special)) continue;
+    tokens_.push_back(token);
+    tokens_.back().id = id;
+    matcher_.add(token.text, tokens_.back(), false);
   }
   note_left_out(left_out, notes_);
-  std::ranges::stable_sort(tokens_, std::greater{}, [](const Token& token) { return token.token.text.size(); });
 }
 
 void SpmTokenizer::make_processors(const Path& file) {
@@ -115,8 +122,8 @@ void SpmTokenizer::make_processors(const Path& file) {
     if (piece.type != PieceType::user_defined) return false;
     return is_template_marker(piece.text) ||
            std::ranges::find(chat_markers, piece.text) != std::ranges::end(chat_markers) ||
-           std::ranges::any_of(
-               tokens_, [&](const Token& token) { return token.token.special && token.token.text == piece.text; });
+           std::ranges::any_of(tokens_,
+                               [&](const AddedToken& token) { return token.special && token.text == piece.text; });
   };
   const auto hide_nothing = [](const SpmPiece&) { return false; };
   plain_bare_ = make_processor(edit_spm_model(bytes_, hide_nothing, false), file);
@@ -202,31 +209,18 @@ std::string SpmTokenizer::piece(std::int32_t id) const {
 std::vector<std::int32_t> SpmTokenizer::encode_line(std::string_view line) const {
   std::vector<std::int32_t> ids;
   if (line.empty()) return ids;
-  std::string text(line);
+  std::string text = find_invalid_utf8(line) ? replace_bad_bytes(line) : std::string(line);
   if (!config_.legacy && spm_.add_dummy_prefix) text.insert(0, space_symbol);
-  size_t begin = 0;  // of the stretch that no special token is in
-  const auto end_stretch = [&](size_t end, bool strip_end) {
-    std::string_view stretch = std::string_view(text).substr(begin, end - begin);
-    if (strip_end) stretch = stretch.substr(0, stretch.find_last_not_of(ascii_spaces) + 1);
-    // The dummy prefix alone, before a special token: LlamaTokenizer.tokenize takes it away.
-    const bool prefix_alone = !config_.legacy && begin == 0 && end < text.size() && stretch == space_symbol;
-    if (!stretch.empty() && !prefix_alone) encode_stretch(stretch, ids);
-  };
-  for (size_t at = 0; at < text.size();) {
-    const auto token = std::ranges::find_if(tokens_, [&](const Token& candidate) {
-      return std::string_view(text).substr(at).starts_with(candidate.token.text);
-    });
-    if (token == tokens_.end()) {
-      ++at;
-      continue;
+  for (const auto& part : matcher_.split(text, true)) {
+    // The dummy prefix alone, before a token: LlamaTokenizer.tokenize takes it away.
+    const bool prefix_alone = !config_.legacy && part.text.data() == text.data() && part.text == space_symbol &&
+                              part.text.size() < text.size();
+    if (part.id >= 0) {
+      ids.push_back(part.id);
+    } else if (!prefix_alone) {
+      encode_stretch(part.text, ids);
     }
-    end_stretch(at, token->token.strip_left);
-    ids.push_back(token->id);
-    begin = at + token->token.text.size();
-    if (token->token.strip_right) begin = std::min(text.find_first_not_of(ascii_spaces, begin), text.size());
-    at = begin;
   }
-  end_stretch(text.size(), false);
   return ids;
 }
 

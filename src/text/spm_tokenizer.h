@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "steerlm/core/json.h"
+#include "text/added_token_matcher.h"
 #include "text/spm_model.h"
 #include "text/tokenizer_config.h"
 
@@ -47,10 +48,6 @@ class SpmTokenizer {
 
  private:
   using Processor = std::shared_ptr<const sentencepiece::SentencePieceProcessor>;
-  struct Token {
-    AddedToken token;
-    std::int32_t id;
-  };
 
   std::int32_t spm_size() const { return static_cast<std::int32_t>(spm_.pieces.size()); }
   void settle_prefix();
@@ -63,7 +60,8 @@ class SpmTokenizer {
   std::string bytes_;
   SpmModel spm_;
   TokenizerConfig config_;
-  std::vector<Token> tokens_;                           // matched by encode_line, longest first
+  std::vector<AddedToken> tokens_;                      // each with its id
+  AddedTokenMatcher matcher_;                           // of encode_line, for these
   std::unordered_map<std::int32_t, AddedToken> added_;  // ids behind the model's own
   std::int64_t vocab_size_ = 0;
   std::int32_t bos_ = -1;

@@ -59,12 +59,11 @@ void build_llama(TokenizerJson& json, const TokenizerConfig& config) {
   using Kind = DecoderStep::Kind;
   using Prepend = PreTokenizerStep::Prepend;
   const bool prefix = config.add_prefix_space.value_or(true);
-  const bool legacy = config.legacy_key.value_or(false);
   json.normalizer.clear();
   json.pre_tokenizer = {{.kind = PreTokenizerStep::Kind::metaspace,
-                         .prepend = !prefix  ? Prepend::never
-                                    : legacy ? Prepend::always
-                                             : Prepend::first}};
+                         .prepend = !prefix         ? Prepend::never
+                                    : config.legacy ? Prepend::always
+                                                    : Prepend::first}};
   json.decoder = {{.kind = Kind::replace, .pattern = space_symbol, .content = " "},
                   {.kind = Kind::byte_fallback},
                   {.kind = Kind::fuse}};

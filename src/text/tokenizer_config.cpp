@@ -58,7 +58,13 @@ void add_token(std::optional<AddedToken> token, bool bare, TokenizerConfig& conf
 
 void read_decoder(const Json& json, const std::string& where, TokenizerConfig& config) {
   const auto decoder = json.find("added_tokens_decoder");
-  if (decoder == json.end() || !decoder->is_object()) return;
+  if (decoder == json.end() || decoder->is_null()) return;
+  if (!decoder->is_object()) {
+    fail(ExitCode::model, {.what = "'added_tokens_decoder'",
+                           .where = where,
+                           .found = shortened_json(*decoder),
+                           .expected = "an object of ids and tokens"});
+  }
   config.decoder.emplace();
   for (const auto& [key, value] : decoder->items()) {
     std::int64_t id = -1;
@@ -88,19 +94,34 @@ void read_special_tokens(const Json& json, const std::string& where, TokenizerCo
   }
   // A list, or an object of names and tokens.
   for (const char* key : {"additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens"}) {
-    if (!json.contains(key) || !json[key].is_structured()) continue;
+    if (!json.contains(key) || json[key].is_null()) continue;
+    if (!json[key].is_structured()) {
+      fail(ExitCode::model, {.what = std::string("'") + key + "'",
+                             .where = where,
+                             .found = shortened_json(json[key]),
+                             .expected = "a list of tokens, or an object of names and tokens"});
+    }
     for (const Json& entry : json[key]) add_token(read_token(entry, where), entry.is_string(), config);
   }
-}
-
-// Classes that put BOS before a text unless told otherwise.
-bool adds_bos_by_default(const std::string& name) {
-  return name.empty() || name == "LlamaTokenizer" || name == "CodeLlamaTokenizer";
 }
 
 std::string without_fast(std::string name) {
   if (name.ends_with("Fast")) name.resize(name.size() - 4);
   return name;
+}
+
+// What Transformers 5 (5.24) makes of keys that are there or not. It opens the folders of the Mistral family, and those
+// of other classes than these two, with TokenizersBackend.
+void settle_class(std::optional<bool> legacy, bool has_legacy, bool has_json, TokenizerConfig& config) {
+  const bool backend = config.model_type == "mistral";
+  const bool llama = config.class_name == "LlamaTokenizer" && !backend;
+  const bool code_llama = config.class_name == "CodeLlamaTokenizer" && !backend;
+  // CodeLlamaTokenizer does not read the key. A key that is null means false to every class.
+  config.legacy = !code_llama && (has_legacy ? legacy.value_or(false) : !llama);
+  // Beside a tokenizer.json its post-processor decides, and that of a Llama puts BOS there.
+  config.class_adds_bos =
+      code_llama || (has_json && (config.class_name.empty() || config.class_name == "LlamaTokenizer" ||
+                                  config.class_name == "CodeLlamaTokenizer"));
 }
 
 }  // namespace
@@ -123,6 +144,8 @@ void note_left_out(const std::vector<std::string>& tokens, std::vector<std::stri
 
 TokenizerConfig read_tokenizer_config(const Path& folder) {
   TokenizerConfig config;
+  std::optional<bool> legacy;
+  bool has_legacy = false;
   const Path main = folder / "tokenizer_config.json";
   if (const auto json = read_object(main)) {
     JsonFields fields(*json, main.string());
@@ -132,10 +155,8 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
     config.add_prefix_space = fields.optional_flag("add_prefix_space");
     config.split_special = fields.flag("split_special_tokens", false);
     config.class_name = without_fast(fields.text("tokenizer_class", ""));
-    config.class_adds_bos = adds_bos_by_default(config.class_name);
-    // Without the key: true to Transformers 4, false to 5, which signs its files with "backend".
-    config.legacy_key = fields.optional_flag("legacy");
-    config.legacy = config.legacy_key.value_or(!json->contains("backend"));
+    legacy = fields.optional_flag("legacy");
+    has_legacy = fields.has("legacy");
     read_decoder(*json, main.string(), config);
     read_special_tokens(*json, main.string(), config);
   }
@@ -160,6 +181,7 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
     config.model_type = fields.text("model_type", "");
     if (config.class_name.empty()) config.class_name = without_fast(fields.text("tokenizer_class", ""));
   }
+  settle_class(legacy, has_legacy, is_there(folder / "tokenizer.json", ExitCode::model), config);
   return config;
 }
 

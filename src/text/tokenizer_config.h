@@ -21,13 +21,12 @@ struct AddedToken {
 };
 
 struct TokenizerConfig {
-  std::string class_name;          // tokenizer_class without "Fast", of config.json where there is none; "": none
-  std::string model_type;          // of config.json; "": none
-  std::optional<bool> add_bos;     // add_bos_token
-  bool add_eos = false;            // add_eos_token
-  bool class_adds_bos = false;     // what the tokenizer class does without the key
-  bool legacy = true;              // of a folder without a tokenizer_config.json too
-  std::optional<bool> legacy_key;  // as it is written
+  std::string class_name;       // tokenizer_class without "Fast", of config.json where there is none; "": none
+  std::string model_type;       // of config.json; "": none
+  std::optional<bool> add_bos;  // add_bos_token
+  bool add_eos = false;         // add_eos_token
+  bool class_adds_bos = false;  // what the tokenizer class does without the key
+  bool legacy = true;           // the key, or what the class does without it
   std::optional<bool> add_prefix_space;
   bool split_special = false;                       // split_special_tokens: special tokens in a text are text
   std::optional<std::vector<std::string>> decoder;  // the tokens that added_tokens_decoder names

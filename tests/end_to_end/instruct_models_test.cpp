@@ -104,14 +104,49 @@ TEST_F(InstructModel, ASystemPromptThatIsGivenWinsAndIsSaid) {
   EXPECT_EQ(text_template.at("system"), "Be kind.");
 }
 
-TEST_F(InstructModel, ASystemPromptThatCannotBeReadIsAskedFor) {
+TEST_F(InstructModel, WhatCannotBeReadIsSaidWithWhatToDo) {
   make_instruct_model("macro", "macro");
-  const Result result = run("generate --model macro --prompt ask --max-new-tokens 1");
+  const std::string generate = "generate --model macro --prompt ask --max-new-tokens 1";
+  const Result result = run(generate);
+  expect_says(result, "template chatml, whose markers the chat template in ");
   expect_says(result, "warning: the chat template in ");
   expect_says(result, "a call of 'turn'");
+  expect_says(result, "its turns may differ");
+  expect_says(result, "steerlm data show-mask");
+  expect_says(result, "--template chatml");
   expect_says(result, "--system TEXT");
-  EXPECT_EQ(run("generate --model macro --prompt ask --max-new-tokens 1 --system 'Be kind.'").errors.find("warning"),
-            std::string::npos);
+  const Result with_system = run(generate + " --system 'Be kind.'");
+  expect_says(with_system, "its turns may differ");
+  EXPECT_EQ(with_system.errors.find("--system TEXT"), std::string::npos) << with_system.errors;
+  const Result with_template = run(generate + " --template chatml");
+  expect_says(with_template, "--system TEXT");
+  EXPECT_EQ(with_template.errors.find("may differ"), std::string::npos) << with_template.errors;
+  EXPECT_EQ(run(generate + " --template chatml --system 'Be kind.'").errors.find("warning"), std::string::npos);
+}
+
+TEST_F(InstructModel, AnEmptySystemBlockIsADifference) {
+  make_instruct_model("empty", "chatml");
+  Json config = parse_json(read("empty/tokenizer_config.json"), "config", ExitCode::model);
+  config["chat_template"] =
+      "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n<|im_end|>\n' }}{% endif %}" +
+      chat_template("chatml");
+  write("empty/tokenizer_config.json", config.dump());
+  const Result result = run("generate --model empty --prompt ask --max-new-tokens 1");
+  EXPECT_TRUE(lines_of(result.errors)
+                  .front()
+                  .ends_with("; no system prompt, as it has none; the chat template, and not this program, writes an "
+                             "empty system block where "
+                             "no system prompt is given"))
+      << result.errors;
+}
+
+TEST_F(InstructModel, WithoutATemplateNothingIsSaidOfIt) {
+  for (const std::string name : {"smollm2", "macro", "mistral"}) {
+    make_instruct_model(name, name);
+    const Result result = run("generate --raw --prompt ask --max-new-tokens 1 --model " + name);
+    EXPECT_EQ(result.code, 0);
+    EXPECT_EQ(result.errors, "") << name;
+  }
 }
 
 TEST_F(InstructModel, AnotherKindIsNamedAndNeedsAChoice) {

@@ -116,6 +116,27 @@ TEST_F(LoraProgram, WhatAnAdapterFolderLacksIsItsBases) {
   EXPECT_NEAR(scores("merged")[3].at("logprob").get<double>(), complete[3].at("logprob").get<double>(), 1e-4);
 }
 
+TEST_F(LoraProgram, AnAdapterAmongTheFilesOfAModelIsRefusedAndTheAdviceHelps) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  const auto adapted = scores("run/model"), alone = scores("base");
+  const std::vector<std::string> files{"adapter_config.json", "adapter_model.safetensors"};
+  for (const std::string& file : files)
+    std::filesystem::copy_file(path(Path("run/model") / file), path("base/" + file));
+  for (const std::string command :
+       {"generate --prompt x --model base", "score --input train.jsonl --output - --model base",
+        "chat --model base </dev/null", "model info --model base", "model export --dtype fp32 --output e --model base",
+        "model merge --output m --model base", "model add-tokens --tokens '<a>' --output a --model base",
+        "sft sft.yaml run_dir=again", "data show-mask --input train.jsonl --model base"})
+    expect_refused(run(command), 4, "the folder holds a whole model and an adapter too");
+  std::filesystem::create_directory(path("own"));
+  for (const std::string& file : files) std::filesystem::rename(path("base/" + file), path("own/" + file));
+  EXPECT_EQ(scores("base"), alone);
+  ASSERT_EQ(run("model merge --model own --base base --output both").code, 0);
+  std::filesystem::copy_file(path("run/model/steerlm.json"), path("both/steerlm.json"),
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_NEAR(scores("both")[3].at("logprob").get<double>(), adapted[3].at("logprob").get<double>(), 1e-4);
+}
+
 TEST_F(LoraProgram, AChangedBaseIsAChangedInput) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   ASSERT_EQ(run("sft sft.yaml model.path=run/model run_dir=more").code, 0);
@@ -167,7 +188,7 @@ TEST_F(LoraProgram, ADamagedAdapterIsRefusedWithItsReason) {
   expect_refused(with("r", 8), 4, "has not the shape that the base and the rank give it");
   expect_refused(with("base_model_name_or_path", "gone"), 4,
                  "the folder of the model that the adapter adapts is not there");
-  expect_refused(with("base_model_name_or_path", nullptr), 4, "no key 'base_model_name_or_path'");
+  expect_refused(with("base_model_name_or_path", nullptr), 4, "'base_model_name_or_path' is missing");
   write("run/model/adapter_config.json", config);
   const std::string weights = read("run/model/adapter_model.safetensors");
   write("run/model/adapter_model.safetensors", weights.substr(0, weights.size() - 4));

@@ -133,6 +133,14 @@ TEST_F(AdapterConfig, AnEmbeddingOfItsOwnIsNamed) {
   }
 }
 
+// A text is no list, and 'lm_head' written so is an output layer of the adapter's own too.
+TEST_F(AdapterConfig, ModulesThatAreNoListAreRefused) {
+  for (const Json& modules : {Json("lm_head"), Json("score"), Json(true), Json{{"score", 1}}}) {
+    EXPECT_THAT(message_with("modules_to_save", modules),
+                HasSubstr("'modules_to_save' (found " + modules.dump() + ", expected null or a list of names)"));
+  }
+}
+
 TEST_F(AdapterConfig, AConfigJsonThatWasLeftBesideItDoesNotHideIt) {
   read();
   EXPECT_TRUE(is_adapter_folder(folder_.path()));

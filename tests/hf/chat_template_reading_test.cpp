@@ -144,7 +144,7 @@ TEST_F(ChatTemplateReader, OursAreThePublishedBytesWhereNoDifferenceIsNamed) {
             "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
             "4",
             {"begins an answer with \"<think>\\n\""}},
-           {"no system", TemplateName::chatml, false, "", "0256", {"does not take a system prompt"}},
+           {"no system", TemplateName::chatml, false, "", "0256", {"refuses a system prompt"}},
            {"llama3", TemplateName::llama3, true, "", "012345", {spaces}},
            {"llama3.1", TemplateName::llama3, true, date, "025", {around, spaces}},
            {"llama3.2",
@@ -226,7 +226,64 @@ TEST_F(ChatTemplateReader, WhatCannotBeReadIsSaid) {
   }
 }
 
-// Where Transformers 5 looks, and in which order.
+// A template of ChatML's with the change that the case names, and all that is said of it.
+TEST_F(ChatTemplateReader, OneDifferenceIsNotTakenForAnother) {
+  const auto chatml = [](const std::string& before, const std::string& content, const std::string& behind,
+                         const std::string& begin = "") {
+    return before + "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' }}{{ " + content +
+           " }}{{ '<|im_end|>' }}" + behind +
+           "{{ '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n" + begin +
+           "' }}{% endif %}";
+  };
+  const auto unless_given = [](const std::string& system) {
+    return "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\n" + system +
+           "<|im_end|>\\n' }}{% endif %}";
+  };
+  const std::string whole = "m['content']", block = "writes an empty system block where no system prompt is given",
+                    begins = "begins an answer with \"<think>\\n\"", earlier = "writes earlier answers in another way",
+                    last = "writes the last answer of a conversation in another way",
+                    spaces = "takes spaces off the ends of texts",
+                    think = "leaves <think>…</think> out of earlier answers";
+  const std::string
+      of_answers = "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}",
+      without = "m['content'].split('</think>')[-1].lstrip('\\n') if m['role'] == 'assistant' else m['content']";
+  struct Case {
+    std::string source, system;
+    std::vector<std::string> differences;
+  };
+  for (const Case& c : std::vector<Case>{
+           {chatml("", whole, ""), "", {}},
+           {chatml(unless_given(""), whole, ""), "", {block}},
+           {chatml(unless_given(""), "m['content'] | trim", ""), "", {block, spaces}},
+           {chatml(unless_given(""), whole, of_answers), "", {block, earlier, last}},
+           {chatml("", whole, of_answers), "", {earlier, last}},
+           {chatml("", "m['content'] | trim", of_answers), "", {earlier, last, spaces}},
+           {chatml("", without, of_answers), "", {earlier, last, think}},
+           {chatml("", without, "", "<think>\\n"), "", {begins, think}},
+           {chatml(unless_given("Say why. Why?"), whole, ""), "Say why. Why?", {}},
+           {chatml(unless_given("Say why. Why?"), without, ""), "Say why. Why?", {think}},
+           {chatml("", "m['content'].replace('<think>', '(').replace('</think>', ')')", ""),
+            "",
+            {"writes <think>…</think> of earlier answers in another way"}},
+           {chatml("", "m['content'] if m['role'] != 'system' else ''", ""),
+            "",
+            {"leaves out a system prompt that is given"}},
+           {chatml("{% if messages | length > 2 %}{{ raise_exception('long') }}{% endif %}", whole, ""),
+            "",
+            {"refuses a conversation with an earlier answer"}},
+           {chatml("{% if messages[0]['role'] == 'system' %}{{ turn() }}{% endif %}", whole, ""),
+            "",
+            {"cannot be read as a whole (a call of 'turn')"}},
+       }) {
+    const ChatTemplateReading reading = read_chat_template(c.source, plain_);
+    ASSERT_EQ(reading.name, TemplateName::chatml) << c.source << "\n" << reading.kind;
+    EXPECT_EQ(reading.unreadable, "") << c.source;
+    EXPECT_EQ(reading.system, c.system) << c.source;
+    EXPECT_EQ(reading.differences, c.differences) << c.source;
+  }
+}
+
+// Where AutoTokenizer of Transformers 5 looks, and in which order.
 TEST_F(ChatTemplateReader, IsFoundInEverySpelling) {
   const Path path = folder_.path();
   const auto write = [&](const std::string& name, const std::string& text) { std::ofstream(path / name) << text; };
@@ -236,9 +293,7 @@ TEST_F(ChatTemplateReader, IsFoundInEverySpelling) {
   write("tokenizer_config.json", R"({"chat_template": null})");
   EXPECT_EQ(found(), std::nullopt);
   write("chat_template.json", dump_json({{"chat_template", mistral}}));
-  ASSERT_TRUE(found());
-  EXPECT_EQ(found()->file, (path / "chat_template.json").string());
-  EXPECT_THAT(found()->kind, HasSubstr("[INST]"));
+  EXPECT_EQ(found(), std::nullopt) << "only a processor reads that file";
   write("tokenizer_config.json", dump_json({{"chat_template", chatml}}));
   EXPECT_EQ(found()->name, TemplateName::chatml);
   EXPECT_EQ(found()->file, (path / "tokenizer_config.json").string());
@@ -252,7 +307,17 @@ TEST_F(ChatTemplateReader, IsFoundInEverySpelling) {
   write("chat_template.jinja", source("smollm2"));
   EXPECT_EQ(found()->file, (path / "chat_template.jinja").string());
   EXPECT_THAT(found()->system.value_or(""), HasSubstr("SmolLM"));
+  std::filesystem::create_directory(path / "additional_chat_templates");
+  write("additional_chat_templates/rag.jinja", source("mistral"));
+  EXPECT_EQ(found()->file, (path / "chat_template.jinja").string());
+  write("additional_chat_templates/default.jinja", source("qwen2.5"));
+  EXPECT_EQ(found()->file, (path / "additional_chat_templates/default.jinja").string());
+  std::filesystem::remove(path / "additional_chat_templates/default.jinja");
   std::filesystem::remove(path / "chat_template.jinja");
+  EXPECT_EQ(found()->name, std::nullopt);
+  EXPECT_EQ(found()->file, (path / "additional_chat_templates").string());
+  EXPECT_THAT(found()->kind, HasSubstr("none of them named default"));
+  std::filesystem::remove_all(path / "additional_chat_templates");
   for (const char* damaged : {R"({"chat_template": 3})", R"({"chat_template": [1]})", R"({"chat_template": [{}]})"}) {
     write("tokenizer_config.json", damaged);
     EXPECT_THROW(found(), Error) << damaged;

@@ -108,7 +108,7 @@ TEST_P(TokenizerFolderCase, CopiesGiveTheSameIds) {
     EXPECT_EQ(copy.encode_line(line), tokenizer.encode_line(line)) << entry_["name"] << ": " << line;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TokenizerFolderCase, testing::Range<size_t>(0, 35), [](const auto& param) {
+INSTANTIATE_TEST_SUITE_P(All, TokenizerFolderCase, testing::Range<size_t>(0, 38), [](const auto& param) {
   auto name = cases()["cases"][param.param]["name"].template get<std::string>();
   for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
   return name;
@@ -136,7 +136,7 @@ class TokenizerFolder : public testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(TokenizerFolder, AllCasesRun) { EXPECT_EQ(cases()["cases"].size(), 35u); }
+TEST_F(TokenizerFolder, AllCasesRun) { EXPECT_EQ(cases()["cases"].size(), 38u); }
 
 TEST_F(TokenizerFolder, FilesThatAgreeAreReadFromTheModelWithoutAWord) {
   const Tokenizer tokenizer = load("both agree");
@@ -219,7 +219,7 @@ TEST_F(TokenizerFolder, MistralsUnreadPrefixKeyIsSaid) {
 }
 
 TEST_F(TokenizerFolder, EosBehindEveryTextIsSaid) {
-  use("bpe.model", "", R"({"tokenizer_class": "LlamaTokenizer", "add_eos_token": true})");
+  use("bpe.model", "", R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "add_eos_token": true})");
   EXPECT_THAT(Tokenizer::load(folder_.path()).notes(),
               ElementsAre(HasSubstr("Transformers puts EOS behind every text")));
 }

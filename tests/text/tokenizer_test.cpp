@@ -173,8 +173,9 @@ TEST(Tokenizer, BosFollowsTheConfig) {
     return has_bos;
   };
   EXPECT_FALSE(adds_bos(""));
-  EXPECT_TRUE(adds_bos("{}"));
-  EXPECT_TRUE(adds_bos(R"({"tokenizer_class": "LlamaTokenizerFast"})"));
+  EXPECT_FALSE(adds_bos("{}"));
+  EXPECT_FALSE(adds_bos(R"({"tokenizer_class": "LlamaTokenizerFast"})"));
+  EXPECT_TRUE(adds_bos(R"({"tokenizer_class": "CodeLlamaTokenizer"})"));
   EXPECT_FALSE(adds_bos(R"({"tokenizer_class": "PreTrainedTokenizerFast"})"));
   EXPECT_FALSE(adds_bos(R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": false})"));
   EXPECT_TRUE(adds_bos(R"({"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": true})"));
@@ -278,6 +279,10 @@ TEST(Tokenizer, DamagedConfigs) {
   expect_bad("{", "not valid JSON");
   expect_bad(R"({"add_bos_token": "yes"})", "'add_bos_token' (found \"yes\", expected true or false)");
   expect_bad(R"({"eos_token": 5})", "not a token");
+  expect_bad(R"({"added_tokens_decoder": ["<a>"]})",
+             "'added_tokens_decoder' (found [\"<a>\"], expected an object of ids");
+  expect_bad(R"({"additional_special_tokens": "<a>"})", "'additional_special_tokens' (found \"<a>\", expected a list");
+  expect_bad(R"({"extra_special_tokens": 7})", "'extra_special_tokens' (found 7, expected a list of tokens");
   expect_bad(R"({"added_tokens_decoder": {"x": "<a>"}})", "a key of added_tokens_decoder is not an id");
   expect_bad(R"({"added_tokens_decoder": {"-4": "<a>"}})", "the id of the token '<a>' is out of range");
   expect_bad(R"({"add_bos_token": true, "bos_token": "<nowhere>"})", "no BOS piece");
@@ -345,18 +350,76 @@ TEST(TokenizerCopy, AUnigramModelIsWrittenAsTokenizerJsonToo) {
   EXPECT_FALSE(std::filesystem::exists(folder / "bpe/tokenizer.json"));
 }
 
-TEST(TokenizerConfigDefaults, WithoutLegacyTheWriterOfTheFileDecides) {
+// Transformers 5.24, of folders with a tokenizer.model alone; each line: the class, the model type, the key.
+TEST(TokenizerConfigDefaults, LegacyIsWhatTheClassMakesOfTheKey) {
   TemporaryFolder folder;
-  const auto ids = [&](const std::string& name, const std::string& config) {
-    std::filesystem::create_directory(folder / name);
-    std::filesystem::copy_file(fixture("bpe.model"), folder / (name + "/tokenizer.model"));
-    write_text(folder / (name + "/tokenizer_config.json"), config);
-    return Tokenizer::load(folder / name).encode_line("red<s>house");
+  int made = 0;
+  const auto load = [&](const std::string& config, const std::string& model_config) {
+    const Path path = folder / std::to_string(made++);
+    std::filesystem::create_directory(path);
+    std::filesystem::copy_file(fixture("bpe.model"), path / "tokenizer.model");
+    if (!config.empty()) write_text(path / "tokenizer_config.json", config);
+    if (!model_config.empty()) write_text(path / "config.json", model_config);
+    return Tokenizer::load(path);
   };
-  const auto legacy = ids("true", R"({"legacy": true})"), other = ids("false", R"({"legacy": false})");
+  const auto ids = [&](const std::string& config, const std::string& model_config) {
+    return load(config, model_config).encode_line("red<s>house");
+  };
+  const auto legacy = ids(R"({"legacy": true})", ""), other = ids(R"({"legacy": false})", "");
   EXPECT_NE(legacy, other);
-  EXPECT_EQ(ids("four", R"({"tokenizer_class": "LlamaTokenizer"})"), legacy);
-  EXPECT_EQ(ids("five", R"({"tokenizer_class": "LlamaTokenizer", "backend": "tokenizers"})"), other);
+  const std::string llama = R"({"model_type": "llama"})", mistral = R"({"model_type": "mistral"})";
+  for (const auto& [config, model_config, expected] : std::vector<std::tuple<std::string, std::string, Ids>>{
+           {R"({"tokenizer_class": "LlamaTokenizer"})", llama, other},
+           {R"({"tokenizer_class": "LlamaTokenizerFast"})", "", other},
+           {R"({"tokenizer_class": "LlamaTokenizer", "legacy": null})", llama, other},
+           {R"({"tokenizer_class": "LlamaTokenizer", "legacy": true})", llama, legacy},
+           {R"({"tokenizer_class": "LlamaTokenizer", "backend": "tokenizers"})", llama, other},
+           {R"({"tokenizer_class": "LlamaTokenizer"})", mistral, legacy},
+           {R"({"tokenizer_class": "LlamaTokenizer", "legacy": null})", mistral, other},
+           {R"({"tokenizer_class": "CodeLlamaTokenizer", "legacy": true})", llama, other},
+           {R"({"tokenizer_class": "CodeLlamaTokenizer"})", llama, other},
+           {R"({"tokenizer_class": "CodeLlamaTokenizer"})", mistral, legacy},
+           {R"({"tokenizer_class": "PreTrainedTokenizerFast"})", llama, legacy},
+           {R"({"tokenizer_class": "PreTrainedTokenizerFast", "legacy": null})", llama, other},
+           {R"({"tokenizer_class": "TokenizersBackend", "backend": "tokenizers"})", llama, legacy},
+           {"{}", llama, legacy},
+           {"", llama, legacy},
+           {"{}", R"({"tokenizer_class": "LlamaTokenizer"})", other},
+           {"", R"({"tokenizer_class": "LlamaTokenizer"})", other},
+       })
+    EXPECT_EQ(ids(config, model_config), expected) << config << " " << model_config;
+}
+
+// Transformers 4 put BOS there.
+TEST(TokenizerConfigDefaults, WithoutTheKeyALlamaTokenizerSaysThatItAddsNoBos) {
+  TemporaryFolder folder;
+  make_folder(folder / "m", "bpe.model", R"({"tokenizer_class": "LlamaTokenizer"})");
+  const Tokenizer tokenizer = Tokenizer::load(folder / "m");
+  EXPECT_FALSE(tokenizer.add_bos());
+  EXPECT_THAT(tokenizer.notes(), testing::ElementsAre(HasSubstr("tokenizer_config.json has no add_bos_token")));
+}
+
+// Transformers 5.24: <q> between characters of words is text.
+TEST(Tokenizer, ASingleWordIsNoPartOfAnother) {
+  const TemporaryFolder folder;
+  const auto size = Tokenizer::load(fixture("bpe.model")).vocab_size();
+  const auto q = static_cast<std::int32_t>(size);
+  for (const std::string legacy : {"true", "false"}) {
+    for (const bool single : {true, false}) {
+      const Path path = folder / (legacy + (single ? "1" : "0"));
+      make_folder(path, "bpe.model",
+                  R"({"legacy": )" + legacy + R"(, "added_tokens_decoder": {")" + std::to_string(q) +
+                      R"(": {"content": "<q>", "special": false, "single_word": )" + (single ? "true" : "false") +
+                      R"(, "lstrip": true, "rstrip": true}}})");
+      const Tokenizer tokenizer = Tokenizer::load(path);
+      for (const std::string line : {"a<q>b", "a<q>", "1<q>", "_<q>", "é<q>", "<q>é", "a\u0301<q>", "a<q> b"})
+        EXPECT_EQ(std::ranges::count(tokenizer.encode_line(line), q), single ? 0 : 1) << line;
+      for (const std::string line : {"<q>", "a <q> b", "-<q>-", "▁<q>", "a\u2003<q>\u2003b"})
+        EXPECT_EQ(std::ranges::count(tokenizer.encode_line(line), q), 1) << line;
+      EXPECT_THAT(tokenizer.encode_line("<q><q>"), testing::ElementsAre(q, q));
+      EXPECT_EQ(tokenizer.encode_line("a\u2003<q>\u2003b"), tokenizer.encode_line("a <q> b"));
+    }
+  }
 }
 
 TEST(TokenizerDecode, RowsBehindTheVocabularyAreNoText) {

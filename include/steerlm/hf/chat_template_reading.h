@@ -26,8 +26,9 @@ struct ChatTemplateReading {
 // Of the Jinja source of a chat template.
 ChatTemplateReading read_chat_template(std::string_view source, const Tokenizer& tokenizer);
 
-// Of the one that Transformers 5 takes of a folder: chat_template.jinja, else tokenizer_config.json's (of several, the
-// one named default), else chat_template.json's. Nothing where there is none. Throws model for a damaged file.
+// Of the one that AutoTokenizer of Transformers 5 takes of a folder: additional_chat_templates/default.jinja, else
+// chat_template.jinja, else tokenizer_config.json's (of several, the one named default). chat_template.json, which is
+// of processors, is not read. Nothing where there is none. Throws model for a damaged file.
 std::optional<ChatTemplateReading> read_folder_chat_template(const Path& folder, const Tokenizer& tokenizer);
 
 }  // namespace steerlm
