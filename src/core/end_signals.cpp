@@ -66,7 +66,7 @@ void remove_at_signal(const Path& path) {
     place.used.store(true);
     break;
   }
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) handle(signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2}) handle(signal);
 }
 
 void forget_at_signal(const Path& path) {
