@@ -1,5 +1,5 @@
-// A signal that ends the process (Ctrl-C, SIGTERM, a closed terminal, those of batch systems) removes the temporaries of its outputs first.
-// Where a command handles a signal itself, that is left to it.
+// A signal that ends the process (Ctrl-C, SIGTERM, a closed terminal, a batch system's warning) removes the temporaries
+// of its outputs first. Where a command handles a signal itself, that is left to it.
 #pragma once
 
 #include "steerlm/core/fs.h"

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -125,9 +126,14 @@ bool holds(const Path& folder, const Status& file) {
   return false;
 }
 
-bool is_same_name(const Path& a, const Path& b) {
-  const auto folder_a = status_of(folder_of(a)), folder_b = status_of(folder_of(b));
-  return folder_a && folder_b && same_file(*folder_a, *folder_b) && a.filename() == b.filename();
+// The same by the names alone: neither need be there, nor the folder that it is to be in.
+bool would_lie_in(const Path& path, const Path& above) {
+  namespace stdfs = std::filesystem;
+  std::error_code error;
+  const Path inner = stdfs::weakly_canonical(stdfs::absolute(path, error), error);
+  if (error) return false;
+  const Path outer = stdfs::weakly_canonical(stdfs::absolute(above, error), error);
+  return !error && std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
 }
 
 // The nearest folder above that is there.
@@ -151,7 +157,9 @@ void refuse_inputs(const OutputPlace& place, const std::optional<Status>& there,
   for (const std::string& input : options.inputs) {
     const auto read = status_of_input(input);
     if (!read) {  // not there yet, and the output would make it
-      if (!there && is_same_name(place.file, input)) refuse_input(place.named, "the output is an input", input);
+      if (there) continue;
+      if (would_lie_in(place.file, input)) refuse_input(place.named, "the output is an input, or lies in it", input);
+      if (would_lie_in(input, place.file)) refuse_input(place.named, "the output is a folder of an input", input);
       continue;
     }
     if (kept && same_file(*read, *there)) refuse_input(place.named, "the output is an input", input);

@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <iterator>
 
 namespace steerlm {
 namespace {
@@ -16,6 +18,10 @@ void handle(int signal) {
   requested.store(true);
 }
 
+// A terminal that is closed, and what batch systems send before they end a job: SIGXCPU where its time is used up,
+// SIGUSR1 and SIGUSR2 as a warning.
+constexpr int warnings[] = {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2};
+
 }  // namespace
 
 void install_stop_handlers() {
@@ -24,7 +30,16 @@ void install_stop_handlers() {
   action.sa_flags = SA_RESTART;
   ::sigaction(SIGTERM, &action, nullptr);
   ::sigaction(SIGINT, &action, nullptr);
+  for (const int signal : warnings) {
+    struct sigaction now {};
+    ::sigaction(signal, nullptr, &now);
+    if (now.sa_handler != SIG_IGN) ::sigaction(signal, &action, nullptr);  // nohup ignores SIGHUP
+  }
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write with a message
+}
+
+bool is_stop_signal(int signal) {
+  return signal == SIGTERM || signal == SIGINT || std::ranges::find(warnings, signal) != std::end(warnings);
 }
 
 bool stop_requested() { return requested.load(); }

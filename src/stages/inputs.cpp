@@ -24,13 +24,19 @@ std::vector<std::string> with_run_directories(std::vector<std::string> inputs) {
   return inputs;
 }
 
+std::vector<std::string> run_directory_files(const std::string& run_dir) {
+  std::vector<std::string> files;
+  for (const char* name :
+       {"recipe.yaml", "environment.json", "metrics.jsonl", "log.txt", "done.json", "ledger.jsonl", ".steerlm-run"})
+    files.push_back(run_dir + "/" + name);
+  return files;
+}
+
 BlockOutputOptions output_options(const Recipe& recipe, const Context& context) {
   std::vector<std::string> inputs = with_run_directories(recipe_inputs(recipe));
   if (!context.recipe.empty() && context.recipe != "-") inputs.push_back(context.recipe);
   if (!recipe.run_dir.empty()) {
-    for (const char* name :
-         {"recipe.yaml", "environment.json", "metrics.jsonl", "log.txt", "done.json", "ledger.jsonl", ".steerlm-run"})
-      inputs.push_back(recipe.run_dir + "/" + name);
+    for (std::string& file : run_directory_files(recipe.run_dir)) inputs.push_back(std::move(file));
   }
   return {.fresh = context.fresh, .overwrite = context.overwrite, .inputs = std::move(inputs)};
 }

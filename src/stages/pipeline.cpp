@@ -1,13 +1,16 @@
 // A list of steps, each run as its own process of this program: a crash of one is an exit code here, and its memory is
 // given back.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <set>
+#include <cstring>
 
 #include "stages/environment.h"
+#include "stages/pipeline_outputs.h"
 #include "stages/pipeline_step.h"
 #include "stages/settle.h"
 #include "stages/step_process.h"
@@ -36,37 +39,36 @@ void check_selection(const Pipeline& pipeline, const std::string& name, const ch
                           .advice = suggest(name, names)});
 }
 
-std::vector<Step> selected_steps(const Pipeline& pipeline, const PipelineSelection& selection) {
-  check_selection(pipeline, selection.only, "--only");
-  check_selection(pipeline, selection.from, "--from");
-  std::vector<Step> steps;
+std::vector<Step> select(const std::vector<Step>& steps, const PipelineSelection& selection) {
+  std::vector<Step> selected;
   bool reached = selection.from.empty();
-  for (size_t i = 0; i < pipeline.steps.size(); ++i) {
-    const PipelineStep& step = pipeline.steps[i];
+  for (const Step& step : steps) {
     reached = reached || step.name == selection.from;
-    if (!reached || (!selection.only.empty() && step.name != selection.only)) continue;
-    steps.push_back(make_step(pipeline, i));
+    if (reached && (selection.only.empty() || step.name == selection.only)) selected.push_back(step);
   }
-  return steps;
+  return selected;
 }
 
 // Nothing is written. A fault that a run would meet is thrown as the run would.
 int dry_run(const std::vector<Step>& steps, const Context& context) {
-  std::set<std::string> would_run;
+  using Action = StepPlan::Action;
+  StepsThatRan would_run;
   for (const Step& step : steps) {
+    require_results(step, would_run);
     const StepPlan plan = plan_step(step, would_run, context);
     context.log->info(step.title + ": " + describe(plan, "would "));
-    if (plan.action == StepPlan::Action::skip) continue;
-    if (plan.action != StepPlan::Action::repair) would_run.insert(step.name);
+    if (plan.action == Action::skip) continue;
     check_outputs(step, context);
-    if (plan.action == StepPlan::Action::again) check_previous(step);
-    const std::vector<std::string> missing = missing_results(step);
-    if (missing.empty()) {
+    if (plan.action == Action::again) check_previous(step, context);
+    const std::vector<std::string> to_come = results_to_come(step, would_run);
+    for (const std::string& text : to_come) context.log->info(step.title + ": " + text);
+    if (to_come.empty())
       run_settled_stage(settle_recipe(step.recipe), context);
-      continue;
-    }
-    for (const std::string& text : missing) context.log->info(step.title + ": " + text);
-    open_inputs(step);
+    else
+      open_inputs(step, would_run);
+    // What is made again of a finished step has the bytes that it had.
+    if (plan.action != Action::repair && plan.action != Action::open) would_run.again.insert(step.name);
+    would_run.still.insert(step.name);
   }
   return 0;
 }
@@ -98,6 +100,19 @@ void write_recipe(RunFiles& files, const Pipeline& pipeline) {
   files.compact();
 }
 
+bool is_exit_code(int code) { return (code >= 2 && code <= 6) || code == 70 || code == 75 || code == 130; }
+
+// A file that is not this program, or not whole, ends with a code that this program does not have: 127 of a shell.
+[[noreturn]] void refuse_program(const std::string& program, int code) {
+  const bool runs = ::access(program.c_str(), X_OK) == 0;
+  fail(ExitCode::resources,
+       {.what = "the program of the pipeline's steps cannot be run any more",
+        .where = program,
+        .found = runs ? "exit code " + std::to_string(code) + ", which it does not have" : std::strerror(errno),
+        .expected = "steerlm and its libraries as they were when the pipeline began",
+        .advice = "put them back and give the same command again, which goes on"});
+}
+
 // Returns the step's exit code.
 int run_step(const Step& step, const StepPlan& plan, const std::string& program, const Context& context) {
   context.log->info(step.title);
@@ -113,15 +128,22 @@ int run_step(const Step& step, const StepPlan& plan, const std::string& program,
   } else if (code == static_cast<int>(ExitCode::stopped)) {
     context.log->info(step.title + ": stopped; the same command goes on");
   } else if (code == 128 + SIGKILL) {
-    context.log->error(step.title +
-                       ": something ended the process (signal 9), as the system does where memory runs out; "
-                       "make train.micro_batch_tokens or batch_tokens smaller, or give the same command again");
+    context.log->error(
+        step.title +
+        ": something ended the process (signal 9), as the system does where memory runs out or a limit of "
+        "processor time is reached; "
+        "make train.micro_batch_tokens or batch_tokens smaller, or give the same command again");
     return static_cast<int>(ExitCode::resources);
+  } else if (code > 128 && code != 130 && is_stop_signal(code - 128)) {
+    context.log->info(step.title + ": stopped before it began; the same command goes on");
+    return static_cast<int>(ExitCode::stopped);
   } else if (code > 128 && code != 130) {
     context.log->error(
         fmt::format("{}: signal {} ended the process; this is a mistake of steerlm itself, please report it",
                     step.title, code - 128));
     return static_cast<int>(ExitCode::bug);
+  } else if (!is_exit_code(code)) {
+    refuse_program(program, code);
   } else {
     context.log->error(fmt::format("{} ended with exit code {}", step.title, code));
   }
@@ -133,7 +155,11 @@ int run_step(const Step& step, const StepPlan& plan, const std::string& program,
 int run_pipeline(const std::string& recipe_path, const std::vector<std::string>& overrides,
                  const PipelineSelection& selection, const std::string& program, const Context& context) {
   const Pipeline pipeline = load_pipeline(recipe_path, overrides);
-  const std::vector<Step> steps = selected_steps(pipeline, selection);
+  check_selection(pipeline, selection.only, "--only");
+  check_selection(pipeline, selection.from, "--from");
+  const std::vector<Step> all = make_steps(pipeline);
+  check_pipeline_outputs(all, pipeline.run_dir, context.recipe);
+  const std::vector<Step> steps = select(all, selection);
   check_pipeline_folder(pipeline);
   for (const Step& step : steps) check_step_folder(step);  // before the first one runs for hours
   if (context.dry_run) return dry_run(steps, context);
@@ -142,25 +168,24 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
   context.log->open_file(files.grow("log.txt"));
 
   const Clock::time_point begin = Clock::now();
-  std::set<std::string> ran;
+  StepsThatRan ran;
   for (const Step& step : steps) {
-    StepPlan plan;
     try {
-      require_results(step);
-      plan = plan_step(step, ran, context);
+      require_results(step, ran);
+      const StepPlan plan = plan_step(step, ran, context);
+      if (plan.action == StepPlan::Action::skip || !plan.reasons.empty())
+        context.log->info(step.title + ": " + describe(plan, ""));
+      if (plan.action == StepPlan::Action::skip) continue;
+      check_outputs(step, context);
+      if (plan.action == StepPlan::Action::again) keep_previous(step, context);
+      if (ran.again.empty()) write_recipe(files, pipeline);
+      if (const int code = run_step(step, plan, program, context); code != 0) return code;
+      // What was made again of a finished step has the bytes that it had.
+      if (plan.action != StepPlan::Action::repair) ran.again.insert(step.name);
     } catch (const Error& error) {
       context.log->error(fmt::format("{} ended with exit code {}", step.title, static_cast<int>(error.code())));
       throw;
     }
-    if (plan.action == StepPlan::Action::skip || !plan.reasons.empty())
-      context.log->info(step.title + ": " + describe(plan, ""));
-    if (plan.action == StepPlan::Action::skip) continue;
-    check_outputs(step, context);
-    if (plan.action == StepPlan::Action::again) keep_previous(step, context);
-    if (ran.empty()) write_recipe(files, pipeline);
-    if (const int code = run_step(step, plan, program, context); code != 0) return code;
-    // What was made again of a finished step has the bytes that it had.
-    if (plan.action != StepPlan::Action::repair) ran.insert(step.name);
     if (stop_requested()) return static_cast<int>(ExitCode::stopped);
   }
   for (const PipelineStep& step : pipeline.steps) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "stages/places.h"
 #include "stages/settle.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
@@ -21,31 +22,67 @@ namespace stdfs = std::filesystem;
 Path ledger_of(const Step& step) { return Path(step.recipe.run_dir) / "ledger.jsonl"; }
 Path previous_of(const Step& step) { return step.recipe.run_dir + ".previous"; }
 
-// The step whose run directory a path lies in; "" for a path elsewhere.
-std::string made_by(const Step& step, const std::string& path) {
-  for (const std::string& name : step.steps) {
-    if (name != step.name && path.starts_with((step.pipeline_dir / name).string() + "/")) return name;
-  }
-  return "";
+bool is_to_come(const Step& step, const std::string& path, const StepsThatRan& ran) {
+  return ran.still.contains(made_by(step, path));
 }
 
-bool is_missing_result(const Step& step, const RecipeInput& input) {
-  return !made_by(step, input.path).empty() && !is_there(input.path, input.missing);
+bool is_done(const Path& run_dir) { return is_there(run_dir / "done.json", ExitCode::resources); }
+
+// In a dry run, of a step whose inputs the steps `makers` are still to make: what its own files say.
+StepPlan plan_before_inputs(const Step& step, const std::vector<std::string>& makers) {
+  if (!is_done(step.recipe.run_dir)) return {StepPlan::Action::go_on, {}};
+  const RunFiles files = RunFiles::read(step.recipe.run_dir);
+  std::vector<RunFiles::Difference> found = files.output_differences();
+  const auto add = [&](const std::string& name) {
+    for (const RunFiles::Difference& other : files.differences(name)) found.push_back(other);
+  };
+  add("model");
+  for (const std::string& output : recipe_outputs(step.recipe))
+    add(place_of(output).lexically_relative(place_of(files.root())).string());
+  std::vector<std::string> damages;
+  for (const RunFiles::Difference& other : found)
+    damages.push_back(other.path.string() + (other.gone ? " is gone" : " was changed after it was written"));
+  if (damages.empty()) return {StepPlan::Action::open, makers};
+  return {StepPlan::Action::repair, damages};
 }
 
 }  // namespace
 
-Step make_step(const Pipeline& pipeline, size_t index) {
-  const PipelineStep& step = pipeline.steps[index];
-  Step result{
-      .name = step.name,
-      .title = fmt::format("[{}/{}] {} ({})", index + 1, pipeline.steps.size(), step.name, enum_name(step.stage)),
-      .recipe_yaml = step.recipe_yaml,
-      .recipe = load_recipe_text(step.recipe_yaml, "step " + step.name),
-      .depends_on = step.depends_on,
-      .pipeline_dir = pipeline.run_dir};
-  for (const PipelineStep& other : pipeline.steps) result.steps.push_back(other.name);
-  return result;
+std::string made_by(const Step& step, const std::string& path) {
+  const Path place = place_of(path);
+  for (const Step::Results& other : step.earlier) {
+    const auto is_of_it = [&](const std::string& result) { return lies_in(place, place_of(result)); };
+    if (std::ranges::any_of(other.places, is_of_it)) return other.step;
+  }
+  return "";
+}
+
+std::vector<Step> make_steps(const Pipeline& pipeline) {
+  std::vector<Step> steps;
+  std::vector<Step::Results> earlier;
+  for (const PipelineStep& given : pipeline.steps) {
+    Step step{.name = given.name,
+              .title = fmt::format("[{}/{}] {} ({})", steps.size() + 1, pipeline.steps.size(), given.name,
+                                   enum_name(given.stage)),
+              .recipe_yaml = given.recipe_yaml,
+              .recipe = load_recipe_text(given.recipe_yaml, "step " + given.name),
+              .depends_on = given.depends_on,
+              .earlier = earlier};
+    // A result may be named by its path, without @NAME/.
+    for (const RecipeInput& input : named_inputs(step.recipe)) {
+      const std::string name = made_by(step, input.path);
+      if (!name.empty() && std::ranges::find(step.depends_on, name) == step.depends_on.end())
+        step.depends_on.push_back(name);
+    }
+    Step::Results results{step.name, {step.recipe.run_dir}};
+    for (const std::string& output : recipe_outputs(step.recipe)) {
+      results.places.push_back(output);
+      results.places.push_back(BlockOutput::quarantine_beside(output).string());
+    }
+    earlier.push_back(std::move(results));
+    steps.push_back(std::move(step));
+  }
+  return steps;
 }
 
 void check_step_folder(const Step& step) {
@@ -54,16 +91,23 @@ void check_step_folder(const Step& step) {
   check_run_place(step.recipe);
 }
 
-StepPlan plan_step(const Step& step, const std::set<std::string>& again, const Context& context) {
+StepPlan plan_step(const Step& step, const StepsThatRan& ran, const Context& context) {
   using Action = StepPlan::Action;
   if (RunFiles::look(step.recipe.run_dir).kind == RunFiles::Place::Kind::free) return {Action::start, {}};
   if (context.fresh) return {Action::fresh, {"--fresh"}};
   StepPlan plan{Action::again, {}};
   for (const std::string& name : step.depends_on) {
-    if (again.contains(name)) plan.reasons.push_back("it reads what " + name + " writes");
+    if (ran.again.contains(name)) plan.reasons.push_back("it reads what " + name + " writes");
   }
-  // What is not there cannot be compared: the step that makes it would run, and this one after it.
-  if (!missing_results(step).empty()) return plan.reasons.empty() ? StepPlan{Action::go_on, {}} : plan;
+  // What is still to come cannot be compared.
+  std::vector<std::string> makers;
+  for (const std::string& name : step.depends_on) {
+    if (ran.still.contains(name)) makers.push_back(name);
+  }
+  if (!makers.empty()) {
+    if (!plan.reasons.empty()) return plan;
+    return plan_before_inputs(step, makers);
+  }
   const RunStatus status = look_at_run(settle_recipe(step.recipe));
   if (status.state == RunStatus::State::other) {
     plan.reasons.insert(plan.reasons.begin(), status.reasons.begin(), status.reasons.end());
@@ -91,37 +135,44 @@ std::string describe(const StepPlan& plan, const std::string& would) {
       return (now ? "runs again, " : "would run again, ") + reasons;
     case StepPlan::Action::fresh:
       return now ? "starts over, --fresh" : "would start over, --fresh";
+    case StepPlan::Action::open:
+      return "done already, if " + join(plan.reasons, " and ") + " makes the same again";
   }
   return "";
 }
 
-std::vector<std::string> missing_results(const Step& step) {
+std::vector<std::string> results_to_come(const Step& step, const StepsThatRan& ran) {
   std::vector<std::string> texts;
   for (const RecipeInput& input : inputs_of(step.recipe)) {
-    if (is_missing_result(step, input))
-      texts.push_back(input.path + " is not there yet: step " + made_by(step, input.path) + " makes it");
+    if (!is_to_come(step, input.path, ran)) continue;
+    const std::string name = made_by(step, input.path);
+    texts.push_back(is_there(input.path, input.missing) ? input.path + ": step " + name + " makes it again"
+                                                        : input.path + " is not there yet: step " + name + " makes it");
   }
   return texts;
 }
 
-void require_results(const Step& step) {
+void require_results(const Step& step, const StepsThatRan& ran) {
   const std::vector<RecipeInput> inputs = inputs_of(step.recipe);
   const auto is_missing_file = [&](const RecipeInput& input) {
     return made_by(step, input.path).empty() && !is_there(input.path, input.missing);
   };
   if (std::ranges::any_of(inputs, is_missing_file)) return;  // the step says it
   for (const RecipeInput& input : inputs) {
-    if (!is_missing_result(step, input)) continue;
     const std::string name = made_by(step, input.path);
-    fail(input.missing, {.what = "step " + step.name + " reads what step " + name + " has not made yet",
+    if (name.empty() || ran.still.contains(name) || is_there(input.path, input.missing)) continue;
+    const bool done = is_done(Path(step.recipe.run_dir).parent_path() / name);
+    fail(input.missing, {.what = "step " + step.name + " reads what step " + name + " has not made" +
+                                 (done ? ", though it is done" : " yet"),
                          .where = input.path,
-                         .advice = "run that step first: --only " + name + ", or no --only and --from"});
+                         .advice = done ? "name something that it makes"
+                                        : "run that step first: --only " + name + ", or no --only and --from"});
   }
 }
 
-void open_inputs(const Step& step) {
+void open_inputs(const Step& step, const StepsThatRan& ran) {
   for (const RecipeInput& input : inputs_of(step.recipe)) {
-    if (input.missing != ExitCode::model || is_missing_result(step, input)) continue;
+    if (input.missing != ExitCode::model || is_to_come(step, input.path, ran)) continue;
     if (!is_folder(input.path, input.missing)) {
       Tokenizer::load(input.path);
       continue;
@@ -132,7 +183,7 @@ void open_inputs(const Step& step) {
   const bool bad_ones_are_put_aside =
       step.recipe.stage == Stage::annotate && step.recipe.annotate.on_bad_record == OnBadRecord::quarantine;
   for (const SourceOptions& source : record_sources(step.recipe)) {
-    if (is_missing_result(step, {source.path, ExitCode::data})) continue;
+    if (is_to_come(step, source.path, ran)) continue;
     RecordReader reader({source}, {}, "");
     while (const auto input = reader.next()) {
       const BadRecord* bad = std::get_if<BadRecord>(&*input);
@@ -141,24 +192,13 @@ void open_inputs(const Step& step) {
     }
   }
   for (const SourceOptions& source : prompt_sources(step.recipe)) {
-    if (!is_missing_result(step, {source.path, ExitCode::data})) read_prompts({source}, {}, "", 0);
+    if (!is_to_come(step, source.path, ran)) read_prompts({source}, {}, "", 0);
   }
 }
 
 void check_outputs(const Step& step, const Context& context) {
   for (const std::string& output : recipe_outputs(step.recipe))
     BlockOutput::check(output, ledger_of(step), output_options(step.recipe, context));
-}
-
-void check_previous(const Step& step) {
-  const Path previous = previous_of(step);
-  const RunFiles::Place place = RunFiles::look(previous);
-  if (place.kind == RunFiles::Place::Kind::marked) check_run_removal(previous);
-  if (place.kind != RunFiles::Place::Kind::foreign) return;
-  fail(ExitCode::resources, {.what = "the old run of step " + step.name + " is to be kept under a name that is taken",
-                             .where = previous.string(),
-                             .found = place.found,
-                             .advice = "move it elsewhere"});
 }
 
 namespace {
@@ -176,6 +216,23 @@ void refuse_changed_outputs(const Step& step, const RunFiles& files, const Conte
                                .advice = "move it elsewhere, or choose another output"});
   }
 }
+
+}  // namespace
+
+void check_previous(const Step& step, const Context& context) {
+  const Path previous = previous_of(step);
+  const RunFiles::Place place = RunFiles::look(previous);
+  if (place.kind == RunFiles::Place::Kind::marked) check_run_removal(previous);
+  if (place.kind == RunFiles::Place::Kind::foreign) {
+    fail(ExitCode::resources, {.what = "the old run of step " + step.name + " is to be kept under a name that is taken",
+                               .where = previous.string(),
+                               .found = place.found,
+                               .advice = "move it elsewhere"});
+  }
+  refuse_changed_outputs(step, RunFiles::read(step.recipe.run_dir), context);
+}
+
+namespace {
 
 // What the old run wrote elsewhere and the step would write again, and what it had not finished, goes into its folder.
 void take_in_outputs(const Step& step, RunFiles& files) {
@@ -202,10 +259,9 @@ void take_in_outputs(const Step& step, RunFiles& files) {
 }  // namespace
 
 void keep_previous(const Step& step, const Context& context) {
-  check_previous(step);
+  check_previous(step, context);
   const Path previous = previous_of(step);
   RunFiles files = RunFiles::open(step.recipe.run_dir, {});  // locked: nobody goes on with it meanwhile
-  refuse_changed_outputs(step, files, context);
   if (RunFiles::look(previous).kind == RunFiles::Place::Kind::marked) remove_run(previous);
   take_in_outputs(step, files);
   files.compact();

@@ -15,12 +15,9 @@ void add_sources(std::vector<RecipeInput>& inputs, const std::vector<SourceOptio
 
 }  // namespace
 
-std::vector<RecipeInput> inputs_of(const Recipe& r) {
+std::vector<RecipeInput> named_inputs(const Recipe& r) {
   std::vector<RecipeInput> inputs;
-  const auto add_model = [&](const std::string& path) {
-    inputs.push_back({path, ExitCode::model});
-    if (!path.empty() && is_adapter_folder(path)) inputs.push_back({read_adapter_config(path).base, ExitCode::model});
-  };
+  const auto add_model = [&](const std::string& path) { inputs.push_back({path, ExitCode::model}); };
   const auto add_data = [&](const std::string& path) { inputs.push_back({path, ExitCode::data}); };
   switch (r.stage) {
     case Stage::tokenizer:
@@ -60,6 +57,17 @@ std::vector<RecipeInput> inputs_of(const Recipe& r) {
       break;
   }
   std::erase_if(inputs, [](const RecipeInput& input) { return input.path.empty() || input.path == "-"; });
+  return inputs;
+}
+
+std::vector<RecipeInput> inputs_of(const Recipe& recipe) {
+  std::vector<RecipeInput> inputs;
+  for (const RecipeInput& input : named_inputs(recipe)) {
+    inputs.push_back(input);
+    if (input.missing != ExitCode::model || !is_adapter_folder(input.path)) continue;
+    const std::string base = read_adapter_config(input.path).base;
+    if (!base.empty()) inputs.push_back({base, ExitCode::model});
+  }
   return inputs;
 }
 

@@ -200,6 +200,12 @@ TEST_F(OutputTest, AnInputIsNoOutput) {
     EXPECT_EQ(refused(ExitCode::recipe, at(name), options).find("the file exists"), std::string::npos) << name;
   EXPECT_THAT(refused(ExitCode::recipe, at("model"), options), HasSubstr("the output is an input"));
   EXPECT_THAT(refused(ExitCode::recipe, at("later"), options), HasSubstr("the output is an input"));
+  // An input that the run itself is to make, in a folder that is not there yet.
+  const OutputOptions of_run{.inputs = {at("run/log.txt"), at("run/.mark")}, .make_folder = true};
+  for (const char* name : {"run/log.txt", "./run/log.txt", "run/x/../log.txt", "run/.mark", "run/.mark/x"})
+    EXPECT_THAT(refused(ExitCode::recipe, at(name), of_run), HasSubstr("the output is an input")) << name;
+  EXPECT_THAT(refused(ExitCode::recipe, at("run"), of_run), HasSubstr("the output is a folder of an input"));
+  EXPECT_EQ(check_output(at("run/log.txt2"), of_run).file, at("run/log.txt2"));
   put(at("fine"), options);
   EXPECT_EQ(read("in"), "precious");
 }

@@ -26,11 +26,27 @@ TEST(StopTest, SignalsSetTheFlag) {
   EXPECT_EQ(exit_code([] {}), 0);
   EXPECT_EQ(exit_code([] { ::raise(SIGTERM); }), 75);
   EXPECT_EQ(exit_code([] { ::raise(SIGINT); }), 75);
+  EXPECT_EQ(exit_code([] { ::raise(SIGHUP); }), 75);
+  EXPECT_EQ(exit_code([] { ::raise(SIGXCPU); }), 75);
+  EXPECT_EQ(exit_code([] { ::raise(SIGUSR1); }), 75);
+  EXPECT_EQ(exit_code([] { ::raise(SIGUSR2); }), 75);
   EXPECT_EQ(exit_code([] {
               ::raise(SIGTERM);
               ::raise(SIGTERM);
             }),
             75);
+}
+
+TEST(StopTest, AWarningThatTheCallerIgnoresStaysIgnored) {
+  ::signal(SIGHUP, SIG_IGN);  // as nohup does
+  EXPECT_EQ(exit_code([] { ::raise(SIGHUP); }), 0);
+  EXPECT_EQ(exit_code([] { ::raise(SIGUSR1); }), 75);
+  ::signal(SIGHUP, SIG_DFL);
+}
+
+TEST(StopTest, StopSignalsAreKnown) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2}) EXPECT_TRUE(is_stop_signal(signal));
+  for (const int signal : {SIGKILL, SIGSEGV, SIGPIPE}) EXPECT_FALSE(is_stop_signal(signal));
 }
 
 TEST(StopTest, ASecondInterruptEndsAtOnce) {

@@ -96,7 +96,7 @@ TEST_F(OutputPaths, AStaleTemporaryBlocksNothing) {
 }
 
 TEST_F(OutputPaths, AnInterruptLeavesNothing) {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR1}) {
     const Result result =
         run_until("generate --model model --input in.jsonl --samples 2000 --temperature 1 --output out.jsonl", signal,
                   [&] { return !temporaries_of(path("out.jsonl")).empty(); });

@@ -234,11 +234,101 @@ TEST_F(PipelineProgram, AChangedOutputNeverTouchesWhatLiesThere) {
   }
 }
 
+// Before the first step runs, and in a dry run: otherwise the pipeline's own files are lost, or no later start works.
+TEST_F(PipelineProgram, AnOutputAtAPlaceThatIsTakenIsRefusedAtOnce) {
+  std::filesystem::create_directory_symlink("run", path("link"));
+  const std::map<std::string, std::string> taken{
+      {"run/.steerlm-run/files.jsonl", "the pipeline itself writes run/.steerlm-run"},
+      {"run/.steerlm-run/x.jsonl", "the pipeline itself writes run/.steerlm-run"},
+      {"run/log.txt", "the pipeline itself writes run/log.txt"},
+      {"./run/../run/recipe.yaml", "the pipeline itself writes run/recipe.yaml"},
+      {"link/environment.json", "the pipeline itself writes run/environment.json"},
+      {"run", "the pipeline itself writes"},
+      {"run/sft", "run/sft is the run directory of step sft"},
+      {"run/sft/foo.jsonl", "run/sft is the run directory of step sft"},
+      {"run/predictor/foo.jsonl", "run/predictor is the run directory of step predictor"},
+      {"run/sft.previous/x.jsonl", "the old run of step sft is kept in run/sft.previous"},
+      {"run/annotation/ledger.jsonl", "the step itself writes run/annotation/ledger.jsonl"},
+      {"pipeline.yaml", "it is the pipeline's recipe"},
+      {"base/x.jsonl", "step predictor reads base"},
+      {"train.jsonl", "step predictor reads train.jsonl"},
+      {"input.jsonl", "step annotation reads input.jsonl"}};
+  const auto refuse_all = [&](const std::vector<std::string>& options) {
+    const auto before = contents();
+    for (const auto& [output, by] : taken) {
+      for (const std::string& option : options) {
+        expect_refused(run("pipeline pipeline.yaml steps[1].output=" + output + option), 2,
+                       output + ": the output of step annotation cannot be here: " + by);
+      }
+    }
+    EXPECT_EQ(changes_since(before), "");
+  };
+  refuse_all({"", " --overwrite --dry-run"});
+  ASSERT_EQ(run("pipeline pipeline.yaml").code, 0);
+  refuse_all({" --overwrite"});
+  std::filesystem::create_hard_link(path("train.jsonl"), path("same.jsonl"));
+  expect_refused(run("pipeline pipeline.yaml steps[1].output=same.jsonl --overwrite"), 2, "step predictor reads");
+  EXPECT_EQ(run("pipeline pipeline.yaml --dry-run").code, 0);
+}
+
+TEST_F(PipelineProgram, OutputsOfTwoStepsKeepClearOfEachOther) {
+  write("two.yaml", R"(stage: pipeline
+run_dir: run
+steps:
+  - {name: first, stage: annotate, predictor: base, input: input.jsonl, output: out.jsonl}
+  - {name: second, stage: annotate, predictor: base, input: train.jsonl, output: more.jsonl}
+)");
+  const auto before = contents();
+  for (const std::string option : {"", " --dry-run", " --overwrite", " --only second"}) {
+    for (const std::string output : {"out.jsonl", "./out.jsonl", "out.jsonl.quarantine.jsonl", "out.jsonl.part"}) {
+      expect_refused(run("pipeline two.yaml steps[1].output=" + output + option), 2,
+                     output + ": the output of step second cannot be here: step first writes out.jsonl");
+    }
+    expect_refused(run("pipeline two.yaml steps[0].output=more.jsonl.quarantine.jsonl" + option), 2,
+                   "more.jsonl: the output of step second cannot be here");
+    // Each of the two is made of the other.
+    expect_refused(run("pipeline two.yaml steps[1].input=out.jsonl steps[1].output=input.jsonl" + option), 2,
+                   "input.jsonl: the output of step second cannot be here: step first reads input.jsonl");
+    expect_refused(run("pipeline two.yaml steps[0].input=more.jsonl" + option), 2, "step first reads more.jsonl");
+    expect_refused(run("pipeline two.yaml steps[0].predictor=run/second/model" + option), 2,
+                   "step first reads what a later step makes");
+  }
+  EXPECT_EQ(changes_since(before), "");
+}
+
+// As @annotation/out.jsonl is, whatever place the output has and however the path is spelt.
+TEST_F(PipelineProgram, TheOutputOfAnEarlierStepIsItsResult) {
+  const std::string elsewhere =
+      "pipeline pipeline.yaml steps[1].output=out.jsonl steps[2].data.train[0].path=./out.jsonl ";
+  expect_says(run(elsewhere + "--dry-run"), "./out.jsonl is not there yet: step annotation makes it");
+  for (const std::string dry : {"", " --dry-run"})
+    expect_refused(run(elsewhere + "--only sft" + dry), 3, "run that step first: --only annotation");
+  ASSERT_EQ(run(elsewhere).code, 0);
+  const Result changed = run(elsewhere + "steps[1].block_records=64 --dry-run");
+  EXPECT_EQ(said_of(changed, "sft"), "would run again, it reads what annotation writes");
+  expect_says(changed, "./out.jsonl: step annotation makes it again");
+  const std::string whole = read("out.jsonl");
+  write("out.jsonl", "edited");
+  expect_refused(run(elsewhere + "steps[1].block_records=64 --dry-run"), 5, "the output was changed after");
+  expect_refused(run(elsewhere + "steps[1].block_records=64"), 5, "the output was changed after");
+  const Result dry = run(elsewhere + "--dry-run");
+  EXPECT_EQ(dry.code, 0) << dry.errors;
+  EXPECT_EQ(said_of(dry, "sft"), "done already, if annotation makes the same again");
+  EXPECT_EQ(steps(run(elsewhere)), "skipped predictor,annotation,skipped sft,");
+  EXPECT_EQ(read("out.jsonl"), whole);
+  EXPECT_EQ(read("out.jsonl.previous"), "edited");
+  EXPECT_EQ(steps(run(elsewhere + "steps[1].block_records=64")), "skipped predictor,annotation,sft,");
+}
+
 TEST_F(PipelineProgram, AFinishedStepWhoseModelIsGoneMakesItAgain) {
   ASSERT_EQ(run("pipeline pipeline.yaml").code, 0);
   const auto before = contents();
   std::filesystem::remove_all(path("run/predictor/model"));
   std::filesystem::remove(path("run/annotation/out.jsonl"));
+  const Result dry = run("pipeline pipeline.yaml --dry-run");
+  EXPECT_THAT(said_of(dry, "predictor"), ::testing::HasSubstr("config.json is gone"));
+  EXPECT_EQ(said_of(dry, "annotation"), "would make again what it lacks, run/annotation/out.jsonl is gone");
+  EXPECT_EQ(said_of(dry, "sft"), "done already, if annotation makes the same again");
   const Result result = run("pipeline pipeline.yaml");
   EXPECT_EQ(steps(result), "predictor,annotation,skipped sft,");
   expect_says(result, "run/predictor/model/config.json is gone");
@@ -321,6 +411,47 @@ TEST_F(PipelineProgram, StoppedInTheMiddleTheSameCommandGoesOn) {
   EXPECT_EQ(steps(result), "skipped predictor,skipped annotation,sft,");
   expect_says(result, "goes on after step");
   EXPECT_EQ(read("again/sft/model/model.safetensors"), read("run/sft/model/model.safetensors"));
+}
+
+// A terminal that is closed, and what batch systems send before they end a job.
+TEST_F(PipelineProgram, AWarningStopsItAsSigtermDoes) {
+  for (const int signal : {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2}) {
+    const std::string run_dir = "stopped" + std::to_string(signal);
+    const Result stopped = run_until(
+        "pipeline pipeline.yaml --only predictor steps[0].train.steps=20000 steps[1].output=out.jsonl "
+        "steps[2].data.train[0].path=out.jsonl run_dir=" +
+            run_dir,
+        signal, [&] { return exists(run_dir + "/predictor/metrics.jsonl"); });
+    EXPECT_EQ(stopped.code, 75) << signal << stopped.errors;
+    EXPECT_NE(stopped.errors.find("stopped; the same command goes on"), std::string::npos) << stopped.errors;
+    EXPECT_TRUE(exists(run_dir + "/predictor/checkpoints/LATEST")) << signal;
+  }
+}
+
+// As an update or a cleanup of the machine does while the pipeline runs for hours.
+TEST_F(PipelineProgram, AProgramThatIsGoneIsAResourceThatIsLacking) {
+  const Path program(STEERLM_PROGRAM);
+  std::filesystem::create_directory(path("bin"));
+  std::filesystem::copy_file(program, path("bin/steerlm"));
+  std::filesystem::create_directory_symlink(program.parent_path() / "lib", path("bin/lib"));  // where it finds libtorch
+  // The program is moved away while the first step runs; `instead` may put another file there.
+  const auto run_and_replace = [&](const std::string& run_dir, const std::string& instead) {
+    std::ofstream(path("start.sh")) << "bin/steerlm pipeline pipeline.yaml steps[0].train.steps=40 "
+                                       "steps[1].output=" +
+                                           run_dir + ".jsonl run_dir=" + run_dir + " 2>said.txt &\n"
+                                    << "while ! [ -s " + run_dir + "/predictor/metrics.jsonl ]; do sleep 0.01; done\n"
+                                    << "mv bin/steerlm bin/moved; " << instead << "\nwait $!; code=$?\n"
+                                    << "mv bin/moved bin/steerlm; exit $code\n";
+    const int status = std::system(("cd '" + path("").string() + "' && sh start.sh").c_str());
+    return Result{WEXITSTATUS(status), "", read("said.txt")};
+  };
+  expect_refused(run_and_replace("gone", "true"), 5, "bin/steerlm: the program of the pipeline's steps cannot be run");
+  expect_refused(run_and_replace("other", "printf '#!/bin/sh\\nexit 1\\n' >bin/steerlm; chmod +x bin/steerlm"), 5,
+                 "exit code 1, which it does not have");
+  const Result result =
+      run("pipeline pipeline.yaml steps[0].train.steps=40 steps[1].output=gone.jsonl run_dir=gone "
+          "--only annotation");
+  EXPECT_EQ(result.code, 0) << result.errors;
 }
 
 TEST_F(PipelineProgram, ASecondPipelineInTheDirectoryIsRefused) {

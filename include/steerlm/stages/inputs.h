@@ -16,6 +16,9 @@ std::vector<std::string> model_inputs(const std::string& folder);
 // Those of a recipe or command line, with the run directories of the model folders among them.
 std::vector<std::string> with_run_directories(std::vector<std::string> inputs);
 
+// The files right below a run directory that are the run's own, and the folder of its marker.
+std::vector<std::string> run_directory_files(const std::string& run_dir);
+
 // For an output that a recipe names: its inputs, the recipe's own file, and the files of its run directory.
 BlockOutputOptions output_options(const Recipe& recipe, const Context& context);
 // What makes two outputs the same: the recipe without the keys that a run may change, and the inputs.

@@ -15,6 +15,8 @@ struct RecipeInput {
   ExitCode missing;  // what ends a run that does not find it
 };
 std::vector<RecipeInput> inputs_of(const Recipe& recipe);
+// Without the base model that an adapter folder among them names: no file is opened.
+std::vector<RecipeInput> named_inputs(const Recipe& recipe);
 std::vector<std::string> recipe_inputs(const Recipe& recipe);  // their paths
 
 // [{"path", "size", "sha256"}], folders file by file. A missing one throws the exit code of its kind.
