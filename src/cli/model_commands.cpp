@@ -47,7 +47,7 @@ void make_output_folder(const Path& folder, const std::function<void(const Path&
   try {
     replace_file_by_folder(folder, made);
   } catch (...) {
-    remove_all(made);
+    steerlm::remove_all(made);
     throw;
   }
 }

@@ -1,4 +1,4 @@
-#include "core/json_fields.h"
+#include "steerlm/core/json_fields.h"
 
 #include <algorithm>
 #include <cmath>

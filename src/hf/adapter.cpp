@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/json_fields.h"
 #include "hf/folder_json.h"
 #include "hf/weight_files.h"
 #include "steerlm/core/error.h"
+#include "steerlm/core/json_fields.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/store/safetensors.h"

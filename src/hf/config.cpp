@@ -5,10 +5,10 @@
 #include <cmath>
 #include <initializer_list>
 
-#include "core/json_fields.h"
 #include "hf/config_keys.h"
 #include "hf/rope_config.h"
 #include "steerlm/core/error.h"
+#include "steerlm/core/json_fields.h"
 #include "steerlm/core/suggest.h"
 
 namespace steerlm {

@@ -1,7 +1,7 @@
 // Which keys of a config.json are read, which are harmless, and that all others are refused.
 #pragma once
 
-#include "core/json_fields.h"
+#include "steerlm/core/json_fields.h"
 #include "steerlm/nn/options.h"
 
 namespace steerlm {

@@ -1,7 +1,7 @@
 // How config.json says what the rotary embedding is: rope_theta and rope_scaling (Transformers 4), rope_parameters (5).
 #pragma once
 
-#include "core/json_fields.h"
+#include "steerlm/core/json_fields.h"
 #include "steerlm/nn/options.h"
 
 namespace steerlm {

@@ -2,8 +2,8 @@
 
 #include <type_traits>
 
-#include "core/json_fields.h"
 #include "steerlm/core/error.h"
+#include "steerlm/core/json_fields.h"
 #include "steerlm/text/attributes.h"
 
 namespace steerlm {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
-#include "core/json_fields.h"
 #include "steerlm/core/json.h"
+#include "steerlm/core/json_fields.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "text/tokenizer_keys.h"

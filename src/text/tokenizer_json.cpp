@@ -3,7 +3,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "core/json_fields.h"
+#include "steerlm/core/json_fields.h"
 #include "text/tokenizer_steps.h"
 
 namespace steerlm {

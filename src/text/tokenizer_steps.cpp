@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/json_fields.h"
+#include "steerlm/core/json_fields.h"
 #include "text/unicode.h"
 
 namespace steerlm {

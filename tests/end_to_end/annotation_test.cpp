@@ -364,7 +364,7 @@ TEST_F(Annotation, CompressedAndPipedInputsGiveTheSameBytes) {
 TEST_F(Annotation, ALanguageModelWithoutAttributesIsNoPredictor) {
   write("in.jsonl", many(5));
   copy_model("untied", "plain");
-  expect_refused(run("annotate annotate.yaml predictor=plain"), 4, "no attribute predictor");
+  expect_refused(run("annotate annotate.yaml predictor=plain"), 4, "not an attribute predictor");
   EXPECT_FALSE(exists("out.jsonl"));
 }
 

@@ -202,8 +202,8 @@ TEST_F(BadInput, ATokenizerOfAnotherVocabularyIsRefused) {
 TEST_F(BadInput, ABrokenSteerlmJsonIsRefused) {
   for (const auto& [json, message] : std::vector<std::pair<std::string, std::string>>{
            {"{", "not valid JSON"},
-           {"[]", "not an object"},
-           {"{}", "no key 'attributes'"},
+           {"[]", "not a JSON object"},
+           {"{}", "'attributes' is missing"},
            {R"({"attributes": {"names": ["quality"], "max": 4}, "tempalte": {}})", "did you mean 'template'?"},
            {R"({"attributes": {"names": ["quality"], "min": 4, "max": 4}})", "steerlm.json"},
            {R"({"attributes": {"names": ["quality"], "max": 4}, "head": {"kind": "regression"}})",

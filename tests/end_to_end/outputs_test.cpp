@@ -2,6 +2,8 @@
 // temporary. Every command over every kind of place is in tests/cli/outputs_test.cpp.
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "end_to_end/program.h"
 
 namespace steerlm {

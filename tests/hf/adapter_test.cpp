@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "steerlm/core/error.h"
+#include "steerlm/hf/model_folder.h"
 #include "steerlm/store/safetensors.h"
 #include "support/temporary_folder.h"
 
@@ -150,6 +151,35 @@ TEST_F(AdapterConfig, AConfigJsonThatWasLeftBesideItDoesNotHideIt) {
   EXPECT_TRUE(is_adapter_folder(folder_.path()));
   std::ofstream(folder_.path() / "model.safetensors") << "x";
   EXPECT_FALSE(is_adapter_folder(folder_.path()));
+}
+
+// Transformers applies an adapter that lies in the folder of a whole model.
+TEST(AdapterFolder, BesideTheWeightsOfAWholeModelIsRefused) {
+  TemporaryFolder scratch;
+  const auto message = [](const Path& folder) -> std::string {
+    try {
+      open_model_folder(folder);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::model);
+      return error.what();
+    }
+    return "accepted";
+  };
+  for (const std::string name : {"untied", "tied", "classifier"}) {
+    const Path folder = scratch.path() / name;
+    std::filesystem::copy(Path(STEERLM_SOURCE_DIR) / "tests/fixtures/models" / name, folder,
+                          std::filesystem::copy_options::recursive);
+    std::ofstream(folder / "adapter_config.json") << "{}";
+    EXPECT_EQ(message(folder), "accepted") << "without weights there is no adapter";
+    for (const std::string weights : {"adapter_model.safetensors", "adapter_model.bin"}) {
+      std::ofstream(folder / weights) << "x";
+      EXPECT_THAT(message(folder),
+                  AllOf(HasSubstr(folder.string() + ": the folder holds a whole model and an adapter too"),
+                        HasSubstr("found config.json with its weights, and adapter_config.json with " + weights),
+                        HasSubstr("move adapter_config.json and " + weights + " into a folder of their own")));
+      std::filesystem::remove(folder / weights);
+    }
+  }
 }
 
 }  // namespace

@@ -99,23 +99,6 @@ TEST_F(ModelFolderTest, ReadsAClassifier) {
   EXPECT_EQ(read_weights(folder, Weights::trunk).size(), 20u);
 }
 
-// Transformers applies an adapter that lies in the folder of a whole model.
-TEST_F(ModelFolderTest, AnAdapterBesideTheWeightsIsRefused) {
-  for (const std::string name : {"untied", "tied", "classifier"}) {
-    const Path path = copy(name);
-    write(path / "adapter_config.json", "{}");
-    EXPECT_EQ(message([&] { open_model_folder(path); }), "accepted") << "without weights there is no adapter";
-    for (const std::string weights : {"adapter_model.safetensors", "adapter_model.bin"}) {
-      write(path / weights, "x");
-      EXPECT_THAT(message([&] { open_model_folder(path); }),
-                  AllOf(HasSubstr(path.string() + ": the folder holds a whole model and an adapter too"),
-                        HasSubstr("found config.json with its weights, and adapter_config.json with " + weights),
-                        HasSubstr("move adapter_config.json and " + weights + " into a folder of their own")));
-      std::filesystem::remove(path / weights);
-    }
-  }
-}
-
 TEST_F(ModelFolderTest, ABiasIsSeenWithoutSteerlmJson) {
   const Path path = copy("classifier");
   edit_tensors(path / "model.safetensors",
