@@ -8,6 +8,7 @@
 
 #include "core/no_follow.h"
 #include "steerlm/core/hash.h"
+#include "steerlm/core/run_place.h"
 #include "steerlm/core/utf8.h"
 
 namespace steerlm {
@@ -15,7 +16,7 @@ namespace {
 
 namespace stdfs = std::filesystem;
 
-constexpr const char* mark_folder = ".steerlm-run";
+constexpr const char* mark_folder = run_mark_folder;
 constexpr int format = 1;
 
 Path mark_path(const Path& root) { return root / mark_folder / "run.json"; }
@@ -47,6 +48,17 @@ Json entry_line(const char* kind, const std::string& name, const RunFiles::Entry
   return line;
 }
 
+// As it is in the manifest.
+Json whole_line(const std::string& name, const RunFiles::Entry& entry) {
+  return entry_line(entry.run ? "run" : entry.folder ? "folder" : "file", name, entry);
+}
+
+Json output_line(const std::string& path, const RunFiles::Entry& entry) {
+  Json line = entry_line("output", place_text(path), entry);
+  line["by"] = entry.by;
+  return line;
+}
+
 RunFiles::Entry record(const Path& path) {
   const auto status = status_of(path);
   return {.size = status ? status->st_size : 0, .sha256 = sha256_file(path, ExitCode::resources)};
@@ -61,43 +73,58 @@ std::optional<RunFiles::Difference> difference(const Path& path, const RunFiles:
   return std::nullopt;
 }
 
-}  // namespace
+using Entries = std::map<std::string, RunFiles::Entry>;
 
-RunFiles::Place RunFiles::look(const Path& root) {
-  std::error_code error;
-  if (!status_of(root)) return {};
-  const auto status = stdfs::status(root, error);
-  if (status.type() == stdfs::file_type::not_found) return {Place::Kind::foreign, "a link that leads to nothing"};
-  if (error) fail_at("cannot look at the folder", root, error.value());
-  if (!stdfs::is_directory(status)) return {Place::Kind::foreign, "a file"};
-  if (is_folder(root / mark_folder) && is_file(mark_path(root))) return {Place::Kind::marked, ""};
-  std::vector<std::string> names = entries_of(root);
-  // A kill between making and marking a folder leaves no more than the lock.
-  if (names == std::vector<std::string>{mark_folder} && is_folder(root / mark_folder)) {
-    const std::vector<std::string> inside = entries_of(root / mark_folder);
-    if (std::ranges::all_of(inside, [](const std::string& name) { return name == "lock" || name.ends_with(".part"); }))
-      return {};
+// The first name at or below `name`, which lies at `path`, that is not as `entries` list it.
+std::optional<std::string> foreign_name(const Path& path, const std::string& name, const Entries& entries) {
+  const auto status = status_of(path);
+  if (!status) return std::nullopt;
+  const auto entry = entries.find(name);
+  if (entry == entries.end()) return name;
+  if (entry->second.run) return std::nullopt;  // has a manifest of its own
+  if (!entry->second.folder) return S_ISREG(status->st_mode) ? std::nullopt : std::optional(name);
+  if (!S_ISDIR(status->st_mode)) return name;
+  for (const std::string& inside : entries_of(path)) {
+    if (auto foreign = foreign_name(path / inside, name + "/" + inside, entries)) return foreign;
   }
-  if (names.empty()) return {};
-  std::string found;
-  constexpr size_t listed = 3;
-  for (size_t i = 0; i < std::min(listed, names.size()); ++i) found += (i > 0 ? ", " : "") + names[i];
-  if (names.size() > listed) found += " and " + std::to_string(names.size() - listed) + " more";
-  return {Place::Kind::foreign, found};
+  return std::nullopt;
 }
+
+// The same, and the first one whose bytes are not those that were recorded; what cannot be read counts too.
+std::optional<std::string> other_name(const Path& path, const std::string& name, const Entries& entries) try {
+  if (auto foreign = foreign_name(path, name, entries)) return foreign;
+  for (const auto& [each, entry] : entries) {
+    if (!entry.size) continue;
+    const auto other = difference(path / Path(each).lexically_relative(name), entry);
+    if (other && !other->gone) return each;
+  }
+  return std::nullopt;
+} catch (const Error&) {
+  return name;
+}
+
+[[noreturn]] void refuse_in_the_way(const Path& path) {
+  fail(ExitCode::resources, {.what = "a file that this run did not write is in the way",
+                             .where = path.string(),
+                             .advice = "move it elsewhere, or choose another run_dir"});
+}
+
+// Two folders change places; a file system that cannot do so in one step does it in three.
+void exchange(const Path& part, const Path& target) {
+  if (::renameat2(AT_FDCWD, part.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
+  if (errno != EINVAL && errno != ENOSYS) fail_at("cannot replace the folder", target, errno);
+  const Path aside = part.string() + ".old";
+  publish(target, aside);
+  publish(part, target);
+  publish(aside, part);
+}
+
+}  // namespace
 
 RunFiles RunFiles::read(const Path& root) {
   RunFiles files(root);
   files.load();
   return files;
-}
-
-void RunFiles::refuse_place(const Path& root, const Place& place) {
-  fail(ExitCode::resources, {.what = "the folder is not empty and no run has made it",
-                             .where = root.string(),
-                             .found = place.found,
-                             .expected = "a folder that is new, empty or made by a run",
-                             .advice = "choose another run_dir"});
 }
 
 RunFiles RunFiles::open(const Path& root, const Json& mark) {
@@ -131,14 +158,26 @@ void RunFiles::set_mark(const Json& mark) {
 }
 
 void RunFiles::load() {
+  const auto damaged = [&](const Path& path, const std::string& what) {
+    fail(ExitCode::resources, {.what = what, .where = path.string(), .advice = "choose another run_dir"});
+  };
   mark_ = parse_json(read_file(mark_path(root_), ExitCode::resources, "the run directory's mark"),
                      mark_path(root_).string(), ExitCode::resources);
-  if (!mark_.is_object() || !mark_.contains("format") || mark_["format"] != format) {
-    fail(ExitCode::resources, {.what = "the run directory was made by another version of steerlm",
-                               .where = root_.string(),
-                               .advice = "choose another run_dir"});
+  if (!mark_.is_object() || !mark_.contains("format") || mark_["format"] != format)
+    damaged(root_, "the run directory was made by another version of steerlm");
+  if (mark_.contains("stage") && !mark_["stage"].is_string())
+    damaged(mark_path(root_), "the run directory's mark is damaged: its 'stage' is no text");
+  const Path lock = root_ / mark_folder / "lock";
+  if (status_of(lock) && !is_file(lock)) damaged(lock, "the run directory's lock is no file");
+  if (status_of(staging_path(root_)) && !is_folder(staging_path(root_)))
+    damaged(staging_path(root_), "a file is where the run directory has a folder");
+  if (!is_file(manifest_path(root_))) {
+    if (status_of(manifest_path(root_))) damaged(manifest_path(root_), "the run directory's manifest is no file");
+    // A kill right after the marking leaves none.
+    if (entries_of(root_).size() > 1)
+      damaged(manifest_path(root_), "the run directory's manifest is gone, which says what the run wrote");
+    return;
   }
-  if (!is_file(manifest_path(root_))) return;
   const std::string bytes = read_file(manifest_path(root_), ExitCode::resources, "the run directory's manifest");
   for (size_t begin = 0; begin < bytes.size();) {
     const size_t end = bytes.find('\n', begin);
@@ -165,11 +204,15 @@ void RunFiles::apply(const Json& line) {
     entry.sha256 = line["sha256"].get<std::string>();
   }
   if (kind == "output") {
-    outputs_[name] = entry;
+    if (line.contains("by")) entry.by = line["by"];
+    entry.own = is_identity_of(entry.by, root_);
+    const Path place = parse_place(name);
+    // A place that is not absolute would be another one in another current directory: it is nobody's.
+    if (place.is_absolute()) outputs_[entry.own ? place_now(place, entry.by, root_).native() : place.native()] = entry;
     return;
   }
   if (kind == "moved") {
-    outputs_.erase(name);
+    outputs_.erase(parse_place(name).native());
     return;
   }
   if (!is_inner_name(name)) damaged();
@@ -187,10 +230,10 @@ void RunFiles::apply(const Json& line) {
 void RunFiles::compact() {
   std::string bytes;
   for (const auto& [name, entry] : entries_) {
-    bytes += dump_json(entry_line(entry.run ? "run" : entry.folder ? "folder" : "file", name, entry)) + "\n";
+    bytes += dump_json(whole_line(name, entry)) + "\n";
     if (entry.removing) bytes += dump_json(entry_line("removing", name)) + "\n";
   }
-  for (const auto& [path, entry] : outputs_) bytes += dump_json(entry_line("output", path, entry)) + "\n";
+  for (const auto& [path, entry] : outputs_) bytes += dump_json(output_line(path, entry)) + "\n";
   manifest_.reset();
   if (!is_file(manifest_path(root_)) ||
       read_file(manifest_path(root_), ExitCode::resources, "the run directory's manifest") != bytes)
@@ -226,26 +269,12 @@ std::vector<std::string> RunFiles::folders_in(const std::string& folder) const {
 }
 
 std::optional<Path> RunFiles::foreign_at(const std::string& name) const {
-  const Path path = root_ / name;
-  const auto status = status_of(path);
-  if (!status) return std::nullopt;
-  const auto entry = entries_.find(name);
-  if (entry == entries_.end()) return path;
-  if (entry->second.run) return std::nullopt;  // has a manifest of its own
-  if (!entry->second.folder) return S_ISREG(status->st_mode) ? std::nullopt : std::optional(path);
-  if (!S_ISDIR(status->st_mode)) return path;
-  for (const std::string& inside : entries_of(path)) {
-    if (auto foreign = foreign_at(name + "/" + inside)) return foreign;
-  }
-  return std::nullopt;
+  const auto foreign = foreign_name(root_ / name, name, entries_);
+  return foreign ? std::optional(root_ / *foreign) : std::nullopt;
 }
 
 void RunFiles::refuse_foreign(const std::string& name) const {
-  const auto foreign = foreign_at(name);
-  if (!foreign) return;
-  fail(ExitCode::resources, {.what = "a file that this run did not write is in the way",
-                             .where = foreign->string(),
-                             .advice = "move it elsewhere, or choose another run_dir"});
+  if (const auto foreign = foreign_at(name)) refuse_in_the_way(*foreign);
 }
 
 void RunFiles::refuse_changed(const std::string& name) const {
@@ -271,7 +300,8 @@ std::vector<RunFiles::Difference> RunFiles::output_differences() const {
   std::vector<Difference> found;
   for (const auto& [path, entry] : outputs_) {
     if (!entry.size) continue;
-    if (const auto other = difference(path, entry)) found.push_back(*other);
+    if (const auto other = difference(path, entry))
+      found.push_back({other->path, other->gone || !is_file(path), entry.own});
   }
   return found;
 }
@@ -284,21 +314,30 @@ void RunFiles::clear_staging() const {
   }
 }
 
-Path RunFiles::staged() {
+// What ends with an exception leaves nothing in the staging folder: a half-written checkpoint fills a full disk.
+void RunFiles::with_staged(const std::function<void(const Path& part)>& act) {
   make_directory(staging_path(root_));
-  return staging_path(root_) / std::to_string(++staged_);
+  const Path part = staging_path(root_) / std::to_string(++staged_);
+  try {
+    act(part);
+  } catch (...) {
+    std::error_code ignored;  // the first failure is the one to tell
+    stdfs::remove_all(part, ignored);
+    throw;
+  }
 }
 
 void RunFiles::write(const std::string& name, std::string_view bytes) {
   refuse_foreign(name);
-  const Path part = staged();
-  {
-    OutputFile file(part, OutputFile::Mode::create);
-    file.write(bytes);
-    file.sync();
-  }
-  enter({entry_line("file", name)});  // the hash follows the bytes: a kill in between makes no file look changed
-  publish(part, root_ / name);
+  with_staged([&](const Path& part) {
+    {
+      OutputFile file(part, OutputFile::Mode::create);
+      file.write(bytes);
+      file.sync();
+    }
+    enter({entry_line("file", name)});  // the hash follows the bytes: a kill in between makes no file look changed
+    publish(part, root_ / name);
+  });
   const Entry entry{.size = static_cast<std::int64_t>(bytes.size()), .sha256 = sha256_hex(bytes)};
   enter({entry_line("file", name, entry)});
 }
@@ -323,55 +362,68 @@ void RunFiles::enter_run(const std::string& name) {
 void RunFiles::write_folder(const std::string& name, bool record_hashes,
                             const std::function<void(const Path& part)>& fill) {
   refuse_foreign(name);
-  const Path part = staged(), target = root_ / name;
-  make_directory(part);
-  fill(part);
-  sync_folder(part);
-  refuse_foreign(name);  // filling may have taken a while
-  refuse_changed(name);
+  const Path target = root_ / name;
+  std::vector<Json> lines{entry_line("folder", name)}, after;
+  with_staged([&](const Path& part) {
+    make_directory(part);
+    fill(part);
+    sync_folder(part);
+    refuse_foreign(name);  // filling may have taken a while
+    refuse_changed(name);
 
-  std::vector<Json> lines{entry_line("folder", name)}, hashes;
-  std::vector<std::string> left_out = names_at(name);  // of the folder that is there, and of this one no more
-  const std::function<void(const Path&, const std::string&)> list = [&](const Path& folder, const std::string& below) {
-    std::erase(left_out, below);
-    for (const std::string& inside : entries_of(folder)) {
-      const std::string inner = below + "/" + inside;
-      if (is_folder(folder / inside)) {
-        lines.push_back(entry_line("folder", inner));
-        list(folder / inside, inner);
-        continue;
+    Entries before, now{{name, {.folder = true}}};
+    for (const std::string& each : names_at(name)) before.emplace(each, entries_.at(each));
+    const std::function<void(const Path&, const std::string&)> list = [&](const Path& folder,
+                                                                          const std::string& below) {
+      for (const std::string& inside : entries_of(folder)) {
+        const std::string inner = below + "/" + inside;
+        const bool is_inner_folder = is_folder(folder / inside);
+        now[inner].folder = is_inner_folder;
+        lines.push_back(entry_line(is_inner_folder ? "folder" : "file", inner));
+        if (is_inner_folder)
+          list(folder / inside, inner);
+        else if (record_hashes)
+          after.push_back(entry_line("file", inner, record(folder / inside)));
       }
-      std::erase(left_out, inner);
-      lines.push_back(entry_line("file", inner));
-      if (record_hashes) hashes.push_back(entry_line("file", inner, record(folder / inside)));
-    }
-  };
-  list(part, name);
-  enter(lines);
+    };
+    list(part, name);
+    enter(lines);
 
-  if (!is_folder(target)) {
-    publish(part, target);
-  } else if (::renameat2(AT_FDCWD, part.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
-    sync_folder(target.parent_path());
-  } else if (errno == EINVAL || errno == ENOSYS) {  // a file system that cannot swap
-    publish(target, staged());
-    publish(part, target);
-  } else {
-    fail_at("cannot replace the folder", target, errno);
-  }
+    if (!is_folder(target)) {
+      publish(part, target);
+    } else {
+      exchange(part, target);
+      // What somebody has put into the old folder at the last moment would be removed with it.
+      if (const auto other = other_name(part, name, before)) {
+        exchange(part, target);
+        lines.clear();
+        for (const auto& [each, entry] : now) lines.push_back(entry_line("gone", each));
+        for (const auto& [each, entry] : before) lines.push_back(whole_line(each, entry));
+        enter(lines);
+        refuse_in_the_way(root_ / *other);
+      }
+      sync_folder(target.parent_path());
+    }
+    for (const auto& [each, entry] : before) {
+      if (!now.contains(each)) after.push_back(entry_line("gone", each));
+    }
+  });
   clear_staging();
-  for (const std::string& gone : left_out) hashes.push_back(entry_line("gone", gone));
-  if (!hashes.empty()) enter(hashes);
+  if (!after.empty()) enter(after);
 }
 
 void RunFiles::enter_output(const Path& named, bool hash) {
   std::error_code error;
-  const Path path = stdfs::is_symlink(named, error) ? stdfs::canonical(named, error) : named;
-  if (hash && !is_file(path)) return;            // written straight through
-  if (find_invalid_utf8(path.native())) return;  // JSON cannot name it: nobody proves later that it is ours
-  const std::optional<std::string> inside = inner_name(root_, path);
-  const Entry entry = hash ? record(path) : Entry{};
-  enter({entry_line(inside ? "file" : "output", inside ? *inside : path.string(), entry)});
+  const Path path = stdfs::is_symlink(named, error) ? stdfs::canonical(named, error) : absolute_place(named);
+  if (hash && !is_file(path)) return;  // written straight through
+  Entry entry = hash ? record(path) : Entry{};
+  if (const std::optional<std::string> inside = inner_name(root_, path)) {
+    // JSON cannot name every file: of such a one nobody proves later that it is ours.
+    if (!find_invalid_utf8(*inside)) enter({entry_line("file", *inside, entry)});
+    return;
+  }
+  entry.by = folder_identity(root_);
+  enter({output_line(path, entry)});
 }
 
 void RunFiles::remove_files(const std::vector<std::string>& names) const {
@@ -390,26 +442,31 @@ void RunFiles::remove(const std::string& name) {
   enter({entry_line("gone", name)});
 }
 
-void RunFiles::remove_all(const std::vector<std::string>& keep) {
-  std::vector<std::string> names;
-  for (const auto& [name, entry] : entries_) {
-    if (!entry.run && std::ranges::find(keep, name) == keep.end()) names.push_back(name);
-  }
-  remove_files(names);
-  for (const std::string& name : names) entries_.erase(name);
-  compact();
+namespace {
+
+Path previous_of(const Path& path) { return path.string() + ".previous"; }
+
+}  // namespace
+
+void RunFiles::check_set_aside(const Path& path) {
+  const Path kept = previous_of(path);
+  if (!status_of(kept)) return;
+  fail(ExitCode::resources,
+       {.what = "what is kept here would be replaced", .where = kept.string(), .advice = "move it elsewhere"});
 }
 
 Path RunFiles::set_aside(const Path& path) {
-  Path kept = path;
-  kept += ".previous";
-  if (status_of(kept)) {
-    fail(ExitCode::resources,
-         {.what = "what is kept here would be replaced", .where = kept.string(), .advice = "move it elsewhere"});
+  check_set_aside(path);
+  const Path kept = previous_of(path);
+  if (is_file(path)) {
+    publish_new(path, kept);
+  } else if (is_folder(path)) {
+    publish(path, kept);  // which replaces no file, and no folder that holds something
+  } else {
+    refuse_in_the_way(path);
   }
-  publish(path, kept);
   const auto inside = inner_name(root_, path);
-  enter({inside ? entry_line("gone", *inside) : entry_line("moved", path.string())});
+  enter({inside ? entry_line("gone", *inside) : entry_line("moved", place_text(absolute_place(path)))});
   return kept;
 }
 
@@ -420,74 +477,16 @@ void RunFiles::take_in(const Path& path, const std::string& name) {
   enter({entry_line("file", name)});
   if (::rename(path.c_str(), (root_ / name).c_str()) != 0) {
     if (errno != EXDEV) fail_at("cannot move the file", path, errno);
-    const Path part = staged();  // another file system
-    std::error_code error;
-    if (!stdfs::copy_file(path, part, error)) fail_at("cannot copy the file", path, error.value());
-    OutputFile(part, OutputFile::Mode::append).sync();
-    publish(part, root_ / name);
+    with_staged([&](const Path& part) {  // another file system
+      std::error_code error;
+      if (!stdfs::copy_file(path, part, error)) fail_at("cannot copy the file", path, error.value());
+      OutputFile(part, OutputFile::Mode::append).sync();
+      publish(part, root_ / name);
+    });
     if (::unlink(path.c_str()) != 0) fail_at("cannot remove", path, errno);
   }
   sync_folder(root_);
-  enter({entry_line("moved", path.string())});
-}
-
-namespace {
-
-void refuse_foreign_run(const Path& root);
-
-[[noreturn]] void refuse_removal(const Path& path) {
-  fail(ExitCode::resources, {.what = "a file that no run has written is in a run directory that would be removed",
-                             .where = path.string(),
-                             .advice = "move it elsewhere"});
-}
-
-void refuse_foreign_below(const RunFiles& files, const Path& folder) {
-  for (const std::string& name : entries_of(folder)) {
-    const Path path = folder / name;
-    const std::string inner = path.lexically_relative(files.root()).string();
-    if (inner == mark_folder) continue;
-    if (files.owns_run(inner) && is_folder(path) && RunFiles::look(path).kind == RunFiles::Place::Kind::marked) {
-      refuse_foreign_run(path);
-    } else if (is_folder(path) && files.owns(inner)) {
-      refuse_foreign_below(files, path);
-    } else if (const auto foreign = files.foreign_at(inner)) {
-      refuse_removal(*foreign);
-    }
-  }
-}
-
-void refuse_foreign_run(const Path& root) {
-  for (const std::string& name : entries_of(root / mark_folder)) {
-    if (name != "run.json" && name != "files.jsonl" && name != "lock" && name != "staging" && !name.ends_with(".part"))
-      refuse_removal(root / mark_folder / name);
-  }
-  const RunFiles files = RunFiles::read(root);
-  refuse_foreign_below(files, root);
-  for (const RunFiles::Difference& other : files.differences("")) {
-    if (!other.gone) refuse_removal(other.path);  // somebody else's bytes
-  }
-}
-
-void remove_checked_run(const Path& root) {
-  RunFiles files = RunFiles::open(root, {});
-  for (const std::string& name : entries_of(root)) {
-    const Path path = root / name;
-    if (files.owns_run(name) && RunFiles::look(path).kind == RunFiles::Place::Kind::marked) remove_checked_run(path);
-  }
-  files.remove_all({});
-  for (const char* name : {"files.jsonl", "run.json", "lock"})
-    remove_one(root, std::string(mark_folder) + "/" + name, false);
-  remove_one(root, mark_folder, true);
-  if (::rmdir(root.c_str()) != 0 && errno != ENOTEMPTY) fail_at("cannot remove", root, errno);
-}
-
-}  // namespace
-
-void check_run_removal(const Path& root) { refuse_foreign_run(root); }
-
-void remove_run(const Path& root) {
-  refuse_foreign_run(root);
-  remove_checked_run(root);
+  enter({entry_line("moved", place_text(absolute_place(path)))});
 }
 
 }  // namespace steerlm

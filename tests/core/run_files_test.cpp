@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <fstream>
@@ -273,6 +274,113 @@ TEST_F(RunFilesTest, AnOutputBehindALinkIsItsTarget) {
   EXPECT_EQ(files.output_differences().size(), 1u);
 }
 
+// Another current directory makes nothing the run's, and no file that somebody has there is taken for it.
+TEST_F(RunFilesTest, OutputsAreKnownByTheirAbsolutePlaces) {
+  const Path before = stdfs::current_path();
+  put(folder_.path() / "out.jsonl", "lines");
+  put(folder_.path() / "elsewhere/out.jsonl", "mine");
+  stdfs::current_path(folder_.path());
+  {
+    RunFiles files = open();
+    files.enter_output("out.jsonl", true);
+  }
+  stdfs::current_path("elsewhere");
+  EXPECT_TRUE(RunFiles::read(run()).output_differences().empty());
+  // As an earlier version named it.
+  put(run() / ".steerlm-run/files.jsonl", R"({"output":"out.jsonl","size":5,"sha256":"00"})" + std::string("\n"));
+  EXPECT_TRUE(RunFiles::read(run()).output_differences().empty());
+  stdfs::current_path(before);
+}
+
+TEST_F(RunFilesTest, ACopyOwnsNoOutputAndAMovedFolderDoes) {
+  put(folder_.path() / "project/out.jsonl", "lines");
+  const Path root = folder_.path() / "project/run", copy = folder_.path() / "project/copy";
+  { RunFiles::open(root, {}).enter_output(folder_.path() / "project/out.jsonl", true); }
+  stdfs::copy(root, copy, stdfs::copy_options::recursive);
+  put(folder_.path() / "project/out.jsonl", "other");
+  for (const auto& [place, own] : {std::pair{root, true}, std::pair{copy, false}}) {
+    const auto found = RunFiles::read(place).output_differences();
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_EQ(found[0].own, own) << place;
+  }
+  stdfs::rename(folder_.path() / "project", folder_.path() / "moved");
+  const auto found = RunFiles::read(folder_.path() / "moved/run").output_differences();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].path, folder_.path() / "moved/out.jsonl");
+  EXPECT_TRUE(found[0].own);
+}
+
+// What is there instead is somebody's, and whoever writes the output again deals with it.
+TEST_F(RunFilesTest, AnOutputInWhosePlaceALinkStandsIsGone) {
+  const Path output = folder_.path() / "out.jsonl";
+  put(output, "lines");
+  put(folder_.path() / "other", "mine");
+  RunFiles files = open();
+  files.enter_output(output, true);
+  for (const char* target : {"nowhere", "/dev/null", "other"}) {
+    stdfs::remove(output);
+    stdfs::create_symlink(target, output);
+    const auto found = files.output_differences();
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_TRUE(found[0].gone) << target;
+    refusal([&] { files.set_aside(output); });
+    EXPECT_TRUE(stdfs::is_symlink(output));
+  }
+}
+
+// Between the last look and the exchange: "write" of the manifest is in between.
+TEST_F(RunFilesTest, WhatIsPutIntoAFolderAtTheLastMomentIsKept) {
+  for (const char* name : {"model/notes", "model/config.json"}) {
+    stdfs::remove_all(run());
+    RunFiles files = open();
+    files.write_folder("model", true, fill);
+    set_fs_fault([&](std::string_view operation, const Path& path) {
+      if (operation == "write" && path.filename() == "files.jsonl" && !stdfs::exists(run() / "model/new.json"))
+        put(run() / name, "mine");
+      return 0;
+    });
+    EXPECT_THAT(refusal([&] {
+                  files.write_folder("model", true, [](const Path& part) { std::ofstream(part / "new.json") << "1"; });
+                }),
+                HasSubstr(name));
+    set_fs_fault({});
+    EXPECT_EQ(read(run() / name), "mine");
+    EXPECT_EQ(read(run() / "model/more/x.json"), "[]");
+    EXPECT_FALSE(stdfs::exists(run() / "model/new.json"));
+    EXPECT_FALSE(files.owns("model/new.json"));
+    EXPECT_TRUE(files.owns("model/more/x.json"));
+    put(run() / name, "{}");  // the hashes are known again
+    EXPECT_TRUE(files.differences("").empty());
+  }
+}
+
+TEST_F(RunFilesTest, AFailureLeavesNothingHalfWritten) {
+  RunFiles files = open();
+  set_fs_fault([&](std::string_view operation, const Path& path) {
+    return operation == "write" && path.filename() == "weights" ? ENOSPC : 0;
+  });
+  refusal([&] {
+    files.write_folder("model", false, [](const Path& part) {
+      OutputFile(part / "first", OutputFile::Mode::create).write("much");
+      OutputFile(part / "weights", OutputFile::Mode::create).write("more");
+    });
+  });
+  set_fs_fault([&](std::string_view operation, const Path&) { return operation == "rename" ? EIO : 0; });
+  refusal([&] { files.write("log.txt", "much"); });
+  set_fs_fault({});
+  EXPECT_TRUE(stdfs::is_empty(run() / ".steerlm-run/staging"));
+}
+
+TEST_F(RunFilesTest, AFolderThatMayNotBeWrittenIsFoundBeforeTheRemoval) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
+  RunFiles files = open();
+  files.write_folder("model", true, fill);
+  files.check_removal({});
+  stdfs::permissions(run() / "model", stdfs::perms::owner_read | stdfs::perms::owner_exec);
+  EXPECT_THAT(refusal([&] { files.check_removal({}); }), HasSubstr("run/model: cannot remove files from the folder"));
+  stdfs::permissions(run() / "model", stdfs::perms::owner_all);
+}
+
 TEST_F(RunFilesTest, ARunIsRemovedWithTheRunsInItOrNotAtAll) {
   const auto make = [&] {
     RunFiles files = open();
@@ -316,6 +424,35 @@ TEST_F(RunFilesTest, ADamagedManifestNamesNothingElsewhere) {
   EXPECT_TRUE(open().owns("recipe.yaml"));
   put(run() / ".steerlm-run/run.json", R"({"format":99})");
   EXPECT_THAT(refusal([&] { open(); }), HasSubstr("another version"));
+}
+
+// Reading refuses what opening would refuse, so that --dry-run does.
+TEST_F(RunFilesTest, DamageToTheMarkIsFoundByReadingAsByOpening) {
+  const Path mark = run() / ".steerlm-run";
+  const std::vector<std::pair<std::string, std::function<void()>>> damages{
+      {"its 'stage' is no text", [&] { put(mark / "run.json", R"({"format":1,"stage":7})"); }},
+      {"the run directory's manifest is gone", [&] { stdfs::remove(mark / "files.jsonl"); }},
+      {"the run directory's manifest is no file",
+       [&] {
+         stdfs::remove(mark / "files.jsonl");
+         stdfs::create_directory(mark / "files.jsonl");
+       }},
+      {"the run directory's lock is no file",
+       [&] {
+         stdfs::remove(mark / "lock");
+         stdfs::create_directory(mark / "lock");
+       }},
+      {"a file is where the run directory has a folder", [&] { put(mark / "staging", "mine"); }},
+  };
+  for (const auto& [message, damage] : damages) {
+    stdfs::remove_all(run());
+    { open().write("recipe.yaml", "a"); }
+    stdfs::remove_all(mark / "staging");
+    damage();
+    EXPECT_THAT(refusal([&] { RunFiles::read(run()); }), HasSubstr(message));
+    refusal([&] { open(); });
+    EXPECT_EQ(read(run() / "recipe.yaml"), "a");
+  }
 }
 
 // Every operation of a run fails once: the next one finds every own file listed, and no file that is not its own.

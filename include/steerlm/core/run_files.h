@@ -2,8 +2,9 @@
 //
 //   DIR/.steerlm-run/run.json      the mark, {"format": 1, …}; a folder without it is no run directory
 //   DIR/.steerlm-run/files.jsonl   the manifest, JSON lines: {"file", "size", "sha256"} (a growing file has its name
-//                                  alone), {"folder"}, {"run"} (a folder with a mark of its own), {"output", …} (a file
-//                                  elsewhere), {"removing"}, {"gone"}
+//                                  alone), {"folder"}, {"run"} (a folder with a mark of its own), {"output", …, "by"}
+//                                  (a file elsewhere, and the folder that wrote it, core/run_place), {"removing"},
+//                                  {"gone"}
 //   DIR/.steerlm-run/lock          flock(2)
 //   DIR/.steerlm-run/staging/      what is being written and has no name yet
 //
@@ -25,6 +26,8 @@
 
 namespace steerlm {
 
+inline constexpr const char* run_mark_folder = ".steerlm-run";
+
 class RunFiles {
  public:
   // free: nothing, or an empty folder. marked: a run directory. foreign: anything else, `found` says what.
@@ -33,6 +36,8 @@ class RunFiles {
     std::string found;
   };
   static Place look(const Path& root);  // throws resources where it cannot be looked at
+  // Throws resources where open() could not make or write the folder, as far as that is seen without trying.
+  static void check_writable(const Path& root);
 
   [[noreturn]] static void refuse_place(const Path& root, const Place& place);
 
@@ -52,10 +57,12 @@ class RunFiles {
   std::vector<std::string> folders_in(const std::string& folder) const;
   // The first file or folder at or below `name` that this run has not made; a link is none that it has made.
   std::optional<Path> foreign_at(const std::string& name) const;
-  // The files with a recorded hash, at or below `name`, that are not as they were written; likewise the outputs.
+  // The files with a recorded hash, at or below `name`, that are not as they were written; likewise the outputs. An
+  // output in whose place a link, a FIFO or a device stands is gone: whoever writes there decides what that is.
   struct Difference {
     Path path;
     bool gone = false;  // else changed
+    bool own = true;    // false: an output of the run directory that this one is a copy of
   };
   std::vector<Difference> differences(const std::string& name) const;
   std::vector<Difference> output_differences() const;
@@ -73,6 +80,8 @@ class RunFiles {
   // A file outside of the folder, or one that another part of the program writes. With `hash` its size and hash are
   // recorded: it is whole.
   void enter_output(const Path& path, bool hash);
+  // The outputs that were entered are no longer spoken of.
+  void forget_outputs() { outputs_.clear(); }
 
   // Throws resources where something is at or below `name` that is not ours.
   void refuse_foreign(const std::string& name) const;
@@ -83,9 +92,12 @@ class RunFiles {
   void remove(const std::string& name);
   // The same for everything but nested runs and `keep`.
   void remove_all(const std::vector<std::string>& keep);
+  // Throws resources where remove_all may not remove something.
+  void check_removal(const std::vector<std::string>& keep) const;
   // An own file, folder or output that was changed since is kept as NAME.previous, which is not ours any more. Throws
-  // resources where that name is taken. Returns the new path.
+  // resources where that name is taken, or no file or folder is there. Returns the new path.
   Path set_aside(const Path& path);
+  static void check_set_aside(const Path& path);  // throws as set_aside for a name that is taken
   // A file elsewhere that the caller knows to be the run's own moves into the folder.
   void take_in(const Path& path, const std::string& name);
   // The manifest without what it has struck out.
@@ -95,6 +107,8 @@ class RunFiles {
     bool folder = false, run = false, removing = false;
     std::optional<std::int64_t> size;  // with `sha256`: of a whole file
     std::string sha256;
+    Json by;          // of an output: the run directory that wrote it
+    bool own = true;  // which is this one
   };
 
  private:
@@ -103,8 +117,9 @@ class RunFiles {
   void enter(const std::vector<Json>& lines);
   void apply(const Json& line);
   std::vector<std::string> names_at(const std::string& name) const;
+  std::vector<std::string> removable(const std::vector<std::string>& keep) const;
   void remove_files(const std::vector<std::string>& names) const;
-  Path staged();
+  void with_staged(const std::function<void(const Path& part)>& act);
   void clear_staging() const;
 
   Path root_;

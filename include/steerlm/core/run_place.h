@@ -1,0 +1,29 @@
+// Whose a file is that a run directory says it wrote elsewhere. Files are named by their absolute places, so that
+// another current directory makes nothing somebody else's; and with the folder that says so, so that a copy of a run
+// directory owns nothing of what the original wrote.
+#pragma once
+
+#include <string>
+
+#include "steerlm/core/fs.h"
+#include "steerlm/core/json.h"
+
+namespace steerlm {
+
+// {"place", "device", "inode"} of a folder.
+Json folder_identity(const Path& folder);
+// Whether that is the folder: it is at the same place (put back there, perhaps), or the same one that was moved.
+bool is_identity_of(const Json& identity, const Path& folder);
+
+// The absolute place of a file: links on the way to it are followed, the file itself may be one.
+Path absolute_place(const Path& file);
+
+// Where the file is now that the folder of `identity`, which is `folder`, has recorded at `place`: the two may have
+// been moved together, or be mounted elsewhere.
+Path place_now(const Path& place, const Json& identity, const Path& folder);
+
+// A place as JSON names it, which is UTF-8, and back.
+std::string place_text(const Path& place);
+Path parse_place(const std::string& text);
+
+}  // namespace steerlm
