@@ -144,31 +144,41 @@ Path existing_folder(const Path& path) {
   return status_of(folder) ? folder : Path(".");
 }
 
-[[noreturn]] void refuse_input(const std::string& named, const std::string& what, const std::string& input) {
-  fail(ExitCode::recipe, {.what = what,
-                          .where = named,
-                          .found = "input: " + (input == "-" ? "standard input" : input),
-                          .advice = "name another output"});
-}
+// The input that the output is, or that it lies in, and which of the two.
+struct Clash {
+  std::string what, input;
+};
 
-void refuse_inputs(const OutputPlace& place, const std::optional<Status>& there, const OutputOptions& options) {
+std::optional<Clash> find_clash(const OutputPlace& place, const std::optional<Status>& there,
+                                const std::vector<std::string>& inputs) {
   // A terminal or /dev/null may be both; what is written into a file or a FIFO would be read again.
   const bool kept = there && (S_ISREG(there->st_mode) || S_ISFIFO(there->st_mode) || S_ISDIR(there->st_mode));
-  for (const std::string& input : options.inputs) {
+  for (const std::string& input : inputs) {
     const auto read = status_of_input(input);
     if (!read) {  // not there yet, and the output would make it
       if (there) continue;
-      if (would_lie_in(place.file, input)) refuse_input(place.named, "the output is an input, or lies in it", input);
-      if (would_lie_in(input, place.file)) refuse_input(place.named, "the output is a folder of an input", input);
+      if (would_lie_in(place.file, input)) return Clash{"the output is an input, or lies in it", input};
+      if (would_lie_in(input, place.file)) return Clash{"the output is a folder of an input", input};
       continue;
     }
-    if (kept && same_file(*read, *there)) refuse_input(place.named, "the output is an input", input);
+    if (kept && same_file(*read, *there)) return Clash{"the output is an input", input};
     if (!S_ISDIR(read->st_mode)) continue;
     if (place.descriptor < 0 && !(there && S_ISCHR(there->st_mode)) && lies_in(existing_folder(place.file), *read))
-      refuse_input(place.named, "the output lies in a folder that is read", input);
+      return Clash{"the output lies in a folder that is read", input};
     if (there && S_ISREG(there->st_mode) && holds(input, *there))
-      refuse_input(place.named, "the output is an input, a file of a folder that is read", input);
+      return Clash{"the output is an input, a file of a folder that is read", input};
   }
+  return std::nullopt;
+}
+
+void refuse_inputs(const OutputPlace& place, const std::optional<Status>& there,
+                   const std::vector<std::string>& inputs) {
+  const auto clash = find_clash(place, there, inputs);
+  if (!clash) return;
+  fail(ExitCode::recipe, {.what = clash->what,
+                          .where = place.named,
+                          .found = "input: " + (clash->input == "-" ? "standard input" : clash->input),
+                          .advice = "name another output"});
 }
 
 // A file can be made in the folder, as far as can be seen without making one.
@@ -212,7 +222,7 @@ OutputPlace find_output(const std::string& path, const OutputOptions& options) {
   else
     follow(place);
   const std::optional<Status> there = status_at(place);
-  refuse_inputs(place, there, options);
+  refuse_inputs(place, there, options.inputs);
   place.through = place.descriptor >= 0;
   if (place.through) return place;
   if (!there) {
@@ -237,6 +247,17 @@ OutputPlace check_output(const std::string& path, const OutputOptions& options) 
   return place;
 }
 
+void refuse_input_as_output(const std::string& path, const std::vector<std::string>& inputs) {
+  OutputPlace place{.named = path};
+  follow(place);
+  refuse_inputs(place, status_of(place.file), inputs);
+}
+
+bool is_read(const Path& file, const std::vector<std::string>& inputs) {
+  const OutputPlace place{.named = file.string(), .file = file};
+  return find_clash(place, status_of(file), inputs).has_value();
+}
+
 Path check_output_folder(const std::string& path, const OutputOptions& options) {
   require_name(path);
   std::string named = path;
@@ -247,7 +268,7 @@ Path check_output_folder(const std::string& path, const OutputOptions& options) 
   else
     follow(place);
   const std::optional<Status> there = place.descriptor >= 0 ? std::nullopt : status_at(place);
-  refuse_inputs(place, there, options);
+  refuse_inputs(place, there, options.inputs);
   if (place.descriptor >= 0 || (there && !S_ISDIR(there->st_mode) && !S_ISREG(there->st_mode)))
     refuse(path, "no folder can be made here: something else is in the way", "choose another name");
   if (there && S_ISREG(there->st_mode)) {

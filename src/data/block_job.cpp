@@ -1,6 +1,8 @@
 #include "steerlm/data/block_job.h"
 
+#include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +12,7 @@
 #include <utility>
 
 #include "steerlm/core/hash.h"
+#include "steerlm/core/run_place.h"
 #include "steerlm/core/utf8.h"
 
 namespace steerlm {
@@ -38,10 +41,19 @@ bool has_sha256(const Path& file, const std::string& sha256) {
   return !sha256.empty() && is_file(file) && sha256_file(file, ExitCode::resources) == sha256;
 }
 
-// One process at a time writes a part file, whatever run directories there are.
+// One process at a time writes a part file, whatever run directories there are. Between opening and locking another one
+// may have finished it: then it has its final name, and is whole.
 void lock(const OutputFile& file) {
-  if (::flock(file.descriptor(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
-  fail(ExitCode::resources, {.what = "another process is writing this file", .where = file.path().string()});
+  const auto refuse = [&](const std::string& what) {
+    fail(ExitCode::resources, {.what = what, .where = file.path().string(), .advice = "give the command again"});
+  };
+  if (::flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    refuse("another process is writing this file");
+  struct stat opened {
+  }, named{};
+  if (::fstat(file.descriptor(), &opened) != 0 || ::lstat(file.path().c_str(), &named) != 0 ||
+      opened.st_dev != named.st_dev || opened.st_ino != named.st_ino)
+    refuse("another process has moved this file away");
 }
 
 void remove_own(const Path& path) {
@@ -50,7 +62,22 @@ void remove_own(const Path& path) {
   remove_file(path);
 }
 
-bool is_count(const Json& line, const char* key) { return line.contains(key) && line.at(key).is_number_unsigned(); }
+// Which file it is, whatever it holds: its number, which a later file may get again, and when it was made, where the
+// file system says that.
+std::string file_identity(const Path& path) {
+  struct statx status {};
+  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME, &status) != 0) return "";
+  std::string identity = std::to_string(status.stx_ino);
+  if ((status.stx_mask & STATX_BTIME) != 0)
+    identity += "@" + std::to_string(status.stx_btime.tv_sec) + "." + std::to_string(status.stx_btime.tv_nsec);
+  return identity;
+}
+
+constexpr std::uint64_t largest_count = 1'000'000'000'000'000;  // sums of them stay in range
+
+bool is_count(const Json& line, const std::string& key) {
+  return line.contains(key) && line.at(key).is_number_unsigned() && line.at(key) <= largest_count;
+}
 
 // The list of two texts at `key`; empty ones where there is none.
 std::pair<std::string, std::string> text_pair(const Json& line, const char* key) {
@@ -59,6 +86,17 @@ std::pair<std::string, std::string> text_pair(const Json& line, const char* key)
   if (!first.is_string() || !second.is_string()) return {};
   return {first.get<std::string>(), second.get<std::string>()};
 }
+
+// Whole ones, with their ends.
+std::vector<std::string> ledger_lines(const Path& path) {
+  const std::string bytes = read_file(path, ExitCode::resources, "ledger");
+  std::vector<std::string> lines;
+  for (size_t start = 0, end = 0; (end = bytes.find('\n', start)) != std::string::npos; start = end + 1)
+    lines.push_back(bytes.substr(start, end + 1 - start));
+  return lines;
+}
+
+constexpr std::string_view parts_key = "{\"parts\":";
 
 // What the ledger says of a file: the end of each block's bytes and their hash.
 using Pieces = std::vector<std::pair<std::int64_t, std::string>>;
@@ -79,12 +117,15 @@ size_t count_whole(const Pieces& pieces, const Path& file) {
   return pieces.size();
 }
 
-// A part file, which may have a torn end, is known by its first bytes; one in which nothing was completed by its name.
-bool is_own_part(const Pieces& pieces, const Path& file) {
+// A part file, which may have a torn end, is known by its first bytes; one in which nothing was completed by being the
+// file that was begun.
+bool is_own_part(const Pieces& pieces, const Path& file, const std::string& begun) {
   if (!is_file(file)) return false;
-  if (size_of(file) == 0 || pieces.empty() || pieces.back().first == 0) return true;
+  if (size_of(file) == 0) return true;
   const auto first = std::ranges::find_if(pieces, [](const auto& piece) { return piece.first > 0; });
-  return count_whole(pieces, file) > static_cast<size_t>(first - pieces.begin());
+  if (first == pieces.end()) return !begun.empty() && file_identity(file) == begun;
+  const Pieces up_to_it(pieces.begin(), first + 1);
+  return count_whole(up_to_it, file) == up_to_it.size();
 }
 
 bool is_whole(const Pieces& pieces, const Path& file) {
@@ -118,45 +159,60 @@ Path quarantine_of(const OutputPlace& place, const std::string& output, const Pa
   return place.through ? ledger.parent_path() / "quarantine.jsonl" : BlockOutput::quarantine_beside(output);
 }
 
-OutputPlace place_of(const std::string& output, const BlockOutputOptions& options) {
-  return find_output(output, {.inputs = options.inputs, .make_folder = true});
+// The files that would be made beside the output are no more an input than the output itself.
+OutputPlace place_of(const std::string& output, const Path& ledger, const BlockOutputOptions& options) {
+  OutputPlace place = find_output(output, {.inputs = options.inputs, .make_folder = true});
+  const Path quarantine = quarantine_of(place, output, ledger);
+  std::vector<Path> beside{quarantine, part_of(quarantine)};
+  if (!place.through) beside.push_back(part_of(place.file));
+  for (const Path& path : beside) refuse_input_as_output(path.string(), options.inputs);
+  return place;
 }
+
+Path output_place(const OutputPlace& place) { return place.through ? Path() : absolute_place(place.file); }
 
 }  // namespace
 
 void BlockOutput::check(const std::string& output, const Path& ledger, const BlockOutputOptions& options) {
-  const OutputPlace place = place_of(output, options);
-  std::vector<Path> named;
+  const OutputPlace place = place_of(output, ledger, options);
+  std::vector<Path> own;
   if (const auto known = read_ledger(ledger)) {
-    for (const Path& path : {known->output, known->quarantine}) {
-      named.push_back(path);
-      named.push_back(part_of(path));
-    }
+    own = own_files(*known);
+    if (known->finished && known->own && !options.fresh) own = {known->output, known->quarantine};
   }
-  refuse_foreign({place.through ? Path() : place.file, quarantine_of(place, output, ledger)}, named, options.overwrite);
+  refuse_foreign({output_place(place), absolute_place(quarantine_of(place, output, ledger))}, own, options.overwrite);
+}
+
+std::optional<Path> BlockOutput::other_place(const std::string& output, const Path& ledger) {
+  const auto known = read_ledger(ledger);
+  std::error_code error;
+  const auto status = std::filesystem::status(output, error);
+  const bool may_be_file =
+      status.type() == std::filesystem::file_type::regular || status.type() == std::filesystem::file_type::not_found;
+  if (!known || !known->output.is_absolute() || !may_be_file) return std::nullopt;
+  const Path now = std::filesystem::weakly_canonical(std::filesystem::absolute(output, error), error);
+  if (error || now == known->output || (known->finished && !is_file(known->output))) return std::nullopt;
+  return known->output;
 }
 
 BlockOutput::BlockOutput(const std::string& output, Path ledger, Json identity, BlockOutputOptions options)
-    : place_(place_of(output, options)), ledger_path_(std::move(ledger)), options_(std::move(options)) {
+    : place_(place_of(output, ledger, options)), ledger_path_(std::move(ledger)), options_(std::move(options)) {
   ledger_.identity = std::move(identity);
-  ledger_.output = place_.through ? Path() : place_.file;
-  ledger_.quarantine = quarantine_of(place_, output, ledger_path_);
-  for (const Path& path : {ledger_.output, ledger_.quarantine}) {  // the ledger is JSON
-    if (find_invalid_utf8(path.string()))
-      fail(ExitCode::recipe, {.what = "the output's name is not valid UTF-8", .where = output});
-  }
+  ledger_.output = output_place(place_);
+  ledger_.quarantine = absolute_place(quarantine_of(place_, output, ledger_path_));
+  if (find_invalid_utf8(output))  // the ledger is JSON
+    fail(ExitCode::recipe, {.what = "the output's name is not valid UTF-8", .where = output});
   if (options_.fresh || place_.through)
     own_ = own_files(ledger_path_);
   else
     adopt_ledger();
-  // What an earlier run has written may be what this one reads.
-  std::erase_if(own_, [&](const Path& path) {
-    return std::ranges::any_of(options_.inputs, [&](const std::string& input) {
-      std::error_code error;
-      return std::filesystem::equivalent(path, input, error);
-    });
-  });
+  keep_inputs(own_);
   if (!ledger_.finished) refuse_foreign({ledger_.output, ledger_.quarantine}, own_, options_.overwrite);
+}
+
+// What an earlier run has written may be what this one reads.
+void BlockOutput::keep_inputs(std::vector<Path>& own) const {
+  std::erase_if(own, [&](const Path& path) { return is_read(path, options_.inputs); });
 }
 
 // Up to the first line that is torn or makes no sense; nothing where that is the first.
@@ -176,10 +232,21 @@ std::optional<BlockOutput::Ledger> BlockOutput::read_ledger(const Path& path) {
     if (!line.is_object()) break;
     const std::int64_t ledger_end = static_cast<std::int64_t>(end) + 1;
     if (start == 0) {
-      std::tie(ledger.output, ledger.quarantine) = text_pair(line, "files");
-      if (!line.contains("identity") || ledger.quarantine.empty()) break;
+      const auto [output, quarantine] = text_pair(line, "files");
+      if (!line.contains("identity") || quarantine.empty()) break;
       ledger.identity = line.at("identity");
+      ledger.output = parse_place(output);
+      ledger.quarantine = parse_place(quarantine);
+      // A place that is not absolute would be another one in another current directory: it is nobody's.
+      ledger.own = line.contains("by") && is_identity_of(line.at("by"), path.parent_path()) &&
+                   ledger.quarantine.is_absolute() && (ledger.output.empty() || ledger.output.is_absolute());
+      for (Path* file : {&ledger.output, &ledger.quarantine}) {
+        if (ledger.own && !file->empty()) *file = place_now(*file, line.at("by"), path.parent_path());
+      }
       ledger.head_end = ledger_end;
+    } else if (line.contains("parts")) {
+      std::tie(ledger.output_part, ledger.quarantine_part) = text_pair(line, "parts");
+      (ledger.blocks.empty() ? ledger.head_end : ledger.blocks.back().ledger_end) = ledger_end;
     } else if (line.contains("finished")) {
       ledger.finished = true;
       std::tie(ledger.output_sha256, ledger.quarantine_sha256) = text_pair(line, "sha256");
@@ -209,6 +276,7 @@ std::vector<Path> BlockOutput::own_files(const Path& path) {
 // finish() one of them or both have their final names already, and all their bytes.
 std::vector<Path> BlockOutput::own_files(const Ledger& ledger) {
   std::vector<Path> own;
+  if (!ledger.own) return own;
   if (ledger.finished) {
     if (has_sha256(ledger.output, ledger.output_sha256)) own.push_back(ledger.output);
     if (has_sha256(ledger.quarantine, ledger.quarantine_sha256)) own.push_back(ledger.quarantine);
@@ -219,13 +287,15 @@ std::vector<Path> BlockOutput::own_files(const Ledger& ledger) {
     output.emplace_back(block.output_end, block.output_sha256);
     quarantine.emplace_back(block.quarantine_end, block.quarantine_sha256);
   }
-  for (const auto& [file, pieces] : {std::pair{&ledger.output, &output}, std::pair{&ledger.quarantine, &quarantine}}) {
-    if (file->empty()) continue;
-    if (is_own_part(*pieces, part_of(*file)))
-      own.push_back(part_of(*file));
-    else if (!is_there(part_of(*file)) && is_whole(*pieces, *file))
-      own.push_back(*file);
-  }
+  const auto add = [&](const Path& file, const Pieces& pieces, const std::string& begun) {
+    if (file.empty()) return;
+    if (is_own_part(pieces, part_of(file), begun))
+      own.push_back(part_of(file));
+    else if (!is_there(part_of(file)) && is_whole(pieces, file))
+      own.push_back(file);
+  };
+  add(ledger.output, output, ledger.output_part);
+  add(ledger.quarantine, quarantine, ledger.quarantine_part);
   return own;
 }
 
@@ -241,21 +311,35 @@ void BlockOutput::adopt_ledger() {
                             .advice = "choose another run_dir, or start over with --fresh"});
   };
   if (found->identity != ledger_.identity) refuse(dump_json(found->identity), dump_json(ledger_.identity));
-  if (found->output != ledger_.output) refuse(found->output.string(), ledger_.output.string());
-  if (found->quarantine != ledger_.quarantine) refuse(found->quarantine.string(), ledger_.quarantine.string());
-  ledger_ = std::move(*found);
-  own_ = own_files(ledger_);
-  if (ledger_.finished) {
-    if (is_among(own_, ledger_.output)) return;
-    if (is_there(ledger_.output) && !options_.overwrite) {
-      fail(ExitCode::resources, {.what = "the output was changed after it was finished",
-                                 .where = place_.named,
-                                 .advice = "take it elsewhere, or have it replaced: --overwrite"});
-    }
-    ledger_.finished = false;  // taken away since: made again
-    ledger_.blocks.clear();
+  const auto counted = [&](const Block& block) {
+    return block.counts.is_object() &&
+           std::ranges::all_of(options_.counts, [&](const std::string& key) { return is_count(block.counts, key); });
+  };
+  const auto uncounted = std::ranges::find_if_not(found->blocks, counted);
+  const bool whole = found->finished && has_sha256(found->output, found->output_sha256);
+  const bool same_place = found->output == ledger_.output && found->quarantine == ledger_.quarantine;
+  if (same_place && whole && uncounted == found->blocks.end()) {
+    ledger_ = std::move(*found);
+    own_ = own_files(ledger_);
     return;
   }
+  if (same_place && found->finished && !whole && is_there(found->output) && !options_.overwrite) {
+    fail(ExitCode::resources, {.what = "the output was changed after it was finished",
+                               .where = place_.named,
+                               .advice = "take it elsewhere, or have it replaced: --overwrite"});
+  }
+  // Begun anew: what was finished and is not there any more, what was written straight through, and what is the output
+  // of the run directory that this one is a copy of.
+  const bool left = found->finished && (same_place || !is_file(found->output));
+  if (left || found->output.empty() || !found->own) {
+    own_ = own_files(*found);
+    return;
+  }
+  if (found->output != ledger_.output) refuse(found->output.string(), ledger_.output.string());
+  if (!same_place) refuse(found->quarantine.string(), ledger_.quarantine.string());
+  const auto good = static_cast<size_t>(uncounted - found->blocks.begin());
+  ledger_ = std::move(*found);
+  own_ = own_files(ledger_);
   Pieces output, quarantine;
   for (const Block& block : ledger_.blocks) {
     output.emplace_back(block.output_end, block.output_sha256);
@@ -263,12 +347,18 @@ void BlockOutput::adopt_ledger() {
   }
   const auto now = [&](const Path& file) { return is_among(own_, file) ? file : part_of(file); };
   ledger_.blocks.resize(
-      std::min(count_whole(output, now(ledger_.output)), count_whole(quarantine, now(ledger_.quarantine))));
+      std::min({count_whole(output, now(ledger_.output)), count_whole(quarantine, now(ledger_.quarantine)), good}));
 }
 
 // The ledger comes first, and goes last: a part file without one is nobody's.
 void BlockOutput::open_files() {
   const bool goes_on = ledger_.head_end > 0;
+  if (!goes_on) {  // the first block took its time: what has changed meanwhile is not removed
+    std::vector<Path> own = own_files(ledger_path_);
+    keep_inputs(own);
+    std::erase_if(own_, [&](const Path& file) { return !is_among(own, file); });
+    refuse_foreign({ledger_.output, ledger_.quarantine}, own_, options_.overwrite);
+  }
   for (const Path& file : own_) {
     const bool published = file == ledger_.output || file == ledger_.quarantine;
     if (!goes_on || (published && ledger_.blocks.empty()))
@@ -279,22 +369,41 @@ void BlockOutput::open_files() {
   if (!goes_on) {
     remove_file(ledger_path_);
     if (ledger_.output.has_parent_path()) make_directory(ledger_.output.parent_path());
-    const Json files = {ledger_.output.string(), ledger_.quarantine.string()};
-    const std::string head = dump_json(Json{{"identity", ledger_.identity}, {"files", files}}) + "\n";
+    const Json files = {place_text(ledger_.output), place_text(ledger_.quarantine)};
+    const Json by = folder_identity(ledger_path_.parent_path());
+    const std::string head = dump_json(Json{{"identity", ledger_.identity}, {"files", files}, {"by", by}}) + "\n";
     write_file_atomic(ledger_path_, head);
     ledger_.head_end = static_cast<std::int64_t>(head.size());
+    own_.clear();
   }
-  const auto open_at = [](std::optional<OutputFile>& file, const Path& path, std::int64_t end) {
-    file.emplace(path, is_there(path) ? OutputFile::Mode::append : OutputFile::Mode::create_new);
+  const auto open_at = [&](std::optional<OutputFile>& file, const Path& path, std::int64_t end, bool own) {
+    const auto require = [&](bool holds) {
+      if (!holds)
+        fail(ExitCode::resources,
+             {.what = "the file was taken away meanwhile", .where = path.string(), .advice = "give the command again"});
+    };
+    require(!own || is_there(path));
+    file.emplace(path, own ? OutputFile::Mode::append : OutputFile::Mode::create_new);
     lock(*file);
+    require(file->size() >= end);
     if (file->size() > end) file->truncate(end);
   };
-  open_at(ledger_file_, ledger_path_, ledger_.blocks.empty() ? ledger_.head_end : ledger_.blocks.back().ledger_end);
-  open_at(quarantine_file_, part_of(ledger_.quarantine), quarantine_end());
+  const auto open_part = [&](std::optional<OutputFile>& file, const Path& path, std::int64_t end) {
+    const bool own = is_among(own_, part_of(path)) || (is_among(own_, path) && !ledger_.blocks.empty());
+    open_at(file, part_of(path), end, own);
+  };
+  open_at(ledger_file_, ledger_path_, ledger_.blocks.empty() ? ledger_.head_end : ledger_.blocks.back().ledger_end,
+          true);
+  open_part(quarantine_file_, ledger_.quarantine, quarantine_end());
   if (place_.through)
     output_file_ = open_through(place_);
   else
-    open_at(output_file_, part_of(ledger_.output), output_end());
+    open_part(output_file_, ledger_.output, output_end());
+  // On disk before the part files hold anything.
+  const Json parts = {place_.through ? "" : file_identity(part_of(ledger_.output)),
+                      file_identity(part_of(ledger_.quarantine))};
+  ledger_file_->write(dump_json(Json{{"parts", parts}}) + "\n");
+  ledger_file_->sync();
 }
 
 std::int64_t BlockOutput::records_done() const {
@@ -351,8 +460,12 @@ void BlockOutput::finish() {
   else
     remove_file(quarantine_part);
   if (!place_.through) publish_output(*output_file_, ledger_.output, options_.overwrite);
-  ledger_file_->write(dump_json(Json{{"finished", true}, {"sha256", sha256}}) + "\n");
-  ledger_file_->sync();
+  // Which files the parts were says nothing any more, and is another one each time.
+  std::string lines;
+  for (const std::string& line : ledger_lines(ledger_path_)) {
+    if (!line.starts_with(parts_key)) lines += line;
+  }
+  write_file_atomic(ledger_path_, lines + dump_json(Json{{"finished", true}, {"sha256", sha256}}) + "\n");
   ledger_.finished = true;
 }
 

@@ -37,6 +37,12 @@ OutputPlace find_output(const std::string& path, const OutputOptions& options);
 // for an existing regular file without `overwrite`.
 OutputPlace check_output(const std::string& path, const OutputOptions& options);
 
+// Throws recipe where the path is an input, or lies in a folder that is read, whatever is there: for a file that is
+// made beside an output.
+void refuse_input_as_output(const std::string& path, const std::vector<std::string>& inputs);
+// Whether the file is one of the inputs, or a file of a folder that is read.
+bool is_read(const Path& file, const std::vector<std::string>& inputs);
+
 // The folder that a command is to make: nothing or an empty folder is there, links are followed. Throws as
 // check_output; a regular file is a fault without `overwrite`.
 Path check_output_folder(const std::string& path, const OutputOptions& options);

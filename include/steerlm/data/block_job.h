@@ -3,18 +3,21 @@
 //
 //   OUTPUT.part                    lines of the finished blocks, renamed to OUTPUT by finish()
 //   OUTPUT.quarantine.jsonl.part   bad records, likewise; no file is left where there were none
-//   LEDGER                         JSON lines: {"identity": …, "files": […]}, the files' final names, then one a block
-//                                  {"block", "records", "output_end", "quarantine_end", "sha256": […], "counts"}, at
-//                                  last {"finished": true, "sha256": […]}; hashes of OUTPUT's part and the quarantine's
+//   LEDGER                         JSON lines: {"identity": …, "files": […], "by": …}, the files' final places and the
+//                                  ledger's folder (core/run_place); {"parts": […]}, which files the two part files
+//                                  are; one a block {"block", "records", "output_end", "quarantine_end", "sha256": […],
+//                                  "counts"}; at last {"finished": true, "sha256": […]}; hashes of OUTPUT's part and
+//                                  the quarantine's
 //
 // The ledger line goes to disk after the bytes that it speaks of. On opening, ledger lines that are torn, or whose
 // bytes are missing or changed, are dropped with all that follow, and what the files hold beyond the last good one is
 // cut off: no record is written twice, and the bytes of OUTPUT do not depend on kills.
 //
-// A file is this run's own where the ledger names it and its bytes are those that the ledger says. No other file is
-// written to, replaced or removed; with `overwrite` OUTPUT may be replaced. An output that is written straight through
-// (a FIFO, a device, standard output) cannot be gone on with: it is begun anew, and its bad records are in
-// quarantine.jsonl beside the ledger.
+// A file is this run's own where the ledger names it, its bytes are those that the ledger says (of a part file without
+// a whole block: where it is the very file that was begun), and the ledger is no copy of another run directory's. No
+// other file is written to, replaced or removed; with `overwrite` OUTPUT may be replaced. An output that is written
+// straight through (a FIFO, a device, standard output) cannot be gone on with: it is begun anew, and its bad records
+// are in quarantine.jsonl beside the ledger.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +35,7 @@ struct BlockOutputOptions {
   bool fresh = false;               // what an earlier run of this ledger has written is removed
   bool overwrite = false;           // a file that is not this run's own is replaced by finish()
   std::vector<std::string> inputs;  // what the run reads: the output is none of it
+  std::vector<std::string> counts;  // what append() is given: a block of the ledger without these numbers is not whole
 };
 
 class BlockOutput {
@@ -41,8 +45,8 @@ class BlockOutput {
   // way that is not this run's own.
   BlockOutput(const std::string& output, Path ledger, Json identity, BlockOutputOptions options);
 
-  // The same look at the places, for the start of a command: a file that the ledger names is taken for its run's own
-  // without a look into it.
+  // The same look at the places, for the start of a command. The files of a finished run are taken for its own without
+  // a look into them: who runs it again keeps a changed one aside first.
   static void check(const std::string& output, const Path& ledger, const BlockOutputOptions& options);
 
   bool finished() const { return ledger_.finished; }  // OUTPUT is whole: nothing is left to do
@@ -60,6 +64,9 @@ class BlockOutput {
   // OUTPUT.quarantine.jsonl, where the bad records of an output go that is a file.
   static Path quarantine_beside(const Path& output) { return output.string() + ".quarantine.jsonl"; }
 
+  // Where the run of that ledger has begun its output, if that is another place than `output` leads to now.
+  static std::optional<Path> other_place(const std::string& output, const Path& ledger);
+
   // The files of that ledger that are there and are its run's own, the unfinished ones among them.
   static std::vector<Path> own_files(const Path& ledger);
 
@@ -74,15 +81,18 @@ class BlockOutput {
   };
   struct Ledger {
     Json identity;
-    Path output, quarantine;  // final names; no output where it is written straight through
+    Path output, quarantine;                   // final places; no output where it is written straight through
+    bool own = false;                          // of this very run directory
+    std::string output_part, quarantine_part;  // the files that were begun
     std::vector<Block> blocks;
     bool finished = false;
     std::string output_sha256, quarantine_sha256;  // of a finished run
-    std::int64_t head_end = 0;                     // of the first line
+    std::int64_t head_end = 0;                     // of the first line, and of those before the first block
   };
   static std::optional<Ledger> read_ledger(const Path& path);
   static std::vector<Path> own_files(const Ledger& ledger);
   void adopt_ledger();
+  void keep_inputs(std::vector<Path>& own) const;
   void open_files();
   std::int64_t output_end() const { return ledger_.blocks.empty() ? 0 : ledger_.blocks.back().output_end; }
   std::int64_t quarantine_end() const { return ledger_.blocks.empty() ? 0 : ledger_.blocks.back().quarantine_end; }
