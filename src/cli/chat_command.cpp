@@ -164,7 +164,9 @@ void save(Chat& chat, const std::string& argument) {
     fail(ExitCode::recipe,
          {.what = "a file is missing", .where = "/save", .expected = "/save FILE, or /save --overwrite FILE"});
   require_turns(chat, "/save");
-  Output output(file, {.overwrite = overwrite, .inputs = model_inputs(chat.model.folder.path.string())});
+  std::vector<std::string> inputs = model_inputs(chat.model.folder.path.string());
+  inputs.push_back("-");  // a script on standard input is still being read
+  Output output(file, {.overwrite = overwrite, .inputs = std::move(inputs)});
   output.write(dump_json(to_json(chat.conversation)) + "\n");
   output.finish();
   note("saved as one record in " + file);

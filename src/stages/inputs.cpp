@@ -34,7 +34,9 @@ std::vector<std::string> run_directory_files(const std::string& run_dir) {
 
 BlockOutputOptions output_options(const Recipe& recipe, const Context& context) {
   std::vector<std::string> inputs = with_run_directories(recipe_inputs(recipe));
-  if (!context.recipe.empty() && context.recipe != "-") inputs.push_back(context.recipe);
+  // "-" is whatever file standard input was redirected from.
+  if (reads_standard_input(recipe)) inputs.push_back("-");
+  if (!context.recipe.empty()) inputs.push_back(context.recipe);
   if (!recipe.run_dir.empty()) {
     for (std::string& file : run_directory_files(recipe.run_dir)) inputs.push_back(std::move(file));
   }

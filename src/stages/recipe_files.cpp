@@ -13,9 +13,8 @@ void add_sources(std::vector<RecipeInput>& inputs, const std::vector<SourceOptio
   for (const SourceOptions& source : sources) inputs.push_back({source.path, ExitCode::data});
 }
 
-}  // namespace
-
-std::vector<RecipeInput> named_inputs(const Recipe& r) {
+// Standard input among them, and empty ones.
+std::vector<RecipeInput> all_inputs(const Recipe& r) {
   std::vector<RecipeInput> inputs;
   const auto add_model = [&](const std::string& path) { inputs.push_back({path, ExitCode::model}); };
   const auto add_data = [&](const std::string& path) { inputs.push_back({path, ExitCode::data}); };
@@ -56,6 +55,13 @@ std::vector<RecipeInput> named_inputs(const Recipe& r) {
     case Stage::pipeline:
       break;
   }
+  return inputs;
+}
+
+}  // namespace
+
+std::vector<RecipeInput> named_inputs(const Recipe& recipe) {
+  std::vector<RecipeInput> inputs = all_inputs(recipe);
   std::erase_if(inputs, [](const RecipeInput& input) { return input.path.empty() || input.path == "-"; });
   return inputs;
 }
@@ -78,6 +84,10 @@ Json describe_file(const Path& path, ExitCode missing) {
 }
 
 }  // namespace
+
+bool reads_standard_input(const Recipe& recipe) {
+  return std::ranges::any_of(all_inputs(recipe), [](const RecipeInput& input) { return input.path == "-"; });
+}
 
 std::vector<std::string> recipe_inputs(const Recipe& recipe) {
   std::vector<std::string> paths;

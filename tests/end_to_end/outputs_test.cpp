@@ -74,6 +74,14 @@ TEST_F(OutputPaths, SaveOfChat) {
   }
 }
 
+TEST_F(OutputPaths, SaveOfChatNeverTakesTheScriptThatItReads) {
+  const Result result = save("--overwrite lines.txt");
+  EXPECT_EQ(result.code, 0);
+  EXPECT_NE(result.errors.find("lines.txt: the output is an input (found input: standard input)"), std::string::npos)
+      << result.errors;
+  EXPECT_EQ(read("lines.txt"), "hi\n/save --overwrite lines.txt\n");
+}
+
 TEST_F(OutputPaths, OfTwoWritersAtOnceOneIsWhole) {
   ASSERT_EQ(run(score + "reference.jsonl").code, 0);
   for (int time = 0; time < 3; ++time) {

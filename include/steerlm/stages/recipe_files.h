@@ -18,6 +18,7 @@ std::vector<RecipeInput> inputs_of(const Recipe& recipe);
 // Without the base model that an adapter folder among them names: no file is opened.
 std::vector<RecipeInput> named_inputs(const Recipe& recipe);
 std::vector<std::string> recipe_inputs(const Recipe& recipe);  // their paths
+bool reads_standard_input(const Recipe& recipe);
 
 // [{"path", "size", "sha256"}], folders file by file. A missing one throws the exit code of its kind.
 Json describe_inputs(const Recipe& recipe);
