@@ -91,8 +91,10 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
+  BlockOutputOptions options_given = output_options(step, context);
+  options_given.counts = {"sampled", "unfinished", "too_long"};
   BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
-                     output_options(step, context));
+                     options_given);
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
   const auto answer = [&](size_t begin, size_t end) {
     std::vector<SampleRequest> requests;
@@ -143,7 +145,11 @@ std::string request_table(const std::string& path, const Attributes& attributes,
   while (const auto input = reader.next()) {
     const Record* record = std::get_if<Record>(&*input);
     if (record == nullptr) continue;
-    const Label requested = parse_label(attributes, record->json.at(requested_key).get<std::string>(), where(*record));
+    const Json asked = record->json.contains(requested_key) ? record->json[requested_key] : Json();
+    if (!asked.is_string())
+      fail(ExitCode::data,
+           {.what = std::string("the sample has no text '") + requested_key + "'", .where = where(*record)});
+    const Label requested = parse_label(attributes, asked.get<std::string>(), where(*record));
     const auto& given = record->conversation.turns.back().label;
     if (!given) continue;
     for (size_t a = 0; a < attributes.names.size(); ++a) {

@@ -40,13 +40,14 @@ NamedTensors with_prefix(const std::string& prefix, const Parameters& parameters
 void restore(const NamedTensors& tensors, const std::string& prefix, Parameters& parameters) {
   for_each_parameter(parameters, [&](const std::string& name, at::Tensor& tensor) {
     for (const auto& [stored_name, stored] : tensors) {
-      if (stored_name == prefix + name) {
+      if (stored_name == prefix + name && stored.sizes() == tensor.sizes()) {
         tensor.copy_(stored);
         return;
       }
     }
-    fail(ExitCode::model,
-         {.what = "the checkpoint lacks a tensor", .where = prefix + name, .advice = "start over with --fresh"});
+    fail(ExitCode::model, {.what = "the checkpoint lacks a tensor of the model's shape",
+                           .where = prefix + name,
+                           .advice = "start over with --fresh"});
   });
 }
 
@@ -59,6 +60,27 @@ Json state_json(const Training& training, const std::optional<Best>& best, const
         {"step", best->step}, {"value", best->value}, {"metric", keep.metric}, {"mode", enum_name(keep.mode)}};
   }
   return json;
+}
+
+// Throws model for a state that state_json cannot have written.
+void check_state(const Snapshot& snapshot) {
+  const auto require = [&](bool holds, const std::string& key) {
+    if (!holds)
+      fail(ExitCode::model,
+           {.what = "its state has no sensible '" + key + "'", .where = (snapshot.folder / "state.json").string()});
+  };
+  const auto is_from_1 = [](const Json& json, const char* key) {
+    return json.contains(key) && json[key].is_number_unsigned() && json[key] > 0 && json[key] <= INT32_MAX;
+  };
+  const Json& state = snapshot.state;
+  require(state.is_object() && is_from_1(state, "step") && state["step"] == snapshot.step, "step");
+  for (const char* key : {"total_steps", "threads"}) require(!state.contains(key) || is_from_1(state, key), key);
+  if (!state.contains("best")) return;
+  const Json& best = state["best"];
+  require(best.is_object() && is_from_1(best, "step") && best["step"] <= snapshot.step && best.contains("value") &&
+              best["value"].is_number(),
+          "best");
+  for (const char* key : {"metric", "mode"}) require(!best.contains(key) || best[key].is_string(), "best");
 }
 
 // A recipe that goes on with another metric: what was best by the old one says nothing.
@@ -93,7 +115,8 @@ void say_other_length(const Recipe& recipe, std::int64_t step, std::int64_t befo
 
 std::optional<Best> resume(RunDirectory& run, const Recipe& recipe, std::int64_t total, Training& training,
                            const Context& context) {
-  const auto snapshot = find_snapshot(run.files(), [&](const std::string& text) { context.log->warn(text); });
+  const auto snapshot = find_snapshot(
+      run.files(), [&](const std::string& text) { context.log->warn(text); }, check_state);
   if (!snapshot) return std::nullopt;
   const NamedTensors tensors = read_snapshot_tensors(*snapshot);
   restore(tensors, "weights.", training.masters);
@@ -148,6 +171,8 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   Training training = make_training(config, std::move(weights), compute_dtype(recipe.precision),
                                     [&](const std::string& name) { return !recipe.lora || is_trained_by_lora(name); });
   std::optional<Best> best = resume(run, recipe, total, training, context);
+  // Found after a step, it would cost that step. A damaged checkpoint is made again.
+  refuse_foreign_checkpoints(run.files(), false, total);
   std::int64_t saved_step = training.steps;
   MetricsFile metrics(run.files().grow("metrics.jsonl"));
   metrics.cut_back(training.steps);

@@ -40,13 +40,10 @@ TrainedTokenizer train_tokenizer_on_files(const TokenizerOptions& options, std::
 // One block: the file is whole or not there, and the ledger knows it again.
 Outcome run_tokenizer(const Recipe& recipe, const Context& context) {
   const TokenizerOptions& options = recipe.tokenizer;
-  const BlockOutputOptions output_given = output_options(recipe, context);
-  const Path ledger = recipe.run_dir.empty() ? Path() : Path(recipe.run_dir) / "ledger.jsonl";
+  BlockOutputOptions output_given = output_options(recipe, context);
+  output_given.counts = {"pieces"};
   const OutputOptions file{.overwrite = context.overwrite, .inputs = output_given.inputs, .make_folder = true};
-  if (recipe.run_dir.empty())
-    check_output(options.output, file);
-  else
-    BlockOutput::check(options.output, ledger, output_given);
+  if (recipe.run_dir.empty()) check_output(options.output, file);
   if (context.dry_run) {
     describe_inputs(recipe);
     context.log->info("would train a tokenizer into " + options.output);

@@ -45,7 +45,7 @@ Metrics validation_at(const Path& file, std::int64_t step) {
   std::istringstream lines(read_file(file, ExitCode::resources, "metrics"));
   for (std::string line; std::getline(lines, line);) {
     const Json json = parse_json(line, file.string(), ExitCode::resources);
-    if (json.at("step") != step) continue;
+    if (!json.is_object() || !json.contains("step") || json["step"] != step) continue;
     for (const auto& [name, value] : json.items()) {
       if (name.starts_with("validation/"))
         metrics.emplace_back(name, value.is_number() ? value.get<double>() : std::nan(""));

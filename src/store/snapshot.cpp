@@ -41,7 +41,7 @@ std::vector<std::int64_t> list_steps(const RunFiles& files) {
 
 std::optional<std::int64_t> read_latest(const Path& checkpoints) {
   std::error_code error;
-  if (!std::filesystem::exists(checkpoints / latest_file, error)) return std::nullopt;
+  if (!std::filesystem::is_regular_file(checkpoints / latest_file, error)) return std::nullopt;
   std::string name = read_file(checkpoints / latest_file, ExitCode::model, "checkpoint pointer");
   name.erase(name.find_last_not_of(" \r\n") + 1);
   return parse_step(name);
@@ -67,7 +67,7 @@ void check_file(const Path& folder, const std::string& name, const Json& entry) 
   }
   std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) broken("the file is missing");
+  if (error) broken("the file is missing, or is no regular file");
   if (size != entry["size"].get<std::uint64_t>()) {
     broken("wrong size", std::to_string(size) + " bytes", std::to_string(entry["size"].get<std::uint64_t>()));
   }
@@ -79,6 +79,9 @@ void check_file(const Path& folder, const std::string& name, const Json& entry) 
 Snapshot open_snapshot(const Path& checkpoints, std::int64_t step) {
   const Path folder = checkpoints / step_name(step);
   const Path manifest_path = folder / manifest_file;
+  std::error_code error;
+  if (std::filesystem::exists(manifest_path, error) && !std::filesystem::is_regular_file(manifest_path, error))
+    fail(ExitCode::model, {.what = "the manifest is no regular file", .where = manifest_path.string()});
   const Json manifest = parse_json(read_file(manifest_path, ExitCode::model, "checkpoint manifest"),
                                    manifest_path.string(), ExitCode::model);
   if (!manifest.is_object() || !manifest.contains("files") || !manifest["files"].is_object()) {
@@ -113,7 +116,8 @@ void publish_snapshot(RunFiles& files, std::int64_t step, const NamedTensors& te
   files.write(std::string(checkpoints_folder) + "/" + latest_file, step_name(step));
 }
 
-std::optional<Snapshot> find_snapshot(const RunFiles& files, const std::function<void(const std::string&)>& warn) {
+std::optional<Snapshot> find_snapshot(const RunFiles& files, const std::function<void(const std::string&)>& warn,
+                                      const std::function<void(const Snapshot&)>& check) {
   const Path checkpoints = files.root() / checkpoints_folder;
   std::vector<std::int64_t> steps = list_steps(files);
   const auto latest = read_latest(checkpoints);
@@ -132,6 +136,7 @@ std::optional<Snapshot> find_snapshot(const RunFiles& files, const std::function
   for (const std::int64_t step : steps) {
     try {
       Snapshot snapshot = open_snapshot(checkpoints, step);
+      check(snapshot);
       if (latest && step != *latest) warn("going on from checkpoint " + step_name(step));
       return snapshot;
     } catch (const Error& error) {
@@ -140,6 +145,31 @@ std::optional<Snapshot> find_snapshot(const RunFiles& files, const std::function
   }
   if (!steps.empty() || latest) warn("no whole checkpoint is left in " + checkpoints.string());
   return std::nullopt;
+}
+
+void refuse_foreign_checkpoints(const RunFiles& files, bool fresh, std::optional<std::int64_t> last) {
+  const std::string below = std::string(checkpoints_folder) + "/";
+  const Path checkpoints = files.root() / checkpoints_folder;
+  std::error_code error;
+  const auto status = std::filesystem::symlink_status(checkpoints, error);
+  if (!std::filesystem::exists(status)) return;
+  // A folder that is not ours will do: others write into it too.
+  if (!std::filesystem::is_directory(status)) files.refuse_foreign(checkpoints_folder);
+  files.refuse_foreign(below + latest_file);
+  std::vector<std::int64_t> foreign;
+  std::filesystem::directory_iterator entry(checkpoints, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    const auto step = parse_step(name);
+    const bool would_be_made = step && (!last || *step <= *last);
+    const bool would_be_removed = step && fresh && files.owns(below + name);
+    if ((would_be_made || would_be_removed) && files.foreign_at(below + name)) foreign.push_back(*step);
+  }
+  if (foreign.empty()) return;
+  const auto from = fresh ? std::nullopt : find_snapshot(files, [](const std::string&) {});
+  for (const std::int64_t step : foreign) {
+    if (!from || step > from->step) files.refuse_foreign(below + step_name(step));
+  }
 }
 
 NamedTensors read_snapshot_tensors(const Snapshot& snapshot) {
