@@ -92,8 +92,6 @@ BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>&
 
 Outcome run_annotate(const Recipe& recipe, const Context& context) {
   const AnnotateOptions& options = recipe.annotate;
-  const Path ledger = Path(recipe.run_dir) / "ledger.jsonl";
-  BlockOutput::check(options.output, ledger, output_options(recipe, context));
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
 
@@ -116,8 +114,10 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
 
   std::vector<Input> block = read_block(reader, options.block_records);
   if (block.empty()) refuse_empty_input("annotate", options.input);
+  BlockOutputOptions output_given = output_options(recipe, context);
+  output_given.counts = {"annotated", "bad", "turns"};
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
-                     output_options(recipe, context));
+                     output_given);
   std::int64_t annotated = 0, bad = 0, turns = 0, not_kept = 0, seen = 0, own_block = 0;
   for (const Json& counts : output.block_counts()) {
     annotated += counts.at("annotated").get<std::int64_t>();

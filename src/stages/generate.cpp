@@ -11,8 +11,6 @@ namespace steerlm {
 
 Outcome run_generate(const Recipe& recipe, const Context& context) {
   const GenerateOptions& options = recipe.generate;
-  const Path ledger = Path(recipe.run_dir) / "ledger.jsonl";
-  BlockOutput::check(options.output, ledger, output_options(recipe, context));
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
 

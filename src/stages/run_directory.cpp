@@ -5,14 +5,20 @@
 
 #include "stages/environment.h"
 #include "steerlm/core/paths.h"
+#include "steerlm/core/run_place.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/version.h"
+#include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
+#include "steerlm/stages/inputs.h"
+#include "steerlm/store/snapshot.h"
 
 namespace steerlm {
 namespace {
 
 namespace stdfs = std::filesystem;
+
+constexpr const char* ledger_name = "ledger.jsonl";
 
 // Something was computed from the inputs: a run that ended on a damaged one has not got that far.
 bool has_results(const RunFiles& files) {
@@ -56,6 +62,12 @@ std::vector<std::string> run_differences(const RunFiles& files, const Recipe& re
   std::vector<std::string> changed = differing_keys(
       read_file(files.root() / "recipe.yaml", ExitCode::resources, "the run's recipe"), dump_recipe(recipe));
   if (has_results(files)) compare_inputs(files.root(), inputs, changed);
+  if (!changed.empty()) return changed;
+  for (const std::string& output : recipe_outputs(recipe)) {
+    // Of the same name, seen from another current directory or through a link that leads elsewhere now.
+    if (const auto other = BlockOutput::other_place(output, files.root() / ledger_name))
+      changed.push_back("output: " + other->string() + " -> " + absolute_place(output).string());
+  }
   return changed;
 }
 
@@ -79,8 +91,15 @@ std::vector<RunFiles::Difference> damages(const RunFiles& files) {
   return found;
 }
 
+// As a user who stands here would name it.
+std::string shown(const Path& path) {
+  std::error_code error;
+  const Path here = path.lexically_relative(stdfs::current_path(error));
+  return error || here.empty() || *here.begin() == ".." ? path.string() : here.string();
+}
+
 std::string describe(const RunFiles::Difference& other) {
-  return other.path.string() + (other.gone ? " is gone" : " was changed after it was written");
+  return shown(other.path) + (other.gone ? " is gone" : " was changed after it was written");
 }
 
 RunStatus status_of(const RunFiles& files, const Recipe& recipe, const Json& inputs) {
@@ -151,15 +170,51 @@ std::vector<std::string> stage_names(Stage stage) {
   return names;
 }
 
-// Before anything is removed or written.
-void refuse_foreign_files(const RunFiles& files, const Recipe& recipe, bool fresh) {
-  for (const std::string& name : stage_names(recipe.stage)) files.refuse_foreign(name);
-  if (!fresh) return;
-  for (const std::string& folder : files.folders_in("checkpoints")) files.refuse_foreign(folder);
+// The ledger stays: by it BlockOutput tells its own files from others, and removes it with them.
+const std::vector<std::string> kept_at_fresh{ledger_name};
+
+// What is in the way in the folder of one of bootstrap's steps that is not finished.
+void refuse_foreign_step(const Recipe& recipe, Stage stage, const std::string& name, const std::string& output,
+                         const Context& context) {
+  const Path root = Path(recipe.run_dir) / name;
+  const RunFiles::Place place = RunFiles::look(root);
+  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(root, place);
+  if (place.kind == RunFiles::Place::Kind::marked) {
+    const RunFiles files = RunFiles::read(root);
+    if (!context.fresh && is_there(root / "done.json", ExitCode::resources)) return;
+    for (const std::string& each : stage_names(stage)) files.refuse_foreign(each);
+    if (stage == Stage::sft) refuse_foreign_checkpoints(files, context.fresh, recipe.train.steps);
+    if (context.fresh) files.check_removal(kept_at_fresh);
+  }
+  if (!output.empty()) {
+    BlockOutput::check((Path(recipe.run_dir) / output).string(), root / ledger_name,
+                       {.fresh = context.fresh, .overwrite = context.overwrite});
+  }
 }
 
-// The ledger stays: by it BlockOutput tells its own files from others, and removes it with them.
-void remove_earlier_run(RunFiles& files) { files.remove_all({"ledger.jsonl"}); }
+// Before anything is removed or written.
+void refuse_foreign_files(const RunFiles& files, const Recipe& recipe, const Context& context) {
+  for (const std::string& name : stage_names(recipe.stage)) files.refuse_foreign(name);
+  if (recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft)
+    refuse_foreign_checkpoints(files, context.fresh, recipe.train.steps);
+  if (recipe.stage == Stage::bootstrap && files.owns_run("sample")) {
+    refuse_foreign_step(recipe, Stage::generate, "sample", "sampled.jsonl", context);
+    refuse_foreign_step(recipe, Stage::annotate, "annotate", "annotated.jsonl", context);
+    refuse_foreign_step(recipe, Stage::sft, "sft", "", context);
+  }
+  if (context.fresh) files.check_removal(kept_at_fresh);
+}
+
+void check_outputs(const Recipe& recipe, const Context& context) {
+  for (const std::string& output : recipe_outputs(recipe))
+    BlockOutput::check(output, Path(recipe.run_dir) / ledger_name, output_options(recipe, context));
+}
+
+// Before the inputs are read, which may take a while. A finished run writes no output.
+void check_outputs_of_unfinished(const Recipe& recipe, const Context& context) {
+  if (context.fresh || !is_there(Path(recipe.run_dir) / "done.json", ExitCode::resources))
+    check_outputs(recipe, context);
+}
 
 Json mark_of(const Recipe& recipe) {
   return {{"made_by", "steerlm " + program_version()}, {"stage", enum_name(recipe.stage)}};
@@ -175,6 +230,32 @@ RunStatus look_at_run(const Recipe& recipe) {
   return status_of(RunFiles::read(recipe.run_dir), recipe, inputs);
 }
 
+namespace {
+
+// Seen without a lock, which would be written to: nothing is done in a finished run.
+bool is_finished(const Recipe& recipe, const Json& inputs, const Context& context) {
+  if (context.fresh || RunFiles::look(recipe.run_dir).kind != RunFiles::Place::Kind::marked) return false;
+  if (!is_there(Path(recipe.run_dir) / "done.json", ExitCode::resources)) return false;
+  refuse_input_in_run(recipe);
+  const RunFiles files = RunFiles::read(recipe.run_dir);
+  refuse_pipeline_folder(files, recipe);
+  return status_of(files, recipe, inputs).state == RunStatus::State::finished;
+}
+
+// The things to set aside: changed files and outputs, a model as a whole.
+std::vector<Path> changed_things(const RunFiles& files) {
+  const Path model = files.root() / "model";
+  std::vector<Path> things;
+  for (const RunFiles::Difference& other : damages(files)) {
+    if (other.gone || !other.own) continue;
+    const Path thing = lies_in(other.path, model) ? model : other.path;
+    if (std::ranges::find(things, thing) == things.end()) things.push_back(thing);
+  }
+  return things;
+}
+
+}  // namespace
+
 void check_run_place(const Recipe& recipe) {
   refuse_run_in_input(recipe);
   refuse_input_in_run(recipe);
@@ -182,21 +263,21 @@ void check_run_place(const Recipe& recipe) {
 
 RunDirectory::RunDirectory(const Recipe& recipe, const Context& context)
     // before anything is written: a missing input leaves no folder behind
-    : inputs_((refuse_run_in_input(recipe), describe_inputs(recipe))),
-      files_(RunFiles::open(recipe.run_dir, mark_of(recipe))) {
+    : inputs_((refuse_run_in_input(recipe), check_outputs_of_unfinished(recipe, context), describe_inputs(recipe))),
+      finished_(is_finished(recipe, inputs_, context)),
+      files_(finished_ ? RunFiles::read(recipe.run_dir)
+                       : (check_outputs(recipe, context), RunFiles::open(recipe.run_dir, mark_of(recipe)))) {
+  if (finished_) return;
   refuse_input_in_run(recipe);
   refuse_pipeline_folder(files_, recipe);
-  const RunStatus status = context.fresh ? RunStatus() : status_of(files_, recipe, inputs_);
-  refuse_other_run(status, recipe);
-  finished_ = status.state == RunStatus::State::finished;
-  if (!finished_) refuse_foreign_files(files_, recipe, context.fresh);
+  refuse_other_run(context.fresh ? RunStatus() : status_of(files_, recipe, inputs_), recipe);
+  refuse_foreign_files(files_, recipe, context);
   if (context.fresh) {
     set_aside_changed(context);
-    remove_earlier_run(files_);
+    files_.remove_all(kept_at_fresh);
     if (files_.mark().value("stage", "") != enum_name(recipe.stage)) files_.set_mark(mark_of(recipe));
   }
   context.log->open_file(files_.grow("log.txt"));
-  if (finished_) return;
   set_aside_changed(context);  // also of a run that is to go on: its model may be that of a shorter training
   files_.remove("done.json");
   files_.write("environment.json", describe_environment(inputs_).dump(2) + "\n");
@@ -205,20 +286,23 @@ RunDirectory::RunDirectory(const Recipe& recipe, const Context& context)
 
 // Bytes that the run has not written are kept, whatever becomes of the run.
 void RunDirectory::set_aside_changed(const Context& context) {
-  bool model_kept = false;
-  for (const RunFiles::Difference& other : damages(files_)) {
-    const bool of_model = lies_in(other.path, model());
-    if (other.gone || (of_model && model_kept)) {
-      if (!context.fresh) context.log->warn(describe(other) + ": it is made again");
-      continue;
-    }
-    model_kept = model_kept || of_model;
-    const Path kept = files_.set_aside(of_model ? model() : other.path);
-    context.log->warn(describe(other) + ": it is kept as " + kept.string() + " and made again");
+  const std::vector<RunFiles::Difference> found = damages(files_);
+  const std::vector<Path> things = changed_things(files_);
+  for (const Path& thing : things) RunFiles::check_set_aside(thing);
+  for (const RunFiles::Difference& other : found) {
+    if (other.gone && !context.fresh) context.log->warn(describe(other) + ": it is made again");
+  }
+  for (const Path& thing : things) {
+    const auto why = std::ranges::find_if(found, [&](const RunFiles::Difference& other) {
+      return !other.gone && (other.path == thing || lies_in(other.path, thing));
+    });
+    const Path kept = files_.set_aside(thing);
+    context.log->warn(describe(*why) + ": it is kept as " + shown(kept) + " and made again");
   }
 }
 
 void RunDirectory::finish(const Json& summary, const std::vector<std::string>& outputs) {
+  files_.forget_outputs();  // those of an earlier run
   for (const std::string& output : outputs) files_.enter_output(output, true);
   files_.write("done.json", summary.dump(2) + "\n");
   files_.compact();
@@ -234,23 +318,32 @@ std::optional<RunDirectory> begin_run(const Recipe& recipe, const Context& conte
 
 void report_run(const Recipe& recipe, const Context& context) {
   refuse_run_in_input(recipe);
+  check_outputs_of_unfinished(recipe, context);
   const RunStatus status = context.fresh ? RunStatus() : look_at_run(recipe);
   const RunFiles::Place place = RunFiles::look(recipe.run_dir);
   if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(recipe.run_dir, place);
   refuse_input_in_run(recipe);
   const bool marked = place.kind == RunFiles::Place::Kind::marked;
+  const bool finished = status.state == RunStatus::State::finished;
+  if (!finished) {
+    check_outputs(recipe, context);
+    RunFiles::check_writable(recipe.run_dir);
+  }
   if (marked) {
     const RunFiles files = RunFiles::read(recipe.run_dir);
     refuse_pipeline_folder(files, recipe);
     refuse_other_run(status, recipe);
-    if (status.state != RunStatus::State::finished) refuse_foreign_files(files, recipe, context.fresh);
+    if (!finished) {
+      refuse_foreign_files(files, recipe, context);
+      for (const Path& thing : changed_things(files)) RunFiles::check_set_aside(thing);
+    }
   }
   std::string text = "a new run";
   if (marked && context.fresh)
     text = "what an earlier run wrote would be removed, --fresh";
   else if (status.state == RunStatus::State::unfinished)
     text = "an unfinished run would go on";
-  else if (status.state == RunStatus::State::finished)
+  else if (finished)
     text = "the run is finished already, nothing would be done";
   else if (status.state == RunStatus::State::damaged)
     text = join(status.reasons, "; ") + ": it would be made again";

@@ -352,6 +352,110 @@ TEST_F(Annotation, AnOutputOfNobodysIsOverwrittenOnlyWhenAsked) {
   EXPECT_EQ(lines_of(read("out.jsonl")).size(), 5u);
 }
 
+// Files beside the output, and whatever standard input was redirected from.
+TEST_F(Annotation, AnInputIsNeverWrittenOver) {
+  write("in.jsonl", many(5));
+  for (const char* name : {"out.jsonl.quarantine.jsonl", "out.jsonl.part", "out.jsonl.quarantine.jsonl.part"}) {
+    write(name, many(5));
+    for (const std::string option : {"", " --overwrite", " --dry-run"})
+      expect_refused(run("annotate annotate.yaml input=" + std::string(name) + option), 2, "the output is an input");
+    EXPECT_EQ(read(name), many(5));
+    std::filesystem::remove(path(name));
+  }
+  const std::string recipe = read("annotate.yaml");
+  expect_refused(run("annotate annotate.yaml input=- output=in.jsonl --overwrite <in.jsonl"), 2,
+                 "the output is an input (found input: standard input)");
+  expect_refused(run("annotate - output=annotate.yaml --overwrite <annotate.yaml"), 2, "the output is an input");
+  EXPECT_EQ(read("in.jsonl"), many(5));
+  EXPECT_EQ(read("annotate.yaml"), recipe);
+  // What an earlier run wrote is the input of this one.
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  const std::string output = read("out.jsonl");
+  EXPECT_EQ(run("annotate annotate.yaml input=- output=again.jsonl --fresh <out.jsonl").code, 0);
+  EXPECT_EQ(read("out.jsonl"), output);
+}
+
+TEST_F(Annotation, AnotherCurrentDirectoryMovesNobodysFile) {
+  write("in.jsonl", many(5));
+  std::filesystem::create_directory(path("elsewhere"));
+  const std::string given = " '" + path("annotate.yaml").string() + "' run_dir='" + path("run").string() + "' input='" +
+                            path("in.jsonl").string() + "' predictor='" + path("predictor").string() + "'";
+  const std::string there = "env -C elsewhere";
+  ASSERT_EQ(run("annotate" + given).code, 0);
+  const std::string output = read("out.jsonl");
+  write("elsewhere/out.jsonl", "mine");
+  const auto before = contents();
+  for (const std::string option : {"", " --dry-run", " --fresh"})
+    expect_refused(run("annotate" + given + option, there), 5, "elsewhere/out.jsonl");
+  EXPECT_EQ(changes_since(before), "");
+  std::filesystem::remove(path("elsewhere/out.jsonl"));
+  for (const std::string option : {"", " --dry-run"})
+    expect_refused(run("annotate" + given + option, there), 2, "another recipe: output");
+  EXPECT_EQ(read("out.jsonl"), output);
+  expect_says(run("annotate" + given), "nothing to do");
+}
+
+// A stream is written through, a link followed, and neither is renamed.
+TEST_F(Annotation, WhatStandsInPlaceOfAFinishedOutputStays) {
+  write("in.jsonl", many(5));
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  const std::string whole = read("out.jsonl");
+  const auto link_to = [&](const char* target) {
+    std::filesystem::remove(path("out.jsonl"));
+    std::filesystem::create_symlink(target, path("out.jsonl"));
+  };
+  write("other", "mine");
+  link_to("other");
+  expect_refused(run("annotate annotate.yaml"), 5, "other");
+  expect_refused(run("annotate annotate.yaml --dry-run"), 5, "other");
+  EXPECT_EQ(read("other"), "mine");
+  for (const char* target : {"/dev/null", "later"}) {
+    std::filesystem::remove_all(path("run"));
+    std::filesystem::remove(path("out.jsonl"));
+    ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+    link_to(target);
+    expect_says(run("annotate annotate.yaml"), "out.jsonl is gone: it is made again");
+    EXPECT_TRUE(std::filesystem::is_symlink(path("out.jsonl")));
+    expect_says(run("annotate annotate.yaml"), "nothing to do");
+  }
+  EXPECT_EQ(read("later"), whole);
+  EXPECT_FALSE(exists("out.jsonl.previous"));
+}
+
+TEST_F(Annotation, ACopyOfTheRunDirectoryOwnsNoOutput) {
+  write("in.jsonl", many(5));
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  const std::string output = read("out.jsonl");
+  std::filesystem::copy(path("run"), path("copy"), std::filesystem::copy_options::recursive);
+  expect_says(run("annotate annotate.yaml run_dir=copy"), "nothing to do");
+  expect_refused(run("annotate annotate.yaml run_dir=copy --fresh"), 5, "out.jsonl");
+  EXPECT_EQ(run("annotate annotate.yaml run_dir=copy output=new.jsonl --fresh").code, 0);
+  EXPECT_EQ(read("out.jsonl"), output);
+  write("out.jsonl", "mine");
+  std::filesystem::remove_all(path("copy"));
+  std::filesystem::copy(path("run"), path("copy"), std::filesystem::copy_options::recursive);
+  expect_refused(run("annotate annotate.yaml run_dir=copy"), 5, "out.jsonl");
+  expect_refused(run("annotate annotate.yaml run_dir=copy --dry-run"), 5, "out.jsonl");
+  EXPECT_EQ(read("out.jsonl"), "mine");
+}
+
+// No run file that somebody has edited is a mistake of the program.
+TEST_F(Annotation, EditedRunFilesAreDamaged) {
+  write("in.jsonl", many(5));
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  const std::string output = read("out.jsonl");
+  std::string ledger = read("run/ledger.jsonl");
+  ledger.replace(ledger.find("\"counts\":{"),
+                 ledger.find('}', ledger.find("\"counts\":{")) + 1 - ledger.find("\"counts\":{"), "\"counts\":5");
+  write("run/ledger.jsonl", ledger);
+  std::filesystem::remove(path("run/done.json"));
+  EXPECT_EQ(run("annotate annotate.yaml").code, 0);
+  EXPECT_EQ(read("out.jsonl"), output);
+  write("run/.steerlm-run/run.json", R"({"format": 1, "stage": 7})");
+  for (const std::string option : {"", " --dry-run", " --fresh"})
+    expect_refused(run("annotate annotate.yaml" + option), 5, "the run directory's mark is damaged");
+}
+
 TEST_F(Annotation, CompressedAndPipedInputsGiveTheSameBytes) {
   write("in.jsonl", many(30));
   ASSERT_EQ(run("annotate annotate.yaml").code, 0);

@@ -1,8 +1,12 @@
 // The program itself on tiny recipes: exit codes, messages, resuming to the bit. contracts.md sections 1 and 4.
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+
+#include <algorithm>
 
 #include "end_to_end/training_program.h"
+#include "steerlm/core/hash.h"
 
 namespace steerlm {
 namespace {
@@ -125,6 +129,111 @@ TEST_F(TrainingProgram, FreshRemovesWhatTheRunWroteAndNothingElse) {
   for (const Path& name : stay) EXPECT_TRUE(exists(name) && read(name) == "precious") << name;
   EXPECT_EQ(read("elsewhere/config.json"), "precious");
   EXPECT_TRUE(std::filesystem::is_symlink(path("run/link")));
+}
+
+// Found before anything is removed, and before a step is trained; --dry-run says it too.
+TEST_F(TrainingProgram, WhatIsInTheWayOfACheckpointIsFoundAtOnce) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  ASSERT_EQ(run("sft sft.yaml run_dir=stopped train.max_minutes=1e-9").code, 75);
+  const auto copy = [&](const Path& from, const Path& to) {
+    std::filesystem::copy(path(from), path(to), std::filesystem::copy_options::recursive);
+  };
+  const std::vector<std::pair<std::string, std::function<void(const Path&)>>> obstacles{
+      {"checkpoints/LATEST",
+       [&](const Path& at) {
+         std::filesystem::remove(path(at / "checkpoints/LATEST"));
+         std::filesystem::create_directory(path(at / "checkpoints/LATEST"));
+       }},
+      {"checkpoints",
+       [&](const Path& at) {
+         std::filesystem::rename(path(at / "checkpoints"), path("big"));
+         std::filesystem::create_directory_symlink("../big", path(at / "checkpoints"));
+       }},
+      {"checkpoints",
+       [&](const Path& at) {
+         std::filesystem::remove_all(path(at / "checkpoints"));
+         write(at / "checkpoints", "mine");
+       }},
+      {"checkpoints/step-4",
+       [&](const Path& at) {
+         std::filesystem::remove_all(path(at / "checkpoints/step-4"));
+         std::filesystem::create_directories(path(at / "checkpoints/step-4"));
+         write(at / "checkpoints/step-4/mine", "mine");
+       }},
+      {"log.txt",
+       [&](const Path& at) {
+         std::filesystem::remove(path(at / "log.txt"));
+         ASSERT_EQ(::mkfifo(path(at / "log.txt").c_str(), 0600), 0);
+       }},
+  };
+  for (const auto& [name, put] : obstacles) {
+    for (const std::string source : {"run", "stopped"}) {
+      for (const std::string fresh : {"", " --fresh"}) {
+        std::filesystem::remove_all(path("try"));
+        std::filesystem::remove_all(path("big"));
+        copy(source, "try");
+        std::filesystem::remove_all(path("try/model"));
+        put("try");
+        if (source == "run" && name == "checkpoints/step-4" && fresh.empty()) continue;  // it goes on after step 6
+        std::filesystem::remove(path("try/.steerlm-run/staging"));  // empty, and made where it is needed
+        const auto names = [&] {
+          std::vector<Path> found;
+          for (const auto& entry : std::filesystem::recursive_directory_iterator(path("try"))) found.push_back(entry);
+          std::ranges::sort(found);
+          return found;
+        };
+        const std::vector<Path> before = names();
+        const std::string metrics = read("try/metrics.jsonl");
+        for (const std::string dry : {" --dry-run", ""})
+          expect_refused(run("sft sft.yaml run_dir=try" + fresh + dry), 5,
+                         "try/" + name + ": a file that this run did");
+        EXPECT_EQ(read("try/metrics.jsonl"), metrics);
+        EXPECT_EQ(names(), before) << name << fresh;
+      }
+    }
+  }
+}
+
+// A checkpoint whose state says what no training can have written is passed over like any damaged one.
+TEST_F(TrainingProgram, AnEditedStateIsADamagedCheckpoint) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  const Json good = parse_json(read("run/checkpoints/step-6/state.json"), "state", ExitCode::data);
+  Json manifest = parse_json(read("run/checkpoints/step-6/manifest.json"), "manifest", ExitCode::data);
+  for (const auto& [key, value] : std::vector<std::pair<std::string, Json>>{{"threads", "x"},
+                                                                            {"total_steps", "x"},
+                                                                            {"total_steps", 0},
+                                                                            {"step", "6"},
+                                                                            {"best", {{"step", "x"}, {"value", 1}}}}) {
+    Json state = good;
+    state[key] = value;
+    write("run/checkpoints/step-6/state.json", state.dump());
+    manifest["files"]["state.json"] = {{"size", state.dump().size()}, {"sha256", sha256_hex(state.dump())}};
+    write("run/checkpoints/step-6/manifest.json", manifest.dump());
+    std::filesystem::remove_all(path("run/model"));
+    const Result again = run("sft sft.yaml");
+    expect_says(again, "its state has no sensible '" + key + "'");
+    expect_says(again, "goes on after step 5");
+  }
+}
+
+// Somebody else's, or on a disk that is read-only.
+TEST_F(TrainingProgram, AFinishedRunIsNotWrittenTo) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  const std::string log = read("run/log.txt"), manifest = read("run/.steerlm-run/files.jsonl");
+  const auto time = std::filesystem::last_write_time(path("run/.steerlm-run"));
+  const int lock = ::open(path("run/.steerlm-run/lock").c_str(), O_RDWR);
+  ASSERT_EQ(::flock(lock, LOCK_EX), 0);
+  expect_says(run("sft sft.yaml"), "nothing to do");
+  ::close(lock);
+  EXPECT_EQ(read("run/log.txt"), log);
+  EXPECT_EQ(read("run/.steerlm-run/files.jsonl"), manifest);
+  EXPECT_EQ(std::filesystem::last_write_time(path("run/.steerlm-run")), time);
+}
+
+TEST_F(TrainingProgram, ACheckpointThatDoesNotFitIsNotLeftBehind) {
+  const Result result = run("sft sft.yaml", "ulimit -f 64;");
+  expect_refused(result, 5, "File too large");
+  EXPECT_TRUE(std::filesystem::is_empty(path("run/.steerlm-run/staging")));
 }
 
 TEST_F(TrainingProgram, AFolderThatNoRunMadeIsNoRunDirectory) {

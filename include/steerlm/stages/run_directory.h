@@ -35,8 +35,9 @@ class RunDirectory {
  public:
   // Makes and locks the folder of a settled recipe, and writes recipe.yaml and environment.json where there is
   // something to do. Throws resources: in use, no run directory, or a foreign file where this run would write; recipe:
-  // it holds a run of another recipe, or it is one of the inputs. With `fresh` what the earlier run wrote is removed
-  // first. What is gone of a finished run is made again; what was changed is kept as NAME.previous before.
+  // it holds a run of another recipe, or it is one of the inputs, or an output is. With `fresh` what the earlier run
+  // wrote is removed first. What is gone of a finished run is made again; what was changed is kept as NAME.previous
+  // before. A finished run is neither locked nor written to: it may be somebody else's, or on a disk that is read-only.
   RunDirectory(const Recipe& recipe, const Context& context);
 
   bool finished() const { return finished_; }  // by an earlier process: nothing is left to do
@@ -53,8 +54,8 @@ class RunDirectory {
   void set_aside_changed(const Context& context);
 
   Json inputs_;
-  RunFiles files_;
   bool finished_ = false;
+  RunFiles files_;
 };
 
 // What every stage begins with: its run directory, and nothing in a dry run. That a run is finished already is said.
