@@ -115,7 +115,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   std::vector<Input> block = read_block(reader, options.block_records);
   if (block.empty()) refuse_empty_input("annotate", options.input);
   BlockOutputOptions output_given = output_options(recipe, context);
-  output_given.counts = {"annotated", "bad", "turns"};
+  output_given.counts = {"annotated", "bad", "turns", "not_kept"};
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
                      output_given);
   std::int64_t annotated = 0, bad = 0, turns = 0, not_kept = 0, seen = 0, own_block = 0;
@@ -123,7 +123,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
     annotated += counts.at("annotated").get<std::int64_t>();
     bad += counts.at("bad").get<std::int64_t>();
     turns += counts.at("turns").get<std::int64_t>();
-    not_kept += counts.value("not_kept", std::int64_t{0});
+    not_kept += counts.at("not_kept").get<std::int64_t>();
   }
   if (output.completed_blocks() > 0)
     context.log->info(fmt::format("goes on after {} blocks", output.completed_blocks()));
