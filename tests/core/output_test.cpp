@@ -152,7 +152,7 @@ TEST_F(OutputTest, DevicesAndPipesAreWrittenStraightThrough) {
 
   ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
   std::string got;
-  std::thread reader([&] { got = read("pipe"); });
+  std::thread reader([&] { std::getline(std::ifstream(at("pipe")), got, '\0'); });
   put(at("pipe"));
   reader.join();
   EXPECT_EQ(got, "new\n");
