@@ -178,7 +178,9 @@ void BlockOutput::check(const std::string& output, const Path& ledger, const Blo
   std::vector<Path> own;
   if (const auto known = read_ledger(ledger)) {
     own = own_files(*known);
-    if (known->finished && known->own && !options.fresh) own = {known->output, known->quarantine};
+    // A finished output that was changed is set aside before the run writes; bad records that were changed are not.
+    if (known->finished && known->own) own.push_back(known->output);
+    if (known->finished && known->own && !options.fresh) own.push_back(known->quarantine);
   }
   refuse_foreign({output_place(place), absolute_place(quarantine_of(place, output, ledger))}, own, options.overwrite);
 }
