@@ -271,14 +271,13 @@ INSTANTIATE_TEST_SUITE_P(
                "steerlm sft sft.yaml data.train='[{path: some, format: text}]' template.name=plain"},
         Advice{"not_packed", "cp good.jsonl some.gz", "data check --input some.gz", "rename it if it holds plain lines",
                "mv some.gz some.jsonl && steerlm data check --input some.jsonl"},
-        Advice{
-            "packed_utf16", "iconv -f UTF-8 -t UTF-16 good.jsonl | gzip > some.gz", "data check --input some.gz",
-            "unpack it first: gzip -dc some.gz > NEW",
-            "gzip -dc some.gz > NEW && ! steerlm data check --input NEW > said 2>&1 && "
-            "grep -q '; iconv -f UTF-16 -t UTF-8 NEW > NEW.jsonl$' said && iconv -f UTF-16 -t UTF-8 NEW > NEW.jsonl && "
-            "steerlm data check --input NEW.jsonl"},
+        Advice{"packed_utf16", "iconv -f UTF-8 -t UTF-16 good.jsonl | gzip > some.gz", "data check --input some.gz",
+               "unpack it (gzip -dc some.gz > UNPACKED), then iconv -f UTF-16 -t UTF-8 UNPACKED > NEW.jsonl",
+               "gzip -dc some.gz > UNPACKED && iconv -f UTF-16 -t UTF-8 UNPACKED > NEW.jsonl && "
+               "steerlm data check --input NEW.jsonl"},
         Advice{"packed_archive", "tar -czf some.tar.gz good.jsonl && rm good.jsonl", "data check --input some.tar.gz",
-               "unpack it: tar -xf some.tar.gz", "tar -xf some.tar.gz && steerlm data check --input good.jsonl"},
+               "unpack it (gzip -dc some.tar.gz > UNPACKED), then unpack it: tar -xf UNPACKED",
+               "gzip -dc some.tar.gz > UNPACKED && tar -xf UNPACKED && steerlm data check --input good.jsonl"},
         Advice{"cut_off_download", "gzip -c good.jsonl > some.gz && cp some.gz remote && truncate -s 40 some.gz",
                "data check --input some.gz", "the copy or download was cut off; get it again",
                "cp remote some.gz && steerlm data check --input some.gz"},
