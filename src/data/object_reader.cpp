@@ -41,7 +41,9 @@ Error not_data(const FileKind& kind, const std::string& path, const std::string&
   };
   const std::string file = simple ? path : "FILE";
   std::string advice = named(kind.advice, unpacker.empty() ? file : "UNPACKED");
-  if (!unpacker.empty()) advice = "unpack it (" + unpacker + " -dc " + file + " > UNPACKED), then " + advice;
+  if (!unpacker.empty())
+    advice = "unpack it (" + unpacker + (unpacker == "zstd" ? " --long=31" : "") + " -dc " + file +
+             " > UNPACKED), then " + advice;
   return Error(ExitCode::data, {.what = "this is " + kind.name,
                                 .where = path == "-" ? "standard input" : path,
                                 .expected = "records, one JSON object a line, or a JSON array of them",
