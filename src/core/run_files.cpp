@@ -395,7 +395,11 @@ void RunFiles::write_folder(const std::string& name, bool record_hashes,
       exchange(part, target);
       // What somebody has put into the old folder at the last moment would be removed with it.
       if (const auto other = other_name(part, name, before)) {
-        exchange(part, target);
+        // Under a name that is never cleared, so that no failure and no kill from here on takes it along.
+        const Path held = staging_path(root_) / ("old-" + part.filename().string());
+        publish(part, held);
+        exchange(held, target);
+        steerlm::remove_all(held);
         lines.clear();
         for (const auto& [each, entry] : now) lines.push_back(entry_line("gone", each));
         for (const auto& [each, entry] : before) lines.push_back(whole_line(each, entry));

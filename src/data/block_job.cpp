@@ -178,11 +178,19 @@ void BlockOutput::check(const std::string& output, const Path& ledger, const Blo
   std::vector<Path> own;
   if (const auto known = read_ledger(ledger)) {
     own = own_files(*known);
-    // A finished output that was changed is set aside before the run writes; bad records that were changed are not.
-    if (known->finished && known->own) own.push_back(known->output);
+    // The changed output of a finished run is set aside before the run writes; bad records that were changed are not.
+    const bool set_aside = is_there(ledger.parent_path() / "done.json");
+    if (known->finished && known->own && (!options.fresh || set_aside)) own.push_back(known->output);
     if (known->finished && known->own && !options.fresh) own.push_back(known->quarantine);
   }
   refuse_foreign({output_place(place), absolute_place(quarantine_of(place, output, ledger))}, own, options.overwrite);
+}
+
+bool BlockOutput::is_finished_at(const std::string& output, const Path& ledger) {
+  const auto known = read_ledger(ledger);
+  std::error_code error;
+  const Path place = std::filesystem::weakly_canonical(std::filesystem::absolute(output, error), error);
+  return !error && known && known->finished && has_sha256(place, known->output_sha256);
 }
 
 std::optional<Path> BlockOutput::other_place(const std::string& output, const Path& ledger) {
@@ -194,6 +202,7 @@ std::optional<Path> BlockOutput::other_place(const std::string& output, const Pa
   if (!known || !known->output.is_absolute() || !may_be_file) return std::nullopt;
   const Path now = std::filesystem::weakly_canonical(std::filesystem::absolute(output, error), error);
   if (error || now == known->output || (known->finished && !is_file(known->output))) return std::nullopt;
+  if (is_finished_at(output, ledger)) return std::nullopt;  // a copy of the whole project
   return known->output;
 }
 

@@ -102,12 +102,32 @@ std::string describe(const RunFiles::Difference& other) {
   return shown(other.path) + (other.gone ? " is gone" : " was changed after it was written");
 }
 
+// Whether `path` is `folder` or would lie in it, links followed.
+bool lies_in(const Path& path, const Path& folder) {
+  std::error_code error;
+  const Path inner = stdfs::weakly_canonical(path, error);
+  if (error) return false;
+  const Path outer = stdfs::weakly_canonical(folder, error);
+  if (error) return false;
+  const Path relative = inner.lexically_relative(outer);
+  return !relative.empty() && *relative.begin() != "..";
+}
+
 RunStatus status_of(const RunFiles& files, const Recipe& recipe, const Json& inputs) {
   using State = RunStatus::State;
   if (auto changed = run_differences(files, recipe, inputs); !changed.empty()) return {State::other, changed};
   if (!is_complete(files.root(), recipe)) return {has_results(files) ? State::unfinished : State::fresh, {}};
   RunStatus status{State::finished, {}};
-  for (const RunFiles::Difference& other : damages(files)) status.reasons.push_back(describe(other));
+  // The output may have been taken along to another file system, or a link on the way to it leads elsewhere now.
+  const auto is_elsewhere = [&](const RunFiles::Difference& other) {
+    return other.gone && !lies_in(other.path, files.root()) &&
+           std::ranges::all_of(recipe_outputs(recipe), [&](const std::string& output) {
+             return BlockOutput::is_finished_at(output, files.root() / ledger_name);
+           });
+  };
+  for (const RunFiles::Difference& other : damages(files)) {
+    if (!is_elsewhere(other)) status.reasons.push_back(describe(other));
+  }
   if (!status.reasons.empty()) status.state = State::damaged;
   return status;
 }
@@ -123,17 +143,6 @@ void refuse_other_run(const RunStatus& status, const Recipe& recipe) {
   fail(ExitCode::recipe, {.what = "the folder holds a run of another recipe: " + join(status.reasons, "; "),
                           .where = recipe.run_dir,
                           .advice = "choose another run_dir, or start over with --fresh"});
-}
-
-// Whether `path` is `folder` or would lie in it, links followed.
-bool lies_in(const Path& path, const Path& folder) {
-  std::error_code error;
-  const Path inner = stdfs::weakly_canonical(path, error);
-  if (error) return false;
-  const Path outer = stdfs::weakly_canonical(folder, error);
-  if (error) return false;
-  const Path relative = inner.lexically_relative(outer);
-  return !relative.empty() && *relative.begin() != "..";
 }
 
 // A run never writes into a folder that it reads.
@@ -338,9 +347,13 @@ void report_run(const Recipe& recipe, const Context& context) {
       for (const Path& thing : changed_things(files)) RunFiles::check_set_aside(thing);
     }
   }
-  std::string text = "a new run";
+  std::string text = "a new run", kept;
+  if (marked && context.fresh) {
+    for (const Path& thing : changed_things(RunFiles::read(recipe.run_dir)))
+      kept += "; " + shown(thing) + ", which was changed, would be kept as " + shown(thing) + ".previous";
+  }
   if (marked && context.fresh)
-    text = "what an earlier run wrote would be removed, --fresh";
+    text = "what an earlier run wrote would be removed, --fresh" + kept;
   else if (status.state == RunStatus::State::unfinished)
     text = "an unfinished run would go on";
   else if (finished)

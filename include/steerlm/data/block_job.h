@@ -64,6 +64,8 @@ class BlockOutput {
   // OUTPUT.quarantine.jsonl, where the bad records of an output go that is a file.
   static Path quarantine_beside(const Path& output) { return output.string() + ".quarantine.jsonl"; }
 
+  // Whether the finished output of that ledger, byte for byte, is what `output` leads to now.
+  static bool is_finished_at(const std::string& output, const Path& ledger);
   // Where the run of that ledger has begun its output, if that is another place than `output` leads to now.
   static std::optional<Path> other_place(const std::string& output, const Path& ledger);
 

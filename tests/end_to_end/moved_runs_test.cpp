@@ -1,0 +1,86 @@
+// Projects that are moved, copied or made anew in the old place: a run knows what is its own, and nothing else.
+#include "end_to_end/program.h"
+
+namespace steerlm {
+namespace {
+
+class MovedRuns : public Program {
+ protected:
+  void SetUp() override {
+    make_model("classifier", "predictor", R"("quality", "humor", "length")");
+    make_project("p", 5);
+    ASSERT_EQ(annotate("p").code, 0);
+  }
+  void make_project(const Path& folder, int records) {
+    std::string lines;
+    for (int i = 0; i < records; ++i) lines += conversation("question " + std::to_string(i), "an answer");
+    write(folder / "in.jsonl", lines);
+    write(folder / "a.yaml", "stage: annotate\npredictor: " + path("predictor").string() +
+                                 "\ninput: in.jsonl\noutput: out.jsonl\nrun_dir: run\n");
+  }
+  Result annotate(const std::string& folder, const std::string& more = "") const {
+    return run("annotate a.yaml " + more, "cd " + folder + " &&");
+  }
+  void copy(const char* from, const Path& to) const {
+    std::filesystem::copy(path(from), to, std::filesystem::copy_options::recursive);
+  }
+};
+
+TEST_F(MovedRuns, AMovedAndACopiedProjectAreFinished) {
+  std::filesystem::rename(path("p"), path("q"));
+  expect_says(annotate("q"), "nothing to do");
+  copy("q", path("r"));
+  expect_says(annotate("r"), "nothing to do");
+  std::filesystem::remove_all(path("q"));
+  expect_says(annotate("r"), "nothing to do");
+}
+
+TEST_F(MovedRuns, ALinkToAnotherPlaceOfTheOutputIsFollowed) {
+  std::filesystem::create_directory(path("p/disk1"));
+  std::filesystem::create_directory_symlink("disk1", path("p/data"));
+  ASSERT_EQ(annotate("p", "output=data/out.jsonl run_dir=linked").code, 0);
+  std::filesystem::rename(path("p/disk1"), path("p/disk2"));
+  std::filesystem::remove(path("p/data"));
+  std::filesystem::create_directory_symlink("disk2", path("p/data"));
+  expect_says(annotate("p", "output=data/out.jsonl run_dir=linked"), "nothing to do");
+}
+
+// Where the project was there is another one now, of other records or of the same.
+TEST_F(MovedRuns, WhatIsMadeInTheOldPlaceIsNotTheMovedRuns) {
+  for (const int records : {3, 5}) {
+    std::filesystem::rename(path("p"), path("q"));
+    make_project("p", records);
+    ASSERT_EQ(annotate("p").code, 0);
+    copy("q", path("kept"));
+    const std::string output = read("p/out.jsonl");
+    expect_says(annotate("q"), "nothing to do");
+    EXPECT_EQ(annotate("q", "--fresh").code, 0);
+    EXPECT_EQ(read("q/out.jsonl"), read("kept/out.jsonl"));
+    EXPECT_EQ(annotate("q", "--fresh output=new.jsonl").code, 0);
+    EXPECT_EQ(read("p/out.jsonl"), output);
+    EXPECT_FALSE(exists("p/out.jsonl.previous"));
+    std::filesystem::remove_all(path("p"));
+    std::filesystem::remove_all(path("kept"));
+    std::filesystem::rename(path("q"), path("p"));
+    ASSERT_EQ(annotate("p", "--fresh").code, 0);
+  }
+}
+
+// The ledger is finished and the run is not: a changed output is in the way before anything is removed.
+TEST_F(MovedRuns, AChangedOutputOfARunThatEndedBadlyStopsAFreshOne) {
+  write("p/in.jsonl", read("p/in.jsonl") + "{\"bad\":1}\n");
+  ASSERT_EQ(annotate("p", "--fresh").code, 3);
+  write("p/out.jsonl", "mine");
+  const auto before = contents();
+  expect_refused(annotate("p", "--fresh --dry-run"), 5, "out.jsonl");
+  expect_refused(annotate("p", "--fresh"), 5, "out.jsonl");
+  EXPECT_EQ(changes_since(before), "");
+}
+
+TEST_F(MovedRuns, ADryRunSaysWhatAFreshOneWouldKeep) {
+  write("p/out.jsonl", "mine");
+  expect_says(annotate("p", "--fresh --dry-run"), "out.jsonl, which was changed, would be kept as out.jsonl.previous");
+}
+
+}  // namespace
+}  // namespace steerlm
