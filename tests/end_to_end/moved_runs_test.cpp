@@ -12,6 +12,7 @@ class MovedRuns : public Program {
     ASSERT_EQ(annotate("p").code, 0);
   }
   void make_project(const Path& folder, int records) {
+    std::filesystem::create_directory(path(folder));
     std::string lines;
     for (int i = 0; i < records; ++i) lines += conversation("question " + std::to_string(i), "an answer");
     write(folder / "in.jsonl", lines);
@@ -19,7 +20,7 @@ class MovedRuns : public Program {
                                  "\ninput: in.jsonl\noutput: out.jsonl\nrun_dir: run\n");
   }
   Result annotate(const std::string& folder, const std::string& more = "") const {
-    return run("annotate a.yaml " + more, "cd " + folder + " &&");
+    return run("annotate a.yaml " + more + ")", "(cd " + folder + " &&");
   }
   void copy(const char* from, const Path& to) const {
     std::filesystem::copy(path(from), to, std::filesystem::copy_options::recursive);
