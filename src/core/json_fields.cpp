@@ -19,7 +19,7 @@ std::optional<std::int64_t> as_integer(const Json& value, std::int64_t min, std:
 }
 
 std::string shortened_json(const Json& value, size_t most) {
-  const std::string text = dump_json(value);
+  std::string text = dump_json(value);
   if (text.size() <= most) return text;
   size_t cut = text.find_last_of(" ,", most);
   if (cut == std::string::npos) cut = most;

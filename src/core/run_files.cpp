@@ -453,15 +453,15 @@ Path previous_of(const Path& path) { return path.string() + ".previous"; }
 }  // namespace
 
 void RunFiles::check_set_aside(const Path& path) {
-  const Path kept = previous_of(path);
+  Path kept = previous_of(path);
   if (!status_of(kept)) return;
   fail(ExitCode::resources,
-       {.what = "what is kept here would be replaced", .where = kept.string(), .advice = "move it elsewhere"});
+       {.what = "an older kept file is in the way", .where = kept.string(), .advice = "move it elsewhere"});
 }
 
 Path RunFiles::set_aside(const Path& path) {
   check_set_aside(path);
-  const Path kept = previous_of(path);
+  Path kept = previous_of(path);
   if (is_file(path)) {
     publish_new(path, kept);
   } else if (is_folder(path)) {

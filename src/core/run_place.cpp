@@ -53,7 +53,7 @@ Path absolute_place(const Path& file) { return canonical_place(file.parent_path(
 Path place_now(const Path& place, const Json& identity, const Path& folder) {
   const Path before = parse_place(identity.at("place").get<std::string>()), now = canonical_place(folder);
   if (before == now) return place;
-  const Path moved = (now / place.lexically_relative(before)).lexically_normal();
+  Path moved = (now / place.lexically_relative(before)).lexically_normal();
   // Another folder where this one was may have written what is there now: that is never taken for this one's.
   std::error_code error;
   const bool replaced = stdfs::exists(before, error) && !stdfs::equivalent(before, now, error);

@@ -164,7 +164,8 @@ TEST(RecordReaderTest, SourcesThatAreRatedAsHelpSteer) {
   EXPECT_TRUE(are_rated_as_helpsteer({source(bad_start)}));
   const std::string unrated = R"({"prompt":"a","response":"b","helpfulness":null})"
                               "\n";
-  EXPECT_FALSE(are_rated_as_helpsteer({source(write_file(folder, "n.jsonl", unrated))})) << "null is as good as missing";
+  EXPECT_FALSE(are_rated_as_helpsteer({source(write_file(folder, "n.jsonl", unrated))}))
+      << "null is as good as missing";
   EXPECT_TRUE(are_rated_as_helpsteer(
       {source(write_file(folder, "later.jsonl", unrated + unrated + read_all(fixture("helpsteer.jsonl"))))}));
 }
@@ -186,11 +187,11 @@ TEST(RecordReaderTest, KeysThatAreNotObeyed) {
     }
     return reader.notes();
   };
-  EXPECT_THAT(
-      notes(path, make_test_attributes()).unobeyed,
-      ElementsAre(std::pair{"'loss_mask'", 1}, std::pair{"'mask'", 1}, std::pair{"'name' of a turn", 2},
-                  std::pair{"'quality'", 1}, std::pair{"'score'", 1}, std::pair{"'split'", 1}, std::pair{"'system', beside a system message", 1},
-                  std::pair{"'tool_calls' of a turn", 1}, std::pair{"'tools'", 1}, std::pair{"'type'", 1}));
+  EXPECT_THAT(notes(path, make_test_attributes()).unobeyed,
+              ElementsAre(std::pair{"'loss_mask'", 1}, std::pair{"'mask'", 1}, std::pair{"'name' of a turn", 2},
+                          std::pair{"'quality'", 1}, std::pair{"'score'", 1}, std::pair{"'split'", 1},
+                          std::pair{"'system', beside a system message", 1}, std::pair{"'tool_calls' of a turn", 1},
+                          std::pair{"'tools'", 1}, std::pair{"'type'", 1}));
   EXPECT_THAT(notes(fixture("preference.jsonl"), {}).unobeyed, ElementsAre(std::pair{"'preference_strength'", 1}));
   const auto ratings = notes(fixture("helpsteer.jsonl"), make_test_attributes()).unobeyed;
   EXPECT_THAT(ratings, ElementsAre(std::pair{"the rating 'complexity', which is not among the attributes", 1},
