@@ -2,62 +2,73 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "kernels/dispatch.h"
 
 namespace steerlm {
 
-void adamw_step(const std::vector<at::Tensor>& weights, const std::vector<at::Tensor>& gradients,
-                const std::vector<at::Tensor>& first_moments, const std::vector<at::Tensor>& second_moments,
-                const AdamwSettings& s, std::int64_t t) {
+void adamw_step(const at::Tensor& weights, const at::Tensor& gradients, const at::Tensor& first_moments,
+                const at::Tensor& second_moments, const at::Tensor& copy, const AdamwSettings& s,
+                double gradient_factor, std::int64_t t) {
+  for (const at::Tensor& other : {gradients, first_moments, second_moments}) {
+    require(weights.is_contiguous() && other.is_contiguous() && other.sizes() == weights.sizes() &&
+                other.scalar_type() == weights.scalar_type(),
+            "adamw: matching contiguous tensors");
+  }
+  require(!copy.defined() ||
+              (copy.is_contiguous() && copy.sizes() == weights.sizes() && copy.scalar_type() == at::kBFloat16),
+          "adamw: a contiguous copy in bf16");
   const double correction1 = 1 - std::pow(s.beta1, static_cast<double>(t));
   const double root_correction2 = std::sqrt(1 - std::pow(s.beta2, static_cast<double>(t)));
-  for (size_t i = 0; i < weights.size(); ++i) {
-    require(weights[i].is_contiguous() && gradients[i].is_contiguous() && weights[i].numel() == gradients[i].numel(),
-            "adamw: matching contiguous tensors");
-    dispatch_dtype(weights[i], [&](auto zero) {
-      using T = decltype(zero);
-      T* w = weights[i].mutable_data_ptr<T>();
-      const T* g = gradients[i].const_data_ptr<T>();
-      T* m = first_moments[i].mutable_data_ptr<T>();
-      T* v = second_moments[i].mutable_data_ptr<T>();
-      const T decay = static_cast<T>(1 - s.learning_rate * s.weight_decay),
-              step = static_cast<T>(s.learning_rate / correction1);
-      const T b1 = static_cast<T>(1 - s.beta1), b2 = static_cast<T>(s.beta2), c2 = static_cast<T>(1 - s.beta2);
-      const T eps = static_cast<T>(s.eps), root = static_cast<T>(root_correction2);
-      at::parallel_for(0, weights[i].numel(), 16384, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t j = begin; j < end; ++j) {
-          m[j] += b1 * (g[j] - m[j]);
-          v[j] = b2 * v[j] + c2 * g[j] * g[j];
-          w[j] = w[j] * decay - step * m[j] / (std::sqrt(v[j]) / root + eps);
-        }
-      });
-    });
-  }
-}
-
-double global_norm(const std::vector<at::Tensor>& tensors) {
-  double total = 0;
-  for (const at::Tensor& tensor : tensors) {
-    dispatch_dtype(tensor, [&](auto zero) {
-      using T = decltype(zero);
-      const T* x = tensor.const_data_ptr<T>();
-      const std::int64_t count = tensor.numel();
-      double lanes[8] = {};
-      std::int64_t j = 0;
-      for (; j + 8 <= count; j += 8) {
-        for (int l = 0; l < 8; ++l) lanes[l] += static_cast<double>(x[j + l]) * static_cast<double>(x[j + l]);
+  dispatch_dtype(weights, [&](auto zero) {
+    using T = decltype(zero);
+    T* w = weights.mutable_data_ptr<T>();
+    const T* g = gradients.const_data_ptr<T>();
+    T* m = first_moments.mutable_data_ptr<T>();
+    T* v = second_moments.mutable_data_ptr<T>();
+    c10::BFloat16* const rounded = copy.defined() ? copy.mutable_data_ptr<c10::BFloat16>() : nullptr;
+    const T decay = static_cast<T>(1 - s.learning_rate * s.weight_decay),
+            step = static_cast<T>(s.learning_rate / correction1), factor = static_cast<T>(gradient_factor);
+    const T b1 = static_cast<T>(1 - s.beta1), b2 = static_cast<T>(s.beta2), c2 = static_cast<T>(1 - s.beta2);
+    const T eps = static_cast<T>(s.eps), root = static_cast<T>(root_correction2);
+    at::parallel_for(0, weights.numel(), 16384, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t j = begin; j < end; ++j) {
+        const T gradient = g[j] * factor;
+        m[j] += b1 * (gradient - m[j]);
+        v[j] = b2 * v[j] + c2 * gradient * gradient;
+        w[j] = w[j] * decay - step * m[j] / (std::sqrt(v[j]) / root + eps);
       }
-      for (; j < count; ++j) lanes[0] += static_cast<double>(x[j]) * static_cast<double>(x[j]);
-      for (double lane : lanes) total += lane;
+      for (std::int64_t j = begin; j < end && rounded != nullptr; ++j) rounded[j] = static_cast<float>(w[j]);
     });
-  }
-  return std::sqrt(total);
+  });
 }
 
-void scale_all(const std::vector<at::Tensor>& tensors, double factor) {
-  for (const at::Tensor& tensor : tensors) tensor.mul_(factor);
+double global_norm(const at::Tensor& tensor) {
+  constexpr std::int64_t piece = 65536;
+  require(tensor.is_contiguous(), "global_norm: a contiguous tensor");
+  std::vector<double> sums(static_cast<size_t>((tensor.numel() + piece - 1) / piece));
+  dispatch_dtype(tensor, [&](auto zero) {
+    using T = decltype(zero);
+    const T* x = tensor.const_data_ptr<T>();
+    at::parallel_for(0, static_cast<std::int64_t>(sums.size()), 1, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t p = first; p < last; ++p) {
+        const std::int64_t end = std::min(tensor.numel(), (p + 1) * piece);
+        double lanes[8] = {};
+        std::int64_t j = p * piece;
+        for (; j + 8 <= end; j += 8) {
+          for (int l = 0; l < 8; ++l) lanes[l] += static_cast<double>(x[j + l]) * static_cast<double>(x[j + l]);
+        }
+        for (; j < end; ++j) lanes[0] += static_cast<double>(x[j]) * static_cast<double>(x[j]);
+        for (double lane : lanes) sums[static_cast<size_t>(p)] += lane;
+      }
+    });
+  });
+  double total = 0;
+  for (double sum : sums) total += sum;
+  return std::sqrt(total);
 }
 
 }  // namespace steerlm

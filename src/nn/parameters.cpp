@@ -1,7 +1,5 @@
 #include "steerlm/nn/parameters.h"
 
-#include <ATen/ops/zeros.h>
-
 #include <algorithm>
 #include <stdexcept>
 #include <unordered_map>
@@ -111,19 +109,6 @@ std::vector<at::Tensor> to_list(const Parameters& parameters) {
   std::vector<at::Tensor> list;
   for_each_parameter(parameters, [&](const std::string&, const at::Tensor& tensor) { list.push_back(tensor); });
   return list;
-}
-
-Parameters zeros_like(const Parameters& parameters, at::ScalarType dtype) {
-  Parameters result = parameters;
-  for_each_parameter(result,
-                     [&](const std::string&, at::Tensor& tensor) { tensor = at::zeros(tensor.sizes(), dtype); });
-  return result;
-}
-
-Parameters cast(const Parameters& parameters, at::ScalarType dtype) {
-  Parameters result = parameters;
-  for_each_parameter(result, [&](const std::string&, at::Tensor& tensor) { tensor = tensor.to(dtype); });
-  return result;
 }
 
 Parameters select(const Parameters& parameters, const std::function<bool(const std::string& name)>& wanted) {

@@ -119,9 +119,10 @@ std::optional<Best> resume(RunDirectory& run, const Recipe& recipe, std::int64_t
       run.files(), [&](const std::string& text) { context.log->warn(text); }, check_state);
   if (!snapshot) return std::nullopt;
   const NamedTensors tensors = read_snapshot_tensors(*snapshot);
-  restore(tensors, "weights.", training.masters);
-  restore(tensors, "first_moment.", training.adamw.first_moment);
-  restore(tensors, "second_moment.", training.adamw.second_moment);
+  restore(tensors, "weights.", training.masters.views);
+  restore(tensors, "first_moment.", training.adamw.first_moment.views);
+  restore(tensors, "second_moment.", training.adamw.second_moment.views);
+  round_masters(training);
   training.steps = snapshot->step;
   if (const int threads = snapshot->state.value("threads", at::get_num_threads()); threads != at::get_num_threads()) {
     context.log->warn(
@@ -182,15 +183,15 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   const auto save = [&] {
     metrics.sync();
     publish_snapshot(run.files(), training.steps,
-                     with_prefix("second_moment.", training.adamw.second_moment,
-                                 with_prefix("first_moment.", training.adamw.first_moment,
-                                             with_prefix("weights.", training.masters, {}))),
+                     with_prefix("second_moment.", training.adamw.second_moment.views,
+                                 with_prefix("first_moment.", training.adamw.first_moment.views,
+                                             with_prefix("weights.", training.masters.views, {}))),
                      state_json(training, best, recipe, total));
     saved_step = training.steps;
     prune_snapshots(run.files(), recipe.checkpoint.keep, best ? std::optional(best->step) : std::nullopt);
   };
   const auto validate = [&] {
-    const Metrics validation = task.validate(training.model());
+    const Metrics validation = task.validate(training.model);
     metrics.write(training.steps, validation);
     std::string line = fmt::format("step {}/{}", training.steps, total);
     for (const auto& [name, value] : validation) {
@@ -241,7 +242,7 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   }
   progress.finish();
 
-  FitResult result{.weights = training.masters, .steps = total, .weights_step = total};
+  FitResult result{.weights = training.masters.views, .steps = total, .weights_step = total};
   if (keep_best && !best) {
     context.log->warn(
         fmt::format("{} was never a finite number: model/ gets the weights of the last step", keep_best->metric));

@@ -1,6 +1,7 @@
 #include "steerlm/kernels/adamw.h"
 
-#include <ATen/ops/tensor.h>
+#include <ATen/Parallel.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
@@ -35,6 +36,7 @@ TEST(Adamw, TenStepsEqualTheComposition) {
     };
     Moments exact = start(at::kDouble), composed = start(at::kFloat), ours = start(at::kFloat),
             ours64 = start(at::kDouble);
+    const at::Tensor copy = at::zeros({size}, at::kBFloat16);
     for (std::int64_t t = 1; t <= 10; ++t) {
       // From 1e-6 to 1e2, a few of them zero.
       const at::Tensor size_of = random_tensor({size}, "size" + std::to_string(t)).mul(3).exp();
@@ -43,8 +45,10 @@ TEST(Adamw, TenStepsEqualTheComposition) {
       const at::Tensor g64 = g.to(at::kDouble);
       compose_step(exact, g64, t);
       compose_step(composed, g, t);
-      adamw_step({ours.w}, {g}, {ours.m}, {ours.v}, settings, t);
-      adamw_step({ours64.w}, {g64}, {ours64.m}, {ours64.v}, settings, t);
+      // Clipped by a power of two, which rounds nothing.
+      adamw_step(ours.w, g.mul(4), ours.m, ours.v, copy, settings, 0.25, t);
+      adamw_step(ours64.w, g64, ours64.m, ours64.v, {}, settings, 1, t);
+      EXPECT_TRUE(at::equal(copy, ours.w.to(at::kBFloat16))) << size << " elements, step " << t;
     }
     const std::string name = std::to_string(size);
     expect_as_accurate(ours.w, composed.w, exact.w, 2, name + " weights");
@@ -56,15 +60,23 @@ TEST(Adamw, TenStepsEqualTheComposition) {
   }
 }
 
-TEST(GlobalNorm, IsThatOfAllTensorsInFp64) {
-  const std::vector<at::Tensor> tensors{random_tensor({37}, "a").to(at::kFloat),
-                                        random_tensor({3, 8}, "b").to(at::kFloat), at::tensor({3e30f})};
-  double squares = 0;
-  for (const at::Tensor& tensor : tensors) squares += tensor.to(at::kDouble).square().sum().item<double>();
-  EXPECT_NEAR(global_norm(tensors), std::sqrt(squares), 1e-12 * std::sqrt(squares));
-  EXPECT_EQ(global_norm({}), 0);
-  for (const float bad : {NAN, INFINITY, -INFINITY})
-    EXPECT_FALSE(std::isfinite(global_norm({at::tensor({1.0f}), at::tensor({1.0f, bad, 2.0f})})));
+TEST(GlobalNorm, IsThatOfTheSumInFp64WhateverTheThreads) {
+  for (const std::int64_t size : {1, 37, 65536, 300'001}) {
+    const at::Tensor tensor = random_tensor({size}, "a").to(at::kFloat);
+    tensor[0] = 3e30f;
+    const double wanted = std::sqrt(tensor.to(at::kDouble).square().sum().item<double>());
+    const int threads = at::get_num_threads();
+    const double norm = global_norm(tensor);
+    at::set_num_threads(1);
+    EXPECT_EQ(global_norm(tensor), norm) << size;
+    at::set_num_threads(threads);
+    EXPECT_NEAR(norm, wanted, 1e-12 * wanted);
+    for (const float bad : {NAN, INFINITY, -INFINITY}) {
+      tensor[size - 1] = bad;
+      EXPECT_FALSE(std::isfinite(global_norm(tensor)));
+    }
+  }
+  EXPECT_EQ(global_norm(at::zeros({0})), 0);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "stages/family.h"
 #include "steerlm/train/step.h"
 #include "support/adamw_rounding.h"
+#include "support/parameters.h"
 
 namespace steerlm {
 namespace {
@@ -59,9 +60,9 @@ TEST_P(TenSteps, OfAdamwWithClippingEqualTransformers) {
     const double norm = results[t].gradient_norm;
     EXPECT_NEAR(norm, step.at("grad_norm").get<double>(), 1e-3 * norm) << "step " << t;
   }
-  EXPECT_THAT(far_off(training.masters), testing::IsEmpty());
+  EXPECT_THAT(far_off(training.masters.views), testing::IsEmpty());
   size_t i = 0;
-  for_each_parameter(training.masters, [&](const std::string& name, const at::Tensor& tensor) {
+  for_each_parameter(training.masters.views, [&](const std::string& name, const at::Tensor& tensor) {
     const double moved = (tensor.to(at::kDouble) - before[i++].second).norm().item<double>();
     EXPECT_LT(allowed.at(name), 0.25 * moved) << name << ": what is allowed drowns what ten steps change";
   });
@@ -79,7 +80,7 @@ TEST_P(FaultySteps, AreFarOff) {
     Training training = make_training(model.config, cast(cast(model.weights, at::kDouble), at::kFloat), at::kFloat,
                                       [&](const std::string& name) { return is_trained()(name) && trained_too(name); });
     train(training, other);
-    return far_off(overlay(select(model.weights, is_trained()), training.masters));
+    return far_off(overlay(select(model.weights, is_trained()), training.masters.views));
   };
   const auto all = [](const std::string&) { return true; };
   const auto setting = [&](const std::function<void(StepOptions&)>& edit) { return faulty(edit, all).size(); };

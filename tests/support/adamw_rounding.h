@@ -11,6 +11,7 @@
 
 #include "steerlm/core/rng.h"
 #include "steerlm/train/step.h"
+#include "support/parameters.h"
 #include "support/tensor_operators.h"
 
 namespace steerlm {
@@ -40,8 +41,9 @@ struct ShakenGradient {
 inline std::vector<at::Tensor> gradient_errors(const Training& exact, const std::vector<const Example*>& examples) {
   const Batch batch = make_batch(examples);
   const double scale = 1 / target_count(batch);
-  const Transformer wide = exact.model(), narrow{exact.config, cast(wide.weights, at::kFloat)};
-  Parameters in_fp64 = zeros_like(exact.masters, at::kDouble), in_fp32 = zeros_like(exact.masters, at::kFloat);
+  const Transformer wide = exact.model, narrow{wide.config, cast(wide.weights, at::kFloat)};
+  Parameters in_fp64 = zeros_like(exact.masters.views, at::kDouble),
+             in_fp32 = zeros_like(exact.masters.views, at::kFloat);
   language_model_gradient(wide, batch, scale, in_fp64);
   language_model_gradient(narrow, batch, scale, in_fp32);
   const std::vector<at::Tensor> a = to_list(in_fp64), b = to_list(in_fp32);
@@ -80,10 +82,10 @@ inline std::map<std::string, double> adamw_rounding(const ModelConfig& config, c
   const double half_unit = std::pow(2.0, -24) * static_cast<double>(batches.size());
   std::map<std::string, double> distances;
   size_t i = 0;
-  for_each_parameter(exact.masters, [&](const std::string& name, const at::Tensor& weight) {
+  for_each_parameter(exact.masters.views, [&](const std::string& name, const at::Tensor& weight) {
     double& distance = distances[name];
     for (const Training& run : shaken)
-      distance = std::max(distance, (to_list(run.masters)[i] - weight).norm().item<double>());
+      distance = std::max(distance, (to_list(run.masters.views)[i] - weight).norm().item<double>());
     distance += half_unit * weight.norm().item<double>();
     ++i;
   });

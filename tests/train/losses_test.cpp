@@ -9,6 +9,7 @@
 #include "steerlm/core/rng.h"
 #include "steerlm/nn/init.h"
 #include "support/autograd_reference.h"
+#include "support/parameters.h"
 
 namespace steerlm {
 namespace {

@@ -5,8 +5,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <vector>
-
 namespace steerlm {
 
 struct AdamwSettings {
@@ -17,15 +15,14 @@ struct AdamwSettings {
   double eps;
 };
 
-// One step t (from 1) for all tensors at once; the lists run side by side, all fp32 (or all fp64), contiguous.
-void adamw_step(const std::vector<at::Tensor>& weights, const std::vector<at::Tensor>& gradients,
-                const std::vector<at::Tensor>& first_moments, const std::vector<at::Tensor>& second_moments,
-                const AdamwSettings& settings, std::int64_t t);
+// One step t (from 1) in one pass: reads w, g, m, v and writes w, m, v and `copy`, 28 bytes an element and 2 of the copy.
+// All are contiguous, of one shape, fp32 (or fp64). `g` is multiplied by `gradient_factor` (clipping) on the way.
+// `copy` is what the model computes with: it gets the weights rounded to its dtype, bf16; undefined: there is none.
+void adamw_step(const at::Tensor& w, const at::Tensor& g, const at::Tensor& m, const at::Tensor& v,
+                const at::Tensor& copy, const AdamwSettings& settings, double gradient_factor, std::int64_t t);
 
-// sqrt of the sum of all squares, summed in fp64 tensor by tensor. Not finite if any entry is not.
-double global_norm(const std::vector<at::Tensor>& tensors);
-
-// Multiplies every tensor by `factor`, in place.
-void scale_all(const std::vector<at::Tensor>& tensors, double factor);
+// sqrt of the sum of the squares of a contiguous tensor, in fp64: sums of pieces of a fixed length, then of the pieces
+// in their order, so that the number of threads changes no bit. Not finite if any entry is not.
+double global_norm(const at::Tensor& tensor);
 
 }  // namespace steerlm

@@ -112,11 +112,6 @@ Parameters parameters_from(const ModelConfig& config, const HeadShape& head, con
 NamedTensors to_named_tensors(const Parameters& parameters);
 std::vector<at::Tensor> to_list(const Parameters& parameters);
 
-// Zeros of the same shapes in `dtype`.
-Parameters zeros_like(const Parameters& parameters, at::ScalarType dtype);
-// The same values in `dtype`; shares storage where the dtype is already right.
-Parameters cast(const Parameters& parameters, at::ScalarType dtype);
-
 // The parameters that `wanted` picks by name; the others are undefined.
 Parameters select(const Parameters& parameters, const std::function<bool(const std::string& name)>& wanted);
 // `base` with those of `top` that are there in their place.

@@ -15,20 +15,19 @@ namespace steerlm {
 
 // What a step changes, and what it computes with.
 struct Training {
-  ModelConfig config;
-  at::ScalarType dtype;    // what forward and backward compute in
-  Parameters masters;      // what is trained: fp32 (fp64 in tests)
-  Parameters frozen;       // the other weights, in `dtype`
-  AdamwState adamw;        // dtype of the masters
-  Parameters gradients;    // of the last step, as they were applied; dtype of the masters
+  FlatParameters masters;    // what is trained: fp32 (fp64 in tests)
+  FlatParameters gradients;  // of the last step, before clipping; dtype of the masters
+  AdamwState adamw;
+  FlatParameters copy;     // the masters rounded to the compute dtype; the masters themselves where that is theirs
+  Transformer model;       // its trained weights are views of `copy`
   std::int64_t steps = 0;  // taken so far
-
-  Transformer model() const { return {config, overlay(frozen, cast(masters, dtype))}; }
 };
 
-// Takes over `weights`: those that `is_trained` picks by name become the masters and are changed in place.
+// `weights` that `is_trained` picks by name become the masters; forward and backward compute in `dtype`.
 Training make_training(const ModelConfig& config, Parameters weights, at::ScalarType dtype,
                        const std::function<bool(const std::string& name)>& is_trained);
+// After the masters were changed by hand: rounds them once more for the model.
+void round_masters(Training& training);
 
 struct StepOptions {
   OptimizerOptions optimizer;
