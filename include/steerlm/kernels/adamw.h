@@ -15,8 +15,8 @@ struct AdamwSettings {
   double eps;
 };
 
-// One step t (from 1) in one pass: reads w, g, m, v and writes w, m, v and `copy`, 28 bytes an element and 2 of the copy.
-// All are contiguous, of one shape, fp32 (or fp64). `g` is multiplied by `gradient_factor` (clipping) on the way.
+// One step t (from 1) in one pass: reads w, g, m, v and writes w, m, v and `copy`, 28 bytes an element and 2 of the
+// copy. All are contiguous, of one shape, fp32 (or fp64). `g` is multiplied by `gradient_factor` (clipping) on the way.
 // `copy` is what the model computes with: it gets the weights rounded to its dtype, bf16; undefined: there is none.
 void adamw_step(const at::Tensor& w, const at::Tensor& g, const at::Tensor& m, const at::Tensor& v,
                 const at::Tensor& copy, const AdamwSettings& settings, double gradient_factor, std::int64_t t);
