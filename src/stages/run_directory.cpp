@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "stages/environment.h"
+#include "stages/places.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/run_place.h"
 #include "steerlm/core/suggest.h"
@@ -102,17 +103,6 @@ std::string describe(const RunFiles::Difference& other) {
   return shown(other.path) + (other.gone ? " is gone" : " was changed after it was written");
 }
 
-// Whether `path` is `folder` or would lie in it, links followed.
-bool lies_in(const Path& path, const Path& folder) {
-  std::error_code error;
-  const Path inner = stdfs::weakly_canonical(path, error);
-  if (error) return false;
-  const Path outer = stdfs::weakly_canonical(folder, error);
-  if (error) return false;
-  const Path relative = inner.lexically_relative(outer);
-  return !relative.empty() && *relative.begin() != "..";
-}
-
 RunStatus status_of(const RunFiles& files, const Recipe& recipe, const Json& inputs) {
   using State = RunStatus::State;
   if (auto changed = run_differences(files, recipe, inputs); !changed.empty()) return {State::other, changed};
@@ -120,7 +110,7 @@ RunStatus status_of(const RunFiles& files, const Recipe& recipe, const Json& inp
   RunStatus status{State::finished, {}};
   // The output may have been taken along to another file system, or a link on the way to it leads elsewhere now.
   const auto is_elsewhere = [&](const RunFiles::Difference& other) {
-    return other.gone && !lies_in(other.path, files.root()) &&
+    return other.gone && !lies_in(place_of(other.path), place_of(files.root())) &&
            std::ranges::all_of(recipe_outputs(recipe), [&](const std::string& output) {
              return BlockOutput::is_finished_at(output, files.root() / ledger_name);
            });
@@ -149,7 +139,7 @@ void refuse_other_run(const RunStatus& status, const Recipe& recipe) {
 void refuse_run_in_input(const Recipe& recipe) {
   for (const RecipeInput& input : inputs_of(recipe)) {
     std::error_code error;
-    if (!stdfs::is_directory(input.path, error) || !lies_in(recipe.run_dir, input.path)) continue;
+    if (!stdfs::is_directory(input.path, error) || !lies_in(place_of(recipe.run_dir), place_of(input.path))) continue;
     fail(ExitCode::recipe, {.what = "the run directory lies in a folder that the run reads",
                             .where = recipe.run_dir,
                             .found = input.path,
@@ -158,7 +148,7 @@ void refuse_run_in_input(const Recipe& recipe) {
 }
 void refuse_input_in_run(const Recipe& recipe) {
   for (const RecipeInput& input : inputs_of(recipe)) {
-    if (!lies_in(input.path, recipe.run_dir)) continue;
+    if (!lies_in(place_of(input.path), place_of(recipe.run_dir))) continue;
     fail(ExitCode::recipe, {.what = "an input lies in the run directory",
                             .where = input.path,
                             .found = "run_dir: " + recipe.run_dir,
@@ -257,7 +247,7 @@ std::vector<Path> changed_things(const RunFiles& files) {
   std::vector<Path> things;
   for (const RunFiles::Difference& other : damages(files)) {
     if (other.gone || !other.own) continue;
-    const Path thing = lies_in(other.path, model) ? model : other.path;
+    const Path thing = lies_in(place_of(other.path), place_of(model)) ? model : other.path;
     if (std::ranges::find(things, thing) == things.end()) things.push_back(thing);
   }
   return things;
@@ -303,7 +293,7 @@ void RunDirectory::set_aside_changed(const Context& context) {
   }
   for (const Path& thing : things) {
     const auto why = std::ranges::find_if(found, [&](const RunFiles::Difference& other) {
-      return !other.gone && (other.path == thing || lies_in(other.path, thing));
+      return !other.gone && (other.path == thing || lies_in(place_of(other.path), place_of(thing)));
     });
     const Path kept = files_.set_aside(thing);
     context.log->warn(describe(*why) + ": it is kept as " + shown(kept) + " and made again");

@@ -65,10 +65,32 @@ TEST_F(FsTest, AMissingFileEndsWithTheCodeOfItsKind) {
   EXPECT_EQ(read_file("/dev/null", ExitCode::data, "records"), "");
 }
 
+// With an exchange of the two names, and where the file system has none.
+TEST_F(FsTest, AFolderTakesThePlaceOfAFile) {
+  for (const int error : {0, EINVAL}) {
+    write_text("m", "file");
+    make_directory(file("made"));
+    write_text("made/x", "1");
+    set_fs_fault([&](std::string_view operation, const Path& path) {
+      return operation == "rename" && path == file("m") ? error : 0;
+    });
+    replace_file_by_folder(file("m"), file("made"));
+    EXPECT_EQ(read_file(file("m/x"), ExitCode::data, "file"), "1");
+    EXPECT_EQ(count_files(), 1u) << error;
+    steerlm::remove_all(file("m"));
+  }
+  write_text("m", "file");
+  make_directory(file("made"));
+  set_fs_fault([](std::string_view operation, const Path&) { return operation == "rename" ? EIO : 0; });
+  EXPECT_NE(message([&] { replace_file_by_folder(file("m"), file("made")); }, ExitCode::resources), "");
+  EXPECT_EQ(read_file(file("m"), ExitCode::data, "file"), "file");
+}
+
 TEST_F(FsTest, ASignalThatEndsTheProcessLeavesNoHalfFolder) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const pid_t child = ::fork();
     if (child == 0) {
+      ::signal(signal, SIG_DFL);  // nohup, under which tests may run, ignores SIGHUP
       write_directory_atomic(file("model"), [&](const Path& part) {
         for (int i = 0; i < 300; ++i) std::ofstream(part / ("tensor-of-a-long-name-" + std::to_string(i))) << i;
         ::raise(signal);

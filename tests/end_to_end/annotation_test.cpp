@@ -96,6 +96,16 @@ TEST_F(Annotation, HumanLabelsThatAreKeptStayAndTheOthersAreFilledIn) {
             std::regex_replace(predicted.at("label").get<std::string>(), std::regex("humor:."), "humor:3"));
 }
 
+// A rating that is written over may be anything, one that is to be kept has to be a number.
+TEST_F(Annotation, ARatingInQuotesCannotBeKept) {
+  make_model("classifier", "helpful", R"("helpfulness", "correctness", "length")");
+  write("in.jsonl", R"({"prompt":"a","response":"b","helpfulness":"4"})"
+                    "\n");
+  EXPECT_EQ(run("annotate annotate.yaml predictor=helpful").code, 0);
+  EXPECT_EQ(run("annotate annotate.yaml predictor=helpful human_labels=keep run_dir=keep output=keep.jsonl").code, 3);
+  EXPECT_NE(read("keep.jsonl.quarantine.jsonl").find("the rating of 'helpfulness' cannot be used"), std::string::npos);
+}
+
 TEST_F(Annotation, ALanguageModelWritesAllowedValuesAndTheirExpectations) {
   make_model("untied", "writer", names);
   write("in.jsonl", two_turns + many(6));
@@ -223,7 +233,9 @@ TEST_F(Annotation, LabelsOfOtherAttributesAreKeptAsTheyWere) {
   write("in.jsonl", lines + R"({"conversations":[{"from":"Assistant","value":"a","label":3,"weight":0.5}]})"
                             "\n");
   ASSERT_EQ(run("annotate annotate.yaml").code, 0);
-  ASSERT_EQ(run("annotate annotate.yaml human_labels=keep run_dir=keep output=keep.jsonl").code, 0);
+  const Result result = run("annotate annotate.yaml human_labels=keep run_dir=keep output=keep.jsonl");
+  ASSERT_EQ(result.code, 0) << result.errors;
+  expect_says(result, "2 values that people gave are not integers from 0 to 4 and could not be kept");
   const std::vector<Json> written = json_lines(read("out.jsonl")), kept = json_lines(read("keep.jsonl"));
   ASSERT_EQ(written.size(), 5u);
   for (size_t i = 0; i < labels.size(); ++i) {

@@ -104,6 +104,7 @@ class Program : public testing::Test {
   Result run_until(const std::string& arguments, int signal, const std::function<bool()>& due, int times = 1) const {
     const pid_t child = ::fork();
     if (child == 0) {
+      ::signal(SIGHUP, SIG_DFL);  // nohup, under which tests may run, ignores it
       ::execl("/bin/sh", "sh", "-c", command(arguments, "exec").c_str(), nullptr);
       ::_exit(127);
     }
