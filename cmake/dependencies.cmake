@@ -2,6 +2,7 @@
 # old, are fetched with pip into a cache folder that every build of this user shares.
 #   STEERLM_LIBTORCH    a folder with include/ and lib/ of libtorch 2.11 to use instead of fetching one
 #   STEERLM_CACHE       the cache folder; default $XDG_CACHE_HOME/steerlm, ~/.cache/steerlm, else the build folder
+# What a GPU needs besides: cuda_runtime.cmake and cuda.cmake.
 
 set(STEERLM_LIBTORCH "" CACHE PATH "libtorch folder (include/, lib/) to use instead of the pinned wheel")
 if(DEFINED ENV{STEERLM_CACHE})
@@ -35,13 +36,14 @@ function(steerlm_fetch package pattern out)
     # One fixed Python version and platform, so that every machine gets the same file. pip takes them for wheels only.
     if(pattern MATCHES "whl$")
       set(kind --only-binary=:all: --python-version 3.12 --implementation cp --platform manylinux_2_28_x86_64
-          --platform manylinux_2_25_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64)
+          --platform manylinux_2_27_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux_2_18_x86_64
+          --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --platform manylinux_2_12_x86_64)
     else()
       set(kind --no-binary=:all:)
     endif()
     file(WRITE ${CMAKE_BINARY_DIR}/requirement.txt "${line}\n")
     execute_process(
-      COMMAND python3 -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes ${kind}
+      COMMAND python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes ${kind}
               -d ${STEERLM_CACHE}/downloads.part -r ${CMAKE_BINARY_DIR}/requirement.txt
       RESULT_VARIABLE failed)
     if(failed)
@@ -82,6 +84,7 @@ endif()
 # file system. The program finds it from its own place, so that another user may run it who cannot enter the cache.
 file(GLOB _libraries ${_torch}/lib/libtorch_cpu.so ${_torch}/lib/libc10.so ${_torch}/lib/libgomp*.so*
      ${_torch}/lib/libcudart*.so* ${_torch}/lib/libcupti*.so* ${_torch}/../nvidia/cu13/lib/libcudart.so* ${_torch}/../nvidia/cu13/lib/libcupti.so*)
+include(cmake/cuda_runtime.cmake)
 set(STEERLM_LIBRARIES "")
 set(_from "")
 if(EXISTS ${CMAKE_BINARY_DIR}/lib/from.txt)

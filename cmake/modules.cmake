@@ -10,11 +10,12 @@ function(steerlm_options target)
   endif()
 endfunction()
 
-# steerlm_module(NAME [MODULES other…] [LIBRARIES library…]): src/NAME/**.cpp as the static library steerlm_NAME.
+# steerlm_module(NAME [MODULES other…] [LIBRARIES library…]): src/NAME/**.cpp as the static library steerlm_NAME. What is in a folder cuda/
+# belongs to libsteerlm_cuda.so (cuda.cmake).
 function(steerlm_module name)
   cmake_parse_arguments(arg "" "" "MODULES;LIBRARIES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "/src/cli/main.cpp$")
+  list(FILTER sources EXCLUDE REGEX "/src/cli/main.cpp$|/src/${name}/cuda/")
   list(TRANSFORM arg_MODULES PREPEND steerlm_)
   if(sources)
     add_library(steerlm_${name} STATIC ${sources})

@@ -32,7 +32,7 @@ def output_of(*command):
 
 def badly_formatted():
     files = [str(path.relative_to(ROOT)) for folder in ("include", "src", "tests")
-             for ending in ("*.h", "*.cpp") for path in (ROOT / folder).rglob(ending)]
+             for ending in ("*.h", "*.cpp", "*.cu", "*.cuh") for path in (ROOT / folder).rglob(ending)]
     report = subprocess.run([f"clang-format-{VERSION}", "--dry-run", *files], cwd=ROOT, capture_output=True, text=True)
     return sorted(set(re.findall(r"^(.*?):\d+:\d+: warning", report.stderr, re.MULTILINE)))
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Gets what the build needs and configures it: Debian packages, libtorch and sentencepiece (fetched by cmake, pinned), build/release.
+# Gets what the build needs and configures it: Debian packages, libtorch and sentencepiece (fetched by cmake, pinned), build/release. Where
+# there is an NVIDIA card, also CUDA's libraries and a compiler for them; STEERLM_CUDA in the environment decides instead: on, off, or
+# compile (the compiler alone, for a machine without a card that builds the program for one; docs/gpu.md).
 # tools/quickstart.sh and tools/test.sh source it (more_packages: what they need besides); run by itself it does just that. Asks nothing; a
 # second run takes a second.
 set -euo pipefail
@@ -11,6 +13,10 @@ packages="g++ cmake ninja-build ccache python3 python3-jinja2 python3-pip pkg-co
 fetched_mb=1500  # 545 MB of downloads, 460 MB unpacked, and room to unpack
 build_mb=3800    # program and tests, 1,100 MB of Debian packages, the toy runs, two copies of libtorch: beside the program where the cache
                  # is on another file system, and for a moment in the test of `cmake --install`
+# For a card: what cmake/cuda.cmake and cmake/cuda_runtime.cmake fetch and unpack, and the libraries' copies, as above.
+compiler_mb=600   # 104 MB of downloads, 215 MB unpacked, and room to unpack
+runtime_mb=4500   # 1,770 MB of downloads, which go once they are unpacked, and 2,350 MB
+copies_mb=4800
 
 say() { printf '== %s\n' "$*"; }
 give_up() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -33,11 +39,38 @@ check_free() {
   [ "$free_mb" -ge "$2" ] || give_up "not enough disk space in $1: $free_mb MB free, $2 MB needed"
 }
 
+has_card() {
+  compgen -G '/dev/nvidia[0-9]*' >/dev/null || { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep '^GPU' >/dev/null; }
+}
+
+# Sets cuda to on, off or compile; empty: no card, and what build/release was configured for stays.
+choose_cuda() {
+  cuda=${STEERLM_CUDA:-}
+  if [ -z "$cuda" ] && has_card; then cuda=on; fi
+  case $cuda in
+    on) say "CUDA: libraries and a compiler, 1,870 MB to fetch, 2,700 MB on disk (STEERLM_CUDA=off does without)" ;;
+    compile) say "CUDA: a compiler, 104 MB to fetch, 330 MB on disk; without the libraries that a card needs" ;;
+    off) say "CUDA: not built" ;;
+    "") say "CUDA: no card found (STEERLM_CUDA=on builds for one all the same)" ;;
+    *) give_up "STEERLM_CUDA is '$cuda': it is one of on, off, compile" ;;
+  esac
+}
+
 check_disk() {
+  local fetched=0 built=0
   mkdir -p build
   # What is there already needs no room again.
-  [ -e "$STEERLM_CACHE/libtorch-2.11.0/complete" ] || check_free "$STEERLM_CACHE" "$fetched_mb" "what is fetched"
-  [ -e build/release/steerlm ] || check_free "$PWD/build" "$build_mb" "the build"
+  [ -e "$STEERLM_CACHE/libtorch-2.11.0/complete" ] || fetched=$fetched_mb
+  [ -e build/release/steerlm ] || built=$build_mb
+  if [ "$cuda" = on ] || [ "$cuda" = compile ]; then
+    [ -e "$STEERLM_CACHE/cuda-13.0.88/complete" ] || fetched=$((fetched + compiler_mb))
+  fi
+  if [ "$cuda" = on ]; then
+    [ -e "$STEERLM_CACHE/libtorch-cuda-2.11.0/complete" ] || fetched=$((fetched + runtime_mb))
+    [ -e build/release/lib/libtorch_cuda.so ] || built=$((built + copies_mb))
+  fi
+  [ "$fetched" = 0 ] || check_free "$STEERLM_CACHE" "$fetched" "what is fetched"
+  [ "$built" = 0 ] || check_free "$PWD/build" "$built" "the build"
 }
 
 install_packages() {
@@ -69,8 +102,18 @@ build_jobs() {
   echo "$jobs"
 }
 
+configure() {
+  say "configuring build/release"
+  case $cuda in
+    on) cmake --preset release -DSTEERLM_CUDA=ON -DSTEERLM_CUDA_RUNTIME=ON ;;
+    compile) cmake --preset release -DSTEERLM_CUDA=ON -DSTEERLM_CUDA_RUNTIME=OFF ;;
+    off) cmake --preset release -DSTEERLM_CUDA=OFF -DSTEERLM_CUDA_RUNTIME=OFF ;;
+    *) cmake --preset release ;;
+  esac
+}
+
 choose_cache
+choose_cuda
 check_disk
 install_packages
-say "configuring build/release"
-cmake --preset release
+configure
