@@ -35,7 +35,7 @@ endif()
 set(_toolkit ${_cuda}/nvidia/cu13)
 
 set(_flags -std=c++20 -O3 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wextra
-    $<$<CONFIG:Release>:-DNDEBUG> -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/src
+    $<$<NOT:$<CONFIG:Debug>>:-DNDEBUG> -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/src
     -gencode=arch=compute_90,code=compute_90 -t=2)
 foreach(_architecture ${STEERLM_CUDA_ARCHITECTURES})
   list(APPEND _flags -gencode=arch=compute_${_architecture},code=sm_${_architecture})

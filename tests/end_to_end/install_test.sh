@@ -22,6 +22,15 @@ libraries=$(ldd "$program")
 [[ $libraries != *"not found"* ]] || fail "a library of the installed program is missing: $libraries"
 [[ $libraries == *"libtorch_cpu.so => $place/moved/"* ]] || fail "libtorch comes from elsewhere: $libraries"
 
+if [ -e "$build/lib/libsteerlm_cuda.so" ]; then
+  [ -e "$place/moved/lib/steerlm/libsteerlm_cuda.so" ] || fail "the CUDA library is not installed"
+fi
+if [ -e "$build/lib/libtorch_cuda.so" ]; then
+  libraries=$(ldd "$place/moved/lib/steerlm/libtorch_cuda.so")
+  [[ $libraries != *"not found"* ]] || fail "a library of libtorch_cuda.so is missing: $libraries"
+  [[ $libraries == *"libcublas.so.13 => $place/moved/"* ]] || fail "CUDA's libraries come from elsewhere: $libraries"
+fi
+
 cd /
 [[ $(env -i "$program" --version) == "steerlm "* ]] || fail "--version"
 [[ $(env -i "$program" recipe list "$place/moved/share/steerlm/configs") == *pipeline.yaml* ]] || fail "the recipes are not installed"
