@@ -1,5 +1,6 @@
 #include "cli/app.h"
 
+#include <c10/core/InferenceMode.h>
 #include <torch/headeronly/version.h>
 
 #include <algorithm>
@@ -71,6 +72,12 @@ int run_caught(const std::function<int()>& action) {
     for (const char* mark : {"DefaultCPUAllocator", "not enough memory", "out of memory"}) {
       if (text.find(mark) != std::string_view::npos) return report_out_of_memory();
     }
+    for (const char* mark : {"CUDA", "CUBLAS", "cublas"}) {
+      if (text.find(mark) == std::string_view::npos) continue;
+      print_error("the GPU failed: " + std::string(text.substr(0, text.find('\n'))) +
+                  "; 'steerlm doctor' tries each kernel, and the same command goes on where a run was saved");
+      return static_cast<int>(ExitCode::resources);
+    }
   } catch (...) {
   }
   print_error(
@@ -83,6 +90,7 @@ int run_caught(const std::function<int()>& action) {
 namespace {
 
 int parse_and_run(int argc, char** argv) {
+  const c10::InferenceMode no_autograd;  // the gradients are written out: no operation needs to look for a graph
   CLI::App app("SteerLM: train attribute predictors, annotate data, fine-tune and steer language models.", "steerlm");
   Invocation invocation;
   app.require_subcommand(1);

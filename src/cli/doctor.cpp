@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "cli/commands.h"
+#include "cli/doctor_gpu.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/fs.h"
 #include "steerlm/report/table.h"
@@ -117,7 +118,7 @@ int doctor() {
   if (error) faults.push_back({.what = "TMPDIR names no folder: " + error.message(), .advice = "let it name one"});
   line("fp32", product_text(at::kFloat, faults));
   line("bf16", product_text(at::kBFloat16, faults));
-  line("cuda", "not part of this build");
+  for (const auto& [name, text] : describe_gpus(faults)) line(name.c_str(), text);
   std::cout.flush();
   if (!faults.empty()) throw Error(ExitCode::resources, faults);
   return 0;
@@ -128,7 +129,9 @@ int doctor() {
 void add_doctor_command(CLI::App& app, Invocation& invocation) {
   CLI::App* command = app.add_subcommand("doctor", "Say what this machine offers, and whether the program works on it");
   command->footer(
-      "Ends with 5 where something that every run needs does not work: writing files here, libtorch's arithmetic.");
+      "Ends with 5 where something that every run needs does not work: writing files here, libtorch's arithmetic, or "
+      "the GPU of "
+      "a machine that has one.");
   command->callback([&invocation] { invocation.action = doctor; });
 }
 

@@ -166,7 +166,7 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
 int run_score(const ScoreArguments& arguments) {
   const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.overwrite);
   check_output(arguments.output, output_options);
-  const OpenModel model = open_model(arguments.model, parse_precision(arguments.device, arguments.precision),
+  const OpenModel model = open_model(arguments.model, parse_computing(arguments.device, arguments.precision),
                                      parse_template(arguments.text_template));
   print_notes(model.notes);
   print_template(model.folder);

@@ -46,7 +46,7 @@ void check_text(const std::string& text, const std::string& where) {
   }
 }
 
-Precision parse_precision(const std::string& device, const std::string& precision) {
+Computing parse_computing(const std::string& device, const std::string& precision) {
   if (!is_device_name(device)) {
     fail(ExitCode::recipe, {.what = "unknown device",
                             .where = "--device",
@@ -58,8 +58,10 @@ Precision parse_precision(const std::string& device, const std::string& precisio
   if (!value)
     fail(ExitCode::recipe,
          {.what = "unknown precision", .where = "--precision", .found = precision, .expected = "fp32 or bf16"});
-  require_device(device, "--device");
-  return settled_precision(*value, device);
+  const Computing computing = choose_computing(device, *value, "--device");
+  if (const std::string why = why_no_gpu(); !why.empty())
+    print_notes({"device auto is the CPU, although the machine has a GPU: " + why});
+  return computing;
 }
 
 std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& texts, const std::string& where) {
@@ -103,7 +105,7 @@ OutputOptions output_beside(const std::string& model, const std::string& input, 
 
 OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision,
                           const TemplateRequest& request) {
-  OpenModel model = open_model(folder, parse_precision(device, precision), request);
+  OpenModel model = open_model(folder, parse_computing(device, precision), request);
   print_notes(model.notes);
   if (model.folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text",

@@ -19,8 +19,8 @@ void check_sampling(const SamplingOptions& sampling);
 // Throws recipe for a text that is no UTF-8.
 void check_text(const std::string& text, const std::string& where);
 
-// The settled precision. Throws recipe for an unknown name, resources for a device that this build cannot use.
-Precision parse_precision(const std::string& device, const std::string& precision);
+// Throws recipe for an unknown name, resources for a device that cannot be used.
+Computing parse_computing(const std::string& device, const std::string& precision);
 
 // "quality=4,humor=0", in one text or in several. Throws recipe at `where`: no name=integer, a name twice.
 std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& texts, const std::string& where);

@@ -5,16 +5,13 @@
 
 #include "infer/response.h"
 #include "steerlm/core/error.h"
+#include "steerlm/nn/rope.h"
 
 namespace steerlm {
 namespace {
 
 constexpr std::int64_t slot = 0;
 constexpr std::int64_t part_tokens = 512;  // of a long prompt between two looks at `interrupted`
-
-// Under dynamic scaling a key depends on the length of the text that it was computed in: a prompt is read in one part,
-// and nothing of it stays for the next.
-bool depends_on_length(const Transformer& model) { return model.config.rope_scaling.kind == RopeKind::dynamic; }
 
 }  // namespace
 
@@ -30,7 +27,9 @@ ChatSession::ChatSession(const Transformer& model, const Tokenizer& tokenizer,
 // needed; gives the number of tokens that stay.
 std::int64_t ChatSession::keep_common_prefix(const std::vector<std::int32_t>& prompt) {
   std::int64_t common = std::ranges::mismatch(ids_, prompt).in1 - ids_.begin();
-  if (depends_on_length(*model_)) common = 0;
+  // Under dynamic scaling a key depends on the length of the text that it was computed in: a prompt is read in one
+  // part, and nothing of it stays for the next.
+  if (angles_depend_on_length(model_->config)) common = 0;
   const std::int64_t kept = std::min(common, static_cast<std::int64_t>(prompt.size()) - 1);
   ids_.resize(static_cast<size_t>(kept));
   cache_.lengths[slot] = kept;
@@ -69,9 +68,10 @@ ChatAnswer ChatSession::answer(const Conversation& conversation, const std::opti
   at::Tensor hidden_rd;
   while (read < n) {
     if (interrupted()) return answer;
-    const std::int64_t part = std::min(depends_on_length(*model_) ? n : part_tokens, n - read);
+    const std::int64_t part = std::min(angles_depend_on_length(model_->config) ? n : part_tokens, n - read);
     const std::vector<std::int32_t> ids(prompt.begin() + read, prompt.begin() + read + part);
-    hidden_rd = prefill(*model_, cache_, slot, ids);
+    const SlotPrompt next{slot, ids};
+    hidden_rd = prefill(*model_, cache_, {&next, 1});
     ids_.insert(ids_.end(), ids.begin(), ids.end());
     answer.prefilled_tokens += part;
     read += part;
@@ -90,10 +90,10 @@ ChatAnswer ChatSession::answer(const Conversation& conversation, const std::opti
   active[slot] = true;
   std::vector<std::int32_t> next_ids(active.size(), 0);
   while (!interrupted()) {
-    const at::Tensor logits_rv = response_logits(*model_, hidden_rd);
-    const bool stopped =
-        sample_next(*tokenizer_, settings_, sample,
-                    {logits_rv.const_data_ptr<float>(), static_cast<size_t>(logits_rv.size(1))}, result);
+    const at::Tensor logits_rv = response_logits(*model_, hidden_rd.narrow(0, slot, 1));
+    const double draw = draw_of(settings_, sample, result.ids.size());
+    const HostTokens tokens = sample_rows(logits_rv, {draw}, settings_);
+    const bool stopped = append_token(*tokenizer_, settings_, {tokens.ids[0], tokens.logprobs[0]}, result);
     const std::int64_t sampled = static_cast<std::int64_t>(result.ids.size());
     const std::string text = response_text(*tokenizer_, result.ids, settings_);
     if (stopped || sampled >= settings_.sampling.max_new_tokens || n + sampled >= context) {

@@ -1,11 +1,13 @@
 #include "steerlm/infer/label_decoder.h"
 
+#include <ATen/ops/gather.h>
+
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <set>
 
 #include "steerlm/core/error.h"
+#include "steerlm/kernels/device.h"
 #include "steerlm/kernels/finite.h"
 #include "steerlm/kernels/linear.h"
 #include "steerlm/nn/kv_cache.h"
@@ -62,22 +64,20 @@ void aim(Writer& writer, const Tokenizer& tokenizer, const Attributes& attribute
   writer.fed.resize(same);
 }
 
-void read_value(Writer& writer, const float* logits, const Attributes& attributes, DecodedLabel& label) {
-  double largest = -std::numeric_limits<double>::infinity();
-  for (std::int32_t token : writer.value_tokens) largest = std::max(largest, static_cast<double>(logits[token]));
-  const bool finite =
-      std::ranges::all_of(writer.value_tokens, [&](auto token) { return std::isfinite(logits[token]); });
-  if (!finite)
+// `logits`: one of each allowed value.
+void read_value(Writer& writer, std::span<const float> logits, const Attributes& attributes, DecodedLabel& label) {
+  if (!std::ranges::all_of(logits, [](float logit) { return std::isfinite(logit); }))
     fail(ExitCode::model,
          {.what = "the predictor's logits of the values of '" + attributes.names[writer.attribute] + "' are not finite",
           .advice = beyond_range});
+  const double largest = static_cast<double>(std::ranges::max(logits));
   double total = 0, expected = 0;
   size_t best = 0;
-  for (size_t i = 0; i < writer.value_tokens.size(); ++i) {
-    const double weight = std::exp(static_cast<double>(logits[writer.value_tokens[i]]) - largest);
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double weight = std::exp(static_cast<double>(logits[i]) - largest);
     total += weight;
     expected += weight * (attributes.min + static_cast<double>(i));
-    if (logits[writer.value_tokens[i]] > logits[writer.value_tokens[best]]) best = i;
+    if (logits[i] > logits[best]) best = i;
   }
   const int value = attributes.min + static_cast<int>(best);
   label.best.push_back(static_cast<float>(value));
@@ -100,25 +100,32 @@ std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenize
     capacity = std::max(capacity, static_cast<std::int64_t>(prefix.size()) + label_tokens);
   capacity = std::min(capacity, model.config.context_length());
 
+  const std::int64_t values = attributes.max - attributes.min + 1;
   slots = std::max(min_slots, std::min<std::int64_t>(slots, static_cast<std::int64_t>(prefixes.size())));
   KvCache cache = make_kv_cache(model, slots, capacity);
   std::vector<Writer> writers(static_cast<size_t>(slots));
   std::vector<DecodedLabel> labels(prefixes.size());
   size_t next = 0;
   for (;;) {
+    std::vector<SlotPrompt> prompts;
+    for (std::int64_t slot = 0; slot < slots && next < prefixes.size(); ++slot) {
+      if (writers[slot].request >= 0) continue;
+      writers[slot] = Writer{.request = static_cast<std::int64_t>(next)};
+      const auto& prefix = prefixes[next++];
+      writers[slot].fed.assign(prefix.begin(), prefix.end() - 1);
+      prompts.push_back({slot, writers[slot].fed});
+    }
+    prefill(model, cache, prompts);
+    for (const SlotPrompt& prompt : prompts) {
+      Writer& writer = writers[prompt.slot];
+      aim(writer, tokenizer, attributes, prefixes[writer.request]);
+      cache.lengths[prompt.slot] = static_cast<std::int64_t>(writer.fed.size());
+    }
+
     std::vector<bool> active(static_cast<size_t>(slots), false);
     std::vector<std::int32_t> ids(static_cast<size_t>(slots), 0);
     for (std::int64_t slot = 0; slot < slots; ++slot) {
       Writer& writer = writers[slot];
-      if (writer.request < 0 && next < prefixes.size()) {
-        writer = Writer{};
-        writer.request = static_cast<std::int64_t>(next++);
-        const auto& prefix = prefixes[writer.request];
-        writer.fed.assign(prefix.begin(), prefix.end() - 1);
-        prefill(model, cache, slot, writer.fed);
-        aim(writer, tokenizer, attributes, prefix);
-        cache.lengths[slot] = static_cast<std::int64_t>(writer.fed.size());
-      }
       if (writer.request < 0) continue;
       if (static_cast<std::int64_t>(writer.fed.size()) >= capacity) {
         fail(ExitCode::data, {.what = "the conversation leaves no room for the label",
@@ -130,13 +137,25 @@ std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenize
     if (std::ranges::find(active, true) == active.end()) return labels;
 
     const at::Tensor hidden_rd = decode_step(model, cache, ids, active);
-    const at::Tensor logits_rv = linear_forward(hidden_rd, model.weights.output_vd()).to(at::kFloat).contiguous();
+    // The logits of the values alone, of the slots that come to one.
+    std::vector<std::int64_t> columns(static_cast<size_t>(slots * values), 0);
+    bool any = false;
     for (std::int64_t slot = 0; slot < slots; ++slot) {
-      if (!active[slot]) continue;
       Writer& writer = writers[slot];
+      if (!active[slot]) continue;
       writer.fed.push_back(ids[slot]);
       if (writer.fed.size() < writer.goal.size()) continue;
-      read_value(writer, logits_rv.const_data_ptr<float>() + slot * logits_rv.size(1), attributes,
+      std::ranges::copy(writer.value_tokens, columns.begin() + slot * values);
+      any = true;
+    }
+    if (!any) continue;
+    const at::Tensor logits_rv = linear_forward(hidden_rd, model.weights.output_vd());
+    const at::Tensor of_values =
+        at::gather(logits_rv, 1, to_device(columns, model.device()).view({slots, values})).to(at::kFloat).cpu();
+    for (std::int64_t slot = 0; slot < slots; ++slot) {
+      Writer& writer = writers[slot];
+      if (!active[slot] || writer.fed.size() < writer.goal.size()) continue;
+      read_value(writer, {of_values.const_data_ptr<float>() + slot * values, static_cast<size_t>(values)}, attributes,
                  labels[writer.request]);
       if (writer.attribute == attributes.names.size()) {
         writer.request = -1;

@@ -1,5 +1,7 @@
 #include "infer/response.h"
 
+#include <ATen/ops/cat.h>
+#include <ATen/ops/mm.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,6 +9,7 @@
 
 #include "steerlm/core/error.h"
 #include "steerlm/core/rng.h"
+#include "steerlm/kernels/device.h"
 #include "steerlm/kernels/finite.h"
 #include "steerlm/kernels/linear.h"
 #include "steerlm/kernels/sampling.h"
@@ -30,15 +33,37 @@ bool ends_in_stop_text(const Tokenizer& tokenizer, const std::vector<std::int32_
 }  // namespace
 
 at::Tensor response_logits(const Transformer& model, const at::Tensor& hidden_rd) {
-  const at::Tensor rows = hidden_rd.size(0) == 1 ? hidden_rd.expand({min_slots, -1}).contiguous() : hidden_rd;
-  return linear_forward(rows, model.weights.output_vd()).to(at::kFloat).contiguous();
+  const at::Tensor& w_vd = model.weights.output_vd();
+  if (hidden_rd.is_cuda() && hidden_rd.scalar_type() == at::kBFloat16) return at::mm(hidden_rd, w_vd.t(), at::kFloat);
+  if (hidden_rd.is_cuda() || hidden_rd.size(0) >= min_slots)
+    return linear_forward(hidden_rd, w_vd).to(at::kFloat).contiguous();
+  std::vector<at::Tensor> rows;
+  for (std::int64_t i = 0; i < hidden_rd.size(0); ++i)
+    rows.push_back(
+        linear_forward(hidden_rd.narrow(0, i, 1).expand({min_slots, -1}).contiguous(), w_vd).narrow(0, 0, 1));
+  return at::cat(rows).to(at::kFloat).contiguous();
 }
 
-bool sample_next(const Tokenizer& tokenizer, const GenerationSettings& settings, std::uint64_t sample,
-                 std::span<const float> logits, GenerationResult& result) {
-  Rng rng(settings.seed, "sample " + std::to_string(sample), result.ids.size());
+double draw_of(const GenerationSettings& settings, std::uint64_t sample, size_t index) {
+  return Rng(settings.seed, "sample " + std::to_string(sample), index).uniform();
+}
+
+HostTokens to_host(const SampledTokens& drawn) {
+  const at::Tensor ids = drawn.ids_r.cpu(), logprobs = drawn.logprobs_r.cpu();
+  const std::int32_t* id = ids.const_data_ptr<std::int32_t>();
+  const double* logprob = logprobs.const_data_ptr<double>();
+  return {{id, id + ids.numel()}, {logprob, logprob + logprobs.numel()}};
+}
+
+HostTokens sample_rows(const at::Tensor& logits_rv, const std::vector<double>& uniform,
+                       const GenerationSettings& settings) {
   const SamplingOptions& sampling = settings.sampling;
-  const SampledToken token = sample_token(logits, sampling.temperature, sampling.top_k, sampling.top_p, rng.uniform());
+  return to_host(sample_tokens(logits_rv, to_device(uniform, logits_rv.device()), sampling.temperature, sampling.top_k,
+                               sampling.top_p));
+}
+
+bool append_token(const Tokenizer& tokenizer, const GenerationSettings& settings, const SampledToken& token,
+                  GenerationResult& result) {
   if (std::isnan(token.logprob)) {
     fail(ExitCode::model, {.what = "the model's logits are not finite",
                            .found = fmt::format("NaN or infinity after {} tokens of the response", result.ids.size()),

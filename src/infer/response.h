@@ -2,17 +2,30 @@
 #pragma once
 
 #include "steerlm/infer/generate.h"
+#include "steerlm/kernels/sampling.h"
 
 namespace steerlm {
 
-// Logits (r, v) in fp32 of hidden states (r, d); a single row is computed as one of min_slots equal rows, so that the
-// product rounds as it does in the steps that follow.
+// Logits (r, v) in fp32 of hidden states (r, d); on a CPU a row of few is computed as one of min_slots equal rows, so
+// that the product rounds as it does in the steps that follow.
 at::Tensor response_logits(const Transformer& model, const at::Tensor& hidden_rd);
 
-// Samples the next token of response number `sample` and appends it to `result`; true when an id or the stop text has
-// ended it.
-bool sample_next(const Tokenizer& tokenizer, const GenerationSettings& settings, std::uint64_t sample,
-                 std::span<const float> logits, GenerationResult& result);
+// The random number in [0, 1) that draws token number `index` of response number `sample`.
+double draw_of(const GenerationSettings& settings, std::uint64_t sample, size_t index);
+
+// One token of each row of logits, by a draw a row, on the host.
+struct HostTokens {
+  std::vector<std::int32_t> ids;
+  std::vector<double> logprobs;
+};
+HostTokens to_host(const SampledTokens& drawn);
+HostTokens sample_rows(const at::Tensor& logits_rv, const std::vector<double>& uniform,
+                       const GenerationSettings& settings);
+
+// Appends a drawn token to `result`; true when an id or the stop text has ended it. Throws model where the logits were
+// not finite.
+bool append_token(const Tokenizer& tokenizer, const GenerationSettings& settings, const SampledToken& token,
+                  GenerationResult& result);
 
 // The text of what was sampled, without what ends it: the stop text and the line end before it, or the last id if it is
 // one of eos_ids.

@@ -10,28 +10,31 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <optional>
+#include <span>
 #include <tuple>
 
+#include "kernels/attention_cuda.h"
 #include "kernels/dispatch.h"
+#include "steerlm/kernels/device.h"
 
 namespace steerlm {
-namespace {
 
-// (n, g, e) -> (n, h, e): each key/value head serves h/g query heads that lie side by side.
 at::Tensor repeat_heads(const at::Tensor& x_nge, std::int64_t heads) {
   const std::int64_t n = x_nge.size(0), g = x_nge.size(1), e = x_nge.size(2);
   if (g == heads) return x_nge;
   return x_nge.unsqueeze(2).expand({n, g, heads / g, e}).reshape({n, heads, e});
 }
 
-// The gradient of repeat_heads: sums over the query heads that share a key/value head.
 at::Tensor sum_heads(const at::Tensor& dx_nhe, std::int64_t g) {
   const std::int64_t n = dx_nhe.size(0), h = dx_nhe.size(1), e = dx_nhe.size(2);
   if (g == h) return dx_nhe;
   return dx_nhe.reshape({n, g, h / g, e}).sum(2);
 }
+
+namespace {
 
 // Tokens begin … end-1 as the (1, h, t, e) view that ATen's kernels take; nothing is copied.
 at::Tensor segment(const at::Tensor& x_nhe, std::int64_t begin, std::int64_t end) {
@@ -95,13 +98,20 @@ std::optional<at::Tensor> mask_of(const Call& call, std::int64_t window, const a
 
 }  // namespace
 
+PackedSequences::PackedSequences(std::vector<std::int64_t> given, at::Device device) : cu_seqlens(std::move(given)) {
+  for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) longest = std::max(longest, cu_seqlens[s + 1] - cu_seqlens[s]);
+  if (device.is_cuda())
+    cu_seqlens_device = to_device(std::vector<std::int32_t>(cu_seqlens.begin(), cu_seqlens.end()), device);
+}
+
 AttentionOutput attention_forward(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v_nge,
-                                  const std::vector<std::int64_t>& cu_seqlens, std::int64_t window) {
-  check(q_nhe, k_nge, v_nge, cu_seqlens);
+                                  const PackedSequences& sequences, std::int64_t window) {
+  check(q_nhe, k_nge, v_nge, sequences.cu_seqlens);
+  if (q_nhe.is_cuda()) return attention_forward_on_gpu(q_nhe, k_nge, v_nge, sequences, window);
   const at::Tensor k_nhe = repeat_heads(k_nge, q_nhe.size(1));
   const at::Tensor v_nhe = repeat_heads(v_nge, q_nhe.size(1));
-  AttentionOutput output{at::empty_like(q_nhe), {}};
-  for (const Call& call : calls_of(cu_seqlens, window)) {
+  AttentionOutput output{.out_nhe = at::empty_like(q_nhe)};
+  for (const Call& call : calls_of(sequences.cu_seqlens, window)) {
     auto [out, logsumexp] = at::_scaled_dot_product_flash_attention_for_cpu(
         segment(q_nhe, call.query_begin, call.query_end), segment(k_nhe, call.key_begin, call.key_end),
         segment(v_nhe, call.key_begin, call.key_end), 0.0, /*is_causal=*/call.plain,
@@ -114,15 +124,16 @@ AttentionOutput attention_forward(const at::Tensor& q_nhe, const at::Tensor& k_n
 
 AttentionGradients attention_backward(const at::Tensor& dout_nhe, const at::Tensor& q_nhe, const at::Tensor& k_nge,
                                       const at::Tensor& v_nge, const AttentionOutput& saved,
-                                      const std::vector<std::int64_t>& cu_seqlens, std::int64_t window) {
-  check(q_nhe, k_nge, v_nge, cu_seqlens);
+                                      const PackedSequences& sequences, std::int64_t window) {
+  check(q_nhe, k_nge, v_nge, sequences.cu_seqlens);
+  if (q_nhe.is_cuda()) return attention_backward_on_gpu(dout_nhe, q_nhe, k_nge, v_nge, saved, sequences, window);
   const at::Tensor k_nhe = repeat_heads(k_nge, q_nhe.size(1));
   const at::Tensor v_nhe = repeat_heads(v_nge, q_nhe.size(1));
   at::Tensor dq_nhe = at::empty_like(q_nhe);
   // A key of a windowed sequence is seen by two blocks of queries.
   at::Tensor dk_nhe = at::zeros_like(q_nhe);
   at::Tensor dv_nhe = at::zeros_like(q_nhe);
-  const std::vector<Call> calls = calls_of(cu_seqlens, window);
+  const std::vector<Call> calls = calls_of(sequences.cu_seqlens, window);
   for (size_t i = 0; i < calls.size(); ++i) {
     const Call& call = calls[i];
     auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
@@ -142,6 +153,7 @@ at::Tensor cached_attention(const at::Tensor& q_nhe, const at::Tensor& k_gte, co
   const std::int64_t n = q_nhe.size(0), t = k_gte.size(1);
   require(t >= n && q_nhe.size(1) % k_gte.size(0) == 0,
           "cached_attention: q is (n, h, e), k and v are (g, t, e), t >= n");
+  if (q_nhe.is_cuda()) return cached_attention_on_gpu(q_nhe, k_gte, v_gte, window);
   const at::Tensor k_nhe = repeat_heads(k_gte.transpose(0, 1), q_nhe.size(1)),
                    v_nhe = repeat_heads(v_gte.transpose(0, 1), q_nhe.size(1));
   const at::Tensor out = std::get<0>(
@@ -150,10 +162,40 @@ at::Tensor cached_attention(const at::Tensor& q_nhe, const at::Tensor& k_gte, co
   return out.squeeze(0).transpose(0, 1).contiguous();
 }
 
+void cache_write(const at::Tensor& k_nge, const at::Tensor& v_nge, const at::Tensor& slots_n,
+                 const at::Tensor& positions_n, at::Tensor& k_rgte, at::Tensor& v_rgte) {
+  require(slots_n.scalar_type() == at::kInt && positions_n.scalar_type() == at::kInt &&
+              slots_n.numel() == k_nge.size(0) && positions_n.numel() == k_nge.size(0),
+          "cache_write: a slot and a position a row, int32");
+  if (k_rgte.is_cuda()) return cache_write_on_gpu(k_nge, v_nge, slots_n, positions_n, k_rgte, v_rgte);
+  require(k_rgte.is_contiguous() && v_rgte.is_contiguous(), "cache_write: contiguous caches");
+  const std::int32_t *slot = slots_n.const_data_ptr<std::int32_t>(), *at = positions_n.const_data_ptr<std::int32_t>();
+  const std::int64_t groups = k_rgte.size(1), capacity = k_rgte.size(2);
+  const std::int64_t row = k_rgte.size(3) * k_rgte.element_size();  // bytes of one head
+  const auto write = [&](const at::Tensor& given_nge, at::Tensor& to_rgte) {
+    const at::Tensor from_nge = given_nge.contiguous();
+    const char* from = static_cast<const char*>(from_nge.const_data_ptr());
+    char* to = static_cast<char*>(to_rgte.mutable_data_ptr());
+    for (std::int64_t i = 0; i < from_nge.size(0); ++i) {
+      for (std::int64_t g = 0; at[i] >= 0 && g < groups; ++g)
+        std::memcpy(to + ((slot[i] * groups + g) * capacity + at[i]) * row, from + (i * groups + g) * row,
+                    static_cast<size_t>(row));
+    }
+  };
+  write(k_nge, k_rgte);
+  write(v_nge, v_rgte);
+}
+
 at::Tensor decode_attention(const at::Tensor& q_rhe, const at::Tensor& k_rgte, const at::Tensor& v_rgte,
-                            const std::vector<std::int64_t>& lengths, std::int64_t window) {
+                            const at::Tensor& lengths_r, std::int64_t longest, std::int64_t window) {
+  require(lengths_r.scalar_type() == at::kInt && lengths_r.numel() == q_rhe.size(0),
+          "decode_attention: a length a row, int32");
+  if (q_rhe.is_cuda()) return decode_attention_on_gpu(q_rhe, k_rgte, v_rgte, lengths_r, longest, window);
+  const std::span lengths(lengths_r.const_data_ptr<std::int32_t>(), static_cast<size_t>(lengths_r.numel()));
+  require(std::ranges::all_of(lengths, [&](std::int64_t length) { return length <= longest; }),
+          "decode_attention: no length above the longest");
   require(q_rhe.dim() == 3 && k_rgte.dim() == 4 && q_rhe.is_contiguous() && k_rgte.is_contiguous() &&
-              v_rgte.is_contiguous() && q_rhe.size(0) == static_cast<std::int64_t>(lengths.size()) &&
+              v_rgte.is_contiguous() &&
               std::all_of(lengths.begin() + std::min(q_rhe.size(0), k_rgte.size(0)), lengths.end(),
                           [](std::int64_t length) { return length == 0; }),
           "decode_attention: q is (r, h, e), k and v are (r, g, t, e); rows beyond theirs are empty");

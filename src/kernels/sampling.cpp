@@ -1,9 +1,15 @@
 #include "steerlm/kernels/sampling.h"
 
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
+
+#include "kernels/cuda_call.h"
+#include "kernels/dispatch.h"
 
 namespace steerlm {
 
@@ -54,6 +60,40 @@ SampledToken sample_token(std::span<const float> logits, double temperature, std
     rest -= weight[i];
   }
   return result(ids.back());
+}
+
+SampledTokens sample_tokens(const at::Tensor& logits_rv, const at::Tensor& uniform_r, double temperature,
+                            std::int64_t top_k, double top_p) {
+  require(logits_rv.dim() == 2 && logits_rv.is_contiguous() && uniform_r.scalar_type() == at::kDouble &&
+              uniform_r.numel() == logits_rv.size(0),
+          "sample_tokens: logits are (r, v), a draw a row");
+  require_one_device("sample_tokens: logits and draws on one device", logits_rv, uniform_r);
+  const std::int64_t rows = logits_rv.size(0), v = logits_rv.size(1);
+  SampledTokens tokens{at::empty({rows}, uniform_r.options().dtype(at::kInt)), at::empty({rows}, uniform_r.options())};
+  if (logits_rv.is_cuda()) {
+    require(uniform_r.is_contiguous(), "sample_tokens: contiguous draws");
+    check_launch(cuda().sample(cuda_dtype(logits_rv), logits_rv.const_data_ptr(), v, uniform_r.const_data_ptr<double>(),
+                               temperature, top_k, top_p, tokens.ids_r.mutable_data_ptr<std::int32_t>(),
+                               tokens.logprobs_r.mutable_data_ptr<double>(), rows, v, stream_of(logits_rv.device())),
+                 "sample");
+    return tokens;
+  }
+  const float* logits = logits_rv.const_data_ptr<float>();
+  const double* uniform = uniform_r.const_data_ptr<double>();
+  std::int32_t* ids = tokens.ids_r.mutable_data_ptr<std::int32_t>();
+  double* logprobs = tokens.logprobs_r.mutable_data_ptr<double>();
+  at::parallel_for(0, rows, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      ids[row] = -1;
+      logprobs[row] = 0;
+      if (uniform[row] < 0) continue;
+      const SampledToken token =
+          sample_token({logits + row * v, static_cast<size_t>(v)}, temperature, top_k, top_p, uniform[row]);
+      ids[row] = token.id;
+      logprobs[row] = token.logprob;
+    }
+  });
+  return tokens;
 }
 
 }  // namespace steerlm

@@ -1,11 +1,13 @@
 #include "steerlm/kernels/swiglu.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
 #include <bit>
 #include <cmath>
 
+#include "kernels/cuda_call.h"
 #include "kernels/dispatch.h"
 
 namespace steerlm {
@@ -78,9 +80,54 @@ void backward_loop(const double* dy, const double* gate, const double* up, doubl
   backward_range(dy, gate, up, dgate, dup, count);
 }
 
+// Elements from row to row of gate and of up.
+std::int64_t row_stride_of(const at::Tensor& gate_nf, const at::Tensor& up_nf) {
+  require(gate_nf.dim() == 2 && gate_nf.sizes() == up_nf.sizes() && gate_nf.scalar_type() == up_nf.scalar_type(),
+          "swiglu: gate and up are (n, f)");
+  require(gate_nf.size(1) <= 1 || (gate_nf.stride(1) == 1 && up_nf.stride(1) == 1), "swiglu: contiguous rows");
+  if (gate_nf.size(0) <= 1) return gate_nf.size(1);
+  require(gate_nf.stride(0) == up_nf.stride(0) && gate_nf.stride(0) >= gate_nf.size(1), "swiglu: rows equally apart");
+  return gate_nf.stride(0);
+}
+
+at::Tensor forward_on_gpu(const at::Tensor& gate_nf, const at::Tensor& up_nf) {
+  require_one_device("swiglu: one device", gate_nf, up_nf);
+  const std::int64_t stride = row_stride_of(gate_nf, up_nf);
+  at::Tensor y_nf = at::empty(gate_nf.sizes(), gate_nf.options());
+  check_launch(
+      cuda().swiglu_forward(cuda_dtype(gate_nf), gate_nf.const_data_ptr(), up_nf.const_data_ptr(), stride,
+                            y_nf.mutable_data_ptr(), gate_nf.size(0), gate_nf.size(1), stream_of(gate_nf.device())),
+      "swiglu_forward");
+  return y_nf;
+}
+
+SwigluGradients backward_on_gpu(const at::Tensor& dy_nf, const at::Tensor& gate_nf, const at::Tensor& up_nf) {
+  require_one_device("swiglu: one device", gate_nf, dy_nf, up_nf);
+  require(dy_nf.is_contiguous() && dy_nf.sizes() == gate_nf.sizes() && dy_nf.scalar_type() == gate_nf.scalar_type(),
+          "swiglu: dy is (n, f)");
+  const std::int64_t stride = row_stride_of(gate_nf, up_nf), n = gate_nf.size(0), f = gate_nf.size(1);
+  const auto* gate = static_cast<const char*>(gate_nf.const_data_ptr());
+  const bool halves = gate_nf.stride(0) == 2 * f && up_nf.const_data_ptr() == gate + f * gate_nf.element_size();
+  SwigluGradients gradients;
+  if (halves) {
+    const at::Tensor both = at::empty({n, 2 * f}, gate_nf.options());
+    gradients = {both.narrow(1, 0, f), both.narrow(1, f, f), at::empty({n, f}, gate_nf.options())};
+  } else {
+    gradients = {at::empty({n, f}, gate_nf.options()), at::empty({n, f}, gate_nf.options()),
+                 at::empty({n, f}, gate_nf.options())};
+  }
+  check_launch(cuda().swiglu_backward(cuda_dtype(gate_nf), dy_nf.const_data_ptr(), gate_nf.const_data_ptr(),
+                                      up_nf.const_data_ptr(), stride, gradients.dgate_nf.mutable_data_ptr(),
+                                      gradients.dup_nf.mutable_data_ptr(), halves ? 2 * f : f,
+                                      gradients.y_nf.mutable_data_ptr(), n, f, stream_of(gate_nf.device())),
+               "swiglu_backward");
+  return gradients;
+}
+
 }  // namespace
 
 at::Tensor swiglu_forward(const at::Tensor& gate_nf, const at::Tensor& up_nf) {
+  if (gate_nf.is_cuda()) return forward_on_gpu(gate_nf, up_nf);
   require(gate_nf.sizes() == up_nf.sizes() && gate_nf.is_contiguous() && up_nf.is_contiguous(),
           "swiglu: gate and up are (n, f)");
   at::Tensor y_nf = at::empty_like(gate_nf);
@@ -96,9 +143,10 @@ at::Tensor swiglu_forward(const at::Tensor& gate_nf, const at::Tensor& up_nf) {
 }
 
 SwigluGradients swiglu_backward(const at::Tensor& dy_nf, const at::Tensor& gate_nf, const at::Tensor& up_nf) {
+  if (gate_nf.is_cuda()) return backward_on_gpu(dy_nf, gate_nf, up_nf);
   require(dy_nf.sizes() == gate_nf.sizes() && dy_nf.is_contiguous() && gate_nf.is_contiguous() && up_nf.is_contiguous(),
           "swiglu: dy, gate and up are (n, f)");
-  SwigluGradients gradients{at::empty_like(gate_nf), at::empty_like(gate_nf)};
+  SwigluGradients gradients{at::empty_like(gate_nf), at::empty_like(gate_nf), swiglu_forward(gate_nf, up_nf)};
   dispatch_dtype(gate_nf, [&](auto zero) {
     using T = decltype(zero);
     const T *dy = dy_nf.const_data_ptr<T>(), *gate = gate_nf.const_data_ptr<T>(), *up = up_nf.const_data_ptr<T>();

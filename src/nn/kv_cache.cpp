@@ -1,14 +1,15 @@
 #include "steerlm/nn/kv_cache.h"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
+#include "steerlm/kernels/device.h"
 #include "steerlm/kernels/embedding.h"
-#include "steerlm/kernels/rms_norm.h"
+#include "steerlm/kernels/rows.h"
 #include "steerlm/nn/rope.h"
 
 namespace steerlm {
@@ -26,79 +27,105 @@ KvCache make_kv_cache(const Transformer& model, std::int64_t slots, std::int64_t
   return cache;
 }
 
-at::Tensor prefill(const Transformer& model, KvCache& cache, std::int64_t slot, const std::vector<std::int32_t>& ids) {
-  const std::int64_t n = static_cast<std::int64_t>(ids.size()), before = cache.lengths[slot];
-  if (n == 0 || before + n > cache.capacity) throw std::logic_error("prefill: the prompt does not fit the cache");
-  const std::vector<std::int64_t> cu_seqlens{0, n};
-  const RopeAngles angles = rope_angles(model.config, cu_seqlens, before, model.dtype());
-  at::Tensor x_nd = embedding_forward(at::tensor(std::vector<std::int64_t>(ids.begin(), ids.end()), at::kLong),
-                                      model.weights.embedding_vd);
-  for (size_t i = 0; i < model.weights.blocks.size(); ++i) {
-    BlockSaved saved;
-    block_input(model, i, x_nd, angles, saved);
-    const at::Tensor k_gte = cache.k_rgte[i].select(0, slot), v_gte = cache.v_rgte[i].select(0, slot);
-    k_gte.narrow(1, before, n).copy_(saved.k_nge.transpose(0, 1));
-    v_gte.narrow(1, before, n).copy_(saved.v_nge.transpose(0, 1));
-    const std::int64_t window = model.config.window(static_cast<std::int64_t>(i));
-    const at::Tensor heads_nhe =
-        before == 0
-            ? attention_forward(saved.q_nhe, saved.k_nge, saved.v_nge, cu_seqlens, window).out_nhe
-            : cached_attention(saved.q_nhe, k_gte.narrow(1, 0, before + n), v_gte.narrow(1, 0, before + n), window);
-    x_nd = block_output(model, i, heads_nhe, saved);
-  }
-  cache.lengths[slot] = before + n;
-  return rms_norm_forward(x_nd.narrow(0, n - 1, 1).contiguous(), model.weights.norm_d, model.config.rms_norm_eps).y_nd;
-}
-
 namespace {
 
-// Angles of one token a row, each at a position of its own.
-RopeAngles angles_at(const Transformer& model, const std::vector<std::int64_t>& positions_r) {
-  const ModelConfig& c = model.config;
-  const auto rows = static_cast<std::int64_t>(positions_r.size());
-  const at::ScalarType dtype = model.dtype() == at::kDouble ? at::kDouble : at::kFloat;
-  RopeAngles angles{at::empty({rows, c.head_dim / 2}, dtype), at::empty({rows, c.head_dim / 2}, dtype)};
-  std::vector<float> frequencies = inverse_frequencies(c, 0);
-  for (std::int64_t row = 0; row < rows; ++row) {
-    if (c.rope_scaling.kind == RopeKind::dynamic) frequencies = inverse_frequencies(c, positions_r[row] + 1);
-    rope_fill(angles, row, positions_r[row], 1, frequencies, rope_attention_factor(c.rope_scaling));
+// Prompts in one pack, which begin in their slots where `before` says; more than one only from the beginning.
+at::Tensor prefill_pack(const Transformer& model, KvCache& cache, std::span<const SlotPrompt> prompts,
+                        std::int64_t before) {
+  std::vector<std::int64_t> ids, cu_seqlens{0};
+  std::vector<std::int32_t> slots, positions;
+  for (const SlotPrompt& prompt : prompts) {
+    const auto n = static_cast<std::int64_t>(prompt.ids.size());
+    if (n == 0 || before + n > cache.capacity) throw std::logic_error("prefill: the prompt does not fit the cache");
+    ids.insert(ids.end(), prompt.ids.begin(), prompt.ids.end());
+    cu_seqlens.push_back(cu_seqlens.back() + n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      slots.push_back(static_cast<std::int32_t>(prompt.slot));
+      positions.push_back(static_cast<std::int32_t>(before + i));
+    }
   }
-  return angles;
+  const at::Device device = model.device();
+  const RopeAngles angles = rope_angles(model.config, cu_seqlens, before, model.dtype(), device);
+  const PackedSequences sequences(cu_seqlens, device);
+  const at::Tensor slots_n = to_device(slots, device), positions_n = to_device(positions, device);
+  HiddenStates hidden{embedding_forward(to_device(ids, device), model.weights.embedding_vd), {}};
+  for (size_t i = 0; i < model.weights.blocks.size(); ++i) {
+    BlockSaved saved;
+    block_input(model, i, hidden, angles, saved);
+    cache_write(saved.k_nge, saved.v_nge, slots_n, positions_n, cache.k_rgte[i], cache.v_rgte[i]);
+    const std::int64_t window = model.config.window(static_cast<std::int64_t>(i));
+    const auto cached = [&](const at::Tensor& x_rgte) {
+      return x_rgte.select(0, prompts[0].slot).narrow(1, 0, before + cu_seqlens.back());
+    };
+    const at::Tensor heads_nhe =
+        before == 0 ? attention_forward(saved.q_nhe, saved.k_nge, saved.v_nge, sequences, window).out_nhe
+                    : cached_attention(saved.q_nhe, cached(cache.k_rgte[i]), cached(cache.v_rgte[i]), window);
+    hidden = block_output(model, i, heads_nhe, saved);
+  }
+  for (const SlotPrompt& prompt : prompts)
+    cache.lengths[prompt.slot] = before + static_cast<std::int64_t>(prompt.ids.size());
+  const at::Tensor last_b = to_device(last_rows(cu_seqlens), device);
+  const HiddenStates last{gather_rows(hidden.x_nd, last_b), gather_rows(hidden.residual_nd, last_b)};
+  return final_norm(model, last, nullptr);
 }
 
 }  // namespace
 
-at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vector<std::int32_t>& ids,
-                       const std::vector<bool>& active) {
-  const std::int64_t r = static_cast<std::int64_t>(cache.lengths.size());
-  std::vector<std::int64_t> ids_r(ids.begin(), ids.end()), positions_r(ids.size(), 0), lengths(ids.size(), 0);
-  for (std::int64_t slot = 0; slot < r; ++slot) {
-    if (!active[slot]) {
-      ids_r[slot] = 0;
-      continue;
-    }
+at::Tensor prefill(const Transformer& model, KvCache& cache, std::span<const SlotPrompt> prompts) {
+  constexpr size_t pack_tokens = 16384;
+  std::vector<at::Tensor> hidden;
+  for (size_t begin = 0, end = 0; begin < prompts.size(); begin = end) {
+    const std::int64_t before = cache.lengths[prompts[begin].slot];
+    size_t tokens = prompts[begin].ids.size();
+    end = begin + 1;
+    while (model.device().is_cuda() && before == 0 && end < prompts.size() && cache.lengths[prompts[end].slot] == 0 &&
+           tokens + prompts[end].ids.size() <= pack_tokens)
+      tokens += prompts[end++].ids.size();
+    hidden.push_back(prefill_pack(model, cache, prompts.subspan(begin, end - begin), before));
+  }
+  return hidden.size() == 1 ? hidden.front() : hidden.empty() ? at::Tensor() : at::cat(hidden);
+}
+
+HostRows advance(KvCache& cache, const std::vector<std::int32_t>& ids, const std::vector<bool>& active) {
+  HostRows rows{std::vector<std::int64_t>(ids.size(), 0), std::vector<std::int32_t>(ids.size(), -1),
+                std::vector<std::int32_t>(ids.size(), 0)};
+  for (size_t slot = 0; slot < cache.lengths.size(); ++slot) {
+    if (!active[slot]) continue;
     if (cache.lengths[slot] >= cache.capacity) throw std::logic_error("decode_step: the cache is full");
-    positions_r[slot] = cache.lengths[slot];
-    lengths[slot] = ++cache.lengths[slot];
+    rows.ids[slot] = ids[slot];
+    rows.positions[slot] = static_cast<std::int32_t>(cache.lengths[slot]);
+    rows.lengths[slot] = static_cast<std::int32_t>(++cache.lengths[slot]);
   }
-  const RopeAngles angles = angles_at(model, positions_r);
-  at::Tensor x_rd = embedding_forward(at::tensor(ids_r, at::kLong), model.weights.embedding_vd);
-  for (std::int64_t slot = 0; slot < r; ++slot) {
-    if (!active[slot]) x_rd.select(0, slot).zero_();
-  }
+  return rows;
+}
+
+at::Tensor decode_rows(const Transformer& model, KvCache& cache, const DecodeRows& rows, const RopeAngles& angles,
+                       std::int64_t longest) {
+  HiddenStates hidden{embedding_forward(rows.ids_r, model.weights.embedding_vd), {}};
   for (size_t i = 0; i < model.weights.blocks.size(); ++i) {
     BlockSaved saved;
-    block_input(model, i, x_rd, angles, saved);
-    for (std::int64_t slot = 0; slot < r; ++slot) {
-      if (!active[slot]) continue;
-      cache.k_rgte[i].select(0, slot).select(1, positions_r[slot]).copy_(saved.k_nge.select(0, slot));
-      cache.v_rgte[i].select(0, slot).select(1, positions_r[slot]).copy_(saved.v_nge.select(0, slot));
-    }
+    block_input(model, i, hidden, angles, saved);
+    cache_write(saved.k_nge, saved.v_nge, rows.slots_r, rows.positions_r, cache.k_rgte[i], cache.v_rgte[i]);
     const std::int64_t window = model.config.window(static_cast<std::int64_t>(i));
-    x_rd =
-        block_output(model, i, decode_attention(saved.q_nhe, cache.k_rgte[i], cache.v_rgte[i], lengths, window), saved);
+    hidden = block_output(
+        model, i, decode_attention(saved.q_nhe, cache.k_rgte[i], cache.v_rgte[i], rows.lengths_r, longest, window),
+        saved);
   }
-  return rms_norm_forward(x_rd, model.weights.norm_d, model.config.rms_norm_eps).y_nd;
+  return final_norm(model, hidden, nullptr);
+}
+
+at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vector<std::int32_t>& ids,
+                       const std::vector<bool>& active) {
+  const HostRows rows = advance(cache, ids, active);
+  const at::Device device = model.device();
+  std::vector<std::int32_t> slots(ids.size());
+  std::iota(slots.begin(), slots.end(), 0);
+  const RopeAngles angles =
+      rope_angles_of(model.config, {rows.positions.begin(), rows.positions.end()}, model.dtype(), device);
+  return decode_rows(model, cache,
+                     {to_device(rows.ids, device), to_device(rows.positions, device), to_device(rows.lengths, device),
+                      to_device(slots, device)},
+                     angles, std::ranges::max(rows.lengths));
 }
 
 }  // namespace steerlm

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "steerlm/kernels/device.h"
+
 namespace steerlm {
 namespace {
 
@@ -78,11 +80,39 @@ double rope_attention_factor(const RopeScaling& s) {
   return mscale(s.factor, 1);
 }
 
-RopeAngles rope_angles(const ModelConfig& config, const std::vector<std::int64_t>& cu_seqlens,
-                       std::int64_t first_position, at::ScalarType dtype) {
+bool angles_depend_on_length(const ModelConfig& config) { return config.rope_scaling.kind == RopeKind::dynamic; }
+
+namespace {
+
+// Positions on a GPU, where the frequencies do not depend on the length; otherwise the host computes the angles.
+bool on_device(const ModelConfig& config, at::Device device) {
+  return device.is_cuda() && !angles_depend_on_length(config);
+}
+
+RopeAngles device_angles(const ModelConfig& config, const std::vector<std::int32_t>& positions, at::Device device) {
+  return rope_angles_at(to_device(positions, device), to_device(inverse_frequencies(config, 0), device),
+                        rope_attention_factor(config.rope_scaling));
+}
+
+RopeAngles empty_angles(const ModelConfig& config, std::int64_t rows, at::ScalarType dtype) {
   const at::ScalarType angle_dtype = dtype == at::kDouble ? at::kDouble : at::kFloat;
-  const std::int64_t n = cu_seqlens.back(), half = config.head_dim / 2;
-  RopeAngles angles{at::empty({n, half}, angle_dtype), at::empty({n, half}, angle_dtype)};
+  return {at::empty({rows, config.head_dim / 2}, angle_dtype), at::empty({rows, config.head_dim / 2}, angle_dtype)};
+}
+
+}  // namespace
+
+RopeAngles rope_angles(const ModelConfig& config, const std::vector<std::int64_t>& cu_seqlens,
+                       std::int64_t first_position, at::ScalarType dtype, at::Device device) {
+  if (on_device(config, device)) {
+    std::vector<std::int32_t> positions;
+    positions.reserve(static_cast<size_t>(cu_seqlens.back()));
+    for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
+      for (std::int64_t i = 0; i < cu_seqlens[s + 1] - cu_seqlens[s]; ++i)
+        positions.push_back(static_cast<std::int32_t>(first_position + i));
+    }
+    return device_angles(config, positions, device);
+  }
+  RopeAngles angles = empty_angles(config, cu_seqlens.back(), dtype);
   const double scale = rope_attention_factor(config.rope_scaling);
   std::vector<float> frequencies = inverse_frequencies(config, 0);
   for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
@@ -91,7 +121,20 @@ RopeAngles rope_angles(const ModelConfig& config, const std::vector<std::int64_t
       frequencies = inverse_frequencies(config, first_position + length);
     rope_fill(angles, cu_seqlens[s], first_position, length, frequencies, scale);
   }
-  return angles;
+  return {angles.cos_ne2.to(device), angles.sin_ne2.to(device)};
+}
+
+RopeAngles rope_angles_of(const ModelConfig& config, const std::vector<std::int64_t>& positions, at::ScalarType dtype,
+                          at::Device device) {
+  if (on_device(config, device)) return device_angles(config, {positions.begin(), positions.end()}, device);
+  const auto rows = static_cast<std::int64_t>(positions.size());
+  RopeAngles angles = empty_angles(config, rows, dtype);
+  std::vector<float> frequencies = inverse_frequencies(config, 0);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    if (config.rope_scaling.kind == RopeKind::dynamic) frequencies = inverse_frequencies(config, positions[row] + 1);
+    rope_fill(angles, row, positions[row], 1, frequencies, rope_attention_factor(config.rope_scaling));
+  }
+  return {angles.cos_ne2.to(device), angles.sin_ne2.to(device)};
 }
 
 }  // namespace steerlm

@@ -91,8 +91,13 @@ void Decoder::value(const Yaml& node, bool& out, const std::string& path, const 
 void Decoder::value(const Yaml& node, std::int64_t& out, const std::string& path, const KeyInfo& limits) {
   KeyInfo info = limits;
   info.type = KeyInfo::Type::integer;
+  const bool has_auto = limits.shape == Shape::count_or_auto && node.kind == Yaml::Kind::scalar;
+  if (has_auto && node.text == "auto") {
+    out = 0;
+    return;
+  }
   if (!is_scalar(node) || !looks_like_integer(node.text)) {
-    wrong(node, path, expected_text(info));
+    wrong(node, path, expected_text(info), has_auto ? suggest(node.text, {"auto"}) : "");
     return;
   }
   const std::string_view digits = without_plus(node.text);

@@ -75,7 +75,7 @@ class DecodeFields {
   }
   template <class T>
   void operator()(std::string_view name, T& storage, Shape shape, std::string_view) {
-    read(name, storage, {.shape = shape});
+    read(name, storage, {.range = range_of(shape), .shape = shape});
   }
   const std::vector<std::string>& names() const { return names_; }
 

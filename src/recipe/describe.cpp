@@ -23,7 +23,7 @@ class DescribeFields {
   }
   template <class T>
   void operator()(std::string_view name, T& storage, Shape shape, std::string_view meaning) {
-    add(name, storage, {}, shape, meaning);
+    add(name, storage, range_of(shape), shape, meaning);
   }
 
  private:
@@ -44,6 +44,7 @@ class DescribeFields {
       storage.fields(inner);
     } else {
       key.value = encode(storage);
+      if constexpr (std::is_same_v<T, std::int64_t>) key.value = encode(storage, key.shape);
       if constexpr (Named<T>) key.choices = enum_choices<T>();
     }
   }
@@ -124,7 +125,7 @@ std::string expected_text(const KeyInfo& key) {
     case KeyInfo::Type::boolean:
       return "true or false";
     case KeyInfo::Type::integer:
-      return with_range("an integer");
+      return with_range("an integer") + (key.shape == Shape::count_or_auto ? ", or auto" : "");
     case KeyInfo::Type::number:
       return with_range("a number");
     case KeyInfo::Type::text:

@@ -36,6 +36,9 @@ inline Yaml encode(double value) {
   return {.text = text};
 }
 inline Yaml encode(const std::string& value) { return make_text(value, ""); }
+inline Yaml encode(std::int64_t value, Shape shape) {
+  return shape == Shape::count_or_auto && value == 0 ? make_text("auto", "") : encode(value);
+}
 template <Named E>
 Yaml encode(E value) {
   return make_text(std::string(enum_name(value)), "");
@@ -54,6 +57,9 @@ struct EncodeFields {
 
   void operator()(std::string_view name, const auto& storage, auto&&...) {
     mapping.entries.push_back({std::string(name), "", encode(storage)});
+  }
+  void operator()(std::string_view name, const std::int64_t& storage, Shape shape, auto&&) {
+    mapping.entries.push_back({std::string(name), "", encode(storage, shape)});
   }
   template <class T>
   void operator()(std::string_view name, const std::optional<T>& storage, auto&&...) {

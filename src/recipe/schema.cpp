@@ -90,6 +90,7 @@ Json key_schema(const KeyInfo& key) {
       break;
     default:
       schema = scalar_schema(key.type, key.range);
+      if (key.shape == Shape::count_or_auto) schema = {{"anyOf", Json::array({Json{{"const", "auto"}}, schema})}};
   }
   if (key.shape == Shape::path_or_section && key.type == KeyInfo::Type::section) {
     schema = {{"anyOf", Json::array({Json{{"type", "string"}}, schema})}};

@@ -95,7 +95,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
 
-  const OpenModel predictor = open_model(options.predictor, recipe.precision, template_request(recipe));
+  const OpenModel predictor = open_model(options.predictor, computing_of(recipe), template_request(recipe));
   tell_template(predictor.folder, context);
   warn_notes(predictor.notes, context);
   require_predictor(predictor.folder);

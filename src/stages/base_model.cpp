@@ -1,4 +1,5 @@
 #include "steerlm/stages/base_model.h"
+#include "steerlm/nn/flat_parameters.h"
 
 #include <fmt/format.h>
 
@@ -109,12 +110,20 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   return base;
 }
 
-OpenModel open_model(const Path& path, Precision precision, const TemplateRequest& request) {
+Computing computing_of(const Recipe& recipe) { return choose_computing(recipe.device, recipe.precision, "device"); }
+
+OpenModel open_model(const Path& path, const Computing& computing, const TemplateRequest& request) {
   auto [folder, tokenizer] = open_folder(path, request);
   const Attributes attributes = make_attributes(folder.attributes);
   const Weights weights = own_weights(folder);
-  const NamedTensors tensors = read_weights(folder, weights, compute_dtype(precision));
-  Transformer transformer{folder.config, parameters_from(folder.config, head_shape(folder, weights), tensors)};
+  Parameters parameters = parameters_from(folder.config, head_shape(folder, weights),
+                                          read_weights(folder, weights, compute_dtype(computing.precision)));
+  check_computable(folder.config, computing.device, path.string());
+  enter_device(computing.device);
+  // On a GPU side by side, so that projections of one input are one product.
+  if (computing.device.is_cuda())
+    parameters = flatten(std::move(parameters), compute_dtype(computing.precision), computing.device).views;
+  Transformer transformer{folder.config, std::move(parameters)};
   std::vector<std::string> notes = folder_notes(folder, tokenizer);
   return {std::move(folder), attributes, std::move(tokenizer), std::move(transformer), std::move(notes)};
 }

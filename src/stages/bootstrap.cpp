@@ -80,7 +80,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   const BootstrapOptions& options = recipe.bootstrap;
   std::optional<RunDirectory> run = begin_run(step, context);
   if (run->finished()) return Outcome::done;
-  const OpenModel policy = open_model(options.policy, recipe.precision, template_request(recipe));
+  const OpenModel policy = open_model(options.policy, computing_of(recipe), template_request(recipe));
   tell_template(policy.folder, context);
   warn_notes(policy.notes, context);
   require_dials(policy);
@@ -204,7 +204,7 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
   check_keep_best(recipe, context);
   if (context.dry_run) {
-    const OpenModel policy = open_model(options.policy, recipe.precision, template_request(recipe));
+    const OpenModel policy = open_model(options.policy, computing_of(recipe), template_request(recipe));
     tell_template(policy.folder, context);
     warn_notes(policy.notes, context);
     require_dials(policy);

@@ -25,7 +25,7 @@ std::string cpu_model() {
 
 std::string cpu_features() { return at::get_cpu_capability(); }
 
-Json describe_environment(const Json& inputs) {
+Json describe_environment(const std::string& device, const Json& inputs) {
   utsname system{};
   ::uname(&system);
   return {{"steerlm", program_version()},
@@ -35,6 +35,7 @@ Json describe_environment(const Json& inputs) {
           {"cpu", cpu_model()},
           {"cpu_features", cpu_features()},
           {"threads", at::get_num_threads()},
+          {"device", device},
           {"memory_bytes", static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE)},
           {"inputs", inputs}};
 }

@@ -39,9 +39,9 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   std::optional<OpenModel> predictor, model;
   // The recipe's template is the model's; the predictor's where nothing says that.
   TemplateRequest request = template_request(recipe);
-  if (!recipe.model.path.empty()) model = open_model(recipe.model.path, recipe.precision, request);
+  if (!recipe.model.path.empty()) model = open_model(recipe.model.path, computing_of(recipe), request);
   request.yields = model.has_value();
-  if (!recipe.predictor.empty()) predictor = open_model(recipe.predictor, recipe.precision, request);
+  if (!recipe.predictor.empty()) predictor = open_model(recipe.predictor, computing_of(recipe), request);
   for (const auto& opened : {std::cref(model), std::cref(predictor)}) {
     if (opened.get()) tell_template(opened.get()->folder, context);
   }

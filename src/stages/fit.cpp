@@ -1,6 +1,7 @@
 #include "stages/fit.h"
 
 #include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,13 +9,16 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "stages/memory.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/order.h"
+#include "steerlm/kernels/device.h"
 #include "steerlm/kernels/finite.h"
-#include "steerlm/nn/device.h"
+#include "steerlm/nn/cost.h"
 #include "steerlm/optim/schedule.h"
 #include "steerlm/report/metrics.h"
 #include "steerlm/report/progress.h"
+#include "steerlm/stages/base_model.h"
 #include "steerlm/store/snapshot.h"
 #include "steerlm/train/step.h"
 
@@ -52,8 +56,13 @@ void restore(const NamedTensors& tensors, const std::string& prefix, Parameters&
 }
 
 // What a checkpoint holds beside the tensors: everything else is a function of the recipe and the step.
-Json state_json(const Training& training, const std::optional<Best>& best, const Recipe& recipe, std::int64_t total) {
-  Json json = {{"step", training.steps}, {"total_steps", total}, {"threads", at::get_num_threads()}};
+Json state_json(const Training& training, const std::optional<Best>& best, const Recipe& recipe,
+                const StepOptions& options) {
+  Json json = {{"step", training.steps},
+               {"total_steps", options.total_steps},
+               {"micro_batch_tokens", options.micro_batch_tokens},
+               {"threads", at::get_num_threads()},
+               {"device", device_name(training.model.device())}};
   if (best) {
     const KeepBestOptions& keep = *recipe.checkpoint.keep_best;
     json["best"] = {
@@ -75,6 +84,11 @@ void check_state(const Snapshot& snapshot) {
   const Json& state = snapshot.state;
   require(state.is_object() && is_from_1(state, "step") && state["step"] == snapshot.step, "step");
   for (const char* key : {"total_steps", "threads"}) require(!state.contains(key) || is_from_1(state, key), key);
+  if (state.contains("micro_batch_tokens")) {
+    const Json& tokens = state["micro_batch_tokens"];
+    require(tokens.is_number_unsigned() && tokens > 0 && tokens <= INT64_MAX, "micro_batch_tokens");
+  }
+  require(!state.contains("device") || state["device"].is_string(), "device");
   if (!state.contains("best")) return;
   const Json& best = state["best"];
   require(best.is_object() && is_from_1(best, "step") && best["step"] <= snapshot.step && best.contains("value") &&
@@ -113,7 +127,8 @@ void say_other_length(const Recipe& recipe, std::int64_t step, std::int64_t befo
       before, total, enum_name(recipe.schedule.kind), rate(step, before), step, next, step + 1));
 }
 
-std::optional<Best> resume(RunDirectory& run, const Recipe& recipe, std::int64_t total, Training& training,
+// Also takes the micro-batches that the run began with, or has halved since: other ones give other last bits.
+std::optional<Best> resume(RunDirectory& run, const Recipe& recipe, Training& training, StepOptions& options,
                            const Context& context) {
   const auto snapshot = find_snapshot(
       run.files(), [&](const std::string& text) { context.log->warn(text); }, check_state);
@@ -129,7 +144,15 @@ std::optional<Best> resume(RunDirectory& run, const Recipe& recipe, std::int64_t
         fmt::format("the run began with {} threads and goes on with {}: the last bits of its numbers may differ",
                     threads, at::get_num_threads()));
   }
+  const std::string device = device_name(training.model.device());
+  if (const std::string before = snapshot->state.value("device", std::string("cpu")); before == device) {
+    options.micro_batch_tokens = snapshot->state.value("micro_batch_tokens", options.micro_batch_tokens);
+  } else {
+    context.log->warn(
+        fmt::format("the run began on {} and goes on on {}: the last bits of its numbers may differ", before, device));
+  }
   context.log->info(fmt::format("goes on after step {}", training.steps));
+  const std::int64_t total = options.total_steps;
   say_other_length(recipe, training.steps, snapshot->state.value("total_steps", total), total, context);
   return best_so_far(snapshot->state, recipe, context);
 }
@@ -150,6 +173,41 @@ std::optional<Best> resume(RunDirectory& run, const Recipe& recipe, std::int64_t
         .advice = "lower optimizer.learning_rate, or add schedule.warmup_steps"});
 }
 
+// A step, and again in smaller micro-batches where the memory of the GPU does not suffice: up to the update, which
+// takes none, nothing but the gradients has changed. What is halved stays so.
+template <class Prepare>
+PendingStep enqueue_within_memory(Training& training, StepInput& input, const Loss& loss, StepOptions& options,
+                                  const Prepare& prepare, const Context& context) {
+  for (;;) {
+    try {
+      return enqueue_step(training, input, loss, options);
+    } catch (const c10::OutOfMemoryError&) {
+    }
+    // A sequence is never cut: where the largest micro-batch is one sequence there is nothing to halve.
+    std::int64_t largest = 0, sequences = 0;
+    for (const PackedBatch& batch : input.micro_batches) {
+      if (batch.tokens.ids_n.numel() <= largest) continue;
+      largest = batch.tokens.ids_n.numel();
+      sequences = static_cast<std::int64_t>(batch.tokens.sequences.cu_seqlens.size()) - 1;
+    }
+    if (sequences <= 1) {
+      fail(ExitCode::resources, {.what = "a step does not fit in the memory of the GPU, one sequence at a time",
+                                 .where = fmt::format("step {}", training.steps + 1),
+                                 .found = fmt::format("a sequence of {} tokens", largest),
+                                 .advice = "set train.recompute: block and give the same command again; or make "
+                                           "data.max_tokens smaller, with --fresh"});
+    }
+    options.micro_batch_tokens = largest / 2;
+    context.log->warn(
+        fmt::format("step {} does not fit in the memory of the GPU with {} tokens at once: it goes on with "
+                    "train.micro_batch_tokens {}; the last bits may differ",
+                    training.steps + 1, largest, options.micro_batch_tokens));
+    input = {};
+    release_free_memory(training.model.device());
+    input = prepare(training.steps);
+  }
+}
+
 }  // namespace
 
 std::int64_t total_steps(const Recipe& recipe, std::int64_t examples) {
@@ -165,13 +223,27 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   const std::int64_t total = total_steps(recipe, count);
   const std::int64_t epoch_steps = steps_per_epoch(count, recipe.train.batch_size);
   const auto& keep_best = recipe.checkpoint.keep_best;
-  const StepOptions options{recipe.optimizer, recipe.schedule, total, recipe.train.micro_batch_tokens};
+  StepOptions options{recipe.optimizer, recipe.schedule, total, recipe.train.micro_batch_tokens,
+                      recipe.train.recompute == Recompute::block};
   for (const std::string& warning : schedule_warnings(recipe.optimizer, recipe.schedule, total))
     context.log->warn(warning);
 
-  Training training = make_training(config, std::move(weights), compute_dtype(recipe.precision),
+  const Computing computing = computing_of(recipe);
+  check_computable(config, computing.device, recipe.model.path.empty() ? "model.init" : recipe.model.path);
+  enter_device(computing.device);
+  const bool automatic = options.micro_batch_tokens == 0;
+  if (automatic)
+    options.micro_batch_tokens =
+        choose_micro_batch_tokens(recipe, {recipe, config, weights, computing}, examples, free_bytes(computing.device));
+  const HeadShape head{.language_model = !weights.score_ad.defined()};
+  const double peak_flops = computing.device.is_cuda() ? printed_peak_flops(device_name(computing.device)) : 0;
+  std::vector<double> speeds;  // FLOP/s of each step
+  context.log->info("computes on " + device_name(computing.device) + " in " +
+                    std::string(enum_name(computing.precision)));
+  Training training = make_training(config, std::move(weights), compute_dtype(computing.precision), computing.device,
                                     [&](const std::string& name) { return !recipe.lora || is_trained_by_lora(name); });
-  std::optional<Best> best = resume(run, recipe, total, training, context);
+  std::optional<Best> best = resume(run, recipe, training, options, context);
+  if (automatic) context.log->info(fmt::format("train.micro_batch_tokens: auto takes {}", options.micro_batch_tokens));
   // Found after a step, it would cost that step. A damaged checkpoint is made again.
   refuse_foreign_checkpoints(run.files(), false, total);
   std::int64_t saved_step = training.steps;
@@ -186,12 +258,12 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
                      with_prefix("second_moment.", training.adamw.second_moment.views,
                                  with_prefix("first_moment.", training.adamw.first_moment.views,
                                              with_prefix("weights.", training.masters.views, {}))),
-                     state_json(training, best, recipe, total));
+                     state_json(training, best, recipe, options));
     saved_step = training.steps;
     prune_snapshots(run.files(), recipe.checkpoint.keep, best ? std::optional(best->step) : std::nullopt);
   };
   const auto validate = [&] {
-    const Metrics validation = task.validate(training.model);
+    const Metrics validation = task.validate(training.model, options.micro_batch_tokens);
     metrics.write(training.steps, validation);
     std::string line = fmt::format("step {}/{}", training.steps, total);
     for (const auto& [name, value] : validation) {
@@ -210,22 +282,43 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     }
   };
 
-  while (training.steps < total) {
-    const Clock::time_point step_begin = Clock::now();
-    // The examples of step s are items s*B … of the endless sequence of seeded permutations: the step is the whole data
-    // position.
-    const auto [first, size] = step_positions(training.steps, count, recipe.train.batch_size);
+  // The examples of step s are items s*B … of the endless sequence of seeded permutations: the step is the whole data
+  // position.
+  const auto prepare = [&](std::int64_t steps_before) {
+    const auto [first, size] = step_positions(steps_before, count, recipe.train.batch_size);
     std::vector<const Example*> step_examples;
     for (std::int64_t i = first; i < first + size; ++i) step_examples.push_back(&examples[order.item_at(i)]);
-    const StepResult step = train_step(training, step_examples, task.loss, options);
+    return prepare_step(training.model, step_examples, task.loss, options);
+  };
+  StepInput next;
+  if (training.steps < total) next = prepare(training.steps);
+  while (training.steps < total) {
+    const Clock::time_point step_begin = Clock::now();
+    const PendingStep pending = enqueue_within_memory(training, next, task.loss, options, prepare, context);
+    if (training.steps + 1 < total) next = prepare(training.steps + 1);  // while a GPU computes this one
+    const StepResult step = finish_step(training, pending);
     if (!step.applied) not_finite(recipe, training, step);
-    const double tokens_per_second = static_cast<double>(step.tokens) / seconds_since(step_begin);
-    metrics.write(training.steps, {{"train/loss", step.loss},
-                                   {"train/learning_rate", step.learning_rate},
-                                   {"train/grad_norm", step.gradient_norm},
-                                   {"train/tokens_per_second", tokens_per_second},
-                                   {"train/target_tokens", static_cast<double>(step.targets)}});
-    progress.update(training.steps, fmt::format("loss {:.4f}  {:.0f} tok/s", step.loss, tokens_per_second));
+    const double seconds = seconds_since(step_begin), tokens_per_second = static_cast<double>(step.tokens) / seconds;
+    const double flops_per_second = train_flops(config, head, static_cast<double>(step.tokens),
+                                                static_cast<double>(step.squared_lengths), recipe.lora.has_value()) /
+                                    seconds;
+    Metrics step_metrics{{"train/loss", step.loss},
+                         {"train/learning_rate", step.learning_rate},
+                         {"train/grad_norm", step.gradient_norm},
+                         {"train/tokens_per_second", tokens_per_second},
+                         {"train/flops_per_second", flops_per_second},
+                         {"train/target_tokens", static_cast<double>(step.targets)}};
+    std::string speed = fmt::format("{:.0f} tok/s", tokens_per_second);
+    if (computing.device.is_cuda())
+      step_metrics.emplace_back("train/peak_bytes", static_cast<double>(peak_tensor_bytes(computing.device)));
+    if (peak_flops > 0) {
+      step_metrics.emplace_back("train/mfu", flops_per_second / peak_flops);
+      speed += fmt::format("  {:.1f} TFLOP/s, {:.1f} % of the peak", flops_per_second / 1e12,
+                           100 * flops_per_second / peak_flops);
+    }
+    metrics.write(training.steps, step_metrics);
+    speeds.push_back(flops_per_second);
+    progress.update(training.steps, fmt::format("loss {:.4f}  {}", step.loss, speed));
 
     const bool last = training.steps == total;
     const std::int64_t every = recipe.evaluate.every_steps > 0 ? recipe.evaluate.every_steps : epoch_steps;
@@ -243,6 +336,13 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   progress.finish();
 
   FitResult result{.weights = training.masters.views, .steps = total, .weights_step = total};
+  if (!speeds.empty()) {
+    std::ranges::nth_element(speeds, speeds.begin() + static_cast<std::ptrdiff_t>(speeds.size() / 2));
+    const double median = speeds[speeds.size() / 2];
+    const std::string share =
+        peak_flops > 0 ? fmt::format(", {:.1f} % of the card's printed peak", 100 * median / peak_flops) : "";
+    context.log->info(fmt::format("the median step computed {:.3g} TFLOP/s of the model{}", median / 1e12, share));
+  }
   if (keep_best && !best) {
     context.log->warn(
         fmt::format("{} was never a finite number: model/ gets the weights of the last step", keep_best->metric));

@@ -16,7 +16,8 @@ namespace steerlm {
 struct FitTask {
   const std::vector<Example>* examples = nullptr;
   Loss loss;
-  std::function<Metrics(const Transformer&)> validate;  // empty: nothing to validate on
+  // With so many tokens computed at once; empty: nothing to validate on.
+  std::function<Metrics(const Transformer&, std::int64_t batch_tokens)> validate;
 };
 
 struct FitResult {

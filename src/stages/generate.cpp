@@ -14,7 +14,7 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
 
-  const OpenModel model = open_model(options.model, recipe.precision, template_request(recipe));
+  const OpenModel model = open_model(options.model, computing_of(recipe), template_request(recipe));
   tell_template(model.folder, context);
   warn_notes(model.notes, context);
   const std::optional<Label> label = dial_label(model.attributes, options.set, options.model);

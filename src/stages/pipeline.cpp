@@ -91,8 +91,9 @@ void check_pipeline_folder(const Pipeline& pipeline) {
 
 // Written as soon as a step of this recipe runs.
 void write_recipe(RunFiles& files, const Pipeline& pipeline) {
-  Json environment = describe_environment(Json::array());
+  Json environment = describe_environment("", Json::array());
   environment.erase("inputs");  // the steps' own have them
+  environment.erase("device");
   for (const PipelineStep& step : pipeline.steps)
     environment["steps"].push_back((Path(pipeline.run_dir) / step.name / "environment.json").string());
   files.write("environment.json", environment.dump(2) + "\n");

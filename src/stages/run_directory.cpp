@@ -10,6 +10,7 @@
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/version.h"
 #include "steerlm/data/block_job.h"
+#include "steerlm/nn/device.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/stages/inputs.h"
 #include "steerlm/store/snapshot.h"
@@ -278,8 +279,11 @@ RunDirectory::RunDirectory(const Recipe& recipe, const Context& context)
   }
   context.log->open_file(files_.grow("log.txt"));
   set_aside_changed(context);  // also of a run that is to go on: its model may be that of a shorter training
+  if (const std::string why = why_no_gpu(); !why.empty())
+    context.log->warn("device auto is the CPU, although the machine has a GPU: " + why);
   files_.remove("done.json");
-  files_.write("environment.json", describe_environment(inputs_).dump(2) + "\n");
+  files_.write("environment.json",
+               describe_environment(device_name(choose_device(recipe.device, "device")), inputs_).dump(2) + "\n");
   files_.write("recipe.yaml", dump_recipe(recipe));
 }
 

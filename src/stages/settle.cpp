@@ -61,8 +61,7 @@ void settle_ratings(Recipe& recipe) {
 }  // namespace
 
 Recipe settle_recipe(Recipe recipe) {
-  require_device(recipe.device, "device");
-  recipe.precision = settled_precision(recipe.precision, recipe.device);
+  if (recipe.stage != Stage::tokenizer) recipe.precision = computing_of(recipe).precision;
   const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
   if (!trains) return recipe;
   if (!recipe.model.path.empty()) {

@@ -67,8 +67,8 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
   task.examples = &dataset.train;
   task.loss = language_model_objective;
   if (!dataset.validation.empty()) {
-    task.validate = [&](const Transformer& model) {
-      return validate_language_model(model, dataset.validation, recipe.train.micro_batch_tokens, ExitCode::diverged);
+    task.validate = [&](const Transformer& model, std::int64_t batch_tokens) {
+      return validate_language_model(model, dataset.validation, batch_tokens, ExitCode::diverged);
     };
   }
   return train_and_publish(recipe, *run, std::move(base), dataset, task, context);

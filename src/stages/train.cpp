@@ -9,6 +9,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "stages/memory.h"
 #include "stages/predictor_report.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/packer.h"
@@ -22,14 +23,20 @@
 namespace steerlm {
 namespace {
 
-// Floating-point operations a second of a 512-cubed product here, which is what training is limited by.
-double matmul_flops_per_second() {
-  const at::Tensor a = at::ones({512, 512});
-  at::mm(a, a);
+// Floating-point operations a second of a 512-cubed product here, 4,096-cubed on a GPU, which is what training is
+// limited by.
+double matmul_flops_per_second(const Computing& computing) {
+  const std::int64_t size = computing.device.is_cuda() ? 4096 : 512;
+  const at::Tensor a =
+      at::ones({size, size}, at::TensorOptions(compute_dtype(computing.precision)).device(computing.device));
+  at::Tensor product = at::mm(a, a);
+  const auto wait = [&] { return product.view(-1)[0].item<float>(); };
+  wait();
   const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < 8; ++i) at::mm(a, a);
+  for (int i = 0; i < 8; ++i) product = at::mm(a, a);
+  wait();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  return 8 * 2 * std::pow(512.0, 3) / seconds;
+  return 8 * 2 * std::pow(static_cast<double>(size), 3) / seconds;
 }
 
 ModelCard::Part card_part(const DatasetCounts& counts) {
@@ -65,16 +72,6 @@ std::vector<std::string> validation_metric_names(const Recipe& recipe) {
   std::vector<std::string> names;
   for (const auto& [name, value] : metrics) names.push_back(name);
   return names;
-}
-
-// Masters, gradients and moments of what is trained, and with LoRA one copy of the rest.
-std::int64_t state_bytes(const BaseModel& base, bool bf16) {
-  if (!base.adapter) return train_state_bytes(base.folder.config, base.head, bf16);
-  std::int64_t trained = 0, frozen = 0;
-  for_each_parameter(base.weights, [&](const std::string& name, const at::Tensor& tensor) {
-    (is_trained_by_lora(name) ? trained : frozen) += tensor.numel();
-  });
-  return trained * (4 * 4 + (bf16 ? 2 : 0)) + frozen * (bf16 ? 2 : 4);
 }
 
 }  // namespace
@@ -118,20 +115,27 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
   const double mean_length =
       static_cast<double>(dataset.train_counts.tokens) / static_cast<double>(std::max<std::int64_t>(1, examples));
   const double tokens = static_cast<double>(steps * recipe.train.batch_size) * mean_length;
-  const bool bf16 = recipe.precision == Precision::bf16;
+  const Computing computing = computing_of(recipe);
   // A step reaches about 40 % of a large product's speed: attention, norms and small products take the rest.
   // With LoRA the frozen weights get no gradient: two of three products are left.
   const double share = base.adapter ? 2.0 / 3 : 1;
   const double flops = share * train_flops_per_token(base.folder.config, base.head, mean_length);
-  const double seconds = tokens * flops / (0.4 * matmul_flops_per_second());
+  const double seconds = tokens * flops / (0.4 * matmul_flops_per_second(computing));
   for (const std::string& warning : schedule_warnings(recipe.optimizer, recipe.schedule, steps))
     context.log->warn(warning);
-  const std::int64_t longest = std::max(recipe.train.micro_batch_tokens, dataset.train_counts.longest);
-  const std::int64_t memory = state_bytes(base, bf16) + activation_bytes(base.folder.config, longest, bf16);
-  context.log->info(fmt::format("forecast: {} steps, {} tokens, {} parameters, about {} here, about {} of memory",
-                                format_count(steps), format_count(static_cast<std::int64_t>(tokens)),
-                                format_count(count_parameters(base.folder.config, base.head)), format_duration(seconds),
-                                format_bytes(memory)));
+  const TrainSettings settings(recipe, base.folder.config, base.weights, computing);
+  const std::int64_t free = free_bytes(computing.device);
+  std::int64_t micro_batch_tokens = recipe.train.micro_batch_tokens;
+  if (micro_batch_tokens == 0) {
+    micro_batch_tokens = choose_micro_batch_tokens(recipe, settings, dataset.train, free);
+    context.log->info(fmt::format("train.micro_batch_tokens: auto would take {}", micro_batch_tokens));
+  }
+  const std::int64_t memory = forecast_bytes(recipe, settings, dataset.train, micro_batch_tokens).total();
+  context.log->info(fmt::format(
+      "forecast: {} steps, {} tokens, {} parameters, about {} here, about {} of {} ({} are free)", format_count(steps),
+      format_count(static_cast<std::int64_t>(tokens)), format_count(count_parameters(base.folder.config, base.head)),
+      format_duration(seconds), format_bytes(memory), computing.device.is_cuda() ? "the GPU's memory" : "memory",
+      format_bytes(free)));
 }
 
 void check_keep_best(const Recipe& recipe, const Context& context) {
@@ -163,15 +167,17 @@ Metrics validate_language_model(const Transformer& model, const std::vector<Exam
                                 std::int64_t batch_tokens, ExitCode not_finite) {
   std::vector<std::int64_t> lengths;
   for (const Example& example : examples) lengths.push_back(static_cast<std::int64_t>(example.ids.size()));
-  LossSum total;
+  at::Tensor sum;
+  double count = 0;
   for (const std::vector<size_t>& members : pack(lengths, batch_tokens)) {
     std::vector<const Example*> batch;
     for (size_t member : members) batch.push_back(&examples[member]);
-    const LossSum loss = language_model_loss(model, make_batch(batch));
-    total.sum += loss.sum;
-    total.count += loss.count;
+    const Batch packed = make_batch(batch);
+    const at::Tensor batch_sum = language_model_loss(model, pack_batch(model, packed));
+    sum = sum.defined() ? sum.add(batch_sum) : batch_sum;
+    count += target_count(packed);
   }
-  const double loss = total.sum / total.count;
+  const double loss = sum.item<double>() / count;
   if (!std::isfinite(loss)) {
     fail(not_finite, {.what = "the model's loss on the validation data is not finite",
                       .found = fmt::format("{}", loss),

@@ -60,13 +60,13 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   FitTask task;
   task.examples = &dataset.train;
   task.loss = regression ? regression_objective : language_model_objective;
-  task.validate = [&, folder = base.folder, tokenizer = base.tokenizer](const Transformer& transformer) {
+  task.validate = [&, folder = base.folder, tokenizer = base.tokenizer](const Transformer& transformer,
+                                                                        std::int64_t batch_tokens) {
     const PredictorReport report =
         report_predictor({folder, attributes, tokenizer, transformer}, held_out, baseline, context);
     Metrics metrics{{"validation/loss", mean_squared_error(report.metrics)}};
     if (!regression)
-      metrics =
-          validate_language_model(transformer, dataset.validation, recipe.train.micro_batch_tokens, ExitCode::diverged);
+      metrics = validate_language_model(transformer, dataset.validation, batch_tokens, ExitCode::diverged);
     append_predictor_metrics(metrics, report.metrics);
     std::string line = "Pearson:";
     for (const AttributeMetrics& row : report.metrics) line += "  " + row.name + " " + format_number(row.pearson, 3);
@@ -80,7 +80,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   // The table beside the predict-the-mean baseline, from the model as it was written.
   if (validates) {
     const PredictorReport report =
-        report_predictor(open_model(run->model(), recipe.precision), held_out, baseline, context);
+        report_predictor(open_model(run->model(), computing_of(recipe)), held_out, baseline, context);
     context.log->info("validation of the predictor\n" + report.table);
   }
   return Outcome::done;

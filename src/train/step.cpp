@@ -1,6 +1,8 @@
 #include "steerlm/train/step.h"
 
-#include <algorithm>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
+
 #include <cmath>
 #include <vector>
 
@@ -10,57 +12,86 @@
 
 namespace steerlm {
 
-Training make_training(const ModelConfig& config, Parameters weights, at::ScalarType dtype,
+Training make_training(const ModelConfig& config, Parameters weights, at::ScalarType dtype, at::Device device,
                        const std::function<bool(const std::string& name)>& is_trained) {
   Parameters trained = select(weights, is_trained);
   const at::ScalarType exact = to_list(trained).front().scalar_type();
   for_each_parameter(weights, [&](const std::string& name, at::Tensor& tensor) {
     if (is_trained(name))
       tensor.reset();
-    else
+    else if (!device.is_cuda())
       tensor = tensor.to(dtype);
   });
-  Training training{.masters = flatten(std::move(trained), exact)};
+  // On a GPU what is frozen lies side by side, too: projections of one input are one product.
+  if (device.is_cuda() && !to_list(weights).empty()) weights = flatten(std::move(weights), dtype, device).views;
+  Training training{.masters = flatten(std::move(trained), exact, device)};
   const Parameters& places = training.masters.views;
-  training.gradients = flat_zeros(places, exact);
-  training.adamw = {flat_zeros(places, exact), flat_zeros(places, exact)};
-  training.copy = dtype == exact ? training.masters : flatten(places, dtype);
+  training.gradients = flat_zeros(places, exact, device);
+  training.adamw = {flat_zeros(places, exact, device), flat_zeros(places, exact, device)};
+  training.copy = dtype == exact ? training.masters : flatten(places, dtype, device);
   training.model = {config, overlay(std::move(weights), training.copy.views)};
   return training;
 }
 
 void round_masters(Training& training) { training.copy.flat.copy_(training.masters.flat); }
 
-double clip_factor(double norm, double largest) { return largest > 0 ? std::min(1.0, largest / (norm + 1e-6)) : 1; }
+namespace {
 
-StepResult train_step(Training& training, std::span<const Example* const> examples, const Loss& loss,
-                      const StepOptions& options) {
-  StepResult result;
+// What a sum over the step is multiplied by to be its mean.
+double mean_scale(std::int64_t targets) { return targets > 0 ? 1.0 / static_cast<double>(targets) : 0; }
+
+}  // namespace
+
+StepInput prepare_step(const Transformer& model, std::span<const Example* const> examples, const Loss& loss,
+                       const StepOptions& options) {
+  StepInput input;
   std::vector<std::int64_t> lengths;
   for (const Example* example : examples) {
     lengths.push_back(static_cast<std::int64_t>(example->ids.size()));
-    result.tokens += lengths.back();
-    result.targets += loss.count(*example);
+    input.tokens += lengths.back();
+    input.squared_lengths += lengths.back() * lengths.back();
+    input.targets += loss.count(*example);
   }
-  training.gradients.flat.zero_();
-  // Known before the first micro-batch: each adds its share of the mean.
-  const double scale = result.targets > 0 ? 1.0 / static_cast<double>(result.targets) : 0;
-  double sum = 0;
   for (const std::vector<size_t>& members : pack(lengths, options.micro_batch_tokens)) {
     std::vector<const Example*> micro_batch;
     for (size_t member : members) micro_batch.push_back(examples[member]);
-    sum += loss.gradient(training.model, make_batch(micro_batch), scale, training.gradients.views);
+    input.micro_batches.push_back(pack_batch(model, make_batch(micro_batch)));
   }
-  result.loss = sum * scale;
-  result.gradient_norm = global_norm(training.gradients.flat);
+  return input;
+}
+
+PendingStep enqueue_step(Training& training, const StepInput& input, const Loss& loss, const StepOptions& options) {
+  PendingStep pending{
+      .result = {.tokens = input.tokens, .squared_lengths = input.squared_lengths, .targets = input.targets}};
+  training.gradients.flat.zero_();
+  // Known before the first micro-batch: each adds its share of the mean.
+  const double scale = mean_scale(input.targets);
+  pending.loss = at::zeros({1}, at::TensorOptions(at::kDouble).device(training.model.device()));
+  for (const PackedBatch& batch : input.micro_batches)
+    pending.loss.add_(loss.gradient(training.model, batch, scale, options.recompute, training.gradients.views));
+  pending.norm = global_norm(training.gradients.flat);
   const std::int64_t step = training.steps + 1;
-  result.learning_rate = learning_rate_at(options.optimizer, options.schedule, step, options.total_steps);
-  result.applied = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
-  if (!result.applied) return result;
+  pending.result.learning_rate = learning_rate_at(options.optimizer, options.schedule, step, options.total_steps);
   adamw_update(training.masters, training.gradients, training.adamw, training.copy, options.optimizer,
-               result.learning_rate, clip_factor(result.gradient_norm, options.optimizer.clip_grad_norm), step);
-  training.steps = step;
+               pending.result.learning_rate, {pending.loss, pending.norm, options.optimizer.clip_grad_norm}, step);
+  return pending;
+}
+
+StepResult finish_step(Training& training, const PendingStep& pending) {
+  StepResult result = pending.result;
+  const at::Tensor numbers = at::cat({pending.loss, pending.norm}).cpu();
+  const double* number = numbers.const_data_ptr<double>();
+  result.loss = number[0] * mean_scale(result.targets);
+  result.gradient_norm = number[1];
+  result.applied = std::isfinite(number[0]) && std::isfinite(number[1]);
+  if (result.applied) ++training.steps;
   return result;
+}
+
+StepResult train_step(Training& training, std::span<const Example* const> examples, const Loss& loss,
+                      const StepOptions& options) {
+  const StepInput input = prepare_step(training.model, examples, loss, options);
+  return finish_step(training, enqueue_step(training, input, loss, options));
 }
 
 }  // namespace steerlm

@@ -83,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadLine{"wrong_stage", "", "annotate sft.yaml", 2, "'sft'"},
         BadLine{"unknown_command", "", "stf sft.yaml", 2, "did you mean 'sft'?"},
         BadLine{"unknown_option", "", "sft sft.yaml --frsh", 2, "did you mean '--fresh'?"},
-        BadLine{"cuda", "", "sft sft.yaml device=cuda", 5, "CUDA"}),
+        BadLine{"cuda", "", "sft sft.yaml device=cuda:99", 5, "a GPU that can be used"}),
     [](const auto& bad) { return bad.param.name; });
 
 // A run that ended on a damaged input has computed nothing from it: mended, the same command goes on without --fresh.

@@ -169,7 +169,7 @@ TEST_F(Chat, WrongCommandLinesAreRefused) {
   expect_refused(run("chat </dev/null"), 2, "--model");
   expect_refused(run("chat --model model --set humour=1 </dev/null"), 2, "did you mean 'humor'?");
   expect_refused(run("chat --model model --temperature nan </dev/null"), 2, "--temperature");
-  expect_refused(run("chat --model model --device cuda </dev/null"), 5, "CUDA");
+  expect_refused(run("chat --model model --device cuda:99 </dev/null"), 5, "a GPU that can be used");
   write("in.txt", "hi\nhi\n");
   const Result full = run("chat --model model --max-new-tokens 6", R"(cat in.txt | sh -c '"$0" "$@" >/dev/full')");
   expect_refused(full, 5, "standard output");

@@ -137,7 +137,7 @@ TEST_F(Generation, WrongCommandLinesAndPromptsAreRefused) {
   expect_refused(run("generate --model model --prompt hi --input prompts.jsonl"), 2, "--prompt");
   expect_refused(run("generate --model model --prompt hi --samples 0"), 2, "--samples");
   expect_refused(run("generate --model model --prompt hi --top-p 2"), 2, "--top-p");
-  expect_refused(run("generate --model model --prompt hi --device cuda"), 5, "CUDA");
+  expect_refused(run("generate --model model --prompt hi --device cuda:99"), 5, "a GPU that can be used");
   expect_refused(run("generate --model model --input none.jsonl"), 3, "none.jsonl");
   write("long.jsonl", R"({"prompt":"short"})"
                       "\n"

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "end_to_end/training_program.h"
+#include "steerlm/core/hash.h"
 
 namespace steerlm {
 namespace {
@@ -25,6 +26,7 @@ class TrainingNumbers : public TrainingProgram {
     for (Json line : json_lines(read(name / "metrics.jsonl"))) {
       line.erase("time");
       line.erase("train/tokens_per_second");
+      line.erase("train/flops_per_second");
       lines += line.dump() + "\n";
     }
     return lines;
@@ -96,6 +98,40 @@ TEST_F(TrainingNumbers, AStoppedRunLeavesTheMetricsAndMomentsOfAnUndisturbedOne)
   EXPECT_TRUE(std::ranges::any_of(files, [](const auto& file) {
     return file.second.find("second_moment.model.norm.weight") != std::string::npos;
   })) << "the checkpoint holds no moments";
+}
+
+TEST_F(TrainingNumbers, AutoIsSettledOnceAndKept) {
+  const std::string arguments = "sft sft.yaml train.micro_batch_tokens=auto data.validation='[{path: train.jsonl}]' ";
+  const Result whole = run(arguments);
+  ASSERT_EQ(whole.code, 0) << whole.errors;
+  const auto state_of = [&](const Path& folder) {
+    return parse_json(read(folder / "state.json"), "state", ExitCode::data);
+  };
+  Json state = state_of("run/checkpoints/step-6");
+  const std::string tokens = state.at("micro_batch_tokens").dump();
+  EXPECT_NE(whole.errors.find("train.micro_batch_tokens: auto takes " + tokens + "\n"), std::string::npos)
+      << whole.errors;
+  EXPECT_NE(run(arguments + "run_dir=dry --dry-run").errors.find("auto would take " + tokens), std::string::npos);
+  EXPECT_NE(read("run/recipe.yaml").find("micro_batch_tokens: auto"), std::string::npos);
+  // Killed after its first checkpoints, and gone on with.
+  const std::string stopped = arguments + "run_dir=stopped ";
+  run_until(stopped + "train.steps=6 ", SIGKILL, [&] { return exists("stopped/checkpoints/step-2"); });
+  ASSERT_EQ(run(stopped).code, 0);
+  EXPECT_EQ(timeless_metrics("stopped"), timeless_metrics("run"));
+  EXPECT_EQ(newest_checkpoint("stopped"), newest_checkpoint("run"));
+
+  // What the checkpoint says holds, whatever would be chosen now: halved micro-batches stay halved.
+  EXPECT_EQ(run(arguments + "run_dir=halved train.max_minutes=1e-9").code, 75);
+  const Path checkpoint = "halved/checkpoints/step-1";
+  state = state_of(checkpoint);
+  state["micro_batch_tokens"] = 31;
+  Json manifest = parse_json(read(checkpoint / "manifest.json"), "manifest", ExitCode::data);
+  write(checkpoint / "state.json", state.dump());
+  manifest["files"]["state.json"] = {{"size", state.dump().size()}, {"sha256", sha256_hex(state.dump())}};
+  write(checkpoint / "manifest.json", manifest.dump());
+  const Result halved = run(arguments + "run_dir=halved");
+  expect_says(halved, "train.micro_batch_tokens: auto takes 31");
+  EXPECT_EQ(state_of("halved/checkpoints/step-6").at("micro_batch_tokens"), 31);
 }
 
 TEST_F(TrainingNumbers, InBf16TrainsStopsGoesOnAndScores) {

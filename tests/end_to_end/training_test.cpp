@@ -202,6 +202,8 @@ TEST_F(TrainingProgram, AnEditedStateIsADamagedCheckpoint) {
   for (const auto& [key, value] : std::vector<std::pair<std::string, Json>>{{"threads", "x"},
                                                                             {"total_steps", "x"},
                                                                             {"total_steps", 0},
+                                                                            {"micro_batch_tokens", 0},
+                                                                            {"micro_batch_tokens", "x"},
                                                                             {"step", "6"},
                                                                             {"best", {{"step", "x"}, {"value", 1}}}}) {
     Json state = good;

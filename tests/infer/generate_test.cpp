@@ -1,5 +1,6 @@
 // Generation with the cache against the model without one, and samples that must not depend on their neighbours.
 #include "steerlm/infer/generate.h"
+#include "support/batches.h"
 
 #include <ATen/ops/mm.h>
 #include <gtest/gtest.h>
@@ -60,9 +61,9 @@ TEST_P(GenerateOf, APromptAppendedToACachedOneGivesItsHiddenState) {
   const std::vector<std::int32_t> ids = prompt(3, 40, 400);
   KvCache cache = make_kv_cache(model, 6, 64);
   const at::Tensor whole = prefill(model, cache, 2, ids);
-  prefill(model, cache, 5, {ids.begin(), ids.begin() + 11});
-  prefill(model, cache, 5, {ids.begin() + 11, ids.begin() + 12});
-  const at::Tensor parts = prefill(model, cache, 5, {ids.begin() + 12, ids.end()});
+  prefill(model, cache, 5, std::vector(ids.begin(), ids.begin() + 11));
+  prefill(model, cache, 5, std::vector(ids.begin() + 11, ids.begin() + 12));
+  const at::Tensor parts = prefill(model, cache, 5, std::vector(ids.begin() + 12, ids.end()));
   EXPECT_EQ(cache.lengths[5], 40);
   EXPECT_LE(whole.sub(parts).abs().max().item<double>(), 2e-5);
   EXPECT_GT(whole.abs().max().item<double>(), 0.5);

@@ -2,12 +2,14 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "kernels/composition.h"
+#include "steerlm/kernels/device.h"
 
 namespace steerlm {
 namespace {
@@ -17,6 +19,10 @@ const AdamwSettings settings{.learning_rate = 3e-2, .weight_decay = 0.1, .beta1 
 struct Moments {
   at::Tensor w, m, v;
 };
+
+AdamwGuard guard(double largest_norm, double norm) {
+  return {to_device(std::vector<double>{1}, at::kCPU), to_device(std::vector<double>{norm}, at::kCPU), largest_norm};
+}
 
 // torch.optim.AdamW, not fused, from its documentation.
 void compose_step(Moments& x, const at::Tensor& g, std::int64_t t) {
@@ -46,8 +52,8 @@ TEST(Adamw, TenStepsEqualTheComposition) {
       compose_step(exact, g64, t);
       compose_step(composed, g, t);
       // Clipped by a power of two, which rounds nothing.
-      adamw_step(ours.w, g.mul(4), ours.m, ours.v, copy, settings, 0.25, t);
-      adamw_step(ours64.w, g64, ours64.m, ours64.v, {}, settings, 1, t);
+      adamw_step(ours.w, g.mul(4), ours.m, ours.v, copy, settings, guard(0.25, 1 - 1e-6), t);
+      adamw_step(ours64.w, g64, ours64.m, ours64.v, {}, settings, guard(0, 1), t);
       EXPECT_TRUE(at::equal(copy, ours.w.to(at::kBFloat16))) << size << " elements, step " << t;
     }
     const std::string name = std::to_string(size);
@@ -60,23 +66,37 @@ TEST(Adamw, TenStepsEqualTheComposition) {
   }
 }
 
+TEST(Adamw, TakesNoStepWhereLossOrNormIsNotFinite) {
+  for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    for (const bool of_loss : {false, true}) {
+      Moments x{at::ones({5}), at::zeros({5}), at::zeros({5})};
+      const at::Tensor copy = at::zeros({5}, at::kBFloat16);
+      AdamwGuard no = guard(1, of_loss ? 1 : bad);
+      if (of_loss) no.loss.fill_(bad);
+      adamw_step(x.w, at::ones({5}), x.m, x.v, copy, settings, no, 1);
+      EXPECT_TRUE(at::equal(x.w, at::ones({5})) && at::equal(x.m, at::zeros({5})) && at::equal(x.v, at::zeros({5})) &&
+                  at::equal(copy, at::zeros({5}, at::kBFloat16)));
+    }
+  }
+}
+
 TEST(GlobalNorm, IsThatOfTheSumInFp64WhateverTheThreads) {
   for (const std::int64_t size : {1, 37, 65536, 300'001}) {
     const at::Tensor tensor = random_tensor({size}, "a").to(at::kFloat);
     tensor[0] = 3e30f;
     const double wanted = std::sqrt(tensor.to(at::kDouble).square().sum().item<double>());
     const int threads = at::get_num_threads();
-    const double norm = global_norm(tensor);
+    const double norm = global_norm(tensor).item<double>();
     at::set_num_threads(1);
-    EXPECT_EQ(global_norm(tensor), norm) << size;
+    EXPECT_EQ(global_norm(tensor).item<double>(), norm) << size;
     at::set_num_threads(threads);
     EXPECT_NEAR(norm, wanted, 1e-12 * wanted);
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
       tensor[size - 1] = bad;
-      EXPECT_FALSE(std::isfinite(global_norm(tensor)));
+      EXPECT_FALSE(std::isfinite(global_norm(tensor).item<double>()));
     }
   }
-  EXPECT_EQ(global_norm(at::zeros({0})), 0);
+  EXPECT_EQ(global_norm(at::zeros({0})).item<double>(), 0);
 }
 
 }  // namespace

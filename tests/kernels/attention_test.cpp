@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "kernels/composition.h"
+#include "steerlm/kernels/device.h"
 
 namespace steerlm {
 namespace {
@@ -78,7 +79,8 @@ TEST(Attention, OfNewTokensOnCachedKeysEqualsTheComposition) {
 }
 
 TEST(Attention, OfOneNewTokenARowEqualsTheComposition) {
-  const std::vector<std::int64_t> lengths{1, 17, 0, 30};
+  const std::vector<std::int32_t> lengths{1, 17, 0, 30};
+  const at::Tensor lengths_r = to_device(lengths, at::kCPU);
   constexpr std::int64_t capacity = 30;
   for (const std::int64_t window : {0, 6}) {
     const std::vector<at::Tensor> inputs{random_tensor({4, 4, 16}, "q", 1.5),
@@ -95,7 +97,7 @@ TEST(Attention, OfOneNewTokenARowEqualsTheComposition) {
       return at::stack(rows);
     };
     const auto kernel = [&](const std::vector<at::Tensor>& in, const at::Tensor&) {
-      return KernelNumbers{decode_attention(in[0], in[1], in[2], lengths, window), {}};
+      return KernelNumbers{decode_attention(in[0], in[1], in[2], lengths_r, capacity, window), {}};
     };
     expect_equals_composition(kernel, composition, inputs, random_tensor({4, 4, 16}, "do"),
                               "window " + std::to_string(window));

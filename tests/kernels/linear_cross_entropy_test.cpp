@@ -26,6 +26,8 @@ Rows rows_of(std::int64_t n, std::int64_t v) {
   return rows;
 }
 
+TargetRows chosen(const Rows& rows) { return target_rows(rows.targets, rows.weights, at::kCPU); }
+
 TEST(LinearCrossEntropy, EqualsTheCompositionForwardAndBackward) {
   constexpr double scale = 0.125;
   for (const auto& [n, d, v] : {std::tuple{5, 4, 3}, {9, 16, 37}, {64, 8, 300}}) {
@@ -38,8 +40,8 @@ TEST(LinearCrossEntropy, EqualsTheCompositionForwardAndBackward) {
     };
     const auto kernel = [&](const std::vector<at::Tensor>& in, const at::Tensor&) {
       at::Tensor dw = zero_sum_of(in[1]);
-      const LinearCrossEntropy loss = linear_cross_entropy(in[0], in[1], rows.targets, rows.weights, scale, dw);
-      const at::Tensor sum = at::tensor(loss.loss_sum, zero_sum_of(in[1]).options()).squeeze(0);
+      const LinearCrossEntropy loss = linear_cross_entropy(in[0], in[1], chosen(rows), scale, dw);
+      const at::Tensor sum = loss.loss_sum.to(dw.scalar_type()).squeeze(0);
       return KernelNumbers{sum, {loss.dx_nd, dw}};
     };
     expect_equals_composition(kernel, composition, {random_tensor({n, d}, "x"), random_tensor({v, d}, "w", 0.7)},
@@ -54,34 +56,37 @@ TEST(LinearCrossEntropy, ChunksOfRowsGiveTheSameNumbers) {
   std::ranges::fill(rows.weights, 0.5f);
   const at::Tensor x = random_tensor({n, d}, "x").to(at::kFloat), w = random_tensor({v, d}, "w").to(at::kFloat);
   at::Tensor dw = zero_sum_of(w), dw_halves = zero_sum_of(w);
-  const LinearCrossEntropy whole = linear_cross_entropy(x, w, rows.targets, rows.weights, 1, dw);
+  const LinearCrossEntropy whole = linear_cross_entropy(x, w, chosen(rows), 1, dw);
   double sum = 0;
   for (const std::int64_t begin : {0, 50}) {
     const auto half = [&](const auto& all) { return std::vector(all.begin() + begin, all.begin() + begin + 50); };
-    const LinearCrossEntropy part =
-        linear_cross_entropy(x.slice(0, begin, begin + 50), w, half(rows.targets), half(rows.weights), 1, dw_halves);
+    const LinearCrossEntropy part = linear_cross_entropy(
+        x.slice(0, begin, begin + 50), w, chosen({half(rows.targets), half(rows.weights)}), 1, dw_halves);
     EXPECT_LE(distance(part.dx_nd, whole.dx_nd.slice(0, begin, begin + 50)), 1e-5);
-    sum += part.loss_sum;
+    sum += part.loss_sum.item<double>();
   }
-  EXPECT_NEAR(whole.loss_sum, sum, 1e-9 * sum);
+  EXPECT_NEAR(whole.loss_sum.item<double>(), sum, 1e-9 * sum);
   EXPECT_LE(distance(dw, dw_halves), 1e-6 * dw.norm().item<double>());
 }
 
 TEST(LinearCrossEntropy, LogProbabilitiesAreThoseOfTheLoss) {
   const at::Tensor x = random_tensor({9, 16}, "x").to(at::kFloat), w = random_tensor({37, 16}, "w").to(at::kFloat);
-  const Rows rows = rows_of(9, 37);
-  const std::vector<double> log_p = linear_log_probabilities(x, w, rows.targets, rows.weights);
+  const TargetRows rows = chosen(rows_of(9, 37));
+  const std::int64_t k = rows.rows_k.size(0);
+  ASSERT_LT(k, 9);
+  const at::Tensor log_p_k = linear_log_probabilities(x, w, rows);
+  ASSERT_EQ(log_p_k.numel(), k);
   at::Tensor none;
-  const LinearCrossEntropy loss = linear_cross_entropy(x, w, rows.targets, rows.weights, 1, none);
+  const LinearCrossEntropy loss = linear_cross_entropy(x, w, rows, 1, none);
   double sum = 0;
   const at::Tensor exact = at::log_softmax(x.to(at::kDouble).matmul(w.to(at::kDouble).t()), -1);
-  for (std::int64_t i = 0; i < 9; ++i) {
-    const auto row = static_cast<size_t>(i);
-    const double wanted = rows.weights[row] == 0 ? 0 : exact[i][rows.targets[row]].item<double>();
-    EXPECT_NEAR(log_p[row], wanted, 2e-6);
-    sum -= static_cast<double>(rows.weights[row]) * log_p[row];
+  for (std::int64_t i = 0; i < k; ++i) {
+    const double log_p = log_p_k[i].item<double>();
+    const auto row = rows.rows_k[i].item<std::int64_t>(), target = rows.targets_k[i].item<std::int64_t>();
+    EXPECT_NEAR(log_p, exact[row][target].item<double>(), 2e-6);
+    sum -= rows.weights_k[i].item<double>() * log_p;
   }
-  EXPECT_NEAR(loss.loss_sum, sum, 1e-12 * sum);
+  EXPECT_NEAR(loss.loss_sum.item<double>(), sum, 1e-12 * sum);
   EXPECT_FALSE(none.defined());
 }
 

@@ -12,7 +12,7 @@ TEST(Linear, EqualsTheCompositionForwardAndBackward) {
     const auto composition = [](const std::vector<at::Tensor>& in) { return in[0].matmul(in[1].t()) + in[2]; };
     const auto kernel = [](const std::vector<at::Tensor>& in, const at::Tensor& dout) {
       at::Tensor dw = zero_sum_of(in[1]), db = zero_sum_of(in[2]);
-      linear_backward_weight(dout, in[0], dw);
+      linear_backward_weight(dout, in[0], 1, dw);
       linear_backward_bias(dout, db);
       return KernelNumbers{linear_forward(in[0], in[1]).add_(in[2]), {linear_backward_input(dout, in[1]), dw, db}};
     };
@@ -25,7 +25,7 @@ TEST(Linear, EqualsTheCompositionForwardAndBackward) {
 TEST(Linear, GradientsOfWeightAndBiasAreAdded) {
   const at::Tensor x = random_tensor({6, 4}, "x").to(at::kFloat), dy = random_tensor({6, 3}, "dy").to(at::kFloat);
   at::Tensor dw = at::empty({3, 4}, at::kFloat).fill_(2), db = at::empty({3}, at::kFloat).fill_(2);
-  linear_backward_weight(dy, x, dw);
+  linear_backward_weight(dy, x, 1, dw);
   linear_backward_bias(dy, db);
   EXPECT_LE(distance(dw, dy.t().matmul(x) + 2), 1e-5);
   EXPECT_LE(distance(db, dy.sum(0) + 2), 1e-5);

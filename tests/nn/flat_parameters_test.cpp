@@ -19,7 +19,7 @@ Parameters small_weights() {
 TEST(FlatParameters, AreTheValuesInOneTensor) {
   for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
     const Parameters values = small_weights();
-    const FlatParameters flat = flatten(values, dtype);
+    const FlatParameters flat = flatten(values, dtype, at::kCPU);
     const NamedTensors ours = to_named_tensors(flat.views), theirs = to_named_tensors(values);
     ASSERT_EQ(ours.size(), theirs.size());
     double sum = 0;
@@ -34,7 +34,7 @@ TEST(FlatParameters, AreTheValuesInOneTensor) {
 }
 
 TEST(FlatParameters, ThoseWithDecayComeFirstAndAllAreAligned) {
-  const FlatParameters flat = flat_zeros(small_weights(), at::kBFloat16);
+  const FlatParameters flat = flat_zeros(small_weights(), at::kBFloat16, at::kCPU);
   std::int64_t last = -1;
   for (const bool decayed : {true, false}) {
     for_each_parameter(flat.views, [&](const std::string& name, const at::Tensor& tensor) {
@@ -50,8 +50,8 @@ TEST(FlatParameters, ThoseWithDecayComeFirstAndAllAreAligned) {
 }
 
 TEST(FlatParameters, WhatIsNotThereStaysAway) {
-  const FlatParameters flat =
-      flat_zeros(select(small_weights(), [](const std::string& name) { return name == "score.bias"; }), at::kFloat);
+  const FlatParameters flat = flat_zeros(
+      select(small_weights(), [](const std::string& name) { return name == "score.bias"; }), at::kFloat, at::kCPU);
   EXPECT_EQ(to_list(flat.views).size(), 1u);
   EXPECT_EQ(flat.decayed, 0);
   EXPECT_FALSE(flat.views.embedding_vd.defined());

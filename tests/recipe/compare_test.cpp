@@ -17,6 +17,7 @@ TEST(CompareTest, EqualRecipesInOtherWords) {
 TEST(CompareTest, NamesTheKeysWithBothValues) {
   EXPECT_EQ(differences("", "optimizer: {learning_rate: 1e-5}\nseed: 5\n"),
             (Keys{"optimizer.learning_rate: 5.0e-06 -> 1.0e-05", "seed: 1234 -> 5"}));
+  EXPECT_EQ(differences("", "train: {micro_batch_tokens: auto}\n"), Keys{"train.micro_batch_tokens: 16384 -> auto"});
   EXPECT_EQ(differences("", "schedule: {kind: wsd}\n"),
             (Keys{"schedule.decay_steps: (none) -> 0", "schedule.kind: constant -> wsd",
                   "schedule.min_learning_rate: (none) -> 0"}));

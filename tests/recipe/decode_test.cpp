@@ -68,6 +68,17 @@ INSTANTIATE_TEST_SUITE_P(
              "7:15: wrong value of 'mix_original' (found the text 'false', expected true or false)"},
         Case{Stage::bootstrap, "mix_original: True\n",
              "7:15: wrong value of 'mix_original' (found 'True', expected true or false)"},
+        Case{Stage::sft, "train: {micro_batch_tokens: aut}\n",
+             "5:29: wrong value of 'train.micro_batch_tokens' (found 'aut', expected an integer of at least 1, or "
+             "auto); did you mean 'auto'?"},
+        Case{Stage::sft, "train: {micro_batch_tokens: 1e3}\n",
+             "5:29: wrong value of 'train.micro_batch_tokens' (found '1e3', expected an integer of at least 1, or "
+             "auto)"},
+        Case{Stage::sft, "train: {micro_batch_tokens: [auto]}\n",
+             "5:29: wrong value of 'train.micro_batch_tokens' (found a list, expected an integer of at least 1, or "
+             "auto)"},
+        Case{Stage::sft, "train: {batch_size: auto}\n",
+             "5:21: wrong value of 'train.batch_size' (found 'auto', expected an integer of at least 1)"},
         Case{Stage::bootstrap, "select: max\n",
              "7:9: wrong value of 'select' (found 'max', expected names with an integer or max each)"},
         Case{Stage::bootstrap, "select: {quality: mx}\n",
@@ -91,6 +102,9 @@ INSTANTIATE_TEST_SUITE_P(
                          "5:26: 'optimizer.betas[1]' is out of range (found 1, expected a number from 0 to below 1)"},
                     Case{Stage::sft, "train: {batch_size: 0}\n",
                          "5:21: 'train.batch_size' is out of range (found 0, expected an integer of at least 1)"},
+                    Case{Stage::sft, "train: {micro_batch_tokens: 0}\n",
+                         "5:29: 'train.micro_batch_tokens' is out of range (found 0, expected an integer of at least "
+                         "1, or auto)"},
                     Case{Stage::sft, "train: {steps: 0}\n",
                          "5:16: 'train.steps' is out of range (found 0, expected an integer of at least 1)"},
                     Case{Stage::annotate, "max_bad_share: 2\n",
@@ -185,6 +199,12 @@ TEST(DecodeTest, ShapesOfTheirOwn) {
   const std::string dials = smallest(Stage::evaluate) + "model: {path: m}\ndials: {prompts: [a]";
   EXPECT_TRUE(load(dials + ", attributes: all}\n").dials->attributes.empty());
   EXPECT_EQ(load(dials + ", attributes: [quality]}\n").dials->attributes, std::vector<std::string>{"quality"});
+  for (const auto& [text, tokens] : {std::pair("auto", 0), {"1", 1}, {"8192", 8192}}) {
+    EXPECT_EQ(load(smallest(Stage::sft) + "train: {micro_batch_tokens: " + text + "}\n").train.micro_batch_tokens,
+              tokens);
+    EXPECT_EQ(load(smallest(Stage::sft), {std::string("train.micro_batch_tokens=") + text}).train.micro_batch_tokens,
+              tokens);
+  }
   const Recipe bootstrap = load(smallest(Stage::bootstrap) + "select: {quality: max, humor: 0, toxicity: +1}\n");
   EXPECT_EQ(bootstrap.bootstrap.select,
             (std::map<std::string, std::string>{{"humor", "0"}, {"quality", "max"}, {"toxicity", "1"}}));

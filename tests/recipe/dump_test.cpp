@@ -18,7 +18,7 @@ std::vector<Case> cases() {
         "attributes: {names: [a, b], min: -1, max: 3}\n"}},
       {Stage::annotate, {"", "shard: 1/3\nhuman_labels: keep\non_bad_record: stop\n"}},
       {Stage::sft,
-       {"", "train: {steps: 9, max_minutes: 0.5}\n",
+       {"", "train: {steps: 9, max_minutes: 0.5}\n", "train: {micro_batch_tokens: auto}\n",
         "checkpoint: {every_steps: 1}\nschedule: {kind: wsd, min_learning_rate: 1e-7, decay_steps: 3}\n",
         "template: {system: \"a: b\\n'c' \\\"d\\\" \\\\ #\", special_tokens: added}\n", "device: cuda:1\n",
         "template: {system: ''}\nattributes: {names: []}\n"}},
@@ -66,6 +66,7 @@ TEST_P(DumpRoundTripTest, LoadingTheDumpIsAFixedPoint) {
     EXPECT_EQ(again.train.steps, recipe.train.steps);
     EXPECT_EQ(again.train.epochs, recipe.train.epochs);
     EXPECT_EQ(again.train.batch_size, recipe.train.batch_size);
+    EXPECT_EQ(again.train.micro_batch_tokens, recipe.train.micro_batch_tokens);
     EXPECT_EQ(again.schedule.warmup_steps, recipe.schedule.warmup_steps);
   }
   if (test.stage == Stage::train_predictor) {
@@ -144,6 +145,13 @@ TEST(DumpTest, SmallNumbersAreNumbersToYamlOneDotOneToo) {
   const std::string dumped = dump_recipe(load(smallest(Stage::sft)));
   EXPECT_NE(dumped.find("learning_rate: 5.0e-06\n"), std::string::npos) << dumped;
   EXPECT_NE(dumped.find("eps: 1.0e-08\n"), std::string::npos) << dumped;
+}
+
+TEST(DumpTest, ACountOrAutoIsWrittenAsItWasGiven) {
+  for (const std::string text : {"auto", "1", "16384"}) {
+    const std::string dumped = dump_recipe(load(smallest(Stage::sft) + "train: {micro_batch_tokens: " + text + "}\n"));
+    EXPECT_NE(dumped.find("  micro_batch_tokens: " + text + "\n"), std::string::npos) << dumped;
+  }
 }
 
 TEST(DumpTest, NumbersKeepEveryBit) {

@@ -30,6 +30,8 @@ TEST(ReferenceTest, EveryKeyOfEveryStageIsOnThePage) {
       page.find("| `optimizer.learning_rate` | train-predictor, sft, bootstrap | `5.0e-06` | `5.0e-06` | `2.0e-06` |"),
       std::string::npos);
   EXPECT_NE(page.find("| `train.batch_size` | sft, bootstrap | `128` | `128` | `384` |"), std::string::npos);
+  EXPECT_NE(page.find("| `train.micro_batch_tokens` | `16384` | an integer of at least 1, or auto |"),
+            std::string::npos);
   EXPECT_NE(page.find("| annotate | `stage`, `run_dir`, `predictor`, `input`, `output` |"), std::string::npos);
 }
 
@@ -55,6 +57,9 @@ TEST(SchemaTest, HasRangesChoicesAndDefaults) {
   EXPECT_EQ(sft["optimizer"]["properties"]["eps"]["exclusiveMinimum"], 0);
   EXPECT_EQ(sft["optimizer"]["properties"]["betas"]["items"]["exclusiveMaximum"], 1);
   EXPECT_EQ(sft["optimizer"]["properties"]["betas"]["minItems"], 2);
+  const Json& tokens = sft["train"]["properties"]["micro_batch_tokens"];
+  EXPECT_EQ(tokens["anyOf"], (Json{{{"const", "auto"}}, {{"type", "integer"}, {"minimum", 1}}}));
+  EXPECT_EQ(tokens["default"], 16384);
   EXPECT_FALSE(sft["optimizer"]["properties"]["learning_rate"].contains("default")) << "it is the method's";
   EXPECT_EQ(schema["$defs"]["sft"]["required"], (Json{"stage", "run_dir", "model", "data"}));
   EXPECT_EQ(schema["$defs"]["tokenizer"]["required"], (Json{"stage", "tokenizer"}));

@@ -11,6 +11,7 @@
 #include "steerlm/infer/score.h"
 #include "steerlm/nn/kv_cache.h"
 #include "steerlm/train/losses.h"
+#include "support/batches.h"
 #include "support/parameters.h"
 
 namespace steerlm {

@@ -52,7 +52,7 @@ class TenSteps : public Family {
 TEST_P(TenSteps, OfAdamwWithClippingEqualTransformers) {
   ASSERT_EQ(batches.size(), 10u);
   const NamedTensors before = to_named_tensors(cast(trained(), at::kDouble));
-  Training training = make_training(model.config, model.weights, at::kFloat, is_trained());
+  Training training = make_training(model.config, model.weights, at::kFloat, at::kCPU, is_trained());
   const std::vector<StepResult> results = train(training, options);
   for (size_t t = 0; t < results.size(); ++t) {
     const Json& step = expected.at("adamw").at("steps").at(t);
@@ -77,8 +77,9 @@ TEST_P(FaultySteps, AreFarOff) {
                           const std::function<bool(const std::string&)>& trained_too) {
     StepOptions other = options;
     edit(other);
-    Training training = make_training(model.config, cast(cast(model.weights, at::kDouble), at::kFloat), at::kFloat,
-                                      [&](const std::string& name) { return is_trained()(name) && trained_too(name); });
+    Training training =
+        make_training(model.config, cast(cast(model.weights, at::kDouble), at::kFloat), at::kFloat, at::kCPU,
+                      [&](const std::string& name) { return is_trained()(name) && trained_too(name); });
     train(training, other);
     return far_off(overlay(select(model.weights, is_trained()), training.masters.views));
   };

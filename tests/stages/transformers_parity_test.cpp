@@ -13,6 +13,8 @@
 #include "steerlm/text/template.h"
 #include "steerlm/train/step.h"
 #include "support/adamw_rounding.h"
+#include "support/batches.h"
+#include "support/computing.h"
 #include "support/example_sequences.h"
 #include "support/parameters.h"
 
@@ -56,7 +58,7 @@ void expect_gradients(const Json& wanted, const Parameters& gradients) {
 class TransformersParity : public testing::TestWithParam<const char*> {};
 
 TEST_P(TransformersParity, LogitsOfTheLastToken) {
-  const OpenModel model = open_model(fixtures / GetParam(), Precision::fp32);
+  const OpenModel model = open_model(fixtures / GetParam(), cpu_fp32);
   size_t compared = 0;
   for (const Json& sequence : expected().at(GetParam()).at("sequences")) {
     if (!sequence.contains("last_logits")) continue;
@@ -79,7 +81,7 @@ TEST_P(TransformersParity, LogitsOfTheLastToken) {
 }
 
 TEST_P(TransformersParity, LossAndEveryGradientOfAPackedBatch) {
-  const OpenModel model = open_model(fixtures / GetParam(), Precision::fp32);
+  const OpenModel model = open_model(fixtures / GetParam(), cpu_fp32);
   const Json& packed = expected().at(GetParam()).at("packed");
   const std::vector<Example> examples = examples_of(expected().at(GetParam()).at("sequences"));
   const Batch batch = make_batch(pick(examples, packed.at("batch")));
@@ -92,7 +94,7 @@ TEST_P(TransformersParity, LossAndEveryGradientOfAPackedBatch) {
 }
 
 TEST_P(TransformersParity, LogProbabilitiesOfTurns) {
-  const OpenModel model = open_model(fixtures / GetParam(), Precision::fp32);
+  const OpenModel model = open_model(fixtures / GetParam(), cpu_fp32);
   const ConversationTemplate conversation_template(model.folder.text_template, model.tokenizer);
   for (const Json& wanted : expected().at(GetParam()).at("conversations")) {
     const Record record =
@@ -116,7 +118,7 @@ TEST_P(TransformersParity, LogProbabilitiesOfTurns) {
 }
 
 TEST_P(TransformersParity, TenAdamwStepsWithClipping) {
-  const OpenModel model = open_model(fixtures / GetParam(), Precision::fp32);
+  const OpenModel model = open_model(fixtures / GetParam(), cpu_fp32);
   const Json& adamw = expected().at(GetParam()).at("adamw");
   const StepOptions options = step_options(adamw.at("settings"));
   const auto is_trained = [](const std::string&) { return true; };
@@ -126,7 +128,7 @@ TEST_P(TransformersParity, TenAdamwStepsWithClipping) {
   ASSERT_EQ(batches.size(), 10u);
   const Transformer& start = model.transformer;
   const auto rounding = adamw_rounding(start.config, start.weights, is_trained, batches, options);
-  Training training = make_training(start.config, start.weights, at::kFloat, is_trained);
+  Training training = make_training(start.config, start.weights, at::kFloat, at::kCPU, is_trained);
   for (size_t t = 0; t < batches.size(); ++t) {
     const Json& step = adamw.at("steps").at(t);
     const StepResult result = train_step(training, batches[t], language_model_objective, options);
@@ -152,7 +154,7 @@ INSTANTIATE_TEST_SUITE_P(Folders, TransformersParity, testing::Values("untied", 
                          [](const auto& folder) { return folder.param; });
 
 TEST(TransformersClassifier, ScoresLossAndGradients) {
-  const OpenModel model = open_model(fixtures / "classifier", Precision::fp32);
+  const OpenModel model = open_model(fixtures / "classifier", cpu_fp32);
   const Json& wanted = expected().at("classifier");
   const Batch batch = batch_of(wanted.at("sequences"));
   expect_scores(wanted.at("sequences"), attribute_scores(model.transformer, examples_of(wanted.at("sequences")), 4096));

@@ -11,6 +11,7 @@
 
 #include "steerlm/core/rng.h"
 #include "steerlm/train/step.h"
+#include "support/batches.h"
 #include "support/parameters.h"
 #include "support/tensor_operators.h"
 
@@ -22,8 +23,9 @@ struct ShakenGradient {
   static inline std::vector<at::Tensor> sizes;
   static inline std::uint64_t key = 0;
 
-  static double gradient(const Transformer& model, const Batch& batch, double scale, Parameters& gradients) {
-    const double loss = language_model_gradient(model, batch, scale, gradients);
+  static at::Tensor gradient(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
+                             Parameters& gradients) {
+    const at::Tensor loss = language_model_gradient(model, batch, scale, recompute, gradients);
     size_t i = 0;
     for_each_parameter(gradients, [&](const std::string& name, at::Tensor& tensor) {
       at::Tensor error = at::empty(tensor.sizes(), at::kDouble);
@@ -66,7 +68,7 @@ inline std::map<std::string, double> adamw_rounding(const ModelConfig& config, c
   constexpr std::uint64_t runs = 6;
   const auto fresh = [&] {  // a copy: the masters are changed in place
     const Parameters copy = cast(cast(start, at::kFloat), at::kDouble);
-    return make_training(config, copy, at::kDouble, is_trained);
+    return make_training(config, copy, at::kDouble, at::kCPU, is_trained);
   };
   Training exact = fresh();
   std::vector<Training> shaken;

@@ -9,8 +9,9 @@ namespace steerlm {
 
 // Zeros of the same shapes in `dtype`.
 inline Parameters zeros_like(Parameters parameters, at::ScalarType dtype) {
-  for_each_parameter(parameters,
-                     [&](const std::string&, at::Tensor& tensor) { tensor = at::zeros(tensor.sizes(), dtype); });
+  for_each_parameter(parameters, [&](const std::string&, at::Tensor& tensor) {
+    tensor = at::zeros(tensor.sizes(), tensor.options().dtype(dtype));
+  });
   return parameters;
 }
 
@@ -18,6 +19,10 @@ inline Parameters zeros_like(Parameters parameters, at::ScalarType dtype) {
 inline Parameters cast(Parameters parameters, at::ScalarType dtype) {
   for_each_parameter(parameters, [&](const std::string&, at::Tensor& tensor) { tensor = tensor.to(dtype); });
   return parameters;
+}
+
+inline void move_to(Parameters& parameters, at::Device device) {
+  for_each_parameter(parameters, [&](const std::string&, at::Tensor& tensor) { tensor = tensor.to(device); });
 }
 
 }  // namespace steerlm

@@ -1,6 +1,7 @@
 // Every gradient of both heads against ATen autograd in fp64, and packing, micro-batching and neighbours that must not
 // matter.
 #include "steerlm/train/losses.h"
+#include "support/batches.h"
 
 #include <gtest/gtest.h>
 
@@ -267,10 +268,23 @@ TEST(Losses, FractionalWeightsCountInLossAndGradientAlike) {
     const at::Tensor& theirs = leaves[name].grad();
     EXPECT_LE((ours - theirs).norm().item<double>(), 1e-8 * theirs.norm().item<double>()) << name;
   });
-  const LossSum loss = language_model_loss(model, batch);
-  EXPECT_NEAR(loss.sum, expected, 1e-10 * expected);
-  EXPECT_DOUBLE_EQ(loss.count, sum_of_weights);
+  EXPECT_NEAR(language_model_loss(model, pack_batch(model, batch)).item<double>(), expected, 1e-10 * expected);
   EXPECT_DOUBLE_EQ(target_count(batch), sum_of_weights);
+}
+
+// Computed again in the backward, a block's numbers are those of the forward.
+TEST_P(LossGradients, OfRecomputedBlocksAreEqualToTheBit) {
+  const Case& c = GetParam();
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const Transformer model{config_of(c), weights_of(c, dtype)};
+    const PackedBatch batch = pack_batch(model, batch_of(c, {9, 14, 30}, 2));
+    Parameters kept = zeros_like(model.weights, at::kFloat), recomputed = zeros_like(model.weights, at::kFloat);
+    const Loss loss_of = c.attributes == 0 ? language_model_objective : regression_objective;
+    const at::Tensor loss = loss_of.gradient(model, batch, 0.25, false, kept);
+    EXPECT_TRUE(at::equal(loss, loss_of.gradient(model, batch, 0.25, true, recomputed)));
+    const std::vector<at::Tensor> a = to_list(kept), b = to_list(recomputed);
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i], b[i])) << i;
+  }
 }
 
 TEST(Losses, HiddenStatesOfASequenceDoNotDependOnItsNeighbours) {

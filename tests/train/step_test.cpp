@@ -1,5 +1,7 @@
 // One optimiser step: micro-batches, clipping, the schedule, frozen weights, numbers that are not finite.
 #include "steerlm/train/step.h"
+#include "steerlm/kernels/adamw.h"
+#include "support/batches.h"
 
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
@@ -47,7 +49,7 @@ bool all_of_them(const std::string&) { return true; }
 Training fresh(at::ScalarType masters, at::ScalarType dtype, std::int64_t attributes = 0) {
   const HeadShape head{attributes == 0, attributes, attributes > 0};
   const Parameters weights = parameters_from(small_config(), head, init_parameters(small_config(), head, 7));
-  return make_training(small_config(), cast(weights, masters), dtype, all_of_them);
+  return make_training(small_config(), cast(weights, masters), dtype, at::kCPU, all_of_them);
 }
 
 StepOptions options_of(double learning_rate, std::int64_t micro_batch_tokens = 1000) {
@@ -153,7 +155,7 @@ TEST(TrainStep, LeavesFrozenWeightsAlone) {
   const Parameters before = cast(cast(weights, at::kDouble), at::kFloat);
   const auto is_trained = [](const std::string& name) { return name == "lm_head.weight"; };
   const auto others = [&](const std::string& name) { return !is_trained(name); };
-  Training training = make_training(small_config(), weights, at::kFloat, is_trained);
+  Training training = make_training(small_config(), weights, at::kFloat, at::kCPU, is_trained);
   train_step(training, pointers_to(examples), language_model_objective, options_of(1e-2));
   EXPECT_EQ(to_list(training.masters.views).size(), 1u);
   EXPECT_EQ(largest_difference(select(training.model.weights, others), select(before, others)), 0);

@@ -29,8 +29,11 @@ constexpr Range at_least(double min) { return {.min = min}; }
 constexpr Range above(double min) { return {.min = min, .open_min = true}; }
 
 // How a recipe may write a value beside its plain form: one item for a list of one, `all` for a list, {path: …} for a
-// path.
-enum class Shape { plain, one_or_list, all_or_list, path_or_section };
+// path, `auto` for a count, which is stored as 0.
+enum class Shape { plain, one_or_list, all_or_list, path_or_section, count_or_auto };
+
+// The numbers that a shape brings with it.
+constexpr Range range_of(Shape shape) { return shape == Shape::count_or_auto ? at_least(1) : Range{}; }
 
 // Specialised for each enum of a recipe: `static constexpr std::array<std::pair<E, std::string_view>, N> table`.
 template <class E>

@@ -35,9 +35,9 @@ class ChatSession {
 
   // Answers a conversation whose last turn is the user's. Of the cache stays the longest common prefix with its prompt,
   // whatever the conversation before was. `sample` is the key of the answer's random numbers: the same conversation,
-  // seed and sample give the response that generate() gives, up to the rounding of a prompt in parts. `stream` gets the
-  // response piece by piece, each whole UTF-8; `interrupted` is asked between tokens, and between parts of a long
-  // prompt. Throws data: the prompt fills the model's context.
+  // seed and sample give the response that generate() gives, up to rounding: of a prompt in parts, on a GPU also of one
+  // row beside others. `stream` gets the response piece by piece, each whole UTF-8; `interrupted` is asked between
+  // tokens, and between parts of a long prompt. Throws data: the prompt fills the model's context.
   ChatAnswer answer(const Conversation& conversation, const std::optional<Label>& label, std::uint64_t sample,
                     const std::function<void(std::string_view)>& stream, const std::function<bool()>& interrupted);
 

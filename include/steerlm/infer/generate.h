@@ -15,8 +15,9 @@ namespace steerlm {
 
 struct GenerationRequest {
   std::vector<std::int32_t> prompt;
-  std::uint64_t sample =
-      0;                // key of its random numbers: the same (seed, sample) gives the same response whatever else runs
+  // Key of its random numbers. On a CPU the same (seed, sample) gives the same response whatever else runs; on a GPU
+  // the same requests together do.
+  std::uint64_t sample = 0;
   std::string place{};  // where the prompt stands, for messages: file:line
 };
 
@@ -24,9 +25,9 @@ struct GenerationSettings {
   SamplingOptions sampling;
   std::uint64_t seed = 0;
   std::vector<std::int32_t>
-      eos_ids;            // EOS, and the piece that ends a turn: each ends a response and is no part of its text
-  std::string stop_text;  // the turn marker; empty: only ids stop
-  std::int64_t slots = 32;
+      eos_ids;             // EOS, and the piece that ends a turn: each ends a response and is no part of its text
+  std::string stop_text;   // the turn marker; empty: only ids stop
+  std::int64_t slots = 0;  // sequences at once; 0: 32 on a CPU, on a GPU up to 128 as its memory allows
 };
 
 struct GenerationResult {

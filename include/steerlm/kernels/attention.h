@@ -11,14 +11,25 @@
 
 namespace steerlm {
 
-struct AttentionOutput {
-  at::Tensor out_nhe;
-  std::vector<at::Tensor> logsumexp;  // one a call of ATen's flash kernel, as it returns them
+// Where the sequences of a pack lie: sequence s is the tokens cu_seqlens[s] … cu_seqlens[s+1]-1; none may be empty.
+// Made of lengths on the host, where the kernels' limits are checked; a GPU has a copy.
+struct PackedSequences {
+  PackedSequences() = default;
+  PackedSequences(std::vector<std::int64_t> cu_seqlens, at::Device device = at::kCPU);  // NOLINT: converts on purpose
+
+  std::vector<std::int64_t> cu_seqlens;  // b+1
+  at::Tensor cu_seqlens_device;          // b+1, int32; undefined on a CPU
+  std::int64_t longest = 0;
 };
 
-// cu_seqlens (b+1): sequence s is the tokens cu_seqlens[s] … cu_seqlens[s+1]-1; none may be empty.
+struct AttentionOutput {
+  at::Tensor out_nhe;
+  std::vector<at::Tensor> logsumexp;  // one a call of ATen's kernel, as it returns them
+  at::Tensor rng_state, unused;       // of the call on a GPU: the backward wants them back
+};
+
 AttentionOutput attention_forward(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v_nge,
-                                  const std::vector<std::int64_t>& cu_seqlens, std::int64_t window);
+                                  const PackedSequences& sequences, std::int64_t window);
 
 struct AttentionGradients {
   at::Tensor dq_nhe;
@@ -27,17 +38,22 @@ struct AttentionGradients {
 };
 AttentionGradients attention_backward(const at::Tensor& dout_nhe, const at::Tensor& q_nhe, const at::Tensor& k_nge,
                                       const at::Tensor& v_nge, const AttentionOutput& saved,
-                                      const std::vector<std::int64_t>& cu_seqlens, std::int64_t window);
+                                      const PackedSequences& sequences, std::int64_t window);
 
 // The last n tokens of one sequence against all its t keys and values, strided views (g, t, e): query i stands at
 // position t - n + i.
 at::Tensor cached_attention(const at::Tensor& q_nhe, const at::Tensor& k_gte, const at::Tensor& v_gte,
                             std::int64_t window);
 
-// One new token a row against its own cached keys and values: row r attends to the first lengths[r] tokens of
+// Writes row i of k and v to token positions_n[i] of slot slots_n[i] of the caches (r slots, g, t capacity, e); a
+// negative position: nothing. Both int32, on the device of the cache.
+void cache_write(const at::Tensor& k_nge, const at::Tensor& v_nge, const at::Tensor& slots_n,
+                 const at::Tensor& positions_n, at::Tensor& k_rgte, at::Tensor& v_rgte);
+
+// One new token a row against its own cached keys and values: row r attends to the first lengths_r[r] (int32) tokens of
 // k_rgte[r], v_rgte[r] (r rows, g heads, t capacity, e), of which the window keeps the last. A row of length 0 gives
-// zeros, and needs no keys. Each row's bits depend on that row alone.
+// zeros, and needs no keys. Each row's bits depend on that row alone. `longest`: at least the largest length.
 at::Tensor decode_attention(const at::Tensor& q_rhe, const at::Tensor& k_rgte, const at::Tensor& v_rgte,
-                            const std::vector<std::int64_t>& lengths, std::int64_t window);
+                            const at::Tensor& lengths_r, std::int64_t longest, std::int64_t window);
 
 }  // namespace steerlm

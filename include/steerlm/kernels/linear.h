@@ -9,9 +9,14 @@ at::Tensor linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi);
 
 // dx = dy W
 at::Tensor linear_backward_input(const at::Tensor& dy_no, const at::Tensor& w_oi);
+// dx += scale * dy W
+void linear_backward_input(const at::Tensor& dy_no, const at::Tensor& w_oi, double scale, at::Tensor& dx_ni);
 
-// dw += dy^T x. dw is fp32 for bf16 operands: micro-batches are summed in fp32.
-void linear_backward_weight(const at::Tensor& dy_no, const at::Tensor& x_ni, at::Tensor& dw_oi);
+// y += scale * x W^T
+void linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi, double scale, at::Tensor& y_no);
+
+// dw += scale * dy^T x. dw is fp32 for bf16 operands: micro-batches are summed in fp32.
+void linear_backward_weight(const at::Tensor& dy_no, const at::Tensor& x_ni, double scale, at::Tensor& dw_oi);
 
 // db += the sum of dy over rows, in fp32 (fp64 for fp64).
 void linear_backward_bias(const at::Tensor& dy_no, at::Tensor& db_o);

@@ -13,12 +13,21 @@ struct RmsNormOutput {
 
 RmsNormOutput rms_norm_forward(const at::Tensor& x_nd, const at::Tensor& w_d, double eps);
 
+// The norm of sum = x + residual, rounded to their dtype first.
+struct AddRmsNormOutput {
+  at::Tensor sum_nd;
+  at::Tensor y_nd;
+  at::Tensor rstd_n;
+};
+AddRmsNormOutput add_rms_norm_forward(const at::Tensor& x_nd, const at::Tensor& residual_nd, const at::Tensor& w_d,
+                                      double eps);
+
 // x * rstd * w again, from what forward kept.
 at::Tensor rms_norm_recompute(const at::Tensor& x_nd, const at::Tensor& w_d, const at::Tensor& rstd_n);
 
-// dx = rstd * (dy*w - x_hat * mean(dy*w*x_hat)) with x_hat = x*rstd; dw_d += sum over rows of dy*x_hat, in row order;
-// an undefined dw_d is not computed.
+// dx = rstd * (dy*w - x_hat * mean(dy*w*x_hat)) + dresidual with x_hat = x*rstd; an undefined dresidual counts as 0.
+// dw_d += sum over rows of dy*x_hat, in a fixed order; an undefined dw_d is not computed.
 at::Tensor rms_norm_backward(const at::Tensor& dy_nd, const at::Tensor& x_nd, const at::Tensor& w_d,
-                             const at::Tensor& rstd_n, at::Tensor& dw_d);
+                             const at::Tensor& rstd_n, at::Tensor& dw_d, const at::Tensor& dresidual_nd = {});
 
 }  // namespace steerlm

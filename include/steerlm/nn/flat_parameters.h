@@ -15,8 +15,8 @@ struct FlatParameters {
 };
 
 // Zeros for the parameters that `like` has.
-FlatParameters flat_zeros(const Parameters& like, at::ScalarType dtype);
+FlatParameters flat_zeros(const Parameters& like, at::ScalarType dtype, at::Device device);
 // Their values in `dtype`. The tensors of `values` are let go one by one, so that both are never there as a whole.
-FlatParameters flatten(Parameters values, at::ScalarType dtype);
+FlatParameters flatten(Parameters values, at::ScalarType dtype, at::Device device);
 
 }  // namespace steerlm

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "steerlm/nn/transformer.h"
@@ -22,12 +23,38 @@ inline constexpr std::int64_t min_slots = 8;
 
 KvCache make_kv_cache(const Transformer& model, std::int64_t slots, std::int64_t capacity);
 
-// Appends `ids` to what the slot holds (nothing: the start of a prompt), each sequence by itself; gives the hidden
-// state of the last token (1, d). After a cached part the last bits may differ from those of one prefill of the whole.
-at::Tensor prefill(const Transformer& model, KvCache& cache, std::int64_t slot, const std::vector<std::int32_t>& ids);
+// Appends to each of `slots` what is to be read there (nothing yet in it: the start of a prompt); gives the hidden
+// state of each one's last token (slots, d). On a CPU each sequence is computed by itself, so that its bits do not
+// depend on the others; a GPU takes those without a cached part in packs. After a cached part the last bits may
+// differ from those of one prefill of the whole.
+struct SlotPrompt {
+  std::int64_t slot = 0;
+  std::span<const std::int32_t> ids;
+};
+at::Tensor prefill(const Transformer& model, KvCache& cache, std::span<const SlotPrompt> prompts);
 
-// One step for all rows at once (ids and active are as long as cache.lengths): ids[slot] is appended to each slot whose
-// `active` is set; the rows of the others are computed on zeros and mean nothing. Hidden states (r, d).
+// What a decode step reads, one number a row, on the device of the model.
+struct DecodeRows {
+  at::Tensor ids_r;        // int64: the token to append
+  at::Tensor positions_r;  // int32: where it goes in its slot; -1: the slot is idle, and its row means nothing
+  at::Tensor lengths_r;    // int32: tokens of the slot with it; 0: idle
+  at::Tensor slots_r;      // int32: 0 … r-1
+};
+
+// The rows of a step on the host: ids[slot] is appended to each slot whose `active` is set (both as long as
+// cache.lengths), whose length grows by one.
+struct HostRows {
+  std::vector<std::int64_t> ids;
+  std::vector<std::int32_t> positions, lengths;
+};
+HostRows advance(KvCache& cache, const std::vector<std::int32_t>& ids, const std::vector<bool>& active);
+
+// Hidden states (r, d) of one step for all rows at once. Nothing of it depends on a number on the host, so that it can
+// be recorded: `angles` are those of the positions, `longest` is at least the largest length.
+at::Tensor decode_rows(const Transformer& model, KvCache& cache, const DecodeRows& rows, const RopeAngles& angles,
+                       std::int64_t longest);
+
+// The two together.
 at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vector<std::int32_t>& ids,
                        const std::vector<bool>& active);
 

@@ -23,21 +23,28 @@ struct Transformer {
   Parameters weights;
 
   at::ScalarType dtype() const { return weights.embedding_vd.scalar_type(); }
+  at::Device device() const { return weights.embedding_vd.device(); }
 };
 
-// Packed token ids: sequence s is ids[cu_seqlens[s]] … ids[cu_seqlens[s+1] - 1], with its rotary angles from position
-// 0.
+// Packed token ids on the model's device: sequence s is ids[cu_seqlens[s]] … ids[cu_seqlens[s+1] - 1], with its rotary
+// angles from position 0.
 struct PackedTokens {
   at::Tensor ids_n;  // int64
   RopeAngles angles;
-  std::vector<std::int64_t> cu_seqlens;
+  PackedSequences sequences;
 };
 PackedTokens pack_tokens(const Transformer& model, const std::vector<std::int64_t>& ids,
                          const std::vector<std::int64_t>& cu_seqlens);
 
+// Hidden states on their way from one block to the next: x + residual, which the norm that reads them adds up.
+struct HiddenStates {
+  at::Tensor x_nd;
+  at::Tensor residual_nd;  // undefined: 0
+};
+
 // What a block's backward needs of its forward. The norms' outputs and the FFN's product are computed again.
 struct BlockSaved {
-  at::Tensor x_nd;  // input
+  at::Tensor x_nd;  // input, added up
   at::Tensor input_rstd_n;
   at::Tensor q_nhe, k_nge, v_nge;   // after norm and rotation
   at::Tensor raw_q_nhe, raw_k_nge;  // before them, where there are query and key norms
@@ -48,7 +55,10 @@ struct BlockSaved {
   at::Tensor gate_nf, up_nf;
 };
 
+// With `recompute` a block keeps its input alone, and its backward computes the rest once more: the same bits, less
+// memory, a third more products.
 struct TrunkSaved {
+  bool recompute = false;
   std::vector<BlockSaved> blocks;
   at::Tensor x_nd;  // input of the final norm
   at::Tensor rstd_n;
@@ -57,24 +67,22 @@ struct TrunkSaved {
 // hidden_nd after the final norm. `saved` null: nothing is kept.
 at::Tensor trunk_forward(const Transformer& model, const PackedTokens& tokens, TrunkSaved* saved);
 
-// Adds the gradients of the trunk's weights to those members of `gradients` that are there.
+// Adds the gradients of the trunk's weights to those members of `gradients` that are there. What the forward kept is
+// let go block by block.
 void trunk_backward(const Transformer& model, const PackedTokens& tokens, const at::Tensor& dhidden_nd,
-                    const TrunkSaved& saved, Parameters& gradients);
+                    TrunkSaved& saved, Parameters& gradients);
 
 // A block in three parts, of which generation replaces the middle one by attention over cached keys and values.
-// block_input leaves x, q, k and v in `saved`; block_output goes on from the heads' outputs and gives x_nd after the
-// block.
-void block_input(const Transformer& model, size_t layer, const at::Tensor& x_nd, const RopeAngles& angles,
+// block_input leaves x, q, k and v in `saved`; block_output goes on from the heads' outputs.
+void block_input(const Transformer& model, size_t layer, const HiddenStates& hidden, const RopeAngles& angles,
                  BlockSaved& saved);
-at::Tensor block_output(const Transformer& model, size_t layer, const at::Tensor& heads_nhe, BlockSaved& saved);
-at::Tensor block_forward(const Transformer& model, size_t layer, const at::Tensor& x_nd, const PackedTokens& tokens,
-                         BlockSaved& saved);
-at::Tensor block_backward(const Transformer& model, size_t layer, const at::Tensor& dx_nd, const PackedTokens& tokens,
-                          const BlockSaved& saved, BlockParameters& gradients);
+HiddenStates block_output(const Transformer& model, size_t layer, const at::Tensor& heads_nhe, BlockSaved& saved);
+// The model's last norm, with its input and rstd where they are wanted.
+at::Tensor final_norm(const Transformer& model, const HiddenStates& hidden, TrunkSaved* saved);
 
 // The attribute head: scores_ba = x_bd score^T + bias in fp32 (fp64 for fp64), x the hidden state of the last token of
-// each sequence.
-at::Tensor last_tokens(const at::Tensor& hidden_nd, const std::vector<std::int64_t>& cu_seqlens);
+// each sequence, which is in row last_rows[s].
+std::vector<std::int64_t> last_rows(const std::vector<std::int64_t>& cu_seqlens);
 at::Tensor attribute_scores(const Transformer& model, const at::Tensor& last_bd);
 
 }  // namespace steerlm

@@ -54,8 +54,8 @@ std::string device_advice(const std::string& device);
 std::string dump_recipe(const Recipe& recipe);
 
 // What sets two dumped recipes apart, "optimizer.learning_rate: 5e-06 -> 1e-05" a key, `before` being the run's and
-// `now` the new one. Not counted: run_dir, device, checkpoint, train.max_minutes, a train.steps or train.epochs that
-// has grown. Empty: the same.
+// `now` the new one. Not counted: run_dir, device, checkpoint, train.max_minutes, train.recompute, a train.steps or
+// train.epochs that has grown. Empty: the same.
 std::vector<std::string> differing_keys(const std::string& before, const std::string& now);
 
 }  // namespace steerlm

@@ -5,6 +5,7 @@
 
 #include "steerlm/hf/adapter.h"
 #include "steerlm/hf/folder_template.h"
+#include "steerlm/nn/device.h"
 #include "steerlm/nn/transformer.h"
 #include "steerlm/recipe/recipe.h"
 #include "steerlm/stages/context.h"
@@ -37,7 +38,10 @@ struct OpenModel {
   Transformer transformer;         // weights in the compute dtype
   std::vector<std::string> notes;  // what the user must be told of the folder, see folder_notes
 };
-OpenModel open_model(const Path& folder, Precision precision, const TemplateRequest& request = {});
+OpenModel open_model(const Path& folder, const Computing& computing, const TemplateRequest& request = {});
+
+// Device and precision of a recipe.
+Computing computing_of(const Recipe& recipe);
 
 // Says which template was chosen for a folder that does not name one itself, and what could not be found out.
 void tell_template(const ModelFolder& folder, const Context& context);

@@ -3,32 +3,39 @@
 #pragma once
 
 #include "steerlm/data/batch.h"
+#include "steerlm/kernels/linear_cross_entropy.h"
 #include "steerlm/nn/transformer.h"
 
 namespace steerlm {
-
-// A loss in pieces: mean = sum / count.
-struct LossSum {
-  double sum = 0;
-  double count = 0;
-};
 
 // What a batch adds to the count: the weights of its targets, or its known attribute values.
 double target_count(const Batch& batch);
 double label_count(const Batch& batch);
 
-// Negative log-likelihood of the targets, each times its weight (SteerLM eq. 1 and 2). The gradient adds
-// d(sum * scale)/d(weights) to `gradients` and returns the sum.
-double language_model_gradient(const Transformer& model, const Batch& batch, double scale, Parameters& gradients);
-LossSum language_model_loss(const Transformer& model, const Batch& batch);
+// A batch on the device of the model.
+struct PackedBatch {
+  PackedTokens tokens;
+  TargetRows targets;
+  at::Tensor last_rows_b;  // int64
+  at::Tensor labels_ba;    // fp64, NaN: unknown; (b, 0) without labels
+};
+PackedBatch pack_batch(const Transformer& model, const Batch& batch);
+
+// Negative log-likelihood of the targets, each times its weight (SteerLM eq. 1 and 2): the sum, (1) fp64 on the device.
+// The gradient adds d(sum * scale)/d(weights) to `gradients`. `recompute`: TrunkSaved's.
+at::Tensor language_model_gradient(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
+                                   Parameters& gradients);
+at::Tensor language_model_loss(const Transformer& model, const PackedBatch& batch);
 
 // Squared error of the known attribute values, read at the last token (HelpSteer section 4.4; NaN labels are masked).
-double regression_gradient(const Transformer& model, const Batch& batch, double scale, Parameters& gradients);
+at::Tensor regression_gradient(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
+                               Parameters& gradients);
 
 // A loss as a training step takes it: what an example adds to the count, and the gradient of a micro-batch.
 struct Loss {
   std::int64_t (*count)(const Example& example);
-  double (*gradient)(const Transformer& model, const Batch& batch, double scale, Parameters& gradients);
+  at::Tensor (*gradient)(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
+                         Parameters& gradients);
 };
 inline constexpr Loss language_model_objective{target_count, language_model_gradient};
 inline constexpr Loss regression_objective{label_count, regression_gradient};

@@ -8,19 +8,32 @@
 
 namespace steerlm {
 
+// What of the forward is computed again in the backward instead of being kept.
+enum class Recompute { none, block };
+template <>
+struct EnumNames<Recompute> {
+  static constexpr std::array<std::pair<Recompute, std::string_view>, 2> table{
+      {{Recompute::none, "none"}, {Recompute::block, "block"}}};
+};
+
 struct TrainOptions {
   std::optional<std::int64_t> epochs;  // epochs and steps exclude each other
   std::optional<std::int64_t> steps;
   std::int64_t batch_size = 128;
-  std::int64_t micro_batch_tokens = 16384;
+  std::int64_t micro_batch_tokens = 16384;  // 0: auto
+  Recompute recompute = Recompute::none;
   double max_minutes = 0;
 
   void fields(auto& field) {
     field("epochs", epochs, at_least(1), "passes over the training data");
     field("steps", steps, at_least(1), "optimiser steps");
     field("batch_size", batch_size, at_least(1), "conversations of one optimiser step");
-    field("micro_batch_tokens", micro_batch_tokens, at_least(1),
-          "tokens computed at once; bounds memory, never changes what is optimised");
+    field("micro_batch_tokens", micro_batch_tokens, Shape::count_or_auto,
+          "tokens computed at once; bounds memory, never changes what is optimised; auto: as many as fit");
+    field(
+        "recompute", recompute,
+        "block: a block keeps its input alone, and its backward computes the rest again; the same numbers to the bit, "
+        "less memory, more time");
     field("max_minutes", max_minutes, at_least(0), "time limit, then a checkpoint and exit 75; 0: none");
   }
 };

@@ -23,8 +23,8 @@ struct Training {
   std::int64_t steps = 0;  // taken so far
 };
 
-// `weights` that `is_trained` picks by name become the masters; forward and backward compute in `dtype`.
-Training make_training(const ModelConfig& config, Parameters weights, at::ScalarType dtype,
+// `weights` that `is_trained` picks by name become the masters; forward and backward compute in `dtype` on `device`.
+Training make_training(const ModelConfig& config, Parameters weights, at::ScalarType dtype, at::Device device,
                        const std::function<bool(const std::string& name)>& is_trained);
 // After the masters were changed by hand: rounds them once more for the model.
 void round_masters(Training& training);
@@ -34,6 +34,15 @@ struct StepOptions {
   ScheduleOptions schedule;
   std::int64_t total_steps = 0;         // of the run, for the schedule
   std::int64_t micro_batch_tokens = 0;  // tokens of a forward and backward; a longer sequence is one by itself
+  bool recompute = false;               // TrunkSaved's
+};
+
+// The examples of a step, packed, on the device of the model.
+struct StepInput {
+  std::vector<PackedBatch> micro_batches;
+  std::int64_t tokens = 0;
+  std::int64_t squared_lengths = 0;  // summed over the sequences: what attention costs
+  std::int64_t targets = 0;          // the mean's denominator
 };
 
 struct StepResult {
@@ -41,17 +50,30 @@ struct StepResult {
   double gradient_norm = 0;  // of the mean's gradient, before clipping
   double learning_rate = 0;
   std::int64_t tokens = 0;
+  std::int64_t squared_lengths = 0;
   std::int64_t targets = 0;  // the mean's denominator
   bool applied = false;      // false: loss or norm is not finite, and weights, moments and `steps` are as they were
 };
 
+// A step whose work is enqueued, on a GPU perhaps not done.
+struct PendingStep {
+  at::Tensor loss;    // (1) fp64: the sum over the micro-batches
+  at::Tensor norm;    // (1) fp64
+  StepResult result;  // less what the device computes
+};
+
+StepInput prepare_step(const Transformer& model, std::span<const Example* const> examples, const Loss& loss,
+                       const StepOptions& options);
+
 // The gradient of the mean loss over all examples, summed over micro-batches; clipping by its global norm; AdamW with
-// the rate of the schedule.
+// the rate of the schedule. Nothing of it waits for the device.
+PendingStep enqueue_step(Training& training, const StepInput& input, const Loss& loss, const StepOptions& options);
+
+// Waits for the numbers of the step, the only time that it does, and counts it where it was applied.
+StepResult finish_step(Training& training, const PendingStep& pending);
+
+// The three in a row.
 StepResult train_step(Training& training, std::span<const Example* const> examples, const Loss& loss,
                       const StepOptions& options);
-
-// What gradients of this global norm are multiplied by, as torch.nn.utils.clip_grad_norm_ does (Pascanu et al. 2013):
-// min(1, largest / (norm + 1e-6)). `largest` 0: no clipping.
-double clip_factor(double norm, double largest);
 
 }  // namespace steerlm

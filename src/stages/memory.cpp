@@ -1,0 +1,111 @@
+#include "stages/memory.h"
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <string>
+
+#include "stages/fit.h"
+#include "steerlm/data/order.h"
+#include "steerlm/data/packer.h"
+#include "steerlm/kernels/device.h"
+
+namespace steerlm {
+namespace {
+
+constexpr std::int64_t token_step = 1024, most_tokens_on_cpu = 16384;
+
+std::int64_t length_of(const Example& example) { return static_cast<std::int64_t>(example.ids.size()); }
+
+// The indices of the examples of each step of the first epoch, or of the run where that is shorter.
+template <class Act>
+void for_each_step(const Recipe& recipe, const std::vector<Example>& examples, Act&& act) {
+  const auto count = static_cast<std::int64_t>(examples.size());
+  if (count == 0) return;
+  Order order(static_cast<std::uint64_t>(recipe.seed), count, recipe.data.shuffle);
+  const std::int64_t steps = std::min(total_steps(recipe, count), steps_per_epoch(count, recipe.train.batch_size));
+  for (std::int64_t step = 0; step < steps; ++step) {
+    const auto [first, size] = step_positions(step, count, recipe.train.batch_size);
+    std::vector<size_t> members;
+    for (std::int64_t i = first; i < first + size; ++i) members.push_back(static_cast<size_t>(order.item_at(i)));
+    act(members);
+  }
+}
+
+}  // namespace
+
+TrainSettings::TrainSettings(const Recipe& recipe, const ModelConfig& model, const Parameters& weights,
+                             const Computing& computing)
+    : config(model), language_model(!weights.score_ad.defined()) {
+  for_each_parameter(weights, [&](const std::string& name, const at::Tensor& tensor) {
+    (!recipe.lora || is_trained_by_lora(name) ? work.trained : work.frozen) += tensor.numel();
+  });
+  if (computing.device.is_cuda())
+    work.multiprocessors = cuda_cards().cards.at(static_cast<size_t>(computing.device.index())).multiprocessors;
+  work.bf16 = computing.precision == Precision::bf16;
+  work.recompute = recipe.train.recompute == Recompute::block;
+}
+
+TrainBytes forecast_bytes(const Recipe& recipe, const TrainSettings& settings, const std::vector<Example>& examples,
+                          std::int64_t micro_batch_tokens) {
+  TrainBytes most;
+  for_each_step(recipe, examples, [&](const std::vector<size_t>& members) {
+    TrainWork work = settings.work;
+    std::vector<std::int64_t> lengths;
+    for (size_t member : members) lengths.push_back(length_of(examples[member]));
+    for (std::int64_t length : lengths) work.step_tokens += length;
+    for (const std::vector<size_t>& micro_batch : pack(lengths, micro_batch_tokens)) {
+      work.tokens = work.target_rows = 0;
+      work.sequences = static_cast<std::int64_t>(micro_batch.size());
+      for (size_t i : micro_batch) {
+        work.tokens += lengths[i];
+        work.target_rows += std::ranges::count(examples[members[i]].target, 1);
+      }
+      const TrainBytes bytes = train_bytes(settings.config, work);
+      if (bytes.total() > most.total()) most = bytes;
+    }
+  });
+  return most;
+}
+
+std::int64_t free_bytes(at::Device device) {
+  if (device.is_cuda()) {
+    release_free_memory(device);
+    return free_gpu_bytes(device);
+  }
+  std::ifstream info("/proc/meminfo");
+  for (std::string name, rest; info >> name && std::getline(info, rest);) {
+    if (name == "MemAvailable:") return std::atoll(rest.c_str()) * 1024;
+  }
+  return std::numeric_limits<std::int64_t>::max();
+}
+
+std::int64_t most_tokens_within(std::int64_t budget, std::int64_t least, std::int64_t most,
+                                const std::function<std::int64_t(std::int64_t)>& bytes) {
+  for (std::int64_t tokens = most; tokens > least; tokens = (tokens - 1) / token_step * token_step) {
+    if (bytes(tokens) <= budget) return tokens;
+  }
+  return least;
+}
+
+std::int64_t choose_micro_batch_tokens(const Recipe& recipe, const TrainSettings& settings,
+                                       const std::vector<Example>& examples, std::int64_t free) {
+  TrainWork work = settings.work;
+  for_each_step(recipe, examples, [&](const std::vector<size_t>& members) {
+    std::int64_t tokens = 0;
+    for (size_t member : members) tokens += length_of(examples[member]);
+    work.step_tokens = std::max(work.step_tokens, tokens);
+  });
+  std::int64_t longest = 1;
+  for (const Example& example : examples) longest = std::max(longest, length_of(example));
+  const std::int64_t cap = work.multiprocessors > 0 ? work.step_tokens : std::min(work.step_tokens, most_tokens_on_cpu);
+  return most_tokens_within(free / 10 * 9, longest, cap, [&](std::int64_t tokens) {
+    // Long sequences are packed together, and the fewer there are the more attention takes.
+    work.tokens = tokens;
+    work.sequences = std::max<std::int64_t>(1, tokens / longest);
+    work.target_rows = settings.language_model ? tokens : 0;
+    return train_bytes(settings.config, work).total();
+  });
+}
+
+}  // namespace steerlm
