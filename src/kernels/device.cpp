@@ -88,6 +88,11 @@ const CudaCards& cuda_cards() {
   return found;
 }
 
+std::int64_t cublas_version() {
+  const auto version = reinterpret_cast<size_t (*)()>(::dlsym(RTLD_DEFAULT, "cublasLtGetVersion"));
+  return version != nullptr ? static_cast<std::int64_t>(version()) : 0;
+}
+
 std::int64_t free_gpu_bytes(at::Device device) {
   std::int64_t bytes = 0;
   check_launch(cuda().free_memory(device.index(), &bytes), "free_memory");

@@ -122,9 +122,9 @@ Computing choose_computing(const std::string& device, Precision precision, const
 
 std::string device_name(c10::Device device) {
   if (!device.is_cuda()) return "cpu";
-  const Card card = cuda_cards().cards.at(static_cast<size_t>(device.index()));
-  return fmt::format("{} ({}, driver {}, CUDA {})", card.name, device.str(), version_text(card.driver),
-                     version_text(card.runtime));
+  const Card& card = cuda_cards().cards.at(static_cast<size_t>(device.index()));
+  return fmt::format("{} ({}, {} multiprocessors, driver {}, CUDA {}, cuBLAS {})", card.name, device.str(),
+                     card.multiprocessors, version_text(card.driver), version_text(card.runtime), cublas_version());
 }
 
 at::ScalarType compute_dtype(Precision precision) { return precision == Precision::bf16 ? at::kBFloat16 : at::kFloat; }

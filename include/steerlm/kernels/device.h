@@ -32,6 +32,8 @@ struct CudaCards {
   std::string missing;
 };
 const CudaCards& cuda_cards();
+// As cuBLAS numbers itself, 130002 say; 0: unknown. After open_cuda.
+std::int64_t cublas_version();
 // Free at this moment on a GPU.
 std::int64_t free_gpu_bytes(at::Device device);
 
