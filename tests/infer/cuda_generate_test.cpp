@@ -7,8 +7,8 @@
 #include "steerlm/infer/generate.h"
 #include "steerlm/infer/label_decoder.h"
 #include "steerlm/infer/score.h"
-#include "steerlm/nn/kv_cache.h"
 #include "steerlm/nn/flat_parameters.h"
+#include "steerlm/nn/kv_cache.h"
 #include "support/gpu.h"
 
 namespace steerlm {
