@@ -151,7 +151,7 @@ std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenize
     if (!any) continue;
     const at::Tensor logits_rv = linear_forward(hidden_rd, model.weights.output_vd());
     const at::Tensor of_values =
-        at::gather(logits_rv, 1, to_device(columns, model.device()).view({slots, values})).to(at::kFloat).cpu();
+        to_host(at::gather(logits_rv, 1, to_device(columns, model.device()).view({slots, values})).to(at::kFloat));
     for (std::int64_t slot = 0; slot < slots; ++slot) {
       Writer& writer = writers[slot];
       if (!active[slot] || writer.fed.size() < writer.goal.size()) continue;

@@ -49,10 +49,13 @@ double draw_of(const GenerationSettings& settings, std::uint64_t sample, size_t 
 }
 
 HostTokens to_host(const SampledTokens& drawn) {
-  const at::Tensor ids = drawn.ids_r.cpu(), logprobs = drawn.logprobs_r.cpu();
-  const std::int32_t* id = ids.const_data_ptr<std::int32_t>();
-  const double* logprob = logprobs.const_data_ptr<double>();
-  return {{id, id + ids.numel()}, {logprob, logprob + logprobs.numel()}};
+  // Together, since each read waits for the device; an id is exact in fp64.
+  const std::int64_t rows = drawn.ids_r.numel();
+  const at::Tensor both = to_host(at::cat({drawn.logprobs_r, drawn.ids_r.to(at::kDouble)}));
+  const double* number = both.const_data_ptr<double>();
+  HostTokens tokens{{}, {number, number + rows}};
+  for (std::int64_t row = 0; row < rows; ++row) tokens.ids.push_back(static_cast<std::int32_t>(number[rows + row]));
+  return tokens;
 }
 
 HostTokens sample_rows(const at::Tensor& logits_rv, const std::vector<double>& uniform,

@@ -36,7 +36,7 @@ std::vector<std::vector<double>> token_log_probabilities(const Transformer& mode
     const TargetRows targets = target_rows(batch.targets, batch.weights, model.device());
     const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
     const at::Tensor log_p_k =
-        linear_log_probabilities(hidden_nd, model.weights.output_vd(), targets).cpu().to(at::kDouble);
+        to_host(linear_log_probabilities(hidden_nd, model.weights.output_vd(), targets)).to(at::kDouble);
     const std::span log_p(log_p_k.const_data_ptr<double>(), static_cast<size_t>(log_p_k.numel()));
     if (!std::ranges::all_of(log_p, [](double value) { return std::isfinite(value); }))
       fail(ExitCode::model, {.what = "the model's log-probabilities are not finite", .advice = beyond_range});
@@ -62,7 +62,7 @@ std::vector<std::vector<float>> attribute_scores(const Transformer& model, std::
   };
   std::optional<Scored> before;
   const auto read = [&] {
-    const at::Tensor scores_ba = before->scores_ba.cpu();
+    const at::Tensor scores_ba = to_host(before->scores_ba);
     const std::int64_t a = scores_ba.size(1);
     const float* scores = scores_ba.const_data_ptr<float>();
     for (size_t s = 0; s < before->members.size(); ++s) {

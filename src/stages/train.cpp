@@ -14,6 +14,7 @@
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/packer.h"
 #include "steerlm/data/record_reader.h"
+#include "steerlm/kernels/device.h"
 #include "steerlm/kernels/finite.h"
 #include "steerlm/nn/cost.h"
 #include "steerlm/optim/schedule.h"
@@ -177,7 +178,7 @@ Metrics validate_language_model(const Transformer& model, const std::vector<Exam
     sum = sum.defined() ? sum.add(batch_sum) : batch_sum;
     count += target_count(packed);
   }
-  const double loss = sum.item<double>() / count;
+  const double loss = *to_host(sum).const_data_ptr<double>() / count;
   if (!std::isfinite(loss)) {
     fail(not_finite, {.what = "the model's loss on the validation data is not finite",
                       .found = fmt::format("{}", loss),

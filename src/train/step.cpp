@@ -8,6 +8,7 @@
 
 #include "steerlm/data/packer.h"
 #include "steerlm/kernels/adamw.h"
+#include "steerlm/kernels/device.h"
 #include "steerlm/optim/schedule.h"
 
 namespace steerlm {
@@ -79,7 +80,7 @@ PendingStep enqueue_step(Training& training, const StepInput& input, const Loss&
 
 StepResult finish_step(Training& training, const PendingStep& pending) {
   StepResult result = pending.result;
-  const at::Tensor numbers = at::cat({pending.loss, pending.norm}).cpu();
+  const at::Tensor numbers = to_host(at::cat({pending.loss, pending.norm}));
   const double* number = numbers.const_data_ptr<double>();
   result.loss = number[0] * mean_scale(result.targets);
   result.gradient_norm = number[1];

@@ -1,6 +1,7 @@
 // One optimiser step: micro-batches, clipping, the schedule, frozen weights, numbers that are not finite.
 #include "steerlm/train/step.h"
 #include "steerlm/kernels/adamw.h"
+#include "steerlm/kernels/device.h"
 #include "support/batches.h"
 
 #include <ATen/ops/equal.h>
@@ -90,6 +91,23 @@ TEST(TrainStep, MicroBatchesChangeNothing) {
       }
       EXPECT_LE(largest_difference(parts.masters.views, whole.masters.views), 1e-9) << tokens << " tokens at once";
     }
+  }
+}
+
+// On a GPU each read waits for all that was given to it.
+TEST(TrainStep, ReadsItsNumbersOnce) {
+  for (const size_t attributes : {0u, 3u}) {
+    const std::vector<Example> examples = examples_of(8, attributes);
+    const Loss& loss = attributes == 0 ? language_model_objective : regression_objective;
+    Training training = fresh(at::kFloat, at::kFloat, static_cast<std::int64_t>(attributes));
+    const StepOptions options = options_of(1e-3, 20);
+    const std::int64_t before = host_reads();
+    const StepInput input = prepare_step(training.model, pointers_to(examples), loss, options);
+    EXPECT_GT(input.micro_batches.size(), 1u);
+    const PendingStep pending = enqueue_step(training, input, loss, options);
+    EXPECT_EQ(host_reads(), before);
+    EXPECT_TRUE(finish_step(training, pending).applied);
+    EXPECT_EQ(host_reads(), before + 1);
   }
 }
 

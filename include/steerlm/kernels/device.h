@@ -48,6 +48,11 @@ at::Tensor to_device(const std::vector<std::int32_t>& values, at::Device device)
 at::Tensor to_device(const std::vector<float>& values, at::Device device);
 at::Tensor to_device(const std::vector<double>& values, at::Device device);
 
+// The tensor on the host: the one way in which numbers come back from a GPU while a model computes, since it waits for
+// all that was given to it before. host_reads counts the calls, on a CPU too, for the tests of what may wait how often.
+at::Tensor to_host(const at::Tensor& tensor);
+std::int64_t host_reads();
+
 // Work of a GPU that is recorded once and given to it again as a whole (CUDA graphs): what it reads and writes must
 // stay where it is.
 class RecordedWork {
