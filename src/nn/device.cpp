@@ -100,7 +100,8 @@ c10::Device choose_device(const std::string& device, const std::string& where) {
                   "STEERLM_CUDA=on tools/setup.sh fetches and builds it");
   const CudaCards found = cuda_cards();
   if (found.cards.empty())
-    return refuse("no GPU can be used: " + found.missing, "'steerlm doctor' tells what the driver says");
+    return refuse("no GPU can be used: " + found.missing,
+                  "NVIDIA's driver 580 or later has to be there; 'nvidia-smi' tells which one is");
   const auto index = static_cast<size_t>(device.starts_with("cuda:") ? std::atoi(device.c_str() + 5) : 0);
   if (index >= found.cards.size())
     return refuse(fmt::format("there is no GPU of this number: {} can be seen", found.cards.size()),

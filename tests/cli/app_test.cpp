@@ -192,6 +192,19 @@ TEST(AppTest, OutOfMemoryIsFive) {
   EXPECT_EQ(code([]() -> int { throw std::runtime_error("CUDA out of memory. Tried to allocate"); }), 5);
 }
 
+TEST(AppTest, AGpuThatFailsIsFiveWithWhatItSays) {
+  for (const char* text :
+       {"CUDA error: an illegal memory access\nsecond line", "CUBLAS_STATUS_ALLOC_FAILED when calling"}) {
+    const Outcome outcome = captured([&] { return run_caught([&]() -> int { throw std::runtime_error(text); }); });
+    EXPECT_EQ(outcome.code, 5);
+    EXPECT_EQ(
+        outcome.err.rfind("error: the GPU failed: " + std::string(text).substr(0, std::string(text).find('\n')), 0), 0u)
+        << outcome.err;
+    EXPECT_EQ(outcome.err.find("second"), std::string::npos);
+    EXPECT_NE(outcome.err.find("steerlm doctor"), std::string::npos);
+  }
+}
+
 TEST(AppTest, EverythingElseIsOurBugWithoutALibrarysText) {
   const std::vector<std::function<int()>> acts = {
       []() -> int { throw std::runtime_error("[json.exception.type_error.302] secret"); }, []() -> int { throw 5; }};
