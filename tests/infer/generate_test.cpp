@@ -55,6 +55,34 @@ TEST_P(GenerateOf, GreedyWithCacheEqualsTheModelWithoutOne) {
   }
 }
 
+// Token i of sample s is drawn by number i of the stream (seed, "sample s"), whatever slots there are: what a seed
+// means does not change from one version to the next.
+TEST_P(GenerateOf, DrawsByTheNumbersOfSeedAndSample) {
+  const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
+  const Transformer model = small_model(tokenizer.vocab_size(), GetParam().edit);
+  GenerationSettings settings;
+  settings.sampling = {.top_k = 30, .temperature = 0.9, .top_p = 0.95, .max_new_tokens = 12};
+  settings.seed = 77;
+  const std::vector<GenerationRequest> requests{{prompt(0, 9, tokenizer.vocab_size()), 3},
+                                                {prompt(1, 20, tokenizer.vocab_size()), 11}};
+  const auto results = generate(model, tokenizer, requests, settings, {});
+  for (size_t r = 0; r < requests.size(); ++r) {
+    std::vector<std::int64_t> ids(requests[r].prompt.begin(), requests[r].prompt.end());
+    for (size_t i = 0; i < results[r].ids.size(); ++i) {
+      const at::Tensor hidden =
+          trunk_forward(model, pack_tokens(model, ids, {0, static_cast<std::int64_t>(ids.size())}), nullptr);
+      const at::Tensor logits = at::mm(hidden.slice(0, -1), model.weights.output_vd().t()).contiguous();
+      const double uniform = Rng(77, "sample " + std::to_string(requests[r].sample), i).uniform();
+      EXPECT_EQ(
+          sample_token({logits.const_data_ptr<float>(), static_cast<size_t>(logits.size(1))}, 0.9, 30, 0.95, uniform)
+              .id,
+          results[r].ids[i])
+          << "request " << r << ", token " << i;
+      ids.push_back(results[r].ids[i]);
+    }
+  }
+}
+
 // A prompt in two parts, as a conversation grows: the second attends to the cached keys of the first.
 TEST_P(GenerateOf, APromptAppendedToACachedOneGivesItsHiddenState) {
   const Transformer model = small_model(400, GetParam().edit);

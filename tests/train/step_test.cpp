@@ -104,6 +104,8 @@ TEST(TrainStep, ReadsItsNumbersOnce) {
     const std::int64_t before = host_reads();
     const StepInput input = prepare_step(training.model, pointers_to(examples), loss, options);
     EXPECT_GT(input.micro_batches.size(), 1u);
+    EXPECT_EQ(input.tokens, 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10);
+    EXPECT_EQ(input.squared_lengths, 9 + 16 + 25 + 36 + 49 + 64 + 81 + 100);
     const PendingStep pending = enqueue_step(training, input, loss, options);
     EXPECT_EQ(host_reads(), before);
     EXPECT_TRUE(finish_step(training, pending).applied);
