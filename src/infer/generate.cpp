@@ -3,8 +3,10 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <deque>
 
 #include "infer/decoder.h"
+#include "infer/generate_ahead.h"
 #include "infer/response.h"
 #include "steerlm/core/error.h"
 #include "steerlm/kernels/device.h"
@@ -14,6 +16,13 @@ namespace steerlm {
 namespace {
 
 constexpr std::int64_t idle = -1;
+
+// Tokens that the device was told to draw: a row each, for the slot and the request that the row was of; idle: for
+// none.
+struct Drawn {
+  std::vector<std::int64_t> slots, requests;
+  DrawnTokens tokens;
+};
 
 // A step of a GPU reads all weights for however many slots; what bounds them is the cache, which gets up to 40 % of the
 // card, less where the weights leave less.
@@ -35,6 +44,13 @@ std::int64_t usual_slots(const Transformer& model, std::int64_t capacity) {
 std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer& tokenizer,
                                        std::span<const GenerationRequest> requests, const GenerationSettings& settings,
                                        const std::function<void(std::int64_t done, std::int64_t tokens)>& progress) {
+  return generate_ahead(model, tokenizer, requests, settings, model.device().is_cuda() ? 1 : 0, progress);
+}
+
+std::vector<GenerationResult> generate_ahead(const Transformer& model, const Tokenizer& tokenizer,
+                                             std::span<const GenerationRequest> requests,
+                                             const GenerationSettings& settings, size_t steps_ahead,
+                                             const std::function<void(std::int64_t, std::int64_t)>& progress) {
   const std::int64_t context = model.config.context_length();
   std::int64_t capacity = 1;
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -56,73 +72,88 @@ std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer
       1, std::min<std::int64_t>(settings.slots > 0 ? settings.slots : usual_slots(model, capacity),
                                 static_cast<std::int64_t>(requests.size())));
   KvCache cache = make_kv_cache(model, slots, capacity);
+  const size_t rows = cache.lengths.size();
   Decoder decoder(model, cache, settings);
   std::vector<GenerationResult> results(requests.size());
-  std::vector<std::int64_t> request_of(static_cast<size_t>(slots), idle);
-  std::vector<std::int32_t> next_ids(cache.lengths.size(), 0);
+  std::vector<std::int64_t> request_of(rows, idle);
+  std::vector<std::int64_t> draws(rows, 0);  // of the slot's request, those that are not read yet included
+  std::deque<Drawn> unread;
   size_t next_request = 0;
   std::int64_t done = 0, sampled_tokens = 0;
 
-  // Takes the token that was drawn for a slot; true when its response has ended.
-  const auto take = [&](std::int64_t slot, std::int32_t id, double logprob) {
-    const GenerationRequest& request = requests[request_of[slot]];
-    GenerationResult& result = results[request_of[slot]];
-    const bool ended = append_token(tokenizer, settings, {id, logprob}, result);
-    next_ids[slot] = id;
-    const std::int64_t length = static_cast<std::int64_t>(request.prompt.size() + result.ids.size());
-    return ended || static_cast<std::int64_t>(result.ids.size()) >= settings.sampling.max_new_tokens ||
-           length >= context;
+  const auto most_tokens = [&](const GenerationRequest& request) {
+    return std::min(settings.sampling.max_new_tokens, context - static_cast<std::int64_t>(request.prompt.size()));
   };
-  const auto finish = [&](std::int64_t slot) {
-    GenerationResult& result = results[request_of[slot]];
-    result.response = response_text(tokenizer, result.ids, settings);
-    sampled_tokens += static_cast<std::int64_t>(result.ids.size());
-    request_of[slot] = idle;
-    cache.lengths[slot] = 0;
-    if (progress) progress(++done, sampled_tokens);
+  const auto next_draw = [&](std::int64_t slot) {
+    return draw_of(settings, requests[request_of[slot]].sample, static_cast<size_t>(draws[slot]++));
   };
-  // The draws of rows, each that of a slot; -1 for a row of none.
-  const auto draws = [&](const std::vector<std::int64_t>& slots_of_rows) {
-    std::vector<double> uniform(slots_of_rows.size(), -1);
-    for (size_t row = 0; row < slots_of_rows.size(); ++row) {
-      if (const std::int64_t slot = slots_of_rows[row]; slot != idle)
-        uniform[row] = draw_of(settings, requests[request_of[slot]].sample, results[request_of[slot]].ids.size());
+  // False: no slot is idle, or no request is left.
+  const auto fill_slots = [&] {
+    std::vector<SlotPrompt> prompts;
+    std::vector<std::int64_t> filled, of;
+    std::vector<double> uniform;
+    for (std::int64_t slot = 0; slot < slots && next_request < requests.size(); ++slot) {
+      if (request_of[slot] != idle) continue;
+      request_of[slot] = static_cast<std::int64_t>(next_request++);
+      draws[slot] = 0;
+      prompts.push_back({slot, requests[request_of[slot]].prompt});
+      filled.push_back(slot);
+      of.push_back(request_of[slot]);
+      uniform.push_back(next_draw(slot));
     }
-    return uniform;
+    if (prompts.empty()) return false;
+    unread.push_back({filled, of, decoder.prefill(prompts, uniform)});
+    return true;
   };
-  const auto take_all = [&](const std::vector<std::int64_t>& slots_of_rows, const HostTokens& tokens) {
-    std::vector<std::uint8_t> ended(slots_of_rows.size(), 0);
-    at::parallel_for(0, static_cast<std::int64_t>(slots_of_rows.size()), 4, [&](std::int64_t begin, std::int64_t end) {
+  // False: no slot has a response that may grow.
+  const auto step = [&] {
+    std::vector<bool> active(rows, false);
+    std::vector<std::int64_t> stepped(rows, idle);
+    std::vector<double> uniform(rows, -1);
+    for (std::int64_t slot = 0; slot < slots; ++slot) {
+      active[slot] = request_of[slot] != idle && draws[slot] < most_tokens(requests[request_of[slot]]);
+      if (!active[slot]) continue;
+      stepped[slot] = slot;
+      uniform[slot] = next_draw(slot);
+    }
+    if (std::ranges::find(active, true) == active.end()) return false;
+    unread.push_back({stepped, request_of, decoder.step(active, uniform)});
+    return true;
+  };
+  // The oldest tokens that were drawn, on the host. What was drawn after the end of a response is nobody's.
+  const auto read = [&] {
+    Drawn drawn = std::move(unread.front());
+    unread.pop_front();
+    const HostTokens tokens = drawn.tokens.wait();
+    std::vector<std::uint8_t> ended(drawn.slots.size(), 0);
+    at::parallel_for(0, static_cast<std::int64_t>(ended.size()), 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
-        if (slots_of_rows[row] != idle) ended[row] = take(slots_of_rows[row], tokens.ids[row], tokens.logprobs[row]);
+        const std::int64_t slot = drawn.slots[row], request = drawn.requests[row];
+        if (slot == idle || request_of[slot] != request) continue;
+        GenerationResult& result = results[request];
+        const bool stopped = append_token(tokenizer, settings, {tokens.ids[row], tokens.logprobs[row]}, result);
+        ended[row] = stopped || static_cast<std::int64_t>(result.ids.size()) >= most_tokens(requests[request]);
       }
     });
-    for (size_t row = 0; row < slots_of_rows.size(); ++row) {
-      if (ended[row]) finish(slots_of_rows[row]);
+    for (size_t row = 0; row < ended.size(); ++row) {
+      if (!ended[row]) continue;
+      GenerationResult& result = results[drawn.requests[row]];
+      result.response = response_text(tokenizer, result.ids, settings);
+      sampled_tokens += static_cast<std::int64_t>(result.ids.size());
+      request_of[drawn.slots[row]] = idle;
+      cache.lengths[drawn.slots[row]] = 0;
+      if (progress) progress(++done, sampled_tokens);
     }
   };
 
   for (;;) {
-    while (next_request < requests.size() && std::ranges::find(request_of, idle) != request_of.end()) {
-      std::vector<SlotPrompt> prompts;
-      std::vector<std::int64_t> prompt_slots;
-      for (std::int64_t slot = 0; slot < slots && next_request < requests.size(); ++slot) {
-        if (request_of[slot] != idle) continue;
-        request_of[slot] = static_cast<std::int64_t>(next_request);
-        prompts.push_back({slot, requests[next_request++].prompt});
-        prompt_slots.push_back(slot);
-      }
-      const at::Tensor logits_rv = response_logits(model, prefill(model, cache, prompts));
-      take_all(prompt_slots, sample_rows(logits_rv, draws(prompt_slots), settings));
+    if (fill_slots() || step()) {
+      while (unread.size() > steps_ahead) read();
+    } else if (!unread.empty()) {
+      read();
+    } else {
+      return results;
     }
-    std::vector<bool> active(cache.lengths.size(), false);
-    std::vector<std::int64_t> slots_of_rows(cache.lengths.size(), idle);
-    for (std::int64_t slot = 0; slot < slots; ++slot) {
-      active[slot] = request_of[slot] != idle;
-      if (active[slot]) slots_of_rows[slot] = slot;
-    }
-    if (std::ranges::find(active, true) == active.end()) return results;
-    take_all(slots_of_rows, decoder.step(next_ids, active, draws(slots_of_rows)));
   }
 }
 

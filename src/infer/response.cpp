@@ -2,6 +2,7 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/stack.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -48,11 +49,13 @@ double draw_of(const GenerationSettings& settings, std::uint64_t sample, size_t 
   return Rng(settings.seed, "sample " + std::to_string(sample), index).uniform();
 }
 
-HostTokens to_host(const SampledTokens& drawn) {
-  // Together, since each read waits for the device; an id is exact in fp64.
-  const std::int64_t rows = drawn.ids_r.numel();
-  const at::Tensor both = to_host(at::cat({drawn.logprobs_r, drawn.ids_r.to(at::kDouble)}));
-  const double* number = both.const_data_ptr<double>();
+at::Tensor in_one_tensor(const SampledTokens& drawn) {
+  return at::stack({drawn.logprobs_r, drawn.ids_r.to(at::kDouble)});
+}
+
+HostTokens from_one_tensor(const at::Tensor& on_host_2r) {
+  const std::int64_t rows = on_host_2r.size(1);
+  const double* number = on_host_2r.const_data_ptr<double>();
   HostTokens tokens{{}, {number, number + rows}};
   for (std::int64_t row = 0; row < rows; ++row) tokens.ids.push_back(static_cast<std::int32_t>(number[rows + row]));
   return tokens;
@@ -61,8 +64,8 @@ HostTokens to_host(const SampledTokens& drawn) {
 HostTokens sample_rows(const at::Tensor& logits_rv, const std::vector<double>& uniform,
                        const GenerationSettings& settings) {
   const SamplingOptions& sampling = settings.sampling;
-  return to_host(sample_tokens(logits_rv, to_device(uniform, logits_rv.device()), sampling.temperature, sampling.top_k,
-                               sampling.top_p));
+  return from_one_tensor(to_host(in_one_tensor(sample_tokens(logits_rv, to_device(uniform, logits_rv.device()),
+                                                             sampling.temperature, sampling.top_k, sampling.top_p))));
 }
 
 bool append_token(const Tokenizer& tokenizer, const GenerationSettings& settings, const SampledToken& token,

@@ -18,7 +18,10 @@ struct HostTokens {
   std::vector<std::int32_t> ids;
   std::vector<double> logprobs;
 };
-HostTokens to_host(const SampledTokens& drawn);
+// Together in one tensor, since each read waits for the device: (2, r) fp64, log-probabilities and ids, which are exact
+// in it.
+at::Tensor in_one_tensor(const SampledTokens& drawn);
+HostTokens from_one_tensor(const at::Tensor& on_host_2r);
 HostTokens sample_rows(const at::Tensor& logits_rv, const std::vector<double>& uniform,
                        const GenerationSettings& settings);
 

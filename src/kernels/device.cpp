@@ -111,6 +111,20 @@ at::Tensor to_host(const at::Tensor& tensor) {
 
 std::int64_t host_reads() { return reads; }
 
+HostCopy::HostCopy(const at::Tensor& tensor) : host_(tensor) {
+  if (!tensor.is_cuda()) return;
+  host_ = at::empty(tensor.sizes(), tensor.options().device(at::kCPU).pinned_memory(true));
+  host_.copy_(tensor, /*non_blocking=*/true);
+  copied_.emplace(c10::DeviceType::CUDA);
+  copied_->record(c10::impl::VirtualGuardImpl(c10::DeviceType::CUDA).getStream(tensor.device()));
+}
+
+at::Tensor HostCopy::wait() {
+  ++reads;
+  if (copied_) copied_->synchronize();
+  return host_;
+}
+
 RecordedWork::~RecordedWork() {
   if (graph_ != nullptr) cuda().graph_free(graph_);
 }

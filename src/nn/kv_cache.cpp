@@ -86,13 +86,11 @@ at::Tensor prefill(const Transformer& model, KvCache& cache, std::span<const Slo
   return hidden.size() == 1 ? hidden.front() : hidden.empty() ? at::Tensor() : at::cat(hidden);
 }
 
-HostRows advance(KvCache& cache, const std::vector<std::int32_t>& ids, const std::vector<bool>& active) {
-  HostRows rows{std::vector<std::int64_t>(ids.size(), 0), std::vector<std::int32_t>(ids.size(), -1),
-                std::vector<std::int32_t>(ids.size(), 0)};
+HostRows advance(KvCache& cache, const std::vector<bool>& active) {
+  HostRows rows{std::vector<std::int32_t>(active.size(), -1), std::vector<std::int32_t>(active.size(), 0)};
   for (size_t slot = 0; slot < cache.lengths.size(); ++slot) {
     if (!active[slot]) continue;
     if (cache.lengths[slot] >= cache.capacity) throw std::logic_error("decode_step: the cache is full");
-    rows.ids[slot] = ids[slot];
     rows.positions[slot] = static_cast<std::int32_t>(cache.lengths[slot]);
     rows.lengths[slot] = static_cast<std::int32_t>(++cache.lengths[slot]);
   }
@@ -116,14 +114,18 @@ at::Tensor decode_rows(const Transformer& model, KvCache& cache, const DecodeRow
 
 at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vector<std::int32_t>& ids,
                        const std::vector<bool>& active) {
-  const HostRows rows = advance(cache, ids, active);
+  const HostRows rows = advance(cache, active);
   const at::Device device = model.device();
   std::vector<std::int32_t> slots(ids.size());
   std::iota(slots.begin(), slots.end(), 0);
+  std::vector<std::int64_t> appended(ids.size(), 0);
+  for (size_t slot = 0; slot < ids.size(); ++slot) {
+    if (active[slot]) appended[slot] = ids[slot];
+  }
   const RopeAngles angles =
       rope_angles_of(model.config, {rows.positions.begin(), rows.positions.end()}, model.dtype(), device);
   return decode_rows(model, cache,
-                     {to_device(rows.ids, device), to_device(rows.positions, device), to_device(rows.lengths, device),
+                     {to_device(appended, device), to_device(rows.positions, device), to_device(rows.lengths, device),
                       to_device(slots, device)},
                      angles, std::ranges::max(rows.lengths));
 }

@@ -5,6 +5,9 @@
 #include <ATen/ops/mm.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "infer/generate_ahead.h"
 #include "infer/small_model.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/kernels/sampling.h"
@@ -129,6 +132,43 @@ TEST(Generate, ASampleDoesNotDependOnItsNeighbours) {
     EXPECT_EQ(alone[0].logprob, together[i].logprob);
   }
   EXPECT_NE(together[0].ids, together[11].ids);
+}
+
+// What a GPU does: the next steps are given to it before the host knows that a response has ended.
+TEST(Generate, TokensThatAreReadLateAreTheSame) {
+  const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
+  const Transformer model = small_model(tokenizer.vocab_size());
+  GenerationSettings settings;
+  settings.sampling = {.top_k = 12, .temperature = 0.7, .top_p = 0.95, .max_new_tokens = 25};
+  settings.slots = 3;
+  std::vector<GenerationRequest> requests;
+  for (std::uint64_t i = 0; i < 20; ++i) requests.push_back({prompt(i, 3 + i * 17 % 60, tokenizer.vocab_size()), i});
+  const auto without_end = generate_ahead(model, tokenizer, requests, settings, 0, {});
+  for (const size_t position : {0, 1, 9}) settings.eos_ids.push_back(without_end[4].ids[position]);
+  const auto wanted = generate_ahead(model, tokenizer, requests, settings, 0, {});
+  std::set<size_t> lengths;
+  for (const GenerationResult& result : wanted) lengths.insert(result.ids.size());
+  ASSERT_GE(lengths.size(), 5u) << "responses that end at the first token, by an id, by the context and by the limit";
+  ASSERT_TRUE(lengths.contains(1));
+  ASSERT_TRUE(lengths.contains(25));
+  for (const size_t steps_ahead : {1, 4}) {
+    std::int64_t tokens = 0, done = 0;
+    const auto found = generate_ahead(model, tokenizer, requests, settings, steps_ahead,
+                                      [&](std::int64_t responses, std::int64_t sampled) {
+                                        done = responses;
+                                        tokens = sampled;
+                                      });
+    std::int64_t sum = 0;
+    for (size_t r = 0; r < wanted.size(); ++r) {
+      EXPECT_EQ(found[r].ids, wanted[r].ids) << r;
+      EXPECT_EQ(found[r].logprob, wanted[r].logprob) << r;
+      EXPECT_EQ(found[r].stopped, wanted[r].stopped) << r;
+      EXPECT_EQ(found[r].response, wanted[r].response) << r;
+      sum += static_cast<std::int64_t>(wanted[r].ids.size());
+    }
+    EXPECT_EQ(done, 20);
+    EXPECT_EQ(tokens, sum) << "what was drawn after an end is no token of a response";
+  }
 }
 
 TEST(Generate, StopsAtEosAndAtTheEndOfTheContext) {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Event.h>
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,6 +54,18 @@ at::Tensor to_device(const std::vector<double>& values, at::Device device);
 // all that was given to it before. host_reads counts the calls, on a CPU too, for the tests of what may wait how often.
 at::Tensor to_host(const at::Tensor& tensor);
 std::int64_t host_reads();
+
+// A tensor on its way to the host: the copy is given to the device at once and waited for later, so that the device
+// goes on with what it is given in between. Waiting is a read that host_reads counts.
+class HostCopy {
+ public:
+  explicit HostCopy(const at::Tensor& tensor);
+  at::Tensor wait();
+
+ private:
+  at::Tensor host_;
+  std::optional<c10::Event> copied_;  // on a GPU
+};
 
 // Work of a GPU that is recorded once and given to it again as a whole (CUDA graphs): what it reads and writes must
 // stay where it is.

@@ -41,20 +41,18 @@ struct DecodeRows {
   at::Tensor slots_r;      // int32: 0 … r-1
 };
 
-// The rows of a step on the host: ids[slot] is appended to each slot whose `active` is set (both as long as
-// cache.lengths), whose length grows by one.
+// The rows of a step on the host, in which each slot whose `active` is set (as long as cache.lengths) grows by one.
 struct HostRows {
-  std::vector<std::int64_t> ids;
   std::vector<std::int32_t> positions, lengths;
 };
-HostRows advance(KvCache& cache, const std::vector<std::int32_t>& ids, const std::vector<bool>& active);
+HostRows advance(KvCache& cache, const std::vector<bool>& active);
 
 // Hidden states (r, d) of one step for all rows at once. Nothing of it depends on a number on the host, so that it can
 // be recorded: `angles` are those of the positions, `longest` is at least the largest length.
 at::Tensor decode_rows(const Transformer& model, KvCache& cache, const DecodeRows& rows, const RopeAngles& angles,
                        std::int64_t longest);
 
-// The two together.
+// The two together: ids[slot] is appended to each active slot.
 at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vector<std::int32_t>& ids,
                        const std::vector<bool>& active);
 
