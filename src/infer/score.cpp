@@ -15,16 +15,30 @@
 namespace steerlm {
 namespace {
 
-// Calls run(batch, members) for each packed batch.
-template <class Run>
-void for_each_batch(std::span<const Example> examples, std::int64_t batch_tokens, Run&& run) {
+// Calls compute(batch) for each packed batch, and read(its result on the host, batch, members) after the next one was
+// given to the device, so that a GPU does not wait for the host.
+template <class Compute, class Read>
+void for_each_batch(std::span<const Example> examples, std::int64_t batch_tokens, Compute&& compute, Read&& read) {
   std::vector<std::int64_t> lengths;
   for (const Example& example : examples) lengths.push_back(static_cast<std::int64_t>(example.ids.size()));
+  struct Computed {
+    HostCopy result;
+    Batch batch;
+    std::vector<size_t> members;
+  };
+  std::optional<Computed> before;
+  const auto read_before = [&] {
+    if (before) read(before->result.wait(), before->batch, before->members);
+  };
   for (const std::vector<size_t>& members : pack(lengths, batch_tokens)) {
     std::vector<const Example*> pointers;
     for (size_t member : members) pointers.push_back(&examples[member]);
-    run(make_batch(pointers), members);
+    Batch batch = make_batch(pointers);
+    HostCopy result(compute(batch));
+    read_before();
+    before.emplace(Computed{std::move(result), std::move(batch), members});
   }
+  read_before();
 }
 
 }  // namespace
@@ -32,11 +46,13 @@ void for_each_batch(std::span<const Example> examples, std::int64_t batch_tokens
 std::vector<std::vector<double>> token_log_probabilities(const Transformer& model, std::span<const Example> examples,
                                                          std::int64_t batch_tokens) {
   std::vector<std::vector<double>> results(examples.size());
-  for_each_batch(examples, batch_tokens, [&](const Batch& batch, const std::vector<size_t>& members) {
+  const auto compute = [&](const Batch& batch) {
     const TargetRows targets = target_rows(batch.targets, batch.weights, model.device());
     const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
-    const at::Tensor log_p_k =
-        to_host(linear_log_probabilities(hidden_nd, model.weights.output_vd(), targets)).to(at::kDouble);
+    return linear_log_probabilities(hidden_nd, model.weights.output_vd(), targets);
+  };
+  const auto read = [&](const at::Tensor& on_host_k, const Batch& batch, const std::vector<size_t>& members) {
+    const at::Tensor log_p_k = on_host_k.to(at::kDouble);
     const std::span log_p(log_p_k.const_data_ptr<double>(), static_cast<size_t>(log_p_k.numel()));
     if (!std::ranges::all_of(log_p, [](double value) { return std::isfinite(value); }))
       fail(ExitCode::model, {.what = "the model's log-probabilities are not finite", .advice = beyond_range});
@@ -48,36 +64,28 @@ std::vector<std::vector<double>> token_log_probabilities(const Transformer& mode
       for (std::int64_t i = batch.cu_seqlens[s]; i + 1 < batch.cu_seqlens[s + 1]; ++i)
         result.push_back(batch.weights[i] != 0 ? log_p[k++] : 0);
     }
-  });
+  };
+  for_each_batch(examples, batch_tokens, compute, read);
   return results;
 }
 
 std::vector<std::vector<float>> attribute_scores(const Transformer& model, std::span<const Example> examples,
                                                  std::int64_t batch_tokens) {
   std::vector<std::vector<float>> results(examples.size());
-  // On a GPU the scores of a batch are read after the next one was enqueued.
-  struct Scored {
-    at::Tensor scores_ba;
-    std::vector<size_t> members;
-  };
-  std::optional<Scored> before;
-  const auto read = [&] {
-    const at::Tensor scores_ba = to_host(before->scores_ba);
-    const std::int64_t a = scores_ba.size(1);
-    const float* scores = scores_ba.const_data_ptr<float>();
-    for (size_t s = 0; s < before->members.size(); ++s) {
-      const float* row = scores + static_cast<std::int64_t>(s) * a;
-      results[before->members[s]].assign(row, row + a);
-    }
-  };
-  for_each_batch(examples, batch_tokens, [&](const Batch& batch, const std::vector<size_t>& members) {
+  const auto compute = [&](const Batch& batch) {
     const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
     const at::Tensor last_bd = gather_rows(hidden_nd, to_device(last_rows(batch.cu_seqlens), model.device()));
-    const at::Tensor scores_ba = attribute_scores(model, last_bd).to(at::kFloat).contiguous();
-    if (before) read();
-    before = {scores_ba, members};
-  });
-  if (before) read();
+    return attribute_scores(model, last_bd).to(at::kFloat).contiguous();
+  };
+  const auto read = [&](const at::Tensor& scores_ba, const Batch&, const std::vector<size_t>& members) {
+    const std::int64_t a = scores_ba.size(1);
+    const float* scores = scores_ba.const_data_ptr<float>();
+    for (size_t s = 0; s < members.size(); ++s) {
+      const float* row = scores + static_cast<std::int64_t>(s) * a;
+      results[members[s]].assign(row, row + a);
+    }
+  };
+  for_each_batch(examples, batch_tokens, compute, read);
   return results;
 }
 

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "steerlm/core/made_ahead.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/data/record_reader.h"
@@ -49,13 +50,26 @@ struct BlockResult {
   std::int64_t annotated = 0, bad = 0, turns = 0, not_kept = 0;
 };
 
-BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>& block,
-                           const AnnotateOptions& options) {
-  std::vector<Record> records;
-  for (const Input& input : block) {
-    if (const Record* record = std::get_if<Record>(&input)) records.push_back(*record);
+// Consecutive records of the input, read as far as can be without the predictor.
+struct Block {
+  std::vector<Input> inputs;
+  std::vector<Record> records;  // the good ones
+  EncodedRecords encoded;
+};
+
+Block encode_block(const OpenModel& predictor, std::vector<Input> inputs) {
+  Block block{std::move(inputs), {}, {}};
+  for (const Input& input : block.inputs) {
+    if (const Record* record = std::get_if<Record>(&input)) block.records.push_back(*record);
   }
-  const std::vector<RecordPrediction> predictions = predict_records(predictor, records, options.batch_tokens);
+  block.encoded = encode_for_prediction(predictor, block.records);
+  return block;
+}
+
+BlockResult annotate_block(const OpenModel& predictor, const Block& block, const AnnotateOptions& options) {
+  const std::vector<Record>& records = block.records;
+  const std::vector<RecordPrediction> predictions =
+      predict_records(predictor, records, block.encoded, options.batch_tokens);
   BlockResult result;
   size_t next = 0;
   const auto put_aside = [&](const std::string& file, std::int64_t line, const std::string& reason,
@@ -68,7 +82,7 @@ BlockResult annotate_block(const OpenModel& predictor, const std::vector<Input>&
     result.quarantine += quarantine_line(file, line, reason, record);
     ++result.bad;
   };
-  for (const Input& input : block) {
+  for (const Input& input : block.inputs) {
     if (const BadRecord* bad = std::get_if<BadRecord>(&input)) {
       put_aside(bad->file, bad->line, bad->reason, bad->text);
       continue;
@@ -112,33 +126,44 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
     return Outcome::done;
   }
 
-  std::vector<Input> block = read_block(reader, options.block_records);
-  if (block.empty()) refuse_empty_input("annotate", options.input);
+  std::vector<Input> first = read_block(reader, options.block_records);
+  if (first.empty()) refuse_empty_input("annotate", options.input);
   BlockOutputOptions output_given = output_options(recipe, context);
   output_given.counts = {"annotated", "bad", "turns", "not_kept"};
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
                      output_given);
-  std::int64_t annotated = 0, bad = 0, turns = 0, not_kept = 0, seen = 0, own_block = 0;
+  std::int64_t annotated = 0, bad = 0, turns = 0, not_kept = 0;
   for (const Json& counts : output.block_counts()) {
     annotated += counts.at("annotated").get<std::int64_t>();
     bad += counts.at("bad").get<std::int64_t>();
     turns += counts.at("turns").get<std::int64_t>();
     not_kept += counts.at("not_kept").get<std::int64_t>();
   }
-  if (output.completed_blocks() > 0)
-    context.log->info(fmt::format("goes on after {} blocks", output.completed_blocks()));
+  const std::int64_t completed = output.completed_blocks();
+  if (completed > 0) context.log->info(fmt::format("goes on after {} blocks", completed));
   Progress progress("annotate", "records", 0, standard_error_progress(context.quiet), annotated + bad);
-  for (std::int64_t number = 0; !output.finished() && !block.empty();
-       block = read_block(reader, options.block_records), ++number) {
-    seen += static_cast<std::int64_t>(block.size());
-    if (number % shard.count != shard.index || own_block++ < output.completed_blocks()) continue;
+  // The blocks of this shard that are not done yet. On a GPU one is read and encoded while the one before is scored; on
+  // a CPU the threads that score are all that there are.
+  std::int64_t number = 0, own_block = 0;
+  MadeAhead<Block> blocks(predictor.transformer.device().is_cuda(), [&]() -> std::optional<Block> {
+    for (;; ++number) {
+      std::vector<Input> inputs = number == 0 ? std::move(first) : read_block(reader, options.block_records);
+      if (inputs.empty()) return std::nullopt;
+      if (number % shard.count != shard.index || own_block++ < completed) continue;
+      ++number;
+      return encode_block(predictor, std::move(inputs));
+    }
+  });
+  while (!output.finished()) {
+    const std::optional<Block> block = blocks.next();
+    if (!block) break;
     if (stop_requested()) {
       context.log->info("stopped on request; everything is saved, the same command goes on");
       return Outcome::stopped;
     }
-    const BlockResult result = annotate_block(predictor, block, options);
+    const BlockResult result = annotate_block(predictor, *block, options);
     output.append(
-        static_cast<std::int64_t>(block.size()), result.output, result.quarantine,
+        static_cast<std::int64_t>(block->inputs.size()), result.output, result.quarantine,
         {{"annotated", result.annotated}, {"bad", result.bad}, {"turns", result.turns}, {"not_kept", result.not_kept}});
     annotated += result.annotated;
     bad += result.bad;

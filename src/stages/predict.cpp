@@ -28,30 +28,29 @@ std::vector<size_t> assistant_turns(const Conversation& conversation) {
   return turns;
 }
 
-void predict_regression(const OpenModel& model, const ConversationTemplate& conversation_template,
-                        std::span<const Record> records, std::int64_t batch_tokens,
-                        std::vector<RecordPrediction>& predictions) {
+void encode_scored_turns(const OpenModel& model, const ConversationTemplate& conversation_template,
+                         std::span<const Record> records, EncodedRecords& encoded) {
   const std::int64_t context = model.folder.config.context_length();
-  struct Place {
-    size_t record, turn;
-  };
-  std::vector<Example> inputs;
-  std::vector<Place> places;
   for (size_t r = 0; r < records.size(); ++r) {
     std::vector<Example> own;
-    std::vector<Place> own_places;
+    std::vector<EncodedRecords::Place> own_places;
     for (size_t turn : assistant_turns(records[r].conversation)) {
       own.push_back({conversation_template.encode_scored_turn(records[r].conversation, turn), {}, {}});
       own_places.push_back({r, turn});
       const size_t tokens = own.back().ids.size();
-      if (static_cast<std::int64_t>(tokens) > context && predictions[r].fault.empty())
-        predictions[r].fault = too_long(turn, tokens, context);
+      if (static_cast<std::int64_t>(tokens) > context && encoded.faults[r].empty())
+        encoded.faults[r] = too_long(turn, tokens, context);
     }
-    if (!predictions[r].fault.empty()) continue;
-    std::ranges::move(own, std::back_inserter(inputs));
-    places.insert(places.end(), own_places.begin(), own_places.end());
+    if (!encoded.faults[r].empty()) continue;
+    std::ranges::move(own, std::back_inserter(encoded.examples));
+    std::ranges::move(own_places, std::back_inserter(encoded.places));
   }
-  const auto scores = attribute_scores(model.transformer, std::span<const Example>(inputs), batch_tokens);
+}
+
+void predict_regression(const OpenModel& model, std::span<const Record> records, const EncodedRecords& encoded,
+                        std::int64_t batch_tokens, std::vector<RecordPrediction>& predictions) {
+  const auto& places = encoded.places;
+  const auto scores = attribute_scores(model.transformer, std::span(encoded.examples), batch_tokens);
   for (size_t i = 0; i < places.size(); ++i) {
     std::vector<float> rounded;
     for (size_t a = 0; a < scores[i].size(); ++a) {
@@ -154,16 +153,28 @@ const std::vector<std::string>& score_names(const OpenModel& model) {
   return model.attributes.declared() ? model.attributes.names : model.folder.label_names;
 }
 
+EncodedRecords encode_for_prediction(const OpenModel& model, std::span<const Record> records) {
+  EncodedRecords encoded{{}, {}, std::vector<std::string>(records.size())};
+  if (model.folder.head.kind == HeadKind::regression)
+    encode_scored_turns(model, make_template(model.folder, model.tokenizer), records, encoded);
+  return encoded;
+}
+
 std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
-                                              std::int64_t batch_tokens) {
-  const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
+                                              const EncodedRecords& encoded, std::int64_t batch_tokens) {
   std::vector<RecordPrediction> predictions(records.size());
+  for (size_t r = 0; r < records.size(); ++r) predictions[r].fault = encoded.faults[r];
   if (model.folder.head.kind == HeadKind::regression) {
-    predict_regression(model, conversation_template, records, batch_tokens, predictions);
+    predict_regression(model, records, encoded, batch_tokens, predictions);
   } else {
-    predict_by_writing(model, conversation_template, records, predictions);
+    predict_by_writing(model, make_template(model.folder, model.tokenizer), records, predictions);
   }
   return predictions;
+}
+
+std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
+                                              std::int64_t batch_tokens) {
+  return predict_records(model, records, encode_for_prediction(model, records), batch_tokens);
 }
 
 }  // namespace steerlm

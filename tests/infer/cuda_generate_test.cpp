@@ -51,6 +51,9 @@ TEST_F(CudaGenerate, DrawsTheTokensOfTheCpu) {
     settings.sampling = {.top_k = 40, .temperature = temperature, .top_p = 0.95, .max_new_tokens = 50};
     settings.seed = 5;
     settings.slots = 8;
+    // Responses that end early, which the host learns a step late.
+    const auto without_end = generate(on_cpu, tokenizer, requests(), settings, {});
+    settings.eos_ids = {without_end[0].ids[0], without_end[3].ids[4], without_end[5].ids[20]};
     const auto wanted = generate(on_cpu, tokenizer, requests(), settings, {});
     const auto found = generate(on_gpu(at::kFloat), tokenizer, requests(), settings, {});
     ASSERT_EQ(found.size(), wanted.size());
