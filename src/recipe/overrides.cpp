@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 
 namespace steerlm {
@@ -62,10 +63,27 @@ void write_out(Yaml& node, const std::string& above, bool list) {
   node = std::move(whole);
 }
 
+// The step of a pipeline that has the name; null with a fault where none has.
+Yaml* named_step(Yaml& steps, const std::string& name, const std::string& where, std::vector<Fault>& faults) {
+  std::vector<std::string> names;
+  for (Yaml& step : steps.items) {
+    const Yaml* own = step.kind == Yaml::Kind::mapping ? find(step, "name") : nullptr;
+    if (own == nullptr || own->kind != Yaml::Kind::scalar) continue;
+    if (own->text == name) return &step;
+    names.push_back(own->text);
+  }
+  faults.push_back({.what = "no step is named '" + name + "'",
+                    .where = where,
+                    .expected = "one of " + join(names),
+                    .advice = suggest(name, names)});
+  return nullptr;
+}
+
 // The node that `part` of `node` names, made where it is missing; null with a fault where it cannot be.
 Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const std::string& where,
                 std::vector<Fault>& faults) {
   const bool index = part.key.empty();
+  if (!index && above == "steps" && node.kind == Yaml::Kind::sequence) return named_step(node, part.key, where, faults);
   const Yaml::Kind wanted = index ? Yaml::Kind::sequence : Yaml::Kind::mapping;
   if (is_null(node)) node = {.kind = wanted, .where = where};
   if (node.kind == Yaml::Kind::scalar) write_out(node, above, index);

@@ -23,6 +23,9 @@ void for_each_path(Yaml& node, const auto& act) {
   }
 }
 
+// What a step calls its own run directory.
+constexpr std::string_view own_name = "self";
+
 // "@predictor/model" -> "predictor"; "" where the text refers to no step.
 std::string referenced_step(const std::string& text) {
   return text.starts_with('@') ? text.substr(1, text.find('/') == std::string::npos ? text.npos : text.find('/') - 1)
@@ -85,7 +88,8 @@ class PipelineReader {
     steps_->items.push_back(std::move(listed));
     for_each_path(resolved, [&](Yaml& text) {
       const std::string name = referenced_step(text.text);
-      if (!name.empty()) text.text = directory_of(name) + text.text.substr(1 + name.size());
+      if (name.empty()) return;
+      text.text = directory_of(name == own_name ? result.name : name) + text.text.substr(1 + name.size());
     });
     result.recipe_yaml = write_yaml(resolved);
     pipeline_.steps.push_back(std::move(result));
@@ -105,6 +109,8 @@ class PipelineReader {
     if (!std::regex_match(name, pattern)) {
       fault(*node,
             {.what = "not a name for a step", .found = "'" + name + "'", .expected = "letters, digits, _ and -"});
+    } else if (name == own_name) {
+      fault(*node, {.what = "no step can be named 'self'", .advice = "'@self/…' is the step that it stands in"});
     } else if (std::find(earlier_.begin(), earlier_.end(), name) != earlier_.end()) {
       fault(*node, {.what = "two steps have the name '" + name + "'"});
     }
@@ -125,7 +131,7 @@ class PipelineReader {
 
   void add_dependency(const Yaml& text, PipelineStep& step) {
     const std::string name = referenced_step(text.text);
-    if (!text.text.starts_with('@')) return;
+    if (!text.text.starts_with('@') || name == own_name) return;
     if (std::find(earlier_.begin(), earlier_.end(), name) == earlier_.end()) {
       std::string advice = suggest(name, earlier_);
       if (advice.empty()) advice = earlier_.empty() ? "this is the first step" : "earlier steps are " + join(earlier_);

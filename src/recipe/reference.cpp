@@ -169,8 +169,9 @@ constexpr std::string_view pipeline_text = R"(
 
 `steps` is a list; a step is a section with a `name` (letters, digits, `_`, `-`), a `stage` and the keys of that stage's recipe, less
 `run_dir`: it runs in `run_dir/NAME` of the pipeline. `"@NAME/…"` in a path of a step means the run directory of that earlier step
-(in quotes, because `@` is reserved in YAML). `method`, `seed`, `device`, `precision`, `attributes` and `template` of the pipeline are
-the defaults of the steps that use them.
+(in quotes, because `@` is reserved in YAML), and `"@self/…"` that of the step itself: where outputs are given so, `seed=2 run_dir=runs/2`
+on the command line makes another run of the whole. `steps.NAME.key=value` there changes a step. `method`, `seed`, `device`, `precision`,
+`attributes` and `template` of the pipeline are the defaults of the steps that use them.
 )";
 
 }  // namespace

@@ -93,6 +93,19 @@ TEST(PipelineTest, ReferencesBecomePathsAndDependencies) {
   EXPECT_EQ(load_recipe_text(pipeline.steps[3].recipe_yaml, "bootstrap").bootstrap.labels_from, "runs/p/annotate");
 }
 
+TEST(PipelineTest, SelfIsTheRunDirectoryOfTheStepItself) {
+  const auto output_of = [](const Pipeline& pipeline) {
+    return load_recipe_text(pipeline.steps[1].recipe_yaml, "annotate").annotate.output;
+  };
+  const Pipeline pipeline = read(good(), {"steps[1].output=@self/a.jsonl", "run_dir=runs/2"});
+  EXPECT_EQ(output_of(pipeline), "runs/2/annotate/a.jsonl");
+  EXPECT_EQ(pipeline.steps[1].depends_on, std::vector<std::string>{"predictor"}) << "on no step of that name";
+  EXPECT_NE(pipeline.recipe_yaml.find("@self/a.jsonl"), std::string::npos);
+  EXPECT_EQ(output_of(read(pipeline.recipe_yaml, {"run_dir=runs/3"})), "runs/3/annotate/a.jsonl");
+  EXPECT_EQ(faults(good(), {"steps[3].name=self"}),
+            "override 'steps[3].name=self': no step can be named 'self'; '@self/…' is the step that it stands in");
+}
+
 TEST(PipelineTest, ItsOwnResolvedRecipeIsAFixedPoint) {
   const Pipeline pipeline = read(good());
   const Pipeline again = read(pipeline.recipe_yaml);
@@ -110,6 +123,17 @@ TEST(PipelineTest, OverridesReachIntoSteps) {
   EXPECT_EQ(load_recipe_text(pipeline.steps[0].recipe_yaml, "predictor").seed, 8);
   EXPECT_EQ(load_recipe_text(pipeline.steps[1].recipe_yaml, "annotate").annotate.predictor,
             "elsewhere/predictor/model");
+}
+
+TEST(PipelineTest, OverridesKnowAStepByItsName) {
+  const Pipeline pipeline = read(good(), {"steps.sft.train.epochs=1", "steps.sft.data.train[0].limit=5"});
+  const Recipe sft = load_recipe_text(pipeline.steps[2].recipe_yaml, "sft");
+  EXPECT_EQ(sft.train.epochs, 1);
+  EXPECT_EQ(sft.data.train[0].limit, 5);
+  EXPECT_EQ(
+      faults(good(), {"steps.stf.seed=1"}),
+      "override 'steps.stf.seed=1': no step is named 'stf' (expected one of predictor, annotate, sft, bootstrap); "
+      "did you mean 'sft'?");
 }
 
 TEST(PipelineTest, ReferencesToUnknownOrLaterSteps) {
