@@ -1,0 +1,51 @@
+#include "steerlm/eval/steering_error.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "steerlm/eval/intervals.h"
+
+namespace steerlm {
+namespace {
+
+double dot(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+std::vector<double> difference(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> result;
+  for (size_t i = 0; i < a.size(); ++i) result.push_back(a[i] - b[i]);
+  return result;
+}
+
+SteeringFigure figure(std::vector<double> values) {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  if (values.empty()) return {nan, nan};
+  std::ranges::sort(values);
+  return {quantile(values, 0.5), quantile(values, 0.75) - quantile(values, 0.25)};
+}
+
+}  // namespace
+
+SteeringErrors steering_errors(std::span<const SteeringRequest> requests) {
+  std::vector<double> errors, miscalibrations, side_effects;
+  for (const SteeringRequest& request : requests) {
+    const std::vector<double> asked = difference(request.goal, request.source);
+    const std::vector<double> moved = difference(request.reached, request.source);
+    const std::vector<double> missed = difference(request.goal, request.reached);
+    const double asked_length = std::sqrt(dot(asked, asked)), moved_length = std::sqrt(dot(moved, moved));
+    errors.push_back(std::sqrt(dot(missed, missed)));
+    if (asked_length == 0) continue;
+    miscalibrations.push_back(std::abs(dot(missed, asked)) / (asked_length * asked_length));
+    if (moved_length == 0) continue;
+    const double along = dot(moved, asked) / asked_length;
+    const double across = std::sqrt(std::max(0.0, moved_length * moved_length - along * along));
+    side_effects.push_back(std::min(1.0, across / moved_length));
+  }
+  return {figure(errors), figure(miscalibrations), figure(side_effects)};
+}
+
+}  // namespace steerlm
