@@ -97,6 +97,7 @@ int parse_and_run(int argc, char** argv) {
   app.set_version_flag("--version", version_text(),
                        "Print version, libtorch, compiler, CPU features and what models are read");
   add_stage_commands(app, invocation);
+  add_experiment_command(app, invocation);
   add_inference_commands(app, invocation);
   add_chat_command(app, invocation);
   add_data_commands(app, invocation);

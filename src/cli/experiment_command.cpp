@@ -1,0 +1,48 @@
+// experiment: miniatures of the papers' tables over several seeds.
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "steerlm/core/fs.h"
+#include "steerlm/core/stop.h"
+#include "steerlm/stages/experiment.h"
+
+namespace steerlm {
+
+void add_experiment_command(CLI::App& app, Invocation& invocation) {
+  struct Arguments {
+    std::vector<std::string> experiments;
+    ExperimentRun run;
+    bool dry_run = false, quiet = false;
+  };
+  const auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("experiment", "Run pipelines over several seeds and table what they leave");
+  command->footer(
+      "An experiment is a YAML file: a pipeline, the figures that are read from its steps, and what is expected of "
+      "them.\n"
+      "DIR gets NAME.json and NAME.txt with mean and 95 % interval of each figure; the runs are in DIR/runs. The same\n"
+      "command again goes on where it stopped. A threshold that is missed is a result, exit 0.");
+  command->add_option("FILE", arguments->experiments, "experiment files")->required();
+  command->add_option("--out", arguments->run.output, "folder of the results and the runs")->required();
+  command
+      ->add_option_function<std::int64_t>(
+          "--seeds", [arguments](std::int64_t seeds) { arguments->run.seeds = seeds; },
+          "runs of each, instead of the experiment's number")
+      ->check(CLI::Range(1, 30));
+  command->add_flag("--quick", arguments->run.quick, "the experiment's quick overrides and one seed");
+  command->add_flag("--dry-run", arguments->dry_run, "check the pipelines and their inputs; run nothing");
+  command->add_flag("--quiet", arguments->quiet, "warnings and errors only");
+  command->callback([&invocation, arguments] {
+    invocation.action = [arguments] {
+      install_stop_handlers();
+      Log log(arguments->quiet);
+      const Context context{.dry_run = arguments->dry_run, .quiet = arguments->quiet, .log = &log};
+      return run_experiments(arguments->experiments, arguments->run, this_program("run the pipelines one by one"),
+                             context);
+    };
+  });
+}
+
+}  // namespace steerlm

@@ -1,0 +1,86 @@
+#include "steerlm/recipe/experiment.h"
+
+#include <algorithm>
+#include <set>
+
+#include "recipe/decode.h"
+#include "recipe/resolve.h"
+#include "steerlm/core/fs.h"
+#include "steerlm/core/json.h"
+#include "steerlm/core/suggest.h"
+
+namespace steerlm {
+namespace {
+
+struct FieldNames {
+  std::vector<std::string> names;
+  template <class... Rest>
+  void operator()(std::string_view name, Rest&&...) {
+    names.emplace_back(name);
+  }
+};
+
+bool is_json_pointer(const std::string& text) {
+  try {
+    return !text.empty() && !Json::json_pointer(text).empty();
+  } catch (const Json::parse_error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+ExperimentOptions load_experiment(const std::string& path) {
+  std::vector<Fault> faults;
+  const Yaml tree = read_recipe_tree(path, {}, faults);
+  ExperimentOptions experiment;
+  FieldNames known;
+  experiment.fields(known);
+  std::vector<std::string> given;
+  for (const YamlEntry& entry : tree.entries) {
+    given.push_back(entry.key);
+    if (std::ranges::find(known.names, entry.key) != known.names.end()) continue;
+    faults.push_back({.what = "unknown key '" + entry.key + "' of an experiment",
+                      .where = entry.where,
+                      .expected = "one of " + join(known.names),
+                      .advice = suggest(entry.key, known.names)});
+  }
+  // The keys above are not those of a stage's recipe, which the decoder would look for.
+  Decoder(Stage::pipeline, faults).section(tree, experiment, "", given);
+
+  const auto fault = [&](const std::string& at, const std::string& what, const std::string& expected = "",
+                         const std::string& advice = "") {
+    faults.push_back({.what = what, .where = where_of(tree, at), .expected = expected, .advice = advice});
+  };
+  for (const char* key : {"mirrors", "question", "shows", "cannot_show", "pipeline", "measures"}) {
+    if (find(tree, key) == nullptr) fault(key, std::string("missing key '") + key + "' of an experiment");
+  }
+  std::vector<std::string> names;
+  for (size_t i = 0; i < experiment.measures.size(); ++i) {
+    const MeasureOptions& measure = experiment.measures[i];
+    const std::string at = "measures";
+    if (measure.name.empty() || measure.step.empty())
+      fault(at, "measure " + std::to_string(i + 1) + " lacks 'name' or 'step'");
+    if (!is_json_pointer(measure.at))
+      fault(at, "'at' of the measure '" + measure.name + "' is no JSON pointer", "such as /dials/humor/own_slope");
+    if (std::ranges::find(names, measure.name) != names.end())
+      fault(at, "two measures have the name '" + measure.name + "'");
+    names.push_back(measure.name);
+  }
+  const auto check_name = [&](const std::string& name) {
+    if (std::ranges::find(names, name) == names.end())
+      fault("thresholds", "no measure is named '" + name + "'", "one of " + join(names), suggest(name, names));
+  };
+  for (const ThresholdOptions& threshold : experiment.thresholds) {
+    check_name(threshold.measure);
+    if (!threshold.above.empty()) check_name(threshold.above);
+    if (!threshold.at_least && !threshold.at_most && threshold.above.empty())
+      fault("thresholds", "the threshold of '" + threshold.measure + "' expects nothing", "at_least, at_most or above");
+  }
+  throw_faults(std::move(faults));
+  if (Path(experiment.pipeline).is_relative())
+    experiment.pipeline = (Path(path).parent_path() / experiment.pipeline).lexically_normal().string();
+  return experiment;
+}
+
+}  // namespace steerlm

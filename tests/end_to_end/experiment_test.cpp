@@ -1,0 +1,128 @@
+// An experiment over two seeds of a small pipeline: its figures are those of the runs, and nothing is done twice.
+#include <gmock/gmock.h>
+
+#include "end_to_end/program.h"
+
+namespace steerlm {
+namespace {
+
+class ExperimentProgram : public Program {
+ protected:
+  void SetUp() override {
+    copy_model("untied", "base");
+    std::string lines;
+    for (int i = 0; i < 8; ++i)
+      lines += conversation("question " + std::to_string(i), "answer", "quality:" + std::to_string(i % 5));
+    write("train.jsonl", lines);
+    write("toy.yaml", R"(stage: pipeline
+method: helpsteer
+run_dir: run
+device: cpu
+attributes: {names: [quality], min: 0, max: 4}
+template: {system: Be good.}
+steps:
+  - name: predictor
+    stage: train-predictor
+    model: {path: base}
+    data: {train: [{path: train.jsonl}], max_tokens: 256}
+    optimizer: {learning_rate: 1e-2}
+    train: {steps: 2, batch_size: 4}
+  - name: measured
+    stage: evaluate
+    predictor: "@predictor/model"
+    data: {validation: [{path: train.jsonl}], max_tokens: 256}
+)");
+    write("m1.yaml", R"(mirrors: table 3
+question: How far off is it?
+shows: something
+cannot_show: anything else
+pipeline: toy.yaml
+seeds: 2
+quick: [steps.predictor.train.steps=1]
+measures:
+  - {name: error, step: measured, at: /predictor/quality/mae, paper: 0.5}
+  - {name: baseline, step: measured, at: /predictor/quality/mean_mae}
+thresholds:
+  - {measure: error, at_least: 0.001}
+  - {measure: baseline, at_most: 0.5}
+  - {measure: error, above: error}
+)");
+  }
+
+  Json figures(const Path& file) const { return parse_json(read(file), file.string(), ExitCode::data); }
+  Path runs() const {
+    for (const auto& entry : std::filesystem::directory_iterator(path("out/runs"))) return entry.path();
+    return {};
+  }
+};
+
+TEST_F(ExperimentProgram, TablesTheFiguresOfItsRuns) {
+  const Result result = run("experiment m1.yaml --out out");
+  ASSERT_EQ(result.code, 0) << result.errors;
+  const Json found = figures("out/m1.json");
+  std::vector<double> errors;
+  for (const char* seed : {"seed-1", "seed-2"}) {
+    const Json measured = figures(runs() / seed / "measured" / "evaluation.json");
+    errors.push_back(measured["predictor"]["quality"]["mae"]);
+  }
+  EXPECT_NE(errors[0], errors[1]) << "the seed has a say";
+  const Json& row = found["measures"][0];
+  EXPECT_EQ(row["values"], Json(errors));
+  EXPECT_DOUBLE_EQ(row["mean"], (errors[0] + errors[1]) / 2);
+  // Two values: the mean -+ t_1 times half of their distance.
+  EXPECT_NEAR(row["interval"][1].get<double>(),
+              row["mean"].get<double>() + 12.7062 * std::abs(errors[0] - errors[1]) / 2, 1e-4);
+  EXPECT_EQ(row["paper"], 0.5);
+  EXPECT_EQ(found["thresholds"][0], Json({{"expected", "error at least 0.001"}, {"outcome", "reached"}}));
+  EXPECT_EQ(found["thresholds"][1], Json({{"expected", "baseline at most 0.5"}, {"outcome", "missed"}}))
+      << "a result, not an error";
+  EXPECT_EQ(found["thresholds"][2]["outcome"], "missed") << "nothing is above itself";
+  EXPECT_THAT(result.output, testing::EndsWith(read("out/m1.txt") + "\n")) << "after what the steps print";
+  EXPECT_THAT(result.output, testing::HasSubstr("missed: baseline at most 0.5"));
+
+  const auto before = contents();
+  EXPECT_EQ(run("experiment m1.yaml --out out").code, 0);
+  EXPECT_EQ(changes_since(before), "");
+}
+
+TEST_F(ExperimentProgram, MoreSeedsAndQuickRunWhatIsNew) {
+  ASSERT_EQ(run("experiment m1.yaml --out out --seeds 1").code, 0);
+  EXPECT_EQ(figures("out/m1.json")["thresholds"][2]["outcome"], "open") << "one seed says nothing of the next";
+  const std::string first = read(runs() / "seed-1" / "predictor" / "model" / "model.safetensors");
+  ASSERT_EQ(run("experiment m1.yaml --out out").code, 0);
+  EXPECT_EQ(figures("out/m1.json")["seeds"], 2);
+  EXPECT_EQ(read(runs() / "seed-1" / "predictor" / "model" / "model.safetensors"), first);
+  ASSERT_EQ(run("experiment m1.yaml --out out --quick").code, 0);
+  EXPECT_EQ(figures("out/m1-quick.json")["overrides"], Json({"steps.predictor.train.steps=1"}));
+  EXPECT_NE(figures("out/m1-quick.json")["runs"], figures("out/m1.json")["runs"]);
+  EXPECT_EQ(figures("out/m1.json")["seeds"], 2) << "a quick run is no result";
+}
+
+TEST_F(ExperimentProgram, FaultsKeepTheirCodes) {
+  write("bad.yaml", "question: x\n");
+  EXPECT_EQ(run("experiment bad.yaml --out out").code, 2);
+  EXPECT_FALSE(exists("out"));
+  std::filesystem::rename(path("train.jsonl"), path("elsewhere.jsonl"));
+  const Result missing = run("experiment m1.yaml --out out");
+  EXPECT_EQ(missing.code, 3) << "the code of the pipeline";
+  EXPECT_THAT(missing.errors, testing::HasSubstr("m1, seed 1: the pipeline ended with exit code 3"));
+  std::filesystem::rename(path("elsewhere.jsonl"), path("train.jsonl"));
+  std::string text = read("m1.yaml");
+  text.replace(text.find("/predictor/quality/mae"), 22, "/predictor/quality/mad");
+  write("m1.yaml", text);
+  const Result pointer = run("experiment m1.yaml --out out");
+  EXPECT_EQ(pointer.code, 2);
+  EXPECT_THAT(pointer.errors, testing::HasSubstr("the file has nothing at the JSON pointer"));
+  EXPECT_THAT(pointer.errors, testing::HasSubstr("/predictor/quality/mad"));
+}
+
+TEST_F(ExperimentProgram, DryRunWritesNothing) {
+  const auto before = contents();
+  const Result result = run("experiment m1.yaml --out out --dry-run");
+  EXPECT_EQ(result.code, 0) << result.errors;
+  EXPECT_THAT(result.errors, testing::HasSubstr("predictor (train-predictor): would run"));
+  EXPECT_EQ(changes_since(before), "");
+}
+
+}  // namespace
+}  // namespace steerlm
