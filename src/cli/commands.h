@@ -24,6 +24,9 @@ void add_data_commands(CLI::App& app, Invocation& invocation);
 void add_model_commands(CLI::App& app, Invocation& invocation);
 void add_doctor_command(CLI::App& app, Invocation& invocation);
 
+// The file that this process runs. Throws resources, with `advice`, where there is no /proc.
+std::string this_program(const std::string& advice);
+
 // What --version prints.
 std::string version_text();
 

@@ -10,6 +10,19 @@
 #include "steerlm/stages/stages.h"
 
 namespace steerlm {
+
+std::string this_program(const std::string& advice) {
+  std::error_code error;
+  const Path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) {
+    fail(ExitCode::resources, {.what = "cannot find this program's own file: " + error.message(),
+                               .where = "/proc/self/exe",
+                               .expected = "a mounted /proc",
+                               .advice = advice});
+  }
+  return program.string();
+}
+
 namespace {
 
 struct StageArguments {
@@ -18,19 +31,6 @@ struct StageArguments {
   PipelineSelection selection;
   bool fresh = false, overwrite = false, dry_run = false, quiet = false;
 };
-
-// The file that this process runs, for a pipeline's steps.
-std::string this_program() {
-  std::error_code error;
-  const Path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) {
-    fail(ExitCode::resources, {.what = "cannot find this program's own file: " + error.message(),
-                               .where = "/proc/self/exe",
-                               .expected = "a mounted /proc",
-                               .advice = "run the steps one after another with `steerlm run`"});
-  }
-  return program.string();
-}
 
 int run(const StageArguments& arguments, std::optional<Stage> stage) {
   install_stop_handlers();
@@ -42,7 +42,8 @@ int run(const StageArguments& arguments, std::optional<Stage> stage) {
                         .recipe = arguments.recipe,
                         .log = &log};
   if (stage == Stage::pipeline) {
-    return run_pipeline(arguments.recipe, arguments.overrides, arguments.selection, this_program(), context);
+    return run_pipeline(arguments.recipe, arguments.overrides, arguments.selection,
+                        this_program("run the steps one after another with `steerlm run`"), context);
   }
   const Recipe recipe = load_recipe(arguments.recipe, arguments.overrides, stage);
   const Outcome outcome = run_stage(recipe, context);

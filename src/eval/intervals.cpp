@@ -8,18 +8,13 @@
 #include "steerlm/core/rng.h"
 
 namespace steerlm {
-namespace {
 
-// The value a share `q` of the way through the sorted values, between two neighbours linearly (type 7 of Hyndman and
-// Fan 1996).
-double quantile(const std::vector<double>& sorted, double q) {
+double quantile(std::span<const double> sorted, double q) {
   const double place = q * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<size_t>(place);
   const size_t above = std::min(below + 1, sorted.size() - 1);
   return std::lerp(sorted[below], sorted[above], place - std::floor(place));
 }
-
-}  // namespace
 
 Interval bootstrap_interval(size_t count, const std::function<double(std::span<const size_t>)>& statistic,
                             std::uint64_t seed, int resamples) {

@@ -1,4 +1,4 @@
-// Bootstrap intervals (Efron 1979, percentile method).
+// Quantiles, and bootstrap intervals (Efron 1979, percentile method).
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,10 @@ struct Interval {
   double low = 0;
   double high = 0;
 };
+
+// The value a share `q` (0..1) of the way through the sorted values, of which there is at least one; between two
+// neighbours linearly (type 7 of Hyndman and Fan 1996).
+double quantile(std::span<const double> sorted, double q);
 
 // The middle 95 % of `statistic` over `resamples` drawings of `count` rows with replacement. The statistic gets the
 // drawn row numbers, 0..count - 1; drawings where it is NaN are left out. NaN, NaN where none is left. A pure function
