@@ -28,6 +28,9 @@ void add_experiment_command(CLI::App& app, Invocation& invocation);
 // The file that this process runs. Throws resources, with `advice`, where there is no /proc.
 std::string this_program(const std::string& advice);
 
+// The file that this process runs. Throws resources, with `advice`, where there is no /proc.
+std::string this_program(const std::string& advice);
+
 // What --version prints.
 std::string version_text();
 

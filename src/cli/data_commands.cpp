@@ -6,12 +6,14 @@
 
 #include "cli/commands.h"
 #include "cli/data_check.h"
+#include "cli/data_measure.h"
 #include "cli/inference_options.h"
 #include "cli/show_mask.h"
 #include "cli/template_option.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/record_reader.h"
+#include "steerlm/eval/options.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/toy/toy_data.h"
 
@@ -28,7 +30,8 @@ struct DataArguments {
   std::string method;  // "": not given
   std::vector<std::string> attributes;
   std::optional<std::int64_t> min, max;
-  bool json = false, overwrite = false;
+  std::string edges, write_edges;
+  bool json = false, overwrite = false, overwrite_labels = false;
   std::int64_t count = 20000;
   std::uint64_t seed = 1234;
 };
@@ -46,8 +49,7 @@ AttributeOptions with_given(AttributeOptions attributes, const DataArguments& ar
   return attributes;
 }
 
-// What is given, the rest as in the method.
-AttributeOptions attributes_of(const DataArguments& arguments) {
+Method method_of(const DataArguments& arguments) {
   const auto method = enum_value<Method>(arguments.method.empty() ? "steerlm" : arguments.method);
   if (!method) {
     const std::vector<std::string> choices = enum_choices<Method>();
@@ -57,7 +59,12 @@ AttributeOptions attributes_of(const DataArguments& arguments) {
                             .expected = "one of " + join(choices),
                             .advice = suggest(arguments.method, choices)});
   }
-  return with_given(method_attributes(*method), arguments);
+  return *method;
+}
+
+// What is given, the rest as in the method.
+AttributeOptions attributes_of(const DataArguments& arguments) {
+  return with_given(method_attributes(method_of(arguments)), arguments);
 }
 
 // Nobody says what the attributes are: HelpSteer's ratings have names and a range of their own.
@@ -151,6 +158,32 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
   add_overwrite(*convert_command, arguments->overwrite);
   takes_attributes(convert_command, "attribute names, joined by commas (default: those of the method)");
   set_action(convert_command, convert);
+
+  CLI::App* measure_command = group->add_subcommand(
+      "measure", "Label every assistant turn with what is measured of its text, in levels of the attributes");
+  takes_input(measure_command)->required();
+  measure_command->add_option("--output", arguments->output, "JSON lines; '-' for standard output")->required();
+  add_overwrite(*measure_command, arguments->overwrite);
+  takes_attributes(measure_command,
+                   "NAME:MEASURE, joined by commas; measures are " + join(enum_choices<TextMeasure>()));
+  measure_command->add_option("--edges", arguments->edges,
+                              "JSON file of attributes, measures and edges; else edges are the quantiles of the input");
+  measure_command->add_option("--write-edges", arguments->write_edges, "write such a file");
+  measure_command->add_flag("--overwrite-labels", arguments->overwrite_labels,
+                            "replace values that a label has of a measured attribute already");
+  set_action(measure_command, [](const DataArguments& given) {
+    return measure_data({.source = source_of(given),
+                         .method = method_of(given),
+                         .method_given = !given.method.empty(),
+                         .min = given.min,
+                         .max = given.max,
+                         .attributes = given.attributes,
+                         .edges_path = given.edges,
+                         .output = given.output,
+                         .write_edges_path = given.write_edges,
+                         .overwrite = given.overwrite,
+                         .overwrite_labels = given.overwrite_labels});
+  });
 
   CLI::App* check_command =
       group->add_subcommand("check", "Go through all data; list every bad record, counts, lengths and labels");

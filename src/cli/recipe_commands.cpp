@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/inference_options.h"
+#include "steerlm/core/output.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/recipe/load.h"
@@ -19,8 +21,9 @@ namespace {
 struct RecipeArguments {
   std::string recipe;
   std::vector<std::string> overrides;
-  std::string directory = "configs";
-  bool markdown = false;
+  std::string directory;   // "": that of the program
+  std::string name, file;  // of copy and init
+  bool markdown = false, overwrite = false;
 };
 
 int check(const RecipeArguments& arguments) {
@@ -55,35 +58,97 @@ std::string first_comment(const std::string& text) {
   return "";
 }
 
-int list(const RecipeArguments& arguments) {
-  if (!is_folder(arguments.directory, ExitCode::recipe)) {
-    fail(ExitCode::recipe,
-         {.what = "no such folder", .where = arguments.directory, .advice = "give the folder that holds the recipes"});
+// The recipes that come with the program: beside it in the build folder, in share/ of an installed tree.
+Path recipe_folder() {
+  const Path beside = Path(this_program("name the folder of the recipes: 'steerlm recipe list DIR'")).parent_path();
+  for (const Path& above : {beside, beside.parent_path()}) {
+    const Path place = above / "share" / "steerlm" / "configs";
+    if (is_folder(place, ExitCode::recipe)) return place;
   }
-  std::vector<std::string> paths;
+  fail(ExitCode::recipe, {.what = "the program's recipes are not installed",
+                          .where = (beside.parent_path() / "share" / "steerlm" / "configs").string(),
+                          .expected = "a folder",
+                          .advice = "name a folder of recipes: 'steerlm recipe list DIR'"});
+}
+
+// The recipes below a folder, sorted.
+std::vector<Path> recipe_files(const Path& folder) {
+  std::vector<Path> paths;
   std::error_code unreadable;
   constexpr auto options = std::filesystem::directory_options::skip_permission_denied;
-  std::filesystem::recursive_directory_iterator entry(arguments.directory, options, unreadable);
+  std::filesystem::recursive_directory_iterator entry(folder, options, unreadable);
   for (; entry != std::filesystem::recursive_directory_iterator(); entry.increment(unreadable)) {
     const std::string extension = entry->path().extension().string();
     std::error_code dangling;
     if ((extension == ".yaml" || extension == ".yml") && entry->is_regular_file(dangling))
-      paths.push_back(entry->path().string());
+      paths.push_back(entry->path());
   }
   if (unreadable)
-    fail(ExitCode::recipe, {.what = "cannot list the folder: " + unreadable.message(), .where = arguments.directory});
+    fail(ExitCode::recipe, {.what = "cannot list the folder: " + unreadable.message(), .where = folder.string()});
   std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+int list(const RecipeArguments& arguments) {
+  const bool own = arguments.directory.empty();
+  if (!own && !is_folder(arguments.directory, ExitCode::recipe)) {
+    fail(ExitCode::recipe,
+         {.what = "no such folder", .where = arguments.directory, .advice = "give the folder that holds the recipes"});
+  }
+  const Path folder = own ? recipe_folder() : Path(arguments.directory);
+  std::vector<std::pair<std::string, Path>> recipes;  // the program's own by the name that `recipe copy` takes
   size_t width = 0;
-  for (const std::string& path : paths) width = std::max(width, path.size());
-  for (const std::string& path : paths) {
+  for (const Path& path : recipe_files(folder)) {
+    recipes.emplace_back(own ? path.lexically_relative(folder).string() : path.string(), path);
+    width = std::max(width, recipes.back().first.size());
+  }
+  for (const auto& [name, path] : recipes) {
     const std::string text = read_file(path, ExitCode::recipe, "recipe");
     const std::optional<Stage> named = peek_stage(text);
     const std::string stage(named ? enum_name(*named) : "not a recipe");
     const std::string comment = first_comment(text);
-    std::cout << path << std::string(width - path.size() + 2, ' ') << stage;
+    std::cout << name << std::string(width - name.size() + 2, ' ') << stage;
     if (!comment.empty()) std::cout << std::string(stage.size() < 17 ? 17 - stage.size() : 1, ' ') << comment;
     std::cout << "\n";
   }
+  return 0;
+}
+
+void write_recipe(const RecipeArguments& arguments, const std::string& path, const std::string& text) {
+  Output output(path, {.overwrite = arguments.overwrite});
+  output.write(text);
+  output.finish();
+  if (path != "-") std::cerr << path << ": written; 'steerlm recipe check " << path << "' checks it\n";
+}
+
+int copy(const RecipeArguments& arguments) {
+  const Path folder = recipe_folder();
+  std::vector<std::string> names;
+  for (const Path& path : recipe_files(folder)) {
+    const Path name = path.lexically_relative(folder);
+    names.push_back(Path(name).replace_extension().string());
+    if (arguments.name != name.string() && arguments.name != names.back()) continue;
+    write_recipe(arguments, arguments.file.empty() ? path.filename().string() : arguments.file,
+                 read_file(path, ExitCode::recipe, "recipe"));
+    return 0;
+  }
+  std::string advice = suggest(arguments.name, names);
+  if (advice.empty()) advice = "'steerlm recipe list' prints their names";
+  fail(ExitCode::recipe, {.what = "no recipe of this name comes with the program",
+                          .found = "'" + arguments.name + "'",
+                          .advice = std::move(advice)});
+}
+
+int init(const RecipeArguments& arguments) {
+  const auto stage = enum_value<Stage>(arguments.name);
+  if (!stage) {
+    const std::vector<std::string> choices = enum_choices<Stage>();
+    fail(ExitCode::recipe, {.what = "unknown stage",
+                            .found = "'" + arguments.name + "'",
+                            .expected = "one of " + join(choices),
+                            .advice = suggest(arguments.name, choices)});
+  }
+  write_recipe(arguments, arguments.file.empty() ? arguments.name + ".yaml" : arguments.file, starting_recipe(*stage));
   return 0;
 }
 
@@ -91,7 +156,7 @@ int list(const RecipeArguments& arguments) {
 
 void add_recipe_commands(CLI::App& app, Invocation& invocation) {
   const auto arguments = std::make_shared<RecipeArguments>();
-  CLI::App* group = app.add_subcommand("recipe", "List, show and check recipes");
+  CLI::App* group = app.add_subcommand("recipe", "List, copy, start, show and check recipes");
   group->require_subcommand(1);
   const auto set_action = [&invocation, arguments](CLI::App* command, int (*action)(const RecipeArguments&)) {
     command->callback(
@@ -101,9 +166,23 @@ void add_recipe_commands(CLI::App& app, Invocation& invocation) {
     command->add_option("RECIPE", arguments->recipe, "recipe file, '-' for standard input")->required();
     command->add_option("OVERRIDES", arguments->overrides, "key=value, such as optimizer.learning_rate=1e-5");
   };
-  CLI::App* list_command = group->add_subcommand("list", "Print the recipes of a folder with stage and first comment");
-  list_command->add_option("DIR", arguments->directory, "folder, searched with all folders in it (default: configs)");
+  CLI::App* list_command = group->add_subcommand(
+      "list", "Print the recipes that come with the program, or those of a folder, with stage and first comment");
+  list_command->add_option("DIR", arguments->directory,
+                           "folder, searched with all folders in it (default: the program's own recipes)");
   set_action(list_command, list);
+  const auto writes = [arguments](CLI::App* command, const std::string& standard) {
+    command->add_option("FILE", arguments->file, "file to write, '-' for standard output (default: " + standard + ")");
+    add_overwrite(*command, arguments->overwrite);
+  };
+  CLI::App* copy_command = group->add_subcommand("copy", "Copy a recipe that comes with the program");
+  copy_command->add_option("NAME", arguments->name, "name that 'recipe list' prints, such as toy/pipeline")->required();
+  writes(copy_command, "the recipe's own name, in this folder");
+  set_action(copy_command, copy);
+  CLI::App* init_command = group->add_subcommand("init", "Write a commented recipe of a stage to start from");
+  init_command->add_option("STAGE", arguments->name, join(enum_choices<Stage>()))->required();
+  writes(init_command, "STAGE.yaml, in this folder");
+  set_action(init_command, init);
   CLI::App* show_command = group->add_subcommand("show", "Print a recipe with every default filled in");
   takes_recipe(show_command);
   set_action(show_command, show);

@@ -6,6 +6,7 @@
 
 #include "data/object_reader.h"
 #include "data/sources/sources.h"
+#include "steerlm/core/rng.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 
@@ -46,6 +47,11 @@ void check_standard_input(const std::vector<SourceOptions>& sources) {
                             .found = std::to_string(times) + " times",
                             .advice = "write it to a file first"});
   }
+  for (const SourceOptions& source : sources) {
+    if (source.path != "-" || source.labels != SourceLabels::shuffle) continue;
+    fail(ExitCode::recipe, {.what = "labels: shuffle reads its source twice, and standard input can be read only once",
+                            .advice = "write it to a file first"});
+  }
 }
 
 // The objects of several sources, each `repeat` times.
@@ -58,7 +64,10 @@ class Sources {
   std::optional<InputObject> next() {
     for (; source_ < sources_.size(); ++source_, repeat_ = 0) {
       for (; repeat_ < sources_[source_].repeat; ++repeat_) {
-        if (!reader_) reader_.emplace(sources_[source_]);
+        if (!reader_) {
+          reader_.emplace(sources_[source_]);
+          ++passes_;
+        }
         if (std::optional<InputObject> object = reader_->next()) return object;
         blank_lines_ += reader_->blank_lines();
         reader_.reset();
@@ -68,13 +77,14 @@ class Sources {
   }
   const std::string& file() const { return sources_[source_].path; }
   const SourceOptions& source() const { return sources_[source_]; }
+  std::int64_t passes() const { return passes_; }  // through a file that were begun
   std::int64_t blank_lines() const { return blank_lines_ + (reader_ ? reader_->blank_lines() : 0); }
 
  private:
   std::vector<SourceOptions> sources_;
   size_t source_ = 0;
   std::int64_t repeat_ = 0;
-  std::int64_t blank_lines_ = 0;
+  std::int64_t blank_lines_ = 0, passes_ = 0;
   std::optional<ObjectReader> reader_;
 };
 
@@ -122,18 +132,73 @@ struct Converter {
   }
 };
 
+bool has_label(const Turn& turn) { return turn.label && !turn.label->text.empty(); }
+
+// The labels of a source in a random order (Fisher and Yates), the same in every pass through it. They are found by a
+// pass of their own.
+class ShuffledLabels {
+ public:
+  ShuffledLabels(SourceOptions source, const Converter& converter) {
+    const std::uint64_t seed = source.seed;
+    source.repeat = 1;
+    source.labels = SourceLabels::keep;
+    RecordReader reader({std::move(source)}, converter.attributes, converter.system, converter.options);
+    while (auto entry = reader.next()) {
+      Record* record = std::get_if<Record>(&*entry);
+      if (record == nullptr) continue;  // the pass that the labels are for meets it again
+      for (Turn& turn : record->conversation.turns) {
+        if (has_label(turn)) labels_.push_back(std::move(*turn.label));
+      }
+    }
+    for (size_t i = labels_.size(); i > 1; --i)
+      std::swap(labels_[i - 1], labels_[Rng(seed, "shuffle labels", i).below(i)]);
+  }
+
+  // Gives the labelled turns of the source's next record the next labels.
+  void give(Record& record) {
+    for (size_t t = 0; t < record.conversation.turns.size(); ++t) {
+      Turn& turn = record.conversation.turns[t];
+      if (!has_label(turn)) continue;
+      if (given_ == labels_.size())
+        fail(ExitCode::data, {.what = "the file was changed while it was read", .where = where(record)});
+      turn.label = labels_[given_++];
+      record.json["conversations"][t]["label"] = turn.label->text;
+    }
+  }
+
+ private:
+  std::vector<Label> labels_;
+  size_t given_ = 0;
+};
+
+// Does to the records of `sources`, one after another, what labels: shuffle asks for.
+class LabelShuffle {
+ public:
+  void apply(const Sources& sources, const Converter& converter, Record& record) {
+    if (sources.source().labels != SourceLabels::shuffle || converter.options.labels != Labels::obeyed) return;
+    if (pass_ != sources.passes()) labels_.emplace(sources.source(), converter);
+    pass_ = sources.passes();
+    labels_->give(record);
+  }
+
+ private:
+  std::optional<ShuffledLabels> labels_;  // of the pass that is being read
+  std::int64_t pass_ = 0;
+};
+
 }  // namespace
 
 struct RecordReader::State {
   Sources sources;
   Converter converter;
-  std::deque<Record> waiting;  // of the line last read
+  LabelShuffle shuffle = {};
+  std::deque<Record> waiting = {};  // of the line last read
 };
 
 RecordReader::RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
                            ReadOptions options)
-    : state_(std::make_unique<State>(State{
-          Sources(std::move(sources)), {std::move(attributes), std::move(default_system), std::move(options)}, {}})) {}
+    : state_(std::make_unique<State>(State{Sources(std::move(sources)),
+                                           {std::move(attributes), std::move(default_system), std::move(options)}})) {}
 RecordReader::RecordReader(RecordReader&&) noexcept = default;
 RecordReader::~RecordReader() = default;
 
@@ -150,8 +215,10 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
     if (!object) return std::nullopt;
     BadRecord bad{s.sources.file(), object->line, "", std::move(object->text)};
     try {
-      for (Record& record : s.converter.convert(std::move(*object), s.sources.source()))
+      for (Record& record : s.converter.convert(std::move(*object), s.sources.source())) {
+        s.shuffle.apply(s.sources, s.converter, record);
         s.waiting.push_back(std::move(record));
+      }
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
       bad.reason = reason_of(error, bad.file, bad.line);
@@ -174,9 +241,13 @@ std::vector<Record> read_records(const std::vector<SourceOptions>& sources, cons
                                  const std::string& default_system) {
   Sources objects(sources);
   Converter converter{attributes, default_system, {}};
+  LabelShuffle shuffle;
   std::vector<Record> records;
   while (std::optional<InputObject> object = objects.next()) {
-    for (Record& record : converter.convert(std::move(*object), objects.source())) records.push_back(std::move(record));
+    for (Record& record : converter.convert(std::move(*object), objects.source())) {
+      shuffle.apply(objects, converter, record);
+      records.push_back(std::move(record));
+    }
   }
   return records;
 }

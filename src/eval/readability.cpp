@@ -1,14 +1,9 @@
 #include "steerlm/eval/readability.h"
 
-#include <string>
+#include "eval/words.h"
 
 namespace steerlm {
 namespace {
-
-bool is_letter_or_digit(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         static_cast<unsigned char>(c) >= 0x80;
-}
 
 bool is_vowel(char c) { return std::string_view("aeiouyAEIOUY").find(c) != std::string_view::npos; }
 
@@ -26,36 +21,20 @@ std::int64_t count_syllables(std::string_view word) {
 }  // namespace
 
 Readability readability(std::string_view text) {
-  Readability found;
-  bool open_sentence = false;  // words since the last end
+  const Words found = split_words(text);
+  Readability result{.words = static_cast<std::int64_t>(found.words.size()), .sentences = found.sentences};
   for (size_t i = 0; i < text.size();) {
-    if (!is_letter_or_digit(text[i])) {
-      const bool is_end = text[i] == '.' || text[i] == '!' || text[i] == '?';
-      if (is_end && open_sentence) {
-        ++found.sentences;
-        open_sentence = false;
-      }
-      ++i;
-      continue;
-    }
-    const size_t begin = i;
-    const auto joins = [&](size_t place) {  // ' - and the dot of a decimal number between two letters or digits
-      const bool mark = text[place] == '\'' || text[place] == '-' || (text[place] == '.' && text[place - 1] <= '9');
-      return mark && place + 1 < text.size() && is_letter_or_digit(text[place + 1]);
-    };
-    while (i < text.size() && (is_letter_or_digit(text[i]) || joins(i))) ++i;
-    ++found.words;
-    found.syllables += count_syllables(text.substr(begin, i - begin));
-    open_sentence = true;
+    const CodePoint point = code_point_at(text, i);
+    result.characters += point.value >= 0 ? 1 : 0;
+    i += point.length;
   }
-  if (open_sentence) ++found.sentences;
-  for (char c : text) found.characters += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;
-  if (found.words > 0) {
-    const double words = static_cast<double>(found.words);
-    found.grade = 0.39 * words / static_cast<double>(found.sentences) +
-                  11.8 * static_cast<double>(found.syllables) / words - 15.59;
+  for (std::string_view word : found.words) result.syllables += count_syllables(word);
+  if (result.words > 0) {
+    const double words = static_cast<double>(result.words);
+    result.grade = 0.39 * words / static_cast<double>(result.sentences) +
+                   11.8 * static_cast<double>(result.syllables) / words - 15.59;
   }
-  return found;
+  return result;
 }
 
 }  // namespace steerlm

@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <utility>
 
 #include "steerlm/eval/correlation.h"
 
@@ -13,79 +14,150 @@ namespace {
 
 constexpr double undefined = std::numeric_limits<double>::quiet_NaN();
 
-std::vector<double> column(const std::vector<std::vector<double>>& rows, size_t m) {
-  std::vector<double> values;
-  for (const auto& row : rows) values.push_back(row[m]);
+std::vector<double> known(std::vector<double> values) {
+  std::erase_if(values, [](double value) { return std::isnan(value); });
   return values;
 }
 
-// Of the first `attributes` measures, less the dial's own.
-double mean_side_effect(const DialRow& row, size_t attributes) {
-  std::vector<double> effects;
-  for (size_t m = 0; m < attributes; ++m) {
-    if (static_cast<int>(m) != row.own) effects.push_back(std::abs(row.effect[m]));
+// One measure over the answers, or the level means, that have it.
+struct Points {
+  std::vector<double> levels, values;
+
+  void add(double level, double value) {
+    if (std::isnan(value)) return;
+    levels.push_back(level);
+    values.push_back(value);
   }
-  return mean(effects);
+};
+
+// The answers of one dial.
+struct Answers {
+  std::vector<double> levels;
+  std::vector<std::vector<double>> measured;
+  std::vector<double> errors;                   // |own level - level asked for|
+  std::map<int, std::vector<size_t>> by_level;  // places in the lists above
+
+  Points points(size_t m) const {
+    Points found;
+    for (size_t i = 0; i < measured.size(); ++i) found.add(levels[i], measured[i][m]);
+    return found;
+  }
+  std::vector<double> at_level(const std::vector<size_t>& places, size_t m) const {
+    std::vector<double> values;
+    for (size_t i : places) values.push_back(measured[i][m]);
+    return known(std::move(values));
+  }
+};
+
+Answers answers_of(size_t dial, std::span<const DialSample> samples) {
+  Answers answers;
+  for (const DialSample& sample : samples) {
+    if (sample.dial != dial) continue;
+    answers.by_level[sample.level].push_back(answers.measured.size());
+    answers.levels.push_back(sample.level);
+    answers.measured.push_back(sample.measured);
+    answers.errors.push_back(std::abs(sample.own_level - sample.level));
+  }
+  return answers;
 }
 
-void add_own_figures(DialRow& row, std::span<const double> levels, const std::vector<std::vector<double>>& measured,
-                     size_t attributes, std::uint64_t seed) {
+Interval mean_interval(std::span<const double> values, std::uint64_t seed) {
+  const auto mean_of_rows = [&](std::span<const size_t> rows) {
+    double sum = 0;
+    for (size_t i : rows) sum += values[i];
+    return sum / static_cast<double>(rows.size());
+  };
+  return bootstrap_interval(values.size(), mean_of_rows, seed);
+}
+
+// sqrt(sum of (value - mean of its dial and level)^2 / (values - means)).
+double spread_within_levels(const std::vector<Answers>& dials, size_t m) {
+  double squares = 0;
+  std::int64_t freedom = 0;
+  for (const Answers& answers : dials) {
+    for (const auto& [level, places] : answers.by_level) {
+      const std::vector<double> values = answers.at_level(places, m);
+      const double middle = mean(values);
+      for (double value : values) squares += (value - middle) * (value - middle);
+      freedom += values.empty() ? 0 : static_cast<std::int64_t>(values.size()) - 1;
+    }
+  }
+  return std::sqrt(squares / static_cast<double>(freedom));
+}
+
+// A measure that nothing moves has no effect, whatever its spread.
+double in_spreads(double effect, double spread) { return effect == 0 ? 0 : std::abs(effect) / spread; }
+
+void add_own_figures(DialRow& row, const DialTable& table, const Answers& answers, std::uint64_t seed) {
   const auto own = static_cast<size_t>(row.own);
-  const std::vector<double> means = column(row.means, own), values = column(measured, own);
   row.own_spearman = row.spearman[own];
   row.own_slope = row.slope[own];
-  row.own_monotone =
-      means.size() > 1 && std::adjacent_find(means.begin(), means.end(), std::greater_equal<>()) == means.end();
+  Points means;
+  for (size_t l = 0; l < row.levels.size(); ++l) means.add(row.levels[l], row.means[l][own]);
+  row.own_monotone = means.values.size() > 1 && std::adjacent_find(means.values.begin(), means.values.end(),
+                                                                   std::greater_equal<>()) == means.values.end();
+  const Points points = answers.points(own);
   const auto slope_of_rows = [&](std::span<const size_t> rows) {
     std::vector<double> x, y;
     for (size_t i : rows) {
-      x.push_back(levels[i]);
-      y.push_back(values[i]);
+      x.push_back(points.levels[i]);
+      y.push_back(points.values[i]);
     }
     return slope(x, y);
   };
-  row.own_slope_interval = bootstrap_interval(values.size(), slope_of_rows, seed);
-  row.side_effect = mean_side_effect(row, attributes);
-  row.side_share = row.side_effect / std::abs(row.effect[own]);
+  row.own_slope_interval = bootstrap_interval(points.values.size(), slope_of_rows, seed);
+  for (const auto& [level, places] : answers.by_level)
+    row.own_mean_interval.push_back(mean_interval(answers.at_level(places, own), seed));
+  std::vector<double> side_effects;
+  for (size_t m = 0; m < table.attributes; ++m) {
+    if (m != own) side_effects.push_back(in_spreads(row.effect[m], table.spread[m]));
+  }
+  row.side_effect = mean(side_effects);
+  row.side_share = row.side_effect / in_spreads(row.effect[own], table.spread[own]);
 }
 
-DialRow make_row(const DialTable& table, const std::string& name, size_t dial, std::span<const DialSample> samples,
-                 std::uint64_t seed) {
+void add_steering_error(DialRow& row, const Answers& answers, std::uint64_t seed) {
+  for (const auto& [level, places] : answers.by_level) {
+    std::vector<double> errors;
+    for (size_t i : places) errors.push_back(answers.errors[i]);
+    row.level_steering_error.push_back(mean(known(std::move(errors))));
+  }
+  const std::vector<double> errors = known(answers.errors);
+  row.steering_error = mean(errors);
+  row.steering_error_interval = mean_interval(errors, seed);
+}
+
+DialRow make_row(const DialTable& table, const std::string& name, const Answers& answers, std::uint64_t seed) {
   const std::vector<std::string>& measures = table.measures;
   DialRow row{.name = name,
               .own_spearman = undefined,
               .own_slope = undefined,
               .own_slope_interval = {undefined, undefined},
+              .steering_error = undefined,
+              .steering_error_interval = {undefined, undefined},
               .side_effect = undefined,
               .side_share = undefined};
-  std::vector<double> levels;
-  std::vector<std::vector<double>> measured;
-  std::map<int, std::vector<size_t>> by_level;
-  for (const DialSample& sample : samples) {
-    if (sample.dial != dial) continue;
-    by_level[sample.level].push_back(measured.size());
-    levels.push_back(sample.level);
-    measured.push_back(sample.measured);
-  }
-  for (const auto& [level, answers] : by_level) {
-    std::vector<double> means(measures.size());
-    for (size_t answer : answers) {
-      for (size_t m = 0; m < measures.size(); ++m)
-        means[m] += measured[answer][m] / static_cast<double>(answers.size());
-    }
+  for (const auto& [level, places] : answers.by_level) {
+    std::vector<double> means;
+    for (size_t m = 0; m < measures.size(); ++m) means.push_back(mean(answers.at_level(places, m)));
     row.levels.push_back(level);
-    row.count.push_back(static_cast<std::int64_t>(answers.size()));
+    row.count.push_back(static_cast<std::int64_t>(places.size()));
     row.means.push_back(std::move(means));
   }
-  const std::vector<double> distinct_levels(row.levels.begin(), row.levels.end());
   const double span = row.levels.empty() ? 0 : row.levels.back() - row.levels.front();
   for (size_t m = 0; m < measures.size(); ++m) {
-    row.spearman.push_back(spearman(distinct_levels, column(row.means, m)));
-    row.slope.push_back(slope(levels, column(measured, m)));
+    Points means;
+    for (size_t l = 0; l < row.levels.size(); ++l) means.add(row.levels[l], row.means[l][m]);
+    const Points points = answers.points(m);
+    row.spearman.push_back(spearman(means.levels, means.values));
+    row.slope.push_back(slope(points.levels, points.values));
     row.effect.push_back(row.slope[m] * span);
     if (m < table.attributes && measures[m] == name) row.own = static_cast<int>(m);
   }
-  if (row.own >= 0 && !measured.empty()) add_own_figures(row, levels, measured, table.attributes, seed);
+  if (row.own >= 0 && !answers.measured.empty()) {
+    add_own_figures(row, table, answers, seed);
+    add_steering_error(row, answers, seed);
+  }
   return row;
 }
 
@@ -95,7 +167,11 @@ DialTable make_dial_table(std::span<const std::string> dials, const Measures& me
                           std::span<const DialSample> samples, std::uint64_t seed) {
   DialTable table{.measures = measures.attributes, .attributes = measures.attributes.size()};
   table.measures.insert(table.measures.end(), measures.figures.begin(), measures.figures.end());
-  for (size_t d = 0; d < dials.size(); ++d) table.rows.push_back(make_row(table, dials[d], d, samples, seed));
+  std::vector<Answers> answers;
+  for (size_t d = 0; d < dials.size(); ++d) answers.push_back(answers_of(d, samples));
+  for (size_t m = 0; m < table.measures.size(); ++m)
+    table.spread.push_back(measures.own_units ? spread_within_levels(answers, m) : 1);
+  for (size_t d = 0; d < dials.size(); ++d) table.rows.push_back(make_row(table, dials[d], answers[d], seed));
   return table;
 }
 

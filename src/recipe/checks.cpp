@@ -244,11 +244,27 @@ class Checks {
     if (has("predictor")) require("predictor");
     if (has("dials")) {
       require("dials.prompts");
-      require("model.path", "dials need a model and a predictor");
-      require("predictor", "dials need a model and a predictor");
+      require("model.path", "the dials are those of a model");
+      if (!decoder_.faulty("dials")) judge();
     } else if (!has("model") && !has("predictor")) {
       fault("", {.what = "nothing to evaluate", .expected = "predictor, model or dials"});
     }
+  }
+
+  void judge() {
+    const DialOptions& options = *recipe_.dials;
+    if (options.judge == Judge::predictor) require("predictor", "judge: predictor asks it");
+    for (const char* key : {"dials.measures", "dials.edges"}) {
+      if (!has(key) || options.judge == Judge::text) continue;
+      fault(key, {.what = "'" + std::string(key) + "' is of the judge that measures texts",
+                  .found = "judge: " + std::string(enum_name(options.judge)),
+                  .advice = "give judge: text, or leave it out"});
+    }
+    if (has("dials.measures") && has("dials.edges")) {
+      fault("dials.edges", {.what = "'dials.measures' and 'dials.edges' exclude each other",
+                            .advice = "give one of them: the file of edges names measures too"});
+    }
+    if (has("dials.edges")) require("dials.edges");
   }
 
   // Every section of a source list names its file.
@@ -271,6 +287,13 @@ class Checks {
       faults_.push_back({.what = "missing key '" + path + ".path'", .where = node.where});
     else if (file->quoted && file->text.empty())
       faults_.push_back({.what = "'" + path + "' names no file", .where = file->where});
+    const Yaml* labels = node.kind == Yaml::Kind::mapping ? find(node, "labels") : nullptr;
+    if (labels != nullptr && labels->text == "shuffle" && !path.starts_with("data.")) {
+      faults_.push_back({.what = "nothing shuffles the labels of '" + path + "'",
+                         .where = labels->where,
+                         .expected = "keep or drop",
+                         .advice = "labels: shuffle is for data.train and data.validation"});
+    }
   }
 
   const Recipe& recipe_;

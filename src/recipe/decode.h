@@ -39,6 +39,8 @@ class Decoder {
              const KeyInfo& limits);
   template <Named E>
   void value(const Yaml& node, E& out, const std::string& path, const KeyInfo& limits);
+  template <Named E>
+  void value(const Yaml& node, std::map<std::string, E>& out, const std::string& path, const KeyInfo& limits);
   template <class T>
   void value(const Yaml& node, std::optional<T>& out, const std::string& path, const KeyInfo& limits);
   template <class T>
@@ -116,6 +118,17 @@ void Decoder::value(const Yaml& node, E& out, const std::string& path, const Key
     wrong_choice(node, path, enum_choices<E>());
 }
 
+template <Named E>
+void Decoder::value(const Yaml& node, std::map<std::string, E>& out, const std::string& path, const KeyInfo& limits) {
+  out.clear();
+  if (node.kind != Yaml::Kind::mapping) {
+    const KeyInfo expected{.type = KeyInfo::Type::map, .item = KeyInfo::Type::choice, .choices = enum_choices<E>()};
+    wrong(node, path, expected_text(expected));
+    return;
+  }
+  for (const YamlEntry& entry : node.entries) value(entry.value, out[entry.key], path + "." + entry.key, limits);
+}
+
 template <class T>
 void Decoder::value(const Yaml& node, std::optional<T>& out, const std::string& path, const KeyInfo& limits) {
   T inner{};
@@ -134,7 +147,9 @@ void Decoder::value(const Yaml& node, std::vector<T>& out, const std::string& pa
   }
   if (node.kind != Yaml::Kind::sequence) {
     const KeyInfo expected{.type = KeyInfo::Type::list,
-                           .item = HasFields<T> ? KeyInfo::Type::section : KeyInfo::Type::text,
+                           .item = HasFields<T>                      ? KeyInfo::Type::section
+                                   : std::is_same_v<T, std::int64_t> ? KeyInfo::Type::integer
+                                                                     : KeyInfo::Type::text,
                            .shape = limits.shape};
     wrong(node, path, expected_text(expected));
     return;

@@ -76,6 +76,7 @@ class DescribeFields {
   void describe_value(std::map<std::string, T>& storage, const std::string&, KeyInfo& key) {
     key.type = KeyInfo::Type::map;
     key.item = type_of<T>();
+    if constexpr (Named<T>) key.choices = enum_choices<T>();
     key.value = encode(storage);
   }
 
@@ -135,17 +136,28 @@ std::string expected_text(const KeyInfo& key) {
     case KeyInfo::Type::section:
       return key.shape == Shape::path_or_section ? "a path or a section" : "a section";
     case KeyInfo::Type::map:
+      if (key.item == KeyInfo::Type::choice) return "names with one of " + join(key.choices) + " each";
       return key.item == KeyInfo::Type::integer ? "names with an integer each" : "names with an integer or max each";
     case KeyInfo::Type::list:
       break;
   }
   std::string text = key.length > 0 ? "a list of " + std::to_string(key.length) + " " : "a list of ";
   text += key.item == KeyInfo::Type::number    ? with_range("numbers")
+          : key.item == KeyInfo::Type::integer ? with_range("integers")
           : key.item == KeyInfo::Type::section ? "sources"
                                                : "texts";
   if (key.shape == Shape::one_or_list) text = "a path or " + text;
   if (key.shape == Shape::all_or_list) text = "all, or " + text;
   return text;
+}
+
+std::string flow_text(const Yaml& node) {
+  std::string text;
+  if (node.kind == Yaml::Kind::scalar) return write_scalar(node);
+  for (const Yaml& item : node.items) text += (text.empty() ? "" : ", ") + flow_text(item);
+  for (const YamlEntry& entry : node.entries)
+    text += (text.empty() ? "" : ", ") + entry.key + ": " + flow_text(entry.value);
+  return node.kind == Yaml::Kind::sequence ? "[" + text + "]" : "{" + text + "}";
 }
 
 bool has_key(const std::vector<KeyInfo>& keys, std::string_view path) {

@@ -33,6 +33,7 @@ std::vector<KeyInfo> describe(Recipe recipe);
 
 // "an integer from 0 to 9", "one of steerlm, plain"
 std::string expected_text(const KeyInfo& key);
+std::string flow_text(const Yaml& node);     // on one line: "[0.9, 0.98]", "{quality: 4}"
 std::string range_text(const Range& range);  // "from 0 to 9", "of at least 0", "" for any
 
 // Whether a dotted path without indices ("data.train.path") is a key of the list.

@@ -52,6 +52,9 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if(recipe.head.kind == HeadKind::language_model, {"head.loss", "head.bias"});
   drop_if(recipe.schedule.kind == ScheduleKind::constant, {"schedule.min_learning_rate", "schedule.decay_steps"});
   drop_if(evaluate && recipe.predictor.empty(), {"predictor"});
+  drop_if(recipe.dials && recipe.dials->levels.empty(), {"dials.levels"});
+  drop_if(recipe.dials && recipe.dials->measures.empty(), {"dials.measures"});
+  drop_if(recipe.dials && recipe.dials->edges.empty(), {"dials.edges"});
   if (Yaml* dials = find(tree, "dials"); dials != nullptr && recipe.dials->attributes.empty())
     *find(*dials, "attributes") = make_text("all", "");
   return tree;

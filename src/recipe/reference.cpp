@@ -17,15 +17,6 @@ struct Row {
   std::vector<std::string> stages;
 };
 
-std::string flow_text(const Yaml& node) {
-  std::string text;
-  if (node.kind == Yaml::Kind::scalar) return write_scalar(node);
-  for (const Yaml& item : node.items) text += (text.empty() ? "" : ", ") + flow_text(item);
-  for (const YamlEntry& entry : node.entries)
-    text += (text.empty() ? "" : ", ") + entry.key + ": " + flow_text(entry.value);
-  return node.kind == Yaml::Kind::sequence ? "[" + text + "]" : "{" + text + "}";
-}
-
 std::string default_text(const KeyInfo& key) {
   if (key.type == KeyInfo::Type::section) return key.off ? "off" : "";
   if (key.off) return "none";

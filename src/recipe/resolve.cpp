@@ -173,6 +173,9 @@ Recipe resolve(const Yaml& given, Stage stage, std::vector<Fault>& faults, const
   Decoder decoder(stage, faults);
   decoder.section(tree, recipe, "", besides);
   fill_defaults(recipe.attributes);
+  for (auto* sources : {&recipe.data.train, &recipe.data.validation}) {
+    for (SourceOptions& source : *sources) source.seed = static_cast<std::uint64_t>(recipe.seed);
+  }
   if (recipe.device != "auto") recipe.precision = settled_precision(recipe.precision, recipe.device);
   check_recipe(recipe, tree, decoder, faults);
   return recipe;

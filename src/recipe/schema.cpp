@@ -87,6 +87,7 @@ Json key_schema(const KeyInfo& key) {
       if (key.item == KeyInfo::Type::text) {
         schema["additionalProperties"] = {{"anyOf", Json::array({Json{{"type", "integer"}}, Json{{"const", "max"}}})}};
       }
+      if (key.item == KeyInfo::Type::choice) schema["additionalProperties"] = {{"enum", key.choices}};
       break;
     default:
       schema = scalar_schema(key.type, key.range);

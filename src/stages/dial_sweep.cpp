@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "steerlm/eval/readability.h"
 #include "steerlm/eval/steerability.h"
+#include "steerlm/eval/text_measures.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/toy/oracle.h"
@@ -20,6 +22,7 @@ constexpr std::int64_t batch_tokens = 16384;
 struct Judgement {
   Measures measures;
   std::vector<std::vector<double>> values;  // a row a response; empty: it could not be judged
+  std::vector<double> own_levels;           // one a response, of the swept dial; NaN where no edges say it
 };
 
 std::vector<size_t> swept_dials(const DialOptions& options, const Attributes& attributes) {
@@ -30,6 +33,50 @@ std::vector<size_t> swept_dials(const DialOptions& options, const Attributes& at
     for (size_t a = 0; a < attributes.names.size(); ++a) dials.push_back(a);
   }
   return dials;
+}
+
+// What is asked of each dial, ascending.
+std::vector<int> swept_levels(const DialOptions& options, const Attributes& attributes) {
+  std::vector<int> levels;
+  for (std::int64_t level : options.levels) {
+    if (level < attributes.min || level > attributes.max) {
+      fail(ExitCode::recipe, {.what = "a level that the model's dials do not have",
+                              .where = "dials.levels",
+                              .found = std::to_string(level),
+                              .expected = fmt::format("an integer from {} to {}", attributes.min, attributes.max)});
+    }
+    levels.push_back(static_cast<int>(level));
+  }
+  for (int level = attributes.min; options.levels.empty() && level <= attributes.max; ++level) levels.push_back(level);
+  std::sort(levels.begin(), levels.end());
+  if (std::adjacent_find(levels.begin(), levels.end()) != levels.end())
+    fail(ExitCode::recipe, {.what = "a level that is named twice", .where = "dials.levels"});
+  return levels;
+}
+
+// What judge: text measures, in the order of the model's attributes; without edges where the recipe names measures.
+MeasureBins text_measures(const DialOptions& options, const Attributes& attributes) {
+  MeasureBins bins{.min = attributes.min, .max = attributes.max};
+  std::vector<MeasuredAttribute> measured;
+  for (const auto& [name, measure] : options.measures) measured.push_back({.name = name, .measure = measure});
+  const std::string where = options.edges.empty() ? "dials.measures" : "dials.edges";
+  if (!options.edges.empty()) {
+    const MeasureBins given = read_measure_bins(options.edges);
+    if (given.min != bins.min || given.max != bins.max) {
+      fail(ExitCode::recipe, {.what = "edges of another range than the model's dials",
+                              .where = options.edges,
+                              .found = fmt::format("{} to {}", given.min, given.max),
+                              .expected = fmt::format("{} to {}", bins.min, bins.max),
+                              .advice = "give the file that the training data was measured with"});
+    }
+    measured = given.attributes;
+  }
+  for (const MeasuredAttribute& attribute : measured) named_attribute(attributes, attribute.name, where);
+  for (const std::string& name : attributes.names) {
+    const auto found = std::ranges::find(measured, name, &MeasuredAttribute::name);
+    if (found != measured.end()) bins.attributes.push_back(std::move(*found));
+  }
+  return bins;
 }
 
 // The predictor's raw scores of the responses.
@@ -52,11 +99,22 @@ std::vector<std::vector<double>> predicted_scores(const Sweep& sweep, const std:
   return values;
 }
 
+// The values of judge: text of answer i, and the level that its own measure has.
+void measure_answer(const Sweep& sweep, size_t i, const std::string& response, Judgement& judgement) {
+  for (const MeasuredAttribute& attribute : sweep.measured.attributes) {
+    const std::optional<double> value = measure_text(attribute.measure, response);
+    judgement.values[i].push_back(value.value_or(std::numeric_limits<double>::quiet_NaN()));
+    if (value && !attribute.edges.empty() && attribute.name == sweep.dials[sweep.items[i].dial])
+      judgement.own_levels[i] = level_of(*value, attribute.edges, sweep.measured.min);
+  }
+}
+
 Judgement judge(const DialOptions& options, const Sweep& sweep, const std::vector<GenerationResult>& results,
                 const OpenModel* predictor) {
   Judgement judgement;
   if (options.judge == Judge::toy) {
     judgement.measures.attributes = toy_attribute_names();
+    judgement.own_levels.assign(results.size(), std::numeric_limits<double>::quiet_NaN());
     for (size_t i = 0; i < results.size(); ++i) {
       const Conversation& prompt = sweep.prompts[sweep.items[i].prompt].conversation;
       judgement.values.push_back(toy_oracle(prompt.turns.back().value, results[i].response));
@@ -65,6 +123,13 @@ Judgement judge(const DialOptions& options, const Sweep& sweep, const std::vecto
   }
   judgement.measures.figures = {"characters", "words", "grade"};
   judgement.values.resize(results.size());
+  judgement.own_levels.assign(results.size(), std::numeric_limits<double>::quiet_NaN());
+  if (options.judge == Judge::text) {
+    judgement.measures.own_units = true;
+    for (const MeasuredAttribute& attribute : sweep.measured.attributes)
+      judgement.measures.attributes.push_back(attribute.name);
+    for (size_t i = 0; i < results.size(); ++i) measure_answer(sweep, i, results[i].response, judgement);
+  }
   if (options.judge == Judge::predictor) {
     judgement.measures.attributes = predictor->attributes.names;
     judgement.values = predicted_scores(sweep, results, *predictor);
@@ -91,11 +156,14 @@ Json named(std::span<const std::string> names, std::span<const double> values) {
 
 Json to_json(const DialTable& table) {
   Json json = Json::object();
+  const auto pair = [](const Interval& interval) { return Json{number(interval.low), number(interval.high)}; };
   for (const DialRow& row : table.rows) {
     Json levels = Json::array();
     for (size_t l = 0; l < row.levels.size(); ++l) {
       Json level = {{"level", row.levels[l]}, {"count", row.count[l]}};
       level.update(named(table.measures, row.means[l]));
+      if (row.own >= 0) level["own_interval"] = pair(row.own_mean_interval[l]);
+      if (std::isfinite(row.steering_error)) level["steering_error"] = number(row.level_steering_error[l]);
       levels.push_back(level);
     }
     json[row.name] = {{"levels", levels},
@@ -103,15 +171,49 @@ Json to_json(const DialTable& table) {
                       {"slope", named(table.measures, row.slope)},
                       {"own_spearman", number(row.own_spearman)},
                       {"own_slope", number(row.own_slope)},
-                      {"own_slope_interval", {number(row.own_slope_interval.low), number(row.own_slope_interval.high)}},
+                      {"own_slope_interval", pair(row.own_slope_interval)},
                       {"own_monotone", row.own_monotone},
                       {"side_share", number(row.side_share)}};
+    if (!std::isfinite(row.steering_error)) continue;
+    json[row.name]["steering_error"] = number(row.steering_error);
+    json[row.name]["steering_error_interval"] = pair(row.steering_error_interval);
   }
   return json;
 }
 
-// Requested level x measured mean of the dial's own attribute, and of the figures that say most of a text.
-std::string dial_text(const DialTable& table) {
+// What is measured of the attribute, "" where a judge gives it in the attribute's own range.
+std::string measure_name(const Sweep& sweep, size_t m) {
+  const std::vector<MeasuredAttribute>& measured = sweep.measured.attributes;
+  return m < measured.size() ? std::string(enum_name(measured[m].measure)) : "";
+}
+
+std::string interval_text(const Interval& interval, int decimals) {
+  return format_number(interval.low, decimals) + " to " + format_number(interval.high, decimals);
+}
+
+// Of judge: text, each level of each dial that is measured: the mean with its interval, and how far the answers' levels
+// are from what was asked.
+std::string level_text(const DialTable& table, const Sweep& sweep) {
+  std::vector<std::vector<std::string>> rows{
+      {"dial", "measure", "level", "answers", "mean", "95 % of mean", "steering error"}};
+  for (const DialRow& row : table.rows) {
+    for (size_t l = 0; row.own >= 0 && l < row.levels.size(); ++l) {
+      const auto own = static_cast<size_t>(row.own);
+      rows.push_back({l == 0 ? row.name : "", l == 0 ? measure_name(sweep, own) : "", std::to_string(row.levels[l]),
+                      format_count(row.count[l]), format_number(row.means[l][own], 2),
+                      interval_text(row.own_mean_interval[l], 2),
+                      std::isfinite(row.steering_error) ? format_number(row.level_steering_error[l], 2) : ""});
+    }
+    if (!std::isfinite(row.steering_error)) continue;
+    rows.push_back({"", "", "all", "", "", "",
+                    format_number(row.steering_error, 2) + " (" + interval_text(row.steering_error_interval, 2) + ")"});
+  }
+  return rows.size() > 1 ? format_table(rows) + "\n" : "";
+}
+
+// Requested level x measured mean of the dial's own attribute, and of the figures that say most of a text; of judge:
+// text of all measured attributes.
+std::string dial_text(const DialTable& table, const Sweep& sweep) {
   std::vector<std::vector<std::string>> rows{{"dial", "measure"}};
   if (table.rows.empty()) return "";
   for (int level : table.rows[0].levels) rows[0].push_back("at " + std::to_string(level));
@@ -119,15 +221,14 @@ std::string dial_text(const DialTable& table) {
   for (const DialRow& row : table.rows) {
     for (size_t m = 0; m < table.measures.size(); ++m) {
       const bool own = row.own == static_cast<int>(m);
-      const bool of_text = m >= table.attributes && table.measures[m] != "words";
-      if (!own && !of_text) continue;
-      std::vector<std::string> cells{row.name, table.measures[m]};
+      const std::string measure = measure_name(sweep, m);
+      const bool of_text = m >= table.attributes && table.measures[m] != "words" && sweep.measured.attributes.empty();
+      if (!own && !of_text && measure.empty()) continue;
+      std::vector<std::string> cells{row.name, table.measures[m] + (measure.empty() ? "" : " (" + measure + ")")};
       for (size_t l = 0; l < row.levels.size(); ++l) cells.push_back(format_number(row.means[l][m], 2));
       cells.push_back(format_number(row.spearman[m], 3));
       cells.push_back(format_number(row.slope[m], 3));
-      cells.push_back(own ? format_number(row.own_slope_interval.low, 2) + " to " +
-                                format_number(row.own_slope_interval.high, 2)
-                          : "");
+      cells.push_back(own ? interval_text(row.own_slope_interval, 2) : "");
       cells.push_back(!own                                            ? ""
                       : row.steers() && std::isfinite(row.side_share) ? format_number(100 * row.side_share, 0) + " %"
                                                                       : "–");
@@ -164,8 +265,11 @@ Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
   Sweep sweep;
   sweep.prompts = read_prompts(options.prompts, attributes, model.folder.text_template.system, options.max_prompts);
   if (sweep.prompts.empty()) fail(ExitCode::data, {.what = "no prompt is there to answer", .where = "dials.prompts"});
+  sweep.dials = attributes.names;
+  sweep.measured = text_measures(options, attributes);
+  const std::vector<int> levels = swept_levels(options, attributes);
   for (size_t dial : swept_dials(options, attributes)) {
-    for (int level = attributes.min; level <= attributes.max; ++level) {
+    for (int level : levels) {
       const auto label = dial_label(attributes, {{attributes.names[dial], level}}, recipe.model.path);
       for (size_t p = 0; p < sweep.prompts.size(); ++p) {
         for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
@@ -181,7 +285,6 @@ Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
 SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, const Sweep& sweep,
                       const Context& context) {
   const DialOptions& options = *recipe.dials;
-  const std::vector<std::string>& names = model.attributes.names;
   const auto results = sample_responses(model, sweep.requests, options.sampling,
                                         static_cast<std::uint64_t>(recipe.seed), "dial sweep", context);
   const Judgement judgement = judge(options, sweep, results, predictor);
@@ -193,17 +296,25 @@ SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenMo
     unfinished += results[i].stopped ? 0 : 1;
     unjudged += judgement.values[i].empty() ? 1 : 0;
     if (!judgement.values[i].empty())
-      samples.push_back({sweep.items[i].dial, sweep.items[i].level, judgement.values[i]});
+      samples.push_back({sweep.items[i].dial, sweep.items[i].level, judgement.values[i], judgement.own_levels[i]});
   }
-  DialTable table = make_dial_table(names, judgement.measures, samples, static_cast<std::uint64_t>(recipe.seed));
+  DialTable table = make_dial_table(sweep.dials, judgement.measures, samples, static_cast<std::uint64_t>(recipe.seed));
   std::erase_if(table.rows, [](const DialRow& row) { return row.levels.empty(); });
   report.json = {
       {"dials", to_json(table)}, {"responses", results.size()}, {"unfinished", unfinished}, {"unjudged", unjudged}};
+  for (size_t m = 0; m < sweep.measured.attributes.size(); ++m)
+    report.json["measures"][table.measures[m]] = {{"measure", measure_name(sweep, m)},
+                                                  {"spread", number(table.spread[m])}};
   report.text = fmt::format("dials, judged by {}: {} prompts, {} responses, {} did not end within max_new_tokens\n",
                             enum_name(options.judge), sweep.prompts.size(), results.size(), unfinished);
   if (unjudged > 0)
     report.text += fmt::format("{} responses are longer than the predictor's context and are left out\n", unjudged);
-  report.text += dial_text(table);
+  report.text += level_text(table, sweep) + dial_text(table, sweep);
+  if (!sweep.measured.attributes.empty()) {
+    report.text +=
+        "side effect: mean effect on the other measures, in standard deviations of each within a level, as a share of "
+        "the effect on the dial's own\n";
+  }
   return report;
 }
 

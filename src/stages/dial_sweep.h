@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "steerlm/eval/measure_bins.h"
 #include "steerlm/recipe/recipe.h"
 #include "steerlm/stages/context.h"
 #include "steerlm/stages/sample.h"
@@ -23,13 +24,15 @@ struct Sweep {
   std::vector<Prompt> prompts;
   std::vector<SampleRequest> requests;  // of prompts; in the order dial, level, prompt, sample
   std::vector<SweepItem> items;         // one a request
+  std::vector<std::string> dials;       // names of the model's attributes, which SweepItem::dial counts
+  MeasureBins measured;                 // of judge: text; edges where the recipe names a file of them
 };
 
 // Throws recipe for an unknown dial, model for a folder without any, data for prompts that cannot be read.
 Sweep plan_sweep(const Recipe& recipe, const OpenModel& model);
 
 struct SweepReport {
-  Json json;            // "dials", "responses", "unfinished", "unjudged"
+  Json json;            // "dials", "responses", "unfinished", "unjudged"; of judge: text with measures "measures"
   std::string text;     // the table
   std::string answers;  // answers.jsonl, contracts.md section 4
 };

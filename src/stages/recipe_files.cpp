@@ -51,6 +51,7 @@ std::vector<RecipeInput> all_inputs(const Recipe& r) {
       add_model(r.predictor);
       add_sources(inputs, r.data.validation);
       if (r.dials) add_sources(inputs, r.dials->prompts);
+      if (r.dials) add_data(r.dials->edges);
       break;
     case Stage::pipeline:
       break;

@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iostream>
+#include <set>
 #include <sstream>
 
 #include "cli/run_command.h"
+#include "steerlm/core/fs.h"
 #include "steerlm/core/json.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/recipe/reference.h"
@@ -107,6 +110,87 @@ TEST_F(RecipeCommandsTest, ListNamesStageAndFirstComment) {
   EXPECT_EQ(missing.err, "error: /nowhere: no such folder; give the folder that holds the recipes\n");
 }
 
+// Every recipe that comes with the program, by the names that are listed; tests/end_to_end/install_test.sh looks at an
+// installed tree.
+TEST_F(RecipeCommandsTest, TheProgramsOwnRecipesAreListedCopiedAndWithoutFaults) {
+  const Outcome listed = run({"list"});
+  EXPECT_EQ(listed.code, 0) << listed.err;
+  std::istringstream lines(listed.out);
+  std::set<std::string> names;
+  for (std::string line; std::getline(lines, line);) {
+    const std::string name = line.substr(0, line.find(' '));
+    names.insert(name);
+    EXPECT_EQ(line.find("not a recipe"), std::string::npos) << line;
+    const std::string file = (folder_.path() / "copy.yaml").string();
+    const Outcome copied = run({"copy", name, file, "--overwrite"});
+    EXPECT_EQ(copied.code, 0) << copied.err;
+    const Outcome checked = run({"check", file});
+    EXPECT_EQ(checked.code, 0) << name << ": " << checked.err;
+    EXPECT_EQ(run({"copy", name, "-"}).out, read_file(file, ExitCode::recipe, "recipe"));
+  }
+  for (const char* name :
+       {"papers/helpsteer-13b-predictor.yaml", "papers/helpsteer-70b.yaml", "papers/helpsteer2-70b-reward.yaml",
+        "papers/helpsteer2-70b-sft.yaml", "papers/helpsteer2-8b-reward.yaml", "papers/steerlm-13b.yaml",
+        "papers/steerlm-43b.yaml", "real/pipeline.yaml", "smollm2/dials.yaml", "toy/pipeline.yaml"})
+    EXPECT_TRUE(names.contains(name)) << name;
+}
+
+// Of the hyper-parameters that the papers print.
+TEST_F(RecipeCommandsTest, ThePapersNumbersAreInTheirRecipes) {
+  const auto recipe = [&](const std::string& name) {
+    const std::string file = (folder_.path() / "copy.yaml").string();
+    EXPECT_EQ(run({"copy", name, file, "--overwrite"}).code, 0);
+    return load_any(file, {});
+  };
+  const Recipe reward = std::get<Recipe>(recipe("papers/helpsteer2-70b-reward"));
+  EXPECT_EQ(reward.optimizer.learning_rate, 2e-6);
+  EXPECT_EQ(reward.schedule.warmup_steps, 10);
+  EXPECT_EQ(reward.train.epochs, 2);
+  EXPECT_EQ(reward.train.batch_size, 128);
+  const Recipe predictor = std::get<Recipe>(recipe("papers/helpsteer-13b-predictor"));
+  EXPECT_EQ(predictor.train.steps, 800);
+  EXPECT_EQ(predictor.optimizer.learning_rate, 5e-6);
+  EXPECT_EQ(predictor.attributes.names.size(), 9u);
+  const Pipeline paper = std::get<Pipeline>(recipe("papers/steerlm-13b"));
+  std::vector<std::string> steps;
+  for (const PipelineStep& step : paper.steps) {
+    steps.push_back(step.name);
+    if (step.stage != Stage::sft) continue;
+    EXPECT_NE(step.recipe_yaml.find("epochs: 5\n"), std::string::npos);
+    EXPECT_NE(step.recipe_yaml.find("batch_size: 128\n"), std::string::npos);
+    EXPECT_NE(step.recipe_yaml.find("learning_rate: 5.0e-06\n"), std::string::npos);
+  }
+  EXPECT_EQ(steps, (std::vector<std::string>{"predictor", "annotate-oasst", "annotate-hh", "annotate-identity", "sft",
+                                             "bootstrap"}));
+}
+
+TEST_F(RecipeCommandsTest, CopyAndInitHarmNothing) {
+  const std::string file = write("mine.yaml", "old");
+  for (std::vector<std::string> words :
+       {std::vector<std::string>{"copy", "toy/pipeline", file}, {"init", "sft", file}}) {
+    EXPECT_EQ(run(words).code, 5);
+    EXPECT_EQ(read_file(file, ExitCode::recipe, "recipe"), "old");
+  }
+  const Outcome unknown = run({"copy", "toy/pipelin", "-"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_NE(unknown.err.find("did you mean 'toy/pipeline'?"), std::string::npos) << unknown.err;
+  EXPECT_NE(run({"init", "sfd", "-"}).err.find("did you mean 'sft'?"), std::string::npos);
+  EXPECT_NE(run({"init", "predictor", "-"}).err.find("expected one of tokenizer, train-predictor"), std::string::npos);
+}
+
+// Of the stage `sft` say: what must be given is asked for, and filled in there is no fault.
+TEST_F(RecipeCommandsTest, InitWritesARecipeThatCheckAcceptsOnceItIsFilledIn) {
+  const std::string file = (folder_.path() / "r.yaml").string();
+  ASSERT_EQ(run({"init", "sft", file}).code, 0);
+  const Outcome empty = run({"check", file});
+  EXPECT_EQ(empty.code, 2);
+  for (const char* key : {"run_dir", "model.path", "data.train"})
+    EXPECT_NE(empty.err.find(std::string("wrong value of '") + key + "' (found nothing"), std::string::npos)
+        << empty.err;
+  EXPECT_EQ(std::count(empty.err.begin(), empty.err.end(), '\n'), 3) << empty.err;
+  EXPECT_EQ(run({"check", file, "run_dir=r", "model.path=m", "data.train=a"}).code, 0);
+}
+
 TEST_F(RecipeCommandsTest, Schema) {
   const Outcome outcome = run({"schema"});
   EXPECT_EQ(outcome.code, 0);
@@ -122,12 +206,14 @@ TEST_F(RecipeCommandsTest, MistakesOnTheCommandLine) {
     return outcome.err;
   };
   EXPECT_EQ(message({}),
-            "error: a command is missing (expected one of list, show, check, schema); see 'steerlm recipe --help'\n");
-  EXPECT_EQ(message({"shw"}),
-            "error: unknown command 'shw' (expected one of list, show, check, schema); did you mean 'show'?\n");
+            "error: a command is missing (expected one of list, copy, init, show, check, schema); see 'steerlm recipe "
+            "--help'\n");
   EXPECT_EQ(
-      message({"xyzzy"}),
-      "error: unknown command 'xyzzy' (expected one of list, show, check, schema); see 'steerlm recipe --help'\n");
+      message({"shw"}),
+      "error: unknown command 'shw' (expected one of list, copy, init, show, check, schema); did you mean 'show'?\n");
+  EXPECT_EQ(message({"xyzzy"}),
+            "error: unknown command 'xyzzy' (expected one of list, copy, init, show, check, schema); see 'steerlm "
+            "recipe --help'\n");
   EXPECT_EQ(message({"schema", "--markdwn"}), "error: unknown option '--markdwn'; did you mean '--markdown'?\n");
   EXPECT_EQ(message({"schema", "--xyzzy=1"}), "error: unknown option '--xyzzy'; see 'steerlm recipe schema --help'\n");
   EXPECT_EQ(message({"schema", "more"}), "error: too many arguments: more; see 'steerlm recipe schema --help'\n");

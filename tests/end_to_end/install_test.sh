@@ -34,6 +34,11 @@ fi
 cd /
 [[ $(env -i "$program" --version) == "steerlm "* ]] || fail "--version"
 [[ $(env -i "$program" recipe list "$place/moved/share/steerlm/configs") == *pipeline.yaml* ]] || fail "the recipes are not installed"
+for program in "$build/steerlm" "$place/moved/bin/steerlm"; do
+  [[ $(env -i "$program" recipe list) == *papers/steerlm-13b.yaml* ]] || fail "$program does not find its recipes"
+  cmp <(env -i "$program" recipe copy toy/pipeline -) "$place/moved/share/steerlm/configs/toy/pipeline.yaml" || fail "recipe copy of $program"
+done
+program=$place/moved/bin/steerlm
 for file in LICENSE README.md recipes.md; do
   [ -s "$place/moved/share/doc/steerlm/$file" ] || fail "$file is not installed"
 done

@@ -49,8 +49,9 @@ TEST(Readability, SyllablesAreVowelGroupsLessASilentE) {
 
 TEST(Readability, CharactersAreCodePointsAndHyphensJoin) {
   EXPECT_EQ(readability("naïve – été").characters, 11);
-  EXPECT_EQ(readability("naïve – été").words, 3) << "bytes outside ASCII are letters, the dash too";
+  EXPECT_EQ(readability("naïve – été").words, 2) << "the dash is no letter";
   EXPECT_EQ(readability("well-known don't 'quoted'").words, 3);
+  EXPECT_EQ(readability("don’t – “quoted”").words, 2) << "the apostrophe of typeset text joins";
 }
 
 }  // namespace

@@ -106,5 +106,75 @@ TEST(Steerability, MeasuresNeedNotBeAttributes) {
   EXPECT_TRUE(std::isnan(row.side_share));
 }
 
+// Two measures in units of their own, two answers a level: characters spread by 10 around the mean, grades by 1.
+std::vector<DialSample> own_unit_samples() {
+  std::vector<DialSample> samples;
+  for (int level : {0, 2, 4}) {
+    samples.push_back({0, level, {100.0 * level - 10, 0.5 * level - 1}});
+    samples.push_back({0, level, {100.0 * level + 10, 0.5 * level + 1}});
+  }
+  return samples;
+}
+
+TEST(Steerability, SideEffectsInUnitsOfTheirOwnAreCountedInSpreads) {
+  const Measures measures{.attributes = {"verbosity", "complexity"}, .own_units = true};
+  const std::vector<std::string> names{"verbosity", "complexity"};
+  const DialTable table = make_dial_table(names, measures, own_unit_samples(), 1);
+  // Six answers less three means: sqrt(6 * 10^2 / 3), sqrt(6 * 1 / 3).
+  EXPECT_NEAR(table.spread.at(0), std::sqrt(200.0), 1e-12);
+  EXPECT_NEAR(table.spread.at(1), std::sqrt(2.0), 1e-12);
+  const DialRow& row = table.rows.at(0);
+  EXPECT_THAT(row.effect, ElementsAre(400, 2));
+  EXPECT_NEAR(row.side_effect, 2 / std::sqrt(2.0), 1e-12);
+  EXPECT_NEAR(row.side_share, (2 / std::sqrt(2.0)) / (400 / std::sqrt(200.0)), 1e-12);
+  const DialTable plain = make_dial_table(names, {{"verbosity", "complexity"}, {}}, own_unit_samples(), 1);
+  EXPECT_EQ(plain.rows.at(0).side_share, 0.005) << "in one unit";
+}
+
+TEST(Steerability, AMeasureThatNothingMovesIsNoSideEffect) {
+  std::vector<DialSample> samples = own_unit_samples();
+  for (DialSample& sample : samples) sample.measured[1] = 3;
+  const DialTable table = make_dial_table(dials, {.attributes = {"humor", "toxicity"}, .own_units = true}, samples, 1);
+  EXPECT_EQ(table.rows.at(0).side_share, 0);
+}
+
+TEST(Steerability, EachLevelsMeanHasAnInterval) {
+  const DialRow row =
+      make_dial_table(dials, {.attributes = {"humor", "toxicity"}, .own_units = true}, own_unit_samples(), 1)
+          .rows.at(0);
+  ASSERT_EQ(row.own_mean_interval.size(), 3u);
+  for (size_t l = 0; l < 3; ++l) {
+    EXPECT_EQ(row.own_mean_interval[l].low, 200.0 * static_cast<double>(l) - 10) << "both draws are the lower answer";
+    EXPECT_EQ(row.own_mean_interval[l].high, 200.0 * static_cast<double>(l) + 10);
+  }
+}
+
+TEST(Steerability, AnAnswerWithoutAMeasureIsLeftOutOfItAlone) {
+  std::vector<DialSample> samples = own_unit_samples();
+  samples.push_back({0, 0, {NAN, 9}});
+  samples.push_back({0, 3, {NAN, 1}});
+  const DialRow row =
+      make_dial_table(dials, {.attributes = {"humor", "toxicity"}, .own_units = true}, samples, 1).rows.at(0);
+  EXPECT_THAT(row.count, ElementsAre(3, 2, 1, 2));
+  EXPECT_EQ(row.means.at(0).at(0), 0);
+  EXPECT_EQ(row.means.at(0).at(1), 3);
+  EXPECT_TRUE(std::isnan(row.means.at(2).at(0))) << "no answer of the level 3 has it";
+  EXPECT_EQ(row.slope.at(0), 100);
+  EXPECT_EQ(row.own_spearman, 1);
+  EXPECT_TRUE(row.own_monotone);
+  EXPECT_TRUE(std::isnan(row.own_mean_interval.at(2).low));
+  EXPECT_TRUE(row.steers());
+}
+
+TEST(Steerability, TheSteeringErrorIsTheMeanDistanceInLevels) {
+  std::vector<DialSample> samples{{0, 0, {5, 0}, 1}, {0, 0, {5, 0}, 0}, {0, 4, {5, 0}, 1}, {0, 4, {5, 0}, NAN}};
+  const DialRow row = make_dial_table(dials, {dials, {}}, samples, 1).rows.at(0);
+  EXPECT_THAT(row.level_steering_error, ElementsAre(0.5, 3));
+  EXPECT_DOUBLE_EQ(row.steering_error, 4.0 / 3) << "over three answers whose level is known";
+  EXPECT_LT(row.steering_error_interval.low, 4.0 / 3);
+  EXPECT_GT(row.steering_error_interval.high, 4.0 / 3);
+  EXPECT_TRUE(std::isnan(make_dial_table(dials, {dials, {}}, own_unit_samples(), 1).rows.at(0).steering_error));
+}
+
 }  // namespace
 }  // namespace steerlm

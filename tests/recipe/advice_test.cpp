@@ -66,7 +66,7 @@ INSTANTIATE_TEST_SUITE_P(
                "a bracket or a comma between the items is missing",
                "stage: sft\nrun_dir: r\nmodel: m\ndata: {train: [a]}\n"},
         Advice{"evaluate_without_model", smallest(Stage::evaluate) + "dials: {prompts: a}\n",
-               "dials need a model and a predictor", smallest(Stage::evaluate) + "dials: {prompts: a}\nmodel: m\n"},
+               "the dials are those of a model", smallest(Stage::evaluate) + "dials: {prompts: a}\nmodel: m\n"},
         Advice{"bootstrap_from_base", smallest(Stage::bootstrap) + "start_from: base\n",
                "start_from: base starts from it", smallest(Stage::bootstrap) + "start_from: base\nmodel: m\n"},
         Advice{"bootstrap_with_the_original", smallest(Stage::bootstrap) + "mix_original: true\n",

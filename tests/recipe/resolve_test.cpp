@@ -1,9 +1,14 @@
 #include "recipe/resolve.h"
 
+#include <gmock/gmock.h>
+
 #include "recipe_support.h"
+#include "steerlm/eval/options.h"
 
 namespace steerlm {
 namespace {
+
+using ::testing::HasSubstr;
 
 struct MethodCase {
   Stage stage;
@@ -305,12 +310,50 @@ TEST(ResolveTest, WhatEvaluateNeeds) {
   const std::string head = "stage: evaluate\nrun_dir: r\ndata: {validation: [a]}\n";
   EXPECT_EQ(faults(head), "r.yaml:1:1: nothing to evaluate (expected predictor, model or dials)");
   EXPECT_EQ(faults(head + "model: {path: m}\n"), "");
-  EXPECT_EQ(faults(head + "dials: {prompts: [a]}\nmodel: {path: m}\n"),
-            "r.yaml:1:1: missing key 'predictor'; dials need a model and a predictor");
+  EXPECT_EQ(faults(head + "dials: {prompts: [a]}\nmodel: {path: m}\n"), "");
+  EXPECT_EQ(faults(head + "dials: {prompts: [a], judge: predictor}\nmodel: {path: m}\n"),
+            "r.yaml:1:1: missing key 'predictor'; judge: predictor asks it");
   EXPECT_EQ(faults(head + "dials: {prompts: [a]}\npredictor: p\n"),
-            "r.yaml:1:1: missing key 'model.path'; dials need a model and a predictor");
+            "r.yaml:1:1: missing key 'model.path'; the dials are those of a model");
   EXPECT_EQ(faults(head + "dials: {}\npredictor: p\nmodel: {path: m}\n"), "r.yaml:4:8: missing key 'dials.prompts'");
   EXPECT_EQ(faults(head + "dials: {prompts: [a]}\npredictor: p\nmodel: {path: m}\n"), "");
+}
+
+TEST(ResolveTest, MeasuresOfTheDials) {
+  const auto with = [](const std::string& dials) {
+    return "stage: evaluate\nrun_dir: r\nmodel: m\ndata: {validation: a}\ndials: {prompts: a, " + dials + "}\n";
+  };
+  const Recipe recipe = load(with("levels: [0, 4], measures: {verbosity: characters, complexity: mtld}"));
+  EXPECT_EQ(recipe.dials->levels, (std::vector<std::int64_t>{0, 4}));
+  EXPECT_EQ(recipe.dials->measures, (std::map<std::string, TextMeasure>{{"complexity", TextMeasure::mtld},
+                                                                        {"verbosity", TextMeasure::characters}}));
+  EXPECT_TRUE(load(with("levels: all")).dials->levels.empty());
+  EXPECT_THAT(dump_recipe(recipe), HasSubstr("measures:\n    complexity: mtld\n    verbosity: characters\n"));
+  EXPECT_THAT(dump_recipe(load(with("edges: e.json"))), HasSubstr("edges: e.json\n"));
+  EXPECT_EQ(faults(with("measures: {verbosity: character}")),
+            "r.yaml:5:43: wrong value of 'dials.measures.verbosity' (found 'character', expected one of characters, "
+            "words, sentences, flesch_kincaid, type_token_ratio, mtld, list_items, code_lines, question_marks, "
+            "upper_case); did you mean 'characters'?");
+  EXPECT_THAT(faults(with("measures: words")), HasSubstr("expected names with one of characters, words, "));
+  EXPECT_THAT(faults(with("levels: [a]")), HasSubstr("expected an integer"));
+  EXPECT_THAT(faults(with("levels: 3")), HasSubstr("expected all, or a list of integers"));
+  EXPECT_EQ(faults(with("measures: {a: words}, edges: e")),
+            "r.yaml:5:50: 'dials.measures' and 'dials.edges' exclude each other; give one of them: the file of edges "
+            "names measures too");
+  EXPECT_EQ(
+      faults(with("judge: toy, measures: {a: words}")),
+      "r.yaml:5:43: 'dials.measures' is of the judge that measures texts (found judge: toy); give judge: text, or "
+      "leave it out");
+}
+
+TEST(ResolveTest, ShuffledLabelsTakeTheSeedOfTheRecipe) {
+  const Recipe recipe =
+      load("stage: sft\nrun_dir: r\nmodel: m\nseed: 5\ndata: {train: [{path: a, labels: shuffle}], validation: b}\n");
+  EXPECT_EQ(recipe.data.train.at(0).labels, SourceLabels::shuffle);
+  EXPECT_EQ(recipe.data.train.at(0).seed, 5u);
+  EXPECT_EQ(recipe.data.validation.at(0).seed, 5u);
+  EXPECT_THAT(faults("stage: annotate\nrun_dir: r\npredictor: p\ninput: [{path: a, labels: shuffle}]\noutput: b\n"),
+              HasSubstr("nothing shuffles the labels of 'input[0]'"));
 }
 
 TEST(ResolveTest, TheStageIsNamedAndKnown) {

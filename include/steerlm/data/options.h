@@ -23,11 +23,11 @@ struct EnumNames<Format> {
                                                                              {Format::text, "text"}}};
 };
 
-enum class SourceLabels { keep, drop };
+enum class SourceLabels { keep, drop, shuffle };
 template <>
 struct EnumNames<SourceLabels> {
-  static constexpr std::array<std::pair<SourceLabels, std::string_view>, 2> table{
-      {{SourceLabels::keep, "keep"}, {SourceLabels::drop, "drop"}}};
+  static constexpr std::array<std::pair<SourceLabels, std::string_view>, 3> table{
+      {{SourceLabels::keep, "keep"}, {SourceLabels::drop, "drop"}, {SourceLabels::shuffle, "shuffle"}}};
 };
 
 struct SourceOptions {
@@ -36,13 +36,16 @@ struct SourceOptions {
   std::int64_t repeat = 1;
   std::int64_t limit = 0;
   SourceLabels labels = SourceLabels::keep;
+  std::uint64_t seed = 0;  // of shuffle; no key: load_recipe gives it the recipe's
 
   void fields(auto& field) {
     field("path", path, "file; .gz and .zst are unpacked; '-' is standard input");
     field("format", format, "what the file holds; auto recognises it");
     field("repeat", repeat, at_least(1), "how often the source is taken");
     field("limit", limit, at_least(0), "lines of the file that are read; 0: all");
-    field("labels", labels, "drop: read as chat without labels, for a comparison");
+    field("labels", labels,
+          "controls of a comparison: drop: read as chat without labels; shuffle: labels of data.train and "
+          "data.validation change places at random among the labelled turns of the source");
   }
 };
 

@@ -48,7 +48,8 @@ struct ReadNotes {
 
 class RecordReader {
  public:
-  // repeat, limit and labels of each source are honoured. Standard input can be named once.
+  // repeat, limit and labels of each source are honoured. Standard input can be named once; labels: shuffle, which
+  // reads its source twice, refuses it. What is shuffled are labels that are obeyed.
   RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
                ReadOptions options = {});
   RecordReader(RecordReader&&) noexcept;

@@ -6,8 +6,7 @@
 
 namespace steerlm {
 
-// characters: UTF-8 code points. words: runs of letters and digits, with apostrophes and hyphens inside; every byte
-// outside ASCII is a letter. sentences: ends marked by . ! ? after a word, and what is left after the last one.
+// characters, words and sentences as eval/text_measures.h says.
 // syllables: at least one a word, else its groups of vowels (a e i o u y), less a silent final e.
 // grade: Flesch-Kincaid, 0.39 words / sentences + 11.8 syllables / words - 15.59 (Kincaid et al. 1975); 0 for a text
 // without words.

@@ -10,6 +10,7 @@
 
 #include "steerlm/core/fields.h"
 #include "steerlm/data/options.h"
+#include "steerlm/eval/options.h"
 #include "steerlm/infer/options.h"
 #include "steerlm/nn/options.h"
 #include "steerlm/optim/options.h"
@@ -161,19 +162,29 @@ struct DialOptions {
   std::vector<SourceOptions> prompts;
   std::int64_t max_prompts = 0;
   std::vector<std::string> attributes;  // empty ("all" in a recipe): all
+  std::vector<std::int64_t> levels;     // likewise
   std::int64_t samples_per_prompt = 1;
   SamplingOptions sampling;
   Judge judge = Judge::text;
+  std::map<std::string, TextMeasure> measures;  // attribute -> what judges it
+  std::string edges;                            // eval/measure_bins.h
 
   void fields(auto& field) {
     field("prompts", prompts, Shape::one_or_list, "sources of the fixed prompts of the sweep");
     field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
     field("attributes", attributes, Shape::all_or_list, "dials that are swept; all: every one");
+    field("levels", levels, Shape::all_or_list,
+          "levels that each dial is set to; all: from the smallest to the largest");
     field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt and level");
     field("sampling", sampling, "how answers are sampled");
     field(
         "judge", judge,
-        "toy: the toy language's oracle; predictor: the predictor's scores; text: characters and Flesch-Kincaid grade");
+        "toy: the toy language's oracle; predictor: the predictor's scores; text: what is measured of the text alone");
+    field("measures", measures,
+          "of judge text: for each attribute the measure that it is judged by, as `data measure` has them");
+    field("edges", edges,
+          "of judge text, in place of measures: a file of `data measure --write-edges`; the levels that answers have "
+          "are compared with those asked for");
   }
 };
 
@@ -253,7 +264,7 @@ struct Recipe {
     if (stage == Stage::generate) generate.fields(field);
     if (evaluates) {
       field("predictor", predictor, "predictor's model folder: its metrics on data.validation");
-      field("dials", dials, "how well the dials steer; needs model and predictor");
+      field("dials", dials, "how well the dials of the model steer");
     }
     if (stage == Stage::tokenizer) field("tokenizer", tokenizer, "a sentencepiece model");
   }

@@ -1,0 +1,114 @@
+#include "steerlm/eval/measure_bins.h"
+
+#include <gmock/gmock.h>
+
+#include <fstream>
+
+#include "steerlm/core/fs.h"
+#include "support/temporary_folder.h"
+
+namespace steerlm {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// numpy's quantile and searchsorted: tools/make_measure_fixtures.py.
+TEST(MeasureBins, EdgesAndLevelsAreNumpys) {
+  const std::string path = STEERLM_SOURCE_DIR "/tests/fixtures/text/measures.json";
+  const Json fixture = parse_json(read_file(path, ExitCode::data, "fixture"), path, ExitCode::data);
+  int compared = 0;
+  for (const Json& sample : fixture.at("bins")) {
+    const std::string name = sample.at("name");
+    const auto values = sample.at("values").get<std::vector<float>>();
+    for (const Json& expected : sample.at("expected")) {
+      const auto edges = expected.at("edges").get<std::vector<double>>();
+      const std::vector<double> found = quantile_edges(values, static_cast<int>(edges.size()) + 1);
+      ASSERT_EQ(found.size(), edges.size());
+      for (size_t e = 0; e < edges.size(); ++e) EXPECT_NEAR(found[e], edges[e], 1e-12 * edges[e]) << name;
+      const auto levels = expected.at("levels").get<std::vector<int>>();
+      for (size_t i = 0; i < values.size(); ++i, ++compared)
+        EXPECT_EQ(level_of(static_cast<double>(values[i]), edges, 3), 3 + levels[i]) << name << ": " << values[i];
+    }
+  }
+  EXPECT_GT(compared, 500);
+}
+
+TEST(MeasureBins, AValueOnAnEdgeHasTheLowerLevel) {
+  const std::vector<double> edges{0, 0, 2};
+  EXPECT_EQ(level_of(0, edges, 0), 0) << "where edges coincide the smallest value has the lowest level";
+  EXPECT_EQ(level_of(1, edges, 0), 2);
+  EXPECT_EQ(level_of(2, edges, 0), 2);
+  EXPECT_EQ(level_of(2.1, edges, 0), 3);
+  EXPECT_EQ(level_of(-1, edges, -5), -5);
+  // 0.7 as a double is above 0.7 as a float: what gave an edge stands on it.
+  const std::vector<float> values{0.7f, 0.7f, 0.7f};
+  EXPECT_EQ(level_of(0.7, quantile_edges(values, 2), 0), 0);
+}
+
+class MeasureBinsFile : public ::testing::Test {
+ protected:
+  std::string message(const std::string& json) {
+    const std::string path = (folder_.path() / "edges.json").string();
+    std::ofstream(path, std::ios::binary) << json;
+    try {
+      read_measure_bins(path);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::data);
+      EXPECT_THAT(error.what(), HasSubstr("edges.json"));
+      return error.what();
+    }
+    return "";
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(MeasureBinsFile, IsReadAsItIsWritten) {
+  const MeasureBins bins{.min = 1,
+                         .max = 3,
+                         .attributes = {{"verbosity", TextMeasure::characters, {10.25, 1.0 / 3 + 20}},
+                                        {"lists", TextMeasure::list_items, {0, 0}}}};
+  const std::string path = (folder_.path() / "e.json").string();
+  std::ofstream(path) << to_json(bins).dump(2);
+  const MeasureBins read = read_measure_bins(path);
+  EXPECT_EQ(read.min, 1);
+  EXPECT_EQ(read.max, 3);
+  ASSERT_EQ(read.attributes.size(), 2);
+  EXPECT_EQ(read.attributes[0].name, "verbosity");
+  EXPECT_EQ(read.attributes[1].measure, TextMeasure::list_items);
+  EXPECT_THAT(read.attributes[0].edges, ElementsAre(10.25, 1.0 / 3 + 20));
+  EXPECT_THAT(read.attributes[1].edges, ElementsAre(0, 0));
+}
+
+TEST_F(MeasureBinsFile, WhatIsNotOneIsRefused) {
+  const auto with = [](const std::string& attribute) {
+    return R"({"min": 0, "max": 2, "attributes": {"a": )" + attribute + "}}";
+  };
+  EXPECT_EQ(message(with(R"({"measure": "words", "edges": [1, 2]})")), "");
+  EXPECT_THAT(message("[]"), HasSubstr("not a file of edges"));
+  EXPECT_THAT(message("{"), HasSubstr("edges.json"));
+  EXPECT_THAT(message(R"({"min": 0, "attributes": {}})"), HasSubstr("missing key 'max'"));
+  EXPECT_THAT(message(R"({"min": 0, "max": 2})"), HasSubstr("missing key 'attributes'"));
+  EXPECT_THAT(message(R"({"min": 0, "max": 2, "attributes": {}})"), HasSubstr("names no attribute"));
+  EXPECT_THAT(message(R"({"min": 0, "max": 2, "attributes": []})"), HasSubstr("'attributes' is not an object"));
+  EXPECT_THAT(message(R"({"min": 0.5, "max": 2, "attributes": {}})"), HasSubstr("'min' is no value of an attribute"));
+  EXPECT_THAT(message(R"({"min": 2, "max": 2, "attributes": {}})"), HasSubstr("'max' is not above 'min'"));
+  EXPECT_THAT(message(R"({"min": 0, "max": 2, "measures": {}})"), HasSubstr("'measures' is an unknown key"));
+  EXPECT_THAT(message(with(R"({"edges": [1, 2]})")), HasSubstr("missing key 'attributes.a.measure'"));
+  EXPECT_THAT(message(with(R"({"measure": "word", "edges": [1, 2]})")),
+              AllOf(HasSubstr("'attributes.a.measure' is no measure (found \"word\""), HasSubstr("words")));
+  EXPECT_THAT(message(with(R"({"measure": 3, "edges": [1, 2]})")), HasSubstr("is no measure (found 3"));
+  EXPECT_THAT(message(with(R"({"measure": "words"})")), HasSubstr("missing key 'attributes.a.edges'"));
+  EXPECT_THAT(message(with(R"({"measure": "words", "edges": 3})")), HasSubstr("is not a list"));
+  EXPECT_THAT(message(with(R"({"measure": "words", "edges": [1, "2"]})")), HasSubstr("not a number (found \"2\""));
+  EXPECT_THAT(message(with(R"({"measure": "words", "edges": [1]})")), HasSubstr("(found 1, expected 2 numbers"));
+  EXPECT_THAT(message(with(R"({"measure": "words", "edges": [2, 1]})")), HasSubstr("is not in order"));
+  EXPECT_THAT(message(with(R"({"measure": "words", "edges": [1, 2], "edge": 3})")),
+              HasSubstr("'attributes.a.edge' is an unknown key"));
+  EXPECT_THAT(message(R"({"min": 0, "max": 1, "attributes": {"a b": {"measure": "words", "edges": [1]}}})"),
+              HasSubstr("not a name for an attribute"));
+}
+
+}  // namespace
+}  // namespace steerlm
