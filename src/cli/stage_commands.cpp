@@ -1,4 +1,4 @@
-// train-predictor, annotate, sft, bootstrap, evaluate, run and pipeline: each takes a recipe.
+// train-predictor, annotate, sft, bootstrap, evaluate, crossvalidate, run and pipeline: each takes a recipe.
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,18 +29,23 @@ struct StageArguments {
   std::string recipe;
   std::vector<std::string> overrides;
   PipelineSelection selection;
+  std::int64_t folds = 5;  // crossvalidate
   bool fresh = false, overwrite = false, dry_run = false, quiet = false;
 };
+
+Context context_of(const StageArguments& arguments, Log& log) {
+  return {.fresh = arguments.fresh,
+          .overwrite = arguments.overwrite,
+          .dry_run = arguments.dry_run,
+          .quiet = arguments.quiet,
+          .recipe = arguments.recipe,
+          .log = &log};
+}
 
 int run(const StageArguments& arguments, std::optional<Stage> stage) {
   install_stop_handlers();
   Log log(arguments.quiet);
-  const Context context{.fresh = arguments.fresh,
-                        .overwrite = arguments.overwrite,
-                        .dry_run = arguments.dry_run,
-                        .quiet = arguments.quiet,
-                        .recipe = arguments.recipe,
-                        .log = &log};
+  const Context context = context_of(arguments, log);
   if (stage == Stage::pipeline) {
     return run_pipeline(arguments.recipe, arguments.overrides, arguments.selection,
                         this_program("run the steps one after another with `steerlm run`"), context);
@@ -50,26 +55,58 @@ int run(const StageArguments& arguments, std::optional<Stage> stage) {
   return static_cast<int>(outcome == Outcome::done ? ExitCode::done : ExitCode::stopped);
 }
 
+// What every command with a recipe takes.
+CLI::App* add_recipe_command(CLI::App& app, const std::string& name, const std::string& help, const std::string& more,
+                             StageArguments& arguments) {
+  CLI::App* command = app.add_subcommand(name, help);
+  command->footer(more);
+  command->add_option("RECIPE", arguments.recipe, "recipe file, '-' for standard input")->required();
+  command->add_option("OVERRIDES", arguments.overrides,
+                      "key=value, such as optimizer.learning_rate=1e-5 or data.train[0].path=x.jsonl");
+  command->add_flag("--fresh", arguments.fresh,
+                    "start over: what the run directory holds of an earlier run is removed");
+  add_overwrite(*command, arguments.overwrite);
+  command->add_flag("--dry-run", arguments.dry_run,
+                    "open model, tokenizer and data, forecast steps, time and memory; write nothing");
+  command->add_flag("--quiet", arguments.quiet, "warnings and errors only");
+  return command;
+}
+
 void add_stage_command(CLI::App& app, Invocation& invocation, const std::string& name, std::optional<Stage> stage,
                        const std::string& help, const std::string& more) {
   const auto arguments = std::make_shared<StageArguments>();
-  CLI::App* command = app.add_subcommand(name, help);
-  command->footer(more);
-  command->add_option("RECIPE", arguments->recipe, "recipe file, '-' for standard input")->required();
-  command->add_option("OVERRIDES", arguments->overrides,
-                      "key=value, such as optimizer.learning_rate=1e-5 or data.train[0].path=x.jsonl");
-  command->add_flag("--fresh", arguments->fresh,
-                    "start over: what the run directory holds of an earlier run is removed");
-  add_overwrite(*command, arguments->overwrite);
-  command->add_flag("--dry-run", arguments->dry_run,
-                    "open model, tokenizer and data, forecast steps, time and memory; write nothing");
-  command->add_flag("--quiet", arguments->quiet, "warnings and errors only");
+  CLI::App* command = add_recipe_command(app, name, help, more, *arguments);
   if (stage == Stage::pipeline) {
     command->add_option("--only", arguments->selection.only, "run only the step of this name");
     command->add_option("--from", arguments->selection.from, "start with the step of this name");
   }
   command->callback(
       [&invocation, arguments, stage] { invocation.action = [arguments, stage] { return run(*arguments, stage); }; });
+}
+
+int run_folds(const StageArguments& arguments) {
+  install_stop_handlers();
+  Log log(arguments.quiet);
+  const Context context = context_of(arguments, log);
+  const Recipe recipe = load_recipe(arguments.recipe, arguments.overrides, Stage::train_predictor);
+  return run_crossvalidation(
+      recipe, arguments.folds,
+      this_program("run the trainings one after another with `steerlm train-predictor` and data.fold"), context);
+}
+
+void add_crossvalidate(CLI::App& app, Invocation& invocation) {
+  const auto arguments = std::make_shared<StageArguments>();
+  CLI::App* command = add_recipe_command(
+      app, "crossvalidate", "Cross-validate a predictor: train it once for each part of the dialogues that is held out",
+      "RECIPE is one of train-predictor without validation data. Fold K is a process of its own with the run "
+      "directory\n"
+      "run_dir/fold-K; run_dir gets crossvalidation.txt, which is printed, and crossvalidation.json. The same command\n"
+      "again goes on where it stopped.",
+      *arguments);
+  command->add_option("--folds", arguments->folds, "parts of the dialogues, each held out once")
+      ->check(CLI::Range(std::int64_t{2}, std::int64_t{999'999'999}))
+      ->capture_default_str();
+  command->callback([&invocation, arguments] { invocation.action = [arguments] { return run_folds(*arguments); }; });
 }
 
 constexpr const char* run_files =
@@ -95,6 +132,7 @@ void add_stage_commands(CLI::App& app, Invocation& invocation) {
   add_stage_command(app, invocation, "evaluate", Stage::evaluate,
                     "Measure a predictor, a model's perplexity and how well the dials steer",
                     "Prints tables on standard output; evaluation.json and evaluation.txt go to the run directory.");
+  add_crossvalidate(app, invocation);
   add_stage_command(app, invocation, "run", std::nullopt,
                     "Run a recipe of any stage; the stages tokenizer and generate have no command of their own",
                     run_files);

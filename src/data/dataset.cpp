@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "steerlm/core/error.h"
+#include "steerlm/core/hash.h"
 #include "steerlm/data/batch.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/data/split.h"
@@ -60,7 +61,7 @@ void encode_conversation(const Record& record, const Conversation& conversation,
                          const ConversationTemplate& conversation_template, const EncodeOptions& options,
                          std::vector<Example>& examples, DatasetCounts& counts) {
   EncodedConversation encoded = conversation_template.encode(conversation);
-  Example example{std::move(encoded.ids), std::move(encoded.target), {}};
+  Example example{std::move(encoded.ids), std::move(encoded.target), {}, hash64(record.dialogue)};
   if (target_count(example) == 0) {
     if (options.objective == Objective::response) {
       fail(ExitCode::data,
@@ -80,24 +81,25 @@ void encode_conversation(const Record& record, const Conversation& conversation,
 void encode_scored_turns(const Record& record, const ConversationTemplate& conversation_template,
                          const EncodeOptions& options, std::vector<Example>& examples, DatasetCounts& counts) {
   bool any = false;
+  const std::uint64_t dialogue = hash64(record.dialogue);
   for (size_t t = 0; t < record.conversation.turns.size(); ++t) {
     const Turn& turn = record.conversation.turns[t];
     if (!is_labelled_answer(turn) || turn.context_only) continue;
     any = true;
-    Example example{conversation_template.encode_scored_turn(record.conversation, t), {}, turn.label->values};
+    Example example{conversation_template.encode_scored_turn(record.conversation, t), {}, turn.label->values, dialogue};
     if (fit_length(example, record, options, counts)) keep(std::move(example), examples, counts);
   }
   if (!any) ++counts.without_target;
 }
 
 // Appends the examples of every source to `train`, or to `validation` where the split says so.
-void encode_sources(const std::vector<SourceOptions>& sources, double validation_fraction, const Attributes& attributes,
+void encode_sources(const std::vector<SourceOptions>& sources, const DataOptions& split, const Attributes& attributes,
                     const ConversationTemplate& conversation_template, const EncodeOptions& options, Dataset& dataset) {
   RecordReader reader(sources, attributes, conversation_template.options().system);
   while (const auto entry = reader.next()) {
     if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
     const Record& record = std::get<Record>(*entry);
-    const bool held_out = is_validation(record.dialogue, validation_fraction);
+    const bool held_out = is_held_out(record.dialogue, split);
     encode_record(record, conversation_template, options, held_out ? dataset.validation : dataset.train,
                   held_out ? dataset.validation_counts : dataset.train_counts);
   }
@@ -140,8 +142,8 @@ Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
                      const ConversationTemplate& conversation_template, Objective objective) {
   const EncodeOptions options{objective, data.max_tokens, data.over_length};
   Dataset dataset;
-  encode_sources(data.train, data.validation.empty() ? data.validation_fraction : 0.0, attributes,
-                 conversation_template, options, dataset);
+  encode_sources(data.train, data.validation.empty() ? data : DataOptions(), attributes, conversation_template, options,
+                 dataset);
   if (dataset.train.empty()) {
     const DatasetCounts& counts = dataset.train_counts;
     const bool unlabelled =
@@ -154,7 +156,7 @@ Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
   }
   if (!data.validation.empty()) {
     Dataset held_out;
-    encode_sources(data.validation, 0.0, attributes, conversation_template, options, held_out);
+    encode_sources(data.validation, DataOptions(), attributes, conversation_template, options, held_out);
     dataset.validation = std::move(held_out.train);
     dataset.validation_counts = held_out.train_counts;
   }

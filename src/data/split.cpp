@@ -1,12 +1,60 @@
 #include "steerlm/data/split.h"
 
+#include <algorithm>
+#include <charconv>
+
+#include "steerlm/core/error.h"
 #include "steerlm/core/hash.h"
 
 namespace steerlm {
+namespace {
+
+struct Fold {
+  std::int64_t index = 0, count = 0;  // index from 1
+};
+Fold parse_fold(const std::string& text) {
+  Fold fold;
+  const char* const end = text.data() + text.size();
+  const auto index = std::from_chars(text.data(), end, fold.index);
+  if (index.ec == std::errc() && index.ptr != end && *index.ptr == '/') {
+    const auto count = std::from_chars(index.ptr + 1, end, fold.count);
+    if (count.ec == std::errc() && count.ptr == end && fold.index >= 1 && fold.index <= fold.count) return fold;
+  }
+  fail(ExitCode::recipe, {.what = "not a fold",
+                          .where = "data.fold",
+                          .found = "'" + text + "'",
+                          .expected = "k/n with k from 1 to n, such as 1/5"});
+}
+
+}  // namespace
 
 bool is_validation(const std::string& dialogue, double fraction) {
   // 53 bits of the hash as a number in [0, 1).
   return static_cast<double>(hash64(dialogue) >> 11) * 0x1.0p-53 < fraction;
+}
+
+bool is_held_out(const std::string& dialogue, const DataOptions& data) {
+  if (data.fold.empty()) return is_validation(dialogue, data.validation_fraction);
+  const Fold fold = parse_fold(data.fold);
+  // floor(u n) of the hash's upper 32 bits as u in [0, 1)
+  const std::uint64_t part = (hash64(dialogue) >> 32) * static_cast<std::uint64_t>(fold.count) >> 32;
+  return static_cast<std::int64_t>(part) == fold.index - 1;
+}
+
+bool holds_out(const DataOptions& data) { return data.validation_fraction > 0 || !data.fold.empty(); }
+
+std::vector<std::int64_t> dialogue_folds(std::span<const std::uint64_t> dialogues, std::int64_t folds) {
+  std::vector<std::uint64_t> distinct(dialogues.begin(), dialogues.end());
+  // In an order that does not follow the hash's upper bits, by which data.fold cuts.
+  const auto order = [](std::uint64_t hash) { return hash * 0x9E3779B97F4A7C15u; };
+  std::ranges::sort(distinct, {}, order);
+  distinct.erase(std::ranges::unique(distinct).begin(), distinct.end());
+  std::vector<std::int64_t> parts;
+  for (const std::uint64_t dialogue : dialogues) {
+    const auto place = std::ranges::lower_bound(distinct, order(dialogue), {}, order);
+    parts.push_back((place - distinct.begin()) % folds);
+  }
+  return parts;
 }
 
 }  // namespace steerlm

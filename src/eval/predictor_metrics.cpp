@@ -47,6 +47,7 @@ AttributeMetrics column_metrics(std::span<const double> scores, std::span<const 
   metrics.mean_mae /= n;
   metrics.mean_rmse = std::sqrt(metrics.mean_rmse / n);
   metrics.pearson = pearson(scores, labels);
+  metrics.spearman = spearman(scores, labels);
   metrics.kappa = quadratic_kappa(rounded, labels);
   return metrics;
 }

@@ -97,8 +97,11 @@ std::string template_section(const ModelFolder& folder) {
 }
 
 std::string training_section(Kind kind, const ModelCard& card) {
-  if (card.steps == 0) return "";
-  std::string text = fmt::format("\n## Training\n\n{} optimiser steps.\n\n", card.steps);
+  if (card.steps == 0 && !card.ridge) return "";
+  std::string text = "\n## Training\n\n";
+  text += card.ridge ? "Ridge regression of the head on the hidden states of the base model, whose weights are as they "
+                       "were.\n\n"
+                     : fmt::format("{} optimiser steps.\n\n", card.steps);
   text +=
       fmt::format("| data | records read | examples | tokens of the examples | {} |\n| --- | --- | --- | --- | --- |\n",
                   kind == Kind::regression ? "known attribute values" : "trained tokens of them");

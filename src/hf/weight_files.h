@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "steerlm/core/fs.h"
+#include "steerlm/hf/dtype.h"
 #include "steerlm/store/safetensors.h"
 
 namespace steerlm {
@@ -34,8 +35,6 @@ WeightFiles open_weight_files(const Path& folder);
 
 // Throws model where the tensor holds NaN or infinity, as read from `path` in the dtype that it has now.
 void require_finite(const at::Tensor& tensor, const std::string& name, const Path& path);
-
-at::ScalarType scalar_type(const std::string& dtype);  // of fp32, bf16, fp16
 
 // model.safetensors, or model-00001-of-0000N.safetensors and an index as Transformers'
 // save_pretrained writes them (huggingface_hub, serialization/_base.py): tensors in their order, a

@@ -1,5 +1,7 @@
 #include "steerlm/infer/score.h"
 
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -69,24 +71,48 @@ std::vector<std::vector<double>> token_log_probabilities(const Transformer& mode
   return results;
 }
 
+namespace {
+
+// Calls keep(example, row) with a row of numbers for each example, which `compute` makes of the hidden states (b, d) of
+// the last tokens of a batch.
+template <class Compute, class Keep>
+void for_each_last_token(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens,
+                         Compute&& compute, Keep&& keep) {
+  for_each_batch(
+      examples, batch_tokens,
+      [&](const Batch& batch) {
+        const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
+        const at::Tensor last_bd = gather_rows(hidden_nd, to_device(last_rows(batch.cu_seqlens), model.device()));
+        return compute(last_bd).to(at::kFloat).contiguous();
+      },
+      [&](const at::Tensor& rows_bk, const Batch&, const std::vector<size_t>& members) {
+        const size_t k = static_cast<size_t>(rows_bk.size(1));
+        const float* rows = rows_bk.const_data_ptr<float>();
+        for (size_t s = 0; s < members.size(); ++s) keep(members[s], std::span(rows + s * k, k));
+      });
+}
+
+}  // namespace
+
 std::vector<std::vector<float>> attribute_scores(const Transformer& model, std::span<const Example> examples,
                                                  std::int64_t batch_tokens) {
   std::vector<std::vector<float>> results(examples.size());
-  const auto compute = [&](const Batch& batch) {
-    const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
-    const at::Tensor last_bd = gather_rows(hidden_nd, to_device(last_rows(batch.cu_seqlens), model.device()));
-    return attribute_scores(model, last_bd).to(at::kFloat).contiguous();
-  };
-  const auto read = [&](const at::Tensor& scores_ba, const Batch&, const std::vector<size_t>& members) {
-    const std::int64_t a = scores_ba.size(1);
-    const float* scores = scores_ba.const_data_ptr<float>();
-    for (size_t s = 0; s < members.size(); ++s) {
-      const float* row = scores + static_cast<std::int64_t>(s) * a;
-      results[members[s]].assign(row, row + a);
-    }
-  };
-  for_each_batch(examples, batch_tokens, compute, read);
+  for_each_last_token(
+      model, examples, batch_tokens, [&](const at::Tensor& last_bd) { return attribute_scores(model, last_bd); },
+      [&](size_t example, std::span<const float> scores) { results[example].assign(scores.begin(), scores.end()); });
   return results;
+}
+
+at::Tensor last_hidden_states(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens) {
+  const std::int64_t d = model.config.hidden_size;
+  at::Tensor states_nd = at::empty({static_cast<std::int64_t>(examples.size()), d}, at::kFloat);
+  float* states = states_nd.mutable_data_ptr<float>();
+  for_each_last_token(
+      model, examples, batch_tokens, [](const at::Tensor& last_bd) { return last_bd; },
+      [&](size_t example, std::span<const float> row) {
+        std::ranges::copy(row, states + static_cast<std::int64_t>(example) * d);
+      });
+  return states_nd;
 }
 
 }  // namespace steerlm

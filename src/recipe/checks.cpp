@@ -34,6 +34,7 @@ class Checks {
     switch (recipe_.stage) {
       case Stage::train_predictor:
         predictor_template();
+        head();
         [[fallthrough]];
       case Stage::sft:
         model();
@@ -151,6 +152,29 @@ class Checks {
                             .advice = "use template.name: steerlm"});
   }
 
+  void head() {
+    if (decoder_.faulty("head")) return;
+    if (recipe_.head.kind != PredictorKind::ridge) {
+      for (const char* key : {"head.penalties", "head.penalty_folds", "head.features"}) {
+        if (has(key))
+          fault(key, {.what = "'" + std::string(key) + "' is for 'head.kind: ridge' alone",
+                      .found = "head.kind: " + std::string(enum_name(recipe_.head.kind))});
+      }
+      return;
+    }
+    for (const char* key : {"head.penalties", "head.features"}) {
+      if (has(key)) require(key);
+    }
+    if (recipe_.lora) {
+      fault("lora", {.what = "'lora' trains the model, which 'head.kind: ridge' leaves as it is",
+                     .advice = "leave it out, or use head.kind: regression"});
+    }
+    if (has("head.bias") && !recipe_.head.bias) {
+      fault("head.bias", {.what = "'head.kind: ridge' has a bias: it is the mean that no penalty pulls at",
+                          .advice = "leave head.bias out"});
+    }
+  }
+
   void fresh_model(const ModelConfig& config) {
     const std::int64_t heads = config.num_attention_heads;
     const std::int64_t head_dim = config.head_dim != 0 ? config.head_dim : config.hidden_size / heads;
@@ -207,9 +231,38 @@ class Checks {
       fault("data.validation_fraction", {.what = "'data.validation' and 'data.validation_fraction' exclude each other",
                                          .advice = "give one of them"});
     }
-    if (recipe_.checkpoint.keep_best && !has("data.validation") && !fraction) {
+    if (has("data.fold") && !decoder_.faulty("data")) {
+      part("data.fold", recipe_.data.fold, 1, 2);
+      for (const char* other : {"data.validation", "data.validation_fraction"}) {
+        if (has(other) && (fraction || std::string_view(other) == "data.validation"))
+          fault("data.fold", {.what = "'data.fold' and '" + std::string(other) + "' exclude each other",
+                              .advice = "give one of them"});
+      }
+    }
+    if (recipe_.checkpoint.keep_best && !has("data.validation") && !fraction && !has("data.fold")) {
       fault("checkpoint.keep_best", {.what = "'checkpoint.keep_best' needs validation data",
                                      .advice = "give data.validation or data.validation_fraction"});
+    }
+  }
+
+  // i/n with i from `first`, n of at least `least`.
+  void part(const char* key, const std::string& text, long first, long least) {
+    static const std::regex pattern("(0|[1-9][0-9]{0,8})/([1-9][0-9]{0,8})");
+    std::smatch match;
+    const std::string example = first == 0 ? "i/n, such as 0/4" : "k/n, such as 1/5";
+    if (!std::regex_match(text, match, pattern)) {
+      fault(key, {.what = "wrong value of '" + std::string(key) + "'", .found = "'" + text + "'", .expected = example});
+      return;
+    }
+    const long index = std::stol(match[1]), count = std::stol(match[2]);
+    if (count < least) {
+      fault(key, {.what = "'" + std::string(key) + "' is out of range",
+                  .found = text,
+                  .expected = "n of at least " + std::to_string(least)});
+    } else if (index < first || index >= first + count) {
+      fault(key, {.what = "'" + std::string(key) + "' is out of range",
+                  .found = text,
+                  .expected = (first == 0 ? "i from 0 to " : "k from 1 to ") + std::to_string(first + count - 1)});
     }
   }
 
@@ -226,17 +279,7 @@ class Checks {
   }
 
   void annotate() {
-    static const std::regex pattern("(0|[1-9][0-9]{0,8})/([1-9][0-9]{0,8})");
-    std::smatch match;
-    const std::string& shard = recipe_.annotate.shard;
-    if (decoder_.faulty("shard")) return;
-    if (!std::regex_match(shard, match, pattern)) {
-      fault("shard", {.what = "wrong value of 'shard'", .found = "'" + shard + "'", .expected = "i/n, such as 0/4"});
-    } else if (std::stol(match[1]) >= std::stol(match[2])) {
-      fault("shard", {.what = "'shard' is out of range",
-                      .found = shard,
-                      .expected = "i from 0 to " + std::to_string(std::stol(match[2]) - 1)});
-    }
+    if (!decoder_.faulty("shard")) part("shard", recipe_.annotate.shard, 0, 1);
   }
 
   void evaluate() {

@@ -149,14 +149,17 @@ void Decoder::value(const Yaml& node, std::vector<T>& out, const std::string& pa
     const KeyInfo expected{.type = KeyInfo::Type::list,
                            .item = HasFields<T>                      ? KeyInfo::Type::section
                                    : std::is_same_v<T, std::int64_t> ? KeyInfo::Type::integer
+                                   : std::is_same_v<T, double>       ? KeyInfo::Type::number
                                                                      : KeyInfo::Type::text,
+                           .range = limits.range,
                            .shape = limits.shape};
     wrong(node, path, expected_text(expected));
     return;
   }
   for (size_t i = 0; i < node.items.size(); ++i) {
     if (node.items[i].kind == Yaml::Kind::refused) continue;
-    value(node.items[i], out.emplace_back(), path + "[" + std::to_string(i) + "]", {.type = KeyInfo::Type::list});
+    value(node.items[i], out.emplace_back(), path + "[" + std::to_string(i) + "]",
+          {.type = KeyInfo::Type::list, .range = limits.range});
   }
 }
 

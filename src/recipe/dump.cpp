@@ -49,7 +49,13 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if(recipe.data.validation.empty(), {"data.validation"});
   drop_if(recipe.data.validation_fraction == 0, {"data.validation_fraction"});
   drop_if(evaluate, {"data.train", "data.validation_fraction", "data.shuffle", "model.tokenizer"});
-  drop_if(recipe.head.kind == HeadKind::language_model, {"head.loss", "head.bias"});
+  drop_if(recipe.data.fold.empty(), {"data.fold"});
+  const bool ridge = recipe.head.kind == PredictorKind::ridge;
+  drop_if(recipe.head.kind != PredictorKind::regression, {"head.loss", "head.bias"});
+  drop_if(!ridge, {"head.penalties", "head.penalty_folds"});
+  drop_if(!ridge || recipe.head.features.empty(), {"head.features"});
+  drop_if(ridge, {"optimizer", "schedule", "evaluate", "checkpoint", "train.epochs", "train.steps", "train.batch_size",
+                  "train.recompute", "data.shuffle"});
   drop_if(recipe.schedule.kind == ScheduleKind::constant, {"schedule.min_learning_rate", "schedule.decay_steps"});
   drop_if(evaluate && recipe.predictor.empty(), {"predictor"});
   drop_if(recipe.dials && recipe.dials->levels.empty(), {"dials.levels"});

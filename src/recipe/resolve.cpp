@@ -79,7 +79,7 @@ void apply_method_defaults(Recipe& recipe) {
   const bool predictor = recipe.stage == Stage::train_predictor;
   recipe.attributes = method_attributes(recipe.method);
   fill_defaults(recipe.attributes);
-  recipe.head.kind = recipe.method == Method::steerlm ? HeadKind::language_model : HeadKind::regression;
+  recipe.head.kind = recipe.method == Method::steerlm ? PredictorKind::language_model : PredictorKind::regression;
   recipe.optimizer.learning_rate = recipe.method == Method::helpsteer2 ? 2e-6 : 5e-6;
   recipe.train.epochs.reset();
   recipe.train.steps.reset();
@@ -175,6 +175,15 @@ Recipe resolve(const Yaml& given, Stage stage, std::vector<Fault>& faults, const
   fill_defaults(recipe.attributes);
   for (auto* sources : {&recipe.data.train, &recipe.data.validation}) {
     for (SourceOptions& source : *sources) source.seed = static_cast<std::uint64_t>(recipe.seed);
+  }
+  if (recipe.head.kind == PredictorKind::ridge) {
+    for (const char* path : {"optimizer", "schedule", "evaluate", "checkpoint", "train.epochs", "train.steps",
+                             "train.batch_size", "train.recompute", "data.shuffle"}) {
+      if (has(path)) recipe.without_effect.emplace_back(path);
+    }
+    recipe.train.epochs.reset();
+    recipe.train.steps.reset();
+    recipe.checkpoint = {};
   }
   if (recipe.device != "auto") recipe.precision = settled_precision(recipe.precision, recipe.device);
   check_recipe(recipe, tree, decoder, faults);

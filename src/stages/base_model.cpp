@@ -112,18 +112,24 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
 
 Computing computing_of(const Recipe& recipe) { return choose_computing(recipe.device, recipe.precision, "device"); }
 
+Transformer make_transformer(const ModelConfig& config, Parameters weights, const Computing& computing,
+                             const std::string& where) {
+  check_computable(config, computing.device, where);
+  enter_device(computing.device);
+  const at::ScalarType dtype = compute_dtype(computing.precision);
+  // On a GPU side by side, so that projections of one input are one product.
+  if (computing.device.is_cuda()) return {config, flatten(std::move(weights), dtype, computing.device).views};
+  for_each_parameter(weights, [&](const std::string&, at::Tensor& tensor) { tensor = tensor.to(dtype); });
+  return {config, std::move(weights)};
+}
+
 OpenModel open_model(const Path& path, const Computing& computing, const TemplateRequest& request) {
   auto [folder, tokenizer] = open_folder(path, request);
   const Attributes attributes = make_attributes(folder.attributes);
   const Weights weights = own_weights(folder);
   Parameters parameters = parameters_from(folder.config, head_shape(folder, weights),
                                           read_weights(folder, weights, compute_dtype(computing.precision)));
-  check_computable(folder.config, computing.device, path.string());
-  enter_device(computing.device);
-  // On a GPU side by side, so that projections of one input are one product.
-  if (computing.device.is_cuda())
-    parameters = flatten(std::move(parameters), compute_dtype(computing.precision), computing.device).views;
-  Transformer transformer{folder.config, std::move(parameters)};
+  Transformer transformer = make_transformer(folder.config, std::move(parameters), computing, path.string());
   std::vector<std::string> notes = folder_notes(folder, tokenizer);
   return {std::move(folder), attributes, std::move(tokenizer), std::move(transformer), std::move(notes)};
 }

@@ -1,13 +1,9 @@
 // A list of steps, each run as its own process of this program: a crash of one is an exit code here, and its memory is
 // given back.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
-#include <cstring>
 
 #include "stages/environment.h"
 #include "stages/pipeline_outputs.h"
@@ -101,54 +97,12 @@ void write_recipe(RunFiles& files, const Pipeline& pipeline) {
   files.compact();
 }
 
-bool is_exit_code(int code) { return (code >= 2 && code <= 6) || code == 70 || code == 75 || code == 130; }
-
-// A file that is not this program, or not whole, ends with a code that this program does not have: 127 of a shell.
-[[noreturn]] void refuse_program(const std::string& program, int code) {
-  const bool runs = ::access(program.c_str(), X_OK) == 0;
-  fail(ExitCode::resources,
-       {.what = "the program of the pipeline's steps cannot be run any more",
-        .where = program,
-        .found = runs ? "exit code " + std::to_string(code) + ", which it does not have" : std::strerror(errno),
-        .expected = "steerlm and its libraries as they were when the pipeline began",
-        .advice = "put them back and give the same command again, which goes on"});
-}
-
-// Returns the step's exit code.
-int run_step(const Step& step, const StepPlan& plan, const std::string& program, const Context& context) {
-  context.log->info(step.title);
-  const Clock::time_point begin = Clock::now();
-  std::vector<std::string> arguments{"run", "-"};
-  if (plan.action == StepPlan::Action::fresh) arguments.push_back("--fresh");
-  if (context.overwrite) arguments.push_back("--overwrite");
-  if (context.quiet) arguments.push_back("--quiet");
-  const auto [code, peak_memory] = run_process(program, arguments, step.recipe_yaml);
-  if (code == 0) {
-    context.log->info(fmt::format("{}: done in {}, at most {} of memory", step.title,
-                                  format_duration(seconds_since(begin)), format_bytes(peak_memory)));
-  } else if (code == static_cast<int>(ExitCode::stopped)) {
-    context.log->info(step.title + ": stopped; the same command goes on");
-  } else if (code == 128 + SIGKILL) {
-    context.log->error(
-        step.title +
-        ": something ended the process (signal 9), as the system does where memory runs out or a limit of "
-        "processor time is reached; "
-        "make train.micro_batch_tokens or batch_tokens smaller, or give the same command again");
-    return static_cast<int>(ExitCode::resources);
-  } else if (code > 128 && code != 130 && is_stop_signal(code - 128)) {
-    context.log->info(step.title + ": stopped before it began; the same command goes on");
-    return static_cast<int>(ExitCode::stopped);
-  } else if (code > 128 && code != 130) {
-    context.log->error(
-        fmt::format("{}: signal {} ended the process; this is a mistake of steerlm itself, please report it",
-                    step.title, code - 128));
-    return static_cast<int>(ExitCode::bug);
-  } else if (!is_exit_code(code)) {
-    refuse_program(program, code);
-  } else {
-    context.log->error(fmt::format("{} ended with exit code {}", step.title, code));
-  }
-  return code;
+std::vector<std::string> step_options(const StepPlan& plan, const Context& context) {
+  std::vector<std::string> options;
+  if (plan.action == StepPlan::Action::fresh) options.push_back("--fresh");
+  if (context.overwrite) options.push_back("--overwrite");
+  if (context.quiet) options.push_back("--quiet");
+  return options;
 }
 
 }  // namespace
@@ -180,7 +134,8 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
       check_outputs(step, context);
       if (plan.action == StepPlan::Action::again) keep_previous(step, context);
       if (ran.again.empty()) write_recipe(files, pipeline);
-      if (const int code = run_step(step, plan, program, context); code != 0) return code;
+      const int code = run_step({step.title, step.recipe_yaml, step_options(plan, context)}, program, context);
+      if (code != 0) return code;
       // What was made again of a finished step has the bytes that it had.
       if (plan.action != StepPlan::Action::repair) ran.again.insert(step.name);
     } catch (const Error& error) {

@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::int64_t batch_tokens = 16384;
 
+}  // namespace
+
 Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 Json to_json(const AttributeMetrics& row) {
@@ -19,6 +21,7 @@ Json to_json(const AttributeMetrics& row) {
           {"mae", number_or_null(row.mae)},
           {"rmse", number_or_null(row.rmse)},
           {"pearson", number_or_null(row.pearson)},
+          {"spearman", number_or_null(row.spearman)},
           {"exact", number_or_null(row.exact)},
           {"within_one", number_or_null(row.within_one)},
           {"kappa", number_or_null(row.kappa)},
@@ -26,13 +29,48 @@ Json to_json(const AttributeMetrics& row) {
           {"mean_rmse", number_or_null(row.mean_rmse)}};
 }
 
+namespace {
+
+// A line of validation.jsonl.
+Json validation_line(const Record& record, const TurnScores& turn, const std::vector<float>& values,
+                     const Attributes& attributes) {
+  Json line{{"file", record.file},         {"line", record.line},      {"part", record.part},     {"turn", turn.turn},
+            {"dialogue", record.dialogue}, {"labels", Json::object()}, {"scores", Json::object()}};
+  for (size_t a = 0; a < attributes.names.size(); ++a) {
+    if (!std::isnan(values[a])) line["labels"][attributes.names[a]] = static_cast<std::int64_t>(values[a]);
+    line["scores"][attributes.names[a]] = turn.scores[a];
+  }
+  return line;
+}
+
 }  // namespace
+
+std::vector<float> label_rows(const std::vector<Example>& examples) {
+  std::vector<float> labels;
+  for (const Example& example : examples) labels.insert(labels.end(), example.labels.begin(), example.labels.end());
+  return labels;
+}
+
+double mean_squared_error(const std::vector<AttributeMetrics>& rows) {
+  double sum = 0, count = 0;
+  for (const AttributeMetrics& row : rows) {
+    if (row.count == 0) continue;
+    sum += static_cast<double>(row.count) * row.rmse * row.rmse;
+    count += static_cast<double>(row.count);
+  }
+  return sum / count;
+}
+
+void add_training_means(Json& summary, const std::vector<std::string>& names, const std::vector<double>& means) {
+  for (size_t a = 0; a < means.size(); ++a) summary["training_means"][names[a]] = number_or_null(means[a]);
+}
 
 void append_predictor_metrics(Metrics& metrics, const std::vector<AttributeMetrics>& rows) {
   for (const AttributeMetrics& row : rows) {
     metrics.emplace_back("validation/mae/" + row.name, row.mae);
     metrics.emplace_back("validation/rmse/" + row.name, row.rmse);
     metrics.emplace_back("validation/pearson/" + row.name, row.pearson);
+    metrics.emplace_back("validation/spearman/" + row.name, row.spearman);
     metrics.emplace_back("validation/exact/" + row.name, row.exact);
     metrics.emplace_back("validation/within_one/" + row.name, row.within_one);
     metrics.emplace_back("validation/kappa/" + row.name, row.kappa);
@@ -43,15 +81,22 @@ std::vector<Record> validation_records(const Attributes& attributes, const std::
                                        const DataOptions& data) {
   if (!data.validation.empty()) return read_records(data.validation, attributes, system);
   std::vector<Record> records = read_records(data.train, attributes, system);
-  std::erase_if(records,
-                [&](const Record& record) { return !is_validation(record.dialogue, data.validation_fraction); });
+  std::erase_if(records, [&](const Record& record) { return !is_held_out(record.dialogue, data); });
   return records;
 }
+
+bool is_rated(const Turn& turn) { return turn.label && !turn.label->values.empty() && !turn.context_only; }
 
 PredictorReport report_predictor(const OpenModel& predictor, std::span<const Record> records,
                                  const std::vector<double>& baseline, const Context& context) {
   require_predictor(predictor.folder);
-  const std::vector<RecordPrediction> predictions = predict_records(predictor, records, batch_tokens);
+  return report_predictions(predictor.attributes, records, predict_records(predictor, records, batch_tokens), baseline,
+                            context);
+}
+
+PredictorReport report_predictions(const Attributes& attributes, std::span<const Record> records,
+                                   const std::vector<RecordPrediction>& predictions,
+                                   const std::vector<double>& baseline, const Context& context) {
   PredictorReport report;
   std::vector<double> scores;
   std::vector<float> labels;
@@ -62,25 +107,25 @@ PredictorReport report_predictor(const OpenModel& predictor, std::span<const Rec
     }
     for (const TurnScores& turn : predictions[r].turns) {
       const Turn& own = records[r].conversation.turns[turn.turn];
-      const auto& label = own.label;
-      if (!label || label->values.empty() || own.context_only) continue;
+      if (!is_rated(own)) continue;
       ++report.rows;
-      labels.insert(labels.end(), label->values.begin(), label->values.end());
+      labels.insert(labels.end(), own.label->values.begin(), own.label->values.end());
       for (float score : turn.scores) scores.push_back(static_cast<double>(score));
+      report.lines += dump_json(validation_line(records[r], turn, own.label->values, attributes)) + "\n";
     }
   }
   if (report.skipped > 0)
     context.log->warn(std::to_string(report.skipped) +
                       " validation records are longer than the predictor's context and were left out");
   if (report.rows == 0) context.log->warn("no validation record has a labelled assistant turn");
-  const Attributes& attributes = predictor.attributes;
   report.metrics = predictor_metrics(attributes.names, attributes.min, attributes.max, scores, labels, baseline);
-  std::vector<std::vector<std::string>> rows{
-      {"attribute", "count", "MAE", "RMSE", "Pearson", "exact", "within 1", "kappa", "mean MAE", "mean RMSE"}};
+  std::vector<std::vector<std::string>> rows{{"attribute", "count", "MAE", "RMSE", "Pearson", "Spearman", "exact",
+                                              "within 1", "kappa", "mean MAE", "mean RMSE"}};
   for (const AttributeMetrics& m : report.metrics) {
     rows.push_back({m.name, format_count(m.count), format_number(m.mae, 3), format_number(m.rmse, 3),
-                    format_number(m.pearson, 3), format_number(m.exact, 3), format_number(m.within_one, 3),
-                    format_number(m.kappa, 3), format_number(m.mean_mae, 3), format_number(m.mean_rmse, 3)});
+                    format_number(m.pearson, 3), format_number(m.spearman, 3), format_number(m.exact, 3),
+                    format_number(m.within_one, 3), format_number(m.kappa, 3), format_number(m.mean_mae, 3),
+                    format_number(m.mean_rmse, 3)});
     report.json[m.name] = to_json(m);
   }
   report.table = format_table(rows) + "mean MAE, mean RMSE: of the baseline that always predicts the mean label\n";

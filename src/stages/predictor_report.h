@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "steerlm/core/json.h"
+#include "steerlm/data/example.h"
 #include "steerlm/eval/predictor_metrics.h"
 #include "steerlm/recipe/recipe.h"
 #include "steerlm/report/metrics.h"
@@ -20,16 +21,37 @@ struct PredictorReport {
   std::int64_t skipped = 0;  // turns of records that are longer than the context
   std::string table;
   Json json;
+  std::string lines;  // validation.jsonl: a line a labelled assistant turn
 };
 
 // The records of data.validation, or the held-out share of those of data.train.
 std::vector<Record> validation_records(const Attributes& attributes, const std::string& system,
                                        const DataOptions& data);
 
+// Whether an assistant turn has a label to measure by.
+bool is_rated(const Turn& turn);
+
 // `baseline`: what predict-the-mean says; empty: the mean of these labels. Warns where nothing is labelled or records
 // are too long.
 PredictorReport report_predictor(const OpenModel& predictor, std::span<const Record> records,
                                  const std::vector<double>& baseline, const Context& context);
+// The same of predictions that are there, one a record.
+PredictorReport report_predictions(const Attributes& attributes, std::span<const Record> records,
+                                   const std::vector<RecordPrediction>& predictions,
+                                   const std::vector<double>& baseline, const Context& context);
+
+Json number_or_null(double value);  // null: not finite
+// The figures of one attribute, as `evaluate` writes them.
+Json to_json(const AttributeMetrics& row);
+
+// Labels of all examples, (n, a) row-major, NaN unknown.
+std::vector<float> label_rows(const std::vector<Example>& examples);
+
+// Mean squared error over all known entries, which is what a regression head is trained on.
+double mean_squared_error(const std::vector<AttributeMetrics>& rows);
+
+// done.json's `training_means`, the baseline of the tables; nothing where there are none.
+void add_training_means(Json& summary, const std::vector<std::string>& names, const std::vector<double>& means);
 
 // "validation/mae/quality", "validation/pearson/quality", …
 void append_predictor_metrics(Metrics& metrics, const std::vector<AttributeMetrics>& rows);

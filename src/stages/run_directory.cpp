@@ -123,11 +123,15 @@ RunStatus status_of(const RunFiles& files, const Recipe& recipe, const Json& inp
   return status;
 }
 
-// A pipeline's folder is never started over as something else: its steps' run directories are in it.
+// The folder of a pipeline or a cross-validation is never started over as something else: the run directories of its
+// steps are in it.
 void refuse_pipeline_folder(const RunFiles& files, const Recipe& recipe) {
-  if (files.mark().value("stage", "") != enum_name(Stage::pipeline)) return;
+  const std::string stage = files.mark().value("stage", "");
+  if (stage != enum_name(Stage::pipeline) && stage != "crossvalidate") return;
   fail(ExitCode::recipe,
-       {.what = "the folder holds a run of a pipeline", .where = recipe.run_dir, .advice = "choose another run_dir"});
+       {.what = "the folder holds a run of " + std::string(stage == "crossvalidate" ? "" : "a ") + stage,
+        .where = recipe.run_dir,
+        .advice = "choose another run_dir"});
 }
 void refuse_other_run(const RunStatus& status, const Recipe& recipe) {
   if (status.state != RunStatus::State::other) return;
@@ -140,11 +144,17 @@ void refuse_other_run(const RunStatus& status, const Recipe& recipe) {
 void refuse_run_in_input(const Recipe& recipe) {
   for (const RecipeInput& input : inputs_of(recipe)) {
     std::error_code error;
-    if (!stdfs::is_directory(input.path, error) || !lies_in(place_of(recipe.run_dir), place_of(input.path))) continue;
-    fail(ExitCode::recipe, {.what = "the run directory lies in a folder that the run reads",
-                            .where = recipe.run_dir,
+    if (!stdfs::is_directory(input.path, error)) continue;
+    const auto lies_in_input = [&](const std::string& folder) {
+      return !folder.empty() && lies_in(place_of(folder), place_of(input.path));
+    };
+    const bool features = lies_in_input(recipe.head.features);
+    if (!features && !lies_in_input(recipe.run_dir)) continue;
+    fail(ExitCode::recipe, {.what = std::string(features ? "the folder of features" : "the run directory") +
+                                    " lies in a folder that the run reads",
+                            .where = features ? recipe.head.features : recipe.run_dir,
                             .found = input.path,
-                            .advice = "choose another run_dir"});
+                            .advice = std::string("choose another ") + (features ? "head.features" : "run_dir")});
   }
 }
 void refuse_input_in_run(const Recipe& recipe) {
@@ -164,6 +174,7 @@ std::vector<std::string> stage_names(Stage stage) {
     names.insert(names.end(), more.begin(), more.end());
   };
   if (stage == Stage::train_predictor || stage == Stage::sft) add({"metrics.jsonl", "model"});
+  if (stage == Stage::train_predictor) add({"validation.jsonl", "ridge.json"});
   if (stage == Stage::annotate || stage == Stage::generate || stage == Stage::tokenizer) add({"ledger.jsonl"});
   if (stage == Stage::evaluate) add({"evaluation.json", "evaluation.txt", "answers.jsonl"});
   if (stage == Stage::bootstrap) add({"model", "ledger.jsonl"});

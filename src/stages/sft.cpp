@@ -71,7 +71,10 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
       return validate_language_model(model, dataset.validation, batch_tokens, ExitCode::diverged);
     };
   }
-  return train_and_publish(recipe, *run, std::move(base), dataset, task, context);
+  const std::optional<Json> summary = train_and_write(recipe, *run, std::move(base), dataset, task, context);
+  if (!summary) return Outcome::stopped;
+  finish_training(*run, *summary, context);
+  return Outcome::done;
 }
 
 }  // namespace steerlm

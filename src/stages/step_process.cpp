@@ -1,19 +1,38 @@
 #include "stages/step_process.h"
 
+#include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 
 #include "steerlm/core/error.h"
 #include "steerlm/core/stop.h"
+#include "steerlm/report/table.h"
 
 namespace steerlm {
+namespace {
+
+bool is_exit_code(int code) { return (code >= 2 && code <= 6) || code == 70 || code == 75 || code == 130; }
+
+// A file that is not this program, or not whole, ends with a code that this program does not have: 127 of a shell.
+[[noreturn]] void refuse_program(const std::string& program, int code) {
+  const bool runs = ::access(program.c_str(), X_OK) == 0;
+  fail(ExitCode::resources,
+       {.what = "the program of the steps cannot be run any more",
+        .where = program,
+        .found = runs ? "exit code " + std::to_string(code) + ", which it does not have" : std::strerror(errno),
+        .expected = "steerlm and its libraries as they were at the beginning",
+        .advice = "put them back and give the same command again, which goes on"});
+}
+
+}  // namespace
 
 ProcessResult run_process(const std::string& program, const std::vector<std::string>& arguments,
                           const std::string& input) {
@@ -56,6 +75,41 @@ ProcessResult run_process(const std::string& program, const std::vector<std::str
     }
     ::usleep(20'000);
   }
+}
+
+int run_step(const StepProcess& step, const std::string& program, const Context& context) {
+  context.log->info(step.title);
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<std::string> arguments{"run", "-"};
+  arguments.insert(arguments.end(), step.options.begin(), step.options.end());
+  const auto [code, peak_memory] = run_process(program, arguments, step.recipe_yaml);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (code == 0) {
+    context.log->info(fmt::format("{}: done in {}, at most {} of memory", step.title, format_duration(seconds),
+                                  format_bytes(peak_memory)));
+  } else if (code == static_cast<int>(ExitCode::stopped)) {
+    context.log->info(step.title + ": stopped; the same command goes on");
+  } else if (code == 128 + SIGKILL) {
+    context.log->error(
+        step.title +
+        ": something ended the process (signal 9), as the system does where memory runs out or a limit of "
+        "processor time is reached; "
+        "make train.micro_batch_tokens or batch_tokens smaller, or give the same command again");
+    return static_cast<int>(ExitCode::resources);
+  } else if (code > 128 && code != 130 && is_stop_signal(code - 128)) {
+    context.log->info(step.title + ": stopped before it began; the same command goes on");
+    return static_cast<int>(ExitCode::stopped);
+  } else if (code > 128 && code != 130) {
+    context.log->error(
+        fmt::format("{}: signal {} ended the process; this is a mistake of steerlm itself, please report it",
+                    step.title, code - 128));
+    return static_cast<int>(ExitCode::bug);
+  } else if (!is_exit_code(code)) {
+    refuse_program(program, code);
+  } else {
+    context.log->error(fmt::format("{} ended with exit code {}", step.title, code));
+  }
+  return code;
 }
 
 }  // namespace steerlm

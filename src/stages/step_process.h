@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "steerlm/stages/context.h"
+
 namespace steerlm {
 
 struct ProcessResult {
@@ -15,5 +17,15 @@ struct ProcessResult {
 // one, also where this one is killed.
 ProcessResult run_process(const std::string& program, const std::vector<std::string>& arguments,
                           const std::string& input);
+
+// A recipe that this program runs as a process of its own: `steerlm run - OPTIONS…`.
+struct StepProcess {
+  std::string title;  // of its lines in the log
+  std::string recipe_yaml;
+  std::vector<std::string> options;
+};
+// Runs it with `program` and says how it ended. Returns its exit code; of a process that a signal ended, the one that
+// tells why. Throws resources where the program cannot be run any more.
+int run_step(const StepProcess& step, const std::string& program, const Context& context);
 
 }  // namespace steerlm

@@ -1,8 +1,11 @@
 // What the two training stages share around the loop.
 #pragma once
 
+#include <optional>
+
 #include "stages/fit.h"
 #include "steerlm/data/dataset.h"
+#include "steerlm/hf/model_card.h"
 #include "steerlm/stages/base_model.h"
 
 namespace steerlm {
@@ -26,8 +29,23 @@ Metrics validate_language_model(const Transformer& model, const std::vector<Exam
 // there are. A mode that keeps the worst weights is a warning.
 void check_keep_best(const Recipe& recipe, const Context& context);
 
-// Trains and writes model/; `dataset` is what its card tells of the data.
-Outcome train_and_publish(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset,
-                          const FitTask& task, const Context& context);
+// --dry-run of a head that is solved on the frozen model: tokens and time.
+void report_features_forecast(const Recipe& recipe, const BaseModel& base, const std::vector<Example>& inputs,
+                              const Context& context);
+
+// What a model card tells of a part of the data.
+ModelCard::Part card_part(const DatasetCounts& counts);
+// Puts metrics into what done.json says; one that is not finite is null.
+void add_metrics(Json& summary, const Metrics& metrics);
+
+// Trains and writes model/; `dataset` is what its card tells of the data. Returns what done.json is to say; nothing
+// where the training was stopped.
+std::optional<Json> train_and_write(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset,
+                                    const FitTask& task, const Context& context);
+// The end of a training run: done.json, and where the model is.
+void finish_training(RunDirectory& run, const Json& summary, const Context& context);
+
+// head.kind: ridge of train-predictor.
+Outcome run_ridge_predictor(const Recipe& recipe, const Context& context);
 
 }  // namespace steerlm

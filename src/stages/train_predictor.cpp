@@ -9,39 +9,19 @@
 #include "steerlm/train/losses.h"
 
 namespace steerlm {
-namespace {
-
-// Labels of all examples, (n, a) row-major.
-std::vector<float> all_labels(const std::vector<Example>& examples) {
-  std::vector<float> labels;
-  for (const Example& example : examples) labels.insert(labels.end(), example.labels.begin(), example.labels.end());
-  return labels;
-}
-
-// Mean squared error over all known entries, which is what a regression head is trained on.
-double mean_squared_error(const std::vector<AttributeMetrics>& rows) {
-  double sum = 0, count = 0;
-  for (const AttributeMetrics& row : rows) {
-    if (row.count == 0) continue;
-    sum += static_cast<double>(row.count) * row.rmse * row.rmse;
-    count += static_cast<double>(row.count);
-  }
-  return sum / count;
-}
-
-}  // namespace
 
 Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
+  if (recipe.head.kind == PredictorKind::ridge) return run_ridge_predictor(recipe, context);
   check_keep_best(recipe, context);
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
 
-  BaseModel base = open_base_model(recipe, recipe.head);
+  BaseModel base = open_base_model(recipe, recipe.head.model_head());
   warn_notes(base.notes, context);
   tell_template(base.folder, context);
   const Attributes attributes = make_attributes(base.folder.attributes);
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
-  const bool regression = recipe.head.kind == HeadKind::regression;
+  const bool regression = recipe.head.kind == PredictorKind::regression;
   const DataOptions data = within_context(recipe.data, base.folder.config, context);
   const Dataset dataset =
       load_dataset(data, attributes, conversation_template, regression ? Objective::regression : Objective::label);
@@ -55,7 +35,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   const std::vector<Record> held_out =
       validates ? validation_records(attributes, base.folder.text_template.system, data) : std::vector<Record>();
   const std::vector<double> baseline =
-      regression ? label_means(attributes.names.size(), all_labels(dataset.train)) : std::vector<double>();
+      regression ? label_means(attributes.names.size(), label_rows(dataset.train)) : std::vector<double>();
 
   FitTask task;
   task.examples = &dataset.train;
@@ -74,15 +54,18 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
     return metrics;
   };
   if (!validates) task.validate = nullptr;
-  if (train_and_publish(recipe, *run, std::move(base), dataset, task, context) == Outcome::stopped)
-    return Outcome::stopped;
+  std::optional<Json> summary = train_and_write(recipe, *run, std::move(base), dataset, task, context);
+  if (!summary) return Outcome::stopped;
 
   // The table beside the predict-the-mean baseline, from the model as it was written.
   if (validates) {
     const PredictorReport report =
         report_predictor(open_model(run->model(), computing_of(recipe)), held_out, baseline, context);
     context.log->info("validation of the predictor\n" + report.table);
+    run->files().write("validation.jsonl", report.lines);
   }
+  add_training_means(*summary, attributes.names, baseline);
+  finish_training(*run, *summary, context);
   return Outcome::done;
 }
 

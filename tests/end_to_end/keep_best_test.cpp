@@ -89,7 +89,7 @@ TEST_F(KeepBest, OfAPredictorMayBeAnAttributesMetric) {
   int count = 0;
   for (std::string name; std::getline(names >> std::ws, name, ','); ++count)
     EXPECT_NE(metrics.find('"' + name + "\":"), std::string::npos) << name;
-  EXPECT_EQ(count, 7);
+  EXPECT_EQ(count, 8);
   expect_says(run(arguments + "validation/kappa/quality run_dir=worst"), "larger is better, which mode: max keeps");
 }
 

@@ -445,7 +445,7 @@ TEST_F(PipelineProgram, AProgramThatIsGoneIsAResourceThatIsLacking) {
     const int status = std::system(("cd '" + path("").string() + "' && sh start.sh").c_str());
     return Result{WEXITSTATUS(status), "", read("said.txt")};
   };
-  expect_refused(run_and_replace("gone", "true"), 5, "bin/steerlm: the program of the pipeline's steps cannot be run");
+  expect_refused(run_and_replace("gone", "true"), 5, "bin/steerlm: the program of the steps cannot be run");
   expect_refused(run_and_replace("other", "printf '#!/bin/sh\\nexit 1\\n' >bin/steerlm; chmod +x bin/steerlm"), 5,
                  "exit code 1, which it does not have");
   const Result result =

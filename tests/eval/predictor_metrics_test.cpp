@@ -13,8 +13,8 @@ const std::vector<std::string> one_name{"quality"};
 const std::vector<double> scores{0.2, 1.5, 2.5, 3.7, 4.6, -0.8, 2.2, 3.1, 0.9, 1.1};
 const std::vector<float> labels{0, 1, 2, 4, 4, 0, 3, 1, 1, 2};
 
-// Expected values: numpy, scipy 1.17.1 (pearsonr), scikit-learn 1.9.1 (cohen_kappa_score, weights="quadratic", of the
-// scores after np.rint and np.clip).
+// Expected values: numpy, scipy 1.17.1 (pearsonr, spearmanr), scikit-learn 1.9.1 (cohen_kappa_score,
+// weights="quadratic", of the scores after np.rint and np.clip).
 TEST(PredictorMetrics, EqualsScipyAndScikitLearn) {
   const AttributeMetrics metrics = predictor_metrics(one_name, 0, 4, scores, labels).at(0);
   EXPECT_EQ(metrics.name, "quality");
@@ -22,6 +22,7 @@ TEST(PredictorMetrics, EqualsScipyAndScikitLearn) {
   EXPECT_NEAR(metrics.mae, 0.68, 1e-12);
   EXPECT_NEAR(metrics.rmse, 0.8660254037844386, 1e-12);
   EXPECT_NEAR(metrics.pearson, 0.8368124652757128, 1e-12);
+  EXPECT_NEAR(metrics.spearman, 0.8175294675910751, 1e-12);
   EXPECT_NEAR(metrics.exact, 0.6, 1e-12);
   EXPECT_NEAR(metrics.within_one, 0.9, 1e-12);
   EXPECT_NEAR(metrics.kappa, 0.8186528497409327, 1e-12);

@@ -68,7 +68,7 @@ TEST(PipelineTest, ItsKeysAreDefaultsOfTheStepsThatUseThem) {
   const Pipeline pipeline = read(good());
   const Recipe predictor = load_recipe_text(pipeline.steps[0].recipe_yaml, "predictor");
   EXPECT_EQ(predictor.method, Method::helpsteer);
-  EXPECT_EQ(predictor.head.kind, HeadKind::regression);
+  EXPECT_EQ(predictor.head.kind, PredictorKind::regression);
   EXPECT_EQ(predictor.seed, 7);
   EXPECT_EQ(predictor.precision, Precision::fp32);
   EXPECT_EQ(predictor.attributes.names, (std::vector<std::string>{"quality", "humor"}));

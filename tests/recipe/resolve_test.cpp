@@ -55,7 +55,7 @@ TEST(ResolveTest, MethodSetsAttributesAndHead) {
                                                                               {"violence", 0},
                                                                               {"helpfulness", 9},
                                                                               {"not_appropriate", 0}}));
-  EXPECT_EQ(steerlm.head.kind, HeadKind::language_model);
+  EXPECT_EQ(steerlm.head.kind, PredictorKind::language_model);
   EXPECT_EQ(helpsteer.attributes.names,
             (std::vector<std::string>{"quality", "toxicity", "humor", "creativity", "helpfulness", "correctness",
                                       "coherence", "complexity", "verbosity"}));
@@ -69,13 +69,13 @@ TEST(ResolveTest, MethodSetsAttributesAndHead) {
                                                                                 {"coherence", 4},
                                                                                 {"complexity", 4},
                                                                                 {"verbosity", 4}}));
-  EXPECT_EQ(helpsteer.head.kind, HeadKind::regression);
+  EXPECT_EQ(helpsteer.head.kind, PredictorKind::regression);
   EXPECT_EQ(helpsteer2.attributes.names,
             (std::vector<std::string>{"helpfulness", "correctness", "coherence", "complexity", "verbosity"}));
   EXPECT_EQ(helpsteer2.attributes.defaults,
             (std::map<std::string, std::int64_t>{
                 {"helpfulness", 4}, {"correctness", 4}, {"coherence", 4}, {"complexity", 2}, {"verbosity", 2}}));
-  EXPECT_EQ(helpsteer2.head.kind, HeadKind::regression);
+  EXPECT_EQ(helpsteer2.head.kind, PredictorKind::regression);
   EXPECT_TRUE(helpsteer2.head.bias);
   EXPECT_FALSE(helpsteer2.attributes_given);
 }

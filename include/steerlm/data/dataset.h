@@ -60,9 +60,9 @@ struct Dataset {
   DatasetCounts validation_counts;
 };
 
-// Reads data.train and data.validation; without data.validation, the share validation_fraction of the training
-// dialogues is held out. Records are dropped as soon as they are encoded. Throws data at the first bad record, and when
-// no training example is left.
+// Reads data.train and data.validation; without data.validation, data.fold or the share validation_fraction of the
+// training dialogues is held out. Records are dropped as soon as they are encoded. Throws data at the first bad record,
+// and when no training example is left.
 Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
                      const ConversationTemplate& conversation_template, Objective objective);
 

@@ -60,6 +60,7 @@ struct DataOptions {
   std::vector<SourceOptions> train;
   std::vector<SourceOptions> validation;
   double validation_fraction = 0;
+  std::string fold;  // "k/n", k from 1; empty: none
   std::int64_t max_tokens = 4096;
   OverLength over_length = OverLength::drop;
   bool shuffle = true;
@@ -69,6 +70,8 @@ struct DataOptions {
     field("validation", validation, Shape::one_or_list, "validation sources");
     field("validation_fraction", validation_fraction, between(0, 1),
           "share of the training dialogues that is held out, by tree or first user text");
+    field("fold", fold,
+          "k/n: the k-th of n equal parts of the training dialogues (k from 1) is held out, for cross-validation");
     field("max_tokens", max_tokens, at_least(2), "longest conversation, in tokens");
     field("over_length", over_length, "what happens to a longer one");
     field("shuffle", shuffle, "false: file order");

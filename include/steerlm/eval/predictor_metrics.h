@@ -16,6 +16,7 @@ struct AttributeMetrics {
   double mae = 0;   // mean |score - label|
   double rmse = 0;  // root of the mean (score - label)^2
   double pearson = 0;
+  double spearman = 0;
   double exact = 0;       // share of rounded scores that equal the label
   double within_one = 0;  // share of rounded scores at most 1 away
   double kappa = 0;       // Cohen's kappa of the rounded scores with quadratic weights (Cohen 1968)

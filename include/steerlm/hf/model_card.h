@@ -22,6 +22,7 @@ struct ModelCard {
 
   bool adapter = false;    // the folder is a LoRA adapter
   bool predictor = false;  // whatever the head: of a language model, it writes labels
+  bool ridge = false;      // the head was solved on the frozen base model, without steps
   std::string base_model;  // the folder that training started from; "": fresh weights
   std::int64_t steps = 0;  // optimiser steps that made the weights; 0: nothing was trained
   Part training;

@@ -19,4 +19,8 @@ std::vector<std::vector<double>> token_log_probabilities(const Transformer& mode
 std::vector<std::vector<float>> attribute_scores(const Transformer& model, std::span<const Example> examples,
                                                  std::int64_t batch_tokens);
 
+// What that head reads: the hidden state of the last token of each example after the final norm, (n, d) fp32 on the
+// CPU.
+at::Tensor last_hidden_states(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens);
+
 }  // namespace steerlm

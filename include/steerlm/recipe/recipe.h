@@ -53,6 +53,48 @@ struct ModelOptions {
   }
 };
 
+// How a predictor is trained. The result of `ridge` is a model with a regression head.
+enum class PredictorKind { language_model, regression, ridge };
+template <>
+struct EnumNames<PredictorKind> {
+  static constexpr std::array<std::pair<PredictorKind, std::string_view>, 3> table{
+      {{PredictorKind::language_model, "language_model"},
+       {PredictorKind::regression, "regression"},
+       {PredictorKind::ridge, "ridge"}}};
+};
+
+struct PredictorOptions {
+  PredictorKind kind = PredictorKind::regression;
+  HeadLoss loss = HeadLoss::mse;
+  bool bias = true;
+  std::vector<double> penalties{1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6};
+  std::int64_t penalty_folds = 5;
+  std::string features;
+
+  // What the trained model ends in.
+  HeadOptions model_head() const {
+    return {.kind = kind == PredictorKind::language_model ? HeadKind::language_model : HeadKind::regression,
+            .loss = loss,
+            .bias = bias};
+  }
+  void fields(auto& field) {
+    field("kind", kind,
+          "regression: a linear layer on the last token, trained with the model; ridge: the same layer on the frozen "
+          "model, solved in closed form; language_model: writes the label string");
+    field("loss", loss, "loss of the regression head");
+    field("bias", bias,
+          "false: a head without bias, as Transformers' sequence classification has it; ridge always has one");
+    field("penalties", penalties, above(0),
+          "ridge: penalties to choose from, for each attribute on held-out dialogues; factors of the squared weights "
+          "of standardised features beside the sum of squared errors");
+    field("penalty_folds", penalty_folds, at_least(2),
+          "ridge: parts of the training dialogues, each of which is held out once for the choice of the penalty");
+    field("features", features,
+          "ridge: folder that keeps the model's hidden states, also for other runs; not given: "
+          "run_dir/features");
+  }
+};
+
 enum class HumanLabels { overwrite, keep };
 template <>
 struct EnumNames<HumanLabels> {
@@ -220,7 +262,7 @@ struct Recipe {
   TemplateOptions text_template;  // key `template`
   TemplateGiven template_given;
   DataOptions data;
-  HeadOptions head;
+  PredictorOptions head;
   std::optional<LoraOptions> lora;  // training stages: train an adapter of model.path instead of all weights
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
@@ -233,6 +275,7 @@ struct Recipe {
   std::string predictor;       // evaluate
   std::optional<DialOptions> dials;
   TokenizerOptions tokenizer;
+  std::vector<std::string> without_effect;  // keys that were given and that head.kind: ridge makes nothing of
 
   // The keys that a recipe of this stage may have. The first six are taken by every stage, so that scripts can write
   // them alike.
@@ -273,9 +316,10 @@ struct Recipe {
 // Whether a stage uses a key inside one of its sections; all but these are used wherever the section is.
 inline bool uses_key(Stage stage, std::string_view path) {
   const bool fresh_model = path == "model.init" || path == "model.tokenizer";
-  if (stage == Stage::bootstrap) return !fresh_model;
+  if (stage == Stage::bootstrap) return !fresh_model && path != "data.fold";
   if (stage == Stage::evaluate) {
-    return !fresh_model && path != "data.train" && path != "data.validation_fraction" && path != "data.shuffle";
+    return !fresh_model && path != "data.fold" && path != "data.train" && path != "data.validation_fraction" &&
+           path != "data.shuffle";
   }
   return true;
 }

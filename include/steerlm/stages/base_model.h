@@ -38,6 +38,9 @@ struct OpenModel {
   Transformer transformer;         // weights in the compute dtype
   std::vector<std::string> notes;  // what the user must be told of the folder, see folder_notes
 };
+// The model on its device in the compute dtype; `where` names it. Throws as check_computable.
+Transformer make_transformer(const ModelConfig& config, Parameters weights, const Computing& computing,
+                             const std::string& where);
 OpenModel open_model(const Path& folder, const Computing& computing, const TemplateRequest& request = {});
 
 // Device and precision of a recipe.

@@ -1,6 +1,7 @@
 // The stages: each is one function, read top to bottom. They throw Error; stopping on request is a return value.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -33,5 +34,11 @@ struct PipelineSelection {
 };
 int run_pipeline(const std::string& recipe_path, const std::vector<std::string>& overrides,
                  const PipelineSelection& selection, const std::string& program, const Context& context);
+
+// Cross-validation of a train-predictor recipe: for each of `folds` parts of data.train's dialogues a training on the
+// others, in run_dir/fold-1 and so on; its tables are printed and go to crossvalidation.txt and crossvalidation.json.
+// Trainings that are finished already are not run again. `program` and result as run_pipeline's. Throws recipe where
+// the recipe holds out data itself.
+int run_crossvalidation(const Recipe& recipe, std::int64_t folds, const std::string& program, const Context& context);
 
 }  // namespace steerlm

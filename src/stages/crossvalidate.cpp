@@ -1,0 +1,249 @@
+// Cross-validation of a predictor over dialogues (Stone 1974): a training for each fold, as a process of its own, and
+// one table of what the trainings say of the answers that they have not seen.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <sstream>
+
+#include "stages/predictor_report.h"
+#include "stages/settle.h"
+#include "stages/step_process.h"
+#include "steerlm/core/paths.h"
+#include "steerlm/core/stop.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/core/version.h"
+#include "steerlm/data/split.h"
+#include "steerlm/eval/correlation.h"
+#include "steerlm/recipe/load.h"
+#include "steerlm/report/table.h"
+#include "steerlm/stages/run_directory.h"
+#include "steerlm/stages/stages.h"
+
+namespace steerlm {
+namespace {
+
+constexpr const char* crossvalidate_stage = "crossvalidate";
+
+// The held-out answers of a fold, as its training has written them.
+struct HeldOut {
+  std::vector<double> scores;    // (n, a) row-major
+  std::vector<float> labels;     // (n, a), NaN unknown
+  std::vector<double> baseline;  // (a); empty: the training gives none
+};
+
+std::string fold_name(std::int64_t k) { return "fold-" + std::to_string(k); }
+
+// Throws recipe where the recipe holds out data itself.
+void require_open_split(const Recipe& recipe) {
+  const DataOptions& data = recipe.data;
+  if (data.validation.empty() && !holds_out(data)) return;
+  const std::string key = !data.validation.empty() ? "data.validation"
+                          : !data.fold.empty()     ? "data.fold"
+                                                   : "data.validation_fraction";
+  fail(ExitCode::recipe,
+       {.what = "crossvalidate holds out each part of data.train once, and takes no '" + key + "'",
+        .where = key,
+        .advice = key == "data.validation_fraction" ? "leave it out, or add data.validation_fraction=0 to the command"
+                                                    : "leave it out"});
+}
+
+// The training of fold k. What the model says of a sequence is the same in all folds: they share the features.
+Recipe fold_recipe(const Recipe& recipe, std::int64_t k, std::int64_t folds) {
+  Recipe fold = recipe;
+  fold.run_dir = (Path(recipe.run_dir) / fold_name(k)).string();
+  fold.data.fold = fmt::format("{}/{}", k, folds);
+  if (recipe.head.kind == PredictorKind::ridge && recipe.head.features.empty())
+    fold.head.features = (Path(recipe.run_dir) / "features").string();
+  return fold;
+}
+
+HeldOut read_fold(const Path& run_dir, const std::vector<std::string>& names, std::int64_t k, std::int64_t folds) {
+  const Path path = run_dir / "validation.jsonl", done_path = run_dir / "done.json";
+  if (!is_there(path, ExitCode::resources)) {
+    fail(ExitCode::data, {.what = fmt::format("fold {} of {} holds out no answer with a label", k, folds),
+                          .where = run_dir.string(),
+                          .advice = "take fewer --folds, or more data"});
+  }
+  HeldOut held_out;
+  const Json done =
+      parse_json(read_file(done_path, ExitCode::resources, "end of the run"), done_path.string(), ExitCode::resources);
+  if (done.contains("training_means")) {
+    for (const std::string& name : names) {
+      const Json& mean = done["training_means"].at(name);
+      held_out.baseline.push_back(mean.is_number() ? mean.get<double>() : std::nan(""));
+    }
+  }
+  std::istringstream lines(read_file(path, ExitCode::resources, "held-out answers"));
+  for (std::string text; std::getline(lines, text);) {
+    const Json line = parse_json(text, path.string(), ExitCode::resources);
+    for (const std::string& name : names) {
+      held_out.scores.push_back(line.at("scores").at(name).get<double>());
+      const auto label = line.at("labels").find(name);
+      held_out.labels.push_back(label == line.at("labels").end() ? std::nanf("") : label->get<float>());
+    }
+  }
+  return held_out;
+}
+
+struct Figure {
+  const char* name;
+  double AttributeMetrics::*value;
+};
+constexpr Figure figures[] = {{"MAE", &AttributeMetrics::mae},           {"RMSE", &AttributeMetrics::rmse},
+                              {"Pearson", &AttributeMetrics::pearson},   {"Spearman", &AttributeMetrics::spearman},
+                              {"mean MAE", &AttributeMetrics::mean_mae}, {"mean RMSE", &AttributeMetrics::mean_rmse}};
+
+// Over the folds where the figure is defined: mean, and standard deviation of the sample (n - 1).
+struct Spread {
+  double mean = 0, deviation = 0;
+};
+Spread spread(const std::vector<std::vector<AttributeMetrics>>& folds, size_t attribute, double AttributeMetrics::*f) {
+  std::vector<double> values;
+  for (const auto& fold : folds) {
+    if (std::isfinite(fold[attribute].*f)) values.push_back(fold[attribute].*f);
+  }
+  const double center = mean(values);
+  double squares = 0;
+  for (const double value : values) squares += (value - center) * (value - center);
+  return {center, std::sqrt(squares / (static_cast<double>(values.size()) - 1))};
+}
+
+// The held-out answers of all folds as one set. Each fold has a baseline of its own, whose errors add up.
+std::vector<AttributeMetrics> pool(const std::vector<HeldOut>& folds,
+                                   const std::vector<std::vector<AttributeMetrics>>& metrics,
+                                   const AttributeOptions& attributes) {
+  HeldOut all;
+  for (const HeldOut& fold : folds) {
+    all.scores.insert(all.scores.end(), fold.scores.begin(), fold.scores.end());
+    all.labels.insert(all.labels.end(), fold.labels.begin(), fold.labels.end());
+  }
+  std::vector<AttributeMetrics> pooled = predictor_metrics(attributes.names, static_cast<int>(attributes.min),
+                                                           static_cast<int>(attributes.max), all.scores, all.labels);
+  for (size_t a = 0; a < pooled.size(); ++a) {
+    double errors = 0, squares = 0;
+    for (const auto& fold : metrics) {
+      if (fold[a].count == 0) continue;
+      const double count = static_cast<double>(fold[a].count);
+      errors += count * fold[a].mean_mae;
+      squares += count * fold[a].mean_rmse * fold[a].mean_rmse;
+    }
+    pooled[a].mean_mae = errors / static_cast<double>(pooled[a].count);
+    pooled[a].mean_rmse = std::sqrt(squares / static_cast<double>(pooled[a].count));
+  }
+  return pooled;
+}
+
+struct Tables {
+  std::string text;
+  Json json;
+};
+
+Tables make_tables(const std::vector<HeldOut>& folds, const AttributeOptions& attributes) {
+  std::vector<std::vector<AttributeMetrics>> metrics;
+  for (const HeldOut& fold : folds)
+    metrics.push_back(predictor_metrics(attributes.names, static_cast<int>(attributes.min),
+                                        static_cast<int>(attributes.max), fold.scores, fold.labels, fold.baseline));
+  const std::vector<AttributeMetrics> pooled = pool(folds, metrics, attributes);
+  std::vector<std::vector<std::string>> over_folds(1, {"attribute"}), together(1, {"attribute", "count"});
+  for (const Figure& figure : figures) {
+    over_folds[0].emplace_back(figure.name);
+    together[0].emplace_back(figure.name);
+  }
+  Tables tables;
+  tables.json["folds"] = folds.size();
+  for (size_t a = 0; a < pooled.size(); ++a) {
+    const std::string& name = attributes.names[a];
+    std::vector<std::string> row{name}, pooled_row{name, format_count(pooled[a].count)};
+    Json& json = tables.json["attributes"][name];
+    for (const auto& fold : metrics) json["each_fold"].push_back(to_json(fold[a]));
+    json["pooled"] = to_json(pooled[a]);
+    for (const Figure& figure : figures) {
+      const Spread over = spread(metrics, a, figure.value);
+      row.push_back(format_number(over.mean, 3) + " ± " + format_number(over.deviation, 3));
+      pooled_row.push_back(format_number(pooled[a].*figure.value, 3));
+      std::string key = figure.name;
+      std::ranges::transform(key, key.begin(), [](char c) { return c == ' ' ? '_' : static_cast<char>(c | 0x20); });
+      json["mean"][key] = number_or_null(over.mean);
+      json["standard_deviation"][key] = number_or_null(over.deviation);
+    }
+    over_folds.push_back(std::move(row));
+    together.push_back(std::move(pooled_row));
+  }
+  tables.text = fmt::format("held-out answers of {} folds: mean over the folds ± standard deviation\n", folds.size()) +
+                format_table(over_folds) + "\nall held-out answers together\n" + format_table(together) +
+                "mean MAE, mean RMSE: of the baseline that always predicts the mean label of the training part\n";
+  return tables;
+}
+
+// With --fresh: folds of an earlier run that had more of them.
+void remove_further_folds(RunFiles& files, std::int64_t folds) {
+  for (std::int64_t k = folds + 1; files.owns_run(fold_name(k)); ++k) {
+    const Path path = files.root() / fold_name(k);
+    if (RunFiles::look(path).kind == RunFiles::Place::Kind::marked) remove_run(path);
+    files.remove(fold_name(k));
+  }
+}
+
+}  // namespace
+
+int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::string& program, const Context& context) {
+  require_open_split(given);
+  const Recipe recipe = settle_recipe(given);
+  if (!recipe.without_effect.empty())
+    context.log->warn("head.kind: ridge is solved in closed form: without effect are " + join(recipe.without_effect));
+  if (recipe.checkpoint.keep_best)
+    context.log->warn(
+        "checkpoint.keep_best chooses each fold's weights by the answers that it is measured on: the figures flatter");
+  const RunFiles::Place place = RunFiles::look(recipe.run_dir);
+  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(recipe.run_dir, place);
+  if (place.kind == RunFiles::Place::Kind::marked) {
+    const std::string stage = RunFiles::read(recipe.run_dir).mark().value("stage", "");
+    if (stage != crossvalidate_stage) {
+      fail(ExitCode::recipe, {.what = "the folder holds a run of another stage",
+                              .where = recipe.run_dir,
+                              .found = stage,
+                              .expected = crossvalidate_stage,
+                              .advice = "choose another run_dir"});
+    }
+  }
+  if (context.dry_run) {
+    Recipe first = fold_recipe(recipe, 1, folds);
+    first.without_effect.clear();  // said above
+    context.log->info(fmt::format("would train {} folds, each in {}/fold-K; the first one:", folds, recipe.run_dir));
+    return run_settled_stage(first, context) == Outcome::done ? 0 : static_cast<int>(ExitCode::stopped);
+  }
+
+  RunFiles files =
+      RunFiles::open(recipe.run_dir, {{"made_by", "steerlm " + program_version()}, {"stage", crossvalidate_stage}});
+  for (const char* name : {"log.txt", "recipe.yaml", "crossvalidation.txt", "crossvalidation.json"})
+    files.refuse_foreign(name);
+  context.log->open_file(files.grow("log.txt"));
+  if (context.fresh) remove_further_folds(files, folds);
+  files.write("recipe.yaml", dump_recipe(recipe));
+  if (recipe.head.kind == PredictorKind::ridge && recipe.head.features.empty()) files.enter_run("features");
+
+  std::vector<std::string> options;
+  if (context.fresh) options.push_back("--fresh");
+  if (context.overwrite) options.push_back("--overwrite");
+  if (context.quiet) options.push_back("--quiet");
+  std::vector<HeldOut> held_out;
+  for (std::int64_t k = 1; k <= folds; ++k) {
+    files.enter_run(fold_name(k));
+    const Recipe fold = fold_recipe(recipe, k, folds);
+    const int code = run_step({fmt::format("fold {} of {}", k, folds), dump_recipe(fold), options}, program, context);
+    if (code != 0) return code;
+    held_out.push_back(read_fold(fold.run_dir, recipe.attributes.names, k, folds));
+    if (stop_requested() && k < folds) return static_cast<int>(ExitCode::stopped);
+  }
+  const Tables tables = make_tables(held_out, recipe.attributes);
+  files.write("crossvalidation.txt", tables.text);
+  files.write("crossvalidation.json", tables.json.dump(2) + "\n");
+  files.compact();
+  std::fputs(tables.text.c_str(), stdout);
+  return 0;
+}
+
+}  // namespace steerlm

@@ -1,0 +1,158 @@
+#include "stages/features.h"
+
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <unordered_map>
+
+#include "steerlm/core/hash.h"
+#include "steerlm/core/paths.h"
+#include "steerlm/core/run_files.h"
+#include "steerlm/core/stop.h"
+#include "steerlm/core/version.h"
+#include "steerlm/hf/config.h"
+#include "steerlm/infer/score.h"
+#include "steerlm/kernels/device.h"
+#include "steerlm/kernels/finite.h"
+#include "steerlm/report/progress.h"
+#include "steerlm/report/table.h"
+#include "steerlm/store/safetensors.h"
+
+namespace steerlm {
+namespace {
+
+constexpr const char* features_stage = "features";
+constexpr const char* block_file = "features.safetensors";
+constexpr size_t block_examples = 64;
+
+std::string_view bytes_of(const at::Tensor& tensor) {
+  return {static_cast<const char*>(tensor.const_data_ptr()), static_cast<size_t>(tensor.nbytes())};
+}
+
+// Of the first 16 hexadecimal digits of the SHA-256.
+std::string model_key(const Transformer& model) {
+  Sha256 hash;
+  hash.update(fmt::format("steerlm {}, {}, {}\n", program_version(), model.device().is_cuda() ? "cuda" : "cpu",
+                          c10::toString(model.dtype())));
+  hash.update(dump_json(dump_hf_config({.model = model.config}, {})));
+  for_each_parameter(model.weights, [&](const std::string& name, const at::Tensor& tensor) {
+    if (name.starts_with("score.") || name == "lm_head.weight") return;
+    hash.update("\n" + name + "\n");
+    hash.update(bytes_of(to_host(tensor).contiguous()));
+  });
+  return hash.hex().substr(0, 16);
+}
+
+std::string ids_key(const std::int32_t* ids, size_t count) {
+  return sha256_hex({reinterpret_cast<const char*>(ids), count * sizeof(std::int32_t)});
+}
+
+// Where the row of a sequence goes, by ids_key; examples that are alike share one.
+using Places = std::unordered_map<std::string, std::vector<std::int64_t>>;
+
+// Copies the rows of a block that are wanted, and strikes them out of `wanted`. Throws model for a file that is none.
+void read_block(const Path& path, Places& wanted, at::Tensor& features_nd) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  const at::Tensor rows_md = file.read("features"), ids_t = file.read("ids"), ends = file.read("cu_seqlens");
+  const std::int64_t m = ends.numel() - 1;
+  const std::int64_t* cu_seqlens = ends.const_data_ptr<std::int64_t>();
+  if (rows_md.dim() != 2 || rows_md.size(0) != m || rows_md.size(1) != features_nd.size(1) ||
+      cu_seqlens[m] != ids_t.numel())
+    fail(ExitCode::model, {.what = "features and sequences do not fit together", .where = path.string()});
+  const std::int32_t* ids = ids_t.const_data_ptr<std::int32_t>();
+  for (std::int64_t row = 0; row < m; ++row) {
+    const auto found =
+        wanted.find(ids_key(ids + cu_seqlens[row], static_cast<size_t>(cu_seqlens[row + 1] - cu_seqlens[row])));
+    if (found == wanted.end()) continue;
+    for (const std::int64_t place : found->second) features_nd.select(0, place).copy_(rows_md.select(0, row));
+    wanted.erase(found);
+  }
+}
+
+void write_block(const Path& path, std::span<const Example> examples, const at::Tensor& rows_md) {
+  std::vector<std::int32_t> ids;
+  std::vector<std::int64_t> cu_seqlens{0};
+  for (const Example& example : examples) {
+    ids.insert(ids.end(), example.ids.begin(), example.ids.end());
+    cu_seqlens.push_back(static_cast<std::int64_t>(ids.size()));
+  }
+  write_safetensors(
+      path,
+      NamedTensors{
+          {"features", rows_md}, {"ids", to_device(ids, at::kCPU)}, {"cu_seqlens", to_device(cu_seqlens, at::kCPU)}},
+      {});
+}
+
+}  // namespace
+
+std::optional<at::Tensor> frozen_features(const Transformer& model, const std::vector<Example>& examples,
+                                          const Path& folder, std::int64_t batch_tokens, double max_minutes,
+                                          const Context& context) {
+  const auto begin = std::chrono::steady_clock::now();
+  RunFiles files = RunFiles::open(folder, {{"made_by", "steerlm " + program_version()}, {"stage", features_stage}});
+  if (const std::string stage = files.mark().value("stage", ""); stage != features_stage) {
+    fail(ExitCode::recipe, {.what = "the folder for features holds a run of a stage",
+                            .where = folder.string(),
+                            .found = stage,
+                            .advice = "choose another head.features"});
+  }
+  at::Tensor features_nd =
+      at::empty({static_cast<std::int64_t>(examples.size()), model.config.hidden_size}, at::kFloat);
+  Places wanted;
+  for (size_t i = 0; i < examples.size(); ++i)
+    wanted[ids_key(examples[i].ids.data(), examples[i].ids.size())].push_back(static_cast<std::int64_t>(i));
+  const std::int64_t distinct = static_cast<std::int64_t>(wanted.size());
+
+  const std::string key = model_key(model);
+  int blocks = 0;
+  for (const std::string& name : files.folders_in("")) {
+    if (!name.starts_with(key + "-")) continue;
+    ++blocks;
+    const std::vector<RunFiles::Difference> other = files.differences(name);
+    if (other.empty() && is_there(files.root() / name / block_file, ExitCode::resources)) {
+      read_block(files.root() / name / block_file, wanted, features_nd);
+    } else {
+      context.log->warn((files.root() / name).string() + " is not as it was written: its features are computed again");
+    }
+  }
+  std::vector<Example> missing;  // each sequence once, in the order of the examples
+  for (size_t i = 0; i < examples.size(); ++i) {
+    const auto found = wanted.find(ids_key(examples[i].ids.data(), examples[i].ids.size()));
+    if (found != wanted.end() && found->second.front() == static_cast<std::int64_t>(i))
+      missing.push_back({examples[i].ids, {}, {}});
+  }
+  context.log->info(fmt::format("features: {} of {} sequences are in {}",
+                                format_count(distinct - static_cast<std::int64_t>(missing.size())),
+                                format_count(distinct), folder.string()));
+
+  Progress progress("features", "sequences", distinct, standard_error_progress(context.quiet),
+                    distinct - static_cast<std::int64_t>(missing.size()));
+  for (size_t first = 0; first < missing.size(); first += block_examples) {
+    const double minutes = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / 60;
+    if (stop_requested() || (first > 0 && max_minutes > 0 && minutes >= max_minutes)) {
+      context.log->info(fmt::format("stopped {} after the features of {} of {} sequences; the same command goes on",
+                                    stop_requested() ? "on request" : "by train.max_minutes",
+                                    format_count(distinct - static_cast<std::int64_t>(missing.size() - first)),
+                                    format_count(distinct)));
+      return std::nullopt;
+    }
+    const std::span block(missing.data() + first, std::min(block_examples, missing.size() - first));
+    const at::Tensor rows_md = last_hidden_states(model, block, batch_tokens);
+    if (!all_finite(rows_md))
+      fail(ExitCode::model, {.what = "the model's hidden states are not finite", .advice = beyond_range});
+    while (files.owns(fmt::format("{}-{}", key, blocks))) ++blocks;
+    files.write_folder(fmt::format("{}-{}", key, blocks), true,
+                       [&](const Path& part) { write_block(part / block_file, block, rows_md); });
+    for (size_t row = 0; row < block.size(); ++row) {
+      for (const std::int64_t place : wanted.at(ids_key(block[row].ids.data(), block[row].ids.size())))
+        features_nd.select(0, place).copy_(rows_md.select(0, static_cast<std::int64_t>(row)));
+    }
+    progress.update(distinct - static_cast<std::int64_t>(missing.size() - first - block.size()));
+  }
+  progress.finish();
+  return features_nd;
+}
+
+}  // namespace steerlm
