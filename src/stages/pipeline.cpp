@@ -163,7 +163,10 @@ void write_report(RunFiles& files, const Context& context) {
     // One that tells the same already stays as it is.
     const bool same = files.owns(name) && is_there(path, ExitCode::resources) &&
                       read_file(path, ExitCode::resources, "report") == page;
-    if (!same) files.write(name, page);
+    if (!same) {
+      files.write(name, page);
+      files.compact();
+    }
     context.log->info("a page about it is " + path.string());
   } catch (const Error& error) {
     context.log->warn("the page about the pipeline, " + path.string() +

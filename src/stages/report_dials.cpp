@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
 
 #include "stages/report_sections.h"
 #include "steerlm/eval/intervals.h"
@@ -49,17 +51,17 @@ std::vector<std::string> drawn_measures(const ReportRun& run, const Dial& dial) 
 
 // Means of a measure over the levels, with the intervals that the answers give.
 std::vector<PlotPoint> level_means(const ReportRun& run, const Dial& dial, const std::string& measure) {
-  std::map<std::int64_t, Moments> answers;
+  std::map<double, Moments> answers;  // by level
   for (const SweepAnswer& answer : run.answers) {
     const auto found = answer.measured.find(measure);
     if (answer.dial == dial.name && found != answer.measured.end() && std::isfinite(found->second))
-      answers[answer.level].add(found->second);
+      answers[static_cast<double>(answer.level)].add(found->second);
   }
   std::vector<PlotPoint> points;
   for (const Json& level : (*dial.json)["levels"]) {
     PlotPoint point{.x = number(level, "level"), .y = number(level, measure)};
     if (!std::isfinite(point.x)) continue;
-    const double half = answers[static_cast<std::int64_t>(point.x)].half_width();
+    const double half = answers[point.x].half_width();
     point.low = point.y - half;
     point.high = point.y + half;
     points.push_back(point);
@@ -123,16 +125,23 @@ Interval slope_interval(const Json& dial) {
 void write_dial_table(HtmlWriter& page, const ReportRun& run) {
   std::vector<std::vector<std::string>> rows{{"dial", "measure"}};
   const std::vector<Dial> dials = dials_of(run);
-  for (const PlotPoint& point : level_means(run, dials.front(), ""))
-    rows[0].push_back("at " + format_number(point.x, 0));
+  // A level of which no answer could be judged is not in the file.
+  std::set<double> levels;
+  for (const Dial& dial : dials) {
+    for (const PlotPoint& point : level_means(run, dial, dial.name)) levels.insert(point.x);
+  }
+  for (double level : levels) rows[0].push_back("at " + format_number(level, 0));
   rows[0].insert(rows[0].end(), {"Spearman", "slope", "95 % of slope", "side effect"});
   for (const Dial& dial : dials) {
     for (const std::string& measure : drawn_measures(run, dial)) {
       const bool own = dial.name == measure;
       std::vector<std::string> cells{dial.name, measure};
-      for (const PlotPoint& point : level_means(run, dial, measure)) {
-        cells.push_back(format_number(point.y, 2));
-        if (std::isfinite(point.high)) cells.back() += " ± " + format_number(point.high - point.y, 2);
+      const std::vector<PlotPoint> means = level_means(run, dial, measure);
+      for (double level : levels) {
+        const auto point = std::ranges::find(means, level, &PlotPoint::x);
+        cells.push_back(point == means.end() ? "–" : format_number(point->y, 2));
+        if (point != means.end() && std::isfinite(point->high))
+          cells.back() += " ± " + format_number(point->high - point->y, 2);
       }
       const Interval interval = slope_interval(*dial.json);
       // Where the slope may be nothing, so may what the share is a share of.

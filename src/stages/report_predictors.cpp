@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "stages/report_sections.h"
 #include "steerlm/report/html_table.h"
@@ -146,17 +147,17 @@ void write_calibration(HtmlWriter& page, ReportRuns runs) {
   write_table(page, "Agreement on the annotated turns", rows);
 }
 
+// Every value of a range that can be drawn bar by bar, else those that occur.
 std::vector<int> values_of(const AnnotatedAttribute& row) {
-  int low = INT32_MAX, high = INT32_MIN;
+  std::set<int> values;
   for (const auto* counts : {&row.written, &row.given}) {
-    if (counts->empty()) continue;
-    low = std::min(low, counts->begin()->first);
-    high = std::max(high, counts->rbegin()->first);
+    for (const auto& [value, count] : *counts) values.insert(value);
   }
-  std::vector<int> values;
-  constexpr int most = 32;  // a range that a recipe may give is not drawn bar by bar without end
-  for (int value = low; value <= high && static_cast<int>(values.size()) < most; ++value) values.push_back(value);
-  return values;
+  constexpr int most = 32;
+  if (!values.empty() && *values.rbegin() - *values.begin() < most) {
+    for (int value = *values.begin(); value < *values.rbegin(); ++value) values.insert(value);
+  }
+  return {values.begin(), values.end()};
 }
 
 // Of those that have a value of the attribute, in per cent.
@@ -174,13 +175,10 @@ void write_label_plots(HtmlWriter& page, const ReportRun& run) {
   write_bar_legend(page, {"written by the annotation", "given before"});
   page.open("div", {{"class", "plots"}});
   std::vector<std::vector<std::string>> rows{{"attribute", "labels of", "turns", "mean"}};
-  std::vector<int> columns;
+  std::set<int> columns;
   for (const AnnotatedAttribute& row : run.annotated) {
-    for (int value : values_of(row)) {
-      if (std::ranges::find(columns, value) == columns.end()) columns.push_back(value);
-    }
+    for (int value : values_of(row)) columns.insert(value);
   }
-  std::ranges::sort(columns);
   for (int value : columns) rows[0].push_back("at " + std::to_string(value));
   for (const AnnotatedAttribute& row : run.annotated) {
     const std::vector<int> values = values_of(row);

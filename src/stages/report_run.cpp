@@ -128,7 +128,8 @@ void add_annotated_turn(const Json& turn, std::vector<AnnotatedAttribute>& annot
     if (a < written.size() && !std::isnan(written[a])) ++row.written[static_cast<int>(written[a])];
     if (a >= given.size() || std::isnan(given[a])) continue;
     ++row.given[static_cast<int>(given[a])];
-    const double score = turn["scores"][attributes.names[a]].get<double>(), value = static_cast<double>(given[a]);
+    const double score = number_or_nan(turn["scores"][attributes.names[a]]), value = static_cast<double>(given[a]);
+    if (!(std::abs(score) <= attributes.max)) continue;
     auto& [scores, values_there] = row.pairs[static_cast<int>(std::nearbyint(score))];
     scores.add(score);
     values_there.add(value);
@@ -138,8 +139,8 @@ void add_annotated_turn(const Json& turn, std::vector<AnnotatedAttribute>& annot
 
 void read_annotated(ReportRun& run) {
   if (!run.recipe || run.stage != enum_name(Stage::annotate)) return;
-  // The recipe's path is relative to where the run was started; the report may be made from elsewhere.
-  // That of a bootstrap is beside the run of its annotation.
+  // The recipe's path is relative to where the run was started, and the report may be made from elsewhere. What a
+  // bootstrap has annotated is beside the run of its annotation.
   Path output = run.recipe->annotate.output;
   for (const Path& folder : {run.folder, run.folder.parent_path()}) {
     if (!is_there(output, ExitCode::data)) output = folder / output.filename();

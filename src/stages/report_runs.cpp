@@ -103,8 +103,7 @@ void write_summary(HtmlWriter& page, ReportRuns runs) {
   page.open("tr");
   for (const char* text : {"run", "stage", "state", "last word of its log"})
     page.element("th", text, {{"scope", "col"}});
-  for (const char* text :
-       {"steps", "training loss", "validation loss", "perplexity", "tokens/s", "time of the training"})
+  for (const char* text : {"steps", "training loss", "validation loss", "perplexity", "tokens/s", "first to last step"})
     page.element("th", text, {{"scope", "col"}, {"class", "number"}});
   page.close("tr");
   page.close("thead");

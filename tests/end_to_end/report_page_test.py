@@ -62,13 +62,13 @@ class Runs:
 
     def __init__(self, program, fixtures, root):
         self.program, self.root = program, root
-        settings = {"attributes": {"names": NAMES, "min": 0, "max": 4}, "template": {"system": "Be good."}}
+        settings = {"attributes": {"names": NAMES, "min": 1, "max": 5}, "template": {"system": "Be good."}}
         for fixture, name in (("untied", "model"), ("classifier", "predictor")):
             shutil.copytree(fixtures / "models" / fixture, root / name)
             (root / name / "steerlm.json").write_text(json.dumps(settings))
         records = []
         for i in range(12):
-            label = f"quality:{i % 5},humor:{i % 3}" if i % 4 else None
+            label = f"quality:{1 + i % 5},humor:{1 + i % 3}" if i % 4 else None
             records.append({"conversations": [{"from": "User", "value": f"question {i}"},
                                               {"from": "Assistant", "value": "answer " * (1 + i % 3), "label": label}]})
         self.write("train.jsonl", records)
@@ -201,14 +201,14 @@ def check_dials(tree, run):
     evaluation = json.loads((run / "evaluation.json").read_text())
     answers = read_lines(run / "answers.jsonl")
     table = tables(tree)["Dials of evaluate"]
-    check("dial table", table[0], ["dial", "measure", "at 0", "at 1", "at 2", "at 3", "at 4", "Spearman", "slope", "95 % of slope", "side effect"])
+    check("dial table", table[0], ["dial", "measure", "at 1", "at 2", "at 3", "at 4", "at 5", "Spearman", "slope", "95 % of slope", "side effect"])
     for row in table[1:]:
         dial = evaluation["dials"][row[0]]
         check("a dial is drawn by its own attribute", row[1], row[0])
         for level in dial["levels"]:
             values = [a["scores"][row[0]] for a in answers if a["dial"] == row[0] and a["level"] == level["level"]]
             half = 1.96 * statistics.stdev(values) / math.sqrt(len(values))
-            check(f"{row[0]} at {level['level']}", row[2 + level["level"]], f"{fixed(level[row[0]], 2)} ± {fixed(half, 2)}")
+            check(f"{row[0]} at {level['level']}", row[1 + level["level"]], f"{fixed(level[row[0]], 2)} ± {fixed(half, 2)}")
         low, high = dial["own_slope_interval"]
         share = fixed(100 * dial["side_share"], 0) + " %" if low > 0 or high < 0 else "–"
         check(f"{row[0]}: slope", row[7:], [fixed(dial["spearman"][row[0]], 3), fixed(dial["slope"][row[0]], 3),
@@ -293,7 +293,7 @@ def check_answers(tree, run):
         check(f"prompts shown of {dial}", len(grids), 2)
         for grid, prompt in zip(grids, ("Say <b>&amp;</b> \"it\"", "second")):
             expected = [next(a["response"] for a in answers if (a["dial"], a["level"], a["prompt"], a["sample"]) == (dial, level, prompt, 0))
-                        for level in range(5)]
+                        for level in range(1, 6)]
             check(f"texts of {dial}", grid[1][1:], [shown(text) for text in expected])
     check_that("prompts are text", any("Say <b>&amp;</b> \"it\"" in text_of(p) for p in tree.iter("p")))
 
@@ -307,9 +307,9 @@ def check_hostile(runs):
     answers = read_lines(path)
     for i, text in enumerate(hostile[:5]):
         for answer in answers:
-            if answer["dial"] == "humor" and answer["level"] == i and answer["prompt"] == "second":
+            if answer["dial"] == "humor" and answer["level"] == i + 1 and answer["prompt"] == "second":
                 answer["response"] = text
-            if answer["dial"] == "length" and answer["level"] == i and answer["prompt"] == "second":
+            if answer["dial"] == "length" and answer["level"] == i + 1 and answer["prompt"] == "second":
                 answer["response"] = hostile[5 + i % 2]
     lines = [json.dumps(answer).encode() for answer in answers]
     lines.append(lines[-1].replace(b'"response":', b'"response": "\xFF\xFE", "old":'))  # no UTF-8
@@ -333,7 +333,7 @@ def check_damaged(runs):
         shutil.copytree(runs.root / name, runs.root / ("bad-" + name))
     bad = runs.root / "bad-sft"
     whole = (bad / "metrics.jsonl").read_text()
-    (bad / "metrics.jsonl").write_text(whole.replace('"train/loss":', '"train/lost":', 1) + '{"step":7,"time"')
+    (bad / "metrics.jsonl").write_text("[1]\n" + whole.replace('"train/loss":', '"train/lost":', 1) + '{"step":7,"time"')
     (bad / "done.json").unlink()
     (bad / "environment.json").write_text("[1]")
     (runs.root / "bad-evaluate" / "evaluation.json").write_text("{\"predictor\": {\"quality\": 3}, \"dials\": {\"humor\": []}}")
@@ -345,7 +345,7 @@ def check_damaged(runs):
     rows = {row[0]: row for row in tables(tree)["Runs"]}
     check("state", rows["bad-sft"][2], "not finished, parts are missing here")
     check("steps that are left", len(points(plot(tree, "Training loss"))[0]), 5)
-    for said in ("1 damaged lines are left out", "holds no JSON object", "bad-evaluate/recipe.yaml", "elsewhere/none.jsonl: the output of the annotation",
+    for said in ("2 damaged lines are left out, the first is line 1<", "holds no JSON object", "bad-evaluate/recipe.yaml", "elsewhere/none.jsonl: the output of the annotation",
                  "answers.jsonl is missing or damaged"):
         check_that(f"the page says: {said}", said in text)
 
