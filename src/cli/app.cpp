@@ -99,6 +99,7 @@ int parse_and_run(int argc, char** argv) {
   add_stage_commands(app, invocation);
   add_experiment_command(app, invocation);
   add_inference_commands(app, invocation);
+  add_report_command(app, invocation);
   add_chat_command(app, invocation);
   add_data_commands(app, invocation);
   add_model_commands(app, invocation);

@@ -53,12 +53,11 @@ char32_t next_point(std::string_view text, size_t& place) {
   return point;
 }
 
-// "12", "-3.50", "1,234", "96 %", "–": what format_number and the like print.
-bool is_numeric(std::string_view cell) {
-  return cell == "–" || cell.find_first_not_of("0123456789+-.,e% ") == std::string_view::npos;
-}
-
 }  // namespace
+
+bool is_numeric_cell(std::string_view cell) {
+  return cell == "–" || cell.find_first_not_of("0123456789+-.,e%± ") == std::string_view::npos;
+}
 
 size_t display_width(std::string_view text) {
   size_t width = 0;
@@ -77,7 +76,7 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
   for (size_t r = 0; r < rows.size(); ++r) {
     for (size_t c = 0; c < rows[r].size(); ++c) {
       widths[c] = std::max(widths[c], display_width(rows[r][c]));
-      if (r > 0 && !is_numeric(rows[r][c])) right[c] = false;
+      if (r > 0 && !is_numeric_cell(rows[r][c])) right[c] = false;
     }
   }
   std::string table;

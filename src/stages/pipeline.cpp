@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 
 #include "stages/environment.h"
 #include "stages/pipeline_outputs.h"
@@ -15,6 +16,7 @@
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/version.h"
 #include "steerlm/report/table.h"
+#include "steerlm/stages/report.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
 
@@ -105,6 +107,28 @@ std::vector<std::string> step_options(const StepPlan& plan, const Context& conte
   return options;
 }
 
+// A page about what the steps have left. The pipeline is done whatever becomes of it.
+void write_report(RunFiles& files, const Context& context) {
+  constexpr const char* name = "report.html";
+  const Path path = files.root() / name;
+  try {
+    const std::string root = files.root().string();
+    const std::string page = make_report(std::span(&root, 1));
+    // One that tells the same already stays as it is.
+    const bool same = files.owns(name) && is_there(path, ExitCode::resources) &&
+                      read_file(path, ExitCode::resources, "report") == page;
+    if (!same) {
+      files.write(name, page);
+      files.compact();
+    }
+    context.log->info("a page about it is " + path.string());
+  } catch (const Error& error) {
+    context.log->warn("the page about the pipeline, " + path.string() +
+                      ", cannot be written: " + format_fault(error.faults().front()) +
+                      ". Everything else is done; `steerlm report` writes it elsewhere");
+  }
+}
+
 }  // namespace
 
 int run_pipeline(const std::string& recipe_path, const std::vector<std::string>& overrides,
@@ -151,6 +175,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
   }
   context.log->info(
       fmt::format("pipeline done in {}; everything is in {}", format_duration(seconds_since(begin)), pipeline.run_dir));
+  write_report(files, context);
   return 0;
 }
 

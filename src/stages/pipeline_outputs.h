@@ -9,7 +9,8 @@
 namespace steerlm {
 
 // What a pipeline itself writes into its run directory.
-inline constexpr const char* pipeline_files[] = {"log.txt", "recipe.yaml", "environment.json", ".steerlm-run"};
+inline constexpr const char* pipeline_files[] = {"log.txt", "recipe.yaml", "environment.json", "report.html",
+                                                 ".steerlm-run"};
 
 // Throws recipe, with a fault for each output that is a file of the pipeline itself, of a step's run directory, an
 // input that no earlier step makes, or an output of another step, and for each input that a later step makes. `steps`

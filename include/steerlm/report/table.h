@@ -17,6 +17,10 @@ size_t display_width(std::string_view text);
 // line ends.
 std::string format_table(const std::vector<std::vector<std::string>>& rows);
 
+// "12", "-3.50", "1,234", "96 %", "0.5 ± 0.1", "–", "": what the functions below print, set right in a column of a
+// table.
+bool is_numeric_cell(std::string_view cell);
+
 std::string format_number(double value, int decimals);  // "3.14"; a dash for NaN, never "-0.00"
 std::string format_count(std::int64_t value);           // "1,234,567"
 std::string format_bytes(std::int64_t bytes);           // "512 B", "1.5 KB", "2.3 GB", powers of 1000

@@ -1,0 +1,42 @@
+// report: run directories in, one HTML page out.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/inference_options.h"
+#include "steerlm/core/output.h"
+#include "steerlm/stages/report.h"
+
+namespace steerlm {
+namespace {
+
+struct ReportArguments {
+  std::vector<std::string> runs;
+  std::string output;
+  bool overwrite = false;
+};
+
+int run_report(const ReportArguments& arguments) {
+  Output output(arguments.output, {.overwrite = arguments.overwrite, .inputs = arguments.runs});
+  output.write(make_report(arguments.runs));
+  output.finish();
+  return 0;
+}
+
+}  // namespace
+
+void add_report_command(CLI::App& app, Invocation& invocation) {
+  const auto arguments = std::make_shared<ReportArguments>();
+  CLI::App* command = app.add_subcommand("report", "Write one HTML page about runs: plots, tables, texts, recipes");
+  command->footer(
+      "A RUN is the run directory of any stage or of a pipeline, whose steps are shown too; several are compared side "
+      "by "
+      "side.\nThe page needs no network and no script. A pipeline writes it into its run directory as report.html.");
+  command->add_option("RUN", arguments->runs, "run directories")->required();
+  command->add_option("--out", arguments->output, "the HTML file, '-' for standard output")->required();
+  add_overwrite(*command, arguments->overwrite);
+  command->callback([&invocation, arguments] { invocation.action = [arguments] { return run_report(*arguments); }; });
+}
+
+}  // namespace steerlm

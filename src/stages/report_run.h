@@ -1,0 +1,68 @@
+// A run directory as the report sees it: what is in it, and what of it is missing or cannot be read.
+#pragma once
+
+#include <limits>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "steerlm/core/fs.h"
+#include "steerlm/core/json.h"
+#include "steerlm/recipe/recipe.h"
+#include "steerlm/report/svg_plot.h"
+
+namespace steerlm {
+
+inline constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
+
+// Count, mean and the 95 % interval of the mean under a normal approximation: mean ± 1.96 s / sqrt(count).
+struct Moments {
+  std::int64_t count = 0;
+  double sum = 0, squares = 0;
+
+  void add(double value);
+  double mean() const;        // NaN without a value
+  double half_width() const;  // NaN below two values
+};
+
+// A line of answers.jsonl, contracts.md section 4.
+struct SweepAnswer {
+  std::string prompt, dial, response;
+  std::int64_t level = 0, sample = 0;
+  std::map<std::string, double> measured;  // scores and figures; empty: not judged
+};
+
+// What `annotate` wrote of an attribute, beside the labels that the data had before (`gt_label`).
+struct AnnotatedAttribute {
+  std::string name;
+  std::map<int, std::int64_t> written, given;        // value -> assistant turns
+  std::map<int, std::pair<Moments, Moments>> pairs;  // rounded score -> scores, given labels of the same turns
+  double absolute_error = 0;                         // sum of |score - given label| over the pairs
+};
+
+struct ReportRun {
+  std::string name;  // as the user named it; of a step with the pipeline's in front
+  Path folder;
+  std::string stage;    // "" where nothing tells it
+  std::string outcome;  // "finished", "not finished", "not run"
+  std::string said;     // what the log of the pipeline, or of the run, says of its end
+  std::string recipe_yaml;
+  std::optional<Recipe> recipe;
+  Json done, environment, evaluation;                     // null where the file is missing or damaged
+  std::map<std::string, std::vector<PlotPoint>> metrics;  // by key, over the steps
+  double seconds = 0;                                     // from the first line of metrics.jsonl to the last
+  std::vector<SweepAnswer> answers;
+  std::set<std::string> figures{"characters", "words", "grade"};  // measures with a unit of their own
+  std::vector<AnnotatedAttribute> annotated;
+  std::vector<std::string> data_lines;  // what log.txt says of the data
+  std::vector<std::string> faults;      // sentences: what is missing, damaged or left out
+};
+
+// A run, or a pipeline with its steps, or a bootstrap with its three, in their order. Throws resources where the folder
+// is no run directory.
+std::vector<ReportRun> read_runs(const std::string& folder);
+
+}  // namespace steerlm
