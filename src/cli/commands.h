@@ -29,8 +29,9 @@ void add_experiment_command(CLI::App& app, Invocation& invocation);
 // The file that this process runs. Throws resources, with `advice`, where there is no /proc.
 std::string this_program(const std::string& advice);
 
-// The file that this process runs. Throws resources, with `advice`, where there is no /proc.
-std::string this_program(const std::string& advice);
+// The recipes that come with the program: beside it in the build folder, in share/ of an installed tree. Throws recipe
+// where they are not installed.
+Path recipe_folder();
 
 // What --version prints.
 std::string version_text();

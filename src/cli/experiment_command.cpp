@@ -10,6 +10,19 @@
 #include "steerlm/stages/experiment.h"
 
 namespace steerlm {
+namespace {
+
+// A file, or the name of an experiment that comes with the program.
+std::string experiment_file(const std::string& name) {
+  if (name.ends_with(".yaml") || name.ends_with(".yml") || name.find('/') != std::string::npos) return name;
+  const Path own = recipe_folder() / "experiments" / (name + ".yaml");
+  if (std::filesystem::exists(own)) return own.string();
+  fail(ExitCode::recipe, {.what = "no experiment of this name comes with the program",
+                          .found = "'" + name + "'",
+                          .advice = "'steerlm recipe list' prints their names; a file of your own ends in .yaml"});
+}
+
+}  // namespace
 
 void add_experiment_command(CLI::App& app, Invocation& invocation) {
   struct Arguments {
@@ -24,7 +37,7 @@ void add_experiment_command(CLI::App& app, Invocation& invocation) {
       "them.\n"
       "DIR gets NAME.json and NAME.txt with mean and 95 % interval of each figure; the runs are in DIR/runs. The same\n"
       "command again goes on where it stopped. A threshold that is missed is a result, exit 0.");
-  command->add_option("FILE", arguments->experiments, "experiment files")->required();
+  command->add_option("NAME", arguments->experiments, "experiments that come with the program, or files")->required();
   command->add_option("--out", arguments->run.output, "folder of the results and the runs")->required();
   command
       ->add_option_function<std::int64_t>(
@@ -39,8 +52,9 @@ void add_experiment_command(CLI::App& app, Invocation& invocation) {
       install_stop_handlers();
       Log log(arguments->quiet);
       const Context context{.dry_run = arguments->dry_run, .quiet = arguments->quiet, .log = &log};
-      return run_experiments(arguments->experiments, arguments->run, this_program("run the pipelines one by one"),
-                             context);
+      std::vector<std::string> files;
+      for (const std::string& name : arguments->experiments) files.push_back(experiment_file(name));
+      return run_experiments(files, arguments->run, this_program("run the pipelines one by one"), context);
     };
   });
 }

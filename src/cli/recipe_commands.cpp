@@ -12,10 +12,24 @@
 #include "steerlm/core/output.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/recipe/experiment.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/recipe/reference.h"
 
 namespace steerlm {
+
+Path recipe_folder() {
+  const Path beside = Path(this_program("name the folder of the recipes: 'steerlm recipe list DIR'")).parent_path();
+  for (const Path& above : {beside, beside.parent_path()}) {
+    const Path place = above / "share" / "steerlm" / "configs";
+    if (is_folder(place, ExitCode::recipe)) return place;
+  }
+  fail(ExitCode::recipe, {.what = "the program's recipes are not installed",
+                          .where = (beside.parent_path() / "share" / "steerlm" / "configs").string(),
+                          .expected = "a folder",
+                          .advice = "name a folder of recipes: 'steerlm recipe list DIR'"});
+}
+
 namespace {
 
 struct RecipeArguments {
@@ -58,19 +72,6 @@ std::string first_comment(const std::string& text) {
   return "";
 }
 
-// The recipes that come with the program: beside it in the build folder, in share/ of an installed tree.
-Path recipe_folder() {
-  const Path beside = Path(this_program("name the folder of the recipes: 'steerlm recipe list DIR'")).parent_path();
-  for (const Path& above : {beside, beside.parent_path()}) {
-    const Path place = above / "share" / "steerlm" / "configs";
-    if (is_folder(place, ExitCode::recipe)) return place;
-  }
-  fail(ExitCode::recipe, {.what = "the program's recipes are not installed",
-                          .where = (beside.parent_path() / "share" / "steerlm" / "configs").string(),
-                          .expected = "a folder",
-                          .advice = "name a folder of recipes: 'steerlm recipe list DIR'"});
-}
-
 // The recipes below a folder, sorted.
 std::vector<Path> recipe_files(const Path& folder) {
   std::vector<Path> paths;
@@ -89,6 +90,15 @@ std::vector<Path> recipe_files(const Path& folder) {
   return paths;
 }
 
+bool is_experiment(const Path& path) {
+  try {
+    load_experiment(path.string());
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 int list(const RecipeArguments& arguments) {
   const bool own = arguments.directory.empty();
   if (!own && !is_folder(arguments.directory, ExitCode::recipe)) {
@@ -105,7 +115,7 @@ int list(const RecipeArguments& arguments) {
   for (const auto& [name, path] : recipes) {
     const std::string text = read_file(path, ExitCode::recipe, "recipe");
     const std::optional<Stage> named = peek_stage(text);
-    const std::string stage(named ? enum_name(*named) : "not a recipe");
+    const std::string stage(named ? enum_name(*named) : is_experiment(path) ? "experiment" : "not a recipe");
     const std::string comment = first_comment(text);
     std::cout << name << std::string(width - name.size() + 2, ' ') << stage;
     if (!comment.empty()) std::cout << std::string(stage.size() < 17 ? 17 - stage.size() : 1, ' ') << comment;

@@ -225,15 +225,15 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
   files.write("recipe.yaml", dump_recipe(recipe));
   if (recipe.head.kind == PredictorKind::ridge && recipe.head.features.empty()) files.enter_run("features");
 
-  std::vector<std::string> options;
-  if (context.fresh) options.push_back("--fresh");
-  if (context.overwrite) options.push_back("--overwrite");
-  if (context.quiet) options.push_back("--quiet");
+  std::vector<std::string> arguments{"run", "-"};
+  if (context.fresh) arguments.push_back("--fresh");
+  if (context.overwrite) arguments.push_back("--overwrite");
+  if (context.quiet) arguments.push_back("--quiet");
   std::vector<HeldOut> held_out;
   for (std::int64_t k = 1; k <= folds; ++k) {
     files.enter_run(fold_name(k));
     const Recipe fold = fold_recipe(recipe, k, folds);
-    const int code = run_step({fmt::format("fold {} of {}", k, folds), dump_recipe(fold), options}, program, context);
+    const int code = run_step({fmt::format("fold {} of {}", k, folds), arguments, dump_recipe(fold)}, program, context);
     if (code != 0) return code;
     held_out.push_back(read_fold(fold.run_dir, recipe.attributes.names, k, folds));
     if (stop_requested() && k < folds) return static_cast<int>(ExitCode::stopped);

@@ -42,15 +42,15 @@ Path seed_folder(const Runs& runs, const ExperimentRun& run, std::int64_t seed) 
   return Path(run.output) / runs.folder / ("seed-" + std::to_string(seed));
 }
 
-int run_seed(const ExperimentOptions& experiment, const Runs& runs, const ExperimentRun& run, std::int64_t seed,
-             const std::string& program, const Context& context) {
+int run_seed(const std::string& title, const ExperimentOptions& experiment, const Runs& runs, const ExperimentRun& run,
+             std::int64_t seed, const std::string& program, const Context& context) {
   std::vector<std::string> arguments{"pipeline", experiment.pipeline};
   arguments.insert(arguments.end(), runs.overrides.begin(), runs.overrides.end());
   arguments.push_back("seed=" + std::to_string(seed));
   arguments.push_back("run_dir=" + seed_folder(runs, run, seed).string());
   if (context.quiet) arguments.push_back("--quiet");
   if (context.dry_run) arguments.push_back("--dry-run");
-  return run_process(program, arguments, "").code;
+  return run_step({title, arguments, ""}, program, context);
 }
 
 double read_figure(const MeasureOptions& measure, const Path& seed_folder) {
@@ -207,12 +207,9 @@ int run_experiments(const std::vector<std::string>& files, const ExperimentRun& 
     std::vector<std::vector<double>> values(experiment.measures.size());
     for (std::int64_t seed = 1; seed <= runs.seeds; ++seed) {
       if (done.insert(seed_folder(runs, run, seed)).second) {
-        context.log->info(fmt::format("{}, seed {} of {}", name, seed, runs.seeds));
+        const std::string title = fmt::format("{}, seed {} of {}", name, seed, runs.seeds);
         if (folder) folder->enter_run((runs.folder / ("seed-" + std::to_string(seed))).string());
-        if (const int code = run_seed(experiment, runs, run, seed, program, context); code != 0) {
-          context.log->error(fmt::format("{}, seed {}: the pipeline ended with exit code {}", name, seed, code));
-          return code;
-        }
+        if (const int code = run_seed(title, experiment, runs, run, seed, program, context); code != 0) return code;
       }
       if (context.dry_run) continue;
       for (size_t m = 0; m < values.size(); ++m)

@@ -99,12 +99,12 @@ void write_recipe(RunFiles& files, const Pipeline& pipeline) {
   files.compact();
 }
 
-std::vector<std::string> step_options(const StepPlan& plan, const Context& context) {
-  std::vector<std::string> options;
-  if (plan.action == StepPlan::Action::fresh) options.push_back("--fresh");
-  if (context.overwrite) options.push_back("--overwrite");
-  if (context.quiet) options.push_back("--quiet");
-  return options;
+std::vector<std::string> step_arguments(const StepPlan& plan, const Context& context) {
+  std::vector<std::string> arguments{"run", "-"};
+  if (plan.action == StepPlan::Action::fresh) arguments.push_back("--fresh");
+  if (context.overwrite) arguments.push_back("--overwrite");
+  if (context.quiet) arguments.push_back("--quiet");
+  return arguments;
 }
 
 // A page about what the steps have left. The pipeline is done whatever becomes of it.
@@ -158,7 +158,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
       check_outputs(step, context);
       if (plan.action == StepPlan::Action::again) keep_previous(step, context);
       if (ran.again.empty()) write_recipe(files, pipeline);
-      const int code = run_step({step.title, step.recipe_yaml, step_options(plan, context)}, program, context);
+      const int code = run_step({step.title, step_arguments(plan, context), step.recipe_yaml}, program, context);
       if (code != 0) return code;
       // What was made again of a finished step has the bytes that it had.
       if (plan.action != StepPlan::Action::repair) ran.again.insert(step.name);

@@ -80,9 +80,7 @@ ProcessResult run_process(const std::string& program, const std::vector<std::str
 int run_step(const StepProcess& step, const std::string& program, const Context& context) {
   context.log->info(step.title);
   const auto begin = std::chrono::steady_clock::now();
-  std::vector<std::string> arguments{"run", "-"};
-  arguments.insert(arguments.end(), step.options.begin(), step.options.end());
-  const auto [code, peak_memory] = run_process(program, arguments, step.recipe_yaml);
+  const auto [code, peak_memory] = run_process(program, step.arguments, step.input);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (code == 0) {
     context.log->info(fmt::format("{}: done in {}, at most {} of memory", step.title, format_duration(seconds),

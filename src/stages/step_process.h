@@ -18,11 +18,11 @@ struct ProcessResult {
 ProcessResult run_process(const std::string& program, const std::vector<std::string>& arguments,
                           const std::string& input);
 
-// A recipe that this program runs as a process of its own: `steerlm run - OPTIONS…`.
+// A command of this program as a process of its own.
 struct StepProcess {
   std::string title;  // of its lines in the log
-  std::string recipe_yaml;
-  std::vector<std::string> options;
+  std::vector<std::string> arguments;
+  std::string input;  // on standard input: the recipe of `run -`
 };
 // Runs it with `program` and says how it ended. Returns its exit code; of a process that a signal ended, the one that
 // tells why. Throws resources where the program cannot be run any more.

@@ -105,7 +105,7 @@ TEST_F(ExperimentProgram, FaultsKeepTheirCodes) {
   std::filesystem::rename(path("train.jsonl"), path("elsewhere.jsonl"));
   const Result missing = run("experiment m1.yaml --out out");
   EXPECT_EQ(missing.code, 3) << "the code of the pipeline";
-  EXPECT_THAT(missing.errors, testing::HasSubstr("m1, seed 1: the pipeline ended with exit code 3"));
+  EXPECT_THAT(missing.errors, testing::HasSubstr("m1, seed 1 of 2 ended with exit code 3"));
   std::filesystem::rename(path("elsewhere.jsonl"), path("train.jsonl"));
   std::string text = read("m1.yaml");
   text.replace(text.find("/predictor/quality/mae"), 22, "/predictor/quality/mad");
