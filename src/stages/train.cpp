@@ -66,6 +66,7 @@ Metrics validation_at(const Path& file, std::int64_t step) {
 std::vector<std::string> validation_metric_names(const Recipe& recipe) {
   const bool predictor = recipe.stage == Stage::train_predictor;
   Metrics metrics{{"validation/loss", 0}};
+  if (recipe.stage == Stage::steerlm2) return {"validation/loss", "validation/distance"};
   if (!predictor || recipe.head.kind == HeadKind::language_model) metrics.emplace_back("validation/perplexity", 0);
   std::vector<AttributeMetrics> rows;
   for (const std::string& name : recipe.attributes.names) rows.push_back({.name = name});

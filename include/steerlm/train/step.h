@@ -50,8 +50,8 @@ struct StepInput {
 };
 
 struct StepResult {
-  double distance = 0;       // of a loss that weighs: StepInput::distance_sum over the weight
   double loss = 0;           // mean over the step's targets or labels, by weight, before the update
+  double distance = 0;       // of a loss that weighs: StepInput::distance_sum over the weight
   double gradient_norm = 0;  // of the mean's gradient, before clipping
   double learning_rate = 0;
   std::int64_t tokens = 0;
