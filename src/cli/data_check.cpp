@@ -82,6 +82,11 @@ Plan plan_of_recipe(const DataInput& input) {
       plan.prompts = recipe.bootstrap.prompts;
       use_folder(plan, recipe, recipe.bootstrap.policy);
       break;
+    case Stage::steerlm2:
+      plan.prompts = recipe.steerlm2.prompts;
+      plan.max_tokens = recipe.data.max_tokens;
+      use_folder(plan, recipe, recipe.steerlm2.policy);
+      break;
     case Stage::generate:
       plan.prompts = recipe.generate.prompts;
       use_folder(plan, recipe, recipe.generate.model);

@@ -7,15 +7,18 @@
 #include "cli/inference_options.h"
 #include "cli/template_option.h"
 #include "steerlm/core/output.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/infer/beta_law.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/stages/predict.h"
+#include "steerlm/stages/response_scores.h"
 #include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
 
 namespace steerlm {
 namespace {
 
-constexpr size_t block_records = 1024;
+constexpr size_t block_records = 1024, block_groups = 64;
 constexpr std::int64_t batch_tokens = 16384;
 
 struct GenerateArguments {
@@ -102,7 +105,29 @@ int run_generate_command(const GenerateArguments& arguments) {
 struct ScoreArguments {
   std::string model, input, output, text_template, device = "auto", precision = "auto";
   bool overwrite = false;
+  bool no_labels = false;      // of a language model: log P(y|x)
+  bool responses = false;      // records of SteerLM 2.0 in and out
+  bool label_logprob = false;  // of a predictor: log P(a|x,y)
+  double concentration = BetaOptions().concentration;
+  std::string edges{enum_name(BetaOptions().edges)}, combination{enum_name(BetaOptions().combination)};
 };
+
+template <class E>
+E parse_choice(const std::string& text, const std::string& option) {
+  if (const std::optional<E> value = enum_value<E>(text)) return *value;
+  const std::vector<std::string> choices = enum_choices<E>();
+  fail(ExitCode::recipe, {.what = "unknown value of " + option,
+                          .where = option,
+                          .found = "'" + text + "'",
+                          .expected = "one of " + join(choices),
+                          .advice = suggest(text, choices)});
+}
+
+BetaOptions parse_beta(const ScoreArguments& arguments) {
+  return {.concentration = arguments.concentration,
+          .edges = parse_choice<BetaEdges>(arguments.edges, "--beta-edges"),
+          .combination = parse_choice<BetaCombination>(arguments.combination, "--beta-combination")};
+}
 
 // {"record": line from 0, "turn": index}; `part` where a line gave several records.
 Json place_of(const Record& record, size_t turn) {
@@ -112,8 +137,11 @@ Json place_of(const Record& record, size_t turn) {
   return place;
 }
 
-// A line an assistant turn of each record.
-void score_with_predictor(const OpenModel& model, const std::vector<Record>& records, Output& output) {
+// A line an assistant turn of each record. Returns how many have a `label_logprob`.
+std::int64_t score_with_predictor(const OpenModel& model, const std::vector<Record>& records,
+                                  const ScoreArguments& arguments, Output& output) {
+  const BetaOptions beta = parse_beta(arguments);
+  std::int64_t judged = 0;
   const auto predictions = predict_records(model, records, batch_tokens);
   const std::vector<std::string>& names = score_names(model);
   for (size_t r = 0; r < records.size(); ++r) {
@@ -123,9 +151,15 @@ void score_with_predictor(const OpenModel& model, const std::vector<Record>& rec
       for (size_t a = 0; a < turn.scores.size(); ++a) scores[names[a]] = turn.scores[a];
       Json line = place_of(records[r], turn.turn);
       line["scores"] = std::move(scores);
+      const std::optional<Label>& label = records[r].conversation.turns.at(turn.turn).label;
+      if (arguments.label_logprob && label && !label->text.empty()) {
+        line["label_logprob"] = label_log_probability(turn.scores, *label, model.attributes, beta);
+        ++judged;
+      }
       output.write(dump_json(line) + "\n");
     }
   }
+  return judged;
 }
 
 void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, Output& output) {
@@ -163,19 +197,68 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
   }
 }
 
+// Whether the model is asked for scores, and not for log-probabilities of its own.
+bool asks_predictor(const ScoreArguments& arguments, const ModelFolder& folder) {
+  return folder.head.kind == HeadKind::regression || arguments.label_logprob;
+}
+
+// Records of SteerLM 2.0, with what the model says of each response.
+void score_groups(const OpenModel& model, const ScoreArguments& arguments, Output& output) {
+  ResponseScore score = ResponseScore::response_given_label;
+  if (asks_predictor(arguments, model.folder)) {
+    score = ResponseScore::label_given_response;
+  } else if (arguments.no_labels) {
+    score = ResponseScore::response;
+  }
+  const std::vector<SourceOptions> input{{.path = arguments.input}};
+  ResponseGroupReader reader = read_groups(model, score, input);
+  std::int64_t seen = 0;
+  for (;;) {
+    std::vector<ResponseGroup> groups;
+    while (groups.size() < block_groups) {
+      auto group = reader.next();
+      if (!group) break;
+      groups.push_back(std::move(*group));
+    }
+    if (groups.empty()) break;
+    score_responses(model, score, parse_beta(arguments), batch_tokens, groups);
+    for (const ResponseGroup& group : groups) output.write(dump_json(group.json) + "\n");
+    seen += static_cast<std::int64_t>(groups.size());
+  }
+  if (seen == 0) refuse_empty_input("score", input);
+  output.finish();
+}
+
+void check_score_options(const ScoreArguments& arguments, const ModelFolder& folder) {
+  if (arguments.no_labels && asks_predictor(arguments, folder)) {
+    fail(ExitCode::recipe, {.what = "--no-labels is for the log-probabilities of a language model, not for scores",
+                            .where = folder.path.string()});
+  }
+  if (asks_predictor(arguments, folder) && (arguments.label_logprob || arguments.responses)) require_predictor(folder);
+}
+
 int run_score(const ScoreArguments& arguments) {
   const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.overwrite);
   check_output(arguments.output, output_options);
+  parse_beta(arguments);  // a wrong word is told before a model is read
   const OpenModel model = open_model(arguments.model, parse_computing(arguments.device, arguments.precision),
                                      parse_template(arguments.text_template));
   print_notes(model.notes);
   print_template(model.folder);
-  const bool predictor = model.folder.head.kind == HeadKind::regression;
-  const std::vector<SourceOptions> input{{.path = arguments.input}};
-  RecordReader reader(input, model.attributes, model.folder.text_template.system,
-                      {.labels = predictor ? Labels::ignored : Labels::obeyed, .weights = !predictor});
+  check_score_options(arguments, model.folder);
   Output output(arguments.output, output_options);
-  std::int64_t turns = 0, seen = 0;
+  if (arguments.responses) {
+    score_groups(model, arguments, output);
+    return 0;
+  }
+  const bool predictor = asks_predictor(arguments, model.folder);
+  const std::vector<SourceOptions> input{{.path = arguments.input}};
+  const Labels labels = predictor && !arguments.label_logprob ? Labels::ignored
+                        : arguments.no_labels                 ? Labels::dropped
+                                                              : Labels::obeyed;
+  RecordReader reader(input, model.attributes, model.folder.text_template.system,
+                      {.labels = labels, .weights = !predictor});
+  std::int64_t turns = 0, seen = 0, judged = 0;
   for (;;) {
     std::vector<Record> records;
     while (records.size() < block_records) {
@@ -186,7 +269,7 @@ int run_score(const ScoreArguments& arguments) {
     }
     if (records.empty()) break;
     if (predictor)
-      score_with_predictor(model, records, output);
+      judged += score_with_predictor(model, records, arguments, output);
     else
       score_with_language_model(model, records, output);
     seen += static_cast<std::int64_t>(records.size());
@@ -197,6 +280,11 @@ int run_score(const ScoreArguments& arguments) {
   if (seen == 0) refuse_empty_input("score", input);
   if (turns == 0)
     fail(ExitCode::data, {.what = "nothing was scored: no record has an assistant turn", .where = arguments.input});
+  if (arguments.label_logprob && judged == 0) {
+    fail(ExitCode::data, {.what = "no assistant turn has a label whose probability could be told",
+                          .where = arguments.input,
+                          .advice = "give the turns labels, or leave --label-logprob out"});
+  }
   output.finish();
   return 0;
 }
@@ -237,12 +325,28 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   command->footer(
       "A line an assistant turn: record (line of the input, from 0), turn, and with a predictor `scores` (raw), with a "
       "language\n"
-      "model `logprob` (natural log, summed over the turn's target tokens) and `tokens`.");
+      "model `logprob` (natural log, summed over the turn's target tokens) and `tokens`.\n"
+      "With --responses the output is the input, records of SteerLM 2.0, with one number more in each response: of a\n"
+      "predictor log(P(a|x,y)), of a language model log(Q(y|a,x)), with --no-labels log(P(y|x)).\n"
+      "A predictor that is a language model is asked for log(P(a|x,y)) with --label-logprob.");
   command->add_option("--model", score->model, "model folder")->required();
   command->add_option("--input", score->input, "records; '-' for standard input")->required();
   add_template_option(*command, score->text_template);
   command->add_option("--output", score->output, "file; '-' for standard output")->required();
   add_overwrite(*command, score->overwrite);
+  command->add_flag("--no-labels", score->no_labels, "of a language model: log P(y|x), labels are left out unread");
+  command->add_flag("--label-logprob", score->label_logprob,
+                    "take the model as a predictor: log P(a|x,y) of a turn's own label by the Beta law");
+  command->add_flag("--responses", score->responses, "records of SteerLM 2.0 in and out");
+  command->add_option("--beta-concentration", score->concentration, "alpha + beta of the Beta law")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--beta-edges", score->edges, "bins of the values: " + join(enum_choices<BetaEdges>()))
+      ->capture_default_str();
+  command
+      ->add_option("--beta-combination", score->combination,
+                   "of several attributes: " + join(enum_choices<BetaCombination>()))
+      ->capture_default_str();
   command->add_option("--device", score->device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--precision", score->precision, "auto, fp32 or bf16")->capture_default_str();
   command->callback([&invocation, score] { invocation.action = [score] { return run_score(*score); }; });

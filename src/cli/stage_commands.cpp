@@ -1,4 +1,4 @@
-// train-predictor, annotate, sft, bootstrap, evaluate, crossvalidate, run and pipeline: each takes a recipe.
+// train-predictor, annotate, sft, bootstrap, steerlm2, evaluate, crossvalidate, run and pipeline: each takes a recipe.
 #include <memory>
 #include <string>
 #include <vector>
@@ -129,6 +129,9 @@ void add_stage_commands(CLI::App& app, Invocation& invocation) {
                     "Stage 3: fine-tune a language model on responses conditioned on their attributes", run_files);
   add_stage_command(app, invocation, "bootstrap", Stage::bootstrap,
                     "Stage 4: sample at the best labels, annotate again, fine-tune again", run_files);
+  add_stage_command(app, invocation, "steerlm2", Stage::steerlm2,
+                    "SteerLM 2.0: sample several responses a prompt, weigh them by three models, train on the weights",
+                    run_files);
   add_stage_command(app, invocation, "evaluate", Stage::evaluate,
                     "Measure a predictor, a model's perplexity and how well the dials steer",
                     "Prints tables on standard output; evaluation.json and evaluation.txt go to the run directory.");

@@ -43,6 +43,9 @@ class Checks {
       case Stage::bootstrap:
         bootstrap();
         break;
+      case Stage::steerlm2:
+        steerlm2();
+        break;
       case Stage::annotate:
         annotate();
         break;
@@ -276,6 +279,23 @@ class Checks {
       std::from_chars(text.data(), text.data() + text.size(), value);
       attribute_value("select", name, value);
     }
+  }
+
+  void steerlm2() {
+    if (has("prompts")) {
+      require("prompts");
+      require("prior", "P(y|x) of the responses is its");
+      require("predictor", "P(a|x,y) of the responses is its");
+      if (has("data.train"))
+        fault("data.train", {.what = "'prompts' and 'data.train' exclude each other",
+                             .advice = "prompts are answered; data.train has responses with their log-probabilities"});
+    } else {
+      require("data.train", "or sample responses: give prompts, prior and predictor");
+    }
+    if (recipe_.data.over_length == OverLength::truncate && !decoder_.faulty("data"))
+      fault("data.over_length",
+            {.what = "a response that is cut off has another log-probability", .expected = "drop or error"});
+    training();
   }
 
   void annotate() {

@@ -26,7 +26,8 @@ Yaml recipe_tree(const Recipe& recipe) {
     if (idle) std::for_each(paths.begin(), paths.end(), [&](std::string_view path) { drop(tree, path); });
   };
   const auto stage_is = [&](auto... stages) { return ((recipe.stage == stages) || ...); };
-  const bool trains = stage_is(Stage::train_predictor, Stage::sft, Stage::bootstrap);
+  const bool trains = stage_is(Stage::train_predictor, Stage::sft, Stage::bootstrap, Stage::steerlm2);
+  const bool steerlm2 = stage_is(Stage::steerlm2), samples = !recipe.steerlm2.prompts.empty();
   const bool bootstrap = stage_is(Stage::bootstrap), evaluate = stage_is(Stage::evaluate);
   drop_if(!trains, {"method"});
   drop_if(stage_is(Stage::annotate), {"seed"});
@@ -46,6 +47,9 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if(folder && !recipe.template_given.special_tokens, {"template.special_tokens"});
   drop_if(folder && !recipe.template_given, {"template"});
   drop_if(bootstrap && !recipe.bootstrap.mix_original, {"data.train"});
+  drop_if(steerlm2 && samples, {"data.train"});
+  drop_if(steerlm2 && !samples, {"prior", "predictor", "prompts", "max_prompts", "set", "samples_per_prompt",
+                                 "sampling", "beta", "batch_tokens", "iterations"});
   drop_if(recipe.data.validation.empty(), {"data.validation"});
   drop_if(recipe.data.validation_fraction == 0, {"data.validation_fraction"});
   drop_if(evaluate, {"data.train", "data.validation_fraction", "data.shuffle", "model.tokenizer"});

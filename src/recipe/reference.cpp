@@ -58,18 +58,15 @@ std::vector<Row> collect_rows() {
   const auto predictor = method_defaults(Stage::train_predictor), sft = method_defaults(Stage::sft);
   for (const auto& [stage, stage_name] : EnumNames<Stage>::table) {
     for_each_key(describe({.stage = stage}), "", [&, name = stage_name](const std::string& path, const KeyInfo& key) {
-      const auto same = [&](const Row& row) { return row.path == path && row.meaning == key.meaning; };
+      const bool by_method = predictor.contains(path) || sft.contains(path);
+      const std::string standard = by_method ? "by method" : path == "stage" ? "none" : default_text(key);
+      const auto same = [&](const Row& row) {
+        return row.path == path && row.meaning == key.meaning && row.standard == standard;
+      };
       auto row = std::find_if(rows.begin(), rows.end(), same);
       if (row == rows.end()) {
-        const bool by_method = predictor.contains(path) || sft.contains(path);
-        row = rows.insert(rows.end(), {path,
-                                       expected_text(key),
-                                       key.meaning,
-                                       by_method         ? "by method"
-                                       : path == "stage" ? "none"
-                                                         : default_text(key),
-                                       key.type == KeyInfo::Type::section,
-                                       {}});
+        row = rows.insert(rows.end(),
+                          {path, expected_text(key), key.meaning, standard, key.type == KeyInfo::Type::section, {}});
       }
       row->stages.emplace_back(name);
     });
@@ -135,10 +132,11 @@ constexpr std::string_view method_notes = R"(
 
 constexpr std::string_view method_rules = R"(
 `train.epochs` and `train.steps` exclude each other; giving one drops the method's default of the other. A recipe that gives
-`attributes.names` or a range takes no `attributes.defaults` from the method.
+`attributes.names` or a range takes no `attributes.defaults` from the method. steerlm2 has the published settings of SteerLM 2.0 whatever
+the method is: `optimizer.learning_rate: 1.0e-07`, `train.epochs: 2`, `train.batch_size: 128` (prompts, each with its responses).
 
 What a recipe leaves out of `template` is the model folder's, where there is one: what its steerlm.json says, else what the chat template
-of its tokenizer writes (ChatML, Llama 3's; of another kind it must be given), else the default. bootstrap takes the attributes of
+of its tokenizer writes (ChatML, Llama 3's; of another kind it must be given), else the default. bootstrap and steerlm2 take the attributes of
 `policy`, evaluate, annotate and generate those of their model folders. An sft without `attributes` takes the folder's, else the method's;
 if no training record has a label, it takes none, and the model has no dials. `attributes: {names: []}` asks for that. Names that are given
 while no training record has a label are an error, unless every source says `labels: drop`.

@@ -83,6 +83,11 @@ void apply_method_defaults(Recipe& recipe) {
   recipe.optimizer.learning_rate = recipe.method == Method::helpsteer2 ? 2e-6 : 5e-6;
   recipe.train.epochs.reset();
   recipe.train.steps.reset();
+  if (recipe.stage == Stage::steerlm2) {  // HelpSteer2, section 4.5, whatever the policy was trained by
+    recipe.optimizer.learning_rate = 1e-7;
+    recipe.train.epochs = 2;
+    return;
+  }
   switch (recipe.method) {
     case Method::steerlm:
       recipe.train.epochs = 5;
@@ -107,6 +112,8 @@ std::vector<std::string_view> required_keys(Stage stage) {
       return {"tokenizer.input", "tokenizer.output"};
     case Stage::annotate:
       return {"run_dir", "predictor", "input", "output"};
+    case Stage::steerlm2:
+      return {"run_dir", "policy"};
     case Stage::bootstrap:
       return {"run_dir", "policy", "predictor", "prompts", "labels_from"};
     case Stage::generate:

@@ -42,6 +42,14 @@ std::vector<RecipeInput> all_inputs(const Recipe& r) {
       add_sources(inputs, r.data.train);
       add_sources(inputs, r.data.validation);
       break;
+    case Stage::steerlm2:
+      add_model(r.steerlm2.policy);
+      add_model(r.steerlm2.prior);
+      add_model(r.steerlm2.predictor);
+      add_sources(inputs, r.steerlm2.prompts);
+      add_sources(inputs, r.data.train);
+      add_sources(inputs, r.data.validation);
+      break;
     case Stage::generate:
       add_model(r.generate.model);
       add_sources(inputs, r.generate.prompts);
@@ -109,6 +117,18 @@ Json describe_inputs(const Recipe& recipe) {
   return described;
 }
 
+std::vector<std::string> steerlm2_parts(std::int64_t iteration) {
+  std::vector<std::string> names{"sample", "prior", "policy", "predictor", "train"};
+  for (std::string& name : names) name += "-" + std::to_string(iteration);
+  return names;
+}
+
+std::vector<std::string> steerlm2_outputs(std::int64_t iteration) {
+  std::vector<std::string> names{"sampled", "with-prior", "with-policy", "responses"};
+  for (std::string& name : names) name += "-" + std::to_string(iteration) + ".jsonl";
+  return names;
+}
+
 std::vector<std::string> recipe_outputs(const Recipe& recipe) {
   switch (recipe.stage) {
     case Stage::tokenizer:
@@ -142,7 +162,9 @@ std::vector<SourceOptions> record_sources(const Recipe& r) {
 }
 
 std::vector<SourceOptions> prompt_sources(const Recipe& r) {
-  std::vector<SourceOptions> sources = r.stage == Stage::bootstrap ? r.bootstrap.prompts : r.generate.prompts;
+  std::vector<SourceOptions> sources = r.stage == Stage::bootstrap  ? r.bootstrap.prompts
+                                       : r.stage == Stage::steerlm2 ? r.steerlm2.prompts
+                                                                    : r.generate.prompts;
   if (r.dials) sources.insert(sources.end(), r.dials->prompts.begin(), r.dials->prompts.end());
   std::erase_if(sources, [](const SourceOptions& source) { return source.path == "-"; });
   return sources;

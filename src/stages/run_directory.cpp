@@ -27,7 +27,8 @@ bool has_results(const RunFiles& files) {
   const auto has = [&](const char* name) {
     return files.owns(name) && is_there(files.root() / name, ExitCode::resources);
   };
-  return has("done.json") || has("ledger.jsonl") || has("sample") || !files.folders_in("checkpoints").empty();
+  return has("done.json") || has("ledger.jsonl") || has("sample") || has("sample-1") ||
+         !files.folders_in("checkpoints").empty();
 }
 
 // What sets the inputs apart from those that the run in `root` has read.
@@ -178,13 +179,14 @@ std::vector<std::string> stage_names(Stage stage) {
   if (stage == Stage::annotate || stage == Stage::generate || stage == Stage::tokenizer) add({"ledger.jsonl"});
   if (stage == Stage::evaluate) add({"evaluation.json", "evaluation.txt", "answers.jsonl"});
   if (stage == Stage::bootstrap) add({"model", "ledger.jsonl"});
+  if (stage == Stage::steerlm2) add({"metrics.jsonl", "model", "ledger.jsonl"});
   return names;
 }
 
 // The ledger stays: by it BlockOutput tells its own files from others, and removes it with them.
 const std::vector<std::string> kept_at_fresh{ledger_name};
 
-// What is in the way in the folder of one of bootstrap's steps that is not finished.
+// What is in the way in the folder of one of the steps of bootstrap or steerlm2 that is not finished.
 void refuse_foreign_step(const Recipe& recipe, Stage stage, const std::string& name, const std::string& output,
                          const Context& context) {
   const Path root = Path(recipe.run_dir) / name;
@@ -194,7 +196,8 @@ void refuse_foreign_step(const Recipe& recipe, Stage stage, const std::string& n
     const RunFiles files = RunFiles::read(root);
     if (!context.fresh && is_there(root / "done.json", ExitCode::resources)) return;
     for (const std::string& each : stage_names(stage)) files.refuse_foreign(each);
-    if (stage == Stage::sft) refuse_foreign_checkpoints(files, context.fresh, recipe.train.steps);
+    if (stage == Stage::sft || stage == Stage::steerlm2)
+      refuse_foreign_checkpoints(files, context.fresh, recipe.train.steps);
     if (context.fresh) files.check_removal(kept_at_fresh);
   }
   if (!output.empty()) {
@@ -206,12 +209,17 @@ void refuse_foreign_step(const Recipe& recipe, Stage stage, const std::string& n
 // Before anything is removed or written.
 void refuse_foreign_files(const RunFiles& files, const Recipe& recipe, const Context& context) {
   for (const std::string& name : stage_names(recipe.stage)) files.refuse_foreign(name);
-  if (recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft)
+  if (recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft || recipe.stage == Stage::steerlm2)
     refuse_foreign_checkpoints(files, context.fresh, recipe.train.steps);
   if (recipe.stage == Stage::bootstrap && files.owns_run("sample")) {
     refuse_foreign_step(recipe, Stage::generate, "sample", "sampled.jsonl", context);
     refuse_foreign_step(recipe, Stage::annotate, "annotate", "annotated.jsonl", context);
     refuse_foreign_step(recipe, Stage::sft, "sft", "", context);
+  }
+  for (std::int64_t k = 1; recipe.stage == Stage::steerlm2 && files.owns_run(steerlm2_parts(k).front()); ++k) {
+    const std::vector<std::string> parts = steerlm2_parts(k), outputs = steerlm2_outputs(k);
+    for (size_t i = 0; i < parts.size(); ++i)
+      refuse_foreign_step(recipe, Stage::steerlm2, parts[i], i < outputs.size() ? outputs[i] : "", context);
   }
   if (context.fresh) files.check_removal(kept_at_fresh);
 }

@@ -24,6 +24,8 @@ Outcome run_settled_stage(const Recipe& recipe, const Context& context) {
       return run_sft(recipe, context);
     case Stage::bootstrap:
       return run_bootstrap(recipe, context);
+    case Stage::steerlm2:
+      return run_steerlm2(recipe, context);
     case Stage::generate:
       return run_generate(recipe, context);
     case Stage::evaluate:

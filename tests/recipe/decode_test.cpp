@@ -136,17 +136,21 @@ INSTANTIATE_TEST_SUITE_P(
              "evaluate, "
              "pipeline"},
         Case{Stage::annotate, "optimizer: {eps: 1}\n",
-             "6:1: the stage 'annotate' has no key 'optimizer'; it belongs to train-predictor, sft, bootstrap"},
+             "6:1: the stage 'annotate' has no key 'optimizer'; it belongs to train-predictor, sft, bootstrap, "
+             "steerlm2"},
         Case{Stage::tokenizer, "data: {train: [a]}\n",
-             "3:1: the stage 'tokenizer' has no key 'data'; it belongs to train-predictor, sft, bootstrap, evaluate"},
+             "3:1: the stage 'tokenizer' has no key 'data'; it belongs to train-predictor, sft, bootstrap, steerlm2, "
+             "evaluate"},
         Case{Stage::bootstrap, "model: {init: {hidden_size: 8}}\n",
              "7:9: the stage 'bootstrap' has no key 'model.init'; it belongs to train-predictor, sft"}));
 
 TEST(DecodeTest, UnusedPartsOfASection) {
   EXPECT_EQ(
       faults("stage: evaluate\nrun_dir: r\npredictor: p\ndata: {validation: [a], train: [{path: b}], shuffle: true}\n"),
-      "r.yaml:4:25: the stage 'evaluate' has no key 'data.train'; it belongs to train-predictor, sft, bootstrap\n"
-      "r.yaml:4:45: the stage 'evaluate' has no key 'data.shuffle'; it belongs to train-predictor, sft, bootstrap");
+      "r.yaml:4:25: the stage 'evaluate' has no key 'data.train'; it belongs to train-predictor, sft, bootstrap, "
+      "steerlm2\n"
+      "r.yaml:4:45: the stage 'evaluate' has no key 'data.shuffle'; it belongs to train-predictor, sft, bootstrap, "
+      "steerlm2");
 }
 
 TEST(DecodeTest, NumbersInEverySpelling) {

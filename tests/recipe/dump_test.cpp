@@ -27,6 +27,10 @@ std::vector<Case> cases() {
         "start_from: policy\nmodel: {path: b}\n",
         "mix_original: true\ndata: {train: [x], validation_fraction: 0.1}\ncheckpoint: {keep_best: {}}\n",
         "attributes: {names: [a]}\ntemplate: {name: plain}\n"}},
+      {Stage::steerlm2,
+       {"", "set: {quality: 4, humor: 0}\nsampling: {temperature: 0.7}\nbeta: {edges: half, concentration: 12}\n",
+        "data: {validation_fraction: 0.1}\ncheckpoint: {keep_best: {metric: validation/distance}}\n",
+        "template: {system: b}\nlora: {rank: 4}\n"}},
       {Stage::generate, {"", "set: {quality: 4, humor: 0}\nsampling: {temperature: 0.7}\n"}},
       {Stage::evaluate,
        {"", "model: {path: m}\ndials: {prompts: [p]}\n",
@@ -60,7 +64,11 @@ TEST_P(DumpRoundTripTest, LoadingTheDumpIsAFixedPoint) {
   EXPECT_EQ(again.optimizer.betas, recipe.optimizer.betas);
   EXPECT_EQ(again.bootstrap.select, recipe.bootstrap.select);
   EXPECT_EQ(again.generate.set, recipe.generate.set);
-  if (test.stage == Stage::train_predictor || test.stage == Stage::sft || test.stage == Stage::bootstrap) {
+  EXPECT_EQ(again.steerlm2.set, recipe.steerlm2.set);
+  EXPECT_EQ(again.steerlm2.beta.edges, recipe.steerlm2.beta.edges);
+  EXPECT_EQ(again.steerlm2.beta.concentration, recipe.steerlm2.beta.concentration);
+  if (test.stage == Stage::train_predictor || test.stage == Stage::sft || test.stage == Stage::bootstrap ||
+      test.stage == Stage::steerlm2) {
     EXPECT_EQ(again.method, recipe.method);
     EXPECT_EQ(again.optimizer.learning_rate, recipe.optimizer.learning_rate);
     EXPECT_EQ(again.train.steps, recipe.train.steps);
@@ -107,6 +115,19 @@ TEST(DumpTest, HasEveryKeyThatHadASayAndNoOthers) {
                   "optimizer", "schedule",   "train",       "evaluate",    "checkpoint", "policy",
                   "predictor", "prompts",    "max_prompts", "labels_from", "select",     "samples_per_prompt",
                   "sampling",  "start_from", "mix_original"}));
+}
+
+// With responses at hand nothing is sampled and no other model is asked.
+TEST(DumpTest, Steerlm2HasTheKeysOfItsTwoForms) {
+  using Keys = std::vector<std::string>;
+  EXPECT_EQ(top_keys(smallest(Stage::steerlm2)),
+            (Keys{"stage",     "method",    "seed",         "run_dir",     "device",     "data",
+                  "optimizer", "schedule",  "train",        "evaluate",    "checkpoint", "policy",
+                  "prior",     "predictor", "prompts",      "max_prompts", "set",        "samples_per_prompt",
+                  "sampling",  "beta",      "batch_tokens", "iterations"}));
+  EXPECT_EQ(top_keys("stage: steerlm2\nrun_dir: r\npolicy: m\ndata: {train: a}\n"),
+            (Keys{"stage", "method", "seed", "run_dir", "device", "data", "optimizer", "schedule", "train", "evaluate",
+                  "checkpoint", "policy"}));
 }
 
 TEST(DumpTest, KeysThatAnotherKeyPutsOutOfWorkAreLeftOut) {

@@ -109,6 +109,7 @@ TEST_F(UnexpandedTest, EveryPathIsLookedAt) {
     refused(Stage::sft, key);
   for (const char* key : {"predictor", "input", "output"}) refused(Stage::annotate, key);
   for (const char* key : {"policy", "predictor", "prompts", "labels_from"}) refused(Stage::bootstrap, key);
+  for (const char* key : {"policy", "prior", "predictor", "prompts"}) refused(Stage::steerlm2, key);
   for (const char* key : {"model", "prompts", "output"}) refused(Stage::generate, key);
   for (const char* key : {"predictor", "dials.prompts"}) refused(Stage::evaluate, key);
   for (const char* key : {"tokenizer.input", "tokenizer.output"}) refused(Stage::tokenizer, key);

@@ -171,7 +171,7 @@ TEST(PipelineTest, FaultsOfAllStepsInOnePassAtTheirPlaces) {
       "run_dir/NAME)\n"
       "r.yaml:8:22: a step cannot be a pipeline\n"
       "r.yaml:9:22: wrong value of 'stage' (found 'sfft', expected one of tokenizer, train-predictor, annotate, sft, "
-      "bootstrap, generate, evaluate, "
+      "bootstrap, steerlm2, generate, evaluate, "
       "pipeline); did you mean 'sft'?\n"
       "r.yaml:10:5: missing key 'name' of a step\n"
       "r.yaml:11:5: not a step (expected a section with name, stage and the keys of its recipe)");
@@ -182,7 +182,8 @@ TEST(PipelineTest, FaultsOfThePipelineItself) {
   EXPECT_EQ(faults("stage: pipeline\nrun_dir: r\nsteps: {a: 1}\n"),
             "r.yaml:3:8: wrong value of 'steps' (expected a list of steps)");
   EXPECT_EQ(faults(smallest(Stage::pipeline) + "train: {steps: 1}\n"),
-            "r.yaml:5:1: the stage 'pipeline' has no key 'train'; it belongs to train-predictor, sft, bootstrap");
+            "r.yaml:5:1: the stage 'pipeline' has no key 'train'; it belongs to train-predictor, sft, bootstrap, "
+            "steerlm2");
   EXPECT_EQ(faults(smallest(Stage::pipeline) + "stepss: 1\n"),
             "r.yaml:5:1: unknown key 'stepss'; did you mean 'steps'?");
 }

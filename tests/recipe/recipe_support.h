@@ -27,6 +27,8 @@ inline std::string smallest(Stage stage) {
       return "stage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a.jsonl]}\n";
     case Stage::bootstrap:
       return "stage: bootstrap\nrun_dir: r\npolicy: m\npredictor: p\nprompts: [a.jsonl]\nlabels_from: b.jsonl\n";
+    case Stage::steerlm2:
+      return "stage: steerlm2\nrun_dir: r\npolicy: m\nprior: f\npredictor: p\nprompts: [a.jsonl]\n";
     case Stage::generate:
       return "stage: generate\nrun_dir: r\nmodel: m\nprompts: [a.jsonl]\noutput: b.jsonl\n";
     case Stage::evaluate:

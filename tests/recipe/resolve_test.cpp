@@ -37,7 +37,9 @@ INSTANTIATE_TEST_SUITE_P(All, ResolveMethodTest,
                                          MethodCase{Stage::sft, Method::helpsteer2, 2e-6, 0, 0, 1600, 384},
                                          MethodCase{Stage::bootstrap, Method::steerlm, 5e-6, 0, 5, 0, 128},
                                          MethodCase{Stage::bootstrap, Method::helpsteer, 5e-6, 0, 0, 800, 128},
-                                         MethodCase{Stage::bootstrap, Method::helpsteer2, 2e-6, 0, 0, 1600, 384}));
+                                         MethodCase{Stage::bootstrap, Method::helpsteer2, 2e-6, 0, 0, 1600, 384},
+                                         MethodCase{Stage::steerlm2, Method::steerlm, 1e-7, 0, 2, 0, 128},
+                                         MethodCase{Stage::steerlm2, Method::helpsteer2, 1e-7, 0, 2, 0, 128}));
 
 TEST(ResolveTest, MethodSetsAttributesAndHead) {
   const auto of = [](const char* method) {
@@ -201,6 +203,7 @@ INSTANTIATE_TEST_SUITE_P(All, ResolveRequiredTest,
                                          Needed{Stage::sft, {"run_dir", "model", "data.train"}},
                                          Needed{Stage::bootstrap,
                                                 {"run_dir", "policy", "predictor", "prompts", "labels_from"}},
+                                         Needed{Stage::steerlm2, {"run_dir", "policy", "data.train"}},
                                          Needed{Stage::generate, {"run_dir", "model", "prompts", "output"}},
                                          Needed{Stage::evaluate, {"run_dir", "data.validation"}},
                                          Needed{Stage::pipeline, {"run_dir", "steps"}}));
@@ -265,7 +268,33 @@ INSTANTIATE_TEST_SUITE_P(
         Case{Stage::bootstrap, "attributes: {names: [quality], min: 0, max: 4}\nselect: {qualty: max}\n",
              "8:18: unknown attribute 'qualty' in 'select'; did you mean 'quality'?"},
         Case{Stage::bootstrap, "train: {epochs: 1, steps: 1}\n",
-             "7:27: 'train.epochs' and 'train.steps' exclude each other; give one of them"}));
+             "7:27: 'train.epochs' and 'train.steps' exclude each other; give one of them"},
+        Case{Stage::steerlm2, "data: {train: [a]}\n",
+             "7:15: 'prompts' and 'data.train' exclude each other; prompts are answered; data.train has responses with "
+             "their log-probabilities"},
+        Case{Stage::steerlm2, "data: {over_length: truncate}\n",
+             "7:21: a response that is cut off has another log-probability (expected drop or error)"},
+        Case{Stage::steerlm2, "samples_per_prompt: 1\n",
+             "7:21: 'samples_per_prompt' is out of range (found 1, expected an integer of at least 2)"},
+        Case{Stage::steerlm2, "beta: {edges: halves}\n",
+             "7:15: wrong value of 'beta.edges' (found 'halves', expected one of equal, half)"}));
+
+TEST(ResolveTest, Steerlm2HasThePublishedSettings) {
+  const Recipe recipe = load(smallest(Stage::steerlm2));
+  EXPECT_EQ(recipe.steerlm2.samples_per_prompt, 10);
+  EXPECT_EQ(recipe.steerlm2.sampling.temperature, 0.7);
+  EXPECT_EQ(recipe.steerlm2.sampling.top_p, 0.9);
+  EXPECT_EQ(recipe.steerlm2.sampling.top_k, 0);
+  EXPECT_EQ(recipe.steerlm2.iterations, 2);
+  EXPECT_EQ(recipe.steerlm2.beta.concentration, 24);
+  EXPECT_EQ(recipe.schedule.kind, ScheduleKind::constant);
+  // Without prompts the responses come from a file, and the other two models have had their say.
+  const Recipe trained = load("stage: steerlm2\nrun_dir: r\npolicy: m\ndata: {train: a}\n");
+  EXPECT_TRUE(trained.steerlm2.prompts.empty());
+  EXPECT_EQ(faults("stage: steerlm2\nrun_dir: r\npolicy: m\nprompts: a\n"),
+            "r.yaml:1:1: missing key 'prior'; P(y|x) of the responses is its\n"
+            "r.yaml:1:1: missing key 'predictor'; P(a|x,y) of the responses is its");
+}
 
 TEST(ResolveTest, ValidationIsFilesOrAFraction) {
   const std::string head = "stage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a]";
@@ -359,12 +388,12 @@ TEST(ResolveTest, ShuffledLabelsTakeTheSeedOfTheRecipe) {
 TEST(ResolveTest, TheStageIsNamedAndKnown) {
   EXPECT_EQ(faults("run_dir: r\n"),
             "r.yaml:1:1: missing key 'stage' (expected one of tokenizer, train-predictor, annotate, sft, bootstrap, "
-            "generate, "
+            "steerlm2, generate, "
             "evaluate, pipeline)");
   EXPECT_EQ(faults("stage: train_predictor\n"),
             "r.yaml:1:8: wrong value of 'stage' (found 'train_predictor', expected one of tokenizer, train-predictor, "
             "annotate, "
-            "sft, bootstrap, generate, "
+            "sft, bootstrap, steerlm2, generate, "
             "evaluate, pipeline); did you mean 'train-predictor'?");
 }
 

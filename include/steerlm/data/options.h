@@ -9,18 +9,30 @@
 
 namespace steerlm {
 
-enum class Format { auto_detect, conversations, oasst, hh_rlhf, helpsteer, helpsteer2, sharegpt, messages, text };
+enum class Format {
+  auto_detect,
+  conversations,
+  oasst,
+  hh_rlhf,
+  helpsteer,
+  helpsteer2,
+  sharegpt,
+  messages,
+  steerlm2,
+  text
+};
 template <>
 struct EnumNames<Format> {
-  static constexpr std::array<std::pair<Format, std::string_view>, 9> table{{{Format::auto_detect, "auto"},
-                                                                             {Format::conversations, "conversations"},
-                                                                             {Format::oasst, "oasst"},
-                                                                             {Format::hh_rlhf, "hh-rlhf"},
-                                                                             {Format::helpsteer, "helpsteer"},
-                                                                             {Format::helpsteer2, "helpsteer2"},
-                                                                             {Format::sharegpt, "sharegpt"},
-                                                                             {Format::messages, "messages"},
-                                                                             {Format::text, "text"}}};
+  static constexpr std::array<std::pair<Format, std::string_view>, 10> table{{{Format::auto_detect, "auto"},
+                                                                              {Format::conversations, "conversations"},
+                                                                              {Format::oasst, "oasst"},
+                                                                              {Format::hh_rlhf, "hh-rlhf"},
+                                                                              {Format::helpsteer, "helpsteer"},
+                                                                              {Format::helpsteer2, "helpsteer2"},
+                                                                              {Format::sharegpt, "sharegpt"},
+                                                                              {Format::messages, "messages"},
+                                                                              {Format::steerlm2, "steerlm2"},
+                                                                              {Format::text, "text"}}};
 };
 
 enum class SourceLabels { keep, drop, shuffle };

@@ -20,4 +20,33 @@ struct SamplingOptions {
   }
 };
 
+enum class BetaEdges { equal, half };
+template <>
+struct EnumNames<BetaEdges> {
+  static constexpr std::array<std::pair<BetaEdges, std::string_view>, 2> table{
+      {{BetaEdges::equal, "equal"}, {BetaEdges::half, "half"}}};
+};
+
+enum class BetaCombination { product, geometric_mean };
+template <>
+struct EnumNames<BetaCombination> {
+  static constexpr std::array<std::pair<BetaCombination, std::string_view>, 2> table{
+      {{BetaCombination::product, "product"}, {BetaCombination::geometric_mean, "geometric_mean"}}};
+};
+
+struct BetaOptions {
+  double concentration = 24;
+  BetaEdges edges = BetaEdges::equal;
+  BetaCombination combination = BetaCombination::product;
+
+  void fields(auto& field) {
+    field("concentration", concentration, above(0),
+          "alpha + beta of the law: the larger, the surer the predictor is taken to be of its score");
+    field("edges", edges,
+          "bins of the values: equal parts of [0, 1], or cut half-way between the normalised values (half)");
+    field("combination", combination,
+          "probability of several attributes: the product of theirs, or their geometric mean");
+  }
+};
+
 }  // namespace steerlm

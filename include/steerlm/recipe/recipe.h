@@ -19,14 +19,15 @@
 
 namespace steerlm {
 
-enum class Stage { tokenizer, train_predictor, annotate, sft, bootstrap, generate, evaluate, pipeline };
+enum class Stage { tokenizer, train_predictor, annotate, sft, bootstrap, steerlm2, generate, evaluate, pipeline };
 template <>
 struct EnumNames<Stage> {
-  static constexpr std::array<std::pair<Stage, std::string_view>, 8> table{{{Stage::tokenizer, "tokenizer"},
+  static constexpr std::array<std::pair<Stage, std::string_view>, 9> table{{{Stage::tokenizer, "tokenizer"},
                                                                             {Stage::train_predictor, "train-predictor"},
                                                                             {Stage::annotate, "annotate"},
                                                                             {Stage::sft, "sft"},
                                                                             {Stage::bootstrap, "bootstrap"},
+                                                                            {Stage::steerlm2, "steerlm2"},
                                                                             {Stage::generate, "generate"},
                                                                             {Stage::evaluate, "evaluate"},
                                                                             {Stage::pipeline, "pipeline"}}};
@@ -179,6 +180,40 @@ struct BootstrapOptions {
   }
 };
 
+// SteerLM 2.0 (HelpSteer2, arXiv 2406.08673, section 4.5), whose published settings the defaults are.
+struct Steerlm2Options {
+  std::string policy;
+  std::string prior;
+  std::string predictor;
+  std::vector<SourceOptions> prompts;
+  std::int64_t max_prompts = 0;
+  std::map<std::string, std::int64_t> set;
+  std::int64_t samples_per_prompt = 10;
+  SamplingOptions sampling{.top_k = 0, .temperature = 0.7, .top_p = 0.9};
+  BetaOptions beta;
+  std::int64_t batch_tokens = 16384;
+  std::int64_t iterations = 2;
+
+  void fields(auto& field) {
+    field("policy", policy, "model folder Q' that answers the prompts at the label, and that training starts from");
+    field("prior", prior,
+          "model folder that was trained without labels: how probable a response is before a label is asked for");
+    field("predictor", predictor,
+          "model folder whose scores say by the Beta law how probable the label is, given a response");
+    field("prompts", prompts, Shape::one_or_list,
+          "sources: each record up to its last user turn, or lines with prompt or turns; none: data.train has the "
+          "responses");
+    field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
+    field("set", set, "dials of the one label; the others take the policy's defaults");
+    field("samples_per_prompt", samples_per_prompt, at_least(2), "responses for each prompt, n of the paper");
+    field("sampling", sampling, "how responses are sampled");
+    field("beta", beta, "from the predictor's scores to the probability of the label");
+    field("batch_tokens", batch_tokens, at_least(1), "tokens scored at once; bounds memory, never changes a score");
+    field("iterations", iterations, at_least(1),
+          "rounds of sampling and training, each from the policy of the one before");
+  }
+};
+
 struct GenerateOptions {
   std::string model;
   std::vector<SourceOptions> prompts;
@@ -271,6 +306,7 @@ struct Recipe {
   CheckpointOptions checkpoint;
   AnnotateOptions annotate;    // keys at the top level of an annotate recipe
   BootstrapOptions bootstrap;  // likewise
+  Steerlm2Options steerlm2;    // likewise
   GenerateOptions generate;    // likewise
   std::string predictor;       // evaluate
   std::optional<DialOptions> dials;
@@ -280,7 +316,9 @@ struct Recipe {
   // The keys that a recipe of this stage may have. The first six are taken by every stage, so that scripts can write
   // them alike.
   void fields(auto& field) {
-    const bool trains = stage == Stage::train_predictor || stage == Stage::sft || stage == Stage::bootstrap;
+    const bool steerlm2_stage = stage == Stage::steerlm2;  // its policy says model and attributes
+    const bool trains =
+        stage == Stage::train_predictor || stage == Stage::sft || stage == Stage::bootstrap || steerlm2_stage;
     const bool evaluates = stage == Stage::evaluate;
     field("stage", stage, "what the recipe is for");
     field("method", method, "generation of the method; sets defaults only");
@@ -288,9 +326,11 @@ struct Recipe {
     field("run_dir", run_dir, "run directory: log, metrics, checkpoints, model");
     field("device", device, "auto, cpu, cuda or cuda:N; auto: a GPU where there is one");
     field("precision", precision, "of the computation; auto: fp32 on cpu, bf16 on cuda");
-    if (trains || evaluates) field("model", model, Shape::path_or_section, "the model that is trained, or measured");
+    if ((trains && !steerlm2_stage) || evaluates)
+      field("model", model, Shape::path_or_section, "the model that is trained, or measured");
     const bool answers = stage == Stage::annotate || stage == Stage::generate;
-    if (trains || evaluates || stage == Stage::pipeline) field("attributes", attributes, "the dials");
+    if ((trains && !steerlm2_stage) || evaluates || stage == Stage::pipeline)
+      field("attributes", attributes, "the dials");
     if (trains || evaluates || answers || stage == Stage::pipeline) field("template", text_template, "prompt format");
     if (trains || evaluates) field("data", data, "records");
     if (stage == Stage::train_predictor) field("head", head, "what predicts the attributes");
@@ -304,6 +344,7 @@ struct Recipe {
     }
     if (stage == Stage::annotate) annotate.fields(field);
     if (stage == Stage::bootstrap) bootstrap.fields(field);
+    if (steerlm2_stage) steerlm2.fields(field);
     if (stage == Stage::generate) generate.fields(field);
     if (evaluates) {
       field("predictor", predictor, "predictor's model folder: its metrics on data.validation");

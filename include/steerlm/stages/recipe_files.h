@@ -27,6 +27,11 @@ Json describe_inputs(const Recipe& recipe);
 std::vector<SourceOptions> record_sources(const Recipe& recipe);
 std::vector<SourceOptions> prompt_sources(const Recipe& recipe);
 
+// The run directories below that of a steerlm2 recipe, of one of its iterations (from 1), in their order: sample-1,
+// prior-1, policy-1, predictor-1, train-1; and the files beside them that the first four write.
+std::vector<std::string> steerlm2_parts(std::int64_t iteration);
+std::vector<std::string> steerlm2_outputs(std::int64_t iteration);
+
 // The files outside of its run directory that a recipe writes.
 std::vector<std::string> recipe_outputs(const Recipe& recipe);
 

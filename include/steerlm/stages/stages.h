@@ -15,6 +15,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context);  // s
 Outcome run_annotate(const Recipe& recipe, const Context& context);         // stage 2
 Outcome run_sft(const Recipe& recipe, const Context& context);              // stage 3
 Outcome run_bootstrap(const Recipe& recipe, const Context& context);        // stage 4
+Outcome run_steerlm2(const Recipe& recipe, const Context& context);         // SteerLM 2.0
 Outcome run_generate(const Recipe& recipe, const Context& context);
 Outcome run_evaluate(const Recipe& recipe, const Context& context);
 Outcome run_tokenizer(const Recipe& recipe, const Context& context);

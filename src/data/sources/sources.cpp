@@ -28,6 +28,7 @@ std::optional<Format> detect_format(const Json& object) {
   const auto has = [&](std::string_view key) { return find_member(object, key) != nullptr; };
   if (has("conversations")) return conversations_or_sharegpt(*find_member(object, "conversations"));
   if (has("messages")) return Format::messages;
+  if (has("prompt_turns") && has("responses")) return Format::steerlm2;
   if (has("chosen") && has("rejected")) return Format::hh_rlhf;
   if (has("prompt") && object.at("prompt").is_object()) return Format::oasst;
   // HelpSteer's rows have the same keys and no turns inside `prompt`: the reader of HelpSteer2 reads both.
@@ -60,6 +61,8 @@ std::vector<Json> convert(Format format, Json object, const Conversion& conversi
       return from_sharegpt(object, conversion);
     case Format::messages:
       return from_messages(object, conversion);
+    case Format::steerlm2:
+      return from_response_group(object, conversion);
     case Format::text:
       return from_text(object, conversion);
     case Format::auto_detect:

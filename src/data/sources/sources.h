@@ -47,6 +47,9 @@ bool has_helpsteer_rating(const Json& row);
 std::vector<Json> from_sharegpt(const Json& object, const Conversion& conversion);
 // The chat format of Hugging Face and OpenAI: messages [{role, content}].
 std::vector<Json> from_messages(const Json& object, const Conversion& conversion);
+// SteerLM 2.0 (NeMo-Aligner): prompt_turns, label and responses, each a record whose earlier answers are context only
+// (data/response_group.h).
+std::vector<Json> from_response_group(const Json& group, const Conversion& conversion);
 // A line a text, for template: plain.
 std::vector<Json> from_text(const Json& line, const Conversion& conversion);
 

@@ -1,0 +1,74 @@
+// The records of SteerLM 2.0, as NeMo-Aligner's train_steerlm2 reads them: a prompt, the label that it was answered at,
+// and n responses with the natural logarithms of three probabilities each:
+//   {"system": "…", "prompt_turns": [{"from": "User", "value": "…"}], "label": "helpfulness:4,…",
+//    "responses": [{"from": "Assistant", "value": "…", "log(P(a|x,y))": -1.9, "log(P(y|x))": -6.2,
+//                   "log(Q(y|a,x))": -5.8}]}
+// Numbers are numbers, not texts. Unknown keys travel through.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "steerlm/data/dataset.h"
+#include "steerlm/data/record.h"
+
+namespace steerlm {
+
+inline constexpr std::string_view label_given_response_key = "log(P(a|x,y))";  // of the predictor
+inline constexpr std::string_view response_key = "log(P(y|x))";                // of a model without labels
+inline constexpr std::string_view response_given_label_key = "log(Q(y|a,x))";  // of the policy that wrote the responses
+inline constexpr std::string_view response_keys[] = {label_given_response_key, response_key, response_given_label_key};
+// Our own: how many tokens the two latter are of.
+inline constexpr std::string_view response_tokens_key = "tokens";
+
+struct ResponseGroup {
+  Json json;  // the line as read
+  std::vector<Record>
+      records;        // one a response: the prompt's turns, context only, and the response, which is the target
+  std::string place;  // file:line
+};
+
+// Streams the groups of sources. With `labels` dropped the records are chat without labels: P(y|x).
+class ResponseGroupReader {
+ public:
+  ResponseGroupReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
+                      Labels labels = Labels::obeyed);
+  ResponseGroupReader(ResponseGroupReader&&) noexcept;
+  ~ResponseGroupReader();
+
+  // Nothing at the end. Throws data at the first bad line, and for a line of another format.
+  std::optional<ResponseGroup> next();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+struct ResponseGroupCounts {
+  std::int64_t groups = 0;         // prompts with two responses or more
+  std::int64_t single = 0;         // prompts left out because fewer than two responses are left: nothing is compared
+  std::int64_t alike = 0;          // groups whose weights are all the same
+  double effective_responses = 0;  // mean over the groups of 1 / sum w'^2: how many responses the weights leave
+};
+
+struct ResponseGroups {
+  Dataset dataset;  // groups side by side; Example::weight is w', sampling_log_p is log Q'(y|a,x)
+  ResponseGroupCounts train, validation;
+};
+
+// The weights w' of the responses of one prompt: softmax of log P(a|x,y) + log P(y|x) - log Q'(y|a,x) (HelpSteer2,
+// arXiv 2406.08673, section 4.5).
+std::vector<double> response_weights(const std::vector<double>& log_w);
+
+// data.train and data.validation, or the share data.validation_fraction of the training prompts. A response over
+// data.max_tokens is left out (counted) or an error, as data.over_length says. Throws data at the first bad line, for a
+// response without one of the three numbers or with another number of tokens than they are of, and where no group of
+// two responses is left to train on.
+ResponseGroups load_response_groups(const DataOptions& data, const Attributes& attributes,
+                                    const ConversationTemplate& conversation_template);
+
+}  // namespace steerlm

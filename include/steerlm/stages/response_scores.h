@@ -1,0 +1,30 @@
+// The three log-probabilities of SteerLM 2.0 for the responses of a prompt: what `steerlm score --responses` and the
+// stage steerlm2 share.
+#pragma once
+
+#include <span>
+
+#include "steerlm/data/response_group.h"
+#include "steerlm/infer/options.h"
+#include "steerlm/stages/base_model.h"
+
+namespace steerlm {
+
+enum class ResponseScore {
+  label_given_response,  // log P(a|x,y): a predictor's scores, by the Beta law
+  response,              // log P(y|x): a language model, no label line anywhere
+  response_given_label,  // log Q'(y|a,x): a language model, the label before the response, and before earlier answers
+                         // without one of their own
+};
+
+// Reads the groups as the score needs them. Labels are checked against the model's attributes.
+ResponseGroupReader read_groups(const OpenModel& model, ResponseScore score, const std::vector<SourceOptions>& sources);
+
+// Sets the score's key in each response of the groups, and of a language model `tokens`, the number of tokens that it
+// is the sum of: the response, the end of its turn and what generation stops with. What is batched together depends on
+// these groups alone. Throws data for a conversation longer than the model's context, for a group without a label where
+// the score is of one, and where `tokens` is another number already: the models tokenise differently.
+void score_responses(const OpenModel& model, ResponseScore score, const BetaOptions& beta, std::int64_t batch_tokens,
+                     std::span<ResponseGroup> groups);
+
+}  // namespace steerlm

@@ -1,0 +1,177 @@
+#include "steerlm/data/response_group.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "data/json_access.h"
+#include "data/object_reader.h"
+#include "data/sources/sources.h"
+#include "steerlm/data/batch.h"
+#include "steerlm/data/place.h"
+#include "steerlm/data/split.h"
+
+namespace steerlm {
+
+struct ResponseGroupReader::State {
+  std::vector<SourceOptions> sources;
+  Attributes attributes;
+  std::string system;
+  Labels labels;
+  size_t source = 0;
+  std::int64_t repeat = 0;
+  std::optional<ObjectReader> reader = {};
+
+  std::optional<InputObject> next_object() {
+    for (; source < sources.size(); ++source, repeat = 0) {
+      for (; repeat < sources[source].repeat; ++repeat) {
+        if (!reader) reader.emplace(sources[source]);
+        if (std::optional<InputObject> object = reader->next()) return object;
+        reader.reset();
+      }
+    }
+    return std::nullopt;
+  }
+};
+
+ResponseGroupReader::ResponseGroupReader(std::vector<SourceOptions> sources, Attributes attributes,
+                                         std::string default_system, Labels labels)
+    : state_(std::make_unique<State>(
+          State{std::move(sources), std::move(attributes), std::move(default_system), labels})) {}
+ResponseGroupReader::ResponseGroupReader(ResponseGroupReader&&) noexcept = default;
+ResponseGroupReader::~ResponseGroupReader() = default;
+
+std::optional<ResponseGroup> ResponseGroupReader::next() {
+  State& s = *state_;
+  std::optional<InputObject> object = s.next_object();
+  if (!object) return std::nullopt;
+  if (object->error) throw *object->error;
+  const std::string& file = s.sources[s.source].path;
+  ResponseGroup group{.json = std::move(object->value), .place = place(file, object->line)};
+  if (object->format != Format::steerlm2) {
+    fail(ExitCode::data, {.what = "a line that is no record of SteerLM 2.0",
+                          .where = group.place,
+                          .expected = "an object with prompt_turns, label and responses",
+                          .advice = "docs/steerlm2.md shows one; sample responses with a recipe that has prompts"});
+  }
+  std::set<std::string> unobeyed;
+  for (Json& json : from_response_group(group.json, {s.attributes, s.labels, group.place, unobeyed})) {
+    group.records.push_back(parse_record(std::move(json), s.attributes, s.system, file, object->line, s.labels));
+    group.records.back().part = static_cast<std::int64_t>(group.records.size()) - 1;
+  }
+  for (Record& record : group.records) record.parts = static_cast<std::int64_t>(group.records.size());
+  return group;
+}
+
+std::vector<double> response_weights(const std::vector<double>& log_w) {
+  const double most = *std::ranges::max_element(log_w);
+  std::vector<double> weights;
+  double sum = 0;
+  for (double value : log_w) sum += weights.emplace_back(std::exp(value - most));
+  for (double& weight : weights) weight /= sum;
+  return weights;
+}
+
+namespace {
+
+double number_in(const Json& response, std::string_view key, const std::string& where) {
+  const Json* value = find_member(response, key);
+  if (value == nullptr) {
+    fail(ExitCode::data, {.what = "a response without '" + std::string(key) + "'",
+                          .where = where,
+                          .expected = "the three log-probabilities of each response",
+                          .advice = "compute it with `steerlm score --responses`"});
+  }
+  return *number_of(*value);
+}
+
+// The examples of a group, without weights yet, and their log w.
+void encode_group(const ResponseGroup& group, std::int64_t number, const ConversationTemplate& conversation_template,
+                  const EncodeOptions& options, std::vector<Example>& examples, std::vector<double>& log_w,
+                  DatasetCounts& counts) {
+  if (group.records.front().conversation.type == ConversationType::none) {
+    fail(ExitCode::data, {.what = "responses without the label that they were sampled at",
+                          .where = group.place,
+                          .expected = "a 'label' beside 'prompt_turns'"});
+  }
+  for (const Record& record : group.records) {
+    const size_t before = examples.size();
+    encode_record(record, conversation_template, options, examples, counts);
+    if (examples.size() == before) continue;  // too long
+    Example& example = examples.back();
+    const Json& response = record.json.at("conversations").back();
+    const std::string where = group.place + ", response " + std::to_string(record.part + 1);
+    example.group = number;
+    example.sampling_log_p = number_in(response, response_given_label_key, where);
+    log_w.push_back(number_in(response, label_given_response_key, where) + number_in(response, response_key, where) -
+                    example.sampling_log_p);
+    const Json* tokens = find_member(response, response_tokens_key);
+    if (tokens == nullptr || *tokens == target_count(example)) continue;
+    fail(ExitCode::data, {.what = "the log-probabilities of a response are of other tokens than those that are trained",
+                          .where = where,
+                          .found = dump_json(*tokens) + " tokens",
+                          .expected = std::to_string(target_count(example)) + " tokens",
+                          .advice = "compute them again with models of the policy's tokenizer and template"});
+  }
+}
+
+struct Part {
+  std::vector<Example>& examples;
+  DatasetCounts& dataset;
+  ResponseGroupCounts& groups;
+};
+
+void add_group(std::vector<Example> examples, const std::vector<double>& log_w, Part& part) {
+  if (examples.size() < 2) {
+    ++part.groups.single;
+    return;
+  }
+  const std::vector<double> weights = response_weights(log_w);
+  double squares = 0;
+  for (size_t i = 0; i < examples.size(); ++i) {
+    examples[i].weight = weights[i];
+    squares += weights[i] * weights[i];
+    part.examples.push_back(std::move(examples[i]));
+  }
+  const auto [least, most] = std::ranges::minmax(weights);
+  part.groups.alike += most - least < 1e-9;
+  part.groups.effective_responses +=
+      (1 / squares - part.groups.effective_responses) / static_cast<double>(++part.groups.groups);
+}
+
+void encode_sources(const std::vector<SourceOptions>& sources, double validation_fraction, const Attributes& attributes,
+                    const ConversationTemplate& conversation_template, const EncodeOptions& options, Part train,
+                    Part validation) {
+  ResponseGroupReader reader(sources, attributes, conversation_template.options().system);
+  std::int64_t number = 0;
+  while (const auto group = reader.next()) {
+    Part& part = is_validation(group->records.front().dialogue, validation_fraction) ? validation : train;
+    std::vector<Example> examples;
+    std::vector<double> log_w;
+    encode_group(*group, number++, conversation_template, options, examples, log_w, part.dataset);
+    add_group(std::move(examples), log_w, part);
+  }
+}
+
+}  // namespace
+
+ResponseGroups load_response_groups(const DataOptions& data, const Attributes& attributes,
+                                    const ConversationTemplate& conversation_template) {
+  const EncodeOptions options{Objective::response, data.max_tokens, data.over_length};
+  ResponseGroups groups;
+  Part train{groups.dataset.train, groups.dataset.train_counts, groups.train};
+  Part validation{groups.dataset.validation, groups.dataset.validation_counts, groups.validation};
+  const bool own = !data.validation.empty();
+  encode_sources(data.train, own ? 0.0 : data.validation_fraction, attributes, conversation_template, options, train,
+                 validation);
+  if (groups.train.groups == 0) {
+    fail(ExitCode::data, {.what = "no prompt of the training data has two responses or more",
+                          .where = data.train.empty() ? "" : data.train.front().path,
+                          .found = describe(groups.dataset.train_counts),
+                          .expected = "responses of one prompt to compare with each other"});
+  }
+  if (own) encode_sources(data.validation, 0, attributes, conversation_template, options, validation, validation);
+  return groups;
+}
+
+}  // namespace steerlm

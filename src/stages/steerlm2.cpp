@@ -1,0 +1,331 @@
+// SteerLM 2.0 (HelpSteer2, arXiv 2406.08673, section 4.5). Each prompt gets n responses of the policy Q' at one label;
+// three models say how probable each is, and the policy is trained until the responses are as probable under it as
+// Bayes' rule wants: P(y|a,x) ~ P(a|x,y) P(y|x). The next iteration begins with the policy of the one before. Sampling,
+// each of the three scores and the training are runs of their own in the run directory, one model in memory at a time.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "stages/train.h"
+#include "steerlm/core/stop.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/data/block_job.h"
+#include "steerlm/kernels/finite.h"
+#include "steerlm/report/progress.h"
+#include "steerlm/stages/inputs.h"
+#include "steerlm/stages/predict.h"
+#include "steerlm/stages/response_scores.h"
+#include "steerlm/stages/run_directory.h"
+#include "steerlm/stages/sample.h"
+#include "steerlm/stages/stages.h"
+#include "steerlm/train/response_loss.h"
+
+namespace steerlm {
+namespace {
+
+constexpr size_t block_groups = 64;
+
+void require_language_model(const ModelFolder& folder, const std::string& key) {
+  if (folder.head.kind == HeadKind::language_model) return;
+  fail(ExitCode::model, {.what = "'" + key + "' is a predictor with a regression head, not a language model",
+                         .where = folder.path.string()});
+}
+
+void require_dials(const ModelFolder& folder) {
+  if (!folder.attributes.names.empty()) return;
+  fail(ExitCode::model, {.what = "the policy has no dials: its steerlm.json declares no attributes",
+                         .where = folder.path.string(),
+                         .advice = "train one with `steerlm sft` on annotated records"});
+}
+
+// Before anything is sampled: the label of the policy must be one that the predictor can judge.
+void check_folders(const Recipe& recipe, const Context& context) {
+  const Steerlm2Options& options = recipe.steerlm2;
+  const ModelFolder policy = open_folder(options.policy, template_request(recipe)).folder;
+  require_language_model(policy, "policy");
+  require_dials(policy);
+  const ModelFolder prior = open_folder(options.prior, template_request(recipe)).folder;
+  require_language_model(prior, "prior");
+  if (!prior.attributes.names.empty())
+    context.log->warn(options.prior +
+                      " was trained with labels: P(y|x) is read without one, which it may never have seen");
+  const ModelFolder predictor = open_model_folder(options.predictor);
+  require_predictor(predictor);
+  const AttributeOptions &ours = policy.attributes, &theirs = predictor.attributes;
+  for (const std::string& name : ours.names) {
+    if (std::ranges::find(theirs.names, name) != theirs.names.end()) continue;
+    fail(ExitCode::recipe, {.what = "the predictor does not know the policy's attribute '" + name + "'",
+                            .where = options.predictor,
+                            .found = join(theirs.names),
+                            .expected = join(ours.names),
+                            .advice = "train predictor and policy on the same attributes"});
+  }
+  if (ours.min != theirs.min || ours.max != theirs.max) {
+    fail(ExitCode::recipe, {.what = "policy and predictor have different ranges",
+                            .where = options.predictor,
+                            .found = fmt::format("{} to {}", theirs.min, theirs.max),
+                            .expected = fmt::format("{} to {}, as the policy", ours.min, ours.max)});
+  }
+}
+
+// {"system", "prompt_turns", "label", "responses"}
+Json group_json(const Prompt& prompt, const Label& label, Json responses) {
+  Json turns = Json::array();
+  for (const Turn& turn : prompt.conversation.turns) {
+    Json entry = {{"from", turn.from}, {"value", turn.value}};
+    if (turn.label) entry["label"] = turn.label->text;
+    turns.push_back(std::move(entry));
+  }
+  Json group = {{"system", prompt.conversation.system}, {"prompt_turns", std::move(turns)}, {"label", label.text}};
+  if (prompt.json.contains("tree_id")) group["tree_id"] = prompt.json["tree_id"];  // what the validation split goes by
+  group["responses"] = std::move(responses);
+  return group;
+}
+
+// The responses of prompts begin … end, a line a prompt. Cut-off ones are left out.
+SampledBlock sample_groups(const OpenModel& policy, std::span<const Prompt> prompts, size_t begin, const Label& label,
+                           const Recipe& recipe, const Context& context) {
+  const Steerlm2Options& options = recipe.steerlm2;
+  std::vector<SampleRequest> wanted;
+  for (size_t p = 0; p < prompts.size(); ++p) {
+    for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
+      wanted.push_back({&prompts[p], label, sample_key(begin + p, options.samples_per_prompt, s)});
+  }
+  const std::vector<SampleRequest> requests = within_context(policy, wanted);
+  const auto results =
+      sample_responses(policy, requests, options.sampling, static_cast<std::uint64_t>(recipe.seed), "sample", context);
+  std::vector<Json> responses(prompts.size(), Json::array());
+  std::int64_t unfinished = 0;
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (results[i].stopped)
+      responses[static_cast<size_t>(requests[i].prompt - prompts.data())].push_back(
+          {{"from", "Assistant"}, {"value", results[i].response}});
+    else
+      ++unfinished;
+  }
+  SampledBlock block;
+  for (size_t p = 0; p < prompts.size(); ++p) {
+    if (!responses[p].empty()) block.lines += dump_json(group_json(prompts[p], label, std::move(responses[p]))) + "\n";
+  }
+  block.counts = {
+      {"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted.size() - results.size()}};
+  return block;
+}
+
+// y_1 … y_n ~ Q'(y|a,x) for each prompt.
+Outcome sample(const Recipe& step, const std::string& output_path, const Context& context) {
+  const Steerlm2Options& options = step.steerlm2;
+  std::optional<RunDirectory> run = begin_run(step, context);
+  if (run->finished()) return Outcome::done;
+  const OpenModel policy = open_model(options.policy, computing_of(step), template_request(step));
+  tell_template(policy.folder, context);
+  warn_notes(policy.notes, context);
+  const Label label = *dial_label(policy.attributes, options.set, options.policy);
+  const std::vector<Prompt> prompts =
+      read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
+  if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
+  context.log->info(
+      fmt::format("{} prompts, {} responses each at {}", prompts.size(), options.samples_per_prompt, label.text));
+  BlockOutputOptions output_settings = output_options(step, context);
+  output_settings.counts = {"sampled", "unfinished", "too_long"};
+  BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
+                     output_settings);
+  const Outcome outcome = sample_blocks(output, prompts.size(), [&](size_t begin, size_t end) {
+    return sample_groups(policy, std::span(prompts).subspan(begin, end - begin), begin, label, step, context);
+  });
+  if (outcome == Outcome::stopped) return Outcome::stopped;
+  std::int64_t sampled = 0, unfinished = 0, too_long = 0;
+  for (const Json& counts : output.block_counts()) {
+    sampled += counts.at("sampled").get<std::int64_t>();
+    unfinished += counts.at("unfinished").get<std::int64_t>();
+    too_long += counts.at("too_long").get<std::int64_t>();
+  }
+  if (too_long > 0)
+    context.log->warn(
+        fmt::format("{} responses were not sampled: their prompts are longer than the policy's context", too_long));
+  if (unfinished > 0)
+    context.log->warn(fmt::format("{} of {} responses did not end within sampling.max_new_tokens and were left out",
+                                  unfinished, sampled));
+  if (sampled == unfinished)
+    fail(ExitCode::data, {.what = "no response ended within sampling.max_new_tokens", .where = output_path});
+  run->finish({{"sampled", sampled}, {"unfinished", unfinished}, {"too_long", too_long}}, {output_path});
+  return Outcome::done;
+}
+
+// One of the three numbers of each response; the input is the one file of step.data.train.
+Outcome score(const Recipe& step, ResponseScore what, const std::string& folder, const std::string& output_path,
+              const Context& context) {
+  std::optional<RunDirectory> run = begin_run(step, context);
+  if (run->finished()) return Outcome::done;
+  const OpenModel model = what == ResponseScore::label_given_response
+                              ? open_model(folder, computing_of(step))
+                              : open_model(folder, computing_of(step), template_request(step));
+  tell_template(model.folder, context);
+  warn_notes(model.notes, context);
+  BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
+                     output_options(step, context));
+  std::int64_t total = 0;
+  for (ResponseGroupReader counting = read_groups(model, what, step.data.train); counting.next();) ++total;
+  ResponseGroupReader reader = read_groups(model, what, step.data.train);
+  for (std::int64_t skipped = 0; skipped < output.records_done(); ++skipped) reader.next();
+  Progress progress("score", "prompts", total, standard_error_progress(context.quiet), output.records_done());
+  while (!output.finished()) {
+    if (stop_requested()) return Outcome::stopped;
+    std::vector<ResponseGroup> groups;
+    while (groups.size() < block_groups) {
+      std::optional<ResponseGroup> group = reader.next();
+      if (!group) break;
+      groups.push_back(std::move(*group));
+    }
+    if (groups.empty()) {
+      output.finish();
+      break;
+    }
+    score_responses(model, what, step.steerlm2.beta, step.steerlm2.batch_tokens, groups);
+    std::string lines;
+    for (const ResponseGroup& group : groups) lines += dump_json(group.json) + "\n";
+    output.append(static_cast<std::int64_t>(groups.size()), lines, "", Json::object());
+    progress.update(output.records_done(), "");
+  }
+  progress.finish();
+  run->finish({{"prompts", total}}, {output_path});
+  return Outcome::done;
+}
+
+void report_groups(const ResponseGroups& groups, const Context& context) {
+  const auto part = [](const std::string& name, const ResponseGroupCounts& counts) {
+    std::string text = fmt::format("{}: {} prompts, whose weights leave {:.2f} effective responses each", name,
+                                   counts.groups, counts.effective_responses);
+    if (counts.single > 0)
+      text += fmt::format(", {} prompts left out because fewer than two responses are left", counts.single);
+    if (counts.alike > 0) text += fmt::format(", {} prompts with equal weights", counts.alike);
+    return text;
+  };
+  context.log->info(part("training", groups.train));
+  if (groups.validation.groups > 0) context.log->info(part("validation", groups.validation));
+}
+
+// From Q' with the loss of train/response_loss.h, on the responses of data.train.
+Outcome train(const Recipe& recipe, const Context& context) {
+  check_keep_best(recipe, context);
+  std::optional<RunDirectory> run = begin_run(recipe, context);
+  if (run && run->finished()) return Outcome::done;
+
+  const ModelFolder policy = open_folder(recipe.steerlm2.policy, template_request(recipe)).folder;
+  require_language_model(policy, "policy");
+  require_dials(policy);
+  Recipe training = recipe;
+  training.model = {.path = recipe.steerlm2.policy};
+  training.attributes = policy.attributes;
+  training.attributes_given = true;
+  training.text_template = policy.text_template;
+  training.template_given = {true, true, true};
+  BaseModel base = open_base_model(training, {.kind = HeadKind::language_model});
+  base.folder.method = policy.method;
+  warn_notes(base.notes, context);
+  tell_template(policy, context);
+  const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
+  const DataOptions data = within_context(recipe.data, base.folder.config, context);
+  const ResponseGroups groups = load_response_groups(data, make_attributes(policy.attributes), conversation_template);
+  report_dataset(groups.dataset, training, context);
+  report_groups(groups, context);
+  if (context.dry_run) {
+    report_forecast(training, base, groups.dataset, context);
+    return Outcome::done;
+  }
+
+  FitTask task{.examples = &groups.dataset.train, .loss = response_objective};
+  if (!groups.dataset.validation.empty()) {
+    task.validate = [&](const Transformer& model, std::int64_t batch_tokens) -> Metrics {
+      const auto [loss, distance] = mean_group_loss(model, groups.dataset.validation, batch_tokens);
+      if (!std::isfinite(loss))
+        fail(ExitCode::diverged, {.what = "the loss on the held-out prompts is not finite", .advice = beyond_range});
+      return {{"validation/loss", loss}, {"validation/distance", distance}};
+    };
+  }
+  return train_and_publish(training, *run, std::move(base), groups.dataset, task, context);
+}
+
+// The recipe of one part of an iteration, in a run directory of its own.
+Recipe part_of(const Recipe& recipe, const std::string& name, const std::string& policy, const std::string& input) {
+  Recipe step = recipe;
+  step.run_dir = recipe.run_dir + "/" + name;
+  step.steerlm2.policy = policy;
+  step.data.train.clear();
+  if (!input.empty()) step.data.train = {{.path = input}};
+  return step;
+}
+
+Outcome iterate(const Recipe& recipe, std::int64_t iteration, const std::string& policy, const Context& context) {
+  const Steerlm2Options& options = recipe.steerlm2;
+  const std::vector<std::string> parts = steerlm2_parts(iteration), outputs = steerlm2_outputs(iteration);
+  const auto output = [&](size_t part) { return recipe.run_dir + "/" + outputs[part]; };
+  const auto announce = [&](size_t part, const std::string& what) {
+    context.log->info(
+        fmt::format("iteration {}/{}, {}/{}: {}", iteration, options.iterations, part + 1, parts.size(), what));
+  };
+  announce(0, "sampling");
+  if (sample(part_of(recipe, parts[0], policy, ""), output(0), context) == Outcome::stopped) return Outcome::stopped;
+  struct Score {
+    ResponseScore what;
+    std::string text, folder;
+  };
+  const Score scores[] = {{ResponseScore::response, "log P(y|x) of the prior", options.prior},
+                          {ResponseScore::response_given_label, "log Q'(y|a,x) of the policy", policy},
+                          {ResponseScore::label_given_response, "log P(a|x,y) of the predictor", options.predictor}};
+  size_t part = 1;
+  for (const Score& each : scores) {
+    announce(part, each.text);
+    const Recipe step = part_of(recipe, parts[part], policy, output(part - 1));
+    if (score(step, each.what, each.folder, output(part), context) == Outcome::stopped) return Outcome::stopped;
+    ++part;
+  }
+  announce(part, "training");
+  Recipe training = part_of(recipe, parts[part], policy, output(part - 1));
+  training.steerlm2 = {.policy = policy};
+  return train(training, context);
+}
+
+}  // namespace
+
+Outcome run_steerlm2(const Recipe& recipe, const Context& context) {
+  const Steerlm2Options& options = recipe.steerlm2;
+  if (options.prompts.empty()) return train(recipe, context);
+  check_keep_best(recipe, context);
+  std::optional<RunDirectory> run = begin_run(recipe, context);
+  if (run && run->finished()) return Outcome::done;
+  check_folders(recipe, context);
+  if (context.dry_run) {
+    const OpenModel policy = open_model(options.policy, computing_of(recipe), template_request(recipe));
+    tell_template(policy.folder, context);
+    warn_notes(policy.notes, context);
+    const Label label = *dial_label(policy.attributes, options.set, options.policy);
+    const auto prompts =
+        read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
+    if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
+    context.log->info(fmt::format("would sample {} responses at {} in each of {} iterations",
+                                  prompts.size() * static_cast<size_t>(options.samples_per_prompt), label.text,
+                                  options.iterations));
+    return Outcome::done;
+  }
+  std::string policy = options.policy;
+  for (std::int64_t k = 1; k <= options.iterations; ++k) {
+    for (const std::string& part : steerlm2_parts(k)) run->files().enter_run(part);
+    if (iterate(recipe, k, policy, context) == Outcome::stopped) return Outcome::stopped;
+    policy = recipe.run_dir + "/train-" + std::to_string(k) + "/model";
+  }
+
+  // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
+  run->files().write_folder("model", true, [&](const Path& part) {
+    std::error_code error;
+    std::filesystem::copy(policy, part, std::filesystem::copy_options::recursive, error);
+    if (error)
+      fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = run->path().string()});
+  });
+  run->finish({{"iterations", options.iterations}});
+  return Outcome::done;
+}
+
+}  // namespace steerlm
