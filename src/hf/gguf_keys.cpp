@@ -51,7 +51,7 @@ const GgufValue* GgufKeys::use(const std::string& key) {
   return file_.find_value(key);
 }
 
-void GgufKeys::refuse(const std::string& key, std::string what, std::string found, std::string expected,
+void GgufKeys::refuse(const std::string& key, const std::string& what, std::string found, std::string expected,
                       std::string advice) const {
   fail(ExitCode::model, {.what = "the key '" + key + "' " + what,
                          .where = where(),

@@ -41,7 +41,8 @@ class GgufKeys {
   // Keys that are there and were not used, in the file's order.
   std::vector<std::string> unused() const;
 
-  [[noreturn]] void refuse(const std::string& key, std::string what, std::string found = "", std::string expected = "",
+  [[noreturn]] void refuse(const std::string& key, const std::string& what, std::string found = "",
+                           std::string expected = "",
                            std::string advice = "") const;  // "the key 'key' what"
 
  private:

@@ -92,7 +92,11 @@ std::vector<SpmPiece> read_pieces(GgufKeys& keys, std::int64_t rows) {
 }
 
 std::optional<std::int64_t> token_id(GgufKeys& keys, const char* role, const std::vector<SpmPiece>& pieces) {
-  return keys.optional_integer(ggml + role + "_token_id", 0, static_cast<std::int64_t>(pieces.size()) - 1);
+  const std::string key = ggml + role + "_token_id";
+  const auto id = keys.optional_integer(key, 0, static_cast<std::int64_t>(pieces.size()) - 1);
+  if (id && pieces[static_cast<size_t>(*id)].type == PieceType::unused)
+    keys.refuse(key, "is the id of an unused token", std::to_string(*id));
+  return id;
 }
 
 // A token that is matched in a text as a whole.
@@ -160,7 +164,7 @@ Json byte_level_json(GgufKeys& keys, const std::vector<SpmPiece>& pieces, const 
     if (piece.type == PieceType::byte)
       keys.refuse(ggml + "token_type", "has a byte token in a byte-level vocabulary", "'" + piece.text + "'");
     if (piece.type == PieceType::unused) continue;
-    vocabulary.emplace_back(piece.text, id);  // not emplace(), which looks for the key in all before it
+    vocabulary.emplace_back(piece.text, id);  // emplace() would look for the key in all before it
     if (!is_added(piece)) continue;
     Json token = {{"id", id}};
     token.update(added_token(piece));
@@ -281,9 +285,11 @@ GgufTokenizer read_gguf_tokenizer(GgufKeys& keys, const ModelConfig& config) {
         spm_bytes(keys, pieces, {.unk = piece(*unk), .bos = piece(*tokenizer.bos_id), .eos = piece(*eos)}));
     settings["legacy"] = false;
     settings["add_prefix_space"] = keys.flag(ggml + "add_space_prefix").value_or(true);
+    Json::object_t added;
     for (size_t id = 0; id < pieces.size(); ++id) {
-      if (is_added(pieces[id])) settings["added_tokens_decoder"][std::to_string(id)] = added_token(pieces[id]);
+      if (is_added(pieces[id])) added.emplace_back(std::to_string(id), added_token(pieces[id]));
     }
+    settings["added_tokens_decoder"] = std::move(added);
     keys.optional_text(ggml + "pre");  // llama.cpp writes "default", and reads it for byte-level BPE alone
   }
   tokenizer.files.emplace_back("tokenizer_config.json", pretty(settings));

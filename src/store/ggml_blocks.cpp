@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <stdexcept>
 
 #include "steerlm/core/suggest.h"
@@ -102,7 +103,7 @@ void q8_0(const unsigned char* block, float* out) {
 struct GroupScale {
   unsigned scale, minimum;
 };
-GroupScale group_scale(const unsigned char* packed, int group) {
+GroupScale group_scale(const unsigned char* packed, size_t group) {
   if (group < 4) return {packed[group] & 63U, packed[group + 4] & 63U};
   const unsigned scale = packed[group - 4], minimum = packed[group], low = packed[group + 4];
   return {(low & 15U) | (scale >> 6U) << 4U, low >> 4U | (minimum >> 6U) << 4U};
@@ -111,11 +112,11 @@ GroupScale group_scale(const unsigned char* packed, int group) {
 // d, dmin, 12 bytes of group scales, 128 bytes: 32 of them hold two groups, the low halves and the high ones.
 void q4_k(const unsigned char* block, float* out) {
   const float d = half(block), dmin = half(block + 2);
-  for (int group = 0; group < 8; ++group) {
+  for (size_t group = 0; group < 8; ++group) {
     const auto [scale, minimum] = group_scale(block + 4, group);
     const float step = d * number(scale), offset = dmin * number(minimum);
     const unsigned char* low = block + 16 + group / 2 * 32;
-    for (int i = 0; i < 32; ++i) out[32 * group + i] = step * number(low[i] >> (group % 2 * 4) & 15U) - offset;
+    for (size_t i = 0; i < 32; ++i) out[32 * group + i] = step * number(low[i] >> (group % 2 * 4) & 15U) - offset;
   }
 }
 
@@ -123,11 +124,11 @@ void q4_k(const unsigned char* block, float* out) {
 void q5_k(const unsigned char* block, float* out) {
   const float d = half(block), dmin = half(block + 2);
   const unsigned char* high = block + 16;
-  for (int group = 0; group < 8; ++group) {
+  for (size_t group = 0; group < 8; ++group) {
     const auto [scale, minimum] = group_scale(block + 4, group);
     const float step = d * number(scale), offset = dmin * number(minimum);
     const unsigned char* low = block + 48 + group / 2 * 32;
-    for (int i = 0; i < 32; ++i) {
+    for (size_t i = 0; i < 32; ++i) {
       const unsigned q = (low[i] >> (group % 2 * 4) & 15U) | (high[i] >> group & 1U) << 4U;
       out[32 * group + i] = step * number(q) - offset;
     }
@@ -139,10 +140,10 @@ void q5_k(const unsigned char* block, float* out) {
 void q6_k(const unsigned char* block, float* out) {
   const unsigned char* scales = block + 192;
   const float d = half(block + 208);
-  for (int group = 0; group < 8; ++group) {  // of 32
+  for (size_t group = 0; group < 8; ++group) {  // of 32
     const unsigned char* low = block + group / 4 * 64 + group % 2 * 32;
     const unsigned char* high = block + 128 + group / 4 * 32;
-    for (int i = 0; i < 32; ++i) {
+    for (size_t i = 0; i < 32; ++i) {
       const unsigned q = (low[i] >> (group % 4 / 2 * 4) & 15U) | (high[i] >> (group % 4 * 2) & 3U) << 4U;
       const float step = d * number(as_signed(scales[2 * group + i / 16]));
       out[32 * group + i] = step * number(static_cast<int>(q) - 32);

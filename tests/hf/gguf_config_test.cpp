@@ -1,6 +1,7 @@
 // What the keys and tensors of a GGUF file say of the model, and what is refused.
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <limits>
 
 #include "hf/gguf_model.h"

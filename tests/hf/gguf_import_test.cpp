@@ -1,6 +1,5 @@
 // Whole models of GGUF files beside what Transformers computes with the same blocks (tools/make_gguf_fixtures.py;
 // versions in expected.json), and damage to such a file.
-#include <ATen/ops/equal.h>
 #include <ATen/ops/mm.h>
 #include <gmock/gmock.h>
 

@@ -70,6 +70,7 @@ TEST_F(GgufTokenizerFiles, UserDefinedAndUnusedTokens) {
   EXPECT_THAT(tokenizer.encode_line("a<x y>ab"), ElementsAre(1, 3, 5));
   EXPECT_EQ(tokenizer.piece_id("[PAD4]"), std::nullopt);
   EXPECT_EQ(json("tokenizer.json").at("added_tokens")[1].at("special"), false);
+  EXPECT_THAT(refusal(GgufWriter(file_).integer(ggml + "padding_token_id", 4)), HasSubstr("an unused token"));
 }
 
 // The expressions are those of Transformers (gguf_tokenizer_mapping.py), which tools/make_gguf_fixtures.py wrote down.
@@ -165,6 +166,7 @@ TEST_F(GgufTokenizerFiles, Sentencepiece) {
   EXPECT_THAT(import(spm_).unused_keys, ElementsAre());
   EXPECT_FALSE(Tokenizer::load(output_).add_bos());
   EXPECT_THAT(Tokenizer::load(output_).encode_line("a"), ElementsAre(4));
+  EXPECT_THAT(Tokenizer::load(output_ / "tokenizer.model").encode_line("a"), ElementsAre(4)) << "the model by itself";
 }
 
 TEST_F(GgufTokenizerFiles, WhatIsWrongInASentencepieceVocabulary) {
