@@ -7,6 +7,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+source tools/shared.sh
 
 packages="g++ cmake ninja-build ccache python3 python3-jinja2 python3-pip pkg-config libspdlog-dev libfmt-dev nlohmann-json3-dev libyaml-cpp-dev
   libcli11-dev libgtest-dev libgmock-dev libssl-dev zlib1g-dev libzstd-dev libpcre2-dev libutf8proc-dev ${more_packages:-}"
@@ -17,27 +18,6 @@ build_mb=3800    # program and tests, 1,100 MB of Debian packages, the toy runs,
 compiler_mb=600   # 104 MB of downloads, 215 MB unpacked, and room to unpack
 runtime_mb=4500   # 1,770 MB of downloads, which go once they are unpacked, and 2,350 MB
 copies_mb=4800
-
-say() { printf '== %s\n' "$*"; }
-give_up() { printf 'setup: %s\n' "$*" >&2; exit 1; }
-
-# cmake keeps what it fetches in the user's cache folder; where there is none to write to, beside the build.
-choose_cache() {
-  local base=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
-  export STEERLM_CACHE=${STEERLM_CACHE:-${base:+$base/steerlm}}
-  if [ -z "$STEERLM_CACHE" ] || ! mkdir -p "$STEERLM_CACHE" 2>/dev/null || [ ! -w "$STEERLM_CACHE" ]; then
-    STEERLM_CACHE=$PWD/build/cache
-    mkdir -p "$STEERLM_CACHE"
-  fi
-}
-
-# check_free FOLDER MB WHAT
-check_free() {
-  local free_mb
-  free_mb=$(df -Pm "$1" | awk 'NR == 2 {print $4}')
-  say "disk: $3 takes up to $2 MB, $free_mb MB are free in $1"
-  [ "$free_mb" -ge "$2" ] || give_up "not enough disk space in $1: $free_mb MB free, $2 MB needed"
-}
 
 has_card() {
   compgen -G '/dev/nvidia[0-9]*' >/dev/null || { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep '^GPU' >/dev/null; }

@@ -1,6 +1,7 @@
 // steerlm model: what its commands share.
 #include "cli/model_commands.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,8 @@
 #include <iostream>
 
 #include "steerlm/core/error.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/hf/config.h"
 
 namespace steerlm {
 
@@ -38,6 +41,18 @@ std::uint64_t parse_shard_size(const std::string& text) {
                           .expected = "a size such as 5GB, 300MB or 100KB"});
 }
 
+void check_dtype(const std::string& dtype) {
+  const std::vector<std::string> dtypes = supported_dtypes();
+  if (std::ranges::find(dtypes, dtype) != dtypes.end()) return;
+  fail(ExitCode::recipe, {.what = "unknown dtype",
+                          .where = "--dtype",
+                          .found = dtype,
+                          .expected = join(dtypes, " or "),
+                          .advice = suggest(dtype, dtypes)});
+}
+
+void give_large_tensors_back() { ::mallopt(M_MMAP_THRESHOLD, 1 << 20); }
+
 void make_output_folder(const Path& folder, const std::function<void(const Path& folder)>& write) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(folder, error)) return write(folder);
@@ -64,6 +79,7 @@ void add_model_commands(CLI::App& app, Invocation& invocation) {
   add_model_export(*group, invocation);
   add_model_add_tokens(*group, invocation);
   add_model_merge(*group, invocation);
+  add_model_import(*group, invocation);
 }
 
 }  // namespace steerlm

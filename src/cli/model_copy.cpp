@@ -1,6 +1,5 @@
 // steerlm model export, add-tokens, merge: folders made of other folders.
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <iostream>
@@ -32,18 +31,8 @@ Path output_of(const CopyArguments& arguments) {
   return check_output_folder(arguments.output, options);
 }
 
-// Tensors of all sizes come one after another; main() keeps freed memory in the heap, where they would leave holes.
-void give_large_tensors_back() { ::mallopt(M_MMAP_THRESHOLD, 1 << 20); }
-
 int export_model(const CopyArguments& arguments) {
-  const std::vector<std::string> dtypes = supported_dtypes();
-  if (std::ranges::find(dtypes, arguments.dtype) == dtypes.end()) {
-    fail(ExitCode::recipe, {.what = "unknown dtype",
-                            .where = "--dtype",
-                            .found = arguments.dtype,
-                            .expected = join(dtypes, " or "),
-                            .advice = suggest(arguments.dtype, dtypes)});
-  }
+  check_dtype(arguments.dtype);
   const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
   const Path output = output_of(arguments);
   give_large_tensors_back();

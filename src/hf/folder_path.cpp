@@ -25,8 +25,8 @@ bool is_hub_character(char c) {
 [[noreturn]] void refuse_file(const Path& path) {
   const std::string extension = path.extension().string();
   if (extension == ".gguf")
-    refuse(path, "not a folder but a GGUF file, which is not read",
-           "take the folder that it was made from, with safetensors");
+    refuse(path, "not a folder but a GGUF file",
+           "make a model folder of it: steerlm model import --gguf " + path.string() + " --output FOLDER");
   if (extension == ".safetensors" || extension == ".json" || extension == ".model")
     refuse(path, "not a folder but a file of one", "name the folder that it is in");
   if (extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".ckpt")

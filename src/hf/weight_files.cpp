@@ -38,10 +38,11 @@ constexpr const char* trunk_prefix = "model.";
   }
   if (error) fail(ExitCode::model, {.what = "cannot list the folder: " + error.message(), .where = folder.string()});
   if (others.empty() && gguf) {
-    fail(ExitCode::model, {.what = "the folder holds GGUF weights, which are not read",
-                           .where = folder.string(),
-                           .expected = std::string(single_file) + " or " + index_file,
-                           .advice = "take the folder that they were made from, with safetensors"});
+    fail(ExitCode::model,
+         {.what = "the folder holds a GGUF file and no other weights",
+          .where = folder.string(),
+          .expected = std::string(single_file) + " or " + index_file,
+          .advice = "make a model folder of the file: steerlm model import --gguf FILE --output FOLDER"});
   }
   if (others.empty() && adapter) {
     fail(ExitCode::model, {.what = "the folder is a PEFT adapter without adapter_model.safetensors",

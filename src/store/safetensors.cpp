@@ -3,18 +3,14 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/isinf.h>
 #include <ATen/ops/sum.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <stdexcept>
 
 #include "steerlm/core/error.h"
 #include "steerlm/core/hash.h"
+#include "store/input_file.h"
 
 namespace steerlm {
 namespace {
@@ -29,25 +25,6 @@ constexpr std::array<std::pair<std::string_view, at::ScalarType>, 9> dtypes{{{"F
                                                                              {"I16", at::kShort},
                                                                              {"I8", at::kChar},
                                                                              {"U8", at::kByte}}};
-
-// Reads exactly `size` bytes; false at the end of the file, with errno 0, or when read fails.
-bool read_fully(int descriptor, char* target, std::uint64_t size, std::uint64_t offset) {
-  while (size > 0) {
-    errno = 0;
-    const ssize_t count = ::pread(descriptor, target, size, static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    target += count;
-    size -= static_cast<std::uint64_t>(count);
-    offset += static_cast<std::uint64_t>(count);
-  }
-  return true;
-}
-
-[[noreturn]] void unreadable(const Path& path, const std::string& what, int error) {
-  fail(ExitCode::model, {.what = what + ": " + (error != 0 ? std::strerror(error) : "the file has become shorter"),
-                         .where = path.string()});
-}
 
 std::string dtype_name(at::ScalarType wanted, const std::string& name) {
   for (const auto& [text, type] : dtypes) {
@@ -88,42 +65,23 @@ void write_tensor(const TensorSource::Entry& entry, const at::Tensor& given, con
 }  // namespace
 
 SafetensorsFile SafetensorsFile::open(const Path& path) {
-  SafetensorsFile file;
-  file.path_ = path;
-  file.descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not hang
-  if (file.descriptor_ < 0) unreadable(path, "cannot read the weights", errno);
-  struct stat status {};
-  if (::fstat(file.descriptor_, &status) != 0) unreadable(path, "cannot read the weights", errno);
-  if (!S_ISREG(status.st_mode))
-    fail(ExitCode::model, {.what = "not a file", .where = path.string(), .expected = "a safetensors file"});
-
-  const auto size = static_cast<std::uint64_t>(status.st_size);
-  std::string first(std::min<std::uint64_t>(size, 64), '\0');
-  if (!read_fully(file.descriptor_, first.data(), first.size(), 0)) unreadable(path, "cannot read the weights", errno);
-  if (first.starts_with("version https://git-lfs")) {
-    fail(ExitCode::model, {.what = "a Git LFS pointer instead of the weights",
-                           .where = path.string(),
-                           .advice = "run 'git lfs pull' in the folder that it was cloned into"});
-  }
-  first.resize(std::min<size_t>(first.size(), safetensors_length_bytes));
-  const std::uint64_t length = safetensors_header_length(first, size, path.string());
+  SafetensorsFile result(std::make_unique<InputFile>(path, "a safetensors file"));
+  const InputFile& file = *result.file_;
+  std::string first(std::min<std::uint64_t>(file.size(), safetensors_length_bytes), '\0');
+  file.read(first.data(), first.size(), 0, "the weights");
+  const std::uint64_t length = safetensors_header_length(first, file.size(), path.string());
   std::string json(length, '\0');
-  if (!read_fully(file.descriptor_, json.data(), length, safetensors_length_bytes))
-    unreadable(path, "cannot read the header", errno);
-  file.header_ = parse_safetensors_header(json, size - safetensors_length_bytes - length, path.string());
-  for (size_t i = 0; i < file.header_.tensors.size(); ++i) file.index_.emplace(file.header_.tensors[i].first, i);
-  return file;
+  file.read(json.data(), length, safetensors_length_bytes, "the header");
+  result.header_ = parse_safetensors_header(json, file.size() - safetensors_length_bytes - length, path.string());
+  for (size_t i = 0; i < result.header_.tensors.size(); ++i) result.index_.emplace(result.header_.tensors[i].first, i);
+  return result;
 }
 
-SafetensorsFile::SafetensorsFile(SafetensorsFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      descriptor_(std::exchange(other.descriptor_, -1)),
-      header_(std::move(other.header_)),
-      index_(std::move(other.index_)) {}
+SafetensorsFile::SafetensorsFile(std::unique_ptr<InputFile> file) : file_(std::move(file)) {}
+SafetensorsFile::SafetensorsFile(SafetensorsFile&& other) noexcept = default;
+SafetensorsFile::~SafetensorsFile() = default;
 
-SafetensorsFile::~SafetensorsFile() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
+const Path& SafetensorsFile::path() const { return file_->path(); }
 
 std::vector<std::string> SafetensorsFile::names() const {
   std::vector<std::string> result;
@@ -133,7 +91,7 @@ std::vector<std::string> SafetensorsFile::names() const {
 
 const TensorInfo& SafetensorsFile::info(const std::string& name) const {
   const auto found = index_.find(name);
-  if (found == index_.end()) fail(ExitCode::model, {.what = "no tensor '" + name + "'", .where = path_.string()});
+  if (found == index_.end()) fail(ExitCode::model, {.what = "no tensor '" + name + "'", .where = path().string()});
   return header_.tensors[found->second].second;
 }
 
@@ -143,17 +101,15 @@ at::ScalarType SafetensorsFile::dtype(const std::string& name) const {
       std::find_if(dtypes.begin(), dtypes.end(), [&](const auto& known) { return known.first == entry.dtype; });
   if (type != dtypes.end()) return type->second;
   fail(ExitCode::model, {.what = "tensor '" + name + "': dtype " + entry.dtype + " is not supported",
-                         .where = path_.string(),
+                         .where = path().string(),
                          .expected = "F32, BF16 or F16"});
 }
 
 at::Tensor SafetensorsFile::read(const std::string& name) const {
   const TensorInfo& entry = info(name);
   at::Tensor tensor = at::empty(entry.shape, at::TensorOptions().dtype(dtype(name)));
-  if (!read_fully(descriptor_, static_cast<char*>(tensor.data_ptr()), entry.end - entry.begin,
-                  header_.data_offset + entry.begin)) {
-    unreadable(path_, "cannot read tensor '" + name + "'", errno);
-  }
+  file_->read(static_cast<char*>(tensor.data_ptr()), entry.end - entry.begin, header_.data_offset + entry.begin,
+              "tensor '" + name + "'");
   return tensor;
 }
 

@@ -85,7 +85,48 @@ void append_varint(std::uint64_t value, std::string& bytes) {
   bytes += static_cast<char>(value);
 }
 
+void append_field(std::uint64_t number, std::string_view payload, std::string& bytes) {
+  append_varint(number << 3 | length_delimited, bytes);
+  append_varint(payload.size(), bytes);
+  bytes += payload;
+}
+
+void append_field(std::uint64_t number, std::uint64_t value, std::string& bytes) {
+  append_varint(number << 3 | varint, bytes);
+  append_varint(value, bytes);
+}
+
 }  // namespace
+
+std::string format_spm_model(const std::vector<SpmPiece>& pieces, const SpmSettings& settings) {
+  std::string model;
+  for (const SpmPiece& piece : pieces) {
+    std::string bytes;
+    append_field(1, piece.text, bytes);
+    append_varint(2 << 3 | fixed32, bytes);
+    bytes.append(reinterpret_cast<const char*>(&piece.score), sizeof piece.score);  // little-endian
+    append_field(3, static_cast<std::uint64_t>(piece.type), bytes);
+    append_field(1, bytes, model);
+  }
+  // TrainerSpec: 3 model_type (2: BPE), 4 vocab_size, 35 byte_fallback, 45 unk_piece, 46 bos_piece, 47 eos_piece
+  constexpr std::uint64_t bpe = 2;
+  std::string trainer;
+  append_field(3, bpe, trainer);
+  append_field(4, pieces.size(), trainer);
+  append_field(35, std::uint64_t{settings.byte_fallback}, trainer);
+  append_field(45, settings.unk, trainer);
+  append_field(46, settings.bos, trainer);
+  append_field(47, settings.eos, trainer);
+  append_field(2, trainer, model);
+  // NormalizerSpec: 1 name, 3 add_dummy_prefix, 4 remove_extra_whitespaces, 5 escape_whitespaces
+  std::string normalizer;
+  append_field(1, "identity", normalizer);
+  append_field(3, std::uint64_t{settings.add_dummy_prefix}, normalizer);
+  append_field(4, std::uint64_t{settings.remove_extra_whitespaces}, normalizer);
+  append_field(5, std::uint64_t{1}, normalizer);
+  append_field(3, normalizer, model);
+  return model;
+}
 
 SpmModel read_spm_model(std::string_view bytes, const std::string& where) {
   SpmModel model;

@@ -7,16 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "steerlm/text/spm_pieces.h"
+
 namespace steerlm {
-
-// ModelProto.SentencePiece.Type
-enum class PieceType { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
-
-struct SpmPiece {
-  std::string text;
-  PieceType type = PieceType::normal;
-  float score = 0;
-};
 
 struct SpmModel {
   std::vector<SpmPiece> pieces;

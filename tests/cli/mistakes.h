@@ -72,6 +72,7 @@ class Mistakes : public testing::Test {
       std::filesystem::permissions(place, std::filesystem::perms::all);
     std::filesystem::copy(fixture("untied"), path("model"));
     std::filesystem::copy(fixture("classifier"), path("predictor"));
+    std::filesystem::copy_file(fixture("../gguf/qwen2.gguf"), path("small.gguf"));
     write("model/steerlm.json", steerlm_json(R"("quality", "humor")"));
     write("predictor/steerlm.json", steerlm_json(R"("quality", "humor", "length")"));
     std::string lines;

@@ -109,6 +109,7 @@ TEST_F(PathMistakes, NeverCrash) {
     expect_no_crash({"tokenizer", "train", "--input", wrong, "--output", fresh(), "--vocab-size", "300"});
     expect_no_crash({"model", "export", "--model", "model", "--dtype", "bf16", "--output", wrong});
     expect_no_crash({"model", "init", "--tokenizer", wrong, "--output", fresh(), "--hidden-size", "32"});
+    expect_no_crash({"model", "import", "--gguf", wrong, "--output", fresh()});
     expect_no_crash({"model", "merge", "--model", "model", "--base", wrong, "--output", fresh()});
     expect_no_crash({"recipe", "check", wrong}, text_of(path("sft.yaml")));
     expect_no_crash({"recipe", "list", wrong.size() == 1 || wrong == ".." ? "empty" : wrong});
@@ -145,6 +146,7 @@ TEST_F(OptionMistakes, NeverCrash) {
        "--num-attention-heads", "2", "--rope-theta", "100", "--max-shard-size", "1MB"},
       {"model", "add-tokens", "--model", "model", "--output", "runs/a", "--tokens", "<a>,<b>"},
       {"model", "export", "--model", "model", "--output", "runs/e", "--dtype", "bf16"},
+      {"model", "import", "--gguf", "small.gguf", "--output", "runs/i", "--dtype", "bf16", "--max-shard-size", "1MB"},
       {"model", "info", "--model", "model"},
       {"recipe", "show", "sft.yaml", "seed=1", "train.steps=2"},
       {"recipe", "schema", "--markdown"},

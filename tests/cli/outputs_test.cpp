@@ -90,6 +90,8 @@ const std::vector<Writer>& writers() {
        [](const std::string& to) { return Words{"model", "add-tokens", "--model", "model", "--output", to}; }},
       {"merge", folder, false, true, "", "adapter",
        [](const std::string& to) { return Words{"model", "merge", "--model", "adapter", "--output", to}; }},
+      {"import", folder, false, true, "small.gguf", "",
+       [](const std::string& to) { return Words{"model", "import", "--gguf", "small.gguf", "--output", to}; }},
       {"toy", files, false, true, "", "",
        [](const std::string& to) { return Words{"data", "make-toy", "--count", "5", "--output", to}; }}};
   return all;
@@ -224,6 +226,7 @@ class Outputs : public testing::TestWithParam<std::tuple<size_t, size_t, bool>> 
     stdfs::copy(models / "untied", "model");
     stdfs::copy(models / "untied", "tokenizer");
     stdfs::copy(models / "classifier", "predictor");
+    stdfs::copy_file(models / ".." / "gguf" / "qwen2.gguf", "small.gguf");
     put("predictor/steerlm.json",
         R"({"attributes": {"names": ["quality", "humor", "length"], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
     put("in.jsonl",

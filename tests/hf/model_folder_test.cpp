@@ -251,7 +251,7 @@ TEST_F(ModelFolderTest, WhatIsNoModelFolderIsNamed) {
   EXPECT_THAT(read_message("./owner/model"), Not(HasSubstr("hf download")));
   EXPECT_THAT(read_message(std::string(5000, 'x')), HasSubstr("cannot look at the path: File name too long"));
   for (const auto& [name, words] : std::vector<std::pair<std::string, std::string>>{
-           {"m.gguf", "a GGUF file, which is not read"},
+           {"m.gguf", "steerlm model import --gguf "},
            {"model.safetensors", "name the folder that it is in"},
            {"pytorch_model.bin", "a pickle file, which can run code and is never read"},
            {"notes.txt", "not a folder"}}) {
@@ -261,7 +261,7 @@ TEST_F(ModelFolderTest, WhatIsNoModelFolderIsNamed) {
   const Path path = copy("untied");
   std::filesystem::remove(path / "model.safetensors");
   write(path / "model.gguf", "GGUF");
-  EXPECT_THAT(read_message(path), HasSubstr("the folder holds GGUF weights, which are not read"));
+  EXPECT_THAT(read_message(path), HasSubstr("steerlm model import --gguf FILE --output FOLDER"));
 }
 
 TEST_F(ModelFolderTest, ATiedHeadMayBeStoredIfItIsTheEmbedding) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "steerlm/store/safetensors_header.h"
 
 namespace steerlm {
+
+class InputFile;
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
@@ -31,13 +34,12 @@ class SafetensorsFile {
   const TensorInfo& info(const std::string& name) const;
   at::ScalarType dtype(const std::string& name) const;
   at::Tensor read(const std::string& name) const;  // on the CPU, owns its memory, dtype as stored
-  const Path& path() const { return path_; }
+  const Path& path() const;
 
  private:
-  SafetensorsFile() = default;
+  explicit SafetensorsFile(std::unique_ptr<InputFile> file);
 
-  Path path_;
-  int descriptor_ = -1;
+  std::unique_ptr<InputFile> file_;
   SafetensorsHeader header_;
   std::map<std::string, size_t> index_;
 };
