@@ -89,7 +89,7 @@ TEST_F(MeasuredDials, WithEdgesLevelsAreComparedWithLevels) {
 }
 
 TEST_F(MeasuredDials, WhatDoesNotFitTheModelIsRefused) {
-  expect_refused(run("evaluate evaluate.yaml dials.measures='{verbose: words}'"), 2, "did you mean 'verbosity'?");
+  expect_refused(run("evaluate evaluate.yaml dials.measures='{verbositi: words}'"), 2, "did you mean 'verbosity'?");
   expect_refused(run("evaluate evaluate.yaml dials.levels='[0, 5]'" + measures), 2, "an integer from 0 to 4");
   expect_refused(run("evaluate evaluate.yaml dials.levels='[0, 0]'" + measures), 2, "named twice");
   expect_refused(run("evaluate evaluate.yaml dials.edges=none.json"), 3, "none.json");
