@@ -3,7 +3,7 @@
 
     steerlm data convert --input trees.jsonl.gz --output records.jsonl
     steerlm crossvalidate RECIPE                                       # head: {kind: ridge}, the trees, template chatml
-    python3 tools/compare_ridge.py --model MODEL --records records.jsonl --run RUN_DIR [--limit N]
+    python3 tools/compare_ridge.py --model MODEL --records records.jsonl --run RUN_DIR [--features DIR] [--limit N]
 
 Three things are computed without the program:
   ids        each rated answer, encoded part by part by the folder's tokenizer as docs/models.md says of chatml
@@ -31,11 +31,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 
-def encode(record, turn, tokenizer):
+def encode(record, turn, system, tokenizer):
     """The ids of a conversation up to a scored turn, ended by <|im_end|>."""
     start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
     text = lambda part: tokenizer(part, add_special_tokens=False, split_special_tokens=True).input_ids
-    turns = ([("system", record["system"])] if record.get("system") else []) + [
+    system = record.get("system", system)
+    turns = ([("system", system)] if system else []) + [
         (each["from"].lower(), each["value"]) for each in record["conversations"][:turn + 1]]
     ids = []
     for place, (role, value) in enumerate(turns):
@@ -71,17 +72,28 @@ def dialogue_parts(dialogues, count):
     return numpy.array([order[value] % count for value in hashes])
 
 
+def predictions(x, y, others, penalties):
+    """Ridge predictions for `others` under each penalty, by one singular value decomposition of the standardised rows."""
+    scaler = StandardScaler().fit(x)
+    u, s, vt = numpy.linalg.svd(scaler.transform(x), full_matrices=False)
+    projected, z = u.T @ (y - y.mean()), scaler.transform(others) @ vt.T
+    return [z @ (s / (s * s + penalty) * projected) + y.mean() for penalty in penalties]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--records", required=True)
     parser.add_argument("--run", required=True, type=pathlib.Path)
+    parser.add_argument("--features", type=pathlib.Path, help="the recipe's head.features; not given: RUN/features")
     parser.add_argument("--limit", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     faults = 0
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
-    features, held_out = read_features(arguments.run / "features"), read_held_out(arguments.run)
+    features, held_out = read_features(arguments.features or arguments.run / "features"), read_held_out(arguments.run)
+
+    system = json.loads((arguments.run / "fold-1/model/steerlm.json").read_text())["template"]["system"]
 
     # The records in the order of the file, of which those with a rated answer are in validation.jsonl.
     with open(arguments.records) as file:
@@ -91,7 +103,7 @@ def main():
     if len(rated) != len(places):
         sys.exit(f"{len(rated)} records are rated, {len(places)} are in validation.jsonl")
     by_place = dict(zip(places, rated))
-    ids = [encode(by_place[line["file"], line["line"], line["part"]], line["turn"], tokenizer) for line in held_out]
+    ids = [encode(by_place[line["file"], line["line"], line["part"]], line["turn"], system, tokenizer) for line in held_out]
     unknown = sum(key not in features for key in ids)
     print(f"ids: {len(ids) - unknown} of {len(ids)} rated answers as the program has them")
     if unknown:
@@ -126,11 +138,10 @@ def main():
             rows = others[known]
             # Held-out errors are weighed by row, as the program does.
             errors = numpy.zeros(len(fit["penalties"]))
-            for p, penalty in enumerate(fit["penalties"]):
-                for part in numpy.unique(parts[known]):
-                    inside = parts[known] == part
-                    predicted = make_pipeline(StandardScaler(), Ridge(alpha=penalty)).fit(
-                        x[rows[~inside]], y[rows[~inside]]).predict(x[rows[inside]])
+            for part in numpy.unique(parts[known]):
+                inside = parts[known] == part
+                for p, predicted in enumerate(predictions(x[rows[~inside]], y[rows[~inside]], x[rows[inside]],
+                                                          fit["penalties"])):
                     errors[p] += numpy.square(predicted - y[rows[inside]]).sum()
             chosen = fit["penalties"][int(numpy.argmin(errors))]
             penalties.append((chosen, fit["attributes"][name]["penalty"]))
