@@ -114,7 +114,8 @@ void write_x_label(HtmlWriter& page, const std::string& label) {
 }
 
 Frame frame_of(const LinePlot& plot) {
-  double x_low = INFINITY, x_high = -INFINITY, y_low = INFINITY, y_high = -INFINITY;
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  double x_low = infinity, x_high = -infinity, y_low = infinity, y_high = -infinity;
   for (const PlotSeries& series : plot.series) {
     for (const PlotPoint& point : series.points) {
       if (!std::isfinite(point.y)) continue;

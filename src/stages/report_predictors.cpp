@@ -34,14 +34,15 @@ bool has_calibration(const ReportRun& run) {
 bool has_labels_of(const ReportRun& run) { return !run.annotated.empty(); }
 
 void add_evaluation_rows(const ReportRun& run, std::vector<std::vector<std::string>>& rows) {
-  for (const auto& [name, figures] : run.evaluation["predictor"].items()) {
+  for (const auto& entry : run.evaluation["predictor"].items()) {
+    const Json& figures = entry.value();
     const auto text = [&](const char* key, int decimals) {
       const Json value = figures.is_object() ? figures.value(key, Json()) : Json();
       return format_number(value.is_number() ? value.get<double>() : no_number, decimals);
     };
     const Json ratings = figures.is_object() ? figures.value("count", Json()) : Json();
     const std::string count = ratings.is_number_integer() ? format_count(ratings.get<std::int64_t>()) : "–";
-    rows.push_back({run.name, name, "evaluation", count, text("mae", 3), text("mean_mae", 3), text("rmse", 3),
+    rows.push_back({run.name, entry.key(), "evaluation", count, text("mae", 3), text("mean_mae", 3), text("rmse", 3),
                     text("mean_rmse", 3), text("pearson", 3), text("exact", 3), text("within_one", 3),
                     text("kappa", 3)});
   }
