@@ -194,6 +194,7 @@ std::string interval_text(const Interval& interval, int decimals) {
 // Of judge: text, each level of each dial that is measured: the mean with its interval, and how far the answers' levels
 // are from what was asked.
 std::string level_text(const DialTable& table, const Sweep& sweep) {
+  if (sweep.measured.attributes.empty()) return "";
   std::vector<std::vector<std::string>> rows{
       {"dial", "measure", "level", "answers", "mean", "95 % of mean", "steering error"}};
   for (const DialRow& row : table.rows) {
