@@ -245,7 +245,10 @@ Outcome train(const Recipe& recipe, const Context& context) {
       return {{"validation/loss", loss}, {"validation/distance", distance}};
     };
   }
-  return train_and_publish(training, *run, std::move(base), groups.dataset, task, context);
+  const std::optional<Json> summary = train_and_write(training, *run, std::move(base), groups.dataset, task, context);
+  if (!summary) return Outcome::stopped;
+  finish_training(*run, *summary, context);
+  return Outcome::done;
 }
 
 // The recipe of one part of an iteration, in a run directory of its own.
