@@ -23,7 +23,6 @@ constexpr ForeignKey table[] = {
     {"train_steps", "train.steps"},
     {"num_train_steps", "train.steps"},
     {"max_iters", "train.steps"},
-    {"iterations", "train.steps"},
     {"num_train_epochs", "train.epochs"},
     {"num_epochs", "train.epochs"},
     {"max_epochs", "train.epochs"},

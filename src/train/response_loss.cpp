@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 #include "steerlm/data/batch.h"
 #include "steerlm/kernels/device.h"
@@ -15,6 +16,9 @@ std::vector<double> sequence_log_probabilities(const Transformer& model, const P
   const at::Tensor log_p_k = to_host(linear_log_probabilities(trunk_forward(model, batch.tokens, nullptr),
                                                               model.weights.output_vd(), batch.targets))
                                  .to(at::kDouble);
+  std::int64_t targets = 0;
+  for (const Example* example : examples) targets += target_count(*example);
+  if (targets != log_p_k.numel()) throw std::logic_error("sequence_log_probabilities: every target has a row");
   const double* row = log_p_k.const_data_ptr<double>();
   std::vector<double> sums;
   for (const Example* example : examples) {

@@ -187,7 +187,7 @@ TEST(DecodeTest, SourceFaults) {
       "r.yaml:9:7: wrong value of 'data.train[3]' (found a list, expected a path or a section with a path)\n"
       "r.yaml:10:25: wrong value of 'data.train[4].format' (found 'jsn', expected one of auto, conversations, oasst, "
       "hh-rlhf, helpsteer, helpsteer2, "
-      "sharegpt, messages, text)\n"
+      "sharegpt, messages, steerlm2, text)\n"
       "r.yaml:12:1: wrong value of 'data.train[5]' (found nothing, expected a path or a section with a path)");
 }
 

@@ -254,8 +254,8 @@ TEST_F(CountableLanguage, TheEstimatorGoesToTheExactGradient) {
   Training exact = training_of(config, 5);
   train_step(exact, pointers_to(all), language_model_objective, options_of(0));
   std::vector<double> cosines;
-  for (const size_t n : {16u, 256u, 4096u, 40'000u}) {
-    const std::uint64_t draws = n > 4096 ? 1 : 4;
+  for (const size_t n : {16u, 256u, 2048u, 16'000u}) {
+    const std::uint64_t draws = n > 256 ? 1 : 4;
     double mean = 0;
     for (std::uint64_t draw = 0; draw < draws; ++draw) {
       const std::vector<Example> examples = sample(log_q, log_prior, n, 10 * n + draw);
@@ -265,7 +265,7 @@ TEST_F(CountableLanguage, TheEstimatorGoesToTheExactGradient) {
     cosines.push_back(mean);
   }
   for (size_t i = 1; i < cosines.size(); ++i) EXPECT_GT(cosines[i], cosines[i - 1]);
-  EXPECT_GT(cosines.back(), 0.98);  // 1 - cosine falls as 1/n
+  EXPECT_GT(cosines.back(), 0.97);  // 1 - cosine falls as 1/n
   EXPECT_LT(cosines.front(), 0.7);
 }
 
