@@ -18,7 +18,8 @@ struct Curve {
 };
 
 bool has_regression_head(const ReportRun& run) {
-  return run.stage == enum_name(Stage::train_predictor) && run.recipe && run.recipe->head.kind == HeadKind::regression;
+  return run.stage == enum_name(Stage::train_predictor) && run.recipe &&
+         run.recipe->head.kind == PredictorKind::regression;
 }
 
 double last_step(const std::vector<const ReportRun*>& runs) {
