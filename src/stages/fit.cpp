@@ -210,16 +210,17 @@ PendingStep enqueue_within_memory(Training& training, StepInput& input, const Lo
 
 }  // namespace
 
-std::int64_t total_steps(const Recipe& recipe, std::int64_t examples) {
+std::int64_t total_steps(const Recipe& recipe, std::int64_t groups) {
   return recipe.train.steps ? *recipe.train.steps
-                            : recipe.train.epochs.value_or(1) * steps_per_epoch(examples, recipe.train.batch_size);
+                            : recipe.train.epochs.value_or(1) * steps_per_epoch(groups, recipe.train.batch_size);
 }
 
 FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters weights,
               const FitTask& task, const Context& context) {
   const Clock::time_point begin = Clock::now();
   const std::vector<Example>& examples = *task.examples;
-  const std::int64_t count = static_cast<std::int64_t>(examples.size());
+  const std::vector<ExampleGroup> groups = groups_of(examples);
+  const std::int64_t count = static_cast<std::int64_t>(groups.size());
   const std::int64_t total = total_steps(recipe, count);
   const std::int64_t epoch_steps = steps_per_epoch(count, recipe.train.batch_size);
   const auto& keep_best = recipe.checkpoint.keep_best;
@@ -282,12 +283,15 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     }
   };
 
-  // The examples of step s are items s*B … of the endless sequence of seeded permutations: the step is the whole data
-  // position.
+  // The examples of step s are those of the groups s*B … of the endless sequence of seeded permutations: the step is
+  // the whole data position.
   const auto prepare = [&](std::int64_t steps_before) {
     const auto [first, size] = step_positions(steps_before, count, recipe.train.batch_size);
     std::vector<const Example*> step_examples;
-    for (std::int64_t i = first; i < first + size; ++i) step_examples.push_back(&examples[order.item_at(i)]);
+    for (std::int64_t i = first; i < first + size; ++i) {
+      const ExampleGroup& group = groups[static_cast<size_t>(order.item_at(i))];
+      for (size_t e = group.first; e < group.first + group.size; ++e) step_examples.push_back(&examples[e]);
+    }
     return prepare_step(training.model, step_examples, task.loss, options);
   };
   StepInput next;
@@ -308,6 +312,7 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
                          {"train/tokens_per_second", tokens_per_second},
                          {"train/flops_per_second", flops_per_second},
                          {"train/target_tokens", static_cast<double>(step.targets)}};
+    if (task.loss.weigh != nullptr) step_metrics.emplace_back("train/distance", step.distance);
     std::string speed = fmt::format("{:.0f} tok/s", tokens_per_second);
     if (computing.device.is_cuda())
       step_metrics.emplace_back("train/peak_bytes", static_cast<double>(peak_tensor_bytes(computing.device)));

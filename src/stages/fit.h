@@ -27,8 +27,8 @@ struct FitResult {
   std::int64_t weights_step = 0;  // the step that `weights` are of
 };
 
-// Optimiser steps of the recipe over so many examples.
-std::int64_t total_steps(const Recipe& recipe, std::int64_t examples);
+// Optimiser steps of the recipe over so many groups; an example without a group is one.
+std::int64_t total_steps(const Recipe& recipe, std::int64_t groups);
 
 // Trains `weights` (fp32, in place), with LoRA its matrices and a predictor's score alone, or goes on from the newest
 // whole checkpoint. The result has what was trained. A loss or gradient that is not finite throws before it is applied:

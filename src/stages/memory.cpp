@@ -20,14 +20,18 @@ std::int64_t length_of(const Example& example) { return static_cast<std::int64_t
 // The indices of the examples of each step of the first epoch, or of the run where that is shorter.
 template <class Act>
 void for_each_step(const Recipe& recipe, const std::vector<Example>& examples, Act&& act) {
-  const auto count = static_cast<std::int64_t>(examples.size());
+  const std::vector<ExampleGroup> groups = groups_of(examples);
+  const auto count = static_cast<std::int64_t>(groups.size());
   if (count == 0) return;
   Order order(static_cast<std::uint64_t>(recipe.seed), count, recipe.data.shuffle);
   const std::int64_t steps = std::min(total_steps(recipe, count), steps_per_epoch(count, recipe.train.batch_size));
   for (std::int64_t step = 0; step < steps; ++step) {
     const auto [first, size] = step_positions(step, count, recipe.train.batch_size);
     std::vector<size_t> members;
-    for (std::int64_t i = first; i < first + size; ++i) members.push_back(static_cast<size_t>(order.item_at(i)));
+    for (std::int64_t i = first; i < first + size; ++i) {
+      const ExampleGroup& group = groups[static_cast<size_t>(order.item_at(i))];
+      for (size_t e = group.first; e < group.first + group.size; ++e) members.push_back(e);
+    }
     act(members);
   }
 }

@@ -112,10 +112,12 @@ void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context&
 
 void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset& dataset, const Context& context) {
   const std::int64_t examples = static_cast<std::int64_t>(dataset.train.size());
-  const std::int64_t steps = total_steps(recipe, examples);
+  const auto groups = static_cast<std::int64_t>(groups_of(dataset.train).size());
+  const std::int64_t steps = total_steps(recipe, groups);
   const double mean_length =
       static_cast<double>(dataset.train_counts.tokens) / static_cast<double>(std::max<std::int64_t>(1, examples));
-  const double tokens = static_cast<double>(steps * recipe.train.batch_size) * mean_length;
+  const double group_size = static_cast<double>(examples) / static_cast<double>(std::max<std::int64_t>(1, groups));
+  const double tokens = static_cast<double>(steps * recipe.train.batch_size) * group_size * mean_length;
   const Computing computing = computing_of(recipe);
   // A step reaches about 40 % of a large product's speed: attention, norms and small products take the rest.
   // With LoRA the frozen weights get no gradient: two of three products are left.

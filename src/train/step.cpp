@@ -39,37 +39,67 @@ void round_masters(Training& training) { training.copy.flat.copy_(training.maste
 namespace {
 
 // What a sum over the step is multiplied by to be its mean.
-double mean_scale(std::int64_t targets) { return targets > 0 ? 1.0 / static_cast<double>(targets) : 0; }
+double mean_scale(double weight) { return weight > 0 ? 1 / weight : 0; }
 
 }  // namespace
 
+std::vector<std::vector<size_t>> micro_batches(std::span<const Example* const> examples, std::int64_t budget,
+                                               bool whole_groups) {
+  std::vector<std::int64_t> lengths;
+  std::vector<std::vector<size_t>> units;  // what is packed: an example, or a group
+  for (size_t i = 0; i < examples.size(); ++i) {
+    const auto length = static_cast<std::int64_t>(examples[i]->ids.size());
+    if (whole_groups && i > 0 && same_group(*examples[i], *examples[i - 1])) {
+      lengths.back() += length;
+      units.back().push_back(i);
+    } else {
+      lengths.push_back(length);
+      units.push_back({i});
+    }
+  }
+  std::vector<std::vector<size_t>> batches;
+  for (const std::vector<size_t>& members : pack(lengths, budget)) {
+    std::vector<size_t>& batch = batches.emplace_back();
+    for (size_t member : members) batch.insert(batch.end(), units[member].begin(), units[member].end());
+  }
+  return batches;
+}
+
 StepInput prepare_step(const Transformer& model, std::span<const Example* const> examples, const Loss& loss,
                        const StepOptions& options) {
-  StepInput input;
-  std::vector<std::int64_t> lengths;
+  StepInput input{.examples = {examples.begin(), examples.end()}};
   for (const Example* example : examples) {
-    lengths.push_back(static_cast<std::int64_t>(example->ids.size()));
-    input.tokens += lengths.back();
-    input.squared_lengths += lengths.back() * lengths.back();
+    const auto length = static_cast<std::int64_t>(example->ids.size());
+    input.tokens += length;
+    input.squared_lengths += length * length;
     input.targets += loss.count(*example);
+    input.weight += loss.weight(*example);
   }
-  for (const std::vector<size_t>& members : pack(lengths, options.micro_batch_tokens)) {
+  input.members = micro_batches(examples, options.micro_batch_tokens, loss.whole_groups);
+  for (const std::vector<size_t>& members : input.members) {
     std::vector<const Example*> micro_batch;
     for (size_t member : members) micro_batch.push_back(examples[member]);
-    input.micro_batches.push_back(pack_batch(model, make_batch(micro_batch)));
+    input.micro_batches.push_back(pack_batch(model, make_batch(micro_batch, loss.weigh == nullptr)));
   }
   return input;
 }
 
-PendingStep enqueue_step(Training& training, const StepInput& input, const Loss& loss, const StepOptions& options) {
-  PendingStep pending{
-      .result = {.tokens = input.tokens, .squared_lengths = input.squared_lengths, .targets = input.targets}};
+PendingStep enqueue_step(Training& training, StepInput& input, const Loss& loss, const StepOptions& options) {
+  PendingStep pending{.result = {.tokens = input.tokens,
+                                 .squared_lengths = input.squared_lengths,
+                                 .targets = input.targets,
+                                 .weight = input.weight}};
+  if (loss.weigh != nullptr) {
+    loss.weigh(training.model, input);
+    pending.result.distance = input.distance_sum * mean_scale(input.weight);
+  }
   training.gradients.flat.zero_();
   // Known before the first micro-batch: each adds its share of the mean.
-  const double scale = mean_scale(input.targets);
+  const double scale = mean_scale(input.weight);
   pending.loss = at::zeros({1}, at::TensorOptions(at::kDouble).device(training.model.device()));
   for (const PackedBatch& batch : input.micro_batches)
     pending.loss.add_(loss.gradient(training.model, batch, scale, options.recompute, training.gradients.views));
+  if (loss.weigh != nullptr) pending.loss.fill_(input.loss_sum);
   pending.norm = global_norm(training.gradients.flat);
   const std::int64_t step = training.steps + 1;
   pending.result.learning_rate = learning_rate_at(options.optimizer, options.schedule, step, options.total_steps);
@@ -82,7 +112,7 @@ StepResult finish_step(Training& training, const PendingStep& pending) {
   StepResult result = pending.result;
   const at::Tensor numbers = to_host(at::cat({pending.loss, pending.norm}));
   const double* number = numbers.const_data_ptr<double>();
-  result.loss = number[0] * mean_scale(result.targets);
+  result.loss = number[0] * mean_scale(result.weight);
   result.gradient_norm = number[1];
   result.applied = std::isfinite(number[0]) && std::isfinite(number[1]);
   if (result.applied) ++training.steps;
@@ -91,7 +121,7 @@ StepResult finish_step(Training& training, const PendingStep& pending) {
 
 StepResult train_step(Training& training, std::span<const Example* const> examples, const Loss& loss,
                       const StepOptions& options) {
-  const StepInput input = prepare_step(training.model, examples, loss, options);
+  StepInput input = prepare_step(training.model, examples, loss, options);
   return finish_step(training, enqueue_step(training, input, loss, options));
 }
 

@@ -27,6 +27,29 @@ TEST(BatchTest, ShiftsTargetsInsideASequence) {
   EXPECT_EQ(target_count(first), 1);
   EXPECT_EQ(target_count(second), 0);
   EXPECT_EQ(target_count(third), 1);
+  EXPECT_EQ(target_weight(third), 1);
+}
+
+TEST(BatchTest, AWeightIsThatOfEachTarget) {
+  Example first{{5, 6, 7}, {1, 1, 1}, {}}, second{{9, 10}, {0, 1}, {}};
+  first.weight = 0.25;
+  second.weight = -3;
+  const Batch batch = make_batch(std::vector<const Example*>{&first, &second});
+  EXPECT_THAT(batch.weights, ElementsAre(0.25f, 0.25f, 0, -3, 0));
+  EXPECT_THAT(make_batch(std::vector<const Example*>{&first, &second}, false).weights, ElementsAre(1, 1, 0, 1, 0));
+  EXPECT_EQ(target_weight(first), 0.5);
+  EXPECT_EQ(target_weight(second), -3);
+  EXPECT_EQ(target_count(first), 2);
+}
+
+TEST(BatchTest, NeighboursOfOneNumberAreAGroup) {
+  std::vector<Example> examples(7);
+  const std::int64_t groups[] = {-1, -1, 4, 4, 4, 0, -1};
+  for (size_t i = 0; i < examples.size(); ++i) examples[i].group = groups[i];
+  std::vector<std::pair<size_t, size_t>> found;
+  for (const ExampleGroup& group : groups_of(examples)) found.emplace_back(group.first, group.size);
+  EXPECT_THAT(found, ElementsAre(std::pair(0, 1), std::pair(1, 1), std::pair(2, 3), std::pair(5, 1), std::pair(6, 1)));
+  EXPECT_THAT(groups_of({}), IsEmpty());
 }
 
 TEST(BatchTest, Regression) {

@@ -28,6 +28,48 @@ at::Tensor gradient_within_memory(const Transformer& model, const PackedBatch& b
   return loss;
 }
 
+// Batch sizes, steps and the order are of groups; the examples of one are taken in one step.
+TEST(FitGroups, AStepTakesWholeGroups) {
+  static std::vector<std::vector<std::int64_t>> steps;  // the first ids of the examples of each micro-batch
+  steps.clear();
+  const auto watching = [](const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
+                           Parameters& gradients) {
+    std::vector<std::int64_t> firsts;
+    const std::vector<std::int64_t>& cu_seqlens = batch.tokens.sequences.cu_seqlens;
+    for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s)
+      firsts.push_back(batch.tokens.ids_n[cu_seqlens[s]].item<std::int64_t>());
+    std::ranges::sort(firsts);
+    steps.push_back(firsts);
+    return language_model_gradient(model, batch, scale, recompute, gradients);
+  };
+  std::vector<Example> examples;
+  const std::int64_t groups[] = {7, 7, 7, -1, 3, 3};
+  for (std::int32_t i = 0; i < 6; ++i) {
+    Example example{{i, 8, 9}, {0, 1, 1}, {}};
+    example.group = groups[i];
+    examples.push_back(example);
+  }
+  TemporaryFolder folder;
+  Recipe recipe;
+  recipe.stage = Stage::sft;
+  recipe.run_dir = (folder.path() / "run").string();
+  recipe.device = "cpu";
+  recipe.precision = Precision::fp32;
+  recipe.train.epochs = 1;
+  recipe.train.batch_size = 2;
+  recipe.train.micro_batch_tokens = 1000;
+  recipe.data.shuffle = false;
+  Log log(true, false, [](std::string_view) {});
+  const Context context{.quiet = true, .log = &log};
+  RunDirectory run(recipe, context);
+  const HeadShape head{.language_model = true};
+  const ModelConfig config = small_llama(60, 0.2);
+  const FitTask task{&examples, {target_count, target_weight, watching}, {}};
+  EXPECT_EQ(total_steps(recipe, 3), 2);
+  fit(recipe, run, config, parameters_from(config, head, init_parameters(config, head, 1)), task, context);
+  EXPECT_THAT(steps, testing::ElementsAre(testing::ElementsAre(0, 1, 2, 3), testing::ElementsAre(4, 5)));
+}
+
 class FitWithinMemory : public testing::Test {
  protected:
   FitWithinMemory() {
@@ -57,7 +99,7 @@ class FitWithinMemory : public testing::Test {
     RunDirectory run(recipe, context);
     const HeadShape head{.language_model = true};
     const ModelConfig config = small_llama(60, 0.2);
-    const FitTask task{&examples, {target_count, gradient_within_memory}, {}};
+    const FitTask task{&examples, {target_count, target_weight, gradient_within_memory}, {}};
     return to_list(
         fit(recipe, run, config, parameters_from(config, head, init_parameters(config, head, 1)), task, context)
             .weights);

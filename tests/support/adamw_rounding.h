@@ -77,7 +77,7 @@ inline std::map<std::string, double> adamw_rounding(const ModelConfig& config, c
     ShakenGradient::sizes = gradient_errors(exact, batches[t]);
     for (std::uint64_t k = 0; k < runs; ++k) {
       ShakenGradient::key = k * batches.size() + t;
-      train_step(shaken[k], batches[t], {target_count, ShakenGradient::gradient}, options);
+      train_step(shaken[k], batches[t], {target_count, target_weight, ShakenGradient::gradient}, options);
     }
     train_step(exact, batches[t], language_model_objective, options);
   }

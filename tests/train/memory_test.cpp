@@ -94,8 +94,8 @@ TEST_P(StepMemory, IsWhatTheForecastSays) {
   {
     Training training = make_training(config, parameters_from(config, head, init_parameters(config, head, 7)),
                                       test.dtype, at::kCPU, [](const std::string&) { return true; });
-    const StepInput input = prepare_step(training.model, members, loss, options),
-                    next = prepare_step(training.model, members, loss, options);
+    StepInput input = prepare_step(training.model, members, loss, options);
+    const StepInput next = prepare_step(training.model, members, loss, options);
     ASSERT_EQ(input.micro_batches.size(), 1u);
     CountingAllocator::peak = CountingAllocator::now;
     EXPECT_TRUE(finish_step(training, enqueue_step(training, input, loss, options)).applied);

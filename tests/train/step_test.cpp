@@ -102,7 +102,7 @@ TEST(TrainStep, ReadsItsNumbersOnce) {
     Training training = fresh(at::kFloat, at::kFloat, static_cast<std::int64_t>(attributes));
     const StepOptions options = options_of(1e-3, 20);
     const std::int64_t before = host_reads();
-    const StepInput input = prepare_step(training.model, pointers_to(examples), loss, options);
+    StepInput input = prepare_step(training.model, pointers_to(examples), loss, options);
     EXPECT_GT(input.micro_batches.size(), 1u);
     EXPECT_EQ(input.tokens, 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10);
     EXPECT_EQ(input.squared_lengths, 9 + 16 + 25 + 36 + 49 + 64 + 81 + 100);
@@ -129,6 +129,36 @@ TEST(TrainStep, OfExamplesIsTheGradientOfTheirMean) {
   EXPECT_EQ(static_cast<double>(step.targets), count);
   EXPECT_LE(largest_difference(training.gradients.views, gradients), 1e-15);
   EXPECT_EQ(training.steps, 1);
+}
+
+// Twice the weight is the example twice, in the loss, its denominator and the gradient.
+TEST(TrainStep, AWeightIsHowOftenAnExampleCounts) {
+  std::vector<Example> weighted = examples_of(4, 0), repeated = weighted;
+  weighted[2].weight = 2;
+  repeated.push_back(repeated[2]);
+  StepOptions options = options_of(1e-3);
+  Training a = fresh(at::kDouble, at::kDouble), b = fresh(at::kDouble, at::kDouble);
+  const StepResult once = train_step(a, pointers_to(weighted), language_model_objective, options),
+                   twice = train_step(b, pointers_to(repeated), language_model_objective, options);
+  EXPECT_NEAR(once.loss, twice.loss, 1e-12);
+  EXPECT_EQ(once.weight, twice.weight);
+  EXPECT_LT(once.targets, twice.targets);
+  EXPECT_LE(largest_difference(a.gradients.views, b.gradients.views), 1e-12);
+  // A denominator that is no whole number.
+  for (Example& example : weighted) example.weight *= 0.3;
+  Training c = fresh(at::kDouble, at::kDouble);
+  const StepResult scaled = train_step(c, pointers_to(weighted), language_model_objective, options);
+  EXPECT_NEAR(scaled.weight, 0.3 * once.weight, 1e-12);
+  EXPECT_NEAR(scaled.loss, once.loss, 1e-6) << "weights of targets are fp32";
+}
+
+TEST(TrainStep, MicroBatchesHoldWholeGroupsWhereTheLossNeedsThem) {
+  std::vector<Example> examples = examples_of(6, 0);  // of 3, 4, … 8 tokens
+  const std::int64_t groups[] = {0, 0, -1, 1, 1, 1};
+  for (size_t i = 0; i < examples.size(); ++i) examples[i].group = groups[i];
+  using Bins = std::vector<std::vector<size_t>>;
+  EXPECT_EQ(micro_batches(pointers_to(examples), 12, true), (Bins{{3, 4, 5}, {0, 1, 2}}));
+  EXPECT_EQ(micro_batches(pointers_to(examples), 12, false), (Bins{{5, 1}, {4, 2}, {3, 0}}));
 }
 
 TEST(TrainStep, ClipsByTheGlobalNormAndReportsTheNormBefore) {

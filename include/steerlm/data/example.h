@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace steerlm {
@@ -10,6 +12,19 @@ struct Example {
   std::vector<std::int32_t> ids;     // (n)
   std::vector<std::uint8_t> target;  // (n) 1: this token is predicted and trained; empty for regression
   std::vector<float> labels;         // (a) regression: one an attribute, NaN unknown; empty for a language model
+  double weight = 1;                 // of each of its targets in the loss and in what the loss is divided by
+  std::int64_t group = -1;           // neighbours of one number are a group; -1: the example is one by itself
+  double sampling_log_p = 0;         // SteerLM 2.0: log Q'(y|a,x) of the policy that wrote the response
 };
+
+// Whether two neighbours are of one group.
+inline bool same_group(const Example& a, const Example& b) { return a.group >= 0 && a.group == b.group; }
+
+// What training draws, counts as an item and keeps in one optimiser step: examples first … first + size.
+struct ExampleGroup {
+  size_t first = 0;
+  size_t size = 1;
+};
+std::vector<ExampleGroup> groups_of(std::span<const Example> examples);
 
 }  // namespace steerlm

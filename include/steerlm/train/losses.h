@@ -31,13 +31,21 @@ at::Tensor language_model_loss(const Transformer& model, const PackedBatch& batc
 at::Tensor regression_gradient(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
                                Parameters& gradients);
 
-// A loss as a training step takes it: what an example adds to the count, and the gradient of a micro-batch.
+struct StepInput;
+
+// A loss as a training step takes it.
 struct Loss {
-  std::int64_t (*count)(const Example& example);
+  std::int64_t (*count)(const Example& example);  // targets or known attribute values of an example
+  double (*weight)(const Example& example);       // what the example adds to the mean's denominator
   at::Tensor (*gradient)(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
-                         Parameters& gradients);
+                         Parameters& gradients);  // of a micro-batch
+  bool whole_groups = false;                      // a micro-batch holds all examples of a group side by side
+  // A loss whose weights depend on the model: sets those of all micro-batches, and the step's loss and distance, before
+  // the gradient. Until then every target weighs 1.
+  void (*weigh)(const Transformer& model, StepInput& input) = nullptr;
 };
-inline constexpr Loss language_model_objective{target_count, language_model_gradient};
-inline constexpr Loss regression_objective{label_count, regression_gradient};
+inline constexpr Loss language_model_objective{target_count, target_weight, language_model_gradient};
+inline constexpr Loss regression_objective{
+    label_count, [](const Example& example) { return static_cast<double>(label_count(example)); }, regression_gradient};
 
 }  // namespace steerlm

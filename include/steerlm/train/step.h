@@ -40,18 +40,24 @@ struct StepOptions {
 // The examples of a step, packed, on the device of the model.
 struct StepInput {
   std::vector<PackedBatch> micro_batches;
+  std::vector<std::vector<size_t>> members;  // of each micro-batch: indices of the step's examples, in its order
   std::int64_t tokens = 0;
   std::int64_t squared_lengths = 0;  // summed over the sequences: what attention costs
-  std::int64_t targets = 0;          // the mean's denominator
+  std::int64_t targets = 0;          // targets or known attribute values
+  double weight = 0;                 // the mean's denominator: where no example has a weight, `targets`
+  std::vector<const Example*> examples;
+  double loss_sum = 0, distance_sum = 0;  // set by Loss::weigh
 };
 
 struct StepResult {
-  double loss = 0;           // mean over the step's targets or labels, before the update
+  double distance = 0;       // of a loss that weighs: StepInput::distance_sum over the weight
+  double loss = 0;           // mean over the step's targets or labels, by weight, before the update
   double gradient_norm = 0;  // of the mean's gradient, before clipping
   double learning_rate = 0;
   std::int64_t tokens = 0;
   std::int64_t squared_lengths = 0;
-  std::int64_t targets = 0;  // the mean's denominator
+  std::int64_t targets = 0;  // StepInput's
+  double weight = 0;         // StepInput's
   bool applied = false;      // false: loss or norm is not finite, and weights, moments and `steps` are as they were
 };
 
@@ -62,12 +68,17 @@ struct PendingStep {
   StepResult result;  // less what the device computes
 };
 
+// Which examples of a step are computed together: pack() of the examples, or of whole groups; their indices.
+std::vector<std::vector<size_t>> micro_batches(std::span<const Example* const> examples, std::int64_t budget,
+                                               bool whole_groups);
+
+// The examples of a group stand side by side.
 StepInput prepare_step(const Transformer& model, std::span<const Example* const> examples, const Loss& loss,
                        const StepOptions& options);
 
 // The gradient of the mean loss over all examples, summed over micro-batches; clipping by its global norm; AdamW with
-// the rate of the schedule. Nothing of it waits for the device.
-PendingStep enqueue_step(Training& training, const StepInput& input, const Loss& loss, const StepOptions& options);
+// the rate of the schedule. Nothing of it waits for the device, but for Loss::weigh.
+PendingStep enqueue_step(Training& training, StepInput& input, const Loss& loss, const StepOptions& options);
 
 // Waits for the numbers of the step, the only time that it does, and counts it where it was applied.
 StepResult finish_step(Training& training, const PendingStep& pending);
