@@ -135,7 +135,9 @@ std::string expected_text(const KeyInfo& key) {
     case KeyInfo::Type::section:
       return key.shape == Shape::path_or_section ? "a path or a section" : "a section";
     case KeyInfo::Type::map:
-      return key.item == KeyInfo::Type::integer ? "names with an integer each" : "names with an integer or max each";
+      return key.item == KeyInfo::Type::integer  ? "names with an integer each"
+             : key.item == KeyInfo::Type::number ? "names with a number each"
+                                                 : "names with an integer or max each";
     case KeyInfo::Type::list:
       break;
   }

@@ -48,8 +48,11 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if(bootstrap && !recipe.bootstrap.mix_original, {"data.train"});
   drop_if(recipe.data.validation.empty(), {"data.validation"});
   drop_if(recipe.data.validation_fraction == 0, {"data.validation_fraction"});
+  drop_if(evaluate && recipe.data.validation.empty(), {"data"});
   drop_if(evaluate, {"data.train", "data.validation_fraction", "data.shuffle", "model.tokenizer"});
   drop_if(recipe.head.kind == HeadKind::language_model, {"head.loss", "head.bias"});
+  drop_if(!is_pairwise(recipe.head.loss) || recipe.head.attribute_weights.empty(), {"head.attribute_weights"});
+  drop_if(recipe.pairs && recipe.pairs->attribute_weights.empty(), {"pairs.attribute_weights"});
   drop_if(recipe.schedule.kind == ScheduleKind::constant, {"schedule.min_learning_rate", "schedule.decay_steps"});
   drop_if(evaluate && recipe.predictor.empty(), {"predictor"});
   if (Yaml* dials = find(tree, "dials"); dials != nullptr && recipe.dials->attributes.empty())

@@ -9,18 +9,35 @@
 
 namespace steerlm {
 
-enum class Format { auto_detect, conversations, oasst, hh_rlhf, helpsteer, helpsteer2, sharegpt, messages, text };
+enum class Format {
+  auto_detect,
+  conversations,
+  oasst,
+  hh_rlhf,
+  helpsteer,
+  helpsteer2,
+  helpsteer3,
+  reward_bench,
+  reward_bench_2,
+  sharegpt,
+  messages,
+  text
+};
 template <>
 struct EnumNames<Format> {
-  static constexpr std::array<std::pair<Format, std::string_view>, 9> table{{{Format::auto_detect, "auto"},
-                                                                             {Format::conversations, "conversations"},
-                                                                             {Format::oasst, "oasst"},
-                                                                             {Format::hh_rlhf, "hh-rlhf"},
-                                                                             {Format::helpsteer, "helpsteer"},
-                                                                             {Format::helpsteer2, "helpsteer2"},
-                                                                             {Format::sharegpt, "sharegpt"},
-                                                                             {Format::messages, "messages"},
-                                                                             {Format::text, "text"}}};
+  static constexpr std::array<std::pair<Format, std::string_view>, 12> table{
+      {{Format::auto_detect, "auto"},
+       {Format::conversations, "conversations"},
+       {Format::oasst, "oasst"},
+       {Format::hh_rlhf, "hh-rlhf"},
+       {Format::helpsteer, "helpsteer"},
+       {Format::helpsteer2, "helpsteer2"},
+       {Format::helpsteer3, "helpsteer3"},
+       {Format::reward_bench, "reward-bench"},
+       {Format::reward_bench_2, "reward-bench-2"},
+       {Format::sharegpt, "sharegpt"},
+       {Format::messages, "messages"},
+       {Format::text, "text"}}};
 };
 
 enum class SourceLabels { keep, drop };

@@ -177,6 +177,17 @@ struct DialOptions {
   }
 };
 
+struct PairOptions {
+  std::vector<SourceOptions> sources;
+  std::map<std::string, double> attribute_weights;  // empty: helpfulness, else the first score
+
+  void fields(auto& field) {
+    field("sources", sources, Shape::one_or_list, "preference pairs, or files of RewardBench 1 or 2");
+    field("attribute_weights", attribute_weights,
+          "a response's reward is this weighted sum of its scores; none: helpfulness, else the first");
+  }
+};
+
 struct TokenizerOptions {
   std::vector<std::string> input;
   Format format = Format::auto_detect;
@@ -221,6 +232,7 @@ struct Recipe {
   GenerateOptions generate;    // likewise
   std::string predictor;       // evaluate
   std::optional<DialOptions> dials;
+  std::optional<PairOptions> pairs;
   TokenizerOptions tokenizer;
 
   // The keys that a recipe of this stage may have. The first six are taken by every stage, so that scripts can write
@@ -254,6 +266,7 @@ struct Recipe {
     if (evaluates) {
       field("predictor", predictor, "predictor's model folder: its metrics on data.validation");
       field("dials", dials, "how well the dials steer; needs model and predictor");
+      field("pairs", pairs, "how often the predictor scores the better of two responses higher");
     }
     if (stage == Stage::tokenizer) field("tokenizer", tokenizer, "a sentencepiece model");
   }
