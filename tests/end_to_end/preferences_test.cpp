@@ -119,18 +119,19 @@ TEST_F(Preferences, RewardBenchHasItsOwnScores) {
   ASSERT_EQ(run("train-predictor predictor.yaml").code, 0);
   std::string lines, lists;
   const auto add = [&](const std::string& subset, const std::string& chosen, const std::string& rejected) {
-    lines += Json{{"prompt", "question"}, {"chosen", chosen}, {"rejected", rejected}, {"subset", subset}}.dump() + "\n";
+    lines +=
+        Json{{"prompt", "question 5"}, {"chosen", chosen}, {"rejected", rejected}, {"subset", subset}}.dump() + "\n";
   };
   for (int i = 0; i < 4; ++i) {
-    add("hep-go", "yes " + std::to_string(i), "no no");
-    add("math-prm", i < 3 ? "no no" : "yes", i < 3 ? "yes" : "no no");
+    add("hep-go", "yes " + std::to_string(i), "no no 5");
+    add("math-prm", i < 3 ? "no no 5" : "yes 5", i < 3 ? "yes 5" : "no no 5");
   }
-  add("donotanswer", "yes", "yes");  // the same score: wrong
+  add("donotanswer", "yes 5", "yes 5");  // the same score: wrong
   write("rb1.jsonl", lines);
   const auto row = [](const std::string& id, const std::string& subset, Json chosen, Json rejected) {
     const size_t right = chosen.size();
     return Json{{"id", id},
-                {"prompt", "question"},
+                {"prompt", "question 5"},
                 {"chosen", std::move(chosen)},
                 {"rejected", std::move(rejected)},
                 {"num_correct", right},
@@ -138,10 +139,10 @@ TEST_F(Preferences, RewardBenchHasItsOwnScores) {
                .dump() +
            "\n";
   };
-  lists = row("1", "Math", {"yes"}, {"no no", "no no 2", "no no 3"}) +
-          row("2", "Math", {"yes"}, {"yes", "no no 2", "no no 3"}) +
-          row("3", "Focus", {"no no"}, {"yes", "no", "no 2"}) + row("ref:0", "Ties", {"yes"}, {"no no"}) +
-          row("tied:0", "Ties", {"yes", "yes"}, {"no no"});
+  lists = row("1", "Math", {"yes 5"}, {"no no 5", "no no 2", "no no 3"}) +
+          row("2", "Math", {"yes 5"}, {"yes 5", "no no 2", "no no 3"}) +
+          row("3", "Focus", {"no no 5"}, {"yes 5", "no no 1", "no no 2"}) +
+          row("ref:0", "Ties", {"yes 5"}, {"no no 5"}) + row("tied:0", "Ties", {"yes 5", "yes 5"}, {"no no 5"});
   write("rb2.jsonl", lists);
   const Result result = run("evaluate evaluate.yaml pairs.sources=[rb1.jsonl,rb2.jsonl]");
   ASSERT_EQ(result.code, 0) << result.errors;
@@ -170,8 +171,8 @@ TEST_F(Preferences, WhatCannotBeComparedIsSaid) {
   write("neither.jsonl", R"({"prompt":"a","response_1":"b","response_2":"c","preference_strength":0})");
   expect_refused(run("evaluate evaluate.yaml pairs.sources=neither.jsonl"), 3, "1 without a preference");
   expect_refused(run("evaluate evaluate.yaml pairs.sources=train.jsonl"), 3, "holds no preference between responses");
-  expect_refused(run("train-predictor predictor.yaml --fresh data.train=train.jsonl"), 3, "holds no preference");
-  expect_refused(run("train-predictor predictor.yaml --fresh data.train=neither.jsonl"), 3, "no pair of which one");
+  expect_refused(run("train-predictor predictor.yaml run_dir=a data.train=train.jsonl"), 3, "holds no preference");
+  expect_refused(run("train-predictor predictor.yaml run_dir=b data.train=neither.jsonl"), 3, "no pair of which one");
   write("empty.jsonl", "");
   expect_refused(run("evaluate evaluate.yaml pairs.sources=empty.jsonl"), 3, "the input is empty");
   write("ties.jsonl", R"({"id":"x","prompt":"a","chosen":["b"],"rejected":["c"],"subset":"Ties"})");
@@ -187,7 +188,7 @@ TEST_F(Preferences, WhatCannotBeComparedIsSaid) {
   const Json pairs = parse_json(read("evaluation/evaluation.json"), "evaluation", ExitCode::data).at("pairs");
   EXPECT_EQ(pairs.at("count"), 1);
   EXPECT_EQ(pairs.at("too_long"), 1);
-  expect_says(run("train-predictor predictor.yaml --fresh data.train=long.jsonl train.steps=1"),
+  expect_says(run("train-predictor predictor.yaml run_dir=c data.train=long.jsonl train.steps=1"),
               "1 dropped as too long");
 }
 
