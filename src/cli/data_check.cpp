@@ -70,6 +70,7 @@ Plan plan_of_recipe(const DataInput& input) {
         use_folder(plan, recipe, recipe.model.path);
       }
       if (recipe.dials) plan.prompts = recipe.dials->prompts;
+      if (recipe.pairs) append(plan.records, recipe.pairs->sources);
       break;
     case Stage::annotate:
       plan.records = recipe.annotate.input;

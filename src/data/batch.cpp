@@ -25,6 +25,7 @@ Batch make_batch(std::span<const Example* const> examples, bool weighted) {
       batch.weights.push_back(!last && !example->target.empty() && example->target[i + 1] != 0 ? weight : 0.0f);
     }
     batch.cu_seqlens.push_back(batch.cu_seqlens.back() + static_cast<std::int64_t>(n));
+    batch.strengths.push_back(example->strength);
     batch.labels.insert(batch.labels.end(), example->labels.begin(), example->labels.end());
   }
   return batch;

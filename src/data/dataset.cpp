@@ -38,7 +38,8 @@ bool fit_length(Example& example, const Record& record, const EncodeOptions& opt
                           .expected = "at most " + std::to_string(options.max_tokens),
                           .advice = "raise data.max_tokens, or set data.over_length to drop or truncate"});
   }
-  if (options.over_length == OverLength::truncate && options.objective != Objective::regression) {
+  const bool scored = options.objective == Objective::regression || options.objective == Objective::preference;
+  if (options.over_length == OverLength::truncate && !scored) {
     example.ids.resize(static_cast<size_t>(options.max_tokens));
     example.target.resize(static_cast<size_t>(options.max_tokens));
     if (target_count(example) > 0) {
@@ -120,6 +121,11 @@ void encode_record(const Record& record, const ConversationTemplate& conversatio
     encode_conversation(record, record.conversation, conversation_template, options, examples, counts);
     return;
   }
+  if (options.objective == Objective::preference) {
+    Example example{conversation_template.encode_scored_turn(record.conversation, turns.size() - 1), {}, {}};
+    if (fit_length(example, record, options, counts)) keep(std::move(example), examples, counts);
+    return;
+  }
   for (const Turn& turn : turns) counts.unlabelled_turns += turn.from == "Assistant" && !is_labelled_answer(turn);
   if (options.objective == Objective::regression) {
     encode_scored_turns(record, conversation_template, options, examples, counts);
@@ -177,6 +183,8 @@ std::string describe(const DatasetCounts& counts) {
   const auto number = [](std::int64_t value, const std::string& what) { return std::to_string(value) + " " + what; };
   std::string text = number(counts.conversations, "conversations") + ", " + number(counts.examples, "examples") + ", " +
                      number(counts.tokens, "tokens") + ", " + number(counts.target_tokens, "targets");
+  if (counts.pairs > 0) text += ", " + number(counts.pairs, "pairs");
+  if (counts.without_preference > 0) text += ", " + number(counts.without_preference, "without a preference");
   if (counts.dropped_over_length > 0) text += ", " + number(counts.dropped_over_length, "dropped as too long");
   if (counts.truncated > 0) text += ", " + number(counts.truncated, "cut off");
   if (counts.without_target > 0) text += ", " + number(counts.without_target, "without a label");

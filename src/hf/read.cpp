@@ -146,6 +146,7 @@ std::optional<bool> read_own_files(ModelFolder& folder) {
     const SteerlmJson own = parse_steerlm_json(read_folder_json(own_path, "steerlm.json"), own_path.string());
     apply_steerlm_json(folder, own, own_path.string());
     bias = own.head_bias;
+    folder.head.loss = own.head_loss;
   }
   return bias;
 }

@@ -51,6 +51,7 @@ SteerlmJson parse_steerlm_json(const Json& json, const std::string& where) {
     HeadOptions options;
     options.fields(head);
     head.end();
+    result.head_loss = options.loss;
     if (head.find("kind")) result.head_kind = options.kind;
     if (head.find("bias")) result.head_bias = options.bias;
   }
@@ -81,11 +82,9 @@ Json dump_steerlm_json(const SteerlmJson& value) {
     attributes["defaults"] = Json::object();  // in the order of the names
     for (const std::string& name : options.names) attributes["defaults"][name] = options.defaults.at(name);
   }
-  HeadOptions head{.kind = value.head_kind.value_or(HeadKind::language_model), .bias = value.head_bias.value_or(false)};
-  Writer write_head{json["head"]};
-  head.fields(write_head);
-  json["head"].erase("loss");  // of the training, not of the model
-  if (!value.head_bias) json["head"].erase("bias");
+  json["head"]["kind"] = enum_name(value.head_kind.value_or(HeadKind::language_model));
+  if (is_pairwise(value.head_loss)) json["head"]["loss"] = enum_name(value.head_loss);
+  if (value.head_bias) json["head"]["bias"] = *value.head_bias;
   TemplateOptions options = value.text_template;
   Json text_template = Json::object();
   Writer write_template{text_template};

@@ -15,6 +15,7 @@ struct SteerlmJson {
   std::string method;
   AttributeOptions attributes;  // checked; a default for every name
   std::optional<HeadKind> head_kind;
+  HeadLoss head_loss = HeadLoss::mse;  // a pairwise one is written: such scores are on no scale of labels
   std::optional<bool> head_bias;
   TemplateOptions text_template;
   TemplateGiven template_given;  // what of text_template the file names

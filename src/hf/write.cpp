@@ -69,6 +69,7 @@ void write_texts(const Path& part, const ModelFolder& folder, const HeadShape& h
   SteerlmJson own{.method = folder.method,
                   .attributes = folder.attributes,
                   .head_kind = folder.head.kind,
+                  .head_loss = folder.head.loss,
                   .text_template = folder.text_template,
                   .template_given = card ? TemplateGiven{true, true, true} : folder.template_given};
   if (folder.head.kind == HeadKind::regression) own.head_bias = head.bias;

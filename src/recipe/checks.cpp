@@ -118,14 +118,20 @@ class Checks {
       fault("attributes.names", {.what = "a sweep of dials needs at least one attribute"});
   }
 
+  bool known_attribute(const std::string& path, const std::string& name) {
+    const std::vector<std::string>& names = recipe_.attributes.names;
+    if (std::find(names.begin(), names.end(), name) != names.end()) return true;
+    std::string advice = suggest(name, names);
+    if (advice.empty()) advice = "known are " + join(names);
+    fault(path + "." + name, {.what = "unknown attribute '" + name + "' in '" + path + "'", .advice = advice});
+    return false;
+  }
+
   void attribute_value(const std::string& path, const std::string& name, std::int64_t value) {
     const AttributeOptions& options = recipe_.attributes;
     const std::string key = path + "." + name;
-    if (std::find(options.names.begin(), options.names.end(), name) == options.names.end()) {
-      std::string advice = suggest(name, options.names);
-      if (advice.empty()) advice = "known are " + join(options.names);
-      fault(key, {.what = "unknown attribute '" + name + "' in '" + path + "'", .advice = advice});
-    } else if (value < options.min || value > options.max) {
+    if (!known_attribute(path, name)) return;
+    if (value < options.min || value > options.max) {
       fault(key, {.what = "'" + key + "' is out of range",
                   .found = std::to_string(value),
                   .expected = "an integer from " + std::to_string(options.min) + " to " + std::to_string(options.max)});
@@ -157,11 +163,25 @@ class Checks {
 
   void head() {
     if (decoder_.faulty("head")) return;
-    if (recipe_.head.kind != PredictorKind::ridge) {
+    const PredictorOptions& options = recipe_.head;
+    const bool ridge = options.kind == PredictorKind::ridge, pairwise = is_pairwise(options.loss);
+    if (pairwise && options.kind != PredictorKind::regression) {
+      fault(has("head.loss") ? "head.loss" : "head",
+            {.what = "preferences train the scores of a regression head",
+             .found = "head.kind '" + std::string(enum_name(options.kind)) + "'",
+             .advice = "give head.kind: regression"});
+    }
+    if (!pairwise && has("head.attribute_weights")) {
+      fault("head.attribute_weights", {.what = "'head.attribute_weights' is for the losses of preference pairs",
+                                       .found = "head.loss 'mse'",
+                                       .expected = "head.loss bradley_terry, margin or scaled"});
+    }
+    attribute_weights("head.attribute_weights", options.attribute_weights);
+    if (!ridge) {
       for (const char* key : {"head.penalties", "head.penalty_folds", "head.features"}) {
         if (has(key))
           fault(key, {.what = "'" + std::string(key) + "' is for 'head.kind: ridge' alone",
-                      .found = "head.kind: " + std::string(enum_name(recipe_.head.kind))});
+                      .found = "head.kind: " + std::string(enum_name(options.kind))});
       }
       return;
     }
@@ -172,10 +192,19 @@ class Checks {
       fault("lora", {.what = "'lora' trains the model, which 'head.kind: ridge' leaves as it is",
                      .advice = "leave it out, or use head.kind: regression"});
     }
-    if (has("head.bias") && !recipe_.head.bias) {
+    if (has("head.bias") && !options.bias) {
       fault("head.bias", {.what = "'head.kind: ridge' has a bias: it is the mean that no penalty pulls at",
                           .advice = "leave head.bias out"});
     }
+  }
+
+  // Names that only a model folder declares are looked at when it is opened.
+  void attribute_weights(const std::string& path, const std::map<std::string, double>& weights) {
+    if (!has(path)) return;
+    if (std::ranges::all_of(weights, [](const auto& weight) { return weight.second == 0; }))
+      fault(path, {.what = "'" + path + "' leaves nothing of a reward", .expected = "a weight other than 0"});
+    if (!recipe_.attributes_given || decoder_.faulty("attributes")) return;
+    for (const auto& [name, weight] : weights) known_attribute(path, name);
   }
 
   void fresh_model(const ModelConfig& config) {
@@ -305,11 +334,19 @@ class Checks {
   void evaluate() {
     if (has("model")) require("model.path");
     if (has("predictor")) require("predictor");
+    // Pairs alone need no labelled records.
+    if (!has("pairs") || has("model") || has("dials")) require("data.validation");
+    if (has("pairs")) {
+      require("pairs.sources");
+      require("predictor", "pairs are scored by a predictor");
+      if (recipe_.pairs && !decoder_.faulty("pairs"))
+        attribute_weights("pairs.attribute_weights", recipe_.pairs->attribute_weights);
+    }
     if (has("dials")) {
       require("dials.prompts");
       require("model.path", "the dials are those of a model");
       if (!decoder_.faulty("dials")) judge();
-    } else if (!has("model") && !has("predictor")) {
+    } else if (!has("model") && !has("predictor") && !has("pairs")) {
       fault("", {.what = "nothing to evaluate", .expected = "predictor, model or dials"});
     }
   }
@@ -335,7 +372,7 @@ class Checks {
     for (const YamlEntry& entry : node.entries) {
       const std::string below = path.empty() ? entry.key : path + "." + entry.key;
       const bool list = below == "data.train" || below == "data.validation" || below == "input" || below == "prompts" ||
-                        below == "dials.prompts";
+                        below == "dials.prompts" || below == "pairs.sources";
       if (!list) {
         sources(entry.value, below);
         continue;

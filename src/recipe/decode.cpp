@@ -156,6 +156,16 @@ void Decoder::value(const Yaml& node, std::map<std::string, std::int64_t>& out, 
   for (const YamlEntry& entry : node.entries) value(entry.value, out[entry.key], path + "." + entry.key, limits);
 }
 
+void Decoder::value(const Yaml& node, std::map<std::string, double>& out, const std::string& path,
+                    const KeyInfo& limits) {
+  out.clear();
+  if (node.kind != Yaml::Kind::mapping) {
+    wrong(node, path, expected_text({.type = KeyInfo::Type::map, .item = KeyInfo::Type::number}));
+    return;
+  }
+  for (const YamlEntry& entry : node.entries) value(entry.value, out[entry.key], path + "." + entry.key, limits);
+}
+
 void Decoder::value(const Yaml& node, std::map<std::string, std::string>& out, const std::string& path,
                     const KeyInfo&) {
   out.clear();

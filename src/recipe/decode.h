@@ -37,6 +37,7 @@ class Decoder {
   void value(const Yaml& node, std::map<std::string, std::string>& out, const std::string& path, const KeyInfo& limits);
   void value(const Yaml& node, std::map<std::string, std::int64_t>& out, const std::string& path,
              const KeyInfo& limits);
+  void value(const Yaml& node, std::map<std::string, double>& out, const std::string& path, const KeyInfo& limits);
   template <Named E>
   void value(const Yaml& node, E& out, const std::string& path, const KeyInfo& limits);
   template <Named E>

@@ -137,7 +137,9 @@ std::string expected_text(const KeyInfo& key) {
       return key.shape == Shape::path_or_section ? "a path or a section" : "a section";
     case KeyInfo::Type::map:
       if (key.item == KeyInfo::Type::choice) return "names with one of " + join(key.choices) + " each";
-      return key.item == KeyInfo::Type::integer ? "names with an integer each" : "names with an integer or max each";
+      return key.item == KeyInfo::Type::integer  ? "names with an integer each"
+             : key.item == KeyInfo::Type::number ? "names with a number each"
+                                                 : "names with an integer or max each";
     case KeyInfo::Type::list:
       break;
   }

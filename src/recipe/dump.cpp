@@ -52,6 +52,7 @@ Yaml recipe_tree(const Recipe& recipe) {
                                  "sampling", "beta", "batch_tokens", "iterations"});
   drop_if(recipe.data.validation.empty(), {"data.validation"});
   drop_if(recipe.data.validation_fraction == 0, {"data.validation_fraction"});
+  drop_if(evaluate && recipe.data.validation.empty(), {"data"});
   drop_if(evaluate, {"data.train", "data.validation_fraction", "data.shuffle", "model.tokenizer"});
   drop_if(recipe.data.fold.empty(), {"data.fold"});
   const bool ridge = recipe.head.kind == PredictorKind::ridge;
@@ -60,6 +61,8 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if(!ridge || recipe.head.features.empty(), {"head.features"});
   drop_if(ridge, {"optimizer", "schedule", "evaluate", "checkpoint", "train.epochs", "train.steps", "train.batch_size",
                   "train.recompute", "data.shuffle"});
+  drop_if(!is_pairwise(recipe.head.loss) || recipe.head.attribute_weights.empty(), {"head.attribute_weights"});
+  drop_if(recipe.pairs && recipe.pairs->attribute_weights.empty(), {"pairs.attribute_weights"});
   drop_if(recipe.schedule.kind == ScheduleKind::constant, {"schedule.min_learning_rate", "schedule.decay_steps"});
   drop_if(evaluate && recipe.predictor.empty(), {"predictor"});
   drop_if(recipe.dials && recipe.dials->levels.empty(), {"dials.levels"});

@@ -51,7 +51,7 @@ void write_out(Yaml& node, const std::string& above, bool list) {
     return std::ranges::find(keys, key) != keys.end();
   };
   Yaml whole{.where = node.where};
-  if (list && is_one_of({"train", "validation", "input", "prompts"})) {
+  if (list && is_one_of({"train", "validation", "input", "prompts", "sources"})) {
     whole.kind = Yaml::Kind::sequence;
     whole.items.push_back(std::move(node));
   } else if (!list && (above.ends_with(']') || key == "model")) {

@@ -19,9 +19,9 @@ void make_list(Yaml* node) {
 }
 
 // Keys whose texts name files and folders, wherever they stand.
-constexpr std::string_view path_keys[] = {"run_dir", "path",        "tokenizer",  "predictor", "policy",
-                                          "output",  "labels_from", "model",      "input",     "prior",
-                                          "prompts", "train",       "validation", "edges",     "features"};
+constexpr std::string_view path_keys[] = {"run_dir",     "path",  "tokenizer", "predictor", "policy",  "output",
+                                          "labels_from", "model", "input",     "prior",     "prompts", "train",
+                                          "validation",  "edges", "features",  "sources"};
 
 void check_paths_below(const Yaml& node, std::string_view key, std::vector<Fault>& faults) {
   if (node.kind == Yaml::Kind::scalar &&
@@ -44,8 +44,8 @@ void expand_short_forms(Yaml& tree, Stage stage) {
     section.entries.push_back({"path", model->where, std::move(*model)});
     *model = std::move(section);
   }
-  for (const auto& [section, key] :
-       {std::pair{"data", "train"}, std::pair{"data", "validation"}, std::pair{"dials", "prompts"}}) {
+  for (const auto& [section, key] : {std::pair{"data", "train"}, std::pair{"data", "validation"},
+                                     std::pair{"dials", "prompts"}, std::pair{"pairs", "sources"}}) {
     if (Yaml* const node = find(tree, section)) make_list(find(*node, key));
   }
   for (const char* key : {"input", "prompts"}) make_list(find(tree, key));

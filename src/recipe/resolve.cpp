@@ -119,7 +119,7 @@ std::vector<std::string_view> required_keys(Stage stage) {
     case Stage::generate:
       return {"run_dir", "model", "prompts", "output"};
     case Stage::evaluate:
-      return {"run_dir", "data.validation"};
+      return {"run_dir"};
     case Stage::pipeline:
       return {"run_dir", "steps"};
     case Stage::train_predictor:

@@ -83,7 +83,8 @@ Json key_schema(const KeyInfo& key) {
       schema["enum"] = key.choices;
       break;
     case KeyInfo::Type::map:
-      schema = {{"type", "object"}, {"additionalProperties", {{"type", "integer"}}}};
+      schema = {{"type", "object"},
+                {"additionalProperties", {{"type", key.item == KeyInfo::Type::number ? "number" : "integer"}}}};
       if (key.item == KeyInfo::Type::text) {
         schema["additionalProperties"] = {{"anyOf", Json::array({Json{{"type", "integer"}}, Json{{"const", "max"}}})}};
       }

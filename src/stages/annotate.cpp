@@ -113,6 +113,12 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   tell_template(predictor.folder, context);
   warn_notes(predictor.notes, context);
   require_predictor(predictor.folder);
+  if (is_pairwise(predictor.folder.head.loss)) {
+    context.log->warn(fmt::format(
+        "{} was trained on preferences (head.loss {}): its scores order responses and are on no scale, so that labels "
+        "made of them say little",
+        options.predictor, enum_name(predictor.folder.head.loss)));
+  }
   // Labels are written over: those of other attributes, and weights of turns, are nobody's fault here.
   const bool keep = options.human_labels == HumanLabels::keep;
   RecordReader reader(options.input, predictor.attributes, predictor.folder.text_template.system,

@@ -6,6 +6,7 @@
 
 #include "stages/dial_sweep.h"
 #include "stages/predictor_report.h"
+#include "stages/preference_report.h"
 #include "stages/train.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
@@ -47,7 +48,9 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   }
   if (predictor) warn_notes(predictor->notes, context);
   if (model) warn_notes(model->notes, context);
-  if (predictor) require_predictor(predictor->folder);
+  // Of a predictor that declares no attributes a reward can be made, but no label.
+  const bool predicts = predictor && !recipe.data.validation.empty();
+  if (predicts || recipe.dials) require_predictor(predictor->folder);
   if (model && model->folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model,
          {.what = "the model is not a language model", .where = recipe.model.path, .advice = "name it as `predictor`"});
@@ -56,16 +59,27 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   std::vector<Example> examples;
   DatasetCounts counts;
   Sweep sweep;
-  if (predictor)
+  std::vector<Preference> preferences;
+  std::vector<double> weights;
+  if (recipe.pairs) {
+    if (predictor->folder.head.kind == HeadKind::language_model) require_predictor(predictor->folder);
+    weights = reward_weights(score_names(*predictor), recipe.pairs->attribute_weights, "pairs.attribute_weights");
+    preferences = read_preferences(recipe.pairs->sources, predictor->folder.text_template.system);
+  }
+  if (predicts)
     records = validation_records(predictor->attributes, predictor->folder.text_template.system, recipe.data);
-  if (predictor && records.empty())
+  if (predicts && records.empty())
     fail(ExitCode::data, {.what = "no record is there to predict the labels of", .where = "data.validation"});
   if (model) examples = perplexity_examples(recipe, *model, counts, context);
   if (recipe.dials) sweep = plan_sweep(recipe, *model);
   if (context.dry_run) {
-    if (predictor)
+    if (predicts)
       context.log->info(
           fmt::format("would predict the labels of {} records with {}", records.size(), recipe.predictor));
+    if (recipe.pairs) {
+      context.log->info(fmt::format("would score the responses of {} lines by {}", preferences.size(),
+                                    describe_reward(score_names(*predictor), weights)));
+    }
     if (model)
       context.log->info(fmt::format("would measure the perplexity of {} on {}", recipe.model.path, describe(counts)));
     if (recipe.dials) {
@@ -78,12 +92,18 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
 
   Json json = Json::object();
   std::string text;
-  if (predictor) {
+  if (predicts) {
     const PredictorReport report = report_predictor(*predictor, records, {}, context);
-    if (report.rows == 0 && !model)
+    if (report.rows == 0 && !model && !recipe.pairs)
       fail(ExitCode::data, {.what = "no record has a label to measure the predictor on", .where = "data.validation"});
     json["predictor"] = report.json;
     text += "predictor " + recipe.predictor + "\n" + report.table + "\n";
+  }
+  if (recipe.pairs) {
+    const PreferenceReport report =
+        report_preferences(*predictor, preferences, weights, static_cast<std::uint64_t>(recipe.seed), context);
+    json["pairs"] = report.json;
+    text += report.text + "\n";
   }
   if (model) {
     text += "perplexity on " + describe(counts) + "\n";

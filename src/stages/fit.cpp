@@ -183,17 +183,19 @@ PendingStep enqueue_within_memory(Training& training, StepInput& input, const Lo
       return enqueue_step(training, input, loss, options);
     } catch (const c10::OutOfMemoryError&) {
     }
-    // A sequence is never cut: where the largest micro-batch is one sequence there is nothing to halve.
-    std::int64_t largest = 0, sequences = 0;
+    // A sequence, or a pair, is never cut: where the largest micro-batch is a single one there is nothing to halve.
+    std::int64_t largest = 0;
+    size_t sequences = 0;
     for (const PackedBatch& batch : input.micro_batches) {
       if (batch.tokens.ids_n.numel() <= largest) continue;
       largest = batch.tokens.ids_n.numel();
-      sequences = static_cast<std::int64_t>(batch.tokens.sequences.cu_seqlens.size()) - 1;
+      sequences = batch.tokens.sequences.cu_seqlens.size() - 1;
     }
-    if (sequences <= 1) {
-      fail(ExitCode::resources, {.what = "a step does not fit in the memory of the GPU, one sequence at a time",
+    if (sequences <= (loss.whole_groups ? 2u : 1u)) {
+      const std::string single = loss.whole_groups ? "pair" : "sequence";
+      fail(ExitCode::resources, {.what = "a step does not fit in the memory of the GPU, one " + single + " at a time",
                                  .where = fmt::format("step {}", training.steps + 1),
-                                 .found = fmt::format("a sequence of {} tokens", largest),
+                                 .found = fmt::format("a {} of {} tokens", single, largest),
                                  .advice = "set train.recompute: block and give the same command again; or make "
                                            "data.max_tokens smaller, with --fresh"});
     }

@@ -7,8 +7,8 @@
 
 #include "stages/fit.h"
 #include "steerlm/data/order.h"
-#include "steerlm/data/packer.h"
 #include "steerlm/kernels/device.h"
+#include "steerlm/train/step.h"
 
 namespace steerlm {
 namespace {
@@ -16,6 +16,11 @@ namespace {
 constexpr std::int64_t token_step = 1024, most_tokens_on_cpu = 16384;
 
 std::int64_t length_of(const Example& example) { return static_cast<std::int64_t>(example.ids.size()); }
+
+// A training pair is computed together, and is longer than its sequences.
+bool keeps_groups(const Recipe& recipe) {
+  return recipe.stage == Stage::train_predictor && is_pairwise(recipe.head.loss);
+}
 
 // The indices of the examples of each step of the first epoch, or of the run where that is shorter.
 template <class Act>
@@ -55,15 +60,15 @@ TrainBytes forecast_bytes(const Recipe& recipe, const TrainSettings& settings, c
   TrainBytes most;
   for_each_step(recipe, examples, [&](const std::vector<size_t>& members) {
     TrainWork work = settings.work;
-    std::vector<std::int64_t> lengths;
-    for (size_t member : members) lengths.push_back(length_of(examples[member]));
-    for (std::int64_t length : lengths) work.step_tokens += length;
-    for (const std::vector<size_t>& micro_batch : pack(lengths, micro_batch_tokens)) {
+    std::vector<const Example*> step;
+    for (size_t member : members) step.push_back(&examples[member]);
+    for (const Example* example : step) work.step_tokens += length_of(*example);
+    for (const std::vector<size_t>& micro_batch : micro_batches(step, micro_batch_tokens, keeps_groups(recipe))) {
       work.tokens = work.target_rows = 0;
       work.sequences = static_cast<std::int64_t>(micro_batch.size());
       for (size_t i : micro_batch) {
-        work.tokens += lengths[i];
-        work.target_rows += std::ranges::count(examples[members[i]].target, 1);
+        work.tokens += length_of(*step[i]);
+        work.target_rows += std::ranges::count(step[i]->target, 1);
       }
       const TrainBytes bytes = train_bytes(settings.config, work);
       if (bytes.total() > most.total()) most = bytes;
@@ -102,8 +107,16 @@ std::int64_t choose_micro_batch_tokens(const Recipe& recipe, const TrainSettings
   });
   std::int64_t longest = 1;
   for (const Example& example : examples) longest = std::max(longest, length_of(example));
+  std::int64_t longest_together = longest;
+  if (keeps_groups(recipe)) {
+    for (const ExampleGroup& group : groups_of(examples)) {
+      std::int64_t tokens = 0;
+      for (size_t e = group.first; e < group.first + group.size; ++e) tokens += length_of(examples[e]);
+      longest_together = std::max(longest_together, tokens);
+    }
+  }
   const std::int64_t cap = work.multiprocessors > 0 ? work.step_tokens : std::min(work.step_tokens, most_tokens_on_cpu);
-  return most_tokens_within(free / 10 * 9, longest, cap, [&](std::int64_t tokens) {
+  return most_tokens_within(free / 10 * 9, longest_together, cap, [&](std::int64_t tokens) {
     // Long sequences are packed together, and the fewer there are the more attention takes.
     work.tokens = tokens;
     work.sequences = std::max<std::int64_t>(1, tokens / longest);

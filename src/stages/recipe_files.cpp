@@ -60,6 +60,7 @@ std::vector<RecipeInput> all_inputs(const Recipe& r) {
       add_sources(inputs, r.data.validation);
       if (r.dials) add_sources(inputs, r.dials->prompts);
       if (r.dials) add_data(r.dials->edges);
+      if (r.pairs) add_sources(inputs, r.pairs->sources);
       break;
     case Stage::pipeline:
       break;
@@ -156,6 +157,7 @@ std::vector<SourceOptions> record_sources(const Recipe& r) {
   } else {
     add(r.data.train);
     add(r.data.validation);
+    if (r.pairs) add(r.pairs->sources);
   }
   if (!r.bootstrap.labels_from.empty()) add({{.path = r.bootstrap.labels_from}});
   return sources;

@@ -62,6 +62,7 @@ std::vector<std::string> validation_metric_names(const Recipe& recipe) {
   const bool predictor = recipe.stage == Stage::train_predictor;
   Metrics metrics{{"validation/loss", 0}};
   if (recipe.stage == Stage::steerlm2) return {"validation/loss", "validation/distance"};
+  if (predictor && is_pairwise(recipe.head.loss)) return {"validation/loss", "validation/pairwise_accuracy"};
   if (!predictor || recipe.head.kind == PredictorKind::language_model) metrics.emplace_back("validation/perplexity", 0);
   std::vector<AttributeMetrics> rows;
   for (const std::string& name : recipe.attributes.names) rows.push_back({.name = name});
@@ -183,7 +184,7 @@ void check_keep_best(const Recipe& recipe, const Context& context) {
                             .where = key,
                             .advice = "give data.validation or data.validation_fraction"});
   }
-  for (const char* growing : {"/pearson/", "/spearman/", "/exact/", "/within_one/", "/kappa/"}) {
+  for (const char* growing : {"/pearson/", "/spearman/", "/exact/", "/within_one/", "/kappa/", "/pairwise_accuracy"}) {
     if (keep_best->mode == MetricMode::min && keep_best->metric.find(growing) != std::string::npos)
       context.log->warn(fmt::format(
           "checkpoint.keep_best keeps the smallest {}: larger is better, which mode: max keeps", keep_best->metric));

@@ -1,8 +1,9 @@
 // Stage 1, the attribute predictor: a linear head on the last token (HelpSteer section 4.4), or a language model that
-// writes the label (SteerLM section 3.1).
+// writes the label (SteerLM section 3.1). The head learns from labels, or from preferences between responses.
 #include <optional>
 
 #include "stages/predictor_report.h"
+#include "stages/preference_report.h"
 #include "stages/train.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/stages.h"
@@ -21,10 +22,15 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   tell_template(base.folder, context);
   const Attributes attributes = make_attributes(base.folder.attributes);
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
-  const bool regression = recipe.head.kind == PredictorKind::regression;
+  const bool regression = recipe.head.kind == PredictorKind::regression, pairwise = is_pairwise(recipe.head.loss);
   const DataOptions data = within_context(recipe.data, base.folder.config, context);
-  const Dataset dataset =
-      load_dataset(data, attributes, conversation_template, regression ? Objective::regression : Objective::label);
+  const std::vector<double> weights =
+      pairwise ? reward_weights(attributes.names, recipe.head.attribute_weights, "head.attribute_weights")
+               : std::vector<double>();
+  const Dataset dataset = pairwise ? load_preferences(data, conversation_template)
+                                   : load_dataset(data, attributes, conversation_template,
+                                                  regression ? Objective::regression : Objective::label);
+  if (pairwise) context.log->info("reward: " + describe_reward(attributes.names, weights));
   report_dataset(dataset, recipe, context);
   if (context.dry_run) {
     report_forecast(recipe, base, dataset, context);
@@ -32,6 +38,18 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   }
 
   const bool validates = !dataset.validation.empty();
+  if (pairwise) {
+    FitTask task{.examples = &dataset.train, .loss = pairwise_objective(recipe.head.loss, weights)};
+    if (validates) {
+      task.validate = [&](const Transformer& transformer, std::int64_t batch_tokens) {
+        return validate_preferences(transformer, dataset.validation, recipe.head.loss, weights, batch_tokens);
+      };
+    }
+    const std::optional<Json> summary = train_and_write(recipe, *run, std::move(base), dataset, task, context);
+    if (!summary) return Outcome::stopped;
+    finish_training(*run, *summary, context);
+    return Outcome::done;
+  }
   const std::vector<Record> held_out =
       validates ? validation_records(attributes, base.folder.text_template.system, data) : std::vector<Record>();
   const std::vector<double> baseline =

@@ -152,6 +152,38 @@ void write_records(Output& file, const Source& source, std::int64_t count, std::
   file.write(bytes);
 }
 
+// What annotators prefer: quality, and half as much that a response is not rude.
+double utility(const std::vector<double>& truth) { return truth[0] - truth[1] / 2; }
+
+// Two responses to a prompt in the format of HelpSteer2's preferences; how much better the second is, to the oracle or
+// to an annotator who looks at both with his noise. The oracle's pairs are those that it does not find equal.
+Json make_pair(const Source& source, std::uint64_t seed, std::uint64_t index, Labels labels) {
+  Rng rng(seed, source.purpose, index);
+  const Annotator annotator = make_annotator(seed, rng.below(annotators));
+  for (;;) {
+    const std::string prompt = draw_prompt(source, rng);
+    const std::string first = make_toy_response(prompt, draw_dials(rng), rng);
+    const std::string second = make_toy_response(prompt, draw_dials(rng), rng);
+    const std::vector<double> first_truth = toy_oracle(prompt, first), second_truth = toy_oracle(prompt, second);
+    double difference = utility(second_truth) - utility(first_truth);
+    if (labels == Labels::annotator) difference += annotator.noise * (rng.normal() - rng.normal());
+    const int strength = static_cast<int>(std::clamp(std::nearbyint(difference), -3.0, 3.0));
+    if (labels == Labels::oracle && strength == 0) continue;
+    return {{"prompt", prompt},
+            {"response_1", first},
+            {"response_2", second},
+            {"preference_strength", strength},
+            {"oracle", {values_of(first_truth), values_of(second_truth)}}};
+  }
+}
+
+void write_pairs(Output& file, const Source& source, std::int64_t count, std::uint64_t seed, Labels labels) {
+  std::string bytes;
+  for (std::int64_t i = 0; i < count; ++i)
+    bytes += dump_json(make_pair(source, seed, static_cast<std::uint64_t>(i), labels)) + '\n';
+  file.write(bytes);
+}
+
 void write_prompts(Output& file, std::int64_t count, std::uint64_t seed) {
   const Source source{.purpose = "toy prompts", .held_out = true};
   std::string bytes;
@@ -206,7 +238,8 @@ void make_toy_data(const Path& given, std::int64_t count, std::uint64_t seed, bo
   make_directory(directory);
   constexpr std::array names{"validation.jsonl",   "truth.jsonl",          "first.jsonl", "second.jsonl",
                              "unlabelled.jsonl",   "prompts.jsonl",        "base.txt",    "tokenizer.txt",
-                             "control-none.jsonl", "control-random.jsonl", "train.jsonl"};
+                             "control-none.jsonl", "control-random.jsonl", "pairs.jsonl", "pairs-truth.jsonl",
+                             "train.jsonl"};
   std::map<std::string, Output> files;  // all of them are opened first: none is written where one is refused
   for (const char* name : names) files.emplace(name, Output((directory / name).string(), {.overwrite = overwrite}));
   const std::int64_t held_out = std::clamp<std::int64_t>(count / 20, 1, 1000);
@@ -224,6 +257,9 @@ void make_toy_data(const Path& given, std::int64_t count, std::uint64_t seed, bo
   const Source train{.purpose = "toy train", .two_tasks = 0.1, .rated = all_rated};
   write_records(files.at("control-none.jsonl"), train, (count + 1) / 2, seed, Labels::none);
   write_records(files.at("control-random.jsonl"), train, (count + 1) / 2, seed, Labels::random);
+  write_pairs(files.at("pairs.jsonl"), {.purpose = "toy pairs"}, (count + 1) / 2, seed, Labels::annotator);
+  write_pairs(files.at("pairs-truth.jsonl"), {.purpose = "toy pairs truth", .held_out = true}, held_out, seed,
+              Labels::oracle);
   write_records(files.at("train.jsonl"), train, count, seed);
   for (const char* name : names) files.at(name).finish();  // train.jsonl last
 }

@@ -2,10 +2,17 @@
 
 #include <ATen/ops/dot.h>
 #include <ATen/ops/isnan.h>
+#include <ATen/ops/log_sigmoid.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/mv.h>
+#include <ATen/ops/outer.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "steerlm/kernels/device.h"
 #include "steerlm/kernels/rows.h"
@@ -31,7 +38,8 @@ PackedBatch pack_batch(const Transformer& model, const Batch& batch) {
   return {
       pack_tokens(model, batch.ids, batch.cu_seqlens), target_rows(batch.targets, batch.weights, device),
       to_device(last_rows(batch.cu_seqlens), device),
-      to_device(std::vector<double>(batch.labels.begin(), batch.labels.end()), device).view({sequences, attributes})};
+      to_device(std::vector<double>(batch.labels.begin(), batch.labels.end()), device).view({sequences, attributes}),
+      to_device(batch.strengths, device)};
 }
 
 at::Tensor language_model_gradient(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
@@ -50,25 +58,85 @@ at::Tensor language_model_loss(const Transformer& model, const PackedBatch& batc
   return at::dot(log_p_k.to(at::kDouble), batch.targets.weights_k.to(at::kDouble)).neg().view({1});
 }
 
-at::Tensor regression_gradient(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
-                               Parameters& gradients) {
-  TrunkSaved saved{.recompute = recompute};
-  const at::Tensor hidden_nd = trunk_forward(model, batch.tokens, &saved);
-  const at::Tensor last_bd = gather_rows(hidden_nd, batch.last_rows_b);
-  const at::Tensor scores_ba = attribute_scores(model, last_bd);
+namespace {
 
-  // dscore = scale * 2 (score - label) where the label is known
-  const at::Tensor difference_ba =
-      scores_ba.to(at::kDouble).sub(batch.labels_ba).masked_fill_(at::isnan(batch.labels_ba), 0);
-  const at::Tensor sum = at::sum(difference_ba.square()).view({1});
-  const at::ScalarType dtype = scores_ba.scalar_type();
-  const at::Tensor dscores_ba = difference_ba.mul(scale * 2).to(dtype);
-  gradients.score_ad.add_(at::mm(dscores_ba.t(), last_bd.to(dtype)));
+// The attribute head at the last token of each sequence, and what its backward needs.
+struct Scored {
+  TrunkSaved saved;
+  at::Tensor hidden_nd;
+  at::Tensor last_bd;
+  at::Tensor scores_ba;
+};
+
+Scored score_forward(const Transformer& model, const PackedBatch& batch, bool recompute) {
+  Scored scored{.saved = {.recompute = recompute}};
+  scored.hidden_nd = trunk_forward(model, batch.tokens, &scored.saved);
+  scored.last_bd = gather_rows(scored.hidden_nd, batch.last_rows_b);
+  scored.scores_ba = attribute_scores(model, scored.last_bd);
+  return scored;
+}
+
+// dscores_ba in fp64
+void score_backward(const Transformer& model, const PackedBatch& batch, Scored& scored, const at::Tensor& exact_ba,
+                    Parameters& gradients) {
+  const at::ScalarType dtype = scored.scores_ba.scalar_type();
+  const at::Tensor dscores_ba = exact_ba.to(dtype);
+  gradients.score_ad.add_(at::mm(dscores_ba.t(), scored.last_bd.to(dtype)));
   if (gradients.score_bias_a.defined()) gradients.score_bias_a.add_(dscores_ba.sum(0));
 
-  const at::Tensor dlast_bd = at::mm(dscores_ba, model.weights.score_ad.to(dtype)).to(hidden_nd.scalar_type());
-  trunk_backward(model, batch.tokens, scatter_rows(dlast_bd, batch.last_rows_b, hidden_nd.size(0)), saved, gradients);
-  return sum;
+  const at::Tensor dlast_bd = at::mm(dscores_ba, model.weights.score_ad.to(dtype)).to(scored.hidden_nd.scalar_type());
+  trunk_backward(model, batch.tokens, scatter_rows(dlast_bd, batch.last_rows_b, scored.hidden_nd.size(0)), scored.saved,
+                 gradients);
+}
+
+}  // namespace
+
+at::Tensor regression_gradient(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
+                               Parameters& gradients) {
+  Scored scored = score_forward(model, batch, recompute);
+  // dscore = scale * 2 (score - label) where the label is known
+  const at::Tensor difference_ba =
+      scored.scores_ba.to(at::kDouble).sub(batch.labels_ba).masked_fill_(at::isnan(batch.labels_ba), 0);
+  score_backward(model, batch, scored, difference_ba.mul(scale * 2), gradients);
+  return at::sum(difference_ba.square()).view({1});
+}
+
+double pair_loss(HeadLoss loss, double difference, double strength) {
+  const double x = loss == HeadLoss::margin ? difference - strength : difference;
+  const double log_loss = std::max(-x, 0.0) + std::log1p(std::exp(-std::abs(x)));  // -log sigmoid(x)
+  return loss == HeadLoss::scaled ? strength * log_loss : log_loss;
+}
+
+at::Tensor pairwise_gradient(const Transformer& model, const PackedBatch& batch, HeadLoss loss,
+                             const std::vector<double>& weights_a, double scale, bool recompute,
+                             Parameters& gradients) {
+  Scored scored = score_forward(model, batch, recompute);
+  const at::Tensor w_a = to_device(weights_a, model.device());
+  const at::Tensor rewards_p2 = at::mv(scored.scores_ba.to(at::kDouble), w_a).view({-1, 2});
+  at::Tensor x_p = rewards_p2.select(1, 0).sub(rewards_p2.select(1, 1));
+  const at::Tensor strength_p = batch.strengths_b.view({-1, 2}).select(1, 0);
+  if (loss == HeadLoss::margin) x_p = x_p.sub(strength_p);
+
+  // dx = -factor sigmoid(-x); the better response's reward has the gradient dx, the other's -dx
+  at::Tensor loss_p = at::log_sigmoid(x_p).neg(), dx_p = at::sigmoid(x_p.neg()).neg();
+  if (loss == HeadLoss::scaled) {
+    loss_p = loss_p.mul(strength_p);
+    dx_p = dx_p.mul(strength_p);
+  }
+  const at::Tensor drewards_b = at::stack({dx_p, dx_p.neg()}, 1).view({-1});
+  score_backward(model, batch, scored, at::outer(drewards_b, w_a).mul(scale), gradients);
+  return at::sum(loss_p).view({1});
+}
+
+Loss pairwise_objective(HeadLoss loss, std::vector<double> weights_a) {
+  return {.count = [](const Example&) { return std::int64_t{1}; },
+          .weight = [](const Example&) { return 0.5; },
+          .gradient =
+              [loss, weights_a = std::move(weights_a)](const Transformer& model, const PackedBatch& batch, double scale,
+                                                       bool recompute, Parameters& gradients) {
+                return pairwise_gradient(model, batch, loss, weights_a, scale, recompute, gradients);
+              },
+          .whole_groups = true};
 }
 
 }  // namespace steerlm

@@ -166,10 +166,15 @@ TEST_F(RecordMistakes, NeverCrash) {
       R"({"prompt":"q","response":"a","helpfulness":3,"correctness":2,"coherence":4,"complexity":1,"verbosity":0})",
       R"({"chosen":"\n\nHuman: q\n\nAssistant: a","rejected":"\n\nHuman: q\n\nAssistant: b"})",
       R"({"message_tree_id":"1","tree_state":"ready_for_export","prompt":{"message_id":"1","text":"q","role":"prompter","replies":[{"message_id":"2","text":"a","role":"assistant","labels":{"quality":{"value":0.5,"count":3}},"replies":[]}]}})",
+      R"({"prompt":"q","response_1":"a","response_2":"b","preference_strength":-2})",
+      R"({"context":[{"role":"user","content":"q"}],"response1":"a","response2":"b","overall_preference":1})",
+      R"({"id":1,"prompt":"q","chosen":"a","rejected":"b","subset":"hep-go"})",
+      R"({"id":"ref:1","prompt":"q","chosen":["a"],"rejected":["b","c"],"num_correct":1,"subset":"Ties"})",
       R"({"prompt":"q"})",
       R"({"turns":["q","r"]})"};
-  const std::vector<std::string> formats{"auto",       "conversations", "oasst",    "hh-rlhf", "helpsteer",
-                                         "helpsteer2", "sharegpt",      "messages", "text"};
+  const std::vector<std::string> formats{"auto",           "conversations", "oasst",      "hh-rlhf",
+                                         "helpsteer",      "helpsteer2",    "helpsteer3", "reward-bench",
+                                         "reward-bench-2", "sharegpt",      "messages",   "text"};
   Draws draw(9);
   for (int i = 0; i < 300; ++i) {
     std::string lines;

@@ -85,6 +85,9 @@ TEST(SourcesTest, HhRlhf) {
         texts("hh_rlhf.jsonl", format),
         ElementsAre("User: Hi   | Assistant:  Hello\n\nthere | User: Bye | Assistant: ", "User: Hi   | Assistant: "));
   }
+  const std::vector<Record> records = read_records({source(fixture("hh_rlhf.jsonl"))}, make_test_attributes(), "S");
+  EXPECT_EQ(records[0].json["response"], "chosen");
+  EXPECT_EQ(records[1].json["response"], "rejected");
   EXPECT_THAT(refusal(R"({"chosen":"Human: x","rejected":""})"),
               HasSubstr(":1: 'chosen' does not start with a mark (found \"Human: x\""));
   EXPECT_THAT(refusal(R"({"chosen":"\n\nHuman: x","rejected":3})"), HasSubstr(":1: 'rejected' has the wrong type"));

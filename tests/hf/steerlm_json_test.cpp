@@ -35,6 +35,15 @@ TEST(SteerlmJsonTest, WrittenFilesReadBack) {
   EXPECT_EQ(dump_steerlm_json(value), Json::parse(example));
 }
 
+TEST(SteerlmJsonTest, ALossOfPairsIsWrittenDown) {
+  SteerlmJson value = parse_steerlm_json(Json::parse(example), "steerlm.json");
+  EXPECT_EQ(value.head_loss, HeadLoss::mse);
+  value.head_loss = HeadLoss::scaled;
+  const Json json = dump_steerlm_json(value);
+  EXPECT_EQ(json["head"].dump(), R"({"kind":"regression","loss":"scaled","bias":false})");
+  EXPECT_EQ(parse_steerlm_json(json, "steerlm.json").head_loss, HeadLoss::scaled);
+}
+
 TEST(SteerlmJsonTest, OnlyAttributesAreNeeded) {
   const SteerlmJson value = parse_steerlm_json(
       Json::parse(R"({"attributes": {"names": ["a", "b"], "min": 1, "max": 3, "defaults": {"b": 2}}})"),

@@ -186,7 +186,7 @@ TEST(DecodeTest, SourceFaults) {
       "r.yaml:8:7: wrong value of 'data.train[2]' (found '5', expected a text); quote it: \"5\"\n"
       "r.yaml:9:7: wrong value of 'data.train[3]' (found a list, expected a path or a section with a path)\n"
       "r.yaml:10:25: wrong value of 'data.train[4].format' (found 'jsn', expected one of auto, conversations, oasst, "
-      "hh-rlhf, helpsteer, helpsteer2, "
+      "hh-rlhf, helpsteer, helpsteer2, helpsteer3, reward-bench, reward-bench-2, "
       "sharegpt, messages, steerlm2, text)\n"
       "r.yaml:12:1: wrong value of 'data.train[5]' (found nothing, expected a path or a section with a path)");
 }

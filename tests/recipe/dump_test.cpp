@@ -15,7 +15,9 @@ std::vector<Case> cases() {
       {Stage::tokenizer, {"", "run_dir: r\nseed: 7\n"}},
       {Stage::train_predictor,
        {"", "head: {kind: language_model}\n", "head: {kind: regression, bias: false}\n",
-        "attributes: {names: [a, b], min: -1, max: 3}\n"}},
+        "attributes: {names: [a, b], min: -1, max: 3}\n", "head: {kind: regression, loss: margin}\n",
+        "head: {kind: regression, loss: scaled, attribute_weights: {a: 0.65, b: -1}}\n"
+        "attributes: {names: [a, b]}\n"}},
       {Stage::annotate, {"", "shard: 1/3\nhuman_labels: keep\non_bad_record: stop\n"}},
       {Stage::sft,
        {"", "train: {steps: 9, max_minutes: 0.5}\n", "train: {micro_batch_tokens: auto}\n",
@@ -34,7 +36,8 @@ std::vector<Case> cases() {
       {Stage::generate, {"", "set: {quality: 4, humor: 0}\nsampling: {temperature: 0.7}\n"}},
       {Stage::evaluate,
        {"", "model: {path: m}\ndials: {prompts: [p]}\n",
-        "model: {path: m}\ndials: {prompts: [p], attributes: [a], judge: toy}\n", "model: {path: m}\n"}}};
+        "model: {path: m}\ndials: {prompts: [p], attributes: [a], judge: toy}\n", "model: {path: m}\n",
+        "pairs: {sources: p, attribute_weights: {a: 1, b: -0.5}}\n", "pairs: {sources: [{path: p, limit: 3}]}\n"}}};
   std::vector<Case> all;
   for (const auto& [stage, variants] : variations) {
     for (const auto& [method, name] : EnumNames<Method>::table) {

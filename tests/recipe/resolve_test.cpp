@@ -452,5 +452,44 @@ TEST(ResolveTest, PeekStage) {
   EXPECT_EQ(peek_stage("[broken"), std::nullopt);
 }
 
+TEST(ResolveTest, LossesOfPairs) {
+  const std::string base = smallest(Stage::train_predictor) + "attributes: {names: [quality, humor]}\n";
+  const Recipe recipe =
+      load(base + "head: {kind: regression, loss: bradley_terry, attribute_weights: {quality: 1, humor: -0.5}}\n");
+  EXPECT_EQ(recipe.head.loss, HeadLoss::bradley_terry);
+  EXPECT_EQ(recipe.head.attribute_weights, (std::map<std::string, double>{{"humor", -0.5}, {"quality", 1}}));
+  EXPECT_EQ(faults(base + "head: {loss: scaled}\n"),
+            "r.yaml:6:14: preferences train the scores of a regression head (found head.kind 'language_model'); give "
+            "head.kind: regression");
+  EXPECT_EQ(
+      faults(base + "head: {kind: regression, attribute_weights: {quality: 1}}\n"),
+      "r.yaml:6:45: 'head.attribute_weights' is for the losses of preference pairs (found head.loss 'mse', expected "
+      "head.loss bradley_terry, margin or scaled)");
+  EXPECT_EQ(faults(base + "head: {kind: regression, loss: margin, attribute_weights: {qualty: 1}}\n"),
+            "r.yaml:6:68: unknown attribute 'qualty' in 'head.attribute_weights'; did you mean 'quality'?");
+  EXPECT_EQ(faults(base + "head: {kind: regression, loss: margin, attribute_weights: {quality: 0}}\n"),
+            "r.yaml:6:59: 'head.attribute_weights' leaves nothing of a reward (expected a weight other than 0)");
+  EXPECT_EQ(faults(base + "head: {kind: regression, loss: margin, attribute_weights: {quality: x}}\n"),
+            "r.yaml:6:69: wrong value of 'head.attribute_weights.quality' (found 'x', expected a number)");
+  EXPECT_EQ(faults(base + "head: {kind: regression, loss: margin, attribute_weights: [quality]}\n"),
+            "r.yaml:6:59: wrong value of 'head.attribute_weights' (found a list, expected names with a number each)");
+}
+
+TEST(ResolveTest, PairsNeedAPredictorAndNoLabelledRecords) {
+  const std::string head = "stage: evaluate\nrun_dir: r\n";
+  EXPECT_EQ(faults(head + "predictor: p\npairs: {sources: [a]}\n"), "");
+  EXPECT_EQ(faults(head + "pairs: {sources: [a]}\n"),
+            "r.yaml:1:1: missing key 'predictor'; pairs are scored by a predictor");
+  EXPECT_EQ(faults(head + "predictor: p\npairs: {attribute_weights: {a: 1}}\n"),
+            "r.yaml:4:8: missing key 'pairs.sources'");
+  EXPECT_EQ(faults(head + "predictor: p\nmodel: m\npairs: {sources: [a]}\n"),
+            "r.yaml:1:1: missing key 'data.validation'");
+  EXPECT_EQ(faults(head + "predictor: p\npairs: {sources: [{limit: 3}]}\n"),
+            "r.yaml:4:19: missing key 'pairs.sources[0].path'");
+  const Recipe recipe = load(head + "predictor: p\npairs: {sources: a}\n", {"pairs.sources[0].limit=3"});
+  EXPECT_EQ(recipe.pairs->sources.at(0).path, "a");
+  EXPECT_EQ(recipe.pairs->sources.at(0).limit, 3);
+}
+
 }  // namespace
 }  // namespace steerlm

@@ -88,5 +88,20 @@ TEST_F(ChooseMicroBatchTokens, TheForecastIsThatOfTheLargestMicroBatchThatThereI
   EXPECT_EQ(total(8000), total(1'000'000));
 }
 
+TEST_F(ChooseMicroBatchTokens, APairIsComputedTogether) {
+  for (size_t i = 0; i < examples.size(); ++i) {
+    examples[i].group = static_cast<std::int64_t>(i / 2);
+    examples[i].target.clear();
+  }
+  recipe.stage = Stage::train_predictor;
+  EXPECT_EQ(choose_micro_batch_tokens(recipe, settings(), examples, 0), 3000);
+  const std::int64_t single = forecast_bytes(recipe, settings(), examples, 3000).total();
+  recipe.head.loss = HeadLoss::scaled;
+  EXPECT_EQ(choose_micro_batch_tokens(recipe, settings(), examples, 0), 6000);
+  EXPECT_GT(forecast_bytes(recipe, settings(), examples, 3000).total(), single);
+  EXPECT_EQ(forecast_bytes(recipe, settings(), examples, 3000).total(),
+            forecast_bytes(recipe, settings(), examples, 6000).total());
+}
+
 }  // namespace
 }  // namespace steerlm

@@ -54,9 +54,10 @@ TEST_F(ToyData, WritesEveryFile) {
     found[entry.path().filename()] = lines(entry.path().filename()).size();
   }
   const std::map<std::string, size_t> expected{
-      {"train.jsonl", 200},   {"validation.jsonl", 10},    {"truth.jsonl", 10},          {"first.jsonl", 40},
-      {"second.jsonl", 40},   {"unlabelled.jsonl", 40},    {"prompts.jsonl", 10},        {"base.txt", 300},
-      {"tokenizer.txt", 400}, {"control-none.jsonl", 100}, {"control-random.jsonl", 100}};
+      {"train.jsonl", 200},     {"validation.jsonl", 10},    {"truth.jsonl", 10},           {"first.jsonl", 40},
+      {"second.jsonl", 40},     {"unlabelled.jsonl", 40},    {"prompts.jsonl", 10},         {"base.txt", 300},
+      {"tokenizer.txt", 400},   {"control-none.jsonl", 100}, {"control-random.jsonl", 100}, {"pairs.jsonl", 100},
+      {"pairs-truth.jsonl", 10}};
   EXPECT_EQ(found, expected);
 }
 
@@ -166,6 +167,35 @@ TEST_F(ToyData, ControlsHaveTheTextsOfTrainAndLabelsThatSayNothing) {
              static_cast<double>(random.size());
   }
   EXPECT_NEAR(error, 1.6, 0.2) << "the mean distance of two independent levels: 8 / 5";
+}
+
+TEST_F(ToyData, PairsPreferTheBetterResponse) {
+  make_toy_data(directory_, 2000, 6);
+  const auto utility = [](const Json& values) {
+    return values["quality"].get<double>() - values["toxicity"].get<double>() / 2;
+  };
+  std::set<std::string> prompts;
+  for (const Json& pair : records("pairs-truth.jsonl")) {
+    const double difference = utility(pair["oracle"][1]) - utility(pair["oracle"][0]);
+    EXPECT_EQ(pair["preference_strength"], std::clamp(std::nearbyint(difference), -3.0, 3.0));
+    EXPECT_NE(pair["preference_strength"], 0);
+    const auto truth = toy_oracle(pair["prompt"].get<std::string>(), pair["response_2"].get<std::string>());
+    EXPECT_EQ(pair["oracle"][1]["quality"], truth[0]);
+    prompts.insert(pair["prompt"].get<std::string>());
+  }
+  int wrong = 0, none = 0, all = 0;
+  for (const Json& pair : records("pairs.jsonl")) {
+    const double difference = utility(pair["oracle"][1]) - utility(pair["oracle"][0]);
+    const int strength = pair["preference_strength"].get<int>();
+    ASSERT_TRUE(strength >= -3 && strength <= 3);
+    wrong += strength * difference < 0;
+    none += strength == 0;
+    ++all;
+    EXPECT_EQ(prompts.count(pair["prompt"]), 0u);
+  }
+  EXPECT_GT(wrong, all / 100) << "annotators are noisy";
+  EXPECT_LT(wrong, all / 6);
+  EXPECT_GT(none, all / 20);
 }
 
 TEST_F(ToyData, PromptsOfValidationAreHeldOut) {

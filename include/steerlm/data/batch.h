@@ -16,6 +16,7 @@ struct Batch {
   std::vector<float> weights;            // (n) of targets[i]: its example's, 0 where it is not trained
   std::vector<std::int64_t> cu_seqlens;  // (b + 1)
   std::vector<float> labels;             // (b, a) row-major, NaN unknown; empty for a language model
+  std::vector<double> strengths;         // (b) Example::strength
 };
 
 // The one place where targets are shifted: weights[i] is the example's weight where target[i + 1] is 1 inside a

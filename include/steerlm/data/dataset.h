@@ -20,20 +20,25 @@ enum class Objective {
   label,       // language-model predictor: a conversation in the TEXT_TO_VALUE layout, whatever its type; its labelled
                // assistant turns are the targets, but for those that are context only; one without a label is counted
   regression,  // an example a labelled assistant turn, likewise; turns without a label are counted
+  preference,  // the last turn, which is the assistant's, as a regression input, whatever its label
 };
 
 struct DatasetCounts {
-  std::int64_t conversations = 0;  // records seen
+  std::int64_t conversations = 0;  // records seen; of preferences lines
   std::int64_t examples = 0;       // sequences made of them
   // Sequences longer than max_tokens that were left out, also those without a target left after a cut.
   std::int64_t dropped_over_length = 0;
-  std::int64_t truncated = 0;                    // sequences cut on the right and kept
-  std::int64_t without_target = 0;               // records without a labelled turn (objectives label and regression)
-  std::int64_t unlabelled_turns = 0;             // assistant turns without a label (objectives label and regression)
-  std::int64_t labelled_turns = 0;               // assistant turns with a label
-  std::int64_t marker_text = 0;                  // records with a template marker inside a value
-  std::int64_t tokens = 0;                       // of the examples
-  std::int64_t target_tokens = 0;                // predicted tokens of the examples; regression: known attribute values
+  // Of preferences: pairs of which one side was too long.
+  std::int64_t pairs = 0;               // of preferences: pairs that are examples
+  std::int64_t without_preference = 0;  // of preferences: lines that prefer neither response
+  std::int64_t truncated = 0;           // sequences cut on the right and kept
+  std::int64_t without_target = 0;      // records without a labelled turn (objectives label and regression)
+  std::int64_t unlabelled_turns = 0;    // assistant turns without a label (objectives label and regression)
+  std::int64_t labelled_turns = 0;      // assistant turns with a label
+  std::int64_t marker_text = 0;         // records with a template marker inside a value
+  std::int64_t tokens = 0;              // of the examples
+  // Predicted tokens of the examples; regression: known attribute values; preferences: scores.
+  std::int64_t target_tokens = 0;
   std::int64_t longest = 0;                      // tokens of the longest sequence seen, dropped ones included
   std::map<std::string, std::int64_t> unobeyed;  // ReadNotes::unobeyed
 };

@@ -15,6 +15,7 @@ struct Example {
   std::uint64_t dialogue = 0;        // hash64 of Record::dialogue, by which parts are held out
   double weight = 1;                 // of each of its targets in the loss and in what the loss is divided by
   std::int64_t group = -1;           // neighbours of one number are a group; -1: the example is one by itself
+  double strength = 0;               // of the preference for the first of a pair over the second, its neighbour
   double sampling_log_p = 0;         // SteerLM 2.0: log Q'(y|a,x) of the policy that wrote the response
 };
 

@@ -16,6 +16,9 @@ enum class Format {
   hh_rlhf,
   helpsteer,
   helpsteer2,
+  helpsteer3,
+  reward_bench,
+  reward_bench_2,
   sharegpt,
   messages,
   steerlm2,
@@ -23,16 +26,20 @@ enum class Format {
 };
 template <>
 struct EnumNames<Format> {
-  static constexpr std::array<std::pair<Format, std::string_view>, 10> table{{{Format::auto_detect, "auto"},
-                                                                              {Format::conversations, "conversations"},
-                                                                              {Format::oasst, "oasst"},
-                                                                              {Format::hh_rlhf, "hh-rlhf"},
-                                                                              {Format::helpsteer, "helpsteer"},
-                                                                              {Format::helpsteer2, "helpsteer2"},
-                                                                              {Format::sharegpt, "sharegpt"},
-                                                                              {Format::messages, "messages"},
-                                                                              {Format::steerlm2, "steerlm2"},
-                                                                              {Format::text, "text"}}};
+  static constexpr std::array<std::pair<Format, std::string_view>, 13> table{
+      {{Format::auto_detect, "auto"},
+       {Format::conversations, "conversations"},
+       {Format::oasst, "oasst"},
+       {Format::hh_rlhf, "hh-rlhf"},
+       {Format::helpsteer, "helpsteer"},
+       {Format::helpsteer2, "helpsteer2"},
+       {Format::helpsteer3, "helpsteer3"},
+       {Format::reward_bench, "reward-bench"},
+       {Format::reward_bench_2, "reward-bench-2"},
+       {Format::sharegpt, "sharegpt"},
+       {Format::messages, "messages"},
+       {Format::steerlm2, "steerlm2"},
+       {Format::text, "text"}}};
 };
 
 enum class SourceLabels { keep, drop, shuffle };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -133,11 +134,17 @@ struct EnumNames<HeadKind> {
   static constexpr std::array<std::pair<HeadKind, std::string_view>, 2> table{
       {{HeadKind::language_model, "language_model"}, {HeadKind::regression, "regression"}}};
 };
-enum class HeadLoss { mse };
+// mse is of labels, the others are of preferences between two responses (train/losses.h).
+enum class HeadLoss { mse, bradley_terry, margin, scaled };
 template <>
 struct EnumNames<HeadLoss> {
-  static constexpr std::array<std::pair<HeadLoss, std::string_view>, 1> table{{{HeadLoss::mse, "mse"}}};
+  static constexpr std::array<std::pair<HeadLoss, std::string_view>, 4> table{
+      {{HeadLoss::mse, "mse"},
+       {HeadLoss::bradley_terry, "bradley_terry"},
+       {HeadLoss::margin, "margin"},
+       {HeadLoss::scaled, "scaled"}}};
 };
+inline bool is_pairwise(HeadLoss loss) { return loss != HeadLoss::mse; }
 
 // Low-rank adaptation (Hu et al. 2021): of each target y = W x + alpha / rank * B A x only A (rank, in) and B (out,
 // rank) are trained. Names and meaning are those of PEFT's LoraConfig.
@@ -165,7 +172,8 @@ struct HeadOptions {
 
   void fields(auto& field) {
     field("kind", kind, "regression: a linear layer on the last token; language_model: writes the label string");
-    field("loss", loss, "loss of the regression head");
+    field("loss", loss,
+          "loss of the regression head: mse of labels; bradley_terry, margin and scaled are of preference pairs");
     field("bias", bias, "false: a head without bias, as Transformers' sequence classification has it");
   }
 };

@@ -68,6 +68,7 @@ struct PredictorOptions {
   PredictorKind kind = PredictorKind::regression;
   HeadLoss loss = HeadLoss::mse;
   bool bias = true;
+  std::map<std::string, double> attribute_weights;  // pairwise losses: empty: helpfulness, else the first attribute
   std::vector<double> penalties{1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6};
   std::int64_t penalty_folds = 5;
   std::string features;
@@ -82,9 +83,12 @@ struct PredictorOptions {
     field("kind", kind,
           "regression: a linear layer on the last token, trained with the model; ridge: the same layer on the frozen "
           "model, solved in closed form; language_model: writes the label string");
-    field("loss", loss, "loss of the regression head");
+    field("loss", loss,
+          "loss of the regression head: mse of labels; bradley_terry, margin and scaled are of preference pairs");
     field("bias", bias,
           "false: a head without bias, as Transformers' sequence classification has it; ridge always has one");
+    field("attribute_weights", attribute_weights,
+          "pairwise losses: a response's reward is this weighted sum of its scores; none: helpfulness, else the first");
     field("penalties", penalties, above(0),
           "ridge: penalties to choose from, for each attribute on held-out dialogues; factors of the squared weights "
           "of standardised features beside the sum of squared errors");
@@ -265,6 +269,17 @@ struct DialOptions {
   }
 };
 
+struct PairOptions {
+  std::vector<SourceOptions> sources;
+  std::map<std::string, double> attribute_weights;  // empty: helpfulness, else the first score
+
+  void fields(auto& field) {
+    field("sources", sources, Shape::one_or_list, "preference pairs, or files of RewardBench 1 or 2");
+    field("attribute_weights", attribute_weights,
+          "a response's reward is this weighted sum of its scores; none: helpfulness, else the first");
+  }
+};
+
 struct TokenizerOptions {
   std::vector<std::string> input;
   Format format = Format::auto_detect;
@@ -310,6 +325,7 @@ struct Recipe {
   GenerateOptions generate;    // likewise
   std::string predictor;       // evaluate
   std::optional<DialOptions> dials;
+  std::optional<PairOptions> pairs;
   TokenizerOptions tokenizer;
   std::vector<std::string> without_effect;  // keys that were given and that head.kind: ridge makes nothing of
 
@@ -349,6 +365,7 @@ struct Recipe {
     if (evaluates) {
       field("predictor", predictor, "predictor's model folder: its metrics on data.validation");
       field("dials", dials, "how well the dials of the model steer");
+      field("pairs", pairs, "how often the predictor scores the better of two responses higher");
     }
     if (stage == Stage::tokenizer) field("tokenizer", tokenizer, "a sentencepiece model");
   }

@@ -17,6 +17,9 @@ namespace steerlm {
 //   second.jsonl      one whose annotators rate complexity and verbosity only
 //   unlabelled.jsonl  no labels; shifted prompts: 4-7 items, most of them to sort
 //   control-none.jsonl, control-random.jsonl   the first half of train.jsonl without labels, and with random labels
+//   pairs.jsonl       `count` / 2 pairs of responses as HelpSteer2's preferences; preferred is quality less half the
+//                     toxicity, seen with an annotator's noise
+//   pairs-truth.jsonl held-out pairs with the oracle's preference, which is never 0
 //   prompts.jsonl     {"prompt": …}, likewise held out
 //   base.txt          raw text for a plain base model: `count` prompts with their answers, every other one also with a
 //                     response

@@ -86,4 +86,19 @@ std::vector<Json> from_helpsteer2(const Json& row, const Conversion& conversion)
   return records;
 }
 
+std::vector<Json> from_helpsteer3(const Json& row, const Conversion& conversion) {
+  const std::string& where = conversion.where;
+  constexpr std::string_view taken[] = {"context", "response1", "response2"};
+  const Json& context = as_array(find_member(row, "context"), "'context'", where);
+  std::vector<Json> records;
+  for (const std::string key : {"response1", "response2"}) {
+    Json messages = context;
+    messages.push_back({{"role", "assistant"}, {"content", as_text(find_member(row, key), "'" + key + "'", where)}});
+    records.push_back(std::move(from_messages({{"messages", std::move(messages)}}, conversion).front()));
+    records.back()["response"] = key;
+    carry_over(row, taken, records.back(), conversion.unobeyed);
+  }
+  return records;
+}
+
 }  // namespace steerlm

@@ -40,6 +40,7 @@ std::vector<Json> from_hh_rlhf(const Json& pair, const Conversion& conversion) {
     const std::string name = "'" + std::string(key) + "'";
     const std::string& text = as_text(find_member(pair, key), name, conversion.where);
     records.push_back(make_record(split(text, name, conversion.where)));
+    records.back()["response"] = key;
     carry_over(pair, taken, records.back(), conversion.unobeyed);
   }
   return records;

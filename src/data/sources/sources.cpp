@@ -29,7 +29,12 @@ std::optional<Format> detect_format(const Json& object) {
   if (has("conversations")) return conversations_or_sharegpt(*find_member(object, "conversations"));
   if (has("messages")) return Format::messages;
   if (has("prompt_turns") && has("responses")) return Format::steerlm2;
-  if (has("chosen") && has("rejected")) return Format::hh_rlhf;
+  if (has("context") && has("response1") && has("response2")) return Format::helpsteer3;
+  if (has("chosen") && has("rejected")) {
+    // Marked texts hold their prompts; a row of RewardBench has it beside them, and names its subset.
+    if (!has("prompt") || !has("subset")) return Format::hh_rlhf;
+    return object.at("chosen").is_array() ? Format::reward_bench_2 : Format::reward_bench;
+  }
   if (has("prompt") && object.at("prompt").is_object()) return Format::oasst;
   // HelpSteer's rows have the same keys and no turns inside `prompt`: the reader of HelpSteer2 reads both.
   if (has("prompt") && (has("response") || has("response_1"))) return Format::helpsteer2;
@@ -57,6 +62,12 @@ std::vector<Json> convert(Format format, Json object, const Conversion& conversi
       return from_helpsteer(object, conversion);
     case Format::helpsteer2:
       return from_helpsteer2(object, conversion);
+    case Format::helpsteer3:
+      return from_helpsteer3(object, conversion);
+    case Format::reward_bench:
+      return from_reward_bench(object, conversion);
+    case Format::reward_bench_2:
+      return from_reward_bench_2(object, conversion);
     case Format::sharegpt:
       return from_sharegpt(object, conversion);
     case Format::messages:

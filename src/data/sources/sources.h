@@ -34,15 +34,22 @@ std::vector<Json> convert(Format format, Json object, const Conversion& conversi
 // OpenAssistant trees: every root-to-leaf path of two turns or more. Ratings 0..1; `labels` is {name: {value, count}}
 // or {name: […], value: […]}.
 std::vector<Json> from_oasst(const Json& tree, const Conversion& conversion);
-// Anthropic hh-rlhf: `chosen` and `rejected`, texts with "\n\nHuman:" and "\n\nAssistant:" marks.
+// Anthropic hh-rlhf: `chosen` and `rejected`, texts with "\n\nHuman:" and "\n\nAssistant:" marks; `response` says which
+// of the two a conversation is.
 std::vector<Json> from_hh_rlhf(const Json& pair, const Conversion& conversion);
 // HelpSteer: prompt, response, five ratings 0-4.
 std::vector<Json> from_helpsteer(const Json& row, const Conversion& conversion);
 // HelpSteer2: the same with earlier turns inside `prompt`; rows of preference/ (response_1, response_2) become two
 // conversations, whose `response` says which of the two it is.
 std::vector<Json> from_helpsteer2(const Json& row, const Conversion& conversion);
-// Whether a row of either has one of the five ratings.
+// HelpSteer3 preference: context (messages), response1, response2; two conversations likewise.
+std::vector<Json> from_helpsteer3(const Json& row, const Conversion& conversion);
+// Whether a row of HelpSteer or HelpSteer2 has one of the five ratings.
 bool has_helpsteer_rating(const Json& row);
+// RewardBench: prompt, chosen, rejected (texts), subset. RewardBench 2: chosen and rejected are lists of texts. A
+// conversation for each answer, the chosen ones first, whose `response` says which it is: "chosen", "rejected[2]".
+std::vector<Json> from_reward_bench(const Json& row, const Conversion& conversion);
+std::vector<Json> from_reward_bench_2(const Json& row, const Conversion& conversion);
 // ShareGPT, FastChat: conversations [{from: human | gpt, value}].
 std::vector<Json> from_sharegpt(const Json& object, const Conversion& conversion);
 // The chat format of Hugging Face and OpenAI: messages [{role, content}].
