@@ -128,6 +128,10 @@ at::Tensor pairwise_gradient(const Transformer& model, const PackedBatch& batch,
   return at::sum(loss_p).view({1});
 }
 
+const Loss language_model_objective{target_count, target_weight, language_model_gradient};
+const Loss regression_objective{
+    label_count, [](const Example& example) { return static_cast<double>(label_count(example)); }, regression_gradient};
+
 Loss pairwise_objective(HeadLoss loss, std::vector<double> weights_a) {
   return {.count = [](const Example&) { return std::int64_t{1}; },
           .weight = [](const Example&) { return 0.5; },

@@ -99,7 +99,7 @@ class FitWithinMemory : public testing::Test {
     RunDirectory run(recipe, context);
     const HeadShape head{.language_model = true};
     const ModelConfig config = small_llama(60, 0.2);
-    const FitTask task{&examples, {target_count, target_weight, gradient_within_memory}, {}};
+    const FitTask task{&examples, {target_count, target_weight, gradient_within_memory, whole_groups}, {}};
     return to_list(
         fit(recipe, run, config, parameters_from(config, head, init_parameters(config, head, 1)), task, context)
             .weights);
@@ -107,6 +107,7 @@ class FitWithinMemory : public testing::Test {
 
   TemporaryFolder folder;
   std::vector<Example> examples;
+  bool whole_groups = false;
   std::string said;
 };
 
@@ -126,6 +127,20 @@ TEST_F(FitWithinMemory, OneSequenceThatDoesNotFitEndsTheRun) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::resources);
     EXPECT_THAT(format_fault(error.faults().front()), testing::HasSubstr("train.recompute: block"));
+  }
+}
+
+TEST_F(FitWithinMemory, APairIsHalvedNoFurther) {
+  whole_groups = true;
+  for (size_t s = 0; s < examples.size(); ++s) examples[s].group = static_cast<std::int64_t>(s / 2);
+  train("pairs", 1000, 29);  // 14 + 15 tokens: the longest pair by itself
+  EXPECT_THAT(said, testing::HasSubstr("step 1 does not fit in the memory of the GPU"));
+  try {
+    train("none", 1000, 20);
+    FAIL() << "it fits";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::resources);
+    EXPECT_THAT(format_fault(error.faults().front()), testing::HasSubstr("one pair at a time"));
   }
 }
 

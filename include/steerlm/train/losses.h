@@ -60,9 +60,7 @@ struct Loss {
   // the gradient. Until then every target weighs 1.
   void (*weigh)(const Transformer& model, StepInput& input) = nullptr;
 };
-inline const Loss language_model_objective{target_count, target_weight, language_model_gradient};
-inline const Loss regression_objective{
-    label_count, [](const Example& example) { return static_cast<double>(label_count(example)); }, regression_gradient};
+extern const Loss language_model_objective, regression_objective;
 // The mean is over pairs, also where they are scaled, as in NeMo-Aligner. Each of the two scores of a pair is a target.
 Loss pairwise_objective(HeadLoss loss, std::vector<double> weights_a);
 
