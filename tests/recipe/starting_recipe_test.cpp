@@ -26,6 +26,8 @@ class StartingRecipe : public ::testing::TestWithParam<Stage> {
         return {"run_dir=r", "predictor=p", "input=a.jsonl", "output=b.jsonl"};
       case Stage::bootstrap:
         return {"run_dir=r", "policy=m", "predictor=p", "prompts=[a.jsonl]", "labels_from=b.jsonl"};
+      case Stage::steerlm2:
+        return {"run_dir=r", "policy=m", "prior=f", "predictor=p", "prompts=[a.jsonl]"};
       case Stage::generate:
         return {"run_dir=r", "model=m", "prompts=[a.jsonl]", "output=b.jsonl"};
       case Stage::evaluate:
