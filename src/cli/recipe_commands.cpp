@@ -40,7 +40,17 @@ struct RecipeArguments {
   bool markdown = false, overwrite = false;
 };
 
+// An experiment has no stage, and measures.
+bool is_experiment(const std::string& text) {
+  return !peek_stage(text) && (text.starts_with("measures:") || text.find("\nmeasures:") != std::string::npos);
+}
+
 int check(const RecipeArguments& arguments) {
+  if (arguments.recipe != "-" && is_experiment(read_file(arguments.recipe, ExitCode::recipe, "recipe"))) {
+    const ExperimentOptions experiment = load_experiment(arguments.recipe);
+    std::cout << arguments.recipe << ": an experiment without faults, on " << experiment.pipeline << "\n";
+    return 0;
+  }
   const std::variant<Recipe, Pipeline> loaded = load_any(arguments.recipe, arguments.overrides);
   if (const auto* pipeline = std::get_if<Pipeline>(&loaded)) {
     std::vector<std::string> names;
@@ -90,15 +100,6 @@ std::vector<Path> recipe_files(const Path& folder) {
   return paths;
 }
 
-bool is_experiment(const Path& path) {
-  try {
-    load_experiment(path.string());
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
-
 int list(const RecipeArguments& arguments) {
   const bool own = arguments.directory.empty();
   if (!own && !is_folder(arguments.directory, ExitCode::recipe)) {
@@ -115,7 +116,7 @@ int list(const RecipeArguments& arguments) {
   for (const auto& [name, path] : recipes) {
     const std::string text = read_file(path, ExitCode::recipe, "recipe");
     const std::optional<Stage> named = peek_stage(text);
-    const std::string stage(named ? enum_name(*named) : is_experiment(path) ? "experiment" : "not a recipe");
+    const std::string stage(named ? enum_name(*named) : is_experiment(text) ? "experiment" : "not a recipe");
     const std::string comment = first_comment(text);
     std::cout << name << std::string(width - name.size() + 2, ' ') << stage;
     if (!comment.empty()) std::cout << std::string(stage.size() < 17 ? 17 - stage.size() : 1, ' ') << comment;

@@ -50,7 +50,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   if (model) warn_notes(model->notes, context);
   // Of a predictor that declares no attributes a reward can be made, but no label.
   const bool predicts = predictor && !recipe.data.validation.empty();
-  if (predicts || recipe.dials) require_predictor(predictor->folder);
+  if (predictor && (predicts || recipe.dials)) require_predictor(predictor->folder);
   if (model && model->folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model,
          {.what = "the model is not a language model", .where = recipe.model.path, .advice = "name it as `predictor`"});

@@ -131,7 +131,8 @@ TEST_F(RecipeCommandsTest, TheProgramsOwnRecipesAreListedCopiedAndWithoutFaults)
   for (const char* name :
        {"papers/helpsteer-13b-predictor.yaml", "papers/helpsteer-70b.yaml", "papers/helpsteer2-70b-reward.yaml",
         "papers/helpsteer2-70b-sft.yaml", "papers/helpsteer2-8b-reward.yaml", "papers/steerlm-13b.yaml",
-        "papers/steerlm-43b.yaml", "real/pipeline.yaml", "smollm2/dials.yaml", "toy/pipeline.yaml"})
+        "papers/steerlm-43b.yaml", "real/pipeline.yaml", "smollm2/dials.yaml", "toy/pipeline.yaml",
+        "experiments/m1-dials.yaml"})
     EXPECT_TRUE(names.contains(name)) << name;
 }
 

@@ -374,7 +374,7 @@ struct Recipe {
 // Whether a stage uses a key inside one of its sections; all but these are used wherever the section is.
 inline bool uses_key(Stage stage, std::string_view path) {
   const bool fresh_model = path == "model.init" || path == "model.tokenizer";
-  if (stage == Stage::bootstrap) return !fresh_model && path != "data.fold";
+  if (stage == Stage::bootstrap || stage == Stage::steerlm2) return !fresh_model && path != "data.fold";
   if (stage == Stage::evaluate) {
     return !fresh_model && path != "data.fold" && path != "data.train" && path != "data.validation_fraction" &&
            path != "data.shuffle";
