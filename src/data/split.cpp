@@ -48,7 +48,7 @@ std::vector<std::int64_t> dialogue_folds(std::span<const std::uint64_t> dialogue
   // In an order that does not follow the hash's upper bits, by which data.fold cuts.
   const auto order = [](std::uint64_t hash) { return hash * 0x9E3779B97F4A7C15u; };
   std::ranges::sort(distinct, {}, order);
-  distinct.erase(std::ranges::unique(distinct).begin(), distinct.end());
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
   std::vector<std::int64_t> parts;
   for (const std::uint64_t dialogue : dialogues) {
     const auto place = std::ranges::lower_bound(distinct, order(dialogue), {}, order);
