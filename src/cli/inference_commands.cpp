@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/inference_options.h"
 #include "cli/template_option.h"
+#include "steerlm/core/made_ahead.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/infer/beta_law.h"
@@ -137,12 +138,22 @@ Json place_of(const Record& record, size_t turn) {
   return place;
 }
 
+// Records, read as far as can be without the model's weights.
+struct ScoreBlock {
+  std::vector<Record> records;
+  EncodedRecords scored_turns;  // of a predictor
+  // Of a language model: each whole conversation, and which turn each token belongs to.
+  std::vector<Example> conversations;
+  std::vector<std::vector<std::int32_t>> turns;
+};
+
 // A line an assistant turn of each record. Returns how many have a `label_logprob`.
-std::int64_t score_with_predictor(const OpenModel& model, const std::vector<Record>& records,
-                                  const ScoreArguments& arguments, Output& output) {
+std::int64_t score_with_predictor(const OpenModel& model, const ScoreBlock& block, const ScoreArguments& arguments,
+                                  Output& output) {
   const BetaOptions beta = parse_beta(arguments);
+  const std::vector<Record>& records = block.records;
   std::int64_t judged = 0;
-  const auto predictions = predict_records(model, records, batch_tokens);
+  const auto predictions = predict_records(model, records, block.scored_turns, batch_tokens);
   const std::vector<std::string>& names = score_names(model);
   for (size_t r = 0; r < records.size(); ++r) {
     if (!predictions[r].fault.empty()) fail(ExitCode::data, {.what = predictions[r].fault, .where = where(records[r])});
@@ -162,12 +173,10 @@ std::int64_t score_with_predictor(const OpenModel& model, const std::vector<Reco
   return judged;
 }
 
-void score_with_language_model(const OpenModel& model, const std::vector<Record>& records, Output& output) {
+void encode_conversations(const OpenModel& model, ScoreBlock& block) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   const std::int64_t context = model.folder.config.context_length();
-  std::vector<Example> examples;
-  std::vector<std::vector<std::int32_t>> turns;
-  for (const Record& record : records) {
+  for (const Record& record : block.records) {
     EncodedConversation encoded = conversation_template.encode(record.conversation);
     if (static_cast<std::int64_t>(encoded.ids.size()) > context) {
       fail(ExitCode::data, {.what = "the conversation is longer than the model's context",
@@ -175,9 +184,15 @@ void score_with_language_model(const OpenModel& model, const std::vector<Record>
                             .found = std::to_string(encoded.ids.size()) + " tokens",
                             .expected = "at most " + std::to_string(context)});
     }
-    examples.push_back({std::move(encoded.ids), std::move(encoded.target), {}});
-    turns.push_back(std::move(encoded.turn));
+    block.conversations.push_back({std::move(encoded.ids), std::move(encoded.target), {}});
+    block.turns.push_back(std::move(encoded.turn));
   }
+}
+
+void score_with_language_model(const OpenModel& model, const ScoreBlock& block, Output& output) {
+  const std::vector<Record>& records = block.records;
+  const std::vector<Example>& examples = block.conversations;
+  const std::vector<std::vector<std::int32_t>>& turns = block.turns;
   const auto log_p = token_log_probabilities(model.transformer, examples, batch_tokens);
   for (size_t r = 0; r < records.size(); ++r) {
     for (size_t t = 0; t < records[r].conversation.turns.size(); ++t) {
@@ -259,21 +274,29 @@ int run_score(const ScoreArguments& arguments) {
   RecordReader reader(input, model.attributes, model.folder.text_template.system,
                       {.labels = labels, .weights = !predictor});
   std::int64_t turns = 0, seen = 0, judged = 0;
-  for (;;) {
-    std::vector<Record> records;
-    while (records.size() < block_records) {
+  // On a GPU a block is read and encoded while the one before is scored.
+  MadeAhead<ScoreBlock> blocks(model.transformer.device().is_cuda(), [&]() -> std::optional<ScoreBlock> {
+    ScoreBlock block;
+    while (block.records.size() < block_records) {
       auto entry = reader.next();
       if (!entry) break;
       if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
-      records.push_back(std::get<Record>(std::move(*entry)));
+      block.records.push_back(std::get<Record>(std::move(*entry)));
     }
-    if (records.empty()) break;
+    if (block.records.empty()) return std::nullopt;
     if (predictor)
-      judged += score_with_predictor(model, records, arguments, output);
+      block.scored_turns = encode_for_prediction(model, block.records);
     else
-      score_with_language_model(model, records, output);
-    seen += static_cast<std::int64_t>(records.size());
-    for (const Record& record : records) {
+      encode_conversations(model, block);
+    return block;
+  });
+  while (const std::optional<ScoreBlock> block = blocks.next()) {
+    if (predictor)
+      judged += score_with_predictor(model, *block, arguments, output);
+    else
+      score_with_language_model(model, *block, output);
+    seen += static_cast<std::int64_t>(block->records.size());
+    for (const Record& record : block->records) {
       turns += std::ranges::count_if(record.conversation.turns, [](const Turn& t) { return t.from == "Assistant"; });
     }
   }
