@@ -105,13 +105,14 @@ void encode_pair(const Preference& preference, std::int64_t group, const Convers
   }
 }
 
-void encode_sources(const std::vector<SourceOptions>& sources, double validation_fraction,
+// `split`: the keys that hold dialogues out.
+void encode_sources(const std::vector<SourceOptions>& sources, const DataOptions& split,
                     const ConversationTemplate& conversation_template, const EncodeOptions& options, Part train,
                     Part validation) {
   PreferenceReader reader(sources, conversation_template.options().system);
   std::int64_t group = 0;
   while (const auto preference = reader.next()) {
-    const bool held_out = is_validation(preference->responses.front().dialogue, validation_fraction);
+    const bool held_out = is_held_out(preference->responses.front().dialogue, split);
     encode_pair(*preference, group++, conversation_template, options, held_out ? validation : train);
   }
 }
@@ -148,14 +149,14 @@ Dataset load_preferences(const DataOptions& data, const ConversationTemplate& co
   Dataset dataset;
   const Part train{dataset.train, dataset.train_counts}, validation{dataset.validation, dataset.validation_counts};
   const bool own = !data.validation.empty();
-  encode_sources(data.train, own ? 0 : data.validation_fraction, conversation_template, options, train, validation);
+  encode_sources(data.train, own ? DataOptions{} : data, conversation_template, options, train, validation);
   if (dataset.train.empty()) {
     fail(ExitCode::data, {.what = "the training data has no pair of which one response is preferred",
                           .where = data.train.empty() ? "" : data.train.front().path,
                           .found = describe(dataset.train_counts),
                           .expected = "one pair or more"});
   }
-  if (own) encode_sources(data.validation, 0, conversation_template, options, validation, validation);
+  if (own) encode_sources(data.validation, DataOptions{}, conversation_template, options, validation, validation);
   return dataset;
 }
 

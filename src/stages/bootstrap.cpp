@@ -119,21 +119,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
     return block;
   };
   if (sample_blocks(output, prompts.size(), answer) == Outcome::stopped) return Outcome::stopped;
-  std::int64_t sampled = 0, unfinished = 0, too_long = 0;
-  for (const Json& counts : output.block_counts()) {
-    sampled += counts.at("sampled").get<std::int64_t>();
-    unfinished += counts.at("unfinished").get<std::int64_t>();
-    too_long += counts.at("too_long").get<std::int64_t>();
-  }
-  if (too_long > 0)
-    context.log->warn(
-        fmt::format("{} responses were not sampled: their prompts are longer than the policy's context", too_long));
-  if (unfinished > 0)
-    context.log->warn(fmt::format("{} of {} responses did not end within sampling.max_new_tokens and were left out",
-                                  unfinished, sampled));
-  if (sampled == unfinished)
-    fail(ExitCode::data, {.what = "no response ended within sampling.max_new_tokens", .where = output_path});
-  run->finish({{"sampled", sampled}, {"unfinished", unfinished}, {"too_long", too_long}}, {output_path});
+  run->finish(sampled_summary(output, output_path, context), {output_path});
   return Outcome::done;
 }
 

@@ -18,6 +18,7 @@
 #include "steerlm/data/split.h"
 #include "steerlm/eval/correlation.h"
 #include "steerlm/recipe/load.h"
+#include "steerlm/report/json_number.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
@@ -190,6 +191,13 @@ void remove_further_folds(RunFiles& files, std::int64_t folds) {
 }  // namespace
 
 int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::string& program, const Context& context) {
+  if (is_pairwise(given.head.loss)) {
+    fail(ExitCode::recipe, {.what = "crossvalidate compares scores with labels, which preferences have none of",
+                            .where = "head.loss",
+                            .found = std::string(enum_name(given.head.loss)),
+                            .expected = "mse",
+                            .advice = "give data.fold to single trainings, whose metrics have the pairwise accuracy"});
+  }
   require_open_split(given);
   const Recipe recipe = settle_recipe(given);
   if (!recipe.without_effect.empty())

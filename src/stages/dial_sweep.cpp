@@ -9,6 +9,7 @@
 #include "steerlm/eval/readability.h"
 #include "steerlm/eval/steerability.h"
 #include "steerlm/eval/text_measures.h"
+#include "steerlm/report/json_number.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/toy/oracle.h"
@@ -143,39 +144,39 @@ Judgement judge(const DialOptions& options, const Sweep& sweep, const std::vecto
   return judgement;
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
 // {"name": value}; an attribute that has the name of a figure is not written twice.
 Json named(std::span<const std::string> names, std::span<const double> values) {
   Json json = Json::object();
   for (size_t m = 0; m < names.size(); ++m) {
-    if (!json.contains(names[m])) json[names[m]] = number(values[m]);
+    if (!json.contains(names[m])) json[names[m]] = number_or_null(values[m]);
   }
   return json;
 }
 
 Json to_json(const DialTable& table) {
   Json json = Json::object();
-  const auto pair = [](const Interval& interval) { return Json{number(interval.low), number(interval.high)}; };
+  const auto pair = [](const Interval& interval) {
+    return Json{number_or_null(interval.low), number_or_null(interval.high)};
+  };
   for (const DialRow& row : table.rows) {
     Json levels = Json::array();
     for (size_t l = 0; l < row.levels.size(); ++l) {
       Json level = {{"level", row.levels[l]}, {"count", row.count[l]}};
       level.update(named(table.measures, row.means[l]));
       if (row.own >= 0) level["own_interval"] = pair(row.own_mean_interval[l]);
-      if (std::isfinite(row.steering_error)) level["steering_error"] = number(row.level_steering_error[l]);
+      if (std::isfinite(row.steering_error)) level["steering_error"] = number_or_null(row.level_steering_error[l]);
       levels.push_back(level);
     }
     json[row.name] = {{"levels", levels},
                       {"spearman", named(table.measures, row.spearman)},
                       {"slope", named(table.measures, row.slope)},
-                      {"own_spearman", number(row.own_spearman)},
-                      {"own_slope", number(row.own_slope)},
+                      {"own_spearman", number_or_null(row.own_spearman)},
+                      {"own_slope", number_or_null(row.own_slope)},
                       {"own_slope_interval", pair(row.own_slope_interval)},
                       {"own_monotone", row.own_monotone},
-                      {"side_share", number(row.side_share)}};
+                      {"side_share", number_or_null(row.side_share)}};
     if (!std::isfinite(row.steering_error)) continue;
-    json[row.name]["steering_error"] = number(row.steering_error);
+    json[row.name]["steering_error"] = number_or_null(row.steering_error);
     json[row.name]["steering_error_interval"] = pair(row.steering_error_interval);
   }
   return json;
@@ -305,7 +306,7 @@ SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenMo
       {"dials", to_json(table)}, {"responses", results.size()}, {"unfinished", unfinished}, {"unjudged", unjudged}};
   for (size_t m = 0; m < sweep.measured.attributes.size(); ++m)
     report.json["measures"][table.measures[m]] = {{"measure", measure_name(sweep, m)},
-                                                  {"spread", number(table.spread[m])}};
+                                                  {"spread", number_or_null(table.spread[m])}};
   report.text = fmt::format("dials, judged by {}: {} prompts, {} responses, {} did not end within max_new_tokens\n",
                             enum_name(options.judge), sweep.prompts.size(), results.size(), unfinished);
   if (unjudged > 0)

@@ -16,6 +16,7 @@
 #include "steerlm/eval/correlation.h"
 #include "steerlm/eval/student.h"
 #include "steerlm/recipe/experiment.h"
+#include "steerlm/report/json_number.h"
 #include "steerlm/report/table.h"
 
 namespace steerlm {
@@ -128,8 +129,6 @@ Verdict judge(const ThresholdOptions& threshold, const std::vector<MeasureOption
                                                                                             : "missed"};
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
 Json results_json(const std::string& name, const ExperimentOptions& experiment, const Runs& runs, bool quick,
                   const std::vector<Figure>& figures, const std::vector<Verdict>& verdicts) {
   Json json = {{"experiment", name},
@@ -148,10 +147,10 @@ Json results_json(const std::string& name, const ExperimentOptions& experiment, 
   for (size_t m = 0; m < figures.size(); ++m) {
     const MeasureOptions& measure = experiment.measures[m];
     Json row = {{"name", measure.name},
-                {"mean", number(figures[m].mean)},
-                {"interval", {number(figures[m].interval.low), number(figures[m].interval.high)}},
+                {"mean", number_or_null(figures[m].mean)},
+                {"interval", {number_or_null(figures[m].interval.low), number_or_null(figures[m].interval.high)}},
                 {"values", Json::array()}};
-    for (const double value : figures[m].values) row["values"].push_back(number(value));
+    for (const double value : figures[m].values) row["values"].push_back(number_or_null(value));
     if (measure.paper) row["paper"] = *measure.paper;
     json["measures"].push_back(std::move(row));
   }
@@ -191,7 +190,15 @@ std::string results_text(const std::string& name, const ExperimentOptions& exper
 int run_experiments(const std::vector<std::string>& files, const ExperimentRun& run, const std::string& program,
                     const Context& context) {
   std::vector<ExperimentOptions> experiments;
-  for (const std::string& file : files) experiments.push_back(load_experiment(file));
+  std::set<std::string> names;
+  for (const std::string& file : files) {
+    experiments.push_back(load_experiment(file));
+    if (names.insert(Path(file).stem().string()).second) continue;
+    fail(ExitCode::recipe, {.what = "two experiments of one name, which would write one table",
+                            .where = file,
+                            .found = "'" + Path(file).stem().string() + "'",
+                            .advice = "rename one of the files, or give them another --out each"});
+  }
   std::optional<RunFiles> folder;
   if (!context.dry_run)
     folder = RunFiles::open(run.output, {{"made_by", "steerlm " + program_version()}, {"stage", "experiment"}});

@@ -5,6 +5,7 @@
 
 #include "steerlm/data/record_reader.h"
 #include "steerlm/data/split.h"
+#include "steerlm/report/json_number.h"
 #include "steerlm/report/table.h"
 
 namespace steerlm {
@@ -13,8 +14,6 @@ namespace {
 constexpr std::int64_t batch_tokens = 16384;
 
 }  // namespace
-
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 Json to_json(const AttributeMetrics& row) {
   return {{"count", row.count},

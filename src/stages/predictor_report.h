@@ -40,7 +40,6 @@ PredictorReport report_predictions(const Attributes& attributes, std::span<const
                                    const std::vector<RecordPrediction>& predictions,
                                    const std::vector<double>& baseline, const Context& context);
 
-Json number_or_null(double value);  // null: not finite
 // The figures of one attribute, as `evaluate` writes them.
 Json to_json(const AttributeMetrics& row);
 

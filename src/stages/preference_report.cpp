@@ -13,6 +13,7 @@
 #include "steerlm/eval/reward_bench.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/kernels/finite.h"
+#include "steerlm/report/json_number.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/train/losses.h"
@@ -96,8 +97,6 @@ Accuracy accuracy_of(const Credits& credits, std::uint64_t seed) {
   };
   return {mean(credits), bootstrap_interval(credits.size(), mean_of, seed)};
 }
-
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 // A row of the table and of the JSON.
 void add_subset(const std::string& name, const Credits& credits, std::uint64_t seed,

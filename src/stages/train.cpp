@@ -20,6 +20,7 @@
 #include "steerlm/kernels/finite.h"
 #include "steerlm/nn/cost.h"
 #include "steerlm/optim/schedule.h"
+#include "steerlm/report/json_number.h"
 #include "steerlm/report/table.h"
 #include "steerlm/train/losses.h"
 

@@ -204,6 +204,14 @@ TEST_F(LoadPreferences, ValidationIsAnotherFileOrAShareOfTheDialogues) {
   EXPECT_EQ(split.train_counts.pairs + split.validation_counts.pairs, 60);
   EXPECT_GT(split.validation_counts.pairs, 8);
   EXPECT_EQ(split.validation.size(), 2u * static_cast<size_t>(split.validation_counts.pairs));
+  std::int64_t held_out = 0;
+  for (const char* fold : {"1/3", "2/3", "3/3"}) {
+    const Dataset third = load({.train = {source(path)}, .fold = fold});
+    EXPECT_EQ(third.train_counts.pairs + third.validation_counts.pairs, 60);
+    EXPECT_GT(third.validation_counts.pairs, 8) << fold;
+    held_out += third.validation_counts.pairs;
+  }
+  EXPECT_EQ(held_out, 60) << "each pair is in one fold";
   const Dataset own = load({.train = {source(path)}, .validation = {source(file(hh))}});
   EXPECT_EQ(own.train_counts.pairs, 60);
   EXPECT_EQ(own.validation_counts.pairs, 1);

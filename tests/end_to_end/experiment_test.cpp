@@ -116,6 +116,16 @@ TEST_F(ExperimentProgram, FaultsKeepTheirCodes) {
   EXPECT_THAT(pointer.errors, testing::HasSubstr("/predictor/quality/mad"));
 }
 
+TEST_F(ExperimentProgram, TwoOfOneNameWouldWriteOneTable) {
+  std::filesystem::create_directory(path("other"));
+  std::filesystem::copy(path("m1.yaml"), path("other/m1.yaml"));
+  const auto before = contents();
+  const Result result = run("experiment m1.yaml other/m1.yaml --out out");
+  EXPECT_EQ(result.code, 2);
+  EXPECT_THAT(result.errors, testing::HasSubstr("other/m1.yaml: two experiments of one name"));
+  EXPECT_EQ(changes_since(before), "");
+}
+
 TEST_F(ExperimentProgram, DryRunWritesNothing) {
   const auto before = contents();
   const Result result = run("experiment m1.yaml --out out --dry-run");

@@ -173,6 +173,8 @@ TEST_F(Preferences, WhatCannotBeComparedIsSaid) {
   expect_refused(run("evaluate evaluate.yaml pairs.sources=train.jsonl"), 3, "holds no preference between responses");
   expect_refused(run("train-predictor predictor.yaml run_dir=a data.train=train.jsonl"), 3, "holds no preference");
   expect_refused(run("train-predictor predictor.yaml run_dir=b data.train=neither.jsonl"), 3, "no pair of which one");
+  expect_refused(run("crossvalidate predictor.yaml run_dir=d"), 2, "compares scores with labels");
+  EXPECT_FALSE(exists("d"));
   write("empty.jsonl", "");
   expect_refused(run("evaluate evaluate.yaml pairs.sources=empty.jsonl"), 3, "the input is empty");
   write("ties.jsonl", R"({"id":"x","prompt":"a","chosen":["b"],"rejected":["c"],"subset":"Ties"})");

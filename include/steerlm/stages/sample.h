@@ -57,6 +57,10 @@ struct SampledBlock {
 Outcome sample_blocks(BlockOutput& output, size_t prompts,
                       const std::function<SampledBlock(size_t begin, size_t end)>& answer);
 
+// What the blocks of sampled responses count: {"sampled", "unfinished", "too_long"}; the last two are warned of. Throws
+// data where no response has ended.
+Json sampled_summary(const BlockOutput& output, const std::string& output_path, const Context& context);
+
 // The input line plus response, token_ids, logprob, finish.
 Json response_json(const Json& input, const GenerationResult& result);
 
