@@ -11,6 +11,7 @@
 #include "steerlm/data/line_reader.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
+#include "steerlm/stages/recipe_files.h"
 #include "steerlm/text/attributes.h"
 
 namespace steerlm {
@@ -188,19 +189,17 @@ void read_log(ReportRun& run) {
   for (const auto& [begin, line] : of_data) run.data_lines.push_back(line);
 }
 
-// `stage` of the mark, else of the recipe.
-void read_stage(ReportRun& run) {
-  or_note(run, [&] { run.stage = RunFiles::read(run.folder).mark().value("stage", ""); });
-  if (run.stage.empty()) {
-    if (const auto stage = peek_stage(run.recipe_yaml)) run.stage = enum_name(*stage);
-  }
-}
+// Folders that have runs in them and nothing else that is shown here.
+bool holds_runs_alone(const ReportRun& run) { return run.stage == "crossvalidate" || run.stage == "experiment"; }
 
 ReportRun read_run(const std::string& name, const Path& folder) {
   ReportRun run{.name = name, .folder = folder};
-  or_note(run, [&] { run.recipe_yaml = read_file(folder / "recipe.yaml", ExitCode::resources, "the run's recipe"); });
-  read_stage(run);
-  run.environment = read_json(run, "environment.json");
+  or_note(run, [&] { run.stage = RunFiles::read(folder).mark().value("stage", ""); });
+  if (!holds_runs_alone(run)) {
+    or_note(run, [&] { run.recipe_yaml = read_file(folder / "recipe.yaml", ExitCode::resources, "the run's recipe"); });
+    if (const auto stage = peek_stage(run.recipe_yaml); run.stage.empty() && stage) run.stage = enum_name(*stage);
+    run.environment = read_json(run, "environment.json");
+  }
   read_log(run);
   if (has_file(run, "done.json")) run.done = read_json(run, "done.json");
   run.outcome = has_file(run, "done.json") ? "finished" : "not finished";
@@ -214,7 +213,8 @@ void read_results(ReportRun& run) {
   read_answers(run);
   read_annotated(run);
   const bool trains = run.stage == enum_name(Stage::sft) || run.stage == enum_name(Stage::train_predictor);
-  if (trains && run.metrics.empty()) run.faults.push_back("no line of metrics.jsonl is there to plot");
+  const bool solved = run.recipe && run.recipe->head.kind == PredictorKind::ridge;  // in one step, without metrics
+  if (trains && !solved && run.metrics.empty()) run.faults.push_back("no line of metrics.jsonl is there to plot");
   if (run.stage == enum_name(Stage::evaluate) && run.outcome == "finished" && run.evaluation.is_null())
     run.faults.push_back("evaluation.json is missing or damaged: its tables are not shown");
   if (run.evaluation.is_object() && run.evaluation.contains("dials") && run.answers.empty())
@@ -256,12 +256,48 @@ ReportRun missing_step(const std::string& name, const Path& folder) {
 
 bool is_run(const Path& folder) { return RunFiles::look(folder).kind == RunFiles::Place::Kind::marked; }
 
+// The runs that a cross-validation, an experiment or SteerLM 2.0 has left in its folder.
+std::vector<std::string> runs_inside(const ReportRun& run) {
+  std::vector<std::string> names;
+  if (run.stage == "crossvalidate") {
+    for (int k = 1; is_run(run.folder / ("fold-" + std::to_string(k))); ++k)
+      names.push_back("fold-" + std::to_string(k));
+  } else if (run.stage == enum_name(Stage::steerlm2)) {
+    for (std::int64_t k = 1; is_run(run.folder / steerlm2_parts(k).front()); ++k) {
+      for (const std::string& part : steerlm2_parts(k)) {
+        if (is_run(run.folder / part)) names.push_back(part);
+      }
+    }
+  } else if (run.stage == "experiment") {
+    std::error_code error;
+    for (const auto& pipeline : std::filesystem::directory_iterator(run.folder / "runs", error)) {
+      for (int k = 1; is_run(pipeline.path() / ("seed-" + std::to_string(k))); ++k)
+        names.push_back((pipeline.path().lexically_relative(run.folder) / ("seed-" + std::to_string(k))).string());
+    }
+    std::ranges::stable_sort(names, {}, [](const std::string& name) { return Path(name).parent_path(); });
+  }
+  return names;
+}
+
 void add_run(std::vector<ReportRun>& runs, const std::string& name, const Path& folder) {
   const size_t place = runs.size();
   runs.push_back(read_run(name, folder));
   const bool pipeline = runs[place].stage == enum_name(Stage::pipeline);
   // The sampling of a bootstrap has its stage too, and no steps.
   const bool bootstrap = runs[place].stage == enum_name(Stage::bootstrap) && is_run(folder / "sample");
+  if (const std::vector<std::string> inside = runs_inside(runs[place]); !inside.empty()) {
+    size_t finished = 0;
+    for (const std::string& each : inside) {
+      const size_t begin = runs.size();
+      add_run(runs, name + "/" + each, folder / each);
+      finished += runs[begin].outcome == "finished" ? 1 : 0;
+    }
+    if (holds_runs_alone(runs[place])) {
+      runs[place].outcome = finished == inside.size() ? "finished" : "not finished";
+      runs[place].said = fmt::format("{} of {} runs in it finished", finished, inside.size());
+    }
+    return;
+  }
   if (!pipeline && !bootstrap) return read_results(runs[place]);
   const std::vector<std::string> messages = log_messages(runs[place]);
   size_t unfinished = 0;

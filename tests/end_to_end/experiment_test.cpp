@@ -83,6 +83,9 @@ TEST_F(ExperimentProgram, TablesTheFiguresOfItsRuns) {
   const auto before = contents();
   EXPECT_EQ(run("experiment m1.yaml --out out").code, 0);
   EXPECT_EQ(changes_since(before), "");
+  ASSERT_EQ(run("report out --out page.html").code, 0);
+  EXPECT_THAT(read("page.html"), testing::HasSubstr("2 of 2 runs in it finished"));
+  EXPECT_THAT(read("page.html"), testing::Not(testing::HasSubstr("missing or damaged")));
 }
 
 TEST_F(ExperimentProgram, MoreSeedsAndQuickRunWhatIsNew) {

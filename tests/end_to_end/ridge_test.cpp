@@ -239,6 +239,10 @@ TEST_F(RidgeProgram, CrossvalidationHoldsOutEachDialogueOnce) {
   EXPECT_THAT(again.errors, HasSubstr("finished already"));
   EXPECT_EQ(read("run/fold-2/model/model.safetensors"), before.at("run/fold-2/model/model.safetensors"));
 
+  ASSERT_EQ(run("report run --out page.html").code, 0);
+  EXPECT_THAT(read("page.html"), HasSubstr("4 of 4 runs in it finished"));
+  EXPECT_THAT(read("page.html"), testing::Not(HasSubstr("missing or damaged")));
+
   // Fewer folds are other trainings.
   EXPECT_EQ(run("crossvalidate ridge.yaml --folds 3").code, 2);
   const Result fewer = run("crossvalidate ridge.yaml --folds 3 --fresh");
