@@ -42,10 +42,13 @@ quick: [steps.predictor.train.steps=1]
 measures:
   - {name: error, step: measured, at: /predictor/quality/mae, paper: 0.5}
   - {name: baseline, step: measured, at: /predictor/quality/mean_mae}
+  - {name: count, step: measured, at: /predictor/quality/count}
 thresholds:
   - {measure: error, at_least: 0.001}
   - {measure: baseline, at_most: 0.5}
   - {measure: error, above: error}
+  - {measure: error, above: baseline}
+  - {measure: count, above: error}
 )");
   }
 
@@ -77,6 +80,9 @@ TEST_F(ExperimentProgram, TablesTheFiguresOfItsRuns) {
   EXPECT_EQ(found["thresholds"][1], Json({{"expected", "baseline at most 0.5"}, {"outcome", "missed"}}))
       << "a result, not an error";
   EXPECT_EQ(found["thresholds"][2]["outcome"], "missed") << "nothing is above itself";
+  EXPECT_GT(row["mean"], found["measures"][1]["mean"]);
+  EXPECT_EQ(found["thresholds"][3]["outcome"], "missed") << "two seeds that scatter so say nothing of the difference";
+  EXPECT_EQ(found["thresholds"][4], Json({{"expected", "count above error"}, {"outcome", "reached"}}));
   EXPECT_THAT(result.output, testing::EndsWith(read("out/m1.txt") + "\n")) << "after what the steps print";
   EXPECT_THAT(result.output, testing::HasSubstr("missed: baseline at most 0.5"));
 

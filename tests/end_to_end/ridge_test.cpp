@@ -110,6 +110,18 @@ TEST_F(RidgeProgram, FeaturesAreComputedOnce) {
       run("train-predictor ridge.yaml run_dir=other head.features=run/features model.path=" + fixture("tied").string());
   ASSERT_EQ(other.code, 0) << other.errors;
   EXPECT_THAT(other.errors, HasSubstr("features: 0 of 41 sequences are in run/features"));
+  // Weights of its own make another model, also under the same config.
+  for (const char* seed : {"1", "2"}) {
+    const std::string name = std::string("fresh-") + seed;
+    ASSERT_EQ(run("model init --output " + name + " --seed " + seed +
+                  " --hidden-size 16 --num-hidden-layers 1 --tokenizer " + fixture("untied").string())
+                  .code,
+              0);
+    const Result fresh =
+        run("train-predictor ridge.yaml run_dir=of-" + name + " head.features=run/features model.path=" + name);
+    ASSERT_EQ(fresh.code, 0) << fresh.errors;
+    EXPECT_THAT(fresh.errors, HasSubstr("features: 0 of 41 sequences are in run/features"));
+  }
 }
 
 TEST_F(RidgeProgram, ADamagedBlockOfFeaturesIsComputedAgain) {
