@@ -2,7 +2,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -21,6 +20,7 @@
 #include "cli/doctor_gpu.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/fs.h"
+#include "steerlm/kernels/linear.h"
 #include "steerlm/report/table.h"
 
 namespace steerlm {
@@ -77,7 +77,7 @@ std::string product_text(at::ScalarType dtype, std::vector<Fault>& faults) {
   const auto entry = [](std::int64_t row, std::int64_t column, std::int64_t modulus) {
     return (row * n + column) % modulus - modulus / 2;
   };
-  at::Tensor product = at::mm(a, b);  // the first one starts threads and chooses kernels
+  at::Tensor product = linear_backward_input(a, b);  // the first one starts threads and chooses kernels
   const at::Tensor result = product.to(at::kFloat);
   const float* const values = result.const_data_ptr<float>();
   for (std::int64_t i = 0; i < n; i += 37) {
@@ -97,7 +97,7 @@ std::string product_text(at::ScalarType dtype, std::vector<Fault>& faults) {
   std::int64_t products = 0;
   double seconds = 0;
   for (; seconds < 0.2; seconds = std::chrono::duration<double>(Clock::now() - begin).count()) {
-    product = at::mm(a, b);
+    product = linear_backward_input(a, b);
     ++products;
   }
   const double operations = 2.0 * static_cast<double>(n) * n * n * static_cast<double>(products);

@@ -1,37 +1,77 @@
 #include "steerlm/kernels/linear.h"
 
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
 
+#include "kernels/dispatch.h"
+#include "kernels/matmul.h"
+
 namespace steerlm {
+namespace {
 
-at::Tensor linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi) { return at::mm(x_ni, w_oi.t()); }
-
-void linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi, double scale, at::Tensor& y_no) {
-  if (y_no.is_cuda())
-    y_no.addmm_(x_ni, w_oi.t(), 1, scale);
-  else
-    y_no.add_(at::mm(x_ni, w_oi.t()), scale);
+// Is the product of these computed by matmul.h? Other dtypes, GPUs and processors without AVX2 take ATen's.
+bool takes_own_matmul(const at::Tensor& a, const at::Tensor& b) {
+  return a.device().is_cpu() && a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat && matmul_available();
 }
 
-at::Tensor linear_backward_input(const at::Tensor& dy_no, const at::Tensor& w_oi) { return at::mm(dy_no, w_oi); }
+// c = a b, or c += scale * a b.
+void own_matmul(const at::Tensor& a_mk, const at::Tensor& b_kn, double scale, bool add, at::Tensor& c_mn) {
+  require(a_mk.size(1) == b_kn.size(0) && c_mn.size(0) == a_mk.size(0) && c_mn.size(1) == b_kn.size(1),
+          "linear: the shapes of a product");
+  require(c_mn.scalar_type() == at::kFloat && (c_mn.stride(1) == 1 || c_mn.size(1) == 1), "linear: fp32 rows");
+  matmul({.m = a_mk.size(0),
+          .n = b_kn.size(1),
+          .k = a_mk.size(1),
+          .a = a_mk.const_data_ptr<float>(),
+          .a_row = a_mk.stride(0),
+          .a_column = a_mk.stride(1),
+          .b = b_kn.const_data_ptr<float>(),
+          .b_row = b_kn.stride(0),
+          .b_column = b_kn.stride(1),
+          .c = c_mn.mutable_data_ptr<float>(),
+          .c_row = c_mn.stride(0),
+          .alpha = static_cast<float>(scale),
+          .add = add});
+}
+
+at::Tensor product(const at::Tensor& a_mk, const at::Tensor& b_kn) {
+  if (!takes_own_matmul(a_mk, b_kn)) return at::mm(a_mk, b_kn);
+  at::Tensor c_mn = at::empty({a_mk.size(0), b_kn.size(1)}, a_mk.options());
+  own_matmul(a_mk, b_kn, 1, false, c_mn);
+  return c_mn;
+}
+
+// c += scale * a b
+void add_product(const at::Tensor& a_mk, const at::Tensor& b_kn, double scale, at::Tensor& c_mn) {
+  if (takes_own_matmul(a_mk, b_kn))
+    own_matmul(a_mk, b_kn, scale, true, c_mn);
+  else if (c_mn.is_cuda() || (c_mn.scalar_type() == a_mk.scalar_type() && c_mn.scalar_type() != at::kBFloat16))
+    c_mn.addmm_(a_mk, b_kn, 1, scale);  // summed in fp32 inside cuBLAS, without another pass
+  else
+    c_mn.add_(at::mm(a_mk, b_kn), scale);
+}
+
+}  // namespace
+
+at::Tensor linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi) { return product(x_ni, w_oi.t()); }
+
+void linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi, double scale, at::Tensor& y_no) {
+  add_product(x_ni, w_oi.t(), scale, y_no);
+}
+
+at::Tensor linear_backward_input(const at::Tensor& dy_no, const at::Tensor& w_oi) { return product(dy_no, w_oi); }
 
 void linear_backward_input(const at::Tensor& dy_no, const at::Tensor& w_oi, double scale, at::Tensor& dx_ni) {
-  if (dx_ni.is_cuda())
-    dx_ni.addmm_(dy_no, w_oi, 1, scale);  // summed in fp32 by cuBLAS, without another pass
-  else
-    dx_ni.add_(at::mm(dy_no, w_oi), scale);
+  add_product(dy_no, w_oi, scale, dx_ni);
 }
 
 void linear_backward_weight(const at::Tensor& dy_no, const at::Tensor& x_ni, double scale, at::Tensor& dw_oi) {
-  if (dw_oi.scalar_type() == dy_no.scalar_type()) {
-    dw_oi.addmm_(dy_no.t(), x_ni, 1, scale);
-  } else if (dw_oi.is_cuda()) {
+  if (dw_oi.is_cuda() && dw_oi.scalar_type() != dy_no.scalar_type())
     at::addmm_out(dw_oi, dw_oi, dy_no.t(), x_ni, dw_oi.scalar_type(), 1, scale);  // summed in fp32 inside cuBLAS
-  } else {
-    dw_oi.add_(at::mm(dy_no.t(), x_ni), scale);
-  }
+  else
+    add_product(dy_no.t(), x_ni, scale, dw_oi);
 }
 
 void linear_backward_bias(const at::Tensor& dy_no, at::Tensor& db_o) {

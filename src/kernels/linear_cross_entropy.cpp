@@ -29,7 +29,7 @@ void for_each_chunk(const at::Tensor& x_kd, const at::Tensor& w_vd, Chunk&& chun
       std::max<std::int64_t>(64, logit_bytes / (w_vd.size(0) * static_cast<std::int64_t>(sizeof(float))));
   for (std::int64_t first = 0; first < k; first += step) {
     const at::Tensor x_cd = x_kd.narrow(0, first, std::min(step, k - first));
-    chunk(first, x_cd, at::_log_softmax(at::mm(x_cd, w_vd.t()).to(dtype), 1, false));
+    chunk(first, x_cd, at::_log_softmax(linear_forward(x_cd, w_vd).to(dtype), 1, false));
   }
 }
 

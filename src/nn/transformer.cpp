@@ -1,9 +1,8 @@
 #include "steerlm/nn/transformer.h"
 
-#include <ATen/ops/mm.h>
-
 #include "steerlm/kernels/device.h"
 #include "steerlm/kernels/embedding.h"
+#include "steerlm/kernels/linear.h"
 #include "steerlm/kernels/rms_norm.h"
 #include "steerlm/kernels/swiglu.h"
 #include "steerlm/nn/linear.h"
@@ -200,7 +199,7 @@ std::vector<std::int64_t> last_rows(const std::vector<std::int64_t>& cu_seqlens)
 
 at::Tensor attribute_scores(const Transformer& model, const at::Tensor& last_bd) {
   const at::ScalarType dtype = last_bd.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  at::Tensor scores_ba = at::mm(last_bd.to(dtype), model.weights.score_ad.to(dtype).t());
+  at::Tensor scores_ba = linear_forward(last_bd.to(dtype), model.weights.score_ad.to(dtype));
   if (model.weights.score_bias_a.defined()) scores_ba.add_(model.weights.score_bias_a.to(dtype));
   return scores_ba;
 }

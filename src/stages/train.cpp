@@ -1,6 +1,5 @@
 #include "stages/train.h"
 
-#include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 #include <fmt/format.h>
 
@@ -18,6 +17,7 @@
 #include "steerlm/data/split.h"
 #include "steerlm/kernels/device.h"
 #include "steerlm/kernels/finite.h"
+#include "steerlm/kernels/linear.h"
 #include "steerlm/nn/cost.h"
 #include "steerlm/optim/schedule.h"
 #include "steerlm/report/json_number.h"
@@ -33,11 +33,11 @@ double matmul_flops_per_second(const Computing& computing) {
   const std::int64_t size = computing.device.is_cuda() ? 4096 : 512;
   const at::Tensor a =
       at::ones({size, size}, at::TensorOptions(compute_dtype(computing.precision)).device(computing.device));
-  at::Tensor product = at::mm(a, a);
+  at::Tensor product = linear_forward(a, a);
   const auto wait = [&] { return product.view(-1)[0].item<float>(); };
   wait();
   const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < 8; ++i) product = at::mm(a, a);
+  for (int i = 0; i < 8; ++i) product = linear_forward(a, a);
   wait();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return 8 * 2 * std::pow(static_cast<double>(size), 3) / seconds;

@@ -3,7 +3,6 @@
 #include <ATen/ops/dot.h>
 #include <ATen/ops/isnan.h>
 #include <ATen/ops/log_sigmoid.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/mv.h>
 #include <ATen/ops/outer.h>
 #include <ATen/ops/sigmoid.h>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "steerlm/kernels/device.h"
+#include "steerlm/kernels/linear.h"
 #include "steerlm/kernels/rows.h"
 
 namespace steerlm {
@@ -81,10 +81,11 @@ void score_backward(const Transformer& model, const PackedBatch& batch, Scored& 
                     Parameters& gradients) {
   const at::ScalarType dtype = scored.scores_ba.scalar_type();
   const at::Tensor dscores_ba = exact_ba.to(dtype);
-  gradients.score_ad.add_(at::mm(dscores_ba.t(), scored.last_bd.to(dtype)));
+  linear_backward_weight(dscores_ba, scored.last_bd.to(dtype), 1, gradients.score_ad);
   if (gradients.score_bias_a.defined()) gradients.score_bias_a.add_(dscores_ba.sum(0));
 
-  const at::Tensor dlast_bd = at::mm(dscores_ba, model.weights.score_ad.to(dtype)).to(scored.hidden_nd.scalar_type());
+  const at::Tensor dlast_bd =
+      linear_backward_input(dscores_ba, model.weights.score_ad.to(dtype)).to(scored.hidden_nd.scalar_type());
   trunk_backward(model, batch.tokens, scatter_rows(dlast_bd, batch.last_rows_b, scored.hidden_nd.size(0)), scored.saved,
                  gradients);
 }

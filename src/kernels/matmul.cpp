@@ -1,0 +1,101 @@
+#include "kernels/matmul.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <memory>
+#include <new>
+
+namespace steerlm {
+namespace {
+
+using OneThread = void (*)(const MatmulOperands&, float* workspace);
+
+OneThread choose() {
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return matmul_avx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return matmul_avx2;
+  return nullptr;
+}
+
+OneThread one_thread() {
+  static const OneThread chosen = choose();
+  return chosen;
+}
+
+// Kept between the calls of a thread: a product takes less time than the system needs for a new one.
+float* workspace_of(std::int64_t k) {
+  struct Buffer {
+    struct Free {
+      void operator()(float* data) const { ::operator delete(data, std::align_val_t(64)); }
+    };
+    std::unique_ptr<float, Free> data;
+    std::int64_t size = 0;
+  };
+  thread_local Buffer buffer;
+  if (const std::int64_t size = matmul_workspace(k); buffer.size < size) {
+    buffer.data.reset();
+    buffer.data.reset(
+        static_cast<float*>(::operator new(static_cast<size_t>(size) * sizeof(float), std::align_val_t(64))));
+    buffer.size = size;
+  }
+  return buffer.data.get();
+}
+
+// Below so many multiplications a thread, starting it costs more than it saves.
+constexpr std::int64_t least_work = 250'000;
+
+// Rows and columns of the grid of threads: each packs its part of A and of B, of which the sum over all threads is
+// threads_n * m k + threads_m * n k.
+std::pair<std::int64_t, std::int64_t> grid(const MatmulOperands& o, std::int64_t threads) {
+  std::pair<std::int64_t, std::int64_t> best{threads, 1};
+  for (std::int64_t over_m = 1; over_m <= threads; ++over_m) {
+    if (threads % over_m != 0) continue;
+    const std::int64_t over_n = threads / over_m;
+    if (over_n * o.m + over_m * o.n < best.second * o.m + best.first * o.n) best = {over_m, over_n};
+  }
+  return best;
+}
+
+// Where part `i` of `parts` begins, a multiple of 32 so that most tiles are whole.
+std::int64_t begin_of(std::int64_t i, std::int64_t parts, std::int64_t size) {
+  const std::int64_t unit = 32, units = (size + unit - 1) / unit;
+  return std::min(size, units * i / parts * unit);
+}
+
+}  // namespace
+
+bool matmul_available() { return one_thread() != nullptr; }
+
+std::int64_t matmul_workspace(std::int64_t k) {
+  return std::max(matmul_rows * matmul_depth + matmul_depth * matmul_columns, k * matmul_few_rows);
+}
+
+void matmul(const MatmulOperands& o) {
+  if (o.m == 0 || o.n == 0) return;
+  if (o.k == 0) {
+    for (std::int64_t i = 0; i < o.m && !o.add; ++i) std::fill_n(o.c + i * o.c_row, o.n, 0.0f);
+    return;
+  }
+  const std::int64_t work = o.m * o.n * o.k;
+  const std::int64_t threads =
+      at::in_parallel_region() ? 1 : std::clamp<std::int64_t>(work / least_work, 1, at::get_num_threads());
+  if (threads == 1) return one_thread()(o, workspace_of(o.k));
+  const auto [over_m, over_n] = grid(o, threads);
+  at::parallel_for(0, threads, 1, [&, over_m = over_m, over_n = over_n](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t part = begin; part < end; ++part) {
+      const std::int64_t i = begin_of(part / over_n, over_m, o.m), i_end = begin_of(part / over_n + 1, over_m, o.m);
+      const std::int64_t j = begin_of(part % over_n, over_n, o.n), j_end = begin_of(part % over_n + 1, over_n, o.n);
+      MatmulOperands mine = o;
+      mine.m = i_end - i;
+      mine.n = j_end - j;
+      mine.a += i * o.a_row;
+      mine.b += j * o.b_column;
+      mine.c += i * o.c_row + j;
+      if (mine.m > 0 && mine.n > 0) one_thread()(mine, workspace_of(o.k));
+    }
+  });
+}
+
+}  // namespace steerlm

@@ -1,0 +1,44 @@
+// C = A B and C += alpha A B of fp32 matrices on the CPU, with strides, so that a transposed matrix needs no copy.
+//
+// Element (i, j) is, for blocks of 256 values of k in ascending order, C = fma(alpha, block, C) where the block is a
+// chain of fused multiply-adds in ascending order of k. This order depends neither on the sizes m and n, nor on the
+// place of the element, nor on the number of threads, nor on which of the two instruction sets computes it: the bits of
+// a row of C depend on that row of A and on B alone.
+//
+// Blocking as in Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (ACM TOMS 34, 2008): a tile
+// of C stays in registers, a panel of B in the first cache, a block of A in the second.
+#pragma once
+
+#include <cstdint>
+
+namespace steerlm {
+
+// Element (i, j) of A is a[i * a_row + j * a_column]; the same of B (k, n); of C (m, n), c[i * c_row + j].
+struct MatmulOperands {
+  std::int64_t m, n, k;
+  const float* a;
+  std::int64_t a_row, a_column;
+  const float* b;
+  std::int64_t b_row, b_column;
+  float* c;
+  std::int64_t c_row;
+  float alpha;
+  bool add;  // to what C holds
+};
+
+// Has this processor one of the instruction sets that the product is compiled for (AVX2 with FMA, AVX512)?
+bool matmul_available();
+
+// With the threads of at::parallel_for. Only where matmul_available().
+void matmul(const MatmulOperands& operands);
+
+// One thread's part, by instruction set; no size is 0; `workspace` has matmul_workspace() floats, aligned to 64 bytes.
+constexpr std::int64_t matmul_depth = 256;     // values of k in a block
+constexpr std::int64_t matmul_columns = 1024;  // columns of B in a block
+constexpr std::int64_t matmul_rows = 168;      // rows of A in a block: a multiple of both tiles' rows, 6 and 14
+constexpr std::int64_t matmul_few_rows = 32;   // so many rows of A at most leave B unpacked
+std::int64_t matmul_workspace(std::int64_t k);
+void matmul_avx2(const MatmulOperands& operands, float* workspace);
+void matmul_avx512(const MatmulOperands& operands, float* workspace);
+
+}  // namespace steerlm

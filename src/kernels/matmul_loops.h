@@ -1,0 +1,192 @@
+// The loops of matmul.h for one instruction set: the file that includes this one defines `lanes`, floats in a vector
+// register, and `tile_rows`. Nothing of the standard library's is used: a function of its headers that is compiled here
+// for AVX512 could be the one that the linker keeps for the whole program.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/matmul.h"
+
+namespace steerlm {
+namespace {
+
+using Index = std::int64_t;
+using Vector = float __attribute__((vector_size(lanes * sizeof(float))));
+// The same at any address.
+using Unaligned = float __attribute__((vector_size(lanes * sizeof(float)), aligned(alignof(float)), may_alias));
+
+constexpr int tile_columns = 2 * lanes;
+static_assert(matmul_rows % tile_rows == 0 && matmul_columns % tile_columns == 0 && matmul_few_rows >= tile_columns);
+
+inline Index smaller(Index a, Index b) { return a < b ? a : b; }
+inline Index round_up(Index count, Index unit) { return (count + unit - 1) / unit * unit; }
+
+// c[tile_rows][vectors * lanes] = alpha a b, or the sum with c. Element (r, k) of a is a[r * a_row + k * a_step], of b
+// (k, ·) the next vectors * lanes floats.
+template <int vectors, bool packed>
+[[gnu::always_inline]] inline void tile(Index depth, const float* a, Index a_row, const float* b, float* c, Index c_row,
+                                        float alpha, bool add) {
+  Vector sum[tile_rows][vectors] = {};
+  for (Index k = 0; k < depth; ++k) {
+    Vector b_k[vectors];
+    for (int v = 0; v < vectors; ++v) b_k[v] = *reinterpret_cast<const Vector*>(b + v * lanes);
+#pragma GCC unroll 14
+    for (int r = 0; r < tile_rows; ++r) {
+      const Vector a_r = a[packed ? r : r * a_row] - Vector{};
+      for (int v = 0; v < vectors; ++v) sum[r][v] += a_r * b_k[v];
+    }
+    a += packed ? tile_rows : 1;
+    b += vectors * lanes;
+  }
+#pragma GCC unroll 14
+  for (int r = 0; r < tile_rows; ++r) {
+    for (int v = 0; v < vectors; ++v) {
+      Unaligned* out = reinterpret_cast<Unaligned*>(c + r * c_row + v * lanes);
+      *out = add ? *out + alpha * sum[r][v] : alpha * sum[r][v];
+    }
+  }
+}
+
+[[gnu::noinline]] void whole_tile(Index depth, const float* a, const float* b, float* c, Index c_row, float alpha,
+                                  bool add) {
+  tile<2, true>(depth, a, tile_rows, b, c, c_row, alpha, add);
+}
+
+// Rows of A as panels of tile_rows: out[panel][k][row], zeros below the last row.
+void pack_rows(Index m, Index k, const float* a, Index row, Index column, float* out) {
+  for (Index i = 0; i < m; i += tile_rows, out += k * tile_rows) {
+    const Index rows = smaller(tile_rows, m - i);
+    const float* from = a + i * row;
+    if (column == 1) {
+      for (Index r = 0; r < tile_rows; ++r) {
+        for (Index p = 0; p < k; ++p) out[p * tile_rows + r] = r < rows ? from[r * row + p] : 0;
+      }
+    } else {
+      for (Index p = 0; p < k; ++p) {
+        for (Index r = 0; r < tile_rows; ++r) out[p * tile_rows + r] = r < rows ? from[r * row + p * column] : 0;
+      }
+    }
+  }
+}
+
+// The transpose of 8 by 8 floats: out[p * out_row + q] = from[q * from_row + p].
+inline void transpose_8(const float* from, Index from_row, float* out, Index out_row) {
+  using Eight = float __attribute__((vector_size(8 * sizeof(float))));
+  using Anywhere = float __attribute__((vector_size(8 * sizeof(float)), aligned(alignof(float)), may_alias));
+  Eight rows[8], mixed[8];
+  for (int q = 0; q < 8; ++q) rows[q] = *reinterpret_cast<const Anywhere*>(from + q * from_row);
+    // Three times "interleave the first half with the second" brings element (q, p) of 8 by 8 to (p, q).
+#pragma GCC unroll 3
+  for (int stage = 0; stage < 3; ++stage) {
+    for (int q = 0; q < 4; ++q) {
+      mixed[2 * q] = __builtin_shufflevector(rows[q], rows[q + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+      mixed[2 * q + 1] = __builtin_shufflevector(rows[q], rows[q + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+    }
+    for (int q = 0; q < 8; ++q) rows[q] = mixed[q];
+  }
+  for (int p = 0; p < 8; ++p) *reinterpret_cast<Anywhere*>(out + p * out_row) = rows[p];
+}
+
+// Columns of B as panels of `width`, a multiple of 8: out[panel][k][column], zeros right of the last column.
+void pack_columns(Index k, Index n, Index width, const float* b, Index row, Index column, float* out) {
+  for (Index j = 0; j < n; j += width, out += k * width) {
+    const Index columns = smaller(width, n - j);
+    const float* from = b + j * column;
+    if (column == 1) {
+      for (Index p = 0; p < k; ++p) {
+        for (Index q = 0; q < width; ++q) out[p * width + q] = q < columns ? from[p * row + q] : 0;
+      }
+      continue;
+    }
+    const Index whole = row == 1 ? columns / 8 * 8 : 0, deep = k / 8 * 8;
+    for (Index q = 0; q < whole; q += 8) {
+      for (Index p = 0; p < deep; p += 8) transpose_8(from + q * column + p, column, out + p * width + q, width);
+      for (Index p = deep; p < k; ++p) {
+        for (Index l = q; l < q + 8; ++l) out[p * width + l] = from[p + l * column];
+      }
+    }
+    for (Index q = whole; q < width; ++q) {
+      for (Index p = 0; p < k; ++p) out[p * width + q] = q < columns ? from[p * row + q * column] : 0;
+    }
+  }
+}
+
+// Copies between a tile that is all there and the part of it that C has: element (r, q) of C and tile[r * row + q *
+// column].
+inline void read_part(const float* c, Index c_row, Index rows, Index columns, float* tile_of_c, Index row,
+                      Index column) {
+  for (Index r = 0; r < rows; ++r) {
+    for (Index q = 0; q < columns; ++q) tile_of_c[r * row + q * column] = c[r * c_row + q];
+  }
+}
+inline void write_part(const float* tile_of_c, Index row, Index column, Index rows, Index columns, float* c,
+                       Index c_row) {
+  for (Index r = 0; r < rows; ++r) {
+    for (Index q = 0; q < columns; ++q) c[r * c_row + q] = tile_of_c[r * row + q * column];
+  }
+}
+
+void multiply_blocks(const MatmulOperands& o, float* workspace) {
+  float* const packed_a = workspace;
+  float* const packed_b = workspace + matmul_rows * matmul_depth;
+  alignas(64) float edge[tile_rows * tile_columns] = {};
+  for (Index j0 = 0; j0 < o.n; j0 += matmul_columns) {
+    const Index n = smaller(matmul_columns, o.n - j0);
+    for (Index p0 = 0; p0 < o.k; p0 += matmul_depth) {
+      const Index k = smaller(matmul_depth, o.k - p0);
+      const bool add = o.add || p0 > 0;
+      pack_columns(k, n, tile_columns, o.b + p0 * o.b_row + j0 * o.b_column, o.b_row, o.b_column, packed_b);
+      for (Index i0 = 0; i0 < o.m; i0 += matmul_rows) {
+        const Index m = smaller(matmul_rows, o.m - i0);
+        pack_rows(m, k, o.a + i0 * o.a_row + p0 * o.a_column, o.a_row, o.a_column, packed_a);
+        for (Index j = 0; j < n; j += tile_columns) {
+          for (Index i = 0; i < m; i += tile_rows) {
+            float* const c = o.c + (i0 + i) * o.c_row + j0 + j;
+            const Index rows = smaller(tile_rows, m - i), columns = smaller(tile_columns, n - j);
+            if (rows == tile_rows && columns == tile_columns) {
+              whole_tile(k, packed_a + i * k, packed_b + j * k, c, o.c_row, o.alpha, add);
+            } else {
+              if (add) read_part(c, o.c_row, rows, columns, edge, tile_columns, 1);
+              whole_tile(k, packed_a + i * k, packed_b + j * k, edge, tile_columns, o.alpha, add);
+              write_part(edge, tile_columns, 1, rows, columns, c, o.c_row);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// Few rows of A, as where a token of each sequence is decoded: the columns of B, the rows of a weight matrix, are read
+// once and where they lie; the transpose of C is computed, tile_rows columns of B by `vectors` vectors of rows of A.
+template <int vectors>
+void multiply_few_rows(const MatmulOperands& o, float* packed_a) {
+  constexpr Index width = vectors * lanes;
+  pack_columns(o.k, o.m, width, o.a, o.a_column, o.a_row, packed_a);
+  alignas(64) float c[tile_rows * width] = {};
+  for (Index j = 0; j < o.n; j += tile_rows) {
+    const Index first =
+        smaller(j, o.n - tile_rows);  // the last tile begins earlier, and what it repeats is not written again
+    for (Index i = 0; i < o.m; i += width) {
+      const Index rows = smaller(width, o.m - i), repeated = j - first;
+      if (o.add) read_part(o.c + i * o.c_row + first, o.c_row, rows, tile_rows, c, 1, width);
+      for (Index p0 = 0; p0 < o.k; p0 += matmul_depth) {
+        tile<vectors, false>(smaller(matmul_depth, o.k - p0), o.b + first * o.b_column + p0, o.b_column,
+                             packed_a + (i * o.k + p0 * width), c, width, o.alpha, o.add || p0 > 0);
+      }
+      write_part(c + repeated * width, 1, width, rows, tile_rows - repeated, o.c + i * o.c_row + j, o.c_row);
+    }
+  }
+}
+
+void multiply(const MatmulOperands& o, float* workspace) {
+  if (o.m > matmul_few_rows || o.b_row != 1 || o.n < tile_rows)
+    multiply_blocks(o, workspace);
+  else if (o.m <= lanes)
+    multiply_few_rows<1>(o, workspace);
+  else
+    multiply_few_rows<2>(o, workspace);
+}
+
+}  // namespace
+}  // namespace steerlm
