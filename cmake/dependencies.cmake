@@ -121,6 +121,16 @@ set(STEERLM_TORCH_API ${_torch}/include/torch/csrc/api/include)
 add_library(steerlm_libtorch INTERFACE)
 target_include_directories(steerlm_libtorch SYSTEM INTERFACE ${_fmt} ${_torch}/include)
 target_link_libraries(steerlm_libtorch INTERFACE torch_cpu c10)
+# at::parallel_for is a template of the headers: without OpenMP it is compiled to a loop of one thread. The threads are those of libtorch's
+# own OpenMP library.
+target_compile_options(steerlm_libtorch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+file(GLOB _openmp ${CMAKE_BINARY_DIR}/lib/libgomp*.so*)
+if(NOT _openmp)
+  message(FATAL_ERROR "no libgomp beside libtorch: ${_torch}/lib has none")
+endif()
+add_library(steerlm_openmp SHARED IMPORTED)
+set_target_properties(steerlm_openmp PROPERTIES IMPORTED_LOCATION ${_openmp})
+target_link_libraries(steerlm_libtorch INTERFACE steerlm_openmp)
 target_link_options(steerlm_libtorch INTERFACE -Wl,-rpath-link,${CMAKE_BINARY_DIR}/lib)
 
 # --- sentencepiece 0.2.1, static, from its source archive -------------------------------------------------------------------------
