@@ -126,7 +126,7 @@ void add_own_figures(DialRow& row, const DialTable& table, const Answers& answer
   for (size_t l = 0; l < row.levels.size(); ++l) means.add(row.levels[l], row.means[l][own]);
   row.own_monotone = means.values.size() > 1 && std::adjacent_find(means.values.begin(), means.values.end(),
                                                                    std::greater_equal<>()) == means.values.end();
-  row.own_slope_interval = slope_interval(answers.points(own), seed);
+  row.own_slope_interval = row.slope_interval[own];
   for (const auto& [level, places] : answers.by_level)
     row.own_mean_interval.push_back(mean_interval(answers.at_level(places, own), seed));
   std::vector<double> side_effects;
@@ -177,8 +177,8 @@ DialRow make_row(const DialTable& table, const std::string& name, const Answers&
     row.spearman.push_back(spearman(means.levels, means.values));
     row.slope.push_back(slope(points.levels, points.values));
     row.effect.push_back(row.slope[m] * span);
-    const Interval interval = slope_interval(points, seed);
-    row.effect_interval.push_back({interval.low * span, interval.high * span});
+    row.slope_interval.push_back(slope_interval(points, seed));
+    row.effect_interval.push_back({row.slope_interval[m].low * span, row.slope_interval[m].high * span});
     if (m < table.attributes && measures[m] == name) row.own = static_cast<int>(m);
   }
   if (row.own >= 0 && !answers.measured.empty()) {

@@ -11,25 +11,21 @@
 namespace steerlm {
 namespace {
 
+constexpr double full_shade = 3;  // standard deviations within a level
+
 // The paler the smaller; blue for more, orange for less. Black text on it keeps a contrast above 7.
-std::string shade(double value, double largest) {
-  if (!std::isfinite(value) || largest <= 0) return "";
-  const double strength = 0.5 * std::min(1.0, std::abs(value) / largest);
+std::string shade(double in_spreads) {
+  if (!std::isfinite(in_spreads)) return "";
+  const double strength = 0.5 * std::min(1.0, std::abs(in_spreads) / full_shade);
   const auto mix = [&](int part) { return static_cast<int>(std::lround(255 + strength * (part - 255))); };
-  return value >= 0 ? fmt::format("background:rgb({},{},{})", mix(11), mix(95), mix(165))
-                    : fmt::format("background:rgb({},{},{})", mix(217), mix(95), mix(2));
+  return in_spreads >= 0 ? fmt::format("background:rgb({},{},{})", mix(11), mix(95), mix(165))
+                         : fmt::format("background:rgb({},{},{})", mix(217), mix(95), mix(2));
 }
 
 std::string with_sign(double value) { return (value > 0 ? "+" : "") + format_number(value, 2); }
 
 void write_matrix(HtmlWriter& page, const ReportRun& run) {
   const std::vector<SteerabilityFigures::Dial>& dials = run.steerability->matrix;
-  double largest = 0;
-  for (const SteerabilityFigures::Dial& dial : dials) {
-    for (const SteerabilityFigures::Effect& cell : dial.effects) {
-      if (std::isfinite(cell.in_spreads)) largest = std::max(largest, std::abs(cell.in_spreads));
-    }
-  }
   open_table(page, "Effect of each dial on each measure, " + run.name, "matrix");
   page.open("thead");
   page.open("tr");
@@ -43,8 +39,8 @@ void write_matrix(HtmlWriter& page, const ReportRun& run) {
     page.open("tr");
     page.element("th", dial.name, {{"scope", "row"}});
     for (const SteerabilityFigures::Effect& cell : dial.effects) {
-      page.open("td", {{"class", dial.name == cell.measure ? "number own" : "number"},
-                       {"style", shade(cell.in_spreads, largest)}});
+      page.open("td",
+                {{"class", dial.name == cell.measure ? "number own" : "number"}, {"style", shade(cell.in_spreads)}});
       page.text(with_sign(cell.effect));
       if (std::isfinite(cell.interval.low)) {
         page.element("span", with_sign(cell.interval.low) + " to " + with_sign(cell.interval.high),
@@ -107,7 +103,8 @@ void write_steerability(HtmlWriter& page, ReportRuns runs) {
       "A row is the dial that was turned, a column what was measured; the number is the slope times the span of the "
       "levels, so what turning the dial from its first to its last level does, with its bootstrapped 95 % interval. "
       "Framed: the dial's own attribute. The other cells of a row should be near 0. Blue is more, orange is less; the "
-      "shade is the effect in standard deviations of the measure within a level, on one scale for all.");
+      "shade is the effect in standard deviations of the measure within a level, full from " +
+          format_number(full_shade, 0) + " on.");
   page.element(
       "p",
       "Steering errors are SteerBench's (Chang et al. 2025), as median and quartiles over the answers, with every "

@@ -237,10 +237,11 @@ def check_steerability(tree, run):
                        abs(known["effect"] - 4 * evaluation["dials"][row[0]]["slope"][name]) < 1e-9)
             check(f"effect of {row[0]} on {name}", cell, f"{signed(known['effect'])}{signed(low)} to {signed(high)}")
     check("framed cells", sum("own" in (cell.get("class") or "") for cell in tree.iter("td")), 2)
-    spreads = [abs(cell["effect_in_spreads"]) for row in figures["matrix"].values() for cell in row.values()]
     shades = [cell.get("style") for cell in tree.iter("td") if cell.get("style") is not None]
-    check_that("the largest effect has the strongest shade",
-               shades[spreads.index(max(spreads))] in ("background:rgb(133,175,210)", "background:rgb(236,175,129)"))
+    for spread, shade in zip([cell["effect_in_spreads"] for row in figures["matrix"].values() for cell in row.values()], shades, strict=True):
+        parts = (11, 95, 165) if spread >= 0 else (217, 95, 2)
+        colour = [math.floor(255.5 + 0.5 * min(1, abs(spread) / 3) * (part - 255)) for part in parts]
+        check(f"shade of {spread} standard deviations", shade, f"background:rgb({colour[0]},{colour[1]},{colour[2]})")
     steering = tables(tree)["Steering errors of evaluate"]
     rows = {**{dial: figures["steering"]["dials"][dial] for dial in ("humor", "length")}, "all": figures["steering"]}
     for row, (dial, known) in zip(steering[1:], rows.items(), strict=True):
@@ -271,8 +272,7 @@ def check_reliability(tree, run):
     """The bins of `evaluate`, counted again from the scores that `score` gives the same records."""
     lines = read_lines(run.parent / "scores.jsonl")
     records = read_lines(run.parent / "labelled.jsonl")
-    table = iter(tables(tree)["Reliability"][1:])
-    figures = json.loads((run / "evaluation.json").read_text())["predictor"]
+    table, figures = iter(tables(tree)["Reliability"][1:]), json.loads((run / "evaluation.json").read_text())["predictor"]
     for name in ("quality", "humor"):
         bins = {}
         for line in lines:

@@ -134,6 +134,39 @@ TEST_F(SteerabilityFiguresTest, AreThoseOfTheAnswers) {
   EXPECT_THAT(result.output, HasSubstr("miscalibration"));
 }
 
+// Each judge's values are scaled by its own range, 1 to 5 of this predictor and 0 to 4 of the toy oracle, and clamped.
+TEST_F(SteerabilityFiguresTest, AJudgesValuesAreScaledByItsOwnRange) {
+  copy_model("classifier", "predictor");
+  write("predictor/steerlm.json", R"({"attributes": {"names": ["quality", "humor", "toxicity"], "min": 1, "max": 5},
+                                      "template": {"system": "Be good."}, "head": {"kind": "regression"}})");
+  make_model("untied", "steered", R"("quality", "toxicity", "humor", "creativity", "complexity", "verbosity")");
+  write("unlabelled.jsonl", conversation("hi", "hello"));
+  write("judged.yaml",
+        "stage: evaluate\nmodel: {path: steered}\ndata: {validation: [{path: unlabelled.jsonl}], max_tokens: 512}\n"
+        "dials:\n  prompts: [{path: prompts.jsonl}]\n  attributes: [humor]\n  levels: [0, 3]\n"
+        "  sampling: {temperature: 1, max_new_tokens: 24}\n");
+  for (const auto& [judge, min] : {std::pair{std::string("predictor"), 1.0}, std::pair{std::string("toy"), 0.0}}) {
+    const Result result = run("evaluate judged.yaml dials.judge=" + judge + " run_dir=by-" + judge +
+                              (judge == "predictor" ? " predictor=predictor" : ""));
+    ASSERT_EQ(result.code, 0) << result.errors;
+    const std::vector<Json> answers = json_lines(read("by-" + judge + "/answers.jsonl"));
+    ASSERT_EQ(answers.size(), 8u);
+    std::vector<double> errors;
+    for (size_t i = 4; i < 8; ++i) {
+      double squares = 0;
+      for (const auto& [name, value] : answers[i]["scores"].items()) {
+        const auto place = [&](const Json& v) { return std::clamp((v.get<double>() - min) / 4, 0.0, 1.0); };
+        const double goal = name == "humor" ? 0.75 : place(answers[i - 4]["scores"][name]);
+        squares += (place(value) - goal) * (place(value) - goal);
+      }
+      errors.push_back(std::sqrt(squares));
+    }
+    const Json steering = json("by-" + judge + "/evaluation.json").at("steerability").at("steering");
+    EXPECT_EQ(steering.at("requests"), 4) << judge;
+    EXPECT_NEAR(steering.at("error").at("median").get<double>(), median_of(errors), 1e-9) << judge;
+  }
+}
+
 TEST_F(SteerabilityFiguresTest, WithoutAnAnswerAtTheDefaultsThereAreNoSteeringErrors) {
   const Result result = run("evaluate evaluate.yaml dials.levels='[1, 4]'");
   ASSERT_EQ(result.code, 0) << result.errors;
@@ -162,7 +195,8 @@ TEST_F(SteerabilityFiguresTest, ThePerplexityIsThatOfTheNamedModel) {
   EXPECT_THAT(json("run/environment.json").dump(), HasSubstr("other")) << "it is an input of the run";
   // Another one gives other numbers, and the same sweep.
   copy_model("untied", "named");
-  write("named/steerlm.json", R"({"template": {"name": "steerlm", "system": "Be good."}})");
+  write("named/steerlm.json", R"({"attributes": {"names": ["quality"], "min": 0, "max": 4},
+                                   "template": {"name": "steerlm", "system": "Be good."}})");
   ASSERT_EQ(run("evaluate evaluate.yaml run_dir=again dials.perplexity_model=named").code, 0);
   const Json again = json("again/evaluation.json").at("steerability");
   EXPECT_EQ(again.at("perplexity_model").at("template"), "steerlm");

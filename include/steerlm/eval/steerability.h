@@ -42,14 +42,15 @@ struct DialRow {
   std::vector<std::vector<double>> means;  // (l, m), over the answers that have the measure; NaN: none has
   std::vector<double> spearman;            // of the level means with the levels, one a measure
   std::vector<double> slope;               // change of the measure a level, least squares over the answers
+  std::vector<Interval> slope_interval;    // 95 %, bootstrap over the answers
   std::vector<double> effect;             // slope x (last level - first level): what the whole dial does to the measure
-  std::vector<Interval> effect_interval;  // 95 %, bootstrap over the answers
+  std::vector<Interval> effect_interval;  // likewise
   // (l, m): how far the prompts are apart at one level, the standard deviation (n - 1) over the prompts of the mean of
   // each one's answers; NaN below two prompts.
   std::vector<std::vector<double>> prompt_spread;
   double own_spearman = 0;
   double own_slope = 0;
-  Interval own_slope_interval;              // 95 %, bootstrap over the answers
+  Interval own_slope_interval;
   std::vector<Interval> own_mean_interval;  // of the own measure's mean at each level, likewise
   bool own_monotone = false;                // each level mean is larger than the one before
   // Mean |own level - level asked for| over the answers, at each level and at all; NaN without levels.
