@@ -139,7 +139,10 @@ TEST_F(SteerabilityFiguresTest, AJudgesValuesAreScaledByItsOwnRange) {
   copy_model("classifier", "predictor");
   write("predictor/steerlm.json", R"({"attributes": {"names": ["quality", "humor", "toxicity"], "min": 1, "max": 5},
                                       "template": {"system": "Be good."}, "head": {"kind": "regression"}})");
-  make_model("untied", "steered", R"("quality", "toxicity", "humor", "creativity", "complexity", "verbosity")");
+  copy_model("untied", "steered");
+  write("steered/steerlm.json",
+        R"({"attributes": {"names": ["quality", "toxicity", "humor", "creativity", "complexity", "verbosity"],
+                           "min": 0, "max": 4, "defaults": {"humor": 3}}, "template": {"system": "Be good."}})");
   write("unlabelled.jsonl", conversation("hi", "hello"));
   write("judged.yaml",
         "stage: evaluate\nmodel: {path: steered}\ndata: {validation: [{path: unlabelled.jsonl}], max_tokens: 512}\n"
@@ -152,11 +155,11 @@ TEST_F(SteerabilityFiguresTest, AJudgesValuesAreScaledByItsOwnRange) {
     const std::vector<Json> answers = json_lines(read("by-" + judge + "/answers.jsonl"));
     ASSERT_EQ(answers.size(), 8u);
     std::vector<double> errors;
-    for (size_t i = 4; i < 8; ++i) {
+    for (size_t i = 0; i < 4; ++i) {  // the dial at 0, from the answers at 3, its default
       double squares = 0;
       for (const auto& [name, value] : answers[i]["scores"].items()) {
         const auto place = [&](const Json& v) { return std::clamp((v.get<double>() - min) / 4, 0.0, 1.0); };
-        const double goal = name == "humor" ? 0.75 : place(answers[i - 4]["scores"][name]);
+        const double goal = name == "humor" ? 0 : place(answers[i + 4]["scores"][name]);
         squares += (place(value) - goal) * (place(value) - goal);
       }
       errors.push_back(std::sqrt(squares));
@@ -207,8 +210,15 @@ TEST_F(SteerabilityFiguresTest, ThePerplexityIsThatOfTheNamedModel) {
 
 TEST_F(SteerabilityFiguresTest, AnUnusableModelOfThePerplexityIsRefusedBeforeAnythingIsSampled) {
   copy_model("classifier", "predictor");
-  for (const auto& [name, code, message] : std::vector<std::tuple<std::string, int, std::string>>{
-           {"none", 4, "none"}, {"predictor", 4, "this folder is a predictor"}, {"''", 2, "dials.perplexity_model"}}) {
+  copy_model("tied", "short");
+  Json config = json("short/config.json");
+  config["max_position_embeddings"] = 4;
+  write("short/config.json", config.dump());
+  for (const auto& [name, code, message] :
+       std::vector<std::tuple<std::string, int, std::string>>{{"short", 3, "no prompt fits into the context"},
+                                                              {"none", 4, "none"},
+                                                              {"predictor", 4, "this folder is a predictor"},
+                                                              {"''", 2, "dials.perplexity_model"}}) {
     const Result result = run("evaluate evaluate.yaml dials.perplexity_model=" + name);
     expect_refused(result, code, message);
     EXPECT_THAT(result.errors, testing::Not(HasSubstr("dial sweep"))) << name;
