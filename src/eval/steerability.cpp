@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "steerlm/eval/correlation.h"
+#include "steerlm/eval/moments.h"
 
 namespace steerlm {
 namespace {
@@ -34,6 +35,7 @@ struct Points {
 struct Answers {
   std::vector<double> levels;
   std::vector<std::vector<double>> measured;
+  std::vector<size_t> prompts;
   std::vector<double> errors;                   // |own level - level asked for|
   std::map<int, std::vector<size_t>> by_level;  // places in the lists above
 
@@ -47,6 +49,18 @@ struct Answers {
     for (size_t i : places) values.push_back(measured[i][m]);
     return known(std::move(values));
   }
+  double prompt_spread(const std::vector<size_t>& places, size_t m) const {
+    std::map<size_t, Moments> by_prompt;
+    for (size_t i : places) {
+      if (!std::isnan(measured[i][m])) by_prompt[prompts[i]].add(measured[i][m]);
+    }
+    double squares = 0;
+    std::vector<double> means;
+    for (const auto& [prompt, moments] : by_prompt) means.push_back(moments.mean());
+    const double middle = mean(means);
+    for (double value : means) squares += (value - middle) * (value - middle);
+    return means.size() < 2 ? undefined : std::sqrt(squares / static_cast<double>(means.size() - 1));
+  }
 };
 
 Answers answers_of(size_t dial, std::span<const DialSample> samples) {
@@ -56,6 +70,7 @@ Answers answers_of(size_t dial, std::span<const DialSample> samples) {
     answers.by_level[sample.level].push_back(answers.measured.size());
     answers.levels.push_back(sample.level);
     answers.measured.push_back(sample.measured);
+    answers.prompts.push_back(sample.prompt);
     answers.errors.push_back(std::abs(sample.own_level - sample.level));
   }
   return answers;
@@ -85,8 +100,23 @@ double spread_within_levels(const std::vector<Answers>& dials, size_t m) {
   return std::sqrt(squares / static_cast<double>(freedom));
 }
 
-// A measure that nothing moves has no effect, whatever its spread.
-double in_spreads(double effect, double spread) { return effect == 0 ? 0 : std::abs(effect) / spread; }
+// The effect in the unit that side effects are compared in. A measure that nothing moves has no effect, whatever its
+// spread.
+double comparable(const DialTable& table, double effect, size_t m) {
+  return effect == 0 || !table.own_units ? std::abs(effect) : std::abs(effect) / table.spread[m];
+}
+
+Interval slope_interval(const Points& points, std::uint64_t seed) {
+  const auto slope_of_rows = [&](std::span<const size_t> rows) {
+    std::vector<double> x, y;
+    for (size_t i : rows) {
+      x.push_back(points.levels[i]);
+      y.push_back(points.values[i]);
+    }
+    return slope(x, y);
+  };
+  return bootstrap_interval(points.values.size(), slope_of_rows, seed);
+}
 
 void add_own_figures(DialRow& row, const DialTable& table, const Answers& answers, std::uint64_t seed) {
   const auto own = static_cast<size_t>(row.own);
@@ -96,24 +126,15 @@ void add_own_figures(DialRow& row, const DialTable& table, const Answers& answer
   for (size_t l = 0; l < row.levels.size(); ++l) means.add(row.levels[l], row.means[l][own]);
   row.own_monotone = means.values.size() > 1 && std::adjacent_find(means.values.begin(), means.values.end(),
                                                                    std::greater_equal<>()) == means.values.end();
-  const Points points = answers.points(own);
-  const auto slope_of_rows = [&](std::span<const size_t> rows) {
-    std::vector<double> x, y;
-    for (size_t i : rows) {
-      x.push_back(points.levels[i]);
-      y.push_back(points.values[i]);
-    }
-    return slope(x, y);
-  };
-  row.own_slope_interval = bootstrap_interval(points.values.size(), slope_of_rows, seed);
+  row.own_slope_interval = row.slope_interval[own];
   for (const auto& [level, places] : answers.by_level)
     row.own_mean_interval.push_back(mean_interval(answers.at_level(places, own), seed));
   std::vector<double> side_effects;
   for (size_t m = 0; m < table.attributes; ++m) {
-    if (m != own) side_effects.push_back(in_spreads(row.effect[m], table.spread[m]));
+    if (m != own) side_effects.push_back(comparable(table, row.effect[m], m));
   }
   row.side_effect = mean(side_effects);
-  row.side_share = row.side_effect / in_spreads(row.effect[own], table.spread[own]);
+  row.side_share = row.side_effect / comparable(table, row.effect[own], own);
 }
 
 void add_steering_error(DialRow& row, const Answers& answers, std::uint64_t seed) {
@@ -138,11 +159,15 @@ DialRow make_row(const DialTable& table, const std::string& name, const Answers&
               .side_effect = undefined,
               .side_share = undefined};
   for (const auto& [level, places] : answers.by_level) {
-    std::vector<double> means;
-    for (size_t m = 0; m < measures.size(); ++m) means.push_back(mean(answers.at_level(places, m)));
+    std::vector<double> means, spreads;
+    for (size_t m = 0; m < measures.size(); ++m) {
+      means.push_back(mean(answers.at_level(places, m)));
+      spreads.push_back(answers.prompt_spread(places, m));
+    }
     row.levels.push_back(level);
     row.count.push_back(static_cast<std::int64_t>(places.size()));
     row.means.push_back(std::move(means));
+    row.prompt_spread.push_back(std::move(spreads));
   }
   const double span = row.levels.empty() ? 0 : row.levels.back() - row.levels.front();
   for (size_t m = 0; m < measures.size(); ++m) {
@@ -152,6 +177,8 @@ DialRow make_row(const DialTable& table, const std::string& name, const Answers&
     row.spearman.push_back(spearman(means.levels, means.values));
     row.slope.push_back(slope(points.levels, points.values));
     row.effect.push_back(row.slope[m] * span);
+    row.slope_interval.push_back(slope_interval(points, seed));
+    row.effect_interval.push_back({row.slope_interval[m].low * span, row.slope_interval[m].high * span});
     if (m < table.attributes && measures[m] == name) row.own = static_cast<int>(m);
   }
   if (row.own >= 0 && !answers.measured.empty()) {
@@ -165,12 +192,12 @@ DialRow make_row(const DialTable& table, const std::string& name, const Answers&
 
 DialTable make_dial_table(std::span<const std::string> dials, const Measures& measures,
                           std::span<const DialSample> samples, std::uint64_t seed) {
-  DialTable table{.measures = measures.attributes, .attributes = measures.attributes.size()};
+  DialTable table{
+      .measures = measures.attributes, .attributes = measures.attributes.size(), .own_units = measures.own_units};
   table.measures.insert(table.measures.end(), measures.figures.begin(), measures.figures.end());
   std::vector<Answers> answers;
   for (size_t d = 0; d < dials.size(); ++d) answers.push_back(answers_of(d, samples));
-  for (size_t m = 0; m < table.measures.size(); ++m)
-    table.spread.push_back(measures.own_units ? spread_within_levels(answers, m) : 1);
+  for (size_t m = 0; m < table.measures.size(); ++m) table.spread.push_back(spread_within_levels(answers, m));
   for (size_t d = 0; d < dials.size(); ++d) table.rows.push_back(make_row(table, dials[d], answers[d], seed));
   return table;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "steerlm/eval/intervals.h"
 
@@ -23,9 +24,9 @@ std::vector<double> difference(const std::vector<double>& a, const std::vector<d
 
 SteeringFigure figure(std::vector<double> values) {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  if (values.empty()) return {nan, nan};
+  if (values.empty()) return {nan, nan, nan};
   std::ranges::sort(values);
-  return {quantile(values, 0.5), quantile(values, 0.75) - quantile(values, 0.25)};
+  return {quantile(values, 0.5), quantile(values, 0.25), quantile(values, 0.75)};
 }
 
 }  // namespace
@@ -40,12 +41,34 @@ SteeringErrors steering_errors(std::span<const SteeringRequest> requests) {
     errors.push_back(std::sqrt(dot(missed, missed)));
     if (asked_length == 0) continue;
     miscalibrations.push_back(std::abs(dot(missed, asked)) / (asked_length * asked_length));
-    if (moved_length == 0) continue;
+    if (moved_length == 0 || moved.size() < 2) continue;
     const double along = dot(moved, asked) / asked_length;
     const double across = std::sqrt(std::max(0.0, moved_length * moved_length - along * along));
     side_effects.push_back(std::min(1.0, across / moved_length));
   }
   return {figure(errors), figure(miscalibrations), figure(side_effects)};
+}
+
+std::vector<std::optional<SteeringRequest>> steering_requests(std::span<const SweepPoint> points) {
+  const auto known = [](const SweepPoint& point) {
+    return std::ranges::none_of(point.measured, [](double value) { return std::isnan(value); });
+  };
+  std::map<size_t, const SweepPoint*> sources;
+  for (const SweepPoint& point : points) {
+    if (point.at_defaults && known(point)) sources.emplace(point.request, &point);
+  }
+  std::vector<std::optional<SteeringRequest>> requests;
+  for (const SweepPoint& point : points) {
+    requests.emplace_back();
+    const auto source = sources.find(point.request);
+    if (point.at_defaults || source == sources.end() || !known(point) || point.attribute >= point.measured.size())
+      continue;
+    SteeringRequest& request = requests.back().emplace();
+    request.source = request.goal = source->second->measured;
+    request.goal[point.attribute] = point.asked;
+    request.reached = point.measured;
+  }
+  return requests;
 }
 
 }  // namespace steerlm

@@ -365,6 +365,7 @@ class Checks {
                             .advice = "give one of them: the file of edges names measures too"});
     }
     if (has("dials.edges")) require("dials.edges");
+    if (has("dials.perplexity_model")) require("dials.perplexity_model");
   }
 
   // Every section of a source list names its file.

@@ -68,6 +68,7 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if(recipe.dials && recipe.dials->levels.empty(), {"dials.levels"});
   drop_if(recipe.dials && recipe.dials->measures.empty(), {"dials.measures"});
   drop_if(recipe.dials && recipe.dials->edges.empty(), {"dials.edges"});
+  drop_if(recipe.dials && recipe.dials->perplexity_model.empty(), {"dials.perplexity_model"});
   if (Yaml* dials = find(tree, "dials"); dials != nullptr && recipe.dials->attributes.empty())
     *find(*dials, "attributes") = make_text("all", "");
   return tree;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "stages/dial_figures.h"
 #include "steerlm/eval/readability.h"
 #include "steerlm/eval/steerability.h"
 #include "steerlm/eval/text_measures.h"
@@ -18,13 +19,6 @@ namespace steerlm {
 namespace {
 
 constexpr std::int64_t batch_tokens = 16384;
-
-// What is measured of each response of a sweep.
-struct Judgement {
-  Measures measures;
-  std::vector<std::vector<double>> values;  // a row a response; empty: it could not be judged
-  std::vector<double> own_levels;           // one a response, of the swept dial; NaN where no edges say it
-};
 
 std::vector<size_t> swept_dials(const DialOptions& options, const Attributes& attributes) {
   std::vector<size_t> dials;
@@ -100,31 +94,39 @@ std::vector<std::vector<double>> predicted_scores(const Sweep& sweep, const std:
   return values;
 }
 
-// The values of judge: text of answer i, and the level that its own measure has.
+constexpr double undefined = std::numeric_limits<double>::quiet_NaN();
+
+// The place of a value on its scale, from 0 to 1.
+double scaled(double value, double min, double max) { return std::clamp((value - min) / (max - min), 0.0, 1.0); }
+
+// The values of judge: text of answer i, their levels, and the level that its own measure has.
 void measure_answer(const Sweep& sweep, size_t i, const std::string& response, Judgement& judgement) {
-  for (const MeasuredAttribute& attribute : sweep.measured.attributes) {
+  const MeasureBins& bins = sweep.measured;
+  for (const MeasuredAttribute& attribute : bins.attributes) {
     const std::optional<double> value = measure_text(attribute.measure, response);
-    judgement.values[i].push_back(value.value_or(std::numeric_limits<double>::quiet_NaN()));
-    if (value && !attribute.edges.empty() && attribute.name == sweep.dials[sweep.items[i].dial])
-      judgement.own_levels[i] = level_of(*value, attribute.edges, sweep.measured.min);
+    judgement.values[i].push_back(value.value_or(undefined));
+    const double level = value && !attribute.edges.empty() ? level_of(*value, attribute.edges, bins.min) : undefined;
+    judgement.scaled[i].push_back(scaled(level, bins.min, bins.max));
+    if (attribute.name == sweep.dials[sweep.items[i].dial]) judgement.own_levels[i] = level;
   }
 }
 
 Judgement judge(const DialOptions& options, const Sweep& sweep, const std::vector<GenerationResult>& results,
                 const OpenModel* predictor) {
   Judgement judgement;
+  judgement.values.resize(results.size());
+  judgement.scaled.resize(results.size());
+  judgement.own_levels.assign(results.size(), undefined);
   if (options.judge == Judge::toy) {
     judgement.measures.attributes = toy_attribute_names();
-    judgement.own_levels.assign(results.size(), std::numeric_limits<double>::quiet_NaN());
     for (size_t i = 0; i < results.size(); ++i) {
       const Conversation& prompt = sweep.prompts[sweep.items[i].prompt].conversation;
-      judgement.values.push_back(toy_oracle(prompt.turns.back().value, results[i].response));
+      judgement.values[i] = toy_oracle(prompt.turns.back().value, results[i].response);
+      for (double value : judgement.values[i]) judgement.scaled[i].push_back(scaled(value, toy_min, toy_max));
     }
     return judgement;
   }
   judgement.measures.figures = {"characters", "words", "grade"};
-  judgement.values.resize(results.size());
-  judgement.own_levels.assign(results.size(), std::numeric_limits<double>::quiet_NaN());
   if (options.judge == Judge::text) {
     judgement.measures.own_units = true;
     for (const MeasuredAttribute& attribute : sweep.measured.attributes)
@@ -134,6 +136,11 @@ Judgement judge(const DialOptions& options, const Sweep& sweep, const std::vecto
   if (options.judge == Judge::predictor) {
     judgement.measures.attributes = predictor->attributes.names;
     judgement.values = predicted_scores(sweep, results, *predictor);
+    const Attributes& attributes = predictor->attributes;
+    for (size_t i = 0; i < results.size(); ++i) {
+      for (double value : judgement.values[i])
+        judgement.scaled[i].push_back(scaled(value, attributes.min, attributes.max));
+    }
   }
   for (size_t i = 0; i < results.size(); ++i) {
     if (judgement.values[i].size() != judgement.measures.attributes.size()) continue;
@@ -284,12 +291,18 @@ Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
   return sweep;
 }
 
-SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, const Sweep& sweep,
-                      const Context& context) {
+SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, const OpenModel* other,
+                      const Sweep& sweep, const Context& context) {
   const DialOptions& options = *recipe.dials;
   const auto results = sample_responses(model, sweep.requests, options.sampling,
                                         static_cast<std::uint64_t>(recipe.seed), "dial sweep", context);
   const Judgement judgement = judge(options, sweep, results, predictor);
+  std::vector<std::optional<ResponseLikelihood>> likelihoods;
+  if (other != nullptr) {
+    std::vector<PromptedResponse> responses;
+    for (size_t i = 0; i < results.size(); ++i) responses.push_back({sweep.requests[i].prompt, results[i].response});
+    likelihoods = response_likelihoods(*other, responses);
+  }
   SweepReport report;
   std::vector<DialSample> samples;
   std::int64_t unfinished = 0, unjudged = 0;
@@ -298,7 +311,8 @@ SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenMo
     unfinished += results[i].stopped ? 0 : 1;
     unjudged += judgement.values[i].empty() ? 1 : 0;
     if (!judgement.values[i].empty())
-      samples.push_back({sweep.items[i].dial, sweep.items[i].level, judgement.values[i], judgement.own_levels[i]});
+      samples.push_back({sweep.items[i].dial, sweep.items[i].level, judgement.values[i], judgement.own_levels[i],
+                         sweep.items[i].prompt});
   }
   DialTable table = make_dial_table(sweep.dials, judgement.measures, samples, static_cast<std::uint64_t>(recipe.seed));
   std::erase_if(table.rows, [](const DialRow& row) { return row.levels.empty(); });
@@ -317,6 +331,13 @@ SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenMo
         "side effect: mean effect on the other measures, in standard deviations of each within a level, as a share of "
         "the effect on the dial's own\n";
   }
+  SteerabilityReport more = report_steerability(sweep, model.attributes, {results, judgement, likelihoods}, table);
+  if (other != nullptr) {
+    more.json["perplexity_model"] = {{"path", options.perplexity_model},
+                                     {"template", enum_name(other->folder.text_template.name)}};
+  }
+  report.json["steerability"] = std::move(more.json);
+  report.text += "\n" + more.text;
   return report;
 }
 

@@ -32,13 +32,14 @@ struct Sweep {
 Sweep plan_sweep(const Recipe& recipe, const OpenModel& model);
 
 struct SweepReport {
-  Json json;            // "dials", "responses", "unfinished", "unjudged"; of judge: text with measures "measures"
-  std::string text;     // the table
+  // "dials", "steerability", "responses", "unfinished", "unjudged"; of judge: text with measures "measures"
+  Json json;
+  std::string text;     // the tables
   std::string answers;  // answers.jsonl, contracts.md section 4
 };
 
-// `predictor`: the judge, where the recipe asks for one.
-SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, const Sweep& sweep,
-                      const Context& context);
+// `predictor`: the judge, where the recipe asks for one. `other`: dials.perplexity_model, likewise.
+SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, const OpenModel* other,
+                      const Sweep& sweep, const Context& context);
 
 }  // namespace steerlm

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "stages/dial_sweep.h"
+#include "stages/perplexity.h"
 #include "stages/predictor_report.h"
 #include "stages/preference_report.h"
 #include "stages/train.h"
@@ -37,7 +38,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     print(read_file(run->path() / "evaluation.txt", ExitCode::resources, "evaluation"));
     return Outcome::done;
   }
-  std::optional<OpenModel> predictor, model;
+  std::optional<OpenModel> predictor, model, other;  // other: what the answers' perplexity is measured under
   // The recipe's template is the model's; the predictor's where nothing says that.
   TemplateRequest request = template_request(recipe);
   if (!recipe.model.path.empty()) model = open_model(recipe.model.path, computing_of(recipe), request);
@@ -48,6 +49,8 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   }
   if (predictor) warn_notes(predictor->notes, context);
   if (model) warn_notes(model->notes, context);
+  if (recipe.dials && !recipe.dials->perplexity_model.empty())
+    other = open_perplexity_model(recipe.dials->perplexity_model, computing_of(recipe), context);
   // Of a predictor that declares no attributes a reward can be made, but no label.
   const bool predicts = predictor && !recipe.data.validation.empty();
   if (predictor && (predicts || recipe.dials)) require_predictor(predictor->folder);
@@ -72,6 +75,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     fail(ExitCode::data, {.what = "no record is there to predict the labels of", .where = "data.validation"});
   if (model) examples = perplexity_examples(recipe, *model, counts, context);
   if (recipe.dials) sweep = plan_sweep(recipe, *model);
+  if (other) check_perplexity_model(*other, sweep.prompts);
   if (context.dry_run) {
     if (predicts)
       context.log->info(
@@ -87,6 +91,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
                                     sweep.requests.size(), recipe.dials->sampling.max_new_tokens,
                                     sweep.prompts.size()));
     }
+    if (other) context.log->info("would measure the perplexity of the responses under " + other->folder.path.string());
     return Outcome::done;
   }
 
@@ -115,7 +120,8 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     text += "\n";
   }
   if (recipe.dials) {
-    const SweepReport report = run_sweep(recipe, *model, predictor ? &*predictor : nullptr, sweep, context);
+    const SweepReport report =
+        run_sweep(recipe, *model, predictor ? &*predictor : nullptr, other ? &*other : nullptr, sweep, context);
     json.update(report.json);
     text += report.text + "\n";
     run->files().write("answers.jsonl", report.answers);

@@ -28,6 +28,18 @@ Json to_json(const AttributeMetrics& row) {
           {"mean_rmse", number_or_null(row.mean_rmse)}};
 }
 
+Json to_json(const Calibration& calibration) {
+  Json bins = Json::array();
+  for (const auto& [rounded, bin] : calibration.bins()) {
+    const double label = bin.labels.mean(), half = bin.labels.half_width();
+    bins.push_back({{"score", bin.scores.mean()},
+                    {"label", label},
+                    {"interval", {number_or_null(label - half), number_or_null(label + half)}},
+                    {"count", bin.labels.count}});
+  }
+  return {{"expected_error", number_or_null(calibration.expected_error())}, {"bins", bins}};
+}
+
 namespace {
 
 // A line of validation.jsonl.
@@ -118,16 +130,24 @@ PredictorReport report_predictions(const Attributes& attributes, std::span<const
                       " validation records are longer than the predictor's context and were left out");
   if (report.rows == 0) context.log->warn("no validation record has a labelled assistant turn");
   report.metrics = predictor_metrics(attributes.names, attributes.min, attributes.max, scores, labels, baseline);
+  std::vector<Calibration> calibrations(attributes.names.size());
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (!std::isnan(labels[i])) calibrations[i % calibrations.size()].add(scores[i], static_cast<double>(labels[i]));
+  }
   std::vector<std::vector<std::string>> rows{{"attribute", "count", "MAE", "RMSE", "Pearson", "Spearman", "exact",
-                                              "within 1", "kappa", "mean MAE", "mean RMSE"}};
-  for (const AttributeMetrics& m : report.metrics) {
+                                              "within 1", "kappa", "mean MAE", "mean RMSE", "calibration error"}};
+  for (size_t a = 0; a < report.metrics.size(); ++a) {
+    const AttributeMetrics& m = report.metrics[a];
     rows.push_back({m.name, format_count(m.count), format_number(m.mae, 3), format_number(m.rmse, 3),
                     format_number(m.pearson, 3), format_number(m.spearman, 3), format_number(m.exact, 3),
                     format_number(m.within_one, 3), format_number(m.kappa, 3), format_number(m.mean_mae, 3),
-                    format_number(m.mean_rmse, 3)});
+                    format_number(m.mean_rmse, 3), format_number(calibrations[a].expected_error(), 3)});
     report.json[m.name] = to_json(m);
+    report.json[m.name]["calibration"] = to_json(calibrations[a]);
   }
-  report.table = format_table(rows) + "mean MAE, mean RMSE: of the baseline that always predicts the mean label\n";
+  report.table = format_table(rows) +
+                 "mean MAE, mean RMSE: of the baseline that always predicts the mean label\n"
+                 "calibration error: mean distance of score and label over the answers whose score rounds alike\n";
   return report;
 }
 

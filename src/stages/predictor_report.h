@@ -7,6 +7,7 @@
 
 #include "steerlm/core/json.h"
 #include "steerlm/data/example.h"
+#include "steerlm/eval/calibration.h"
 #include "steerlm/eval/predictor_metrics.h"
 #include "steerlm/recipe/recipe.h"
 #include "steerlm/report/metrics.h"
@@ -42,6 +43,8 @@ PredictorReport report_predictions(const Attributes& attributes, std::span<const
 
 // The figures of one attribute, as `evaluate` writes them.
 Json to_json(const AttributeMetrics& row);
+// {"expected_error", "bins": [{"score", "label", "interval", "count"}]}, contracts.md section 4.
+Json to_json(const Calibration& calibration);
 
 // Labels of all examples, (n, a) row-major, NaN unknown.
 std::vector<float> label_rows(const std::vector<Example>& examples);

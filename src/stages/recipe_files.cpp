@@ -60,6 +60,7 @@ std::vector<RecipeInput> all_inputs(const Recipe& r) {
       add_sources(inputs, r.data.validation);
       if (r.dials) add_sources(inputs, r.dials->prompts);
       if (r.dials) add_data(r.dials->edges);
+      if (r.dials) add_model(r.dials->perplexity_model);
       if (r.pairs) add_sources(inputs, r.pairs->sources);
       break;
     case Stage::pipeline:

@@ -1,4 +1,4 @@
-// What each dial does: requested level against measured mean, and every dial against every measure.
+// What each dial does: requested level against measured mean.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -158,58 +158,6 @@ void write_dial_table(HtmlWriter& page, const ReportRun& run) {
   write_table(page, "Dials of " + run.name, rows);
 }
 
-// The paler the smaller; blue for more, orange for less. Black text on it keeps a contrast above 7.
-std::string shade(double value, double largest) {
-  if (!std::isfinite(value) || largest <= 0) return "";
-  const double strength = 0.5 * std::min(1.0, std::abs(value) / largest);
-  const auto mix = [&](int part) { return static_cast<int>(std::lround(255 + strength * (part - 255))); };
-  return value >= 0 ? fmt::format("background:rgb({},{},{})", mix(11), mix(95), mix(165))
-                    : fmt::format("background:rgb({},{},{})", mix(217), mix(95), mix(2));
-}
-
-// slope x (last level - first level): what the whole dial does to the measure.
-double effect(const Dial& dial, const std::string& measure) {
-  const Json& levels = (*dial.json)["levels"];
-  return number((*dial.json)["slope"], measure) * (number(levels.back(), "level") - number(levels.front(), "level"));
-}
-
-void write_matrix(HtmlWriter& page, const ReportRun& run) {
-  const std::vector<Dial> dials = dials_of(run);
-  const std::vector<std::string> measures = measures_of(dials.front());
-  // Attributes share one scale; a figure has a unit, and so a scale, of its own.
-  double largest = 0;
-  std::map<std::string, double> largest_of;
-  for (const Dial& dial : dials) {
-    for (const std::string& measure : measures) {
-      const double size = std::abs(effect(dial, measure));
-      if (!std::isfinite(size)) continue;
-      largest_of[measure] = std::max(largest_of[measure], size);
-      if (!run.figures.contains(measure)) largest = std::max(largest, size);
-    }
-  }
-  open_table(page, "Effect of each dial on each measure, " + run.name, "matrix");
-  page.open("thead");
-  page.open("tr");
-  page.element("th", "dial", {{"scope", "col"}});
-  for (const std::string& measure : measures) page.element("th", measure, {{"scope", "col"}, {"class", "number"}});
-  page.close("tr");
-  page.close("thead");
-  page.open("tbody");
-  for (const Dial& dial : dials) {
-    page.open("tr");
-    page.element("th", dial.name, {{"scope", "row"}});
-    for (const std::string& measure : measures) {
-      const double value = effect(dial, measure);
-      page.element("td", (value > 0 ? "+" : "") + format_number(value, 2),
-                   {{"class", dial.name == measure ? "number own" : "number"},
-                    {"style", shade(value, run.figures.contains(measure) ? largest_of[measure] : largest)}});
-    }
-    page.close("tr");
-  }
-  page.close("tbody");
-  close_table(page);
-}
-
 }  // namespace
 
 bool has_dials(ReportRuns runs) { return std::ranges::any_of(runs, has_dials_of); }
@@ -230,16 +178,6 @@ void write_dials(HtmlWriter& page, ReportRuns runs) {
   for (const auto& [dial, measure] : plots_of(found)) write_dial_plot(page, dial, measure, found);
   page.close("div");
   for (const ReportRun* run : found) write_dial_table(page, *run);
-}
-
-void write_steerability(HtmlWriter& page, ReportRuns runs) {
-  page.element(
-      "p",
-      "A row is the dial that was turned, a column what was measured; the number is the slope times the span of "
-      "the levels, so what turning the dial from its first to its last level does. Framed: the dial's own "
-      "attribute. The other cells of a row should be near 0. Blue is more, orange is less; attributes share "
-      "one scale of shades, other measures have one each. Data: evaluation.json of each run.");
-  for (const ReportRun* run : swept(runs)) write_matrix(page, *run);
 }
 
 }  // namespace steerlm

@@ -17,12 +17,13 @@ struct Section {
   bool (*is_there)(ReportRuns);
   void (*write)(HtmlWriter&, ReportRuns);
 };
-// A new kind of result (an experiment's JSON, say) is read in report_run.cpp and gets a line here.
+// A new kind of result is read in report_run.cpp and gets a line here.
 constexpr Section sections[] = {
     {"summary", "Summary", always, write_summary},
+    {"experiments", "Experiments", has_experiments, write_experiments},
     {"training", "Training", has_training, write_training},
     {"dials", "Dials", has_dials, write_dials},
-    {"steerability", "Steerability matrix", has_dials, write_steerability},
+    {"steerability", "Steerability matrix", has_steerability, write_steerability},
     {"predictors", "Predictors", has_predictors, write_predictors},
     {"labels", "Labels", has_labels, write_labels},
     {"answers", "Answers", has_answers, write_answers},

@@ -28,10 +28,15 @@ std::vector<std::string> validated_attributes(const ReportRun& run) {
 }
 
 bool has_calibration(const ReportRun& run) {
-  return std::ranges::any_of(run.annotated, [](const AnnotatedAttribute& row) { return !row.pairs.empty(); });
+  return std::ranges::any_of(run.annotated, [](const AnnotatedAttribute& row) { return row.calibration.count() > 0; });
 }
 
 bool has_labels_of(const ReportRun& run) { return !run.annotated.empty(); }
+
+double calibration_error(const ReportRun& run, const std::string& attribute) {
+  const auto curve = std::ranges::find(run.reliability, attribute, &ReliabilityCurve::attribute);
+  return curve == run.reliability.end() ? no_number : curve->expected_error;
+}
 
 void add_evaluation_rows(const ReportRun& run, std::vector<std::vector<std::string>>& rows) {
   for (const auto& entry : run.evaluation["predictor"].items()) {
@@ -43,8 +48,8 @@ void add_evaluation_rows(const ReportRun& run, std::vector<std::vector<std::stri
     const Json ratings = figures.is_object() ? figures.value("count", Json()) : Json();
     const std::string count = ratings.is_number_integer() ? format_count(ratings.get<std::int64_t>()) : "–";
     rows.push_back({run.name, entry.key(), "evaluation", count, text("mae", 3), text("mean_mae", 3), text("rmse", 3),
-                    text("mean_rmse", 3), text("pearson", 3), text("exact", 3), text("within_one", 3),
-                    text("kappa", 3)});
+                    text("mean_rmse", 3), text("pearson", 3), text("exact", 3), text("within_one", 3), text("kappa", 3),
+                    format_number(calibration_error(run, entry.key()), 3)});
   }
 }
 
@@ -56,7 +61,7 @@ void add_validation_rows(const ReportRun& run, std::vector<std::vector<std::stri
     };
     const double step = run.metrics.at("validation/mae/" + name).back().x;
     rows.push_back({run.name, name, fmt::format("validation, step {:.0f}", step), "–", text("mae"), "–", text("rmse"),
-                    "–", text("pearson"), text("exact"), text("within_one"), text("kappa")});
+                    "–", text("pearson"), text("exact"), text("within_one"), text("kappa"), "–"});
   }
 }
 
@@ -69,50 +74,95 @@ struct Agreement {
 
 Agreement agreement_of(const AnnotatedAttribute& row) {
   Agreement sums;
-  for (const auto& [score, pair] : row.pairs) {
-    sums.count += pair.first.count;
-    sums.score += pair.first.sum;
-    sums.given += pair.second.sum;
-    // count x |mean score - mean label| of the bin
-    sums.calibration_error += std::abs(pair.first.sum - pair.second.sum);
+  for (const auto& [rounded, bin] : row.calibration.bins()) {
+    sums.score += bin.scores.sum;
+    sums.given += bin.labels.sum;
   }
+  sums.count = row.calibration.count();
   const double n = static_cast<double>(sums.count);
   sums.score /= n;
   sums.given /= n;
   for (const auto& [value, count] : row.given)
     sums.mean_mae += static_cast<double>(count) * std::abs(value - sums.given) / n;
   sums.mae = row.absolute_error / n;
-  sums.calibration_error /= n;
+  sums.calibration_error = row.calibration.expected_error();
   return sums;
 }
 
 // The bins of an attribute, in the order of their scores.
-std::vector<PlotPoint> reliability(const AnnotatedAttribute& row) {
+std::vector<PlotPoint> curve_of(const Calibration& calibration) {
   std::vector<PlotPoint> points;
-  for (const auto& [score, pair] : row.pairs) {
-    const double half = pair.second.half_width(), mean = pair.second.mean();
-    points.push_back({pair.first.mean(), mean, mean - half, mean + half});
+  for (const auto& [rounded, bin] : calibration.bins()) {
+    const double half = bin.labels.half_width(), mean = bin.labels.mean();
+    points.push_back({bin.scores.mean(), mean, mean - half, mean + half});
   }
   return points;
 }
 
-void write_calibration_plot(HtmlWriter& page, const std::string& attribute, const std::vector<const ReportRun*>& runs) {
-  LinePlot plot{.title = "Calibration of " + attribute,
+std::vector<PlotPoint> curve_of(const ReliabilityCurve& curve) {
+  std::vector<PlotPoint> points;
+  for (const ReliabilityCurve::Bin& bin : curve.bins)
+    points.push_back({bin.score, bin.label, bin.interval.low, bin.interval.high});
+  return points;
+}
+
+void write_curves(HtmlWriter& page, const std::string& title, const std::string& attribute,
+                  std::vector<PlotSeries> series) {
+  LinePlot plot{.title = title,
                 .description =
-                    "Mean given label against the mean predicted score, with 95 % intervals; turns are put "
+                    "Mean given label against the mean predicted score, with 95 % intervals; answers are put "
                     "together whose score is rounded to the same integer.",
                 .x_label = "mean predicted " + attribute,
                 .y_label = "mean given " + attribute,
+                .series = std::move(series),
                 .markers = true,
                 .diagonal = true};
-  for (size_t r = 0; r < runs.size(); ++r) {
-    for (const AnnotatedAttribute& row : runs[r]->annotated) {
-      if (row.name == attribute && !row.pairs.empty()) plot.series.push_back({runs[r]->name, r, reliability(row)});
-    }
-  }
   open_figure(page, plot.title);
   write_plot(page, plot);
   close_figure(page, "Dotted: the given labels are what the predictor says.");
+}
+
+// The reliability curves of `evaluate`, on records that have labels.
+void write_reliability(HtmlWriter& page, ReportRuns runs) {
+  std::vector<const ReportRun*> found;
+  std::vector<std::string> names, attributes;
+  std::vector<std::vector<std::string>> rows{
+      {"run", "attribute", "ratings", "mean score", "mean label", "95 % of mean label"}};
+  for (const ReportRun& run : runs) {
+    if (run.reliability.empty()) continue;
+    found.push_back(&run);
+    names.push_back(run.name);
+    for (const ReliabilityCurve& curve : run.reliability) {
+      if (std::ranges::find(attributes, curve.attribute) == attributes.end()) attributes.push_back(curve.attribute);
+      for (const ReliabilityCurve::Bin& bin : curve.bins) {
+        const bool interval = std::isfinite(bin.interval.low);
+        rows.push_back(
+            {run.name, curve.attribute, format_count(bin.count), format_number(bin.score, 2),
+             format_number(bin.label, 2),
+             interval ? format_number(bin.interval.low, 2) + " to " + format_number(bin.interval.high, 2) : "–"});
+      }
+    }
+  }
+  if (found.empty()) return;
+  page.element("h3", "Reliability on labelled records");
+  page.element(
+      "p",
+      "The records that `evaluate` was given, bin by bin. A predictor is calibrated where its points lie on the "
+      "dotted line; the calibration error above is their mean distance from it, weighted by their ratings. "
+      "Data: calibration in evaluation.json of each run.");
+  write_legend(page, names);
+  page.open("div", {{"class", "plots"}});
+  for (const std::string& attribute : attributes) {
+    std::vector<PlotSeries> series;
+    for (size_t r = 0; r < found.size(); ++r) {
+      for (const ReliabilityCurve& curve : found[r]->reliability) {
+        if (curve.attribute == attribute && !curve.bins.empty()) series.push_back({found[r]->name, r, curve_of(curve)});
+      }
+    }
+    if (!series.empty()) write_curves(page, "Reliability of " + attribute, attribute, std::move(series));
+  }
+  page.close("div");
+  write_table(page, "Reliability", rows);
 }
 
 void write_calibration(HtmlWriter& page, ReportRuns runs) {
@@ -125,7 +175,7 @@ void write_calibration(HtmlWriter& page, ReportRuns runs) {
     found.push_back(&run);
     names.push_back(run.name);
     for (const AnnotatedAttribute& row : run.annotated) {
-      if (row.pairs.empty()) continue;
+      if (row.calibration.count() == 0) continue;
       if (std::ranges::find(attributes, row.name) == attributes.end()) attributes.push_back(row.name);
       const Agreement sums = agreement_of(row);
       rows.push_back({run.name, row.name, format_count(sums.count), format_number(sums.score, 2),
@@ -134,7 +184,7 @@ void write_calibration(HtmlWriter& page, ReportRuns runs) {
     }
   }
   if (found.empty()) return;
-  page.element("h3", "Calibration");
+  page.element("h3", "Calibration on annotated data");
   page.element(
       "p",
       "The turns of annotated data that had a label before (gt_label), as a rule from people. Where the predictor was "
@@ -143,7 +193,16 @@ void write_calibration(HtmlWriter& page, ReportRuns runs) {
       "annotated records.");
   write_legend(page, names);
   page.open("div", {{"class", "plots"}});
-  for (const std::string& attribute : attributes) write_calibration_plot(page, attribute, found);
+  for (const std::string& attribute : attributes) {
+    std::vector<PlotSeries> series;
+    for (size_t r = 0; r < found.size(); ++r) {
+      for (const AnnotatedAttribute& row : found[r]->annotated) {
+        if (row.name == attribute && row.calibration.count() > 0)
+          series.push_back({found[r]->name, r, curve_of(row.calibration)});
+      }
+    }
+    write_curves(page, "Calibration of " + attribute, attribute, std::move(series));
+  }
   page.close("div");
   write_table(page, "Agreement on the annotated turns", rows);
 }
@@ -221,7 +280,8 @@ bool has_predictors(ReportRuns runs) {
 
 void write_predictors(HtmlWriter& page, ReportRuns runs) {
   std::vector<std::vector<std::string>> rows{{"run", "attribute", "measured in", "ratings", "MAE", "MAE of the mean",
-                                              "RMSE", "RMSE of the mean", "Pearson", "exact", "within 1", "kappa"}};
+                                              "RMSE", "RMSE of the mean", "Pearson", "exact", "within 1", "kappa",
+                                              "calibration error"}};
   for (const ReportRun& run : runs) {
     add_validation_rows(run, rows);
     if (has_predictor_figures(run)) add_evaluation_rows(run, rows);
@@ -235,6 +295,7 @@ void write_predictors(HtmlWriter& page, ReportRuns runs) {
         "metrics.jsonl of each run.");
     write_table(page, "Predictors", rows);
   }
+  write_reliability(page, runs);
   write_calibration(page, runs);
 }
 

@@ -75,8 +75,6 @@ void for_each_object(ReportRun& run, const Path& path, std::int64_t most,
                                      format_count(bad), first_bad));
 }
 
-double number_or_nan(const Json& value) { return value.is_number() ? value.get<double>() : no_number; }
-
 void read_metrics(ReportRun& run) {
   if (!has_file(run, "metrics.jsonl")) return;
   std::optional<double> first_time;
@@ -110,6 +108,48 @@ void read_answers(ReportRun& run) {
   });
 }
 
+// A key that an earlier version did not write is said to be missing.
+void read_evaluation(ReportRun& run) {
+  run.evaluation = read_json(run, "evaluation.json");
+  const auto earlier = [&](const char* what) {
+    run.faults.push_back(
+        fmt::format("evaluation.json has no {}: an earlier version wrote it; `steerlm evaluate RECIPE "
+                    "--fresh` measures it",
+                    what));
+  };
+  if (run.evaluation.contains("dials")) {
+    if (run.evaluation.contains("steerability"))
+      or_note(run, [&] { run.steerability = read_steerability(run.evaluation["steerability"]); });
+    else
+      earlier("steerability matrix");
+  }
+  if (!run.evaluation.contains("predictor")) return;
+  const Json& predictor = run.evaluation["predictor"];
+  const auto has_curve = [](const Json& figures) { return figures.is_object() && figures.contains("calibration"); };
+  if (std::ranges::any_of(predictor, has_curve))
+    or_note(run, [&] { run.reliability = read_reliability(predictor); });
+  else
+    earlier("reliability curve");
+}
+
+// The tables that `steerlm experiment` has written, by their names.
+void read_experiments(ReportRun& run) {
+  or_note(run, [&] {
+    const RunFiles files = RunFiles::read(run.folder);
+    std::vector<std::string> names;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(run.folder, error)) {
+      const std::string name = entry.path().filename().string();
+      if (name.ends_with(".json") && files.owns(name)) names.push_back(name);
+    }
+    std::ranges::sort(names);
+    for (const std::string& name : names) {
+      const Json json = read_json(run, name.c_str());
+      if (!json.is_null()) or_note(run, [&] { run.experiments.push_back(read_experiment(json)); });
+    }
+  });
+}
+
 AnnotatedAttribute& attribute_named(std::vector<AnnotatedAttribute>& attributes, const std::string& name) {
   const auto found = std::ranges::find(attributes, name, &AnnotatedAttribute::name);
   return found != attributes.end() ? *found : attributes.emplace_back(AnnotatedAttribute{.name = name});
@@ -131,9 +171,7 @@ void add_annotated_turn(const Json& turn, std::vector<AnnotatedAttribute>& annot
     ++row.given[static_cast<int>(given[a])];
     const double score = number_or_nan(turn["scores"][attributes.names[a]]), value = static_cast<double>(given[a]);
     if (!(std::abs(score) <= attributes.max)) continue;
-    auto& [scores, values_there] = row.pairs[static_cast<int>(std::nearbyint(score))];
-    scores.add(score);
-    values_there.add(value);
+    row.calibration.add(score, value);
     row.absolute_error += std::abs(score - value);
   }
 }
@@ -201,6 +239,7 @@ ReportRun read_run(const std::string& name, const Path& folder) {
     run.environment = read_json(run, "environment.json");
   }
   read_log(run);
+  if (run.stage == "experiment") read_experiments(run);
   if (has_file(run, "done.json")) run.done = read_json(run, "done.json");
   run.outcome = has_file(run, "done.json") ? "finished" : "not finished";
   return run;
@@ -209,7 +248,7 @@ ReportRun read_run(const std::string& name, const Path& folder) {
 void read_results(ReportRun& run) {
   or_note(run, [&] { run.recipe = load_recipe_text(run.recipe_yaml, (run.folder / "recipe.yaml").string()); });
   read_metrics(run);
-  if (has_file(run, "evaluation.json")) run.evaluation = read_json(run, "evaluation.json");
+  if (has_file(run, "evaluation.json")) read_evaluation(run);
   read_answers(run);
   read_annotated(run);
   const bool trains = run.stage == enum_name(Stage::sft) || run.stage == enum_name(Stage::train_predictor);
@@ -320,21 +359,6 @@ void add_run(std::vector<ReportRun>& runs, const std::string& name, const Path& 
 }
 
 }  // namespace
-
-void Moments::add(double value) {
-  ++count;
-  sum += value;
-  squares += value * value;
-}
-
-double Moments::mean() const { return count > 0 ? sum / static_cast<double>(count) : no_number; }
-
-double Moments::half_width() const {
-  if (count < 2) return no_number;
-  const double n = static_cast<double>(count);
-  const double variance = std::max(0.0, (squares - sum * sum / n) / (n - 1));
-  return 1.96 * std::sqrt(variance / n);
-}
 
 std::vector<ReportRun> read_runs(const std::string& folder) {
   const RunFiles::Place place = RunFiles::look(folder);

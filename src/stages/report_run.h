@@ -1,7 +1,6 @@
 // A run directory as the report sees it: what is in it, and what of it is missing or cannot be read.
 #pragma once
 
-#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -9,24 +8,14 @@
 #include <utility>
 #include <vector>
 
+#include "stages/report_figures.h"
 #include "steerlm/core/fs.h"
 #include "steerlm/core/json.h"
+#include "steerlm/eval/calibration.h"
 #include "steerlm/recipe/recipe.h"
 #include "steerlm/report/svg_plot.h"
 
 namespace steerlm {
-
-inline constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
-
-// Count, mean and the 95 % interval of the mean under a normal approximation: mean ± 1.96 s / sqrt(count).
-struct Moments {
-  std::int64_t count = 0;
-  double sum = 0, squares = 0;
-
-  void add(double value);
-  double mean() const;        // NaN without a value
-  double half_width() const;  // NaN below two values
-};
 
 // A line of answers.jsonl, contracts.md section 4.
 struct SweepAnswer {
@@ -38,9 +27,9 @@ struct SweepAnswer {
 // What `annotate` wrote of an attribute, beside the labels that the data had before (`gt_label`).
 struct AnnotatedAttribute {
   std::string name;
-  std::map<int, std::int64_t> written, given;        // value -> assistant turns
-  std::map<int, std::pair<Moments, Moments>> pairs;  // rounded score -> scores, given labels of the same turns
-  double absolute_error = 0;                         // sum of |score - given label| over the pairs
+  std::map<int, std::int64_t> written, given;  // value -> assistant turns
+  Calibration calibration;                     // scores and given labels of the same turns
+  double absolute_error = 0;                   // sum of |score - given label| over the pairs
 };
 
 struct ReportRun {
@@ -56,6 +45,9 @@ struct ReportRun {
   double seconds = 0;                                     // from the first line of metrics.jsonl to the last
   std::vector<SweepAnswer> answers;
   std::set<std::string> figures{"characters", "words", "grade"};  // measures with a unit of their own
+  std::optional<SteerabilityFigures> steerability;                // of evaluation.json
+  std::vector<ReliabilityCurve> reliability;                      // likewise
+  std::vector<ExperimentFigures> experiments;                     // of the folder of `steerlm experiment`
   std::vector<AnnotatedAttribute> annotated;
   std::vector<std::string> data_lines;  // what log.txt says of the data
   std::vector<std::string> faults;      // sentences: what is missing, damaged or left out

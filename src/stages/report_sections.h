@@ -13,11 +13,16 @@ using ReportRuns = std::span<const ReportRun>;
 
 void write_summary(HtmlWriter& page, ReportRuns runs);
 
+bool has_experiments(ReportRuns runs);
+void write_experiments(HtmlWriter& page, ReportRuns runs);
+
 bool has_training(ReportRuns runs);
 void write_training(HtmlWriter& page, ReportRuns runs);
 
 bool has_dials(ReportRuns runs);
 void write_dials(HtmlWriter& page, ReportRuns runs);
+
+bool has_steerability(ReportRuns runs);
 void write_steerability(HtmlWriter& page, ReportRuns runs);
 
 bool has_predictors(ReportRuns runs);

@@ -82,7 +82,9 @@ class Runs:
         self.recipe({"stage": "evaluate", "run_dir": "evaluate", "model": {"path": "model"}, "predictor": "predictor",
                      "data": {"validation": [{"path": "labelled.jsonl"}], "max_tokens": 256},
                      "dials": {"prompts": [{"path": "prompts.jsonl"}], "attributes": ["humor", "length"], "judge": "predictor",
-                               "samples_per_prompt": 2, "sampling": {"temperature": 0.7, "top_k": 0, "max_new_tokens": 12}}})
+                               "perplexity_model": "model", "samples_per_prompt": 2, "sampling": {"temperature": 0.7, "top_k": 0, "max_new_tokens": 12}}})
+
+        self.run("score", "--model", "predictor", "--input", "labelled.jsonl", "--output", "scores.jsonl")
 
     def write(self, name, objects):
         (self.root / name).write_text("".join(json.dumps(each) + "\n" for each in objects), encoding="utf-8")
@@ -216,23 +218,77 @@ def check_dials(tree, run):
         found, _, pixel = points(plot(tree, f"Dial {row[0]}"))
         for (x, y), level in zip(found, dial["levels"]):
             check_that(f"{row[0]}: {level[row[0]]} is drawn as {y}", abs(y - level[row[0]]) < 0.1 * pixel and abs(x - level["level"]) < 0.1)
+
+
+def signed(value):
+    return ("+" if value > 0 else "") + fixed(value, 2)
+
+
+def check_steerability(tree, run):
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    figures = evaluation["steerability"]
     matrix = tables(tree)["Effect of each dial on each measure, evaluate"]
     check("measures", matrix[0], ["dial", *NAMES, "characters", "words", "grade"])
     for row in matrix[1:]:
         for name, cell in zip(matrix[0][1:], row[1:]):
-            effect = 4 * evaluation["dials"][row[0]]["slope"][name]
-            check(f"effect of {row[0]} on {name}", cell, ("+" if effect > 0 else "") + fixed(effect, 2))
-    own = [text_of(cell) for cell in tree.iter("td") if "own" in (cell.get("class") or "")]
-    check("framed cells", len(own), 2)
+            known = figures["matrix"][row[0]][name]
+            low, high = known["interval"]
+            check_that(f"the effect of {row[0]} on {name} is its slope over four levels",
+                       abs(known["effect"] - 4 * evaluation["dials"][row[0]]["slope"][name]) < 1e-9)
+            check(f"effect of {row[0]} on {name}", cell, f"{signed(known['effect'])}{signed(low)} to {signed(high)}")
+    check("framed cells", sum("own" in (cell.get("class") or "") for cell in tree.iter("td")), 2)
+    shades = [cell.get("style") for cell in tree.iter("td") if cell.get("style") is not None]
+    for spread, shade in zip([cell["effect_in_spreads"] for row in figures["matrix"].values() for cell in row.values()], shades, strict=True):
+        parts = (11, 95, 165) if spread >= 0 else (217, 95, 2)
+        colour = [math.floor(255.5 + 0.5 * min(1, abs(spread) / 3) * (part - 255)) for part in parts]
+        check(f"shade of {spread} standard deviations", shade, f"background:rgb({colour[0]},{colour[1]},{colour[2]})")
+    steering = tables(tree)["Steering errors of evaluate"]
+    rows = {**{dial: figures["steering"]["dials"][dial] for dial in ("humor", "length")}, "all": figures["steering"]}
+    for row, (dial, known) in zip(steering[1:], rows.items(), strict=True):
+        cells = [f"{fixed(known[key]['median'], 3)} ({fixed(known[key]['lower_quartile'], 3)} to {fixed(known[key]['upper_quartile'], 3)})"
+                 for key in ("error", "miscalibration", "side_effect")]
+        check(f"steering errors of {dial}", row, [dial, str(known["requests"]), *cells])
+    levels = tables(tree)["Answers of each level, evaluate"]
+    check("levels", levels[0][2:], ["answers", "spread over prompts", "distinct-1", "distinct-2", "repeated", "nats a token", "perplexity"])
+    known = [(dial, level) for dial, rows in figures["levels"].items() for level in rows]
+    for row, (dial, level) in zip(levels[1:], known, strict=True):
+        check(f"{dial} at {level['level']}", row,
+              [dial, str(level["level"]), str(level["answers"]), fixed(level["spread"][dial], 2), fixed(level["distinct_1"], 3),
+               fixed(level["distinct_2"], 3), fixed(100 * level["repeated"], 0) + " %", fixed(level["negative_log_likelihood"], 3),
+               fixed(level["perplexity"], 2)])
+    check_that("the model of the perplexity is named", any("under model, with the template plain" in text_of(p) for p in tree.iter("p")))
 
 
 def check_predictor(tree, run):
     figures = json.loads((run / "evaluation.json").read_text())["predictor"]
     for row in tables(tree)["Predictors"][1:]:
         keys = ["mae", "mean_mae", "rmse", "mean_rmse", "pearson", "exact", "within_one", "kappa"]
-        values = [figures[row[1]][key] for key in keys]
+        values = [*(figures[row[1]][key] for key in keys), figures[row[1]]["calibration"]["expected_error"]]
         check(f"predictor of {row[1]}", row[2:], ["evaluation", str(figures[row[1]]["count"])] +
               ["–" if value is None else fixed(value, 3) for value in values])
+
+
+def check_reliability(tree, run):
+    """The bins of `evaluate`, counted again from the scores that `score` gives the same records."""
+    lines = read_lines(run.parent / "scores.jsonl")
+    records = read_lines(run.parent / "labelled.jsonl")
+    table, figures = iter(tables(tree)["Reliability"][1:]), json.loads((run / "evaluation.json").read_text())["predictor"]
+    for name in ("quality", "humor"):
+        bins = {}
+        for line in lines:
+            label = ratings(records[line["record"]]["conversations"][line["turn"]].get("label"))
+            if name in label:
+                bins.setdefault(round(line["scores"][name]), []).append((line["scores"][name], label[name]))
+        n = sum(len(members) for members in bins.values())
+        error = sum(abs(sum(s - g for s, g in members)) for members in bins.values()) / n
+        check_that(f"calibration error of {name}", abs(figures[name]["calibration"]["expected_error"] - error) < 1e-6)
+        found, _, pixel = points(plot(tree, f"Reliability of {name}"))
+        for (x, y), (_, members) in zip(found, sorted(bins.items()), strict=True):
+            score, label = statistics.mean(s for s, _ in members), statistics.mean(g for _, g in members)
+            check_that(f"reliability of {name}: {score}, {label} is drawn at {x}, {y}", abs(x - score) < 0.1 and abs(y - label) < 0.1 * pixel + 1e-9)
+            half = 1.96 * statistics.stdev(g for _, g in members) / math.sqrt(len(members)) if len(members) > 1 else None
+            interval = "–" if half is None else f"{fixed(label - half, 2)} to {fixed(label + half, 2)}"
+            check(f"reliability of {name}", next(table), ["evaluate", name, str(len(members)), fixed(score, 2), fixed(label, 2), interval])
 
 
 def ratings(label):
@@ -363,6 +419,52 @@ def check_large(runs):
     check_that(f"the highest point is kept at {highest}", abs(highest[0] - 31_415) < pixel and abs(highest[1] - 100) < 0.5)
 
 
+def check_earlier(runs):
+    """An evaluation of before these figures is shown without them, and that is said."""
+    shutil.copytree(runs.root / "evaluate", runs.root / "earlier")
+    path = runs.root / "earlier" / "evaluation.json"
+    evaluation = json.loads(path.read_text())
+    del evaluation["steerability"]
+    for figures in evaluation["predictor"].values():
+        del figures["calibration"]
+    path.write_text(json.dumps(evaluation))
+    tree, text = runs.page("earlier")
+    check_that("dials are shown", "Dials of earlier" in tables(tree))
+    check("what is said to be missing", re.findall("evaluation.json has no (.*?):", text)[:2], ["steerability matrix", "reliability curve"])
+
+
+def check_experiments(runs):
+    """Tables of `steerlm experiment`, with a paper's figures in their own column, and texts as texts."""
+    hostile = "<script>alert('&')</script>"
+    step = {"name": "measure", "stage": "evaluate", "predictor": "predictor", "data": {"validation": [{"path": "labelled.jsonl"}]}}
+    (runs.root / "pipeline.yaml").write_text(json.dumps({"stage": "pipeline", "run_dir": "unused", "steps": [step]}))
+    measures = [{"name": "MAE of quality", "step": "measure", "at": "/predictor/quality/mae", "paper": 0.75},
+                {"name": hostile, "step": "measure", "at": "/predictor/humor/mae"}]
+    thresholds = [{"measure": "MAE of quality", "at_least": 1000}, {"measure": hostile, "at_least": 0}]
+    (runs.root / "table.yaml").write_text(json.dumps(
+        {"mirrors": "table 9", "question": "Is " + hostile + " text?", "shows": "that it is", "cannot_show": "more", "pipeline": "pipeline.yaml",
+         "seeds": 2, "measures": measures, "thresholds": thresholds}))
+    runs.run("experiment", "table.yaml", "--out", "experiments")
+    (runs.root / "experiments" / "notes.json").write_text("{}")  # somebody else's
+    result = json.loads((runs.root / "experiments" / "table.json").read_text())
+    tree, text = runs.page("experiments")
+    check_form(tree, text)
+    expected = [["figure", "seed 1", "seed 2", "mean", "95 % interval", "paper"]]
+    for row, paper in zip(result["measures"], ("0.75", "")):
+        expected.append([row["name"], *(fixed(value, 3) for value in row["values"]), fixed(row["mean"], 3),
+                         " to ".join(fixed(end, 3) for end in row["interval"]), paper])
+    check("figures of the experiment", tables(tree)["Figures of table"], expected)
+    check_that("a file of somebody else is no table", "What is missing or damaged" not in text)
+    check("thresholds", tables(tree)["Thresholds of table"],
+          [["expected before it was run", "outcome"], ["MAE of quality at least 1000", "missed"], [hostile + " at least 0", "reached"]])
+    check_that("the question is text", any(f"Is {hostile} text? After table 9." == text_of(p) for p in tree.iter("p")))
+    table = runs.root / "experiments" / "table.json"
+    table.write_text(table.read_text().replace('"seeds": 2', '"seeds": "two"'))
+    tree, text = runs.page("experiments")
+    check_that("a damaged table is said, and not shown",
+               "a file of the run holds a value of another type" in text and "Figures of table" not in tables(tree))
+
+
 def main():
     program, fixtures = sys.argv[1], pathlib.Path(sys.argv[2])
     with tempfile.TemporaryDirectory() as folder:
@@ -372,7 +474,9 @@ def main():
         check("the same files give the same bytes", runs.page("sft", "annotate", "evaluate")[1], text)
         check_training(tree, runs.root / "sft")
         check_dials(tree, runs.root / "evaluate")
+        check_steerability(tree, runs.root / "evaluate")
         check_predictor(tree, runs.root / "evaluate")
+        check_reliability(tree, runs.root / "evaluate")
         check_annotated(tree, runs.root / "annotated.jsonl")
         check_answers(tree, runs.root / "evaluate")
         recipes = [text_of(pre) for pre in tree.iter("pre")]
@@ -384,6 +488,8 @@ def main():
         check_hostile(runs)
         check_damaged(runs)
         check_large(runs)
+        check_earlier(runs)
+        check_experiments(runs)
     for failure in FAILURES:
         print(failure)
     print(f"report page: {len(FAILURES)} failures" if FAILURES else "report page: no failure")

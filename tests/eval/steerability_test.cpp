@@ -128,6 +128,7 @@ TEST(Steerability, SideEffectsInUnitsOfTheirOwnAreCountedInSpreads) {
   EXPECT_NEAR(row.side_effect, 2 / std::sqrt(2.0), 1e-12);
   EXPECT_NEAR(row.side_share, (2 / std::sqrt(2.0)) / (400 / std::sqrt(200.0)), 1e-12);
   const DialTable plain = make_dial_table(names, {{"verbosity", "complexity"}, {}}, own_unit_samples(), 1);
+  EXPECT_EQ(plain.spread, table.spread) << "the same answers, whatever they are compared in";
   EXPECT_EQ(plain.rows.at(0).side_share, 0.005) << "in one unit";
 }
 
@@ -174,6 +175,38 @@ TEST(Steerability, TheSteeringErrorIsTheMeanDistanceInLevels) {
   EXPECT_LT(row.steering_error_interval.low, 4.0 / 3);
   EXPECT_GT(row.steering_error_interval.high, 4.0 / 3);
   EXPECT_TRUE(std::isnan(make_dial_table(dials, {dials, {}}, own_unit_samples(), 1).rows.at(0).steering_error));
+}
+
+// The intervals are those of the slope over the same drawings, times the span of the levels.
+TEST(Steerability, EachEffectHasAnInterval) {
+  const DialTable table =
+      make_dial_table(dials, {.attributes = {"humor", "toxicity"}, .own_units = true}, own_unit_samples(), 1);
+  const DialRow& row = table.rows.at(0);
+  ASSERT_EQ(row.effect_interval.size(), 2u);
+  EXPECT_DOUBLE_EQ(row.effect_interval[0].low, 4 * row.own_slope_interval.low);
+  EXPECT_DOUBLE_EQ(row.effect_interval[0].high, 4 * row.own_slope_interval.high);
+  EXPECT_LT(row.effect_interval[1].low, 2);
+  EXPECT_GT(row.effect_interval[1].high, 2);
+  EXPECT_GT(row.effect_interval[0].low, 0) << "400 characters are no chance";
+  EXPECT_LT(row.effect_interval[1].low, 0) << "two grades among answers that are two grades apart may be";
+  ASSERT_EQ(table.rows.at(1).effect_interval.size(), 2u);
+  EXPECT_TRUE(std::isnan(table.rows.at(1).effect_interval[0].low));
+}
+
+TEST(Steerability, TheSpreadWithinALevelIsOverThePrompts) {
+  // Means of the prompts 3, 6 and 9 at level 0; at level 1 a single prompt is left.
+  std::vector<DialSample> samples;
+  for (const auto& [prompt, values] :
+       std::vector<std::pair<size_t, std::vector<double>>>{{0, {1, 5}}, {1, {6, NAN}}, {2, {10, 8}}}) {
+    for (const double value : values) samples.push_back({0, 0, {value, 1}, NAN, prompt});
+  }
+  samples.push_back({0, 1, {4, 1}, NAN, 0});
+  samples.push_back({0, 1, {8, 1}, NAN, 0});
+  const DialRow row = make_dial_table(dials, {dials, {}}, samples, 1).rows.at(0);
+  ASSERT_EQ(row.prompt_spread.size(), 2u);
+  EXPECT_DOUBLE_EQ(row.prompt_spread[0][0], 3);
+  EXPECT_DOUBLE_EQ(row.prompt_spread[0][1], 0);
+  EXPECT_TRUE(std::isnan(row.prompt_spread[1][0]));
 }
 
 }  // namespace

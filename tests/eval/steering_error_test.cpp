@@ -14,11 +14,11 @@ TEST(SteeringError, EqualsNumpy) {
   for (const auto& [source, goal, reached] : steering_points) requests.push_back({source, goal, reached});
   const SteeringErrors found = steering_errors(requests);
   EXPECT_NEAR(found.error.median, steering_figures[0], 1e-12);
-  EXPECT_NEAR(found.error.spread, steering_figures[1], 1e-12);
+  EXPECT_NEAR(found.error.upper_quartile - found.error.lower_quartile, steering_figures[1], 1e-12);
   EXPECT_NEAR(found.miscalibration.median, steering_figures[2], 1e-12);
-  EXPECT_NEAR(found.miscalibration.spread, steering_figures[3], 1e-12);
+  EXPECT_NEAR(found.miscalibration.upper_quartile - found.miscalibration.lower_quartile, steering_figures[3], 1e-12);
   EXPECT_NEAR(found.side_effect.median, steering_figures[4], 1e-12);
-  EXPECT_NEAR(found.side_effect.spread, steering_figures[5], 1e-12);
+  EXPECT_NEAR(found.side_effect.upper_quartile - found.side_effect.lower_quartile, steering_figures[5], 1e-12);
 }
 
 TEST(SteeringError, TellsAShortStepFromAStepAside) {
@@ -39,6 +39,41 @@ TEST(SteeringError, TellsAShortStepFromAStepAside) {
   EXPECT_DOUBLE_EQ(steering_errors(no_change).error.median, 0.1);
   EXPECT_TRUE(std::isnan(steering_errors(no_change).miscalibration.median));
   EXPECT_TRUE(std::isnan(steering_errors({}).error.median));
+}
+
+TEST(SteeringError, QuartilesByHand) {
+  std::vector<SteeringRequest> requests;
+  for (const double reached : {0.9, 0.1, 0.4, 0.2, 0.8}) requests.push_back({{0, 0}, {1, 0}, {reached, 0}});
+  const SteeringErrors found = steering_errors(requests);
+  EXPECT_NEAR(found.error.lower_quartile, 0.2, 1e-15);
+  EXPECT_NEAR(found.error.median, 0.6, 1e-15);
+  EXPECT_NEAR(found.error.upper_quartile, 0.8, 1e-15);
+}
+
+TEST(SteeringError, ASingleAttributeHasNoSide) {
+  const std::vector<SteeringRequest> one{{{0.2}, {0.8}, {0.5}}};
+  EXPECT_NEAR(steering_errors(one).miscalibration.median, 0.5, 1e-15);
+  EXPECT_TRUE(std::isnan(steering_errors(one).side_effect.median));
+}
+
+TEST(SteeringError, ASweepIsMeasuredFromTheAnswerAtTheDefaults) {
+  // Two prompts; the dial of the second attribute at 0, its default, and at 1; the first dial at 0.5.
+  const std::vector<SweepPoint> points{{0, {0.1, 0.2}, 1, 0, true},    {1, {0.3, 0.4}, 1, 0, true},
+                                       {0, {0.2, 0.9}, 1, 1, false},   {1, {0.3, NAN}, 1, 1, false},
+                                       {0, {0.6, 0.2}, 0, 0.5, false}, {1, {0.5, 0.5}, 2, 0.5, false},
+                                       {2, {0.5, 0.5}, 0, 1, false}};
+  const auto requests = steering_requests(points);
+  ASSERT_EQ(requests.size(), points.size());
+  EXPECT_FALSE(requests[0] || requests[1]) << "the sources themselves";
+  ASSERT_TRUE(requests[2] && requests[4]);
+  EXPECT_EQ(requests[2]->source, (std::vector<double>{0.1, 0.2}));
+  EXPECT_EQ(requests[2]->goal, (std::vector<double>{0.1, 1}));
+  EXPECT_EQ(requests[2]->reached, (std::vector<double>{0.2, 0.9}));
+  EXPECT_EQ(requests[4]->source, requests[2]->source) << "of another dial's sweep, the same answer";
+  EXPECT_EQ(requests[4]->goal, (std::vector<double>{0.5, 0.2}));
+  EXPECT_FALSE(requests[3]) << "an attribute is missing";
+  EXPECT_FALSE(requests[5]) << "nothing measures the dial's attribute";
+  EXPECT_FALSE(requests[6]) << "no answer at the defaults";
 }
 
 }  // namespace

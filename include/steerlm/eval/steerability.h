@@ -29,6 +29,7 @@ struct DialSample {
   std::vector<double> measured;  // one value a measure: the attributes, then the figures; NaN: the answer has none
   // Of the dial's own measure, as a level; NaN where nothing says which value is which level.
   double own_level = std::numeric_limits<double>::quiet_NaN();
+  size_t prompt = 0;  // what was answered
 };
 
 // Dial d over its levels l and the measures m. The measure of a dial's own attribute is the attribute with its name;
@@ -41,10 +42,15 @@ struct DialRow {
   std::vector<std::vector<double>> means;  // (l, m), over the answers that have the measure; NaN: none has
   std::vector<double> spearman;            // of the level means with the levels, one a measure
   std::vector<double> slope;               // change of the measure a level, least squares over the answers
-  std::vector<double> effect;  // slope x (last level - first level): what the whole dial does to the measure
+  std::vector<Interval> slope_interval;    // 95 %, bootstrap over the answers
+  std::vector<double> effect;             // slope x (last level - first level): what the whole dial does to the measure
+  std::vector<Interval> effect_interval;  // likewise
+  // (l, m): how far the prompts are apart at one level, the standard deviation (n - 1) over the prompts of the mean of
+  // each one's answers; NaN below two prompts.
+  std::vector<std::vector<double>> prompt_spread;
   double own_spearman = 0;
   double own_slope = 0;
-  Interval own_slope_interval;              // 95 %, bootstrap over the answers
+  Interval own_slope_interval;
   std::vector<Interval> own_mean_interval;  // of the own measure's mean at each level, likewise
   bool own_monotone = false;                // each level mean is larger than the one before
   // Mean |own level - level asked for| over the answers, at each level and at all; NaN without levels.
@@ -61,8 +67,11 @@ struct DialRow {
 struct DialTable {
   std::vector<std::string> measures;  // the attributes, then the figures
   size_t attributes = 0;              // how many of them are attributes
-  std::vector<double> spread;         // of `own_units`: of each measure within a dial and level; else 1
-  std::vector<DialRow> rows;          // one a dial, also those without an answer
+  // Of each measure within a dial and level: the square root of the sum of squares around the means / (answers -
+  // means).
+  std::vector<double> spread;
+  bool own_units = false;     // as in Measures
+  std::vector<DialRow> rows;  // one a dial, also those without an answer
 };
 
 // `dials`: names of the dials that `DialSample::dial` counts.

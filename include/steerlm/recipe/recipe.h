@@ -249,6 +249,7 @@ struct DialOptions {
   Judge judge = Judge::text;
   std::map<std::string, TextMeasure> measures;  // attribute -> what judges it
   std::string edges;                            // eval/measure_bins.h
+  std::string perplexity_model;
 
   void fields(auto& field) {
     field("prompts", prompts, Shape::one_or_list, "sources of the fixed prompts of the sweep");
@@ -266,6 +267,10 @@ struct DialOptions {
     field("edges", edges,
           "of judge text, in place of measures: a file of `data measure --write-edges`; the levels that answers have "
           "are compared with those asked for");
+    field(
+        "perplexity_model", perplexity_model,
+        "language model, of any tokenizer, under which the perplexity of the answers is measured, as its own template "
+        "writes them without labels");
   }
 };
 

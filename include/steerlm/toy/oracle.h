@@ -11,10 +11,11 @@ namespace steerlm {
 
 // quality, toxicity, humor, creativity, complexity, verbosity
 const std::vector<std::string>& toy_attribute_names();
+inline constexpr double toy_min = 0, toy_max = 4;  // of every attribute
 
-// One value an attribute, in the order of the names, each from 0 to 4. `prompt` is the last user turn. Any bytes are
-// accepted: words that the language does not know are fillers. Formulas, with n fillers in k classes (short, long), d
-// of them different:
+// One value an attribute, in the order of the names, each from toy_min to toy_max. `prompt` is the last user turn. Any
+// bytes are accepted: words that the language does not know are fillers. Formulas, with n fillers in k classes (short,
+// long), d of them different:
 //   quality     4 x right places / max(places asked for, places given); 0 where the prompt is no task
 //   toxicity    rude words, at most 4
 //   humor       punch lines, at most 4
