@@ -375,26 +375,6 @@ TEST(ResolveTest, MeasuresOfTheDials) {
       "leave it out");
 }
 
-TEST(ResolveTest, ShuffledLabelsTakeTheSeedOfTheRecipe) {
-  const Recipe recipe =
-      load("stage: sft\nrun_dir: r\nmodel: m\nseed: 5\ndata: {train: [{path: a, labels: shuffle}], validation: b}\n");
-  EXPECT_EQ(recipe.data.train.at(0).labels, SourceLabels::shuffle);
-  EXPECT_EQ(recipe.data.train.at(0).seed, 5u);
-  EXPECT_EQ(recipe.data.validation.at(0).seed, 5u);
-  EXPECT_THAT(faults("stage: annotate\nrun_dir: r\npredictor: p\ninput: [{path: a, labels: shuffle}]\noutput: b\n"),
-              HasSubstr("nothing shuffles the labels of 'input[0]'"));
-}
-
-TEST(ResolveTest, AttributesAreTakenOutOfLabelsThatAreRead) {
-  const Recipe recipe =
-      load("stage: sft\nrun_dir: r\nmodel: m\ndata: {train: [{path: a, without: [humor, quality]}]}\n");
-  EXPECT_EQ(recipe.data.train.at(0).without, (std::vector<std::string>{"humor", "quality"}));
-  EXPECT_THAT(faults("stage: annotate\nrun_dir: r\npredictor: p\ninput: [{path: a, without: [humor]}]\noutput: b\n"),
-              HasSubstr("nothing takes attributes out of the labels of 'input[0]'"));
-  EXPECT_THAT(faults("stage: sft\nrun_dir: r\nmodel: m\ndata: {train: [{path: a, labels: drop, without: [humor]}]}\n"),
-              HasSubstr("r.yaml:4:49: 'data.train[0]' has labels: drop"));
-}
-
 TEST(ResolveTest, TheStageIsNamedAndKnown) {
   EXPECT_EQ(faults("run_dir: r\n"),
             "r.yaml:1:1: missing key 'stage' (expected one of tokenizer, train-predictor, annotate, sft, bootstrap, "
