@@ -191,6 +191,8 @@ TEST_F(JudgementsProgram, AnswersThatCannotBeCompared) {
   expect_refused(run(command), 3, "b.jsonl:1: a line without a prompt");
   write("b.jsonl", answer("q0", "s") + R"({"prompt":"q1","system":"Be rude.","response":"s"})");
   expect_refused(run(command), 3, "b.jsonl:2: answers to different prompts");
+  write("b.jsonl", R"({"turns":["x","y","q0"],"response":"s"})");
+  expect_refused(run(command), 3, "b.jsonl:1: answers to different prompts");
   write("b.jsonl", "\n");
   expect_refused(run(command), 3, "b.jsonl: no answer is in the file");
   EXPECT_FALSE(exists("x.jsonl"));

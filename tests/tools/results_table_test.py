@@ -17,10 +17,10 @@ FIRST = {
     "quick": False, "seeds": 2,
     "measures": [
         {"name": "slope", "values": [0.5, 0.75], "mean": 0.625, "interval": [-0.96328, 2.21328]},
-        {"name": "slope, a|b", "values": [None, 1.0], "mean": None, "interval": [None, None], "paper": 94.1},
+        {"name": "slope a|b", "values": [None, 1.0], "mean": None, "interval": [None, None], "paper": 94.1},
         {"name": "null", "values": [-0.0001, 0.0], "mean": -0.00005, "interval": [-0.0007, 0.0006], "paper": 0.5}],
     "thresholds": [
-        {"expected": "slope, a|b at least 0.9", "outcome": "reached"},
+        {"expected": "slope a|b at least 0.9", "outcome": "reached"},
         {"expected": "slope at least 0.1, at most 0.9", "outcome": "reached"},
         {"expected": "slope above null", "outcome": "missed"}],
 }
@@ -28,7 +28,7 @@ ROWS = """\
 | measure | seeds | mean | 95 % interval | paper | expected | outcome |
 | --- | --- | --- | --- | --- | --- | --- |
 | slope | 2 | 0.625 | -0.963 to 2.213 |  | at least 0.1, at most 0.9; above null | reached; missed |
-| slope, a\\|b | 1 of 2 | – | – | 94.1 | at least 0.9 | reached |
+| slope a\\|b | 1 of 2 | – | – | 94.1 | at least 0.9 | reached |
 | null | 2 | 0.000 | -0.001 to 0.001 | 0.5 |  |  |
 """
 
