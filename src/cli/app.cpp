@@ -98,6 +98,7 @@ int parse_and_run(int argc, char** argv) {
                        "Print version, libtorch, compiler, CPU features and what models are read");
   add_stage_commands(app, invocation);
   add_experiment_command(app, invocation);
+  add_judgement_commands(app, invocation);
   add_inference_commands(app, invocation);
   add_report_command(app, invocation);
   add_chat_command(app, invocation);

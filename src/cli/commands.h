@@ -25,6 +25,7 @@ void add_model_commands(CLI::App& app, Invocation& invocation);
 void add_report_command(CLI::App& app, Invocation& invocation);
 void add_doctor_command(CLI::App& app, Invocation& invocation);
 void add_experiment_command(CLI::App& app, Invocation& invocation);
+void add_judgement_commands(CLI::App& app, Invocation& invocation);
 
 // The file that this process runs. Throws resources, with `advice`, where there is no /proc.
 std::string this_program(const std::string& advice);

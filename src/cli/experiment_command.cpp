@@ -1,10 +1,12 @@
-// experiment: miniatures of the papers' tables over several seeds.
+// experiment: miniatures of the papers' tables over several seeds. With --write-judgements it is `judgements write`.
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/inference_options.h"
+#include "cli/judgement_commands.h"
 #include "steerlm/core/fs.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/stages/experiment.h"
@@ -22,23 +24,59 @@ std::string experiment_file(const std::string& name) {
                           .advice = "'steerlm recipe list' prints their names; a file of your own ends in .yaml"});
 }
 
+struct ExperimentArguments {
+  std::vector<std::string> experiments;
+  ExperimentRun run;
+  ComparisonArguments comparisons;
+  bool dry_run = false, quiet = false;
+};
+
+int write_experiment_comparisons(const ExperimentArguments& arguments) {
+  const bool runs = !arguments.experiments.empty() || !arguments.run.output.empty() || arguments.run.seeds ||
+                    arguments.run.quick || arguments.dry_run;
+  if (runs) {
+    fail(ExitCode::recipe,
+         {.what = "--write-judgements runs no experiment",
+          .expected = "--answers NAME=FILE for two systems or more, and no NAME, --out, --seeds, "
+                      "--quick and --dry-run",
+          .advice = "run the experiment first, and write the comparisons of its models' answers then"});
+  }
+  return write_comparisons(arguments.comparisons);
+}
+
+int run_named_experiments(const ExperimentArguments& arguments) {
+  if (!arguments.comparisons.answers.empty() || !arguments.comparisons.judge.empty() ||
+      arguments.comparisons.overwrite) {
+    fail(ExitCode::recipe, {.what = "--answers, --judge and --overwrite are of --write-judgements alone",
+                            .advice = "add --write-judgements FILE, or leave them out"});
+  }
+  for (const auto& [name, missing] :
+       {std::pair{"NAME", arguments.experiments.empty()}, std::pair{"--out", arguments.run.output.empty()}}) {
+    if (!missing) continue;
+    fail(ExitCode::recipe, {.what = std::string(name) + " is required",
+                            .where = "experiment",
+                            .advice = "'steerlm experiment --help' shows what there is"});
+  }
+  install_stop_handlers();
+  Log log(arguments.quiet);
+  const Context context{.dry_run = arguments.dry_run, .quiet = arguments.quiet, .log = &log};
+  std::vector<std::string> files;
+  for (const std::string& name : arguments.experiments) files.push_back(experiment_file(name));
+  return run_experiments(files, arguments.run, this_program("run the pipelines one by one"), context);
+}
+
 }  // namespace
 
 void add_experiment_command(CLI::App& app, Invocation& invocation) {
-  struct Arguments {
-    std::vector<std::string> experiments;
-    ExperimentRun run;
-    bool dry_run = false, quiet = false;
-  };
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<ExperimentArguments>();
   CLI::App* command = app.add_subcommand("experiment", "Run pipelines over several seeds and table what they leave");
   command->footer(
       "An experiment is a YAML file: a pipeline, the figures that are read from its steps, and what is expected of "
       "them.\n"
       "DIR gets NAME.json and NAME.txt with mean and 95 % interval of each figure; the runs are in DIR/runs. The same\n"
       "command again goes on where it stopped. A threshold that is missed is a result, exit 0.");
-  command->add_option("NAME", arguments->experiments, "experiments that come with the program, or files")->required();
-  command->add_option("--out", arguments->run.output, "folder of the results and the runs")->required();
+  command->add_option("NAME", arguments->experiments, "experiments that come with the program, or files");
+  command->add_option("--out", arguments->run.output, "folder of the results and the runs");
   command
       ->add_option_function<std::int64_t>(
           "--seeds", [arguments](std::int64_t seeds) { arguments->run.seeds = seeds; },
@@ -47,14 +85,14 @@ void add_experiment_command(CLI::App& app, Invocation& invocation) {
   command->add_flag("--quick", arguments->run.quick, "the experiment's quick overrides and one seed");
   command->add_flag("--dry-run", arguments->dry_run, "check the pipelines and their inputs; run nothing");
   command->add_flag("--quiet", arguments->quiet, "warnings and errors only");
+  command->add_option("--write-judgements", arguments->comparisons.output,
+                      "run nothing; write comparisons of --answers for a judge, as `judgements write` does");
+  add_comparison_options(*command, arguments->comparisons);
+  add_overwrite(*command, arguments->comparisons.overwrite);
   command->callback([&invocation, arguments] {
     invocation.action = [arguments] {
-      install_stop_handlers();
-      Log log(arguments->quiet);
-      const Context context{.dry_run = arguments->dry_run, .quiet = arguments->quiet, .log = &log};
-      std::vector<std::string> files;
-      for (const std::string& name : arguments->experiments) files.push_back(experiment_file(name));
-      return run_experiments(files, arguments->run, this_program("run the pipelines one by one"), context);
+      return arguments->comparisons.output.empty() ? run_named_experiments(*arguments)
+                                                   : write_experiment_comparisons(*arguments);
     };
   });
 }

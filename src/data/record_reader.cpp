@@ -1,7 +1,9 @@
 #include "steerlm/data/record_reader.h"
 #include "steerlm/data/place.h"
 
+#include <algorithm>
 #include <deque>
+#include <set>
 #include <utility>
 
 #include "data/object_reader.h"
@@ -77,6 +79,7 @@ class Sources {
   }
   const std::string& file() const { return sources_[source_].path; }
   const SourceOptions& source() const { return sources_[source_]; }
+  const std::vector<SourceOptions>& all() const { return sources_; }
   std::int64_t passes() const { return passes_; }  // through a file that were begun
   std::int64_t blank_lines() const { return blank_lines_ + (reader_ ? reader_->blank_lines() : 0); }
 
@@ -99,12 +102,66 @@ bool is_rated_as_helpsteer(const InputObject& object) {
   return is_helpsteer(object) && has_helpsteer_rating(object.value);
 }
 
+// A label without the entries of some attributes.
+struct ShortenedLabel {
+  std::string text;
+  std::vector<std::string> taken;
+};
+ShortenedLabel without_attributes(const std::string& label, const std::vector<std::string>& names) {
+  ShortenedLabel shortened;
+  for (size_t begin = 0; begin < label.size();) {
+    const size_t end = std::min(label.find(',', begin), label.size());
+    const std::string entry = label.substr(begin, end - begin);
+    const std::string name = entry.substr(0, entry.find(':'));
+    if (std::ranges::find(names, name) != names.end()) {
+      shortened.taken.push_back(name);
+    } else {
+      shortened.text += (shortened.text.empty() ? "" : ",") + entry;
+    }
+    begin = end + 1;
+  }
+  return shortened;
+}
+
 // From objects to records.
 struct Converter {
   Attributes attributes;
   std::string system;
   ReadOptions options;
   ReadNotes notes = {};
+  std::set<std::pair<std::string, std::string>> taken = {};  // path, attribute: what `without` has found
+
+  bool takes_out(const SourceOptions& source) const {
+    return !source.without.empty() && source.labels != SourceLabels::drop && options.labels == Labels::obeyed;
+  }
+
+  // Of a record in the conversation format; a label of which nothing is left is none.
+  void take_out(Json& record, const SourceOptions& source) {
+    const auto turns = record.is_object() ? record.find("conversations") : record.end();
+    if (turns == record.end() || !turns->is_array()) return;  // a fault, which the parser names
+    for (Json& turn : *turns) {
+      const auto label = turn.is_object() ? turn.find("label") : turn.end();
+      if (label == turn.end() || !label->is_string()) continue;
+      const ShortenedLabel shortened = without_attributes(label->get<std::string>(), source.without);
+      if (shortened.taken.empty()) continue;
+      *label = shortened.text.empty() ? Json(nullptr) : Json(shortened.text);
+      for (const std::string& name : shortened.taken) taken.emplace(source.path, name);
+    }
+  }
+
+  // After the last record: a name that no label had is a mistake, and the file would be trained on as it is.
+  void check_taken(const std::vector<SourceOptions>& sources) const {
+    for (const SourceOptions& source : sources) {
+      if (!takes_out(source)) continue;
+      for (const std::string& name : source.without) {
+        if (taken.contains({source.path, name})) continue;
+        fail(ExitCode::data, {.what = "`without` names an attribute that no label of the source has",
+                              .where = source.path,
+                              .found = "'" + name + "'",
+                              .advice = "take the name out of `without`, or mend its spelling"});
+      }
+    }
+  }
 
   // The records that an object becomes. Throws data.
   std::vector<Record> convert(InputObject object, const SourceOptions& source) {
@@ -122,6 +179,7 @@ struct Converter {
         steerlm::convert(object.format, std::move(object.value), {ratings_of, labels, where, unobeyed});
     std::vector<Record> records;
     for (Json& json : objects) {
+      if (takes_out(source)) take_out(json, source);
       records.push_back(parse_record(std::move(json), labels_of, system, file, object.line, labels, options.weights));
       records.back().part = static_cast<std::int64_t>(records.size()) - 1;
       records.back().parts = static_cast<std::int64_t>(objects.size());
@@ -189,6 +247,9 @@ class LabelShuffle {
 }  // namespace
 
 struct RecordReader::State {
+  State(std::vector<SourceOptions> of, Attributes attributes, std::string system, ReadOptions options)
+      : sources(std::move(of)), converter{std::move(attributes), std::move(system), std::move(options)} {}
+
   Sources sources;
   Converter converter;
   LabelShuffle shuffle = {};
@@ -197,8 +258,8 @@ struct RecordReader::State {
 
 RecordReader::RecordReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
                            ReadOptions options)
-    : state_(std::make_unique<State>(State{Sources(std::move(sources)),
-                                           {std::move(attributes), std::move(default_system), std::move(options)}})) {}
+    : state_(std::make_unique<State>(std::move(sources), std::move(attributes), std::move(default_system),
+                                     std::move(options))) {}
 RecordReader::RecordReader(RecordReader&&) noexcept = default;
 RecordReader::~RecordReader() = default;
 
@@ -212,7 +273,10 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
   State& s = *state_;
   while (s.waiting.empty()) {
     std::optional<InputObject> object = s.sources.next();
-    if (!object) return std::nullopt;
+    if (!object) {
+      s.converter.check_taken(s.sources.all());
+      return std::nullopt;
+    }
     BadRecord bad{s.sources.file(), object->line, "", std::move(object->text)};
     try {
       for (Record& record : s.converter.convert(std::move(*object), s.sources.source())) {
@@ -249,6 +313,7 @@ std::vector<Record> read_records(const std::vector<SourceOptions>& sources, cons
       records.push_back(std::move(record));
     }
   }
+  converter.check_taken(sources);
   return records;
 }
 

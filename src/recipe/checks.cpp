@@ -395,6 +395,18 @@ class Checks {
                          .expected = "keep or drop",
                          .advice = "labels: shuffle is for data.train and data.validation"});
     }
+    const Yaml* without = node.kind == Yaml::Kind::mapping ? find(node, "without") : nullptr;
+    const bool takes_out = without != nullptr && !without->items.empty();
+    if (takes_out && !path.starts_with("data.")) {
+      faults_.push_back({.what = "nothing takes attributes out of the labels of '" + path + "'",
+                         .where = without->where,
+                         .advice = "`without` is for data.train and data.validation"});
+    }
+    if (takes_out && labels != nullptr && labels->text == "drop") {
+      faults_.push_back({.what = "'" + path + "' has labels: drop, and no label for `without` to take from",
+                         .where = without->where,
+                         .advice = "leave one of the two out"});
+    }
   }
 
   const Recipe& recipe_;

@@ -55,4 +55,12 @@ std::vector<double> toy_oracle(std::string_view prompt, std::string_view respons
           std::clamp((fillers - 4) / 5.0, 0.0, 4.0)};
 }
 
+bool is_toy_task(std::string_view prompt) { return !toy_answer(prompt).empty(); }
+
+double toy_utility(std::string_view prompt, std::string_view response) {
+  return toy_utility(toy_oracle(prompt, response));
+}
+
+double toy_utility(const std::vector<double>& values) { return values[0] - values[1] / 2; }
+
 }  // namespace steerlm

@@ -152,9 +152,6 @@ void write_records(Output& file, const Source& source, std::int64_t count, std::
   file.write(bytes);
 }
 
-// What annotators prefer: quality, and half as much that a response is not rude.
-double utility(const std::vector<double>& truth) { return truth[0] - truth[1] / 2; }
-
 // Two responses to a prompt in the format of HelpSteer2's preferences; how much better the second is, to the oracle or
 // to an annotator who looks at both with his noise. The oracle's pairs are those that it does not find equal.
 Json make_pair(const Source& source, std::uint64_t seed, std::uint64_t index, Labels labels) {
@@ -165,7 +162,7 @@ Json make_pair(const Source& source, std::uint64_t seed, std::uint64_t index, La
     const std::string first = make_toy_response(prompt, draw_dials(rng), rng);
     const std::string second = make_toy_response(prompt, draw_dials(rng), rng);
     const std::vector<double> first_truth = toy_oracle(prompt, first), second_truth = toy_oracle(prompt, second);
-    double difference = utility(second_truth) - utility(first_truth);
+    double difference = toy_utility(second_truth) - toy_utility(first_truth);
     if (labels == Labels::annotator) difference += annotator.noise * (rng.normal() - rng.normal());
     const int strength = static_cast<int>(std::clamp(std::nearbyint(difference), -3.0, 3.0));
     if (labels == Labels::oracle && strength == 0) continue;
@@ -236,10 +233,10 @@ void make_toy_data(const Path& given, std::int64_t count, std::uint64_t seed, bo
   const bool there = std::filesystem::is_directory(given, error);
   const Path directory = there ? given : check_output_folder(given.string(), {.overwrite = true});
   make_directory(directory);
-  constexpr std::array names{"validation.jsonl",   "truth.jsonl",          "first.jsonl", "second.jsonl",
-                             "unlabelled.jsonl",   "prompts.jsonl",        "base.txt",    "tokenizer.txt",
-                             "control-none.jsonl", "control-random.jsonl", "pairs.jsonl", "pairs-truth.jsonl",
-                             "train.jsonl"};
+  constexpr std::array names{
+      "validation.jsonl", "truth.jsonl",       "first.jsonl",       "second.jsonl",           "unlabelled.jsonl",
+      "prompts.jsonl",    "base.txt",          "tokenizer.txt",     "control-none.jsonl",     "control-random.jsonl",
+      "pairs.jsonl",      "pairs-truth.jsonl", "train-truth.jsonl", "unlabelled-truth.jsonl", "train.jsonl"};
   std::map<std::string, Output> files;  // all of them are opened first: none is written where one is refused
   for (const char* name : names) files.emplace(name, Output((directory / name).string(), {.overwrite = overwrite}));
   const std::int64_t held_out = std::clamp<std::int64_t>(count / 20, 1, 1000);
@@ -251,6 +248,7 @@ void make_toy_data(const Path& given, std::int64_t count, std::uint64_t seed, bo
   write_records(files.at("second.jsonl"), {.purpose = "toy second", .rated = {4, 5}}, fifth, seed);
   const Source shifted{.purpose = "toy unlabelled", .task_weights = {1, 2, 5}, .min_items = 4, .max_items = 7};
   write_records(files.at("unlabelled.jsonl"), shifted, fifth, seed);
+  write_records(files.at("unlabelled-truth.jsonl"), shifted, held_out, seed, Labels::oracle);
   write_prompts(files.at("prompts.jsonl"), held_out, seed);
   write_base(files.at("base.txt"), count, seed);
   write_tokenizer_text(files.at("tokenizer.txt"), std::clamp<std::int64_t>(count / 5, 200, 4000), seed);
@@ -260,6 +258,7 @@ void make_toy_data(const Path& given, std::int64_t count, std::uint64_t seed, bo
   write_pairs(files.at("pairs.jsonl"), {.purpose = "toy pairs"}, (count + 1) / 2, seed, Labels::annotator);
   write_pairs(files.at("pairs-truth.jsonl"), {.purpose = "toy pairs truth", .held_out = true}, held_out, seed,
               Labels::oracle);
+  write_records(files.at("train-truth.jsonl"), train, held_out, seed, Labels::oracle);
   write_records(files.at("train.jsonl"), train, count, seed);
   for (const char* name : names) files.at(name).finish();  // train.jsonl last
 }

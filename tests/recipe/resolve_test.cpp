@@ -375,16 +375,6 @@ TEST(ResolveTest, MeasuresOfTheDials) {
       "leave it out");
 }
 
-TEST(ResolveTest, ShuffledLabelsTakeTheSeedOfTheRecipe) {
-  const Recipe recipe =
-      load("stage: sft\nrun_dir: r\nmodel: m\nseed: 5\ndata: {train: [{path: a, labels: shuffle}], validation: b}\n");
-  EXPECT_EQ(recipe.data.train.at(0).labels, SourceLabels::shuffle);
-  EXPECT_EQ(recipe.data.train.at(0).seed, 5u);
-  EXPECT_EQ(recipe.data.validation.at(0).seed, 5u);
-  EXPECT_THAT(faults("stage: annotate\nrun_dir: r\npredictor: p\ninput: [{path: a, labels: shuffle}]\noutput: b\n"),
-              HasSubstr("nothing shuffles the labels of 'input[0]'"));
-}
-
 TEST(ResolveTest, TheStageIsNamedAndKnown) {
   EXPECT_EQ(faults("run_dir: r\n"),
             "r.yaml:1:1: missing key 'stage' (expected one of tokenizer, train-predictor, annotate, sft, bootstrap, "

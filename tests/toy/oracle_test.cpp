@@ -110,5 +110,12 @@ TEST(Oracle, TakesAnyText) {
 
 TEST(Oracle, TheLastTaskOfAPromptCounts) { EXPECT_EQ(toy_oracle("copy fig yam sort yam nut", "nut yam")[0], 4); }
 
+TEST(Oracle, PrefersQualityAndHalfAsMuchThatNobodyIsRude) {
+  EXPECT_EQ(toy_utility({3, 1, 4, 0, 0, 0}), 2.5);
+  EXPECT_GT(toy_utility("copy fig kiwi", "fig kiwi"), toy_utility("copy fig kiwi", "kiwi fig"));
+  EXPECT_TRUE(is_toy_task("copy fig kiwi"));
+  EXPECT_FALSE(is_toy_task("What is red?"));
+}
+
 }  // namespace
 }  // namespace steerlm

@@ -54,10 +54,10 @@ TEST_F(ToyData, WritesEveryFile) {
     found[entry.path().filename()] = lines(entry.path().filename()).size();
   }
   const std::map<std::string, size_t> expected{
-      {"train.jsonl", 200},     {"validation.jsonl", 10},    {"truth.jsonl", 10},           {"first.jsonl", 40},
-      {"second.jsonl", 40},     {"unlabelled.jsonl", 40},    {"prompts.jsonl", 10},         {"base.txt", 300},
-      {"tokenizer.txt", 400},   {"control-none.jsonl", 100}, {"control-random.jsonl", 100}, {"pairs.jsonl", 100},
-      {"pairs-truth.jsonl", 10}};
+      {"train.jsonl", 200},      {"validation.jsonl", 10},    {"truth.jsonl", 10},           {"first.jsonl", 40},
+      {"second.jsonl", 40},      {"unlabelled.jsonl", 40},    {"prompts.jsonl", 10},         {"base.txt", 300},
+      {"tokenizer.txt", 400},    {"control-none.jsonl", 100}, {"control-random.jsonl", 100}, {"pairs.jsonl", 100},
+      {"pairs-truth.jsonl", 10}, {"train-truth.jsonl", 10},   {"unlabelled-truth.jsonl", 10}};
   EXPECT_EQ(found, expected);
 }
 
@@ -228,6 +228,51 @@ TEST_F(ToyData, OneRecordIsEnough) {
   make_toy_data(directory_, 1, 1);
   EXPECT_EQ(records("train.jsonl").size(), 1u);
   EXPECT_EQ(records("validation.jsonl").size(), 1u);
+}
+
+// The thresholds of configs/experiments/m3-denoising.yaml are how far the annotators' labels are from the truth, in the
+// data that make-toy makes without options.
+TEST_F(ToyData, TheThresholdsOfDenoisingAreTheLabelsOwnErrors) {
+  make_toy_data(directory_, 20'000, 1234);
+  std::map<std::string, double> error, known;
+  const std::vector<Json> noisy = records("validation.jsonl"), truth = records("truth.jsonl");
+  ASSERT_EQ(noisy.size(), truth.size());
+  for (size_t i = 0; i < noisy.size(); ++i) {
+    const Json &turns = noisy[i]["conversations"], &true_turns = truth[i]["conversations"];
+    for (size_t t = 1; t < turns.size(); t += 2) {
+      const auto right = parse(true_turns[t]["label"].get<std::string>());
+      for (const auto& [name, value] : parse(turns[t]["label"].get<std::string>())) {
+        error[name] += std::abs(value - right.at(name));
+        ++known[name];
+      }
+    }
+  }
+  const std::string text =
+      read_file(STEERLM_SOURCE_DIR "/configs/experiments/m3-denoising.yaml", ExitCode::data, "experiment");
+  for (const std::string& name : toy_attribute_names()) {
+    const std::string before = "{measure: \"" + name + " error, held out\", at_most: ";
+    const size_t at = text.find(before);
+    ASSERT_NE(at, std::string::npos) << name;
+    EXPECT_NEAR(std::stod(text.substr(at + before.size())), error[name] / known[name], 0.0006) << name;
+  }
+}
+
+// The files of truth are the first records of what they are the truth of.
+TEST_F(ToyData, TruthIsOfTheSameTexts) {
+  make_toy_data(directory_, 200, 1);
+  for (const std::string name : {"train", "unlabelled"}) {
+    const std::vector<Json> all = records(name + ".jsonl"), truth = records(name + "-truth.jsonl");
+    for (size_t i = 0; i < truth.size(); ++i) {
+      EXPECT_EQ(truth[i]["oracle"], all[i]["oracle"]);
+      for (size_t t = 0; t < truth[i]["conversations"].size(); ++t) {
+        const Json &turn = truth[i]["conversations"][t], &same = all[i]["conversations"][t];
+        EXPECT_EQ(turn["value"], same["value"]);
+        if (t % 2 == 0) continue;
+        for (const auto& [attribute, value] : parse(turn["label"].get<std::string>()))
+          EXPECT_EQ(value, std::nearbyint(truth[i]["oracle"][t / 2][attribute].get<double>())) << attribute;
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -55,6 +55,7 @@ struct SourceOptions {
   std::int64_t repeat = 1;
   std::int64_t limit = 0;
   SourceLabels labels = SourceLabels::keep;
+  std::vector<std::string> without;
   std::uint64_t seed = 0;  // of shuffle; no key: load_recipe gives it the recipe's
 
   void fields(auto& field) {
@@ -65,6 +66,7 @@ struct SourceOptions {
     field("labels", labels,
           "controls of a comparison: drop: read as chat without labels; shuffle: labels of data.train and "
           "data.validation change places at random among the labelled turns of the source");
+    field("without", without, "attributes that are taken out of the source's labels before they are read");
   }
 };
 

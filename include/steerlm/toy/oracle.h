@@ -24,4 +24,11 @@ inline constexpr double toy_min = 0, toy_max = 4;  // of every attribute
 //   verbosity   (n - 4) / 5
 std::vector<double> toy_oracle(std::string_view prompt, std::string_view response);
 
+// Whether the prompt is a task of the language.
+bool is_toy_task(std::string_view prompt);
+
+// How much a response is preferred, by the annotators of the pairs without their noise: quality - toxicity / 2.
+double toy_utility(std::string_view prompt, std::string_view response);
+double toy_utility(const std::vector<double>& values);  // of toy_oracle()
+
 }  // namespace steerlm
