@@ -61,8 +61,9 @@ CLI::App* add_recipe_command(CLI::App& app, const std::string& name, const std::
   CLI::App* command = app.add_subcommand(name, help);
   command->footer(more);
   command->add_option("RECIPE", arguments.recipe, "recipe file, '-' for standard input")->required();
-  command->add_option("OVERRIDES", arguments.overrides,
-                      "key=value, such as optimizer.learning_rate=1e-5 or data.train[0].path=x.jsonl");
+  command->add_option(
+      "OVERRIDES", arguments.overrides,
+      "key=value, such as optimizer.learning_rate=1e-5 or data.train[0].path=x.jsonl; key=null unsets a key");
   command->add_flag("--fresh", arguments.fresh,
                     "start over: what the run directory holds of an earlier run is removed");
   add_overwrite(*command, arguments.overwrite);
