@@ -19,4 +19,12 @@ struct Context {
 // How a stage ended. Stopping on request is no error: everything is saved.
 enum class Outcome { done, stopped };
 
+// For a look at everything that a run will read before its --fresh removes anything: a dry run that says nothing.
+inline Context look_ahead(const Context& context, Log& silent) {
+  Context look = context;
+  look.dry_run = true;
+  look.log = &silent;
+  return look;
+}
+
 }  // namespace steerlm
