@@ -2,15 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/template_option.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/data/preference.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/data/statistics.h"
 #include "steerlm/recipe/load.h"
@@ -24,6 +27,8 @@ namespace {
 struct Plan {
   std::vector<SourceOptions> records;
   std::vector<SourceOptions> prompts;
+  std::vector<SourceOptions> pairs;  // those of the records whose lines are preferences
+  bool trains_pairs = false;         // a line of more than two responses is a bad one
   Attributes attributes;
   ReadOptions reading;
   TemplateOptions text_template;
@@ -70,7 +75,16 @@ Plan plan_of_recipe(const DataInput& input) {
         use_folder(plan, recipe, recipe.model.path);
       }
       if (recipe.dials) plan.prompts = recipe.dials->prompts;
-      if (recipe.pairs) append(plan.records, recipe.pairs->sources);
+      if (recipe.pairs) {
+        append(plan.records, recipe.pairs->sources);
+        plan.pairs = recipe.pairs->sources;
+      }
+      if (recipe.stage == Stage::train_predictor && is_pairwise(recipe.head.loss)) {
+        plan.pairs = plan.records;
+        plan.trains_pairs = true;
+        plan.reading.labels = Labels::dropped;
+        plan.reading.weights = false;
+      }
       break;
     case Stage::annotate:
       plan.records = recipe.annotate.input;
@@ -118,7 +132,11 @@ struct Survey {
   DataStatistics statistics;
   Histogram tokens;
   std::int64_t prompts = 0;
+  std::int64_t pairs = 0;  // lines of which one response of two is preferred
+  std::int64_t without_preference = 0, several = 0;
+  std::int64_t pairs_over_length = 0;
   std::int64_t bad = 0;
+  std::set<std::string> bad_places;
   std::int64_t over_length = 0;
   std::int64_t marker_text = 0;
   std::int64_t without_target = 0;                   // of a record whose every turn is masked, weightless or the first
@@ -167,9 +185,30 @@ void survey_record(const Record& record, const Plan& plan,
   }
 }
 
-void report_bad(Survey& survey, const std::string& message) {
+void report_bad(Survey& survey, const Error& error) {
+  survey.bad_places.insert(error.faults().front().where);
   ++survey.bad;
-  std::cout << message << "\n";
+  std::cout << error.what() << "\n";
+}
+
+void survey_preference(const Preference& preference, const Plan& plan,
+                       const std::optional<ConversationTemplate>& conversation_template, Survey& survey) {
+  if (preference.better == 0) {
+    ++survey.without_preference;
+    return;
+  }
+  if (!preference.is_pair()) {
+    if (plan.trains_pairs) refuse_several_responses(preference);
+    ++survey.several;
+    return;
+  }
+  ++survey.pairs;
+  if (!conversation_template || plan.max_tokens == 0) return;
+  survey.pairs_over_length += std::ranges::any_of(preference.responses, [&](const Record& record) {
+    const size_t last = record.conversation.turns.size() - 1;
+    return static_cast<std::int64_t>(conversation_template->encode_scored_turn(record.conversation, last).size()) >
+           plan.max_tokens;
+  });
 }
 
 Survey survey_all(const Plan& plan, bool stop_at_first) {
@@ -185,7 +224,7 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
       survey_record(std::get<Record>(*entry), plan, conversation_template, survey);
     } catch (const Error& error) {
       if (stop_at_first || error.code() != ExitCode::data) throw;
-      report_bad(survey, error.what());
+      report_bad(survey, error);
     }
   }
   survey.notes = reader.notes();
@@ -195,7 +234,19 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
           static_cast<std::int64_t>(read_prompts({source}, plan.attributes, plan.text_template.system, 0).size());
     } catch (const Error& error) {
       if (stop_at_first || error.code() != ExitCode::data) throw;
-      report_bad(survey, error.what());
+      report_bad(survey, error);
+    }
+  }
+  PreferenceReader pairs(plan.pairs, plan.text_template.system);
+  for (;;) {
+    try {
+      const auto preference = pairs.next();
+      if (!preference) break;
+      survey_preference(*preference, plan, conversation_template, survey);
+    } catch (const Error& error) {
+      if (stop_at_first || error.code() != ExitCode::data) throw;
+      // A line that is bad as a record is said already.
+      if (!survey.bad_places.contains(error.faults().front().where)) report_bad(survey, error);
     }
   }
   return survey;
@@ -207,6 +258,13 @@ void print_counts(const Plan& plan, const Survey& survey) {
   const auto row = [&](const std::string& name, std::int64_t count) { rows.push_back({name, format_count(count)}); };
   row("records", statistics.records);
   for (const auto& [type, count] : statistics.types) row("  type " + type, count);
+  if (!plan.pairs.empty()) {
+    row("pairs of responses", survey.pairs);
+    row("lines without a preference", survey.without_preference);
+    if (survey.several > 0) row("lines of more than two responses", survey.several);
+    if (plan.tokenizer && plan.max_tokens > 0)
+      row("pairs over " + format_count(plan.max_tokens) + " tokens", survey.pairs_over_length);
+  }
   row("bad records", survey.bad);
   row("blank lines", survey.notes.blank_lines);
   if (!plan.prompts.empty()) row("prompts", survey.prompts);

@@ -191,7 +191,7 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
       group->add_subcommand("stats", "Print counts of records and turns, and mean and spread of the labels");
   for (CLI::App* command : {check_command, stats_command}) {
     command->add_option("RECIPE", arguments->recipe, "recipe whose data is read");
-    command->add_option("OVERRIDES", arguments->overrides, "key=value");
+    command->add_option("OVERRIDES", arguments->overrides, "key=value; key=null unsets a key");
     takes_input(command);
     takes_attributes(command,
                      "attribute names, joined by commas (default: any name; ratings become labels of the method)");

@@ -175,7 +175,8 @@ void add_recipe_commands(CLI::App& app, Invocation& invocation) {
   };
   const auto takes_recipe = [arguments](CLI::App* command) {
     command->add_option("RECIPE", arguments->recipe, "recipe file, '-' for standard input")->required();
-    command->add_option("OVERRIDES", arguments->overrides, "key=value, such as optimizer.learning_rate=1e-5");
+    command->add_option("OVERRIDES", arguments->overrides,
+                        "key=value, such as optimizer.learning_rate=1e-5; key=null unsets a key");
   };
   CLI::App* list_command = group->add_subcommand(
       "list", "Print the recipes that come with the program, or those of a folder, with stage and first comment");

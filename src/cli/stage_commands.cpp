@@ -31,15 +31,40 @@ struct StageArguments {
   PipelineSelection selection;
   std::int64_t folds = 5;  // crossvalidate
   bool fresh = false, overwrite = false, dry_run = false, quiet = false;
+  std::string machine;
 };
 
 Context context_of(const StageArguments& arguments, Log& log) {
+  std::optional<Machine> machine;
+  if (!arguments.machine.empty()) {
+    machine = parse_machine(arguments.machine);
+    if (!arguments.dry_run) {
+      fail(ExitCode::recipe, {.what = "--machine is for a forecast, which --dry-run makes",
+                              .where = "--machine",
+                              .found = "no --dry-run",
+                              .advice = "add --dry-run, or leave --machine out"});
+    }
+  }
   return {.fresh = arguments.fresh,
           .overwrite = arguments.overwrite,
           .dry_run = arguments.dry_run,
           .quiet = arguments.quiet,
+          .machine = machine,
           .recipe = arguments.recipe,
           .log = &log};
+}
+
+// The stages that --machine has something to say of.
+void require_forecast(const Recipe& recipe) {
+  const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft ||
+                      (recipe.stage == Stage::steerlm2 && recipe.steerlm2.prompts.empty());
+  if (trains) return;
+  fail(ExitCode::recipe, {.what = "--machine forecasts trainings, and this recipe is none",
+                          .where = "--machine",
+                          .found = "stage " + std::string(enum_name(recipe.stage)) +
+                                   (recipe.stage == Stage::steerlm2 ? " that samples" : ""),
+                          .expected = "train-predictor, sft, or steerlm2 without prompts",
+                          .advice = "leave --machine out"});
 }
 
 int run(const StageArguments& arguments, std::optional<Stage> stage) {
@@ -51,6 +76,7 @@ int run(const StageArguments& arguments, std::optional<Stage> stage) {
                         this_program("run the steps one after another with `steerlm run`"), context);
   }
   const Recipe recipe = load_recipe(arguments.recipe, arguments.overrides, stage);
+  if (context.machine) require_forecast(recipe);
   const Outcome outcome = run_stage(recipe, context);
   return static_cast<int>(outcome == Outcome::done ? ExitCode::done : ExitCode::stopped);
 }
@@ -61,13 +87,16 @@ CLI::App* add_recipe_command(CLI::App& app, const std::string& name, const std::
   CLI::App* command = app.add_subcommand(name, help);
   command->footer(more);
   command->add_option("RECIPE", arguments.recipe, "recipe file, '-' for standard input")->required();
-  command->add_option("OVERRIDES", arguments.overrides,
-                      "key=value, such as optimizer.learning_rate=1e-5 or data.train[0].path=x.jsonl");
+  command->add_option(
+      "OVERRIDES", arguments.overrides,
+      "key=value, such as optimizer.learning_rate=1e-5 or data.train[0].path=x.jsonl; key=null unsets a key");
   command->add_flag("--fresh", arguments.fresh,
                     "start over: what the run directory holds of an earlier run is removed");
   add_overwrite(*command, arguments.overwrite);
   command->add_flag("--dry-run", arguments.dry_run,
                     "open model, tokenizer and data, forecast steps, time and memory; write nothing");
+  command->add_option("--machine", arguments.machine,
+                      "with --dry-run: forecast a training on another machine, such as h100, l40s or 8xh100");
   command->add_flag("--quiet", arguments.quiet, "warnings and errors only");
   return command;
 }

@@ -18,6 +18,14 @@ std::vector<std::string> RunFiles::removable(const std::vector<std::string>& kee
   return names;
 }
 
+std::vector<std::string> RunFiles::runs() const {
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : entries_) {
+    if (entry.run && !entry.removing) names.push_back(name);
+  }
+  return names;
+}
+
 void RunFiles::check_removal(const std::vector<std::string>& keep) const {
   for (const std::string& name : removable(keep)) {
     const Path folder = (root_ / name).parent_path();

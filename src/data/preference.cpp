@@ -76,14 +76,7 @@ void encode_pair(const Preference& preference, std::int64_t group, const Convers
     ++part.counts.without_preference;
     return;
   }
-  if (!preference.is_pair()) {
-    fail(ExitCode::data,
-         {.what = "more than two responses: such a line has no pair to train on",
-          .where = preference.place(),
-          .found = std::to_string(preference.responses.size()) + " responses",
-          .expected = "two",
-          .advice = "RewardBench 2 is there to be measured on: name it under `pairs` of an evaluate recipe"});
-  }
+  if (!preference.is_pair()) refuse_several_responses(preference);
   std::vector<Example> examples;
   DatasetCounts counts;
   for (const Record& record : preference.responses)
@@ -142,6 +135,15 @@ std::optional<Preference> PreferenceReader::next() {
                           .advice = "take the line out"});
   }
   return preference;
+}
+
+void refuse_several_responses(const Preference& preference) {
+  fail(ExitCode::data,
+       {.what = "more than two responses: such a line has no pair to train on",
+        .where = preference.place(),
+        .found = std::to_string(preference.responses.size()) + " responses",
+        .expected = "two",
+        .advice = "RewardBench 2 is there to be measured on: name it under `pairs` of an evaluate recipe"});
 }
 
 Dataset load_preferences(const DataOptions& data, const ConversationTemplate& conversation_template) {

@@ -1,8 +1,6 @@
 #include "steerlm/nn/cost.h"
 
 #include <algorithm>
-#include <string_view>
-#include <utility>
 
 namespace steerlm {
 
@@ -26,18 +24,6 @@ double train_flops(const ModelConfig& c, const HeadShape& head, double tokens, d
 
 double train_flops_per_token(const ModelConfig& config, const HeadShape& head, double length) {
   return train_flops(config, head, 1, length, false);
-}
-
-double printed_peak_flops(const std::string& card) {
-  // The longer name first where one begins another. Without sparsity.
-  static constexpr std::pair<std::string_view, double> peaks[] = {
-      {"GB200", 2500e12},    {"B200", 2250e12},    {"B100", 1750e12},    {"GH200", 989e12},   {"H200", 989e12},
-      {"H100 PCIe", 756e12}, {"H100 NVL", 835e12}, {"H100", 989e12},     {"H800", 989e12},    {"A100", 312e12},
-      {"A800", 312e12},      {"L40S", 362e12},     {"RTX 4090", 165e12}, {"RTX 3090", 71e12}, {"A10G", 70e12}};
-  for (const auto& [name, peak] : peaks) {
-    if (card.find(name) != std::string::npos) return peak;
-  }
-  return 0;
 }
 
 std::int64_t train_state_bytes(const ModelConfig& config, const HeadShape& head, bool bf16) {

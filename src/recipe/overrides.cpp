@@ -79,8 +79,19 @@ Yaml* named_step(Yaml& steps, const std::string& name, const std::string& where,
   return nullptr;
 }
 
-// The node that `part` of `node` names, made where it is missing; null with a fault where it cannot be.
-Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const std::string& where,
+Fault not_set(const std::string& path, const std::string& where, const std::string& advice = "") {
+  return {.what = "there is nothing to unset: '" + path + "' is not set", .where = where, .advice = advice};
+}
+
+std::string path_of(const std::string& above, const Part& part) {
+  if (part.key.empty()) return above + "[" + std::to_string(part.index) + "]";
+  return above.empty() ? part.key : above + "." + part.key;
+}
+
+enum class Missing { made, fault };  // what step_into does with a node that is not there
+
+// The node that `part` of `node` names; null with a fault where there is none and it cannot or must not be made.
+Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const std::string& where, Missing missing,
                 std::vector<Fault>& faults) {
   const bool index = part.key.empty();
   if (!index && above == "steps" && node.kind == Yaml::Kind::sequence) return named_step(node, part.key, where, faults);
@@ -98,18 +109,56 @@ Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const st
     return nullptr;
   }
   if (index) {
-    if (part.index > node.items.size()) {
-      faults.push_back({.what = "'" + above + "' has " + std::to_string(node.items.size()) + " items",
-                        .where = where,
-                        .found = "index " + std::to_string(part.index),
-                        .expected = "an index from 0 to " + std::to_string(node.items.size())});
+    const size_t size = node.items.size();
+    if (part.index >= size && missing == Missing::fault) {
+      faults.push_back(not_set(path_of(above, part), where, "'" + above + "' has " + std::to_string(size) + " items"));
       return nullptr;
     }
-    if (part.index == node.items.size()) node.items.push_back({.text = "null", .where = where});
+    if (part.index > size) {
+      faults.push_back({.what = "'" + above + "' has " + std::to_string(size) + " items",
+                        .where = where,
+                        .found = "index " + std::to_string(part.index),
+                        .expected = "an index from 0 to " + std::to_string(size)});
+      return nullptr;
+    }
+    if (part.index == size) node.items.push_back({.text = "null", .where = where});
     return &node.items[part.index];
   }
-  if (find(node, part.key) == nullptr) node.entries.push_back({part.key, where, {.text = "null", .where = where}});
+  if (find(node, part.key) == nullptr) {
+    if (missing == Missing::fault) {
+      std::vector<std::string> keys;
+      for (const YamlEntry& entry : node.entries) keys.push_back(entry.key);
+      faults.push_back(not_set(path_of(above, part), where, suggest(part.key, keys)));
+      return nullptr;
+    }
+    node.entries.push_back({part.key, where, {.text = "null", .where = where}});
+  }
   return find(node, part.key);
+}
+
+// The node at the path and the one around it; nulls with a fault where there is none.
+struct Found {
+  Yaml *around = nullptr, *node = nullptr;
+};
+Found go_to(Yaml& root, const std::vector<Part>& parts, const std::string& where, Missing missing,
+            std::vector<Fault>& faults) {
+  Found found{nullptr, &root};
+  std::string above;
+  for (const Part& part : parts) {
+    found = {found.node, step_into(*found.node, part, above, where, missing, faults)};
+    if (found.node == nullptr) return {};
+    above = path_of(above, part);
+  }
+  return found;
+}
+
+void unset(Yaml& root, const std::vector<Part>& parts, const std::string& where, std::vector<Fault>& faults) {
+  const auto [around, node] = go_to(root, parts, where, Missing::fault, faults);
+  if (node == nullptr) return;
+  if (around->kind == Yaml::Kind::sequence)
+    around->items.erase(around->items.begin() + (node - around->items.data()));
+  else
+    std::erase_if(around->entries, [node = node](const YamlEntry& entry) { return &entry.value == node; });
 }
 
 void apply(Yaml& root, const std::string& text, std::vector<Fault>& faults) {
@@ -120,16 +169,22 @@ void apply(Yaml& root, const std::string& text, std::vector<Fault>& faults) {
   std::string where = "override '";
   where.append(text).append("'");
   const size_t equals = text.find('=');
+  const bool tilde = text.starts_with('~');
   std::optional<std::vector<Part>> parts;
-  if (equals != std::string::npos) parts = split_path(std::string_view(text).substr(0, equals));
+  if (tilde && equals == std::string::npos) parts = split_path(std::string_view(text).substr(1));
+  if (!tilde && equals != std::string::npos) parts = split_path(std::string_view(text).substr(0, equals));
   if (!parts) {
-    faults.push_back(
-        {.what = "not an override",
-         .where = where,
-         .expected = "key=value with a dotted key, such as optimizer.learning_rate=1e-5 or data.train[0].path=x"});
+    faults.push_back({.what = "not an override",
+                      .where = where,
+                      .expected = "key=value with a dotted key, such as optimizer.learning_rate=1e-5 or "
+                                  "data.train[0].path=x, or ~key, which unsets a key"});
     return;
   }
-  const std::string value = text.substr(equals + 1);
+  const std::string value = tilde ? "null" : text.substr(equals + 1);
+  if (value == "null") {
+    unset(root, *parts, where, faults);
+    return;
+  }
   Yaml node{.text = value, .where = where};
   if (!value.empty() && std::string_view("[{\"'").find(value[0]) != std::string_view::npos) {
     try {
@@ -138,17 +193,7 @@ void apply(Yaml& root, const std::string& text, std::vector<Fault>& faults) {
       return;  // the fault is noted
     }
   }
-  Yaml* target = &root;
-  std::string above;
-  for (const Part& part : *parts) {
-    target = step_into(*target, part, above, where, faults);
-    if (target == nullptr) return;
-    if (part.key.empty())
-      above.append("[").append(std::to_string(part.index)).append("]");
-    else
-      above.append(above.empty() ? "" : ".").append(part.key);
-  }
-  *target = std::move(node);
+  if (Yaml* target = go_to(root, *parts, where, Missing::made, faults).node) *target = std::move(node);
 }
 
 }  // namespace

@@ -111,7 +111,8 @@ constexpr std::string_view introduction = R"(# Recipes
 
 This page is what `steerlm recipe schema --markdown` prints. A recipe is a YAML file for one stage; `steerlm recipe check FILE` checks it,
 `steerlm recipe show FILE` prints it with every default filled in, and `key=value` after the file changes a key for one run
-(`optimizer.learning_rate=1e-5`, `data.train[0].path=x`, `attributes.names='[quality, humor]'`).
+(`optimizer.learning_rate=1e-5`, `data.train[0].path=x`, `attributes.names='[quality, humor]'`). `key=null` or `'~key'` unsets a key that
+the recipe sets: its default holds (`data.validation=null`, `data.train[1]=null`).
 
 A recipe is UTF-8, at most 1 MB and 16 levels deep, one document, without anchors, aliases, merge keys and tags. An unknown or repeated
 key, a wrong type and a value out of range are errors, and so is a key of another stage. All faults are reported at once.
@@ -159,8 +160,9 @@ constexpr std::string_view pipeline_text = R"(
 `steps` is a list; a step is a section with a `name` (letters, digits, `_`, `-`), a `stage` and the keys of that stage's recipe, less
 `run_dir`: it runs in `run_dir/NAME` of the pipeline. `"@NAME/…"` in a path of a step means the run directory of that earlier step
 (in quotes, because `@` is reserved in YAML), and `"@self/…"` that of the step itself: where outputs are given so, `seed=2 run_dir=runs/2`
-on the command line makes another run of the whole. `steps.NAME.key=value` there changes a step. `method`, `seed`, `device`, `precision`,
-`attributes` and `template` of the pipeline are the defaults of the steps that use them.
+on the command line makes another run of the whole. `steps.NAME.key=value` there changes a step, `steps.NAME.key=null` unsets a key of
+it, and `steps.NAME=null` leaves the step out. `method`, `seed`, `device`, `precision`, `attributes` and `template` of the pipeline are the
+defaults of the steps that use them.
 )";
 
 }  // namespace

@@ -44,8 +44,12 @@ class FunctionSink : public spdlog::sinks::base_sink<std::mutex> {
 
 }  // namespace
 
+constexpr const char* file_pattern = "%Y-%m-%d %H:%M:%S %l %v";
+
 struct Log::State {
   spdlog::logger logger{"steerlm"};
+  std::shared_ptr<spdlog::sinks::sink> holding;  // until there is a file
+  std::string held;
 };
 
 Log::Log(bool quiet) : Log(quiet, ::isatty(STDERR_FILENO) == 1, write_standard_error) {}
@@ -58,8 +62,15 @@ Log::Log(bool quiet, bool terminal, std::function<void(std::string_view)> write)
   sink->set_formatter(std::move(formatter));
   sink->set_level(quiet ? spdlog::level::warn : spdlog::level::info);
   state_->logger.sinks().push_back(std::move(sink));
+  state_->holding = std::make_shared<FunctionSink>([held = &state_->held](std::string_view line) { *held += line; });
+  state_->holding->set_pattern(file_pattern);
+  state_->logger.sinks().push_back(state_->holding);
   // spdlog calls this inside its catch clause and would go on; a run whose log cannot be written must not.
   state_->logger.set_error_handler([](const std::string&) { throw; });
+}
+
+Log Log::silent() {
+  return Log(true, false, [](std::string_view) {});
 }
 
 Log::~Log() = default;
@@ -68,7 +79,13 @@ Log::Log(Log&&) noexcept = default;
 void Log::open_file(const Path& path) {
   auto file = std::make_shared<OutputFile>(path, OutputFile::Mode::append);
   auto sink = std::make_shared<FunctionSink>([file](std::string_view line) { file->write(line); });
-  sink->set_pattern("%Y-%m-%d %H:%M:%S %l %v");
+  sink->set_pattern(file_pattern);
+  if (state_->holding) {
+    file->write(state_->held);
+    std::erase(state_->logger.sinks(), state_->holding);
+    state_->holding.reset();
+    state_->held.clear();
+  }
   state_->logger.sinks().push_back(std::move(sink));
 }
 

@@ -66,6 +66,12 @@ Block encode_block(const OpenModel& predictor, std::vector<Input> inputs) {
   return block;
 }
 
+[[noreturn]] void refuse_bad_record(const std::string& file, std::int64_t line, const std::string& reason) {
+  fail(ExitCode::data, {.what = reason,
+                        .where = place(file, line),
+                        .advice = "mend the record, or put such records aside with on_bad_record: quarantine"});
+}
+
 BlockResult annotate_block(const OpenModel& predictor, const Block& block, const AnnotateOptions& options) {
   const std::vector<Record>& records = block.records;
   const std::vector<RecordPrediction> predictions =
@@ -74,11 +80,7 @@ BlockResult annotate_block(const OpenModel& predictor, const Block& block, const
   size_t next = 0;
   const auto put_aside = [&](const std::string& file, std::int64_t line, const std::string& reason,
                              const Json& record) {
-    if (options.on_bad_record == OnBadRecord::stop) {
-      fail(ExitCode::data, {.what = reason,
-                            .where = place(file, line),
-                            .advice = "mend the record, or put such records aside with on_bad_record: quarantine"});
-    }
+    if (options.on_bad_record == OnBadRecord::stop) refuse_bad_record(file, line, reason);
     result.quarantine += quarantine_line(file, line, reason, record);
     ++result.bad;
   };
@@ -102,6 +104,43 @@ BlockResult annotate_block(const OpenModel& predictor, const Block& block, const
   return result;
 }
 
+void check_bad_share(std::int64_t bad, std::int64_t all, const AnnotateOptions& options, const std::string& where,
+                     const std::string& advice) {
+  const double share = all > 0 ? static_cast<double>(bad) / static_cast<double>(all) : 0;
+  if (share <= options.max_bad_share) return;
+  fail(ExitCode::data, {.what = "too many bad records",
+                        .where = where,
+                        .found = fmt::format("{} of {} ({:.1f} %)", bad, all, 100 * share),
+                        .expected = fmt::format("at most {:.1f} % (max_bad_share)", 100 * options.max_bad_share),
+                        .advice = advice});
+}
+
+struct InputCounts {
+  std::int64_t lines = 0;          // of the whole input
+  std::int64_t good = 0, bad = 0;  // of this shard
+};
+
+// What can be said without the predictor. Throws as the run would.
+InputCounts count_input(RecordReader reader, const Shard& shard, const AnnotateOptions& options) {
+  InputCounts counts;
+  std::string first_place, first_reason;  // of the bad ones
+  while (const auto input = reader.next()) {
+    if (counts.lines++ / options.block_records % shard.count != shard.index) continue;
+    const BadRecord* bad = std::get_if<BadRecord>(&*input);
+    if (bad == nullptr) {
+      ++counts.good;
+      continue;
+    }
+    if (options.on_bad_record == OnBadRecord::stop) refuse_bad_record(bad->file, bad->line, bad->reason);
+    if (++counts.bad > 1) continue;
+    first_place = place(bad->file, bad->line);
+    first_reason = bad->reason;
+  }
+  check_bad_share(counts.bad, counts.good + counts.bad, options, first_place,
+                  "here: " + first_reason + "; `steerlm data check --input FILE` lists all of a file");
+  return counts;
+}
+
 }  // namespace
 
 Outcome run_annotate(const Recipe& recipe, const Context& context) {
@@ -121,19 +160,25 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   }
   // Labels are written over: those of other attributes, and weights of turns, are nobody's fault here.
   const bool keep = options.human_labels == HumanLabels::keep;
-  RecordReader reader(options.input, predictor.attributes, predictor.folder.text_template.system,
-                      {.labels = keep ? Labels::kept : Labels::ignored, .weights = false});
+  const auto open_input = [&] {
+    return RecordReader(options.input, predictor.attributes, predictor.folder.text_template.system,
+                        {.labels = keep ? Labels::kept : Labels::ignored, .weights = false});
+  };
   const Shard shard = parse_shard(options.shard);
+  // Standard input can be read once: what is wrong with it shows on the way.
+  const bool looks_ahead = context.dry_run || (context.fresh && !reads_standard_input(recipe));
+  const InputCounts counted = looks_ahead ? count_input(open_input(), shard, options) : InputCounts();
+  if (looks_ahead && counted.lines == 0) refuse_empty_input("annotate", options.input);
   if (context.dry_run) {
-    std::int64_t good = 0, bad = 0;
-    while (const auto input = reader.next()) ++(std::holds_alternative<Record>(*input) ? good : bad);
-    if (good + bad == 0) refuse_empty_input("annotate", options.input);
-    context.log->info(fmt::format("would annotate {} records with {}; {} bad ones", good, options.predictor, bad));
+    context.log->info(
+        fmt::format("would annotate {} records with {}; {} bad ones", counted.good, options.predictor, counted.bad));
     return Outcome::done;
   }
 
+  RecordReader reader = open_input();
   std::vector<Input> first = read_block(reader, options.block_records);
   if (first.empty()) refuse_empty_input("annotate", options.input);
+  run->start();
   BlockOutputOptions output_given = output_options(recipe, context);
   output_given.counts = {"annotated", "bad", "turns", "not_kept"};
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
@@ -187,14 +232,8 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
                     "they are in gt_label",
                     not_kept, predictor.attributes.min, predictor.attributes.max));
   }
-  const double share = annotated + bad > 0 ? static_cast<double>(bad) / static_cast<double>(annotated + bad) : 0;
-  if (share > options.max_bad_share) {
-    fail(ExitCode::data, {.what = "too many bad records",
-                          .where = output.quarantine_path().string(),
-                          .found = fmt::format("{} of {} ({:.1f} %)", bad, annotated + bad, 100 * share),
-                          .expected = fmt::format("at most {:.1f} % (max_bad_share)", 100 * options.max_bad_share),
-                          .advice = "the file says what is wrong with each"});
-  }
+  check_bad_share(bad, annotated + bad, options, output.quarantine_path().string(),
+                  "the file says what is wrong with each");
   if (turns == 0 && annotated + bad > 0) {
     fail(ExitCode::data, {.what = annotated > 0 ? "nothing was annotated: no record has an assistant turn"
                                                 : "nothing was annotated: every record is a bad one",

@@ -91,6 +91,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
+  run->start();
   BlockOutputOptions options_given = output_options(step, context);
   options_given.counts = {"sampled", "unfinished", "too_long"};
   BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
@@ -194,7 +195,16 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
     tell_template(policy.folder, context);
     warn_notes(policy.notes, context);
     require_dials(policy);
-    require_predictor(open_model_folder(options.predictor));
+    const ModelFolder predictor = open_model_folder(options.predictor);
+    require_predictor(predictor);
+    check_weights(predictor, own_weights(predictor));
+    if (options.start_from == StartFrom::base) {
+      const ModelFolder base = open_model_folder(recipe.model.path);
+      check_weights(base, own_weights(base));
+    }
+    std::vector<SourceOptions> more = recipe.data.validation;  // what fine-tuning reads beside the samples
+    if (options.mix_original) more.insert(more.end(), recipe.data.train.begin(), recipe.data.train.end());
+    read_records(more, policy.attributes, policy.folder.text_template.system);
     const auto labels =
         select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system),
                       options, policy.attributes, context);
@@ -208,6 +218,11 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run->finished()) return Outcome::done;
   require_predictor(open_model_folder(options.predictor));  // before anything is sampled for it
+  if (context.fresh && !reads_standard_input(recipe)) {
+    Log silent = Log::silent();
+    run_bootstrap(recipe, look_ahead(context, silent));
+  }
+  run->start();
   for (const char* step : {"sample", "annotate", "sft"}) run->files().enter_run(step);
   const std::string sampled = recipe.run_dir + "/sampled.jsonl", annotated = recipe.run_dir + "/annotated.jsonl";
 

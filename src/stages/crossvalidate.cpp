@@ -217,9 +217,13 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
                               .advice = "choose another run_dir"});
     }
   }
+  Recipe first = fold_recipe(recipe, 1, folds);
+  first.without_effect.clear();  // said above
+  if (context.fresh && !context.dry_run && !reads_standard_input(recipe)) {
+    Log silent = Log::silent();
+    run_settled_stage(first, look_ahead(context, silent));
+  }
   if (context.dry_run) {
-    Recipe first = fold_recipe(recipe, 1, folds);
-    first.without_effect.clear();  // said above
     context.log->info(fmt::format("would train {} folds, each in {}/fold-K; the first one:", folds, recipe.run_dir));
     return run_settled_stage(first, context) == Outcome::done ? 0 : static_cast<int>(ExitCode::stopped);
   }

@@ -95,6 +95,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     return Outcome::done;
   }
 
+  run->start();
   Json json = Json::object();
   std::string text;
   if (predicts) {

@@ -16,13 +16,15 @@
 #include "steerlm/eval/correlation.h"
 #include "steerlm/eval/student.h"
 #include "steerlm/recipe/experiment.h"
+#include "steerlm/recipe/load.h"
 #include "steerlm/report/json_number.h"
 #include "steerlm/report/table.h"
 
 namespace steerlm {
 namespace {
 
-// The runs of an experiment, one folder a seed. What changes a run has a say in the folder's name.
+// The runs of an experiment, one folder a seed. The folder's name has a hash of the resolved pipeline: every key that
+// has a say in what a run gives, however files, keys and overrides are written.
 struct Runs {
   Path folder;
   std::vector<std::string> overrides;
@@ -33,8 +35,9 @@ Runs runs_of(const ExperimentOptions& experiment, const ExperimentRun& run) {
   Runs runs{{}, experiment.overrides, run.quick ? 1 : experiment.seeds};
   if (run.quick) runs.overrides.insert(runs.overrides.end(), experiment.quick.begin(), experiment.quick.end());
   if (run.seeds) runs.seeds = *run.seeds;
-  std::string what = Path(experiment.pipeline).lexically_normal().string();
-  for (const std::string& override : runs.overrides) what += "\n" + override;
+  std::vector<std::string> same = runs.overrides;  // what each seed sets otherwise is the same in the name
+  same.insert(same.end(), {"seed=1", "run_dir=run"});
+  const std::string what = load_pipeline(experiment.pipeline, same).recipe_yaml;
   runs.folder = Path("runs") / (Path(experiment.pipeline).stem().string() + "-" + sha256_hex(what).substr(0, 8));
   return runs;
 }

@@ -14,6 +14,7 @@
 #include "steerlm/data/order.h"
 #include "steerlm/kernels/device.h"
 #include "steerlm/kernels/finite.h"
+#include "steerlm/nn/cards.h"
 #include "steerlm/nn/cost.h"
 #include "steerlm/optim/schedule.h"
 #include "steerlm/report/metrics.h"

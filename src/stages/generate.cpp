@@ -25,6 +25,7 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
     context.log->info("would answer " + std::to_string(prompts.size()) + " prompts with " + options.model);
     return Outcome::done;
   }
+  run->start();
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
                      output_options(recipe, context));
   const auto answer = [&](size_t begin, size_t end) {

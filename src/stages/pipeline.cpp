@@ -142,6 +142,10 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
   check_pipeline_folder(pipeline);
   for (const Step& step : steps) check_step_folder(step);  // before the first one runs for hours
   if (context.dry_run) return dry_run(steps, context);
+  if (context.fresh) {
+    Log silent = Log::silent();
+    dry_run(steps, look_ahead(context, silent));  // before the first step removes anything
+  }
   RunFiles files = RunFiles::open(pipeline.run_dir,
                                   {{"made_by", "steerlm " + program_version()}, {"stage", enum_name(Stage::pipeline)}});
   context.log->open_file(files.grow("log.txt"));

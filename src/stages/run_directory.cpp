@@ -186,6 +186,25 @@ std::vector<std::string> stage_names(Stage stage) {
 // The ledger stays: by it BlockOutput tells its own files from others, and removes it with them.
 const std::vector<std::string> kept_at_fresh{ledger_name};
 
+// The things to set aside: changed files and outputs, a model as a whole.
+std::vector<Path> changed_things(const RunFiles& files) {
+  const Path model = files.root() / "model";
+  std::vector<Path> things;
+  for (const RunFiles::Difference& other : damages(files)) {
+    if (other.gone || !other.own) continue;
+    const Path thing = lies_in(place_of(other.path), place_of(model)) ? model : other.path;
+    if (std::ranges::find(things, thing) == things.end()) things.push_back(thing);
+  }
+  return things;
+}
+
+// The runs within the run directory that --fresh starts over with it; features are kept.
+std::vector<std::string> parts_of(const RunFiles& files) {
+  std::vector<std::string> names = files.runs();
+  std::erase(names, "features");
+  return names;
+}
+
 // What is in the way in the folder of one of the steps of bootstrap or steerlm2 that is not finished.
 void refuse_foreign_step(const Recipe& recipe, Stage stage, const std::string& name, const std::string& output,
                          const Context& context) {
@@ -221,7 +240,14 @@ void refuse_foreign_files(const RunFiles& files, const Recipe& recipe, const Con
     for (size_t i = 0; i < parts.size(); ++i)
       refuse_foreign_step(recipe, Stage::steerlm2, parts[i], i < outputs.size() ? outputs[i] : "", context);
   }
-  if (context.fresh) files.check_removal(kept_at_fresh);
+  if (!context.fresh) return;
+  files.check_removal(kept_at_fresh);
+  for (const std::string& name : parts_of(files)) {
+    if (RunFiles::look(files.root() / name).kind != RunFiles::Place::Kind::marked) continue;
+    const RunFiles part = RunFiles::read(files.root() / name);
+    part.check_removal({});
+    for (const Path& thing : changed_things(part)) RunFiles::check_set_aside(thing);
+  }
 }
 
 void check_outputs(const Recipe& recipe, const Context& context) {
@@ -261,18 +287,6 @@ bool is_finished(const Recipe& recipe, const Json& inputs, const Context& contex
   return status_of(files, recipe, inputs).state == RunStatus::State::finished;
 }
 
-// The things to set aside: changed files and outputs, a model as a whole.
-std::vector<Path> changed_things(const RunFiles& files) {
-  const Path model = files.root() / "model";
-  std::vector<Path> things;
-  for (const RunFiles::Difference& other : damages(files)) {
-    if (other.gone || !other.own) continue;
-    const Path thing = lies_in(place_of(other.path), place_of(model)) ? model : other.path;
-    if (std::ranges::find(things, thing) == things.end()) things.push_back(thing);
-  }
-  return things;
-}
-
 }  // namespace
 
 void check_run_place(const Recipe& recipe) {
@@ -281,8 +295,10 @@ void check_run_place(const Recipe& recipe) {
 }
 
 RunDirectory::RunDirectory(const Recipe& recipe, const Context& context)
-    // before anything is written: a missing input leaves no folder behind
-    : inputs_((refuse_run_in_input(recipe), check_outputs_of_unfinished(recipe, context), describe_inputs(recipe))),
+    : recipe_(recipe),
+      context_(context),
+      // before anything is written: a missing input leaves no folder behind
+      inputs_((refuse_run_in_input(recipe), check_outputs_of_unfinished(recipe, context), describe_inputs(recipe))),
       finished_(is_finished(recipe, inputs_, context)),
       files_(finished_ ? RunFiles::read(recipe.run_dir)
                        : (check_outputs(recipe, context), RunFiles::open(recipe.run_dir, mark_of(recipe)))) {
@@ -291,25 +307,15 @@ RunDirectory::RunDirectory(const Recipe& recipe, const Context& context)
   refuse_pipeline_folder(files_, recipe);
   refuse_other_run(context.fresh ? RunStatus() : status_of(files_, recipe, inputs_), recipe);
   refuse_foreign_files(files_, recipe, context);
-  if (context.fresh) {
-    set_aside_changed(context);
-    files_.remove_all(kept_at_fresh);
-    if (files_.mark().value("stage", "") != enum_name(recipe.stage)) files_.set_mark(mark_of(recipe));
-  }
-  context.log->open_file(files_.grow("log.txt"));
-  set_aside_changed(context);  // also of a run that is to go on: its model may be that of a shorter training
-  if (const std::string why = why_no_gpu(); !why.empty())
-    context.log->warn("device auto is the CPU, although the machine has a GPU: " + why);
-  files_.remove("done.json");
-  files_.write("environment.json",
-               describe_environment(device_name(choose_device(recipe.device, "device")), inputs_).dump(2) + "\n");
-  files_.write("recipe.yaml", dump_recipe(recipe));
+  for (const Path& thing : changed_things(files_)) RunFiles::check_set_aside(thing);
 }
 
+namespace {
+
 // Bytes that the run has not written are kept, whatever becomes of the run.
-void RunDirectory::set_aside_changed(const Context& context) {
-  const std::vector<RunFiles::Difference> found = damages(files_);
-  const std::vector<Path> things = changed_things(files_);
+void set_aside_changed(RunFiles& files, const Context& context) {
+  const std::vector<RunFiles::Difference> found = damages(files);
+  const std::vector<Path> things = changed_things(files);
   for (const Path& thing : things) RunFiles::check_set_aside(thing);
   for (const RunFiles::Difference& other : found) {
     if (other.gone && !context.fresh) context.log->warn(describe(other) + ": it is made again");
@@ -318,9 +324,49 @@ void RunDirectory::set_aside_changed(const Context& context) {
     const auto why = std::ranges::find_if(found, [&](const RunFiles::Difference& other) {
       return !other.gone && (other.path == thing || lies_in(place_of(other.path), place_of(thing)));
     });
-    const Path kept = files_.set_aside(thing);
+    const Path kept = files.set_aside(thing);
     context.log->warn(describe(*why) + ": it is kept as " + shown(kept) + " and made again");
   }
+}
+
+bool holds_its_mark_alone(const Path& root) {
+  return std::distance(stdfs::directory_iterator(root), stdfs::directory_iterator()) == 1;
+}
+
+// The parts of bootstrap and steerlm2, with what they wrote beside. One in which something else lies stays with that.
+void remove_parts(RunFiles& files, const Context& context) {
+  for (const std::string& name : parts_of(files)) {
+    const Path root = files.root() / name;
+    if (RunFiles::look(root).kind == RunFiles::Place::Kind::marked) {
+      RunFiles part = RunFiles::open(root, {});
+      set_aside_changed(part, context);
+      for (const Path& output : BlockOutput::own_files(root / ledger_name)) remove_file(output);
+      part.remove_all({});
+    }
+    if (RunFiles::look(root).kind == RunFiles::Place::Kind::marked && holds_its_mark_alone(root)) {
+      remove_run(root);
+      files.remove(name);
+    }
+  }
+}
+
+}  // namespace
+
+void RunDirectory::start() {
+  if (context_.fresh) {
+    set_aside_changed(files_, context_);
+    remove_parts(files_, context_);
+    files_.remove_all(kept_at_fresh);
+    if (files_.mark().value("stage", "") != enum_name(recipe_.stage)) files_.set_mark(mark_of(recipe_));
+  }
+  context_.log->open_file(files_.grow("log.txt"));
+  set_aside_changed(files_, context_);  // also of a run that is to go on: its model may be that of a shorter training
+  if (const std::string why = why_no_gpu(); !why.empty())
+    context_.log->warn("device auto is the CPU, although the machine has a GPU: " + why);
+  files_.remove("done.json");
+  files_.write("environment.json",
+               describe_environment(device_name(choose_device(recipe_.device, "device")), inputs_).dump(2) + "\n");
+  files_.write("recipe.yaml", dump_recipe(recipe_));
 }
 
 void RunDirectory::finish(const Json& summary, const std::vector<std::string>& outputs) {

@@ -63,6 +63,7 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
     return Outcome::done;
   }
 
+  run->start();
   FitTask task;
   task.examples = &dataset.train;
   task.loss = language_model_objective;

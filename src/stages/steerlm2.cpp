@@ -53,6 +53,7 @@ void check_folders(const Recipe& recipe, const Context& context) {
                       " was trained with labels: P(y|x) is read without one, which it may never have seen");
   const ModelFolder predictor = open_model_folder(options.predictor);
   require_predictor(predictor);
+  for (const ModelFolder& folder : {prior, predictor}) check_weights(folder, own_weights(folder));
   const AttributeOptions &ours = policy.attributes, &theirs = predictor.attributes;
   for (const std::string& name : ours.names) {
     if (std::ranges::find(theirs.names, name) != theirs.names.end()) continue;
@@ -128,6 +129,7 @@ Outcome sample(const Recipe& step, const std::string& output_path, const Context
   if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
   context.log->info(
       fmt::format("{} prompts, {} responses each at {}", prompts.size(), options.samples_per_prompt, label.text));
+  run->start();
   BlockOutputOptions output_settings = output_options(step, context);
   output_settings.counts = {"sampled", "unfinished", "too_long"};
   BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
@@ -150,10 +152,11 @@ Outcome score(const Recipe& step, ResponseScore what, const std::string& folder,
                               : open_model(folder, computing_of(step), template_request(step));
   tell_template(model.folder, context);
   warn_notes(model.notes, context);
-  BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
-                     output_options(step, context));
   std::int64_t total = 0;
   for (ResponseGroupReader counting = read_groups(model, what, step.data.train); counting.next();) ++total;
+  run->start();
+  BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
+                     output_options(step, context));
   ResponseGroupReader reader = read_groups(model, what, step.data.train);
   for (std::int64_t skipped = 0; skipped < output.records_done(); ++skipped) reader.next();
   Progress progress("score", "prompts", total, standard_error_progress(context.quiet), output.records_done());
@@ -222,6 +225,7 @@ Outcome train(const Recipe& recipe, const Context& context) {
     return Outcome::done;
   }
 
+  run->start();
   FitTask task{.examples = &groups.dataset.train, .loss = response_objective};
   if (!groups.dataset.validation.empty()) {
     task.validate = [&](const Transformer& model, std::int64_t batch_tokens) -> Metrics {
@@ -299,6 +303,11 @@ Outcome run_steerlm2(const Recipe& recipe, const Context& context) {
                                   options.iterations));
     return Outcome::done;
   }
+  if (context.fresh && !reads_standard_input(recipe)) {
+    Log silent = Log::silent();
+    run_steerlm2(recipe, look_ahead(context, silent));
+  }
+  run->start();
   std::string policy = options.policy;
   for (std::int64_t k = 1; k <= options.iterations; ++k) {
     for (const std::string& part : steerlm2_parts(k)) run->files().enter_run(part);

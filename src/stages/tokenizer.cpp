@@ -67,12 +67,11 @@ Outcome run_tokenizer(const Recipe& recipe, const Context& context) {
   } else {
     std::optional<RunDirectory> run = begin_run(recipe, context);
     if (run->finished()) return Outcome::done;
+    const TrainedTokenizer trained = train();
+    run->start();
     BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
                        output_given);
-    if (output.completed_blocks() == 0) {
-      const TrainedTokenizer trained = train();
-      output.append(1, trained.bytes, "", {{"pieces", trained.vocab_size}});
-    }
+    if (output.completed_blocks() == 0) output.append(1, trained.bytes, "", {{"pieces", trained.vocab_size}});
     output.finish();
     pieces = output.block_counts().front().at("pieces").get<std::int64_t>();
     run->finish({{"pieces", pieces}}, {options.output});

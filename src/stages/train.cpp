@@ -119,6 +119,46 @@ void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context&
   }
 }
 
+namespace {
+
+// Where and how fast a training is forecast: here, or on the machine of the dry run.
+struct ForecastSpeed {
+  double flops = 0, slow_flops = 0;  // a second; 0: one figure alone
+  std::string where;                 // "here", "on an h100, …"
+};
+
+// A step reaches about 40 % of a large product's speed here: attention, norms and small products take the rest. Of
+// another machine the maker's peak is known, and what share of it a step reached on an H100 (docs/bench.md): 47 % of a
+// model of 1.2 G parameters at 4,096 tokens, 27 % of one of 135 M at 1,024.
+constexpr double share_of_product = 0.4, share_of_peak = 0.47, share_of_peak_small = 0.27;
+
+ForecastSpeed forecast_speed(const Recipe& recipe, const Context& context) {
+  if (!context.machine) return {share_of_product * matmul_flops_per_second(computing_of(recipe)), 0, "here"};
+  const GpuCard& card = context.machine->card;
+  return {share_of_peak * card.bf16_flops, share_of_peak_small * card.bf16_flops,
+          fmt::format("on one {} in bf16 ({:.0f} to {:.0f} % of its maker's {:g} TFLOP/s)", card.name,
+                      100 * share_of_peak_small, 100 * share_of_peak, card.bf16_flops / 1e12)};
+}
+
+std::string describe_time(double operations, const ForecastSpeed& speed) {
+  std::string text = "about " + format_duration(operations / speed.flops);
+  if (speed.slow_flops > 0) text += " to " + format_duration(operations / speed.slow_flops);
+  return text + " " + speed.where;
+}
+
+void tell_idle_cards(const Context& context) {
+  if (!context.machine || context.machine->cards == 1) return;
+  context.log->warn(fmt::format(
+      "a training computes on one card: {} of the {} would do nothing, and the forecast is for one. Other seeds, folds "
+      "and shards can run beside it, each with its own device: cuda:N",
+      context.machine->cards - 1, context.machine->cards));
+}
+
+// What a process takes of a card before it has a tensor.
+constexpr std::int64_t cuda_context_bytes = 600'000'000;
+
+}  // namespace
+
 void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset& dataset, const Context& context) {
   const std::int64_t examples = static_cast<std::int64_t>(dataset.train.size());
   const auto groups = static_cast<std::int64_t>(groups_of(dataset.train).size());
@@ -127,27 +167,42 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
       static_cast<double>(dataset.train_counts.tokens) / static_cast<double>(std::max<std::int64_t>(1, examples));
   const double group_size = static_cast<double>(examples) / static_cast<double>(std::max<std::int64_t>(1, groups));
   const double tokens = static_cast<double>(steps * recipe.train.batch_size) * group_size * mean_length;
-  const Computing computing = computing_of(recipe);
-  // A step reaches about 40 % of a large product's speed: attention, norms and small products take the rest.
   // With LoRA the frozen weights get no gradient: two of three products are left.
   const double share = base.adapter ? 2.0 / 3 : 1;
-  const double flops = share * train_flops_per_token(base.folder.config, base.head, mean_length);
-  const double seconds = tokens * flops / (0.4 * matmul_flops_per_second(computing));
+  const double operations = tokens * share * train_flops_per_token(base.folder.config, base.head, mean_length);
   for (const std::string& warning : schedule_warnings(recipe.optimizer, recipe.schedule, steps))
     context.log->warn(warning);
-  const TrainSettings settings(recipe, base.folder.config, base.weights, computing);
-  const std::int64_t free = free_bytes(computing.device);
+  const Computing computing = computing_of(recipe);
+  TrainSettings settings(recipe, base.folder.config, base.weights, computing);
+  std::int64_t free = 0, besides = 0;
+  std::string memory_of = computing.device.is_cuda() ? "of the GPU's memory" : "of memory";
+  if (context.machine) {
+    settings.work.multiprocessors = context.machine->card.multiprocessors;
+    settings.work.bf16 = true;
+    besides = cuda_context_bytes;
+    free = context.machine->card.memory_bytes;
+    memory_of = "of the card's memory";
+  } else {
+    free = free_bytes(computing.device);
+  }
   std::int64_t micro_batch_tokens = recipe.train.micro_batch_tokens;
   if (micro_batch_tokens == 0) {
-    micro_batch_tokens = choose_micro_batch_tokens(recipe, settings, dataset.train, free);
+    micro_batch_tokens = choose_micro_batch_tokens(recipe, settings, dataset.train, free - besides);
     context.log->info(fmt::format("train.micro_batch_tokens: auto would take {}", micro_batch_tokens));
   }
-  const std::int64_t memory = forecast_bytes(recipe, settings, dataset.train, micro_batch_tokens).total();
-  context.log->info(fmt::format(
-      "forecast: {} steps, {} tokens, {} parameters, about {} here, about {} of {} ({} are free)", format_count(steps),
-      format_count(static_cast<std::int64_t>(tokens)), format_count(count_parameters(base.folder.config, base.head)),
-      format_duration(seconds), format_bytes(memory), computing.device.is_cuda() ? "the GPU's memory" : "memory",
-      format_bytes(free)));
+  const std::int64_t memory = forecast_bytes(recipe, settings, dataset.train, micro_batch_tokens).total() + besides;
+  context.log->info(fmt::format("forecast: {} steps, {} tokens, {} parameters, {}, about {} {} ({} {})",
+                                format_count(steps), format_count(static_cast<std::int64_t>(tokens)),
+                                format_count(count_parameters(base.folder.config, base.head)),
+                                describe_time(operations, forecast_speed(recipe, context)), format_bytes(memory),
+                                memory_of, format_bytes(free), context.machine ? "is what it has" : "are free"));
+  tell_idle_cards(context);
+  if (context.machine && memory > free) {
+    context.log->warn(fmt::format(
+        "does not fit: {} has {} of memory, the training takes about {}. Less takes train.micro_batch_tokens: auto, "
+        "train.recompute: block, or lora",
+        context.machine->card.name, format_bytes(free), format_bytes(memory)));
+  }
 }
 
 void report_features_forecast(const Recipe& recipe, const BaseModel& base, const std::vector<Example>& inputs,
@@ -157,14 +212,14 @@ void report_features_forecast(const Recipe& recipe, const BaseModel& base, const
   for (const Example& input : inputs) {
     if (distinct.insert(input.ids).second) tokens += static_cast<double>(input.ids.size());
   }
-  // The forward alone, a third of a step; at 40 % of a large product's speed, as a step.
+  // The forward alone, a third of a step.
   const double length = tokens / static_cast<double>(distinct.size());
-  const double flops = tokens * train_flops_per_token(base.folder.config, base.head, length) / 3;
-  const double seconds = flops / (0.4 * matmul_flops_per_second(computing_of(recipe)));
+  const double operations = tokens * train_flops_per_token(base.folder.config, base.head, length) / 3;
   context.log->info(fmt::format(
-      "forecast: hidden states of {} answers, {} tokens, about {} here where none is kept of an earlier run",
+      "forecast: hidden states of {} answers, {} tokens, {} where none is kept of an earlier run",
       format_count(static_cast<std::int64_t>(distinct.size())), format_count(static_cast<std::int64_t>(tokens)),
-      format_duration(seconds)));
+      describe_time(operations, forecast_speed(recipe, context))));
+  tell_idle_cards(context);
 }
 
 void check_keep_best(const Recipe& recipe, const Context& context) {

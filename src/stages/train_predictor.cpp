@@ -37,6 +37,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
     return Outcome::done;
   }
 
+  run->start();
   const bool validates = !dataset.validation.empty();
   if (pairwise) {
     FitTask task{.examples = &dataset.train, .loss = pairwise_objective(recipe.head.loss, weights)};

@@ -140,6 +140,7 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
     return Outcome::done;
   }
 
+  run->start();
   const Computing computing = computing_of(recipe);
   const Path folder = recipe.head.features.empty() ? run->path() / "features" : Path(recipe.head.features);
   if (recipe.head.features.empty()) run->files().enter_run("features");

@@ -91,7 +91,7 @@ TEST_F(BadInput, AMendedInputNeedsNoFreshStart) {
   const std::string weights = read("model/model.safetensors");
   truncate("model/model.safetensors", -100);
   expect_refused(run("sft sft.yaml"), 4, "model.safetensors");
-  ASSERT_TRUE(exists("run/environment.json")) << "the run had begun";
+  ASSERT_TRUE(exists("run/.steerlm-run")) << "the folder is a run directory, in which nothing was begun";
   write("model/model.safetensors", weights);
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   write("model/config.json", read("model/config.json") + " ");
@@ -101,7 +101,7 @@ TEST_F(BadInput, AMendedInputNeedsNoFreshStart) {
 // Nor does a mended recipe; but the metrics of a run that was killed before its first checkpoint are kept.
 TEST_F(BadInput, AMendedRecipeNeedsNoFreshStart) {
   expect_refused(run("sft sft.yaml data.max_tokens=20 data.over_length=error"), 3, "raise data.max_tokens");
-  ASSERT_TRUE(exists("run/environment.json")) << "the run had begun";
+  ASSERT_TRUE(exists("run/.steerlm-run")) << "the folder is a run directory, in which nothing was begun";
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   expect_refused(run("sft sft.yaml seed=7"), 2, "another recipe: seed: 1234 -> 7");
   const std::string long_run = "sft sft.yaml run_dir=killed train.steps=100000 checkpoint.every_steps=100000";

@@ -135,6 +135,31 @@ TEST_F(ExperimentProgram, TwoOfOneNameWouldWriteOneTable) {
   EXPECT_EQ(changes_since(before), "");
 }
 
+// Runs are found again by what the pipeline says, not by how it is named.
+TEST_F(ExperimentProgram, RunsAreThoseOfThePipelineHoweverItsPathIsSpelt) {
+  ASSERT_EQ(run("experiment m1.yaml --out out --seeds 1").code, 0) << read("err.txt");
+  const std::string folder = figures("out/m1.json")["runs"];
+  const auto runs_with = [&](const std::string& file, const std::string& pipeline, const std::string& options = "") {
+    std::string text = read("m1.yaml");
+    text.replace(text.find("pipeline: toy.yaml"), 18, "pipeline: " + pipeline);
+    write(file, text);
+    const Result result = run("experiment " + file + " --out out --seeds 1 " + options);
+    EXPECT_EQ(result.code, 0) << result.errors;
+    const std::string stem = Path(file).stem().string() + (options.empty() ? "" : "-quick");
+    return figures("out/" + stem + ".json")["runs"].get<std::string>();
+  };
+  EXPECT_EQ(runs_with("m2.yaml", "./toy.yaml"), folder);
+  EXPECT_EQ(runs_with("m3.yaml", path("toy.yaml").string()), folder);
+  std::filesystem::create_directory(path("other"));
+  write("other/toy.yaml", "# a comment\n" + read("toy.yaml"));
+  EXPECT_EQ(runs_with("m4.yaml", "other/toy.yaml"), folder);
+  EXPECT_NE(runs_with("m5.yaml", "toy.yaml", "--quick"), folder) << "an override has a say";
+  std::string changed = read("toy.yaml");
+  changed.replace(changed.find("1e-2"), 4, "1e-3");
+  write("toy.yaml", changed);
+  EXPECT_NE(runs_with("m6.yaml", "toy.yaml"), folder) << "and so has the pipeline's text";
+}
+
 TEST_F(ExperimentProgram, DryRunWritesNothing) {
   const auto before = contents();
   const Result result = run("experiment m1.yaml --out out --dry-run");

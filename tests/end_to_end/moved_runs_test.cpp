@@ -70,7 +70,9 @@ TEST_F(MovedRuns, WhatIsMadeInTheOldPlaceIsNotTheMovedRuns) {
 // The ledger is finished and the run is not: a changed output is in the way before anything is removed.
 TEST_F(MovedRuns, AChangedOutputOfARunThatEndedBadlyStopsAFreshOne) {
   write("p/in.jsonl", read("p/in.jsonl") + "{\"bad\":1}\n");
-  ASSERT_EQ(annotate("p", "--fresh").code, 3);
+  std::filesystem::remove_all(path("p/run"));
+  std::filesystem::remove(path("p/out.jsonl"));
+  ASSERT_EQ(annotate("p").code, 3);
   write("p/out.jsonl", "mine");
   const auto before = contents();
   expect_refused(annotate("p", "--fresh --dry-run"), 5, "out.jsonl");

@@ -90,6 +90,51 @@ TEST_F(Preferences, TheHeadOfARegressionIsKept) {
   EXPECT_EQ(read("err.txt").find("was trained on preferences"), std::string::npos);
 }
 
+TEST_F(Preferences, DataCheckCountsPairs) {
+  const auto row = [](const Result& result, const std::string& name) {
+    for (const std::string& line : lines_of(result.output)) {
+      if (line.starts_with(name + "  ")) return line.substr(line.find_last_of(' ') + 1);
+    }
+    return std::string("no row");
+  };
+  const auto line = [](const std::string& answer, const Json& strength) {
+    return dump_json(
+               {{"prompt", "q"}, {"response_1", answer}, {"response_2", "no"}, {"preference_strength", strength}}) +
+           "\n";
+  };
+  append("pairs.jsonl", line("yes", 0) + line(std::string(2000, 'a'), 2));
+  const std::string check = "data check predictor.yaml data.validation=null";
+  const Result good = run(check);
+  ASSERT_EQ(good.code, 0) << good.errors;
+  EXPECT_EQ(row(good, "records"), "52");
+  EXPECT_EQ(row(good, "pairs of responses"), "25");
+  EXPECT_EQ(row(good, "lines without a preference"), "1");
+  EXPECT_EQ(row(good, "pairs over 256 tokens"), "1");
+  EXPECT_EQ(row(run("data check evaluate.yaml pairs.sources[0].limit=7 predictor=" + model_), "pairs of responses"),
+            "7");
+  EXPECT_EQ(row(run(check + " head.loss=mse"), "pairs of responses"), "no row");
+
+  append("pairs.jsonl", line("yes", "much") + "{\n");
+  const Result bad = run(check);
+  EXPECT_EQ(bad.code, 3);
+  EXPECT_NE(bad.output.find("pairs.jsonl:27: 'preference_strength' cannot be used"), std::string::npos) << bad.output;
+  EXPECT_EQ(row(bad, "bad records"), "2");
+  EXPECT_EQ(row(bad, "pairs of responses"), "25") << "it goes on after a bad line";
+
+  write("pairs.jsonl", dump_json({{"prompt", "q"},
+                                  {"chosen", {"a"}},
+                                  {"rejected", {"b", "c", "d"}},
+                                  {"num_correct", 1},
+                                  {"num_incorrect", 3},
+                                  {"total_completions", 4},
+                                  {"subset", "Math"},
+                                  {"id", "1"}}) +
+                           "\n");
+  const Result several = run(check);
+  EXPECT_EQ(several.code, 3);
+  EXPECT_NE(several.output.find("more than two responses"), std::string::npos) << several.output << several.errors;
+}
+
 TEST_F(Preferences, AccuracyIsThatOfTheScores) {
   ASSERT_EQ(run("train-predictor predictor.yaml train.steps=2").code, 0);
   const Result result =

@@ -352,5 +352,18 @@ TEST_F(TrainingProgram, DryRunWritesNothing) {
   EXPECT_FALSE(exists("run"));
 }
 
+TEST_F(TrainingProgram, DryRunForAnotherMachine) {
+  const Result result = run("sft sft.yaml --dry-run --machine 8xl40s");
+  expect_says(result, "forecast: 6 steps");
+  expect_says(result, "on one l40s in bf16 (27 to 47 % of its maker's 362 TFLOP/s)");
+  expect_says(result, "7 of the 8 would do nothing");
+  expect_refused(run("sft sft.yaml --dry-run --machine l40"), 2, "did you mean 'l40s'?");
+  expect_refused(run("sft sft.yaml --machine l40s"), 2, "add --dry-run");
+  write("evaluate.yaml", "stage: evaluate\npredictor: p\ndata: {validation: train.jsonl}\nrun_dir: e\n");
+  expect_refused(run("evaluate evaluate.yaml --dry-run --machine l40s"), 2, "stage evaluate");
+  expect_refused(run("sft sft.yaml --dry-run --machine l40s model.path=gone"), 4, "gone");
+  EXPECT_FALSE(exists("run"));
+}
+
 }  // namespace
 }  // namespace steerlm

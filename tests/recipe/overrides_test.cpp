@@ -64,7 +64,7 @@ TEST_P(OverridesMalformedTest, IsQuoted) {
 
 const std::string no_override =
     ": not an override (expected key=value with a dotted key, such as optimizer.learning_rate=1e-5 or "
-    "data.train[0].path=x)";
+    "data.train[0].path=x, or ~key, which unsets a key)";
 
 INSTANTIATE_TEST_SUITE_P(
     All, OverridesMalformedTest,
@@ -79,6 +79,8 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"a[99999999999999999999]=5", "override 'a[99999999999999999999]=5'" + no_override},
         Malformed{"a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=5",
                   "override 'a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=5'" + no_override},
+        Malformed{"~", "override '~'" + no_override}, Malformed{"~a..b", "override '~a..b'" + no_override},
+        Malformed{"~seed=5", "override '~seed=5'" + no_override},
         Malformed{"prompts[5].path=x",
                   "override 'prompts[5].path=x': 'prompts' has 1 items (found index 5, expected an index from 0 to 1)"},
         Malformed{"prompts.path=x", "override 'prompts.path=x': 'prompts' is a list, not a section"},
@@ -94,6 +96,79 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"output=", "override 'output=': wrong value of 'output' (found nothing, expected a text)"},
         Malformed{"output=\xff", "an override that is not valid UTF-8"},
         Malformed{"set={a: 1, a: 2}", "override 'set={a: 1, a: 2}': the key 'a' occurs twice"}));
+
+TEST(OverridesTest, UnsetKeysWhoseDefaultsThenHold) {
+  const std::string text = smallest(Stage::sft) +
+                           "seed: 5\noptimizer: {learning_rate: 1e-5, weight_decay: 0.5}\nlora: {rank: 4}\n"
+                           "attributes: {names: [a, b], max: 4, defaults: {a: 1}}\n";
+  for (const bool tilde : {true, false}) {
+    const auto unset = [&](const std::string& key) { return tilde ? "~" + key : key + "=null"; };
+    const Recipe recipe = load(text, {unset("seed"), unset("optimizer.learning_rate"), unset("lora"),
+                                      unset("attributes.defaults.a"), unset("attributes.max")});
+    EXPECT_EQ(recipe.seed, Recipe().seed);
+    EXPECT_EQ(recipe.optimizer.learning_rate, 5e-6);
+    EXPECT_EQ(recipe.optimizer.weight_decay, 0.5);
+    EXPECT_FALSE(recipe.lora);
+    EXPECT_EQ(recipe.attributes.names, (std::vector<std::string>{"a", "b"}));
+    EXPECT_EQ(recipe.attributes.max, 9);
+    EXPECT_EQ(recipe.attributes.defaults.at("a"), 0);
+  }
+}
+
+// A section that has lost its last key is still there, as `lora: {}` is in a file.
+TEST(OverridesTest, UnsetKeysLeaveTheirSection) {
+  EXPECT_TRUE(load(smallest(Stage::sft) + "lora: {rank: 4}\n", {"~lora.rank"}).lora);
+}
+
+TEST(OverridesTest, UnsetItemsOfLists) {
+  const std::string text =
+      "stage: sft\nrun_dir: r\nmodel: m\ndata: {train: [{path: a, limit: 3}, b, {path: c, limit: 5}]}\n";
+  EXPECT_EQ(load(text, {"~data.train[0].limit"}).data.train[0].limit, 0);
+  const Recipe recipe = load(text, {"~data.train[1]", "data.train[1].limit=null"});  // one after the other
+  ASSERT_EQ(recipe.data.train.size(), 2u);
+  EXPECT_EQ(recipe.data.train[0].limit, 3);
+  EXPECT_EQ(recipe.data.train[1].path, "c");
+  EXPECT_EQ(recipe.data.train[1].limit, 0);
+}
+
+TEST(OverridesTest, AreAppliedInTheirOrder) {
+  EXPECT_EQ(load(smallest(Stage::sft), {"seed=1", "~seed", "seed=2"}).seed, 2);
+  EXPECT_EQ(load(smallest(Stage::sft), {"seed=1", "~seed"}).seed, Recipe().seed);
+}
+
+TEST(OverridesTest, AQuotedNullIsAText) { EXPECT_EQ(load(smallest(Stage::sft), {"run_dir=\"null\""}).run_dir, "null"); }
+
+TEST(OverridesTest, UnsettingWhatIsNotSetIsAFault) {
+  const std::string text = smallest(Stage::sft) + "optimizer: {learning_rate: 1e-5}\n";
+  const std::string nothing = ": there is nothing to unset: ";
+  EXPECT_EQ(faults(text, {"~seed"}), "override '~seed'" + nothing + "'seed' is not set");
+  EXPECT_EQ(faults(text, {"lora.rank=null"}), "override 'lora.rank=null'" + nothing + "'lora' is not set");
+  EXPECT_EQ(faults(text, {"~optimizer.learning_rat"}),
+            "override '~optimizer.learning_rat'" + nothing +
+                "'optimizer.learning_rat' is not set; did you mean 'learning_rate'?");
+  EXPECT_EQ(faults(text, {"~data.train[1]"}),
+            "override '~data.train[1]'" + nothing + "'data.train[1]' is not set; 'data.train' has 1 items");
+  EXPECT_EQ(faults(text, {"~optimizer.learning_rate", "~optimizer.learning_rate"}),
+            "override '~optimizer.learning_rate'" + nothing + "'optimizer.learning_rate' is not set");
+  EXPECT_EQ(faults(text, {"~run_dir"}), "r.yaml:1:1: missing key 'run_dir'");
+}
+
+TEST(OverridesTest, UnsetStepsOfAPipelineAndTheirKeysByName) {
+  const std::string text =
+      "stage: pipeline\nrun_dir: r\nseed: 3\nsteps:\n"
+      "  - {name: a, stage: sft, seed: 7, model: m, data: {train: [{path: x, limit: 3}]}}\n"
+      "  - {name: b, stage: sft, model: m, data: {train: [x]}}\n";
+  const auto load_steps = [&](const std::vector<std::string>& overrides) {
+    return load_pipeline(RecipeFile(text).path(), overrides).steps;
+  };
+  const auto steps = load_steps({"~steps.a.data.train[0].limit", "~steps.a.seed", "~steps.b"});
+  ASSERT_EQ(steps.size(), 1u);
+  const Recipe recipe = load_recipe_text(steps[0].recipe_yaml, "a");
+  EXPECT_EQ(recipe.data.train[0].limit, 0);
+  EXPECT_EQ(recipe.seed, 3);
+  EXPECT_EQ(faults(text, {"~steps.c"}),
+            "override '~steps.c': no step is named 'c' (expected one of a, b); did you mean 'a'?");
+}
 
 TEST(OverridesTest, AllFaultsInOnePass) {
   const std::string message = faults(smallest(Stage::sft) + "sed: 1\n", {"nothing", "seed=x"});

@@ -60,6 +60,20 @@ TEST_F(LogFile, AppendsToWhatIsThere) {
   EXPECT_THAT(read_file(path_, ExitCode::resources, "log"), MatchesRegex("before\n.* error after\n"));
 }
 
+TEST_F(LogFile, TheFirstFileGetsWhatWasSaidBefore) {
+  Log log = make(true, false);
+  log.info("early");
+  log.open_file(path_);
+  log.info("late");
+  const Path second = path_.string() + ".second";
+  log.open_file(second);
+  log.warn("last");
+  EXPECT_THAT(read_file(path_, ExitCode::resources, "log"),
+              MatchesRegex(".* info early\n.* info late\n.* warning last\n"));
+  EXPECT_THAT(read_file(second, ExitCode::resources, "log"), MatchesRegex("[^\n]* warning last\n"));
+  EXPECT_EQ(screen_, "warning: last\n");
+}
+
 TEST_F(LogFile, AFullDiskEndsTheRun) {
   Log log = make(false, false);
   log.open_file(path_);

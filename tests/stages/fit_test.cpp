@@ -62,6 +62,7 @@ TEST(FitGroups, AStepTakesWholeGroups) {
   Log log(true, false, [](std::string_view) {});
   const Context context{.quiet = true, .log = &log};
   RunDirectory run(recipe, context);
+  run.start();
   const HeadShape head{.language_model = true};
   const ModelConfig config = small_llama(60, 0.2);
   const FitTask task{&examples, {target_count, target_weight, watching}, {}};
@@ -97,6 +98,7 @@ class FitWithinMemory : public testing::Test {
     Log log(true, false, [this](std::string_view line) { said += line; });
     Context context{.quiet = true, .log = &log};
     RunDirectory run(recipe, context);
+    run.start();
     const HeadShape head{.language_model = true};
     const ModelConfig config = small_llama(60, 0.2);
     const FitTask task{&examples, {target_count, target_weight, gradient_within_memory, whole_groups}, {}};

@@ -53,6 +53,7 @@ class RunFiles {
   bool owns_run(const std::string& name) const { return owns(name) && entries_.at(name).run; }
   bool holds(const Path& path) const;  // whether the path leads into the folder
 
+  std::vector<std::string> runs() const;  // relative names of the runs of their own within
   // Relative names of owned folders right below `folder`.
   std::vector<std::string> folders_in(const std::string& folder) const;
   // The first file or folder at or below `name` that this run has not made; a link is none that it has made.

@@ -36,6 +36,9 @@ class PreferenceReader {
   RecordReader reader_;
 };
 
+// Throws data: a line of more than two responses has no pair to train on.
+[[noreturn]] void refuse_several_responses(const Preference& preference);
+
 // The pairs of data.train and data.validation, or of the share data.validation_fraction of the training dialogues: two
 // neighbours of one group, the better one first, each encoded as a regression input that ends in its last turn.
 // A pair of which one side is over data.max_tokens is left out whole (counted), or an error, as data.over_length says;

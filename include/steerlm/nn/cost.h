@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "steerlm/nn/parameters.h"
 
@@ -17,9 +16,6 @@ double train_flops_per_token(const ModelConfig& config, const HeadShape& head, d
 // The same for sequences of `tokens` in all whose squared lengths sum up to `squared_lengths`; with LoRA the frozen
 // products have no gradient of their weights, two of three are left.
 double train_flops(const ModelConfig& config, const HeadShape& head, double tokens, double squared_lengths, bool lora);
-
-// The dense bf16 peak of a card that its maker prints, by its name as the driver tells it; 0: not known.
-double printed_peak_flops(const std::string& card);
 
 // Bytes of weights, gradients and moments while training: fp32 masters, gradients and two moments, plus a compute copy
 // in bf16.

@@ -16,11 +16,13 @@ class Log {
   explicit Log(bool quiet = false);
   // For tests: lines go to `write` as they would to standard error.
   Log(bool quiet, bool terminal, std::function<void(std::string_view)> write);
+  static Log silent();  // says nothing anywhere
   ~Log();
   Log(Log&&) noexcept;
 
-  // From here on lines are appended to `path` too. Throws resources where it cannot be opened; later calls throw
-  // resources where a line cannot be written.
+  // From here on lines are appended to `path` too; the first file gets those of before first, in which a run has opened
+  // its model and data. Throws resources where it cannot be opened; later calls throw resources where a line cannot be
+  // written.
   void open_file(const Path& path);
 
   void info(std::string_view message);

@@ -16,7 +16,7 @@ struct ExperimentRun {
 
 // Runs the pipelines of experiment files, each seed as `program pipeline`, and writes OUTPUT/NAME.json and
 // OUTPUT/NAME.txt, NAME being the stem of the file: each figure over the seeds with mean and 95 % interval, and which
-// of the thresholds were reached. Experiments with the same pipeline and overrides share their runs,
+// of the thresholds were reached. Experiments whose pipelines resolve to the same share their runs,
 // OUTPUT/runs/PIPELINE-HASH/seed-K; what is done already is not done again. A threshold that is missed is a result and
 // no error. Returns the exit code of the run that ended it, or 0.
 int run_experiments(const std::vector<std::string>& files, const ExperimentRun& run, const std::string& program,

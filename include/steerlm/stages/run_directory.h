@@ -33,12 +33,16 @@ void check_run_place(const Recipe& recipe);
 
 class RunDirectory {
  public:
-  // Makes and locks the folder of a settled recipe, and writes recipe.yaml and environment.json where there is
-  // something to do. Throws resources: in use, no run directory, or a foreign file where this run would write; recipe:
-  // it holds a run of another recipe, or it is one of the inputs, or an output is. With `fresh` what the earlier run
-  // wrote is removed first. What is gone of a finished run is made again; what was changed is kept as NAME.previous
-  // before. A finished run is neither locked nor written to: it may be somebody else's, or on a disk that is read-only.
+  // Makes and locks the folder of a settled recipe; of what is in it nothing is touched. Throws resources: in use, no
+  // run directory, or a foreign file where this run would write; recipe: it holds a run of another recipe, or it is one
+  // of the inputs, or an output is. A finished run is neither locked nor written to: it may be somebody else's, or on a
+  // disk that is read-only.
   RunDirectory(const Recipe& recipe, const Context& context);
+
+  // Before anything is written, and after model and data were opened and found good: a run that cannot begin leaves the
+  // earlier one as it is. Writes recipe.yaml and environment.json and opens log.txt. With `fresh` what the earlier run
+  // wrote is removed first, runs within it too. What was changed is kept as NAME.previous before.
+  void start();
 
   bool finished() const { return finished_; }  // by an earlier process: nothing is left to do
   const Path& path() const { return files_.root(); }
@@ -51,14 +55,15 @@ class RunDirectory {
   void finish(const Json& summary, const std::vector<std::string>& outputs = {});
 
  private:
-  void set_aside_changed(const Context& context);
-
+  Recipe recipe_;
+  Context context_;
   Json inputs_;
   bool finished_ = false;
   RunFiles files_;
 };
 
 // What every stage begins with: its run directory, and nothing in a dry run. That a run is finished already is said.
+// The stage calls start() when it has opened what it reads.
 std::optional<RunDirectory> begin_run(const Recipe& recipe, const Context& context);
 
 // --dry-run: says what begin_run would do, and throws as it would.

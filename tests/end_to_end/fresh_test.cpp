@@ -1,0 +1,183 @@
+// --fresh: an earlier run goes when recipe, model and data of the new one are found good, and not before
+// (contracts.md section 8).
+#include "end_to_end/training_program.h"
+
+namespace steerlm {
+namespace {
+
+class FreshRun : public TrainingProgram {
+ protected:
+  void SetUp() override {
+    TrainingProgram::SetUp();
+    const std::string names = R"("quality", "humor", "length")";
+    make_model("classifier", "predictor", names);
+    make_model("untied", "policy", names);
+    copy_model("untied", "prior");
+    write("prior/steerlm.json", R"({"attributes": {"names": []}, "template": {"system": "Be good."}})");
+    std::string ids = "100";  // many ids end a response: most of them end soon
+    for (int id = 101; id <= 160; ++id) ids += ", " + std::to_string(id);
+    write("policy/generation_config.json", R"({"eos_token_id": [)" + ids + "]}");
+    std::string prompts, records;
+    for (int i = 0; i < 8; ++i) {
+      prompts += R"({"prompt":"question )" + std::to_string(i) + "\"}\n";
+      records += conversation("question " + std::to_string(i), "answer", "quality:" + std::to_string(i % 5));
+    }
+    write("prompts.jsonl", prompts);
+    write("records.jsonl", records);
+    write("broken.jsonl", records + "{\"conversations\": 3}\n");
+    const std::string short_answers = "sampling: {temperature: 1, top_p: 1, max_new_tokens: 24}\n";
+    const std::string short_training =
+        "optimizer: {learning_rate: 1e-3}\ntrain: {epochs: 1, batch_size: 4}\ndata: {max_tokens: 256}\n";
+    const std::string predictor = "stage: train-predictor\nmodel: {path: " + model_ +
+                                  "}\nattributes: {names: [quality], min: 0, max: 4}\nrun_dir: run\n"
+                                  "data: {train: records.jsonl, max_tokens: 256}\n";
+    write("regression.yaml", predictor + "head: {kind: regression}\ntrain: {steps: 2, batch_size: 4}\n");
+    write("ridge.yaml", predictor + "head: {kind: ridge, penalty_folds: 2}\n");
+    write("annotate.yaml",
+          "stage: annotate\npredictor: predictor\ninput: records.jsonl\noutput: out.jsonl\nrun_dir: run\n");
+    write("generate.yaml",
+          "stage: generate\nmodel: policy\nprompts: prompts.jsonl\noutput: out.jsonl\nrun_dir: run\n" + short_answers);
+    write("evaluate.yaml", "stage: evaluate\npredictor: predictor\ndata: {validation: records.jsonl}\nrun_dir: run\n");
+    write("bootstrap.yaml",
+          "stage: bootstrap\npolicy: policy\npredictor: predictor\nprompts: prompts.jsonl\nlabels_from: "
+          "records.jsonl\nrun_dir: run\n" +
+              short_answers + short_training);
+    write("steerlm2.yaml",
+          "stage: steerlm2\npolicy: policy\nprior: prior\npredictor: predictor\nprompts: prompts.jsonl\n"
+          "samples_per_prompt: 3\niterations: 2\nrun_dir: run\n" +
+              short_answers + short_training);
+    write("tokenizer.yaml",
+          "stage: tokenizer\nrun_dir: run\ntokenizer: {input: records.jsonl, vocab_size: 300, output: out.model}\n");
+    write(
+        "pipeline.yaml",
+        "stage: pipeline\nrun_dir: run\nsteps:\n"
+        "  - {name: labels, stage: annotate, predictor: predictor, input: records.jsonl, output: \"@self/out.jsonl\"}\n"
+        "  - name: sft\n    stage: sft\n    model: policy\n"
+        "    data: {train: [{path: \"@labels/out.jsonl\"}, {path: records.jsonl}], max_tokens: 256}\n"
+        "    train: {steps: 1, batch_size: 4}\n");
+  }
+
+  // The run of `command`, and then the same with --fresh and what makes it fail: nothing of the run is lost.
+  void expect_kept(const std::string& command, const std::vector<std::pair<std::string, int>>& failures) {
+    const Result first = run(command);
+    ASSERT_EQ(first.code, 0) << command << "\n" << first.errors;
+    const auto before = contents();
+    for (const auto& [change, code] : failures) {
+      const Result result = run(command + " --fresh " + change);
+      EXPECT_EQ(result.code, code) << command << " " << change << "\n" << result.errors;
+      EXPECT_EQ(changes_since(before), "") << command << " " << change;
+    }
+    const Result over = run(command + " --fresh");
+    EXPECT_EQ(over.code, 0) << command << "\n" << over.errors;
+  }
+};
+
+TEST_F(FreshRun, OfATrainingKeepsTheEarlierOneUntilItsDataIsRead) {
+  copy_model("untied", "cut");
+  std::filesystem::resize_file(path("cut/model.safetensors"), 4000);
+  expect_kept("sft sft.yaml", {{"data.train[0].path=broken.jsonl", 3},
+                               {"data.train[0].path=gone.jsonl", 3},
+                               {"data.validation=broken.jsonl", 3},
+                               {"model.path=cut", 4},
+                               {"optimizer.learning_rate=x", 2},
+                               {"checkpoint.keep_best.metric=validation/los data.validation_fraction=0.5", 2}});
+}
+
+TEST_F(FreshRun, OfAPredictorKeepsTheEarlierOneUntilItsDataIsRead) {
+  expect_kept("train-predictor regression.yaml", {{"data.train[0].path=broken.jsonl", 3}});
+}
+
+TEST_F(FreshRun, OfARidgeHeadKeepsTheEarlierOneUntilItsDataIsRead) {
+  expect_kept("train-predictor ridge.yaml", {{"data.train[0].path=broken.jsonl", 3}});
+}
+
+TEST_F(FreshRun, OfAnAnnotationKeepsRunAndOutputUntilTheInputIsRead) {
+  expect_kept("annotate annotate.yaml", {{"input=broken.jsonl", 3},
+                                         {"input=broken.jsonl max_bad_share=1 on_bad_record=stop", 3},
+                                         {"predictor=policy/model.safetensors", 4}});
+  EXPECT_EQ(json_lines(read("out.jsonl")).size(), 8u);
+}
+
+TEST_F(FreshRun, OfAShardJudgesItsOwnRecords) {
+  const std::string first = "annotate annotate.yaml input=broken.jsonl block_records=4 shard=0/3";
+  ASSERT_EQ(run(first).code, 0);
+  EXPECT_EQ(run(first + " --fresh").code, 0) << "the broken record is the last part's";
+  EXPECT_EQ(run(first + " --fresh shard=2/3").code, 3);
+}
+
+TEST_F(FreshRun, OfAGenerationKeepsRunAndOutputUntilThePromptsAreRead) {
+  expect_kept("run generate.yaml", {{"prompts=broken.jsonl", 3}, {"set.quality=9", 2}});
+}
+
+TEST_F(FreshRun, OfAnEvaluationKeepsTheEarlierOneUntilItsDataIsRead) {
+  expect_kept("evaluate evaluate.yaml", {{"data.validation=broken.jsonl", 3}});
+}
+
+TEST_F(FreshRun, OfABootstrapKeepsTheEarlierOneUntilAllItsDataIsRead) {
+  expect_kept("bootstrap bootstrap.yaml", {{"prompts=broken.jsonl", 3},
+                                           {"labels_from=broken.jsonl", 3},
+                                           {"data.validation=broken.jsonl", 3},
+                                           {"mix_original=true data.train=broken.jsonl", 3},
+                                           {"select.quality=9", 2}});
+}
+
+TEST_F(FreshRun, OfATokenizerKeepsTheEarlierOneUntilItsTextIsRead) {
+  expect_kept("run tokenizer.yaml", {{"tokenizer.input=broken.jsonl", 3}});
+}
+
+TEST_F(FreshRun, OfAPipelineKeepsAllStepsUntilTheDataOfAllIsRead) {
+  expect_kept("pipeline pipeline.yaml",
+              {{"steps.sft.data.train[1].path=broken.jsonl", 3}, {"steps.labels.input=broken.jsonl", 3}});
+}
+
+TEST_F(FreshRun, OfACrossvalidationKeepsAllFoldsUntilTheDataIsRead) {
+  const std::string command = "crossvalidate ridge.yaml --folds ";
+  ASSERT_EQ(run(command + "3").code, 0) << read("err.txt");
+  const auto before = contents();
+  EXPECT_EQ(run(command + "2 --fresh data.train[0].path=broken.jsonl").code, 3);
+  EXPECT_EQ(changes_since(before), "");
+}
+
+TEST_F(FreshRun, OfSteerlm2KeepsTheEarlierOneAndThenStartsAllIterationsOver) {
+  copy_model("classifier", "cut");
+  write("cut/steerlm.json", read("predictor/steerlm.json"));
+  std::filesystem::resize_file(path("cut/model.safetensors"), 4000);
+  expect_kept("steerlm2 steerlm2.yaml", {{"prompts=broken.jsonl", 3}, {"predictor=cut", 4}, {"set.quality=9", 2}});
+  write("run/policy-2/mine.txt", "mine");
+  const Result fewer = run("steerlm2 steerlm2.yaml --fresh iterations=1");
+  ASSERT_EQ(fewer.code, 0) << fewer.errors;
+  for (const char* name : {"sample-2", "prior-2", "predictor-2", "train-2", "sampled-2.jsonl", "with-prior-2.jsonl",
+                           "with-policy-2.jsonl", "responses-2.jsonl", "policy-2/done.json"})
+    EXPECT_FALSE(exists(Path("run") / name)) << name;
+  EXPECT_EQ(read("run/policy-2/mine.txt"), "mine");
+  EXPECT_EQ(read("run/model/model.safetensors"), read("run/train-1/model/model.safetensors"));
+
+  write("groups.jsonl", read("run/responses-1.jsonl"));
+  const std::string trains = "steerlm2 steerlm2.yaml prompts=null prior=null predictor=null run_dir=train data.train=";
+  ASSERT_EQ(run(trains + "groups.jsonl").code, 0) << read("err.txt");
+  append("groups.jsonl", "{}\n");
+  const auto before = contents();
+  EXPECT_EQ(run(trains + "groups.jsonl --fresh").code, 3);
+  EXPECT_EQ(changes_since(before), "");
+}
+
+// What a step of the earlier run has made is not taken for one of the new run's.
+TEST_F(FreshRun, ThatIsStoppedGoesOnWithoutTheStepsOfTheEarlierOne) {
+  const std::string command = "bootstrap bootstrap.yaml";
+  ASSERT_EQ(run(command).code, 0) << read("err.txt");
+  const std::string first = read("run/model/model.safetensors");
+  const Result stopped = run_until(command + " --fresh seed=7", SIGTERM, [&] { return !exists("run/model"); });
+  ASSERT_EQ(stopped.code, 75) << stopped.errors;
+  EXPECT_FALSE(exists("run/sft"));
+  ASSERT_EQ(run(command + " seed=7").code, 0) << read("err.txt");
+  EXPECT_NE(read("run/model/model.safetensors"), first);
+}
+
+TEST_F(FreshRun, LogHasWhatWasSaidBeforeTheRunBegan) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  ASSERT_EQ(run("sft sft.yaml --fresh").code, 0);
+  EXPECT_NE(read("run/log.txt").find("training data: "), std::string::npos);
+}
+
+}  // namespace
+}  // namespace steerlm
