@@ -3,6 +3,7 @@
 // would lose.
 #pragma once
 
+#include <ATen/Parallel.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <gtest/gtest.h>
@@ -153,6 +154,8 @@ class Mistakes : public testing::Test {
     std::cout.flush();
     const pid_t child = ::fork();
     if (child == 0) {
+      at::set_num_threads(
+          1);  // the threads of the parent's OpenMP pool are not in the child, which would wait for them
       enter_folder();
       std::vector<std::string> copies{"steerlm"};
       copies.insert(copies.end(), words.begin(), words.end());
