@@ -65,8 +65,7 @@ std::string folder_text(const Path& folder, std::vector<Fault>& faults) {
 at::Tensor small_integers(std::int64_t n, std::int64_t modulus, at::ScalarType dtype) {
   at::Tensor matrix = at::empty({n, n}, at::kFloat);
   float* const values = matrix.mutable_data_ptr<float>();
-  for (std::int64_t i = 0; i < n * n; ++i)
-    values[i] = static_cast<float>(i % modulus) - static_cast<float>(modulus / 2);
+  for (std::int64_t i = 0; i < n * n; ++i) values[i] = static_cast<float>(i % modulus - modulus / 2);
   return matrix.to(dtype);
 }
 

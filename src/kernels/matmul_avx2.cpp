@@ -1,5 +1,7 @@
 // Compiled for x86-64-v3 (CMakeLists.txt).
-constexpr int lanes = 8, tile_rows = 6;  // 12 sums, 2 vectors of B and one of A in 16 registers
+#include <cstdint>
+
+constexpr std::int64_t lanes = 8, tile_rows = 6;  // 12 sums, 2 vectors of B and one of A in 16 registers
 
 #include "kernels/matmul_loops.h"
 

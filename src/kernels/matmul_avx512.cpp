@@ -1,5 +1,7 @@
 // Compiled for x86-64-v4 (CMakeLists.txt).
-constexpr int lanes = 16, tile_rows = 14;  // 28 sums, 2 vectors of B and one of A in 32 registers
+#include <cstdint>
+
+constexpr std::int64_t lanes = 16, tile_rows = 14;  // 28 sums, 2 vectors of B and one of A in 32 registers
 
 #include "kernels/matmul_loops.h"
 

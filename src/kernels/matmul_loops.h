@@ -15,7 +15,7 @@ using Vector = float __attribute__((vector_size(lanes * sizeof(float))));
 // The same at any address.
 using Unaligned = float __attribute__((vector_size(lanes * sizeof(float)), aligned(alignof(float)), may_alias));
 
-constexpr int tile_columns = 2 * lanes;
+constexpr Index tile_columns = 2 * lanes;
 static_assert(matmul_rows % tile_rows == 0 && matmul_columns % tile_columns == 0 && matmul_few_rows >= tile_columns);
 
 inline Index smaller(Index a, Index b) { return a < b ? a : b; }
@@ -23,24 +23,24 @@ inline Index round_up(Index count, Index unit) { return (count + unit - 1) / uni
 
 // c[tile_rows][vectors * lanes] = alpha a b, or the sum with c. Element (r, k) of a is a[r * a_row + k * a_step], of b
 // (k, ·) the next vectors * lanes floats.
-template <int vectors, bool packed>
+template <Index vectors, bool packed>
 [[gnu::always_inline]] inline void tile(Index depth, const float* a, Index a_row, const float* b, float* c, Index c_row,
                                         float alpha, bool add) {
   Vector sum[tile_rows][vectors] = {};
   for (Index k = 0; k < depth; ++k) {
     Vector b_k[vectors];
-    for (int v = 0; v < vectors; ++v) b_k[v] = *reinterpret_cast<const Vector*>(b + v * lanes);
+    for (Index v = 0; v < vectors; ++v) b_k[v] = *reinterpret_cast<const Vector*>(b + v * lanes);
 #pragma GCC unroll 14
-    for (int r = 0; r < tile_rows; ++r) {
+    for (Index r = 0; r < tile_rows; ++r) {
       const Vector a_r = a[packed ? r : r * a_row] - Vector{};
-      for (int v = 0; v < vectors; ++v) sum[r][v] += a_r * b_k[v];
+      for (Index v = 0; v < vectors; ++v) sum[r][v] += a_r * b_k[v];
     }
     a += packed ? tile_rows : 1;
     b += vectors * lanes;
   }
 #pragma GCC unroll 14
-  for (int r = 0; r < tile_rows; ++r) {
-    for (int v = 0; v < vectors; ++v) {
+  for (Index r = 0; r < tile_rows; ++r) {
+    for (Index v = 0; v < vectors; ++v) {
       Unaligned* out = reinterpret_cast<Unaligned*>(c + r * c_row + v * lanes);
       *out = add ? *out + alpha * sum[r][v] : alpha * sum[r][v];
     }
@@ -74,17 +74,17 @@ inline void transpose_8(const float* from, Index from_row, float* out, Index out
   using Eight = float __attribute__((vector_size(8 * sizeof(float))));
   using Anywhere = float __attribute__((vector_size(8 * sizeof(float)), aligned(alignof(float)), may_alias));
   Eight rows[8], mixed[8];
-  for (int q = 0; q < 8; ++q) rows[q] = *reinterpret_cast<const Anywhere*>(from + q * from_row);
+  for (Index q = 0; q < 8; ++q) rows[q] = *reinterpret_cast<const Anywhere*>(from + q * from_row);
     // Three times "interleave the first half with the second" brings element (q, p) of 8 by 8 to (p, q).
 #pragma GCC unroll 3
   for (int stage = 0; stage < 3; ++stage) {
-    for (int q = 0; q < 4; ++q) {
+    for (Index q = 0; q < 4; ++q) {
       mixed[2 * q] = __builtin_shufflevector(rows[q], rows[q + 4], 0, 8, 1, 9, 2, 10, 3, 11);
       mixed[2 * q + 1] = __builtin_shufflevector(rows[q], rows[q + 4], 4, 12, 5, 13, 6, 14, 7, 15);
     }
-    for (int q = 0; q < 8; ++q) rows[q] = mixed[q];
+    for (Index q = 0; q < 8; ++q) rows[q] = mixed[q];
   }
-  for (int p = 0; p < 8; ++p) *reinterpret_cast<Anywhere*>(out + p * out_row) = rows[p];
+  for (Index p = 0; p < 8; ++p) *reinterpret_cast<Anywhere*>(out + p * out_row) = rows[p];
 }
 
 // Columns of B as panels of `width`, a multiple of 8: out[panel][k][column], zeros right of the last column.
@@ -159,7 +159,7 @@ void multiply_blocks(const MatmulOperands& o, float* workspace) {
 
 // Few rows of A, as where a token of each sequence is decoded: the columns of B, the rows of a weight matrix, are read
 // once and where they lie; the transpose of C is computed, tile_rows columns of B by `vectors` vectors of rows of A.
-template <int vectors>
+template <Index vectors>
 void multiply_few_rows(const MatmulOperands& o, float* packed_a) {
   constexpr Index width = vectors * lanes;
   pack_columns(o.k, o.m, width, o.a, o.a_column, o.a_row, packed_a);
