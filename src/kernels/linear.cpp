@@ -55,6 +55,8 @@ void add_product(const at::Tensor& a_mk, const at::Tensor& b_kn, double scale, a
 
 }  // namespace
 
+bool products_change_with_threads(at::ScalarType dtype) { return dtype != at::kFloat || !matmul_available(); }
+
 at::Tensor linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi) { return product(x_ni, w_oi.t()); }
 
 void linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi, double scale, at::Tensor& y_no) {

@@ -14,6 +14,7 @@
 #include "steerlm/data/order.h"
 #include "steerlm/kernels/device.h"
 #include "steerlm/kernels/finite.h"
+#include "steerlm/kernels/linear.h"
 #include "steerlm/nn/cards.h"
 #include "steerlm/nn/cost.h"
 #include "steerlm/optim/schedule.h"
@@ -140,7 +141,10 @@ std::optional<Best> resume(RunDirectory& run, const Recipe& recipe, Training& tr
   restore(tensors, "second_moment.", training.adamw.second_moment.views);
   round_masters(training);
   training.steps = snapshot->step;
-  if (const int threads = snapshot->state.value("threads", at::get_num_threads()); threads != at::get_num_threads()) {
+  const bool may_differ =
+      training.model.device().is_cpu() && products_change_with_threads(training.copy.flat.scalar_type());
+  if (const int threads = snapshot->state.value("threads", at::get_num_threads());
+      may_differ && threads != at::get_num_threads()) {
     context.log->warn(
         fmt::format("the run began with {} threads and goes on with {}: the last bits of its numbers may differ",
                     threads, at::get_num_threads()));

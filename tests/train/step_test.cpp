@@ -2,8 +2,10 @@
 #include "steerlm/train/step.h"
 #include "steerlm/kernels/adamw.h"
 #include "steerlm/kernels/device.h"
+#include "steerlm/kernels/linear.h"
 #include "support/batches.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
@@ -111,6 +113,28 @@ TEST(TrainStep, ReadsItsNumbersOnce) {
     EXPECT_TRUE(finish_step(training, pending).applied);
     EXPECT_EQ(host_reads(), before + 1);
   }
+}
+
+// Large enough that the products and the loops of a step are dealt out to threads.
+TEST(TrainStep, InFp32TheBitsDoNotDependOnTheNumberOfThreads) {
+  if (products_change_with_threads(at::kFloat)) GTEST_SKIP() << "a processor without AVX2 takes ATen's products";
+  ModelConfig config = small_config();
+  config.hidden_size = 128;
+  config.intermediate_size = 200;
+  config.head_dim = 32;
+  const std::vector<Example> examples = examples_of(50, 0);
+  const int before = at::get_num_threads();
+  Parameters first;
+  for (const int threads : {1, 2, 3, 7}) {
+    at::set_num_threads(threads);
+    const HeadShape head{true, 0, false};
+    Training training = make_training(config, parameters_from(config, head, init_parameters(config, head, 7)),
+                                      at::kFloat, at::kCPU, all_of_them);
+    for (int t = 0; t < 3; ++t) train_step(training, pointers_to(examples), language_model_objective, options_of(1e-2));
+    if (threads == 1) first = training.masters.views;
+    EXPECT_EQ(largest_difference(training.masters.views, first), 0) << threads << " threads";
+  }
+  at::set_num_threads(before);
 }
 
 TEST(TrainStep, OfExamplesIsTheGradientOfTheirMean) {

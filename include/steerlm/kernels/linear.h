@@ -5,6 +5,10 @@
 
 namespace steerlm {
 
+// Do the last bits of these products on a CPU depend on the number of threads? Those of ATen's may; this project's own,
+// in fp32 on a processor with AVX2, do not.
+bool products_change_with_threads(at::ScalarType dtype);
+
 at::Tensor linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi);
 
 // dx = dy W
