@@ -109,7 +109,7 @@ struct ShortenedLabel {
 };
 ShortenedLabel without_attributes(const std::string& label, const std::vector<std::string>& names) {
   ShortenedLabel shortened;
-  for (size_t begin = 0; begin < label.size();) {
+  for (size_t begin = 0; begin <= label.size();) {  // an empty last entry is a fault, which the parser names
     const size_t end = std::min(label.find(',', begin), label.size());
     const std::string entry = label.substr(begin, end - begin);
     const std::string name = entry.substr(0, entry.find(':'));

@@ -52,23 +52,6 @@ template <Index vectors, bool packed>
   tile<2, true>(depth, a, tile_rows, b, c, c_row, alpha, add);
 }
 
-// Rows of A as panels of tile_rows: out[panel][k][row], zeros below the last row.
-void pack_rows(Index m, Index k, const float* a, Index row, Index column, float* out) {
-  for (Index i = 0; i < m; i += tile_rows, out += k * tile_rows) {
-    const Index rows = smaller(tile_rows, m - i);
-    const float* from = a + i * row;
-    if (column == 1) {
-      for (Index r = 0; r < tile_rows; ++r) {
-        for (Index p = 0; p < k; ++p) out[p * tile_rows + r] = r < rows ? from[r * row + p] : 0;
-      }
-    } else {
-      for (Index p = 0; p < k; ++p) {
-        for (Index r = 0; r < tile_rows; ++r) out[p * tile_rows + r] = r < rows ? from[r * row + p * column] : 0;
-      }
-    }
-  }
-}
-
 // The transpose of 8 by 8 floats: out[p * out_row + q] = from[q * from_row + p].
 inline void transpose_8(const float* from, Index from_row, float* out, Index out_row) {
   using Eight = float __attribute__((vector_size(8 * sizeof(float))));
@@ -87,7 +70,8 @@ inline void transpose_8(const float* from, Index from_row, float* out, Index out
   for (Index p = 0; p < 8; ++p) *reinterpret_cast<Anywhere*>(out + p * out_row) = rows[p];
 }
 
-// Columns of B as panels of `width`, a multiple of 8: out[panel][k][column], zeros right of the last column.
+// Columns of B as panels of `width`: out[panel][k][column], zeros right of the last column. The rows of A are the
+// columns of its transpose.
 void pack_columns(Index k, Index n, Index width, const float* b, Index row, Index column, float* out) {
   for (Index j = 0; j < n; j += width, out += k * width) {
     const Index columns = smaller(width, n - j);
@@ -138,7 +122,7 @@ void multiply_blocks(const MatmulOperands& o, float* workspace) {
       pack_columns(k, n, tile_columns, o.b + p0 * o.b_row + j0 * o.b_column, o.b_row, o.b_column, packed_b);
       for (Index i0 = 0; i0 < o.m; i0 += matmul_rows) {
         const Index m = smaller(matmul_rows, o.m - i0);
-        pack_rows(m, k, o.a + i0 * o.a_row + p0 * o.a_column, o.a_row, o.a_column, packed_a);
+        pack_columns(k, m, tile_rows, o.a + i0 * o.a_row + p0 * o.a_column, o.a_column, o.a_row, packed_a);
         for (Index j = 0; j < n; j += tile_columns) {
           for (Index i = 0; i < m; i += tile_rows) {
             float* const c = o.c + (i0 + i) * o.c_row + j0 + j;

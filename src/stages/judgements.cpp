@@ -143,7 +143,6 @@ struct Comparisons {
   std::vector<std::string> systems;  // in the order of the file
   std::vector<Comparison> lines;
   std::map<std::string, size_t> by_id;
-  size_t prompts = 0;
 };
 
 const char* const comparisons_advice = "give the file that `steerlm judgements write` wrote, as it was";
@@ -191,7 +190,6 @@ Comparisons read_comparisons(const std::string& path) {
                             .second_length = characters(text("second_response"))};
     comparison.line = std::move(object);
     all.lines.push_back(std::move(comparison));
-    all.prompts = std::max(all.prompts, static_cast<size_t>(*number) + 1);
   });
   if (all.lines.empty())
     fail(ExitCode::data, {.what = "no comparison is in the file", .where = path, .advice = comparisons_advice});

@@ -65,6 +65,18 @@ TEST_F(Without, ANameThatNoLabelHasIsAMistake) {
               HasSubstr(expected));
 }
 
+TEST_F(Without, AMalformedLabelStaysOne) {
+  SourceOptions options = source(write_file(folder_, "f.jsonl", labelled(R"("humor:2,quality:1,")")));
+  options.without = {"humor"};
+  message_of(ExitCode::data, [&] { read_records({options}, make_test_attributes(), "S"); });
+}
+
+TEST_F(Without, LabelsThatAreNotReadAreNotAskedForNames) {
+  SourceOptions options = without({"humour"});
+  options.labels = SourceLabels::drop;
+  EXPECT_EQ(read_records({options}, make_test_attributes(), "S").size(), 3u);
+}
+
 TEST_F(Without, GoesWithShuffledLabels) {
   SourceOptions options = without({"humor"});
   options.labels = SourceLabels::shuffle;

@@ -218,6 +218,19 @@ TEST_F(TrainingProgram, AnEditedStateIsADamagedCheckpoint) {
   }
 }
 
+TEST_F(TrainingProgram, OtherThreadsAreWarnedAboutWhereTheyChangeBits) {
+  for (const std::string precision : {"fp32", "bf16"}) {
+    const std::string arguments = "sft sft.yaml precision=" + precision + " run_dir=" + precision;
+    ASSERT_EQ(run(arguments, "OMP_NUM_THREADS=1").code, 0);
+    std::filesystem::remove_all(path(precision + "/model"));
+    const Result again = run(arguments, "OMP_NUM_THREADS=2");
+    ASSERT_EQ(again.code, 0) << again.errors;
+    const bool own_products = precision == "fp32" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    EXPECT_EQ(again.errors.find("began with 1 threads and goes on with 2") == std::string::npos, own_products)
+        << again.errors;
+  }
+}
+
 // Somebody else's, or on a disk that is read-only.
 TEST_F(TrainingProgram, AFinishedRunIsNotWrittenTo) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
