@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "stages/interval_json.h"
 #include "steerlm/eval/diversity.h"
 #include "steerlm/eval/steering_error.h"
 #include "steerlm/report/json_number.h"
@@ -15,8 +16,6 @@ namespace steerlm {
 namespace {
 
 constexpr double undefined = std::numeric_limits<double>::quiet_NaN();
-
-Json interval_json(const Interval& interval) { return {number_or_null(interval.low), number_or_null(interval.high)}; }
 
 bool leaves_out_zero(const Interval& interval) { return interval.low > 0 || interval.high < 0; }
 

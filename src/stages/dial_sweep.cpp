@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "stages/dial_figures.h"
+#include "stages/interval_json.h"
 #include "steerlm/eval/readability.h"
 #include "steerlm/eval/steerability.h"
 #include "steerlm/eval/text_measures.h"
@@ -162,15 +163,12 @@ Json named(std::span<const std::string> names, std::span<const double> values) {
 
 Json to_json(const DialTable& table) {
   Json json = Json::object();
-  const auto pair = [](const Interval& interval) {
-    return Json{number_or_null(interval.low), number_or_null(interval.high)};
-  };
   for (const DialRow& row : table.rows) {
     Json levels = Json::array();
     for (size_t l = 0; l < row.levels.size(); ++l) {
       Json level = {{"level", row.levels[l]}, {"count", row.count[l]}};
       level.update(named(table.measures, row.means[l]));
-      if (row.own >= 0) level["own_interval"] = pair(row.own_mean_interval[l]);
+      if (row.own >= 0) level["own_interval"] = interval_json(row.own_mean_interval[l]);
       if (std::isfinite(row.steering_error)) level["steering_error"] = number_or_null(row.level_steering_error[l]);
       levels.push_back(level);
     }
@@ -179,12 +177,12 @@ Json to_json(const DialTable& table) {
                       {"slope", named(table.measures, row.slope)},
                       {"own_spearman", number_or_null(row.own_spearman)},
                       {"own_slope", number_or_null(row.own_slope)},
-                      {"own_slope_interval", pair(row.own_slope_interval)},
+                      {"own_slope_interval", interval_json(row.own_slope_interval)},
                       {"own_monotone", row.own_monotone},
                       {"side_share", number_or_null(row.side_share)}};
     if (!std::isfinite(row.steering_error)) continue;
     json[row.name]["steering_error"] = number_or_null(row.steering_error);
-    json[row.name]["steering_error_interval"] = pair(row.steering_error_interval);
+    json[row.name]["steering_error_interval"] = interval_json(row.steering_error_interval);
   }
   return json;
 }

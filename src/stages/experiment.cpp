@@ -9,6 +9,7 @@
 #include <limits>
 #include <set>
 
+#include "stages/interval_json.h"
 #include "stages/step_process.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/run_files.h"
@@ -151,7 +152,7 @@ Json results_json(const std::string& name, const ExperimentOptions& experiment, 
     const MeasureOptions& measure = experiment.measures[m];
     Json row = {{"name", measure.name},
                 {"mean", number_or_null(figures[m].mean)},
-                {"interval", {number_or_null(figures[m].interval.low), number_or_null(figures[m].interval.high)}},
+                {"interval", interval_json(figures[m].interval)},
                 {"values", Json::array()}};
     for (const double value : figures[m].values) row["values"].push_back(number_or_null(value));
     if (measure.paper) row["paper"] = *measure.paper;

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "stages/interval_json.h"
 #include "steerlm/core/json_fields.h"
 #include "steerlm/data/line_reader.h"
 #include "steerlm/data/place.h"
@@ -301,8 +302,6 @@ std::vector<double> mean_lengths(const Comparisons& all) {
 std::string interval_text(const Interval& interval, int decimals) {
   return format_number(interval.low, decimals) + " to " + format_number(interval.high, decimals);
 }
-
-Json interval_json(const Interval& interval) { return {number_or_null(interval.low), number_or_null(interval.high)}; }
 
 void report_elo(const Comparisons& all, std::span<const Judgement> judgements, std::uint64_t seed,
                 JudgementReport& report) {
