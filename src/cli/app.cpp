@@ -1,8 +1,5 @@
 #include "cli/app.h"
 
-#include <c10/core/InferenceMode.h>
-#include <torch/headeronly/version.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
@@ -14,38 +11,8 @@
 #include "cli/explain.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
-#include "steerlm/core/version.h"
-#include "steerlm/hf/config.h"
 
 namespace steerlm {
-namespace {
-
-// Instruction sets that decide which kernels run, and that sums may differ by.
-std::string cpu_text() {
-  std::string text;
-  const auto add = [&](bool there, const char* name) {
-    if (there) text += (text.empty() ? "" : " ") + std::string(name);
-  };
-  __builtin_cpu_init();
-  add(__builtin_cpu_supports("sse4.2"), "sse4.2");
-  add(__builtin_cpu_supports("avx2"), "avx2");
-  add(__builtin_cpu_supports("fma"), "fma");
-  add(__builtin_cpu_supports("avx512f"), "avx512f");
-  add(__builtin_cpu_supports("avx512bw"), "avx512bw");
-  add(__builtin_cpu_supports("avx512vnni"), "avx512vnni");
-  add(__builtin_cpu_supports("avx512bf16"), "avx512bf16");
-  return text;
-}
-
-}  // namespace
-
-std::string version_text() {
-  return "steerlm " + program_version() + "\nlibtorch " TORCH_VERSION "\ncompiler " __VERSION__ "\ncpu " + cpu_text() +
-         "\nmodels " + join(supported_architectures()) +
-         "\nmodel files config.json, model.safetensors or its shards, tokenizer files\ndtypes " +
-         join(supported_dtypes());
-}
-
 namespace {
 
 void print_error(const std::string& text) { std::fprintf(stderr, "error: %s\n", text.c_str()); }
@@ -89,13 +56,13 @@ int run_caught(const std::function<int()>& action) {
 
 namespace {
 
-int parse_and_run(int argc, char** argv) {
-  const c10::InferenceMode no_autograd;  // the gradients are written out: no operation needs to look for a graph
+int parse_and_run(int argc, char** argv, const ComputeCommands& (*compute)()) {
   CLI::App app("SteerLM: train attribute predictors, annotate data, fine-tune and steer language models.", "steerlm");
-  Invocation invocation;
+  Invocation invocation{.compute = compute, .action = {}};
   app.require_subcommand(1);
-  app.set_version_flag("--version", version_text(),
-                       "Print version, libtorch, compiler, CPU features and what models are read");
+  app.set_version_flag(
+      "--version", [compute] { return compute().version(); },
+      "Print version, libtorch, compiler, CPU features and what models are read");
   add_stage_commands(app, invocation);
   add_experiment_command(app, invocation);
   add_judgement_commands(app, invocation);
@@ -128,8 +95,8 @@ int parse_and_run(int argc, char** argv) {
 
 }  // namespace
 
-int run_program(int argc, char** argv) {
-  return run_caught([&] { return parse_and_run(argc, argv); });
+int run_program(int argc, char** argv, const ComputeCommands& (*compute)()) {
+  return run_caught([&] { return parse_and_run(argc, argv, compute); });
 }
 
 }  // namespace steerlm

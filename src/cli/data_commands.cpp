@@ -5,11 +5,9 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "cli/data_check.h"
+#include "cli/common_options.h"
 #include "cli/data_measure.h"
-#include "cli/inference_options.h"
-#include "cli/show_mask.h"
-#include "cli/template_option.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/record_reader.h"
@@ -196,16 +194,20 @@ void add_data_commands(CLI::App& app, Invocation& invocation) {
     takes_attributes(command,
                      "attribute names, joined by commas (default: any name; ratings become labels of the method)");
   }
-  set_action(check_command, [](const DataArguments& given) { return check_data(data_input(given)); });
-  set_action(stats_command, [](const DataArguments& given) { return print_statistics(data_input(given)); });
+  set_action(check_command,
+             [&invocation](const DataArguments& given) { return invocation.compute().check_data(data_input(given)); });
+  set_action(stats_command, [&invocation](const DataArguments& given) {
+    return invocation.compute().data_statistics(data_input(given));
+  });
 
   CLI::App* mask_command = group->add_subcommand("show-mask", "Show which tokens of each record are trained");
   mask_command->add_option("--model", arguments->model, "model folder")->required();
   add_template_option(*mask_command, arguments->text_template);
   takes_input(mask_command)->required();
   mask_command->add_flag("--json", arguments->json, "an object a record: token_ids, pieces, mask, trained_text");
-  set_action(mask_command, [](const DataArguments& given) {
-    return show_mask(given.model, parse_template(given.text_template), source_of(given), given.json);
+  set_action(mask_command, [&invocation](const DataArguments& given) {
+    return invocation.compute().show_mask(
+        {.model = given.model, .text_template = given.text_template, .source = source_of(given), .json = given.json});
   });
 
   CLI::App* toy_command = group->add_subcommand("make-toy", "Write data files of a synthetic toy language");

@@ -6,7 +6,7 @@
 #include <limits>
 #include <optional>
 
-#include "cli/data_check.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/json_fields.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"

@@ -5,11 +5,9 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "cli/inference_options.h"
-#include "cli/judgement_commands.h"
+#include "cli/common_options.h"
+#include "cli/judgement_options.h"
 #include "steerlm/core/fs.h"
-#include "steerlm/core/stop.h"
-#include "steerlm/stages/experiment.h"
 
 namespace steerlm {
 namespace {
@@ -24,16 +22,9 @@ std::string experiment_file(const std::string& name) {
                           .advice = "'steerlm recipe list' prints their names; a file of your own ends in .yaml"});
 }
 
-struct ExperimentArguments {
-  std::vector<std::string> experiments;
-  ExperimentRun run;
-  ComparisonArguments comparisons;
-  bool dry_run = false, quiet = false;
-};
-
-int write_experiment_comparisons(const ExperimentArguments& arguments) {
-  const bool runs = !arguments.experiments.empty() || !arguments.run.output.empty() || arguments.run.seeds ||
-                    arguments.run.quick || arguments.dry_run;
+void check_comparisons_alone(const ExperimentArguments& arguments) {
+  const bool runs = !arguments.experiments.empty() || !arguments.output.empty() || arguments.seeds || arguments.quick ||
+                    arguments.dry_run;
   if (runs) {
     fail(ExitCode::recipe,
          {.what = "--write-judgements runs no experiment",
@@ -41,28 +32,21 @@ int write_experiment_comparisons(const ExperimentArguments& arguments) {
                       "--quick and --dry-run",
           .advice = "run the experiment first, and write the comparisons of its models' answers then"});
   }
-  return write_comparisons(arguments.comparisons);
 }
 
-int run_named_experiments(const ExperimentArguments& arguments) {
+void check_experiments(const ExperimentArguments& arguments) {
   if (!arguments.comparisons.answers.empty() || !arguments.comparisons.judge.empty() ||
       arguments.comparisons.overwrite) {
     fail(ExitCode::recipe, {.what = "--answers, --judge and --overwrite are of --write-judgements alone",
                             .advice = "add --write-judgements FILE, or leave them out"});
   }
   for (const auto& [name, missing] :
-       {std::pair{"NAME", arguments.experiments.empty()}, std::pair{"--out", arguments.run.output.empty()}}) {
+       {std::pair{"NAME", arguments.experiments.empty()}, std::pair{"--out", arguments.output.empty()}}) {
     if (!missing) continue;
     fail(ExitCode::recipe, {.what = std::string(name) + " is required",
                             .where = "experiment",
                             .advice = "'steerlm experiment --help' shows what there is"});
   }
-  install_stop_handlers();
-  Log log(arguments.quiet);
-  const Context context{.dry_run = arguments.dry_run, .quiet = arguments.quiet, .log = &log};
-  std::vector<std::string> files;
-  for (const std::string& name : arguments.experiments) files.push_back(experiment_file(name));
-  return run_experiments(files, arguments.run, this_program("run the pipelines one by one"), context);
 }
 
 }  // namespace
@@ -76,13 +60,13 @@ void add_experiment_command(CLI::App& app, Invocation& invocation) {
       "DIR gets NAME.json and NAME.txt with mean and 95 % interval of each figure; the runs are in DIR/runs. The same\n"
       "command again goes on where it stopped. A threshold that is missed is a result, exit 0.");
   command->add_option("NAME", arguments->experiments, "experiments that come with the program, or files");
-  command->add_option("--out", arguments->run.output, "folder of the results and the runs");
+  command->add_option("--out", arguments->output, "folder of the results and the runs");
   command
       ->add_option_function<std::int64_t>(
-          "--seeds", [arguments](std::int64_t seeds) { arguments->run.seeds = seeds; },
+          "--seeds", [arguments](std::int64_t seeds) { arguments->seeds = seeds; },
           "runs of each, instead of the experiment's number")
       ->check(CLI::Range(1, 30));
-  command->add_flag("--quick", arguments->run.quick, "the experiment's quick overrides and one seed");
+  command->add_flag("--quick", arguments->quick, "the experiment's quick overrides and one seed");
   command->add_flag("--dry-run", arguments->dry_run, "check the pipelines and their inputs; run nothing");
   command->add_flag("--quiet", arguments->quiet, "warnings and errors only");
   command->add_option("--write-judgements", arguments->comparisons.output,
@@ -90,9 +74,14 @@ void add_experiment_command(CLI::App& app, Invocation& invocation) {
   add_comparison_options(*command, arguments->comparisons);
   add_overwrite(*command, arguments->comparisons.overwrite);
   command->callback([&invocation, arguments] {
-    invocation.action = [arguments] {
-      return arguments->comparisons.output.empty() ? run_named_experiments(*arguments)
-                                                   : write_experiment_comparisons(*arguments);
+    invocation.action = [&invocation, arguments] {
+      if (!arguments->comparisons.output.empty()) {
+        check_comparisons_alone(*arguments);
+        return invocation.compute().write_judgements(arguments->comparisons);
+      }
+      check_experiments(*arguments);
+      for (const std::string& name : arguments->experiments) arguments->files.push_back(experiment_file(name));
+      return invocation.compute().experiment(*arguments);
     };
   });
 }

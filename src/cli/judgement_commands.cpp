@@ -1,41 +1,12 @@
 // judgements: answers of several models as comparisons for a judge, and what the judge said as win rates and Elo.
-#include "cli/judgement_commands.h"
-
-#include <cstdint>
-#include <iostream>
 #include <memory>
-#include <optional>
 
 #include "cli/commands.h"
-#include "cli/inference_options.h"
-#include "steerlm/core/output.h"
-#include "steerlm/stages/judgements.h"
+#include "cli/common_options.h"
+#include "cli/judgement_options.h"
 
 namespace steerlm {
 namespace {
-
-struct JudgedArguments {
-  std::string comparisons, judged, output;
-  std::uint64_t seed = 1234;
-  bool overwrite = false;
-};
-
-int read_judgements(const JudgedArguments& arguments) {
-  if (arguments.comparisons == "-" && arguments.judged == "-")
-    fail(ExitCode::recipe, {.what = "standard input can be read only once",
-                            .where = "--judged",
-                            .advice = "write one of the two to a file first"});
-  std::optional<Output> output;
-  if (!arguments.output.empty())
-    output.emplace(arguments.output, OutputOptions{.overwrite = arguments.overwrite,
-                                                   .inputs = {arguments.comparisons, arguments.judged}});
-  const JudgementReport report = report_judgements(arguments.comparisons, arguments.judged, arguments.seed);
-  std::cout << report.text;
-  if (!output) return 0;
-  output->write(report.json.dump(2) + "\n");
-  output->finish();
-  return 0;
-}
 
 void add_write(CLI::App& group, Invocation& invocation) {
   const auto arguments = std::make_shared<ComparisonArguments>();
@@ -47,8 +18,9 @@ void add_write(CLI::App& group, Invocation& invocation) {
   add_comparison_options(*command, *arguments)->required();
   command->add_option("--output", arguments->output, "JSON lines, '-' for standard output")->required();
   add_overwrite(*command, arguments->overwrite);
-  command->callback(
-      [&invocation, arguments] { invocation.action = [arguments] { return write_comparisons(*arguments); }; });
+  command->callback([&invocation, arguments] {
+    invocation.action = [&invocation, arguments] { return invocation.compute().write_judgements(*arguments); };
+  });
 }
 
 void add_read(CLI::App& group, Invocation& invocation) {
@@ -63,8 +35,9 @@ void add_read(CLI::App& group, Invocation& invocation) {
   command->add_option("--output", arguments->output, "the figures as JSON");
   command->add_option("--seed", arguments->seed, "of the random orders and the intervals")->capture_default_str();
   add_overwrite(*command, arguments->overwrite);
-  command->callback(
-      [&invocation, arguments] { invocation.action = [arguments] { return read_judgements(*arguments); }; });
+  command->callback([&invocation, arguments] {
+    invocation.action = [&invocation, arguments] { return invocation.compute().read_judgements(*arguments); };
+  });
 }
 
 }  // namespace
@@ -73,16 +46,6 @@ CLI::Option* add_comparison_options(CLI::App& command, ComparisonArguments& argu
   command.add_option("--judge", arguments.judge, "toy: write `winner` too, by the oracle of the toy language")
       ->check(CLI::IsMember({"toy"}));
   return command.add_option("--answers", arguments.answers, "NAME=FILE: a system and its answers; two or more");
-}
-
-int write_comparisons(const ComparisonArguments& arguments) {
-  const std::vector<AnswerFile> files = parse_answer_files(arguments.answers);
-  OutputOptions options{.overwrite = arguments.overwrite};
-  for (const AnswerFile& file : files) options.inputs.push_back(file.path);
-  Output output(arguments.output, options);
-  output.write(make_comparisons(files, arguments.judge == "toy"));
-  output.finish();
-  return 0;
 }
 
 void add_judgement_commands(CLI::App& app, Invocation& invocation) {

@@ -31,5 +31,5 @@ int main(int argc, char** argv) {
   ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
   ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
   ::mallopt(M_TOP_PAD, 64 << 20);
-  return steerlm::run_program(argc, argv);
+  return steerlm::run_program(argc, argv, steerlm::load_compute_commands);
 }

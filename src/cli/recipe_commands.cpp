@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "cli/inference_options.h"
+#include "cli/common_options.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
@@ -17,19 +17,6 @@
 #include "steerlm/recipe/reference.h"
 
 namespace steerlm {
-
-Path recipe_folder() {
-  const Path beside = Path(this_program("name the folder of the recipes: 'steerlm recipe list DIR'")).parent_path();
-  for (const Path& above : {beside, beside.parent_path()}) {
-    const Path place = above / "share" / "steerlm" / "configs";
-    if (is_folder(place, ExitCode::recipe)) return place;
-  }
-  fail(ExitCode::recipe, {.what = "the program's recipes are not installed",
-                          .where = (beside.parent_path() / "share" / "steerlm" / "configs").string(),
-                          .expected = "a folder",
-                          .advice = "name a folder of recipes: 'steerlm recipe list DIR'"});
-}
-
 namespace {
 
 struct RecipeArguments {

@@ -1,30 +1,10 @@
 // report: run directories in, one HTML page out.
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "cli/commands.h"
-#include "cli/inference_options.h"
-#include "steerlm/core/output.h"
-#include "steerlm/stages/report.h"
+#include "cli/common_options.h"
 
 namespace steerlm {
-namespace {
-
-struct ReportArguments {
-  std::vector<std::string> runs;
-  std::string output;
-  bool overwrite = false;
-};
-
-int run_report(const ReportArguments& arguments) {
-  Output output(arguments.output, {.overwrite = arguments.overwrite, .inputs = arguments.runs});
-  output.write(make_report(arguments.runs));
-  output.finish();
-  return 0;
-}
-
-}  // namespace
 
 void add_report_command(CLI::App& app, Invocation& invocation) {
   const auto arguments = std::make_shared<ReportArguments>();
@@ -36,7 +16,9 @@ void add_report_command(CLI::App& app, Invocation& invocation) {
   command->add_option("RUN", arguments->runs, "run directories")->required();
   command->add_option("--out", arguments->output, "the HTML file, '-' for standard output")->required();
   add_overwrite(*command, arguments->overwrite);
-  command->callback([&invocation, arguments] { invocation.action = [arguments] { return run_report(*arguments); }; });
+  command->callback([&invocation, arguments] {
+    invocation.action = [&invocation, arguments] { return invocation.compute().report(*arguments); };
+  });
 }
 
 }  // namespace steerlm

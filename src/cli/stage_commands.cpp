@@ -4,86 +4,14 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "cli/inference_options.h"
-#include "steerlm/core/stop.h"
-#include "steerlm/recipe/load.h"
-#include "steerlm/stages/stages.h"
+#include "cli/common_options.h"
 
 namespace steerlm {
-
-std::string this_program(const std::string& advice) {
-  std::error_code error;
-  const Path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) {
-    fail(ExitCode::resources, {.what = "cannot find this program's own file: " + error.message(),
-                               .where = "/proc/self/exe",
-                               .expected = "a mounted /proc",
-                               .advice = advice});
-  }
-  return program.string();
-}
-
 namespace {
-
-struct StageArguments {
-  std::string recipe;
-  std::vector<std::string> overrides;
-  PipelineSelection selection;
-  std::int64_t folds = 5;  // crossvalidate
-  bool fresh = false, overwrite = false, dry_run = false, quiet = false;
-  std::string machine;
-};
-
-Context context_of(const StageArguments& arguments, Log& log) {
-  std::optional<Machine> machine;
-  if (!arguments.machine.empty()) {
-    machine = parse_machine(arguments.machine);
-    if (!arguments.dry_run) {
-      fail(ExitCode::recipe, {.what = "--machine is for a forecast, which --dry-run makes",
-                              .where = "--machine",
-                              .found = "no --dry-run",
-                              .advice = "add --dry-run, or leave --machine out"});
-    }
-  }
-  return {.fresh = arguments.fresh,
-          .overwrite = arguments.overwrite,
-          .dry_run = arguments.dry_run,
-          .quiet = arguments.quiet,
-          .machine = machine,
-          .recipe = arguments.recipe,
-          .log = &log};
-}
-
-// The stages that --machine has something to say of.
-void require_forecast(const Recipe& recipe) {
-  const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft ||
-                      (recipe.stage == Stage::steerlm2 && recipe.steerlm2.prompts.empty());
-  if (trains) return;
-  fail(ExitCode::recipe, {.what = "--machine forecasts trainings, and this recipe is none",
-                          .where = "--machine",
-                          .found = "stage " + std::string(enum_name(recipe.stage)) +
-                                   (recipe.stage == Stage::steerlm2 ? " that samples" : ""),
-                          .expected = "train-predictor, sft, or steerlm2 without prompts",
-                          .advice = "leave --machine out"});
-}
-
-int run(const StageArguments& arguments, std::optional<Stage> stage) {
-  install_stop_handlers();
-  Log log(arguments.quiet);
-  const Context context = context_of(arguments, log);
-  if (stage == Stage::pipeline) {
-    return run_pipeline(arguments.recipe, arguments.overrides, arguments.selection,
-                        this_program("run the steps one after another with `steerlm run`"), context);
-  }
-  const Recipe recipe = load_recipe(arguments.recipe, arguments.overrides, stage);
-  if (context.machine) require_forecast(recipe);
-  const Outcome outcome = run_stage(recipe, context);
-  return static_cast<int>(outcome == Outcome::done ? ExitCode::done : ExitCode::stopped);
-}
 
 // What every command with a recipe takes.
 CLI::App* add_recipe_command(CLI::App& app, const std::string& name, const std::string& help, const std::string& more,
-                             StageArguments& arguments) {
+                             RecipeRun& arguments) {
   CLI::App* command = app.add_subcommand(name, help);
   command->footer(more);
   command->add_option("RECIPE", arguments.recipe, "recipe file, '-' for standard input")->required();
@@ -103,28 +31,20 @@ CLI::App* add_recipe_command(CLI::App& app, const std::string& name, const std::
 
 void add_stage_command(CLI::App& app, Invocation& invocation, const std::string& name, std::optional<Stage> stage,
                        const std::string& help, const std::string& more) {
-  const auto arguments = std::make_shared<StageArguments>();
+  const auto arguments = std::make_shared<RecipeRun>();
+  arguments->stage = stage;
   CLI::App* command = add_recipe_command(app, name, help, more, *arguments);
   if (stage == Stage::pipeline) {
-    command->add_option("--only", arguments->selection.only, "run only the step of this name");
-    command->add_option("--from", arguments->selection.from, "start with the step of this name");
+    command->add_option("--only", arguments->only, "run only the step of this name");
+    command->add_option("--from", arguments->from, "start with the step of this name");
   }
-  command->callback(
-      [&invocation, arguments, stage] { invocation.action = [arguments, stage] { return run(*arguments, stage); }; });
-}
-
-int run_folds(const StageArguments& arguments) {
-  install_stop_handlers();
-  Log log(arguments.quiet);
-  const Context context = context_of(arguments, log);
-  const Recipe recipe = load_recipe(arguments.recipe, arguments.overrides, Stage::train_predictor);
-  return run_crossvalidation(
-      recipe, arguments.folds,
-      this_program("run the trainings one after another with `steerlm train-predictor` and data.fold"), context);
+  command->callback([&invocation, arguments] {
+    invocation.action = [&invocation, arguments] { return invocation.compute().run_recipe(*arguments); };
+  });
 }
 
 void add_crossvalidate(CLI::App& app, Invocation& invocation) {
-  const auto arguments = std::make_shared<StageArguments>();
+  const auto arguments = std::make_shared<RecipeRun>();
   CLI::App* command = add_recipe_command(
       app, "crossvalidate", "Cross-validate a predictor: train it once for each part of the dialogues that is held out",
       "RECIPE is one of train-predictor without validation data. Fold K is a process of its own with the run "
@@ -135,7 +55,9 @@ void add_crossvalidate(CLI::App& app, Invocation& invocation) {
   command->add_option("--folds", arguments->folds, "parts of the dialogues, each held out once")
       ->check(CLI::Range(std::int64_t{2}, std::int64_t{999'999'999}))
       ->capture_default_str();
-  command->callback([&invocation, arguments] { invocation.action = [arguments] { return run_folds(*arguments); }; });
+  command->callback([&invocation, arguments] {
+    invocation.action = [&invocation, arguments] { return invocation.compute().crossvalidate(*arguments); };
+  });
 }
 
 constexpr const char* run_files =

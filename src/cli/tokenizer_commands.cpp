@@ -5,27 +5,23 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "cli/data_check.h"
-#include "cli/inference_options.h"
+#include "cli/common_options.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/json.h"
-#include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
-#include "steerlm/stages/stages.h"
 #include "steerlm/text/tokenizer.h"
 
 namespace steerlm {
 namespace {
 
 struct TokenizerArguments {
-  TokenizerOptions training;
+  TokenizerTrainingArguments training;
   std::string kind = "unigram", format = "auto";
-  std::int64_t seed = 1234;
-  bool overwrite = false;
-  std::string model;
+  std::string model;  // encode and decode
 };
 
-int train(TokenizerArguments arguments) {
+TokenizerTrainingArguments parse_training(const TokenizerArguments& arguments) {
   const auto kind = enum_value<TokenizerKind>(arguments.kind);
   if (!kind) {
     const std::vector<std::string> kinds = enum_choices<TokenizerKind>();
@@ -35,21 +31,10 @@ int train(TokenizerArguments arguments) {
                             .expected = join(kinds, " or "),
                             .advice = suggest(arguments.kind, kinds)});
   }
-  arguments.training.kind = *kind;
-  arguments.training.format = parse_format(arguments.format);
-  const std::string& output = arguments.training.output;
-  const OutputOptions options{
-      .overwrite = arguments.overwrite, .inputs = arguments.training.input, .make_folder = true};
-  check_output(output, options);
-  const auto [bytes, pieces] = train_tokenizer_on_files(arguments.training, arguments.seed);
-  Output file(output, options);
-  file.write(bytes);
-  file.finish();
-  if (pieces < arguments.training.vocab_size) {
-    std::cerr << "the text fills " << pieces << " of the " << arguments.training.vocab_size << " pieces asked for\n";
-  }
-  std::cerr << output << ": a tokenizer of " << pieces << " pieces\n";
-  return 0;
+  TokenizerTrainingArguments training = arguments.training;
+  training.options.kind = *kind;
+  training.options.format = parse_format(arguments.format);
+  return training;
 }
 
 // Calls use(line, where) for each line of standard input; only LF ends a line.
@@ -110,20 +95,24 @@ void add_tokenizer_commands(CLI::App& app, Invocation& invocation) {
   };
   CLI::App* train_command =
       group->add_subcommand("train", "Train a sentencepiece model on text or on the values of records");
-  train_command->add_option("--input", arguments->training.input, "text or record files")->required();
-  train_command->add_option("--output", arguments->training.output, "the sentencepiece model; '-' for standard output")
-      ->required();
-  add_overwrite(*train_command, arguments->overwrite);
+  train_command->add_option("--input", arguments->training.options.input, "text or record files")->required();
   train_command
-      ->add_option("--vocab-size", arguments->training.vocab_size, "pieces; fewer where the text cannot fill them")
+      ->add_option("--output", arguments->training.options.output, "the sentencepiece model; '-' for standard output")
+      ->required();
+  add_overwrite(*train_command, arguments->training.overwrite);
+  train_command
+      ->add_option("--vocab-size", arguments->training.options.vocab_size,
+                   "pieces; fewer where the text cannot fill them")
       ->required();
   train_command->add_option("--format", arguments->format,
                             "what the files hold: " + join(enum_choices<Format>()) +
                                 " (default: auto, which recognises records, and texts by a name that ends in .txt)");
   train_command->add_option("--kind", arguments->kind, "unigram or bpe (default: unigram)");
-  train_command->add_option("--seed", arguments->seed,
+  train_command->add_option("--seed", arguments->training.seed,
                             "seed of the choice of lines where there are more than five million (default: 1234)");
-  set_action(train_command, train);
+  set_action(train_command, [&invocation](const TokenizerArguments& given) {
+    return invocation.compute().train_tokenizer(parse_training(given));
+  });
 
   CLI::App* encode_command = group->add_subcommand(
       "encode", "Turn lines of text on standard input into JSON arrays of ids, without BOS and EOS");

@@ -14,10 +14,6 @@
 namespace steerlm {
 namespace {
 
-// Transformers' names of the dtypes that weights are kept in.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 3> dtype_names{
-    {{"fp32", "float32"}, {"bf16", "bfloat16"}, {"fp16", "float16"}}};
-
 // What a family's code reads beside the common keys, and what it takes where a key is missing (Transformers 5.24,
 // models/*/configuration_*.py).
 struct Family {
@@ -205,12 +201,6 @@ std::vector<std::string> supported_architectures() {
 std::vector<std::string> numbered_labels(std::int64_t count) {
   std::vector<std::string> names;
   for (std::int64_t i = 0; i < count; ++i) names.push_back("LABEL_" + std::to_string(i));
-  return names;
-}
-
-std::vector<std::string> supported_dtypes() {
-  std::vector<std::string> names;
-  for (const auto& [ours, theirs] : dtype_names) names.emplace_back(ours);
   return names;
 }
 

@@ -33,7 +33,7 @@ Outcome run(std::vector<std::string> words) {
   words.insert(words.begin(), "steerlm");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
-  return captured([&] { return run_program(static_cast<int>(argv.size()), argv.data()); });
+  return captured([&] { return run_program(static_cast<int>(argv.size()), argv.data(), steerlm_compute_commands); });
 }
 
 TEST(AppTest, HelpIsOnStdout) {

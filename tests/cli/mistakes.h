@@ -161,7 +161,7 @@ class Mistakes : public testing::Test {
       copies.insert(copies.end(), words.begin(), words.end());
       std::vector<char*> argv;
       for (std::string& word : copies) argv.push_back(word.data());
-      const int code = run_program(static_cast<int>(argv.size()), argv.data());
+      const int code = run_program(static_cast<int>(argv.size()), argv.data(), steerlm_compute_commands);
       std::cout.flush();
       std::fflush(nullptr);
       ::_exit(code);

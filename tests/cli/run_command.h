@@ -27,7 +27,7 @@ inline Outcome run_command(std::vector<std::string> words, const std::string& in
   std::cin.clear();
   ::testing::internal::CaptureStdout();
   ::testing::internal::CaptureStderr();
-  const int code = run_program(static_cast<int>(argv.size()), argv.data());
+  const int code = run_program(static_cast<int>(argv.size()), argv.data(), steerlm_compute_commands);
   std::cout.flush();
   std::cin.rdbuf(standard_input);
   std::string out = ::testing::internal::GetCapturedStdout();

@@ -20,7 +20,25 @@ done
 program=$place/moved/bin/steerlm
 libraries=$(ldd "$program")
 [[ $libraries != *"not found"* ]] || fail "a library of the installed program is missing: $libraries"
+[[ $libraries != *libtorch* ]] || fail "the program loads libtorch before it knows its command: $libraries"
+libraries=$(ldd "$place/moved/lib/steerlm/libsteerlm_compute.so")
+[[ $libraries != *"not found"* ]] || fail "a library of libsteerlm_compute.so is missing: $libraries"
 [[ $libraries == *"libtorch_cpu.so => $place/moved/"* ]] || fail "libtorch comes from elsewhere: $libraries"
+
+# Threads that wait sleep, unless the user says otherwise.
+[[ $(env -i OMP_DISPLAY_ENV=true "$program" --version 2>&1) == *"OMP_WAIT_POLICY = 'PASSIVE'"* ]] || fail "waiting threads spin"
+[[ $(env -i OMP_DISPLAY_ENV=true OMP_WAIT_POLICY=active "$program" --version 2>&1) == *"OMP_WAIT_POLICY = 'ACTIVE'"* ]] ||
+  fail "OMP_WAIT_POLICY of the user is not obeyed"
+[[ $(env -i OMP_DISPLAY_ENV=verbose GOMP_SPINCOUNT=12345 "$program" --version 2>&1) == *"GOMP_SPINCOUNT = '12345'"* ]] ||
+  fail "GOMP_SPINCOUNT of the user is not obeyed"
+
+# The program without its libraries: what needs none of them works, the rest says what is missing.
+mkdir "$place/alone"
+cp "$program" "$place/alone/steerlm"
+env -i "$place/alone/steerlm" sft --help >/dev/null || fail "--help needs the libraries"
+code=0
+message=$(env -i "$place/alone/steerlm" --version 2>&1) || code=$?
+[[ $code == 5 && $message == *libsteerlm_compute.so* ]] || fail "without its libraries: exit $code, $message"
 
 if [ -e "$build/lib/libsteerlm_cuda.so" ]; then
   [ -e "$place/moved/lib/steerlm/libsteerlm_cuda.so" ] || fail "the CUDA library is not installed"

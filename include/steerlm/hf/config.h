@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "steerlm/core/json.h"
+#include "steerlm/hf/options.h"
 #include "steerlm/nn/options.h"
 
 namespace steerlm {
@@ -27,8 +28,6 @@ std::vector<std::string> numbered_labels(std::int64_t count);
 
 // What can be read and written, as config.json's 'architectures' names it.
 std::vector<std::string> supported_architectures();
-// fp32, bf16, fp16.
-std::vector<std::string> supported_dtypes();
 
 // Reads both spellings: rope_theta, rope_scaling, torch_dtype (Transformers 4) and rope_parameters,
 // dtype (5). Throws model for another architecture, a key that changes the computation and is not

@@ -1,11 +1,12 @@
 // steerlm model info.
 #include <iostream>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "cli/model_commands.h"
-#include "cli/template_option.h"
+#include "commands/commands.h"
+#include "commands/model_options.h"
+#include "commands/template_request.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/json.h"
 #include "steerlm/core/paths.h"
@@ -92,7 +93,11 @@ Json describe_template(const ModelFolder& folder, const Tokenizer& tokenizer) {
 }
 
 // One JSON object: what the folder says of itself, held against its weights and its tokenizer.
-int info(const std::string& path, TemplateRequest request) {
+}  // namespace
+
+int commands::model_info(const ModelInfoArguments& arguments) {
+  const std::string& path = arguments.model;
+  TemplateRequest request = parse_template(arguments.text_template);
   request.required = false;
   ModelFolder folder = open_model_folder(path);
   const Weights weights = own_weights(folder);
@@ -145,21 +150,6 @@ int info(const std::string& path, TemplateRequest request) {
   json["files"] = describe_files(path);
   std::cout << json.dump(2) << "\n";
   return 0;
-}
-
-}  // namespace
-
-void add_model_info(CLI::App& group, Invocation& invocation) {
-  struct Arguments {
-    std::string model, text_template;
-  };
-  const auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = group.add_subcommand("info", "Print what is in a model folder, as JSON");
-  command->add_option("--model", arguments->model, "model folder")->required();
-  add_template_option(*command, arguments->text_template);
-  command->callback([&invocation, arguments] {
-    invocation.action = [arguments] { return info(arguments->model, parse_template(arguments->text_template)); };
-  });
 }
 
 }  // namespace steerlm

@@ -1,12 +1,9 @@
-#include "cli/inference_options.h"
+#include "commands/inference_options.h"
 
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <cmath>
-#include <limits>
 
-#include "cli/commands.h"
-#include "cli/template_option.h"
+#include "commands/template_request.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/nn/device.h"
@@ -14,24 +11,6 @@
 #include "steerlm/stages/inputs.h"
 
 namespace steerlm {
-
-void add_sampling_options(CLI::App& command, SamplingOptions& sampling, std::int64_t& seed) {
-  command.add_option("--max-new-tokens", sampling.max_new_tokens, "longest response, in tokens")
-      ->check(CLI::Range(1, 1'000'000))
-      ->capture_default_str();
-  command.add_option("--temperature", sampling.temperature, "0 takes the most probable token each time")
-      ->check(CLI::Range(0.0, 100.0))
-      ->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "sample from the k most probable tokens; 0: all")
-      ->check(CLI::Range(0, 10'000'000))
-      ->capture_default_str();
-  command.add_option("--top-p", sampling.top_p, "sample from the smallest set with this probability")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  command.add_option("--seed", seed, "seed of the random draws")
-      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
-      ->capture_default_str();
-}
 
 void check_sampling(const SamplingOptions& sampling) {
   for (const auto& [option, value] :
@@ -91,10 +70,6 @@ std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& 
     }
   }
   return dials;
-}
-
-void add_overwrite(CLI::App& command, bool& overwrite) {
-  command.add_flag("--overwrite", overwrite, "replace an existing output file");
 }
 
 OutputOptions output_beside(const std::string& model, const std::string& input, bool overwrite) {

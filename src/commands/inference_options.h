@@ -1,7 +1,6 @@
 // What the commands that write text have in common: options, dials, the model.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <map>
 #include <string>
 #include <vector>
@@ -12,8 +11,6 @@
 
 namespace steerlm {
 
-// --max-new-tokens, --temperature, --top-k, --top-p, --seed; the values that are there are the defaults.
-void add_sampling_options(CLI::App& command, SamplingOptions& sampling, std::int64_t& seed);
 // What the option parser lets through: NaN. Throws recipe.
 void check_sampling(const SamplingOptions& sampling);
 // Throws recipe for a text that is no UTF-8.
@@ -25,8 +22,6 @@ Computing parse_computing(const std::string& device, const std::string& precisio
 // "quality=4,humor=0", in one text or in several. Throws recipe at `where`: no name=integer, a name twice.
 std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& texts, const std::string& where);
 
-// --overwrite
-void add_overwrite(CLI::App& command, bool& overwrite);
 // For a command that reads the model folder and the input file, which may be empty.
 OutputOptions output_beside(const std::string& model, const std::string& input, bool overwrite);
 

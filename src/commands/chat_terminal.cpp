@@ -1,4 +1,4 @@
-#include "cli/chat_terminal.h"
+#include "commands/chat_terminal.h"
 
 #include <fcntl.h>
 #include <poll.h>

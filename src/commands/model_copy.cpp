@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <iostream>
-#include <memory>
 
-#include "cli/inference_options.h"
-#include "cli/model_commands.h"
+#include "commands/commands.h"
+#include "commands/model_options.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
@@ -17,34 +17,10 @@
 namespace steerlm {
 namespace {
 
-struct CopyArguments {
-  std::string model, output, max_shard_size;
-  std::string dtype;   // export
-  std::string tokens;  // add-tokens
-  std::string base;    // merge
-  bool overwrite = false;
-};
-
-Path output_of(const CopyArguments& arguments) {
+Path output_of(const ModelCopyArguments& arguments) {
   OutputOptions options{.overwrite = arguments.overwrite, .inputs = model_inputs(arguments.model)};
   if (!arguments.base.empty()) options.inputs.push_back(arguments.base);
   return check_output_folder(arguments.output, options);
-}
-
-int export_model(const CopyArguments& arguments) {
-  check_dtype(arguments.dtype);
-  const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
-  const Path output = output_of(arguments);
-  give_large_tensors_back();
-  const ModelFolder folder = open_model_folder(arguments.model);
-  const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
-  print_notes(folder_notes(folder, tokenizer));
-  check_vocabulary(folder, tokenizer);
-  make_output_folder(output,
-                     [&](const Path& path) { export_model_folder(folder, path, arguments.dtype, max_shard_bytes); });
-  std::cerr << fmt::format("{}: the model in {}, {} weight file(s)\n", arguments.output, arguments.dtype,
-                           weight_paths(arguments.output).size());
-  return 0;
 }
 
 // "<a>,<b>"
@@ -70,7 +46,25 @@ std::vector<std::string> parse_tokens(const std::string& text) {
   return tokens;
 }
 
-int add_tokens(const CopyArguments& arguments) {
+}  // namespace
+
+int commands::model_export(const ModelCopyArguments& arguments) {
+  check_dtype(arguments.dtype);
+  const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
+  const Path output = output_of(arguments);
+  give_large_tensors_back();
+  const ModelFolder folder = open_model_folder(arguments.model);
+  const Tokenizer tokenizer = Tokenizer::load(folder.tokenizer_path);
+  print_notes(folder_notes(folder, tokenizer));
+  check_vocabulary(folder, tokenizer);
+  make_output_folder(output,
+                     [&](const Path& path) { export_model_folder(folder, path, arguments.dtype, max_shard_bytes); });
+  std::cerr << fmt::format("{}: the model in {}, {} weight file(s)\n", arguments.output, arguments.dtype,
+                           weight_paths(arguments.output).size());
+  return 0;
+}
+
+int commands::model_add_tokens(const ModelCopyArguments& arguments) {
   const std::vector<std::string> tokens = parse_tokens(arguments.tokens);
   const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
   const Path output = output_of(arguments);
@@ -90,7 +84,7 @@ int add_tokens(const CopyArguments& arguments) {
   return 0;
 }
 
-int merge(const CopyArguments& arguments) {
+int commands::model_merge(const ModelCopyArguments& arguments) {
   const std::uint64_t max_shard_bytes = parse_shard_size(arguments.max_shard_size);
   const Path output = output_of(arguments);
   const ModelFolder folder = open_model_folder(arguments.model, arguments.base);
@@ -108,42 +102,6 @@ int merge(const CopyArguments& arguments) {
   std::cerr << fmt::format("{}: the model of {} with its adapter merged, {}\n", arguments.output,
                            folder.weights_path.string(), folder.dtype);
   return 0;
-}
-
-CLI::App* add_copy_command(CLI::App& group, const char* name, const char* meaning, CopyArguments& arguments) {
-  CLI::App* command = group.add_subcommand(name, meaning);
-  command->add_option("--model", arguments.model, "model folder")->required();
-  command->add_option("--output", arguments.output, "the model folder to make")->required();
-  add_overwrite(*command, arguments.overwrite);
-  add_shard_size(*command, arguments.max_shard_size);
-  return command;
-}
-
-}  // namespace
-
-void add_model_export(CLI::App& group, Invocation& invocation) {
-  const auto arguments = std::make_shared<CopyArguments>();
-  CLI::App* command = add_copy_command(group, "export", "Write a model folder in another dtype", *arguments);
-  command->add_option("--dtype", arguments->dtype, join(supported_dtypes(), ", "))->required();
-  command->callback([&invocation, arguments] { invocation.action = [arguments] { return export_model(*arguments); }; });
-}
-
-void add_model_merge(CLI::App& group, Invocation& invocation) {
-  const auto arguments = std::make_shared<CopyArguments>();
-  CLI::App* command =
-      add_copy_command(group, "merge", "Write a LoRA adapter and its base as one model folder", *arguments);
-  command->add_option("--base", arguments->base,
-                      "the folder that it adapts; default: the one that adapter_config.json names");
-  command->callback([&invocation, arguments] { invocation.action = [arguments] { return merge(*arguments); }; });
-}
-
-void add_model_add_tokens(CLI::App& group, Invocation& invocation) {
-  const auto arguments = std::make_shared<CopyArguments>();
-  arguments->tokens = join({std::string(system_marker), std::string(turn_marker), std::string(label_marker)}, ",");
-  CLI::App* command =
-      add_copy_command(group, "add-tokens", "Write a model folder with more special tokens", *arguments);
-  command->add_option("--tokens", arguments->tokens, "the tokens, with commas between them")->capture_default_str();
-  command->callback([&invocation, arguments] { invocation.action = [arguments] { return add_tokens(*arguments); }; });
 }
 
 }  // namespace steerlm

@@ -1,6 +1,6 @@
 // The GPU's part of `steerlm doctor`: what the driver tells, and each kernel on the card against the same kernel on the
 // CPU.
-#include "cli/doctor_gpu.h"
+#include "commands/doctor_gpu.h"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/zeros.h>

@@ -1,11 +1,11 @@
 // generate and score: a model folder, records in, JSON lines out.
 #include <algorithm>
-#include <memory>
 #include <optional>
 
-#include "cli/commands.h"
-#include "cli/inference_options.h"
-#include "cli/template_option.h"
+#include "commands/commands.h"
+#include "commands/inference_options.h"
+#include "commands/template_request.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/made_ahead.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
@@ -21,15 +21,6 @@ namespace {
 
 constexpr size_t block_records = 1024, block_groups = 64;
 constexpr std::int64_t batch_tokens = 16384;
-
-struct GenerateArguments {
-  std::string model, prompt, input, text_template, output = "-", device = "auto", precision = "auto";
-  std::optional<std::string> system;
-  std::vector<std::string> set;
-  bool raw = false, overwrite = false;
-  SamplingOptions sampling{.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 512};
-  std::int64_t samples = 1, seed = 1234;
-};
 
 std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenModel& model) {
   const std::string system = arguments.system.value_or(model.folder.text_template.system);
@@ -67,7 +58,9 @@ std::vector<GenerationResult> generate_raw(const OpenModel& model, const std::ve
   return generate(model.transformer, model.tokenizer, requests, settings, {});
 }
 
-int run_generate_command(const GenerateArguments& arguments) {
+}  // namespace
+
+int commands::generate(const GenerateArguments& arguments) {
   check_text(arguments.prompt, "--prompt");
   check_text(arguments.system.value_or(""), "--system");
   check_sampling(arguments.sampling);
@@ -103,15 +96,7 @@ int run_generate_command(const GenerateArguments& arguments) {
   return 0;
 }
 
-struct ScoreArguments {
-  std::string model, input, output, text_template, device = "auto", precision = "auto";
-  bool overwrite = false;
-  bool no_labels = false;      // of a language model: log P(y|x)
-  bool responses = false;      // records of SteerLM 2.0 in and out
-  bool label_logprob = false;  // of a predictor: log P(a|x,y)
-  double concentration = BetaOptions().concentration;
-  std::string edges{enum_name(BetaOptions().edges)}, combination{enum_name(BetaOptions().combination)};
-};
+namespace {
 
 template <class E>
 E parse_choice(const std::string& text, const std::string& option) {
@@ -252,7 +237,9 @@ void check_score_options(const ScoreArguments& arguments, const ModelFolder& fol
   if (asks_predictor(arguments, folder) && (arguments.label_logprob || arguments.responses)) require_predictor(folder);
 }
 
-int run_score(const ScoreArguments& arguments) {
+}  // namespace
+
+int commands::score(const ScoreArguments& arguments) {
   const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.overwrite);
   check_output(arguments.output, output_options);
   parse_beta(arguments);  // a wrong word is told before a model is read
@@ -310,69 +297,6 @@ int run_score(const ScoreArguments& arguments) {
   }
   output.finish();
   return 0;
-}
-
-}  // namespace
-
-void add_inference_commands(CLI::App& app, Invocation& invocation) {
-  const auto generate = std::make_shared<GenerateArguments>();
-  CLI::App* command = app.add_subcommand("generate", "Answer prompts, with the attributes of the answers set by dials");
-  command->footer(
-      "One JSON object a line: the input line plus response, token_ids, logprob and finish (stop, length).\n"
-      "Dials that are not set take the model folder's defaults; `steerlm model info` prints them.");
-  command->add_option("--model", generate->model, "model folder")->required();
-  CLI::Option* prompt = command->add_option("--prompt", generate->prompt, "the user's text");
-  CLI::Option* input =
-      command->add_option("--input", generate->input, "records whose last turn is the user's, or lines with prompt");
-  prompt->excludes(input);
-  command->add_option("--set", generate->set, "dials, such as quality=9,humor=0");
-  command->add_option_function<std::string>(
-      "--system", [generate](const std::string& text) { generate->system = text; }, "system prompt; \"\" for none");
-  add_template_option(*command, generate->text_template);
-  command->add_flag("--raw", generate->raw, "the prompt's bytes as they are, no template; only EOS stops");
-  add_sampling_options(*command, generate->sampling, generate->seed);
-  command->add_option("--samples", generate->samples, "responses a prompt")
-      ->check(CLI::Range(1, 1'000'000))
-      ->capture_default_str();
-  command->add_option("--output", generate->output, "file; '-' for standard output")->capture_default_str();
-  add_overwrite(*command, generate->overwrite);
-  command->add_option("--device", generate->device, "auto, cpu or cuda")->capture_default_str();
-  command->add_option("--precision", generate->precision, "auto, fp32 or bf16")->capture_default_str();
-  command->callback([&invocation, generate, prompt, input] {
-    if (prompt->count() + input->count() == 0) throw CLI::RequiredError("--prompt or --input");
-    invocation.action = [generate] { return run_generate_command(*generate); };
-  });
-
-  const auto score = std::make_shared<ScoreArguments>();
-  command = app.add_subcommand("score", "Score the assistant turns of records");
-  command->footer(
-      "A line an assistant turn: record (line of the input, from 0), turn, and with a predictor `scores` (raw), with a "
-      "language\n"
-      "model `logprob` (natural log, summed over the turn's target tokens) and `tokens`.\n"
-      "With --responses the output is the input, records of SteerLM 2.0, with one number more in each response: of a\n"
-      "predictor log(P(a|x,y)), of a language model log(Q(y|a,x)), with --no-labels log(P(y|x)).\n"
-      "A predictor that is a language model is asked for log(P(a|x,y)) with --label-logprob.");
-  command->add_option("--model", score->model, "model folder")->required();
-  command->add_option("--input", score->input, "records; '-' for standard input")->required();
-  add_template_option(*command, score->text_template);
-  command->add_option("--output", score->output, "file; '-' for standard output")->required();
-  add_overwrite(*command, score->overwrite);
-  command->add_flag("--no-labels", score->no_labels, "of a language model: log P(y|x), labels are left out unread");
-  command->add_flag("--label-logprob", score->label_logprob,
-                    "take the model as a predictor: log P(a|x,y) of a turn's own label by the Beta law");
-  command->add_flag("--responses", score->responses, "records of SteerLM 2.0 in and out");
-  command->add_option("--beta-concentration", score->concentration, "alpha + beta of the Beta law")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command->add_option("--beta-edges", score->edges, "bins of the values: " + join(enum_choices<BetaEdges>()))
-      ->capture_default_str();
-  command
-      ->add_option("--beta-combination", score->combination,
-                   "of several attributes: " + join(enum_choices<BetaCombination>()))
-      ->capture_default_str();
-  command->add_option("--device", score->device, "auto, cpu or cuda")->capture_default_str();
-  command->add_option("--precision", score->precision, "auto, fp32 or bf16")->capture_default_str();
-  command->callback([&invocation, score] { invocation.action = [score] { return run_score(*score); }; });
 }
 
 }  // namespace steerlm

@@ -5,25 +5,15 @@
 #include <functional>
 #include <string>
 
-#include "cli/commands.h"
 #include "steerlm/hf/model_folder.h"
 
 namespace steerlm {
-
-void add_model_init(CLI::App& group, Invocation& invocation);
-void add_model_info(CLI::App& group, Invocation& invocation);
-void add_model_export(CLI::App& group, Invocation& invocation);
-void add_model_add_tokens(CLI::App& group, Invocation& invocation);
-void add_model_merge(CLI::App& group, Invocation& invocation);
-void add_model_import(CLI::App& group, Invocation& invocation);
 
 // Throws recipe for a --dtype that is none of supported_dtypes().
 void check_dtype(const std::string& dtype);
 // Tensors of all sizes come one after another; main() keeps freed memory in the heap, where they would leave holes.
 void give_large_tensors_back();
 
-// --max-shard-size
-void add_shard_size(CLI::App& command, std::string& size);
 // Bytes of "300MB", as Transformers reads it: decimal KB, MB, GB, TB, a fraction allowed; a bare number is bytes.
 // Throws recipe.
 std::uint64_t parse_shard_size(const std::string& text);

@@ -1,7 +1,6 @@
-// --template, which every command that writes conversations of a model folder has.
+// What --template asks of a model folder.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <optional>
 #include <string>
 
@@ -9,7 +8,6 @@
 
 namespace steerlm {
 
-void add_template_option(CLI::App& command, std::string& name);
 // "": the folder's. Throws recipe for an unknown name.
 TemplateRequest parse_template(const std::string& name, const std::optional<std::string>& system = std::nullopt);
 // On standard error: which template was chosen for a folder that does not name one itself.

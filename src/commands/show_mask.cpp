@@ -1,14 +1,13 @@
-#include "cli/show_mask.h"
-
+// data show-mask.
 #include <unistd.h>
 
 #include <algorithm>
 #include <iostream>
 #include <vector>
 
-#include "cli/commands.h"
-#include "cli/data_check.h"
-#include "cli/template_option.h"
+#include "commands/commands.h"
+#include "commands/template_request.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/json.h"
 #include "steerlm/data/record_reader.h"
 
@@ -81,24 +80,24 @@ void print_text(const std::vector<Run>& runs, bool colours) {
 
 }  // namespace
 
-int show_mask(const std::string& model, const TemplateRequest& request, const SourceOptions& source, bool json) {
-  const auto [folder, tokenizer] = open_folder(model, request);
+int commands::show_mask(const ShowMaskArguments& arguments) {
+  const auto [folder, tokenizer] = open_folder(arguments.model, parse_template(arguments.text_template));
   print_template(folder);
   print_notes(folder_notes(folder, tokenizer));
   const ConversationTemplate conversation_template = make_template(folder, tokenizer);
   const bool colours = ::isatty(STDOUT_FILENO) != 0;
-  RecordReader reader({source}, make_attributes(folder.attributes), folder.text_template.system);
+  RecordReader reader({arguments.source}, make_attributes(folder.attributes), folder.text_template.system);
   while (const auto entry = reader.next()) {
     if (const auto* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
     const EncodedConversation encoded = conversation_template.encode(std::get<Record>(*entry).conversation);
     const std::vector<Run> runs = runs_of(encoded, tokenizer, conversation_template.options().name);
-    if (json) {
+    if (arguments.json) {
       std::cout << dump_json(as_json(encoded, runs, tokenizer)) << "\n";
     } else {
       print_text(runs, colours);
     }
   }
-  print_unobeyed(source.path, reader.notes());
+  print_unobeyed(arguments.source.path, reader.notes());
   return 0;
 }
 

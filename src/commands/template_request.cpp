@@ -1,19 +1,11 @@
-#include "cli/template_option.h"
+#include "commands/template_request.h"
 
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <iostream>
 
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
 
 namespace steerlm {
-
-void add_template_option(CLI::App& command, std::string& name) {
-  command.add_option("--template", name,
-                     join(enum_choices<TemplateName>()) +
-                         "; default: the one of the folder's steerlm.json, else of its chat template, else steerlm");
-}
 
 TemplateRequest parse_template(const std::string& name, const std::optional<std::string>& system) {
   TemplateRequest request;

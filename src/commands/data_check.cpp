@@ -1,5 +1,4 @@
-#include "cli/data_check.h"
-
+// data check and data stats.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,8 +8,9 @@
 #include <optional>
 #include <set>
 
-#include "cli/commands.h"
-#include "cli/template_option.h"
+#include "commands/commands.h"
+#include "commands/template_request.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/preference.h"
@@ -325,29 +325,7 @@ void print_labels(const DataStatistics& statistics) {
 
 }  // namespace
 
-void print_unobeyed(const std::string& path, const ReadNotes& notes) {
-  if (notes.unobeyed.empty()) return;
-  std::cerr << (path == "-" ? "standard input" : path)
-            << ": not obeyed, though other programs act on it: " << describe_unobeyed(notes.unobeyed) << "\n";
-}
-
-Format parse_format(const std::string& name) {
-  if (const auto format = enum_value<Format>(name)) return *format;
-  const std::vector<std::string> choices = enum_choices<Format>();
-  fail(ExitCode::recipe, {.what = "unknown format",
-                          .where = "--format",
-                          .found = "'" + name + "'",
-                          .expected = "one of " + join(choices),
-                          .advice = suggest(name, choices)});
-}
-
-std::string helpsteer_note(const Attributes& attributes) {
-  return "ratings of HelpSteer, which are the attributes: " + join(attributes.names) + ", " +
-         std::to_string(attributes.min) + " to " + std::to_string(attributes.max) +
-         " (--method or --attributes chooses others)\n";
-}
-
-int check_data(const DataInput& input) {
+int commands::check_data(const DataInput& input) {
   const Plan plan = plan_of(input);
   const Survey survey = survey_all(plan, false);
   if (survey.bad + survey.marker_text > 0) std::cout << "\n";
@@ -364,7 +342,7 @@ int check_data(const DataInput& input) {
   return 0;
 }
 
-int print_statistics(const DataInput& input) {
+int commands::data_statistics(const DataInput& input) {
   const Plan plan = plan_of(input);
   const Survey survey = survey_all(plan, true);
   print_counts(plan, survey);

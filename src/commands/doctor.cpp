@@ -16,8 +16,8 @@
 #include <limits>
 #include <thread>
 
-#include "cli/commands.h"
-#include "cli/doctor_gpu.h"
+#include "commands/commands.h"
+#include "commands/doctor_gpu.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/fs.h"
 #include "steerlm/kernels/linear.h"
@@ -103,11 +103,13 @@ std::string product_text(at::ScalarType dtype, std::vector<Fault>& faults) {
   return fmt::format("right, {:.0f} GFLOP/s", operations / seconds / 1e9);
 }
 
-int doctor() {
+}  // namespace
+
+int commands::doctor() {
   std::vector<Fault> faults;
   std::error_code error;
   const Path temporary = std::filesystem::temp_directory_path(error);
-  std::cout << version_text() << "\n";
+  std::cout << commands::version() << "\n";
   line("kernels", at::get_cpu_capability());
   line("threads", fmt::format("{} of {} processors", at::get_num_threads(), std::thread::hardware_concurrency()));
   line("memory", fmt::format("{} available of {}{}", format_bytes(memory_info("MemAvailable")),
@@ -121,17 +123,6 @@ int doctor() {
   std::cout.flush();
   if (!faults.empty()) throw Error(ExitCode::resources, faults);
   return 0;
-}
-
-}  // namespace
-
-void add_doctor_command(CLI::App& app, Invocation& invocation) {
-  CLI::App* command = app.add_subcommand("doctor", "Say what this machine offers, and whether the program works on it");
-  command->footer(
-      "Ends with 5 where something that every run needs does not work: writing files here, libtorch's arithmetic, or "
-      "the GPU of "
-      "a machine that has one.");
-  command->callback([&invocation] { invocation.action = doctor; });
 }
 
 }  // namespace steerlm

@@ -1,0 +1,62 @@
+#include "cli/common_options.h"
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <limits>
+
+#include "steerlm/core/error.h"
+#include "steerlm/core/suggest.h"
+#include "steerlm/text/options.h"
+
+namespace steerlm {
+
+void add_sampling_options(CLI::App& command, SamplingOptions& sampling, std::int64_t& seed) {
+  command.add_option("--max-new-tokens", sampling.max_new_tokens, "longest response, in tokens")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  command.add_option("--temperature", sampling.temperature, "0 takes the most probable token each time")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "sample from the k most probable tokens; 0: all")
+      ->check(CLI::Range(0, 10'000'000))
+      ->capture_default_str();
+  command.add_option("--top-p", sampling.top_p, "sample from the smallest set with this probability")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command.add_option("--seed", seed, "seed of the random draws")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
+      ->capture_default_str();
+}
+
+void add_overwrite(CLI::App& command, bool& overwrite) {
+  command.add_flag("--overwrite", overwrite, "replace an existing output file");
+}
+
+void add_template_option(CLI::App& command, std::string& name) {
+  command.add_option("--template", name,
+                     join(enum_choices<TemplateName>()) +
+                         "; default: the one of the folder's steerlm.json, else of its chat template, else steerlm");
+}
+
+void add_shard_size(CLI::App& command, std::string& size) {
+  size = "5GB";
+  command.add_option("--max-shard-size", size, "largest weight file: a number with KB, MB, GB or TB")
+      ->capture_default_str();
+}
+
+void add_device_options(CLI::App& command, std::string& device, std::string& precision) {
+  command.add_option("--device", device, "auto, cpu or cuda")->capture_default_str();
+  command.add_option("--precision", precision, "auto, fp32 or bf16")->capture_default_str();
+}
+
+Format parse_format(const std::string& name) {
+  if (const auto format = enum_value<Format>(name)) return *format;
+  const std::vector<std::string> choices = enum_choices<Format>();
+  fail(ExitCode::recipe, {.what = "unknown format",
+                          .where = "--format",
+                          .found = "'" + name + "'",
+                          .expected = "one of " + join(choices),
+                          .advice = suggest(name, choices)});
+}
+
+}  // namespace steerlm

@@ -1,0 +1,46 @@
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "cli/app.h"
+#include "steerlm/core/error.h"
+
+namespace steerlm {
+namespace {
+
+constexpr const char* library_name = "libsteerlm_compute.so";
+
+// A thread that waits for others sleeps. OpenMP's default, to spin, slows two jobs on the same cores to a twentieth
+// (docs/bench.md); the threads of a training wait seldom. libgomp reads this once, when it is loaded. What the user
+// has set holds.
+void let_waiting_threads_sleep() {
+  for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}) {
+    if (std::getenv(name) != nullptr) return;
+  }
+  ::setenv("OMP_WAIT_POLICY", "passive", 1);
+}
+
+[[noreturn]] void refuse_library() {
+  const char* const reason = ::dlerror();
+  fail(ExitCode::resources, {.what = "cannot load the half of the program that computes",
+                             .where = library_name,
+                             .found = reason == nullptr ? "" : reason,
+                             .expected = "the file of the same build, in lib/ beside the program or in ../lib/steerlm",
+                             .advice = "keep program and libraries together: copy the build folder or the installed "
+                                       "tree as a whole, or build again"});
+}
+
+}  // namespace
+
+const ComputeCommands& load_compute_commands() {
+  let_waiting_threads_sleep();
+  void* const library = ::dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) refuse_library();
+  const auto commands =
+      reinterpret_cast<decltype(&steerlm_compute_commands)>(::dlsym(library, "steerlm_compute_commands"));
+  if (commands == nullptr) refuse_library();
+  return commands();
+}
+
+}  // namespace steerlm

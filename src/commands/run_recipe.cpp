@@ -1,0 +1,73 @@
+// The commands with a recipe: train-predictor, annotate, sft, bootstrap, steerlm2, evaluate, run, pipeline,
+// crossvalidate.
+#include <optional>
+#include <string>
+
+#include "commands/commands.h"
+#include "steerlm/core/stop.h"
+#include "steerlm/recipe/load.h"
+#include "steerlm/stages/stages.h"
+
+namespace steerlm {
+namespace {
+
+Context context_of(const RecipeRun& arguments, Log& log) {
+  std::optional<Machine> machine;
+  if (!arguments.machine.empty()) {
+    machine = parse_machine(arguments.machine);
+    if (!arguments.dry_run) {
+      fail(ExitCode::recipe, {.what = "--machine is for a forecast, which --dry-run makes",
+                              .where = "--machine",
+                              .found = "no --dry-run",
+                              .advice = "add --dry-run, or leave --machine out"});
+    }
+  }
+  return {.fresh = arguments.fresh,
+          .overwrite = arguments.overwrite,
+          .dry_run = arguments.dry_run,
+          .quiet = arguments.quiet,
+          .machine = machine,
+          .recipe = arguments.recipe,
+          .log = &log};
+}
+
+// The stages that --machine has something to say of.
+void require_forecast(const Recipe& recipe) {
+  const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft ||
+                      (recipe.stage == Stage::steerlm2 && recipe.steerlm2.prompts.empty());
+  if (trains) return;
+  fail(ExitCode::recipe, {.what = "--machine forecasts trainings, and this recipe is none",
+                          .where = "--machine",
+                          .found = "stage " + std::string(enum_name(recipe.stage)) +
+                                   (recipe.stage == Stage::steerlm2 ? " that samples" : ""),
+                          .expected = "train-predictor, sft, or steerlm2 without prompts",
+                          .advice = "leave --machine out"});
+}
+
+}  // namespace
+
+int commands::run_recipe(const RecipeRun& arguments) {
+  install_stop_handlers();
+  Log log(arguments.quiet);
+  const Context context = context_of(arguments, log);
+  if (arguments.stage == Stage::pipeline) {
+    return run_pipeline(arguments.recipe, arguments.overrides, {.only = arguments.only, .from = arguments.from},
+                        this_program("run the steps one after another with `steerlm run`"), context);
+  }
+  const Recipe recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.stage);
+  if (context.machine) require_forecast(recipe);
+  const Outcome outcome = run_stage(recipe, context);
+  return static_cast<int>(outcome == Outcome::done ? ExitCode::done : ExitCode::stopped);
+}
+
+int commands::crossvalidate(const RecipeRun& arguments) {
+  install_stop_handlers();
+  Log log(arguments.quiet);
+  const Context context = context_of(arguments, log);
+  const Recipe recipe = load_recipe(arguments.recipe, arguments.overrides, Stage::train_predictor);
+  return run_crossvalidation(
+      recipe, arguments.folds,
+      this_program("run the trainings one after another with `steerlm train-predictor` and data.fold"), context);
+}
+
+}  // namespace steerlm
