@@ -28,12 +28,17 @@ class RoomTree {
   std::vector<std::int64_t> room_;
 };
 
-}  // namespace
-
-std::vector<std::vector<size_t>> pack(std::span<const std::int64_t> lengths, std::int64_t budget) {
+std::vector<size_t> longest_first(std::span<const std::int64_t> lengths) {
   std::vector<size_t> order(lengths.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return lengths[a] > lengths[b]; });
+  return order;
+}
+
+}  // namespace
+
+std::vector<std::vector<size_t>> pack(std::span<const std::int64_t> lengths, std::int64_t budget) {
+  const std::vector<size_t> order = longest_first(lengths);
   std::vector<std::vector<size_t>> bins;
   size_t over = 0;  // longer than the budget: the first of the order
   for (; over < order.size() && lengths[order[over]] > budget; ++over) bins.push_back({order[over]});
@@ -42,6 +47,17 @@ std::vector<std::vector<size_t>> pack(std::span<const std::int64_t> lengths, std
     const size_t bin = over + rooms.take(lengths[order[i]]);
     if (bin == bins.size()) bins.emplace_back();
     bins[bin].push_back(order[i]);
+  }
+  return bins;
+}
+
+std::vector<std::vector<size_t>> spread(std::span<const std::int64_t> lengths, size_t parts) {
+  std::vector<std::vector<size_t>> bins(parts);
+  std::vector<std::int64_t> sums(parts, 0);
+  for (const size_t i : longest_first(lengths)) {
+    const auto least = static_cast<size_t>(std::ranges::min_element(sums) - sums.begin());
+    bins[least].push_back(i);
+    sums[least] += lengths[i];
   }
   return bins;
 }

@@ -109,7 +109,7 @@ TrainBytes train_bytes(const ModelConfig& c, const TrainWork& work) {
   const std::int64_t size = work.bf16 ? 2 : fp32, n = work.tokens, layers = c.num_hidden_layers;
   const std::int64_t block = n * saved_bytes(c, size), x = n * c.hidden_size * size;
   TrainBytes bytes;
-  bytes.state = work.trained * (4 * fp32 + (work.bf16 ? size : 0)) + work.frozen * size;
+  bytes.state = work.trained * ((4 + work.side_by_side) * fp32 + (work.bf16 ? size : 0)) + work.frozen * size;
   bytes.inputs = 2 * work.step_tokens * (3 * 8 + c.head_dim * fp32);
   bytes.activations = layers * x + (work.recompute ? 0 : layers * block) + 2 * x;
   bytes.logits = logits_bytes(c, work, size);
@@ -120,6 +120,11 @@ TrainBytes train_bytes(const ModelConfig& c, const TrainWork& work) {
                                   n * attention_backward_bytes(c, size, work.multiprocessors > 0));
   const std::int64_t widest = c.hidden_size * std::max(c.intermediate_size, work.target_rows > 0 ? c.vocab_size : 0);
   bytes.products = work.multiprocessors > 0 ? 32 << 20 : work.bf16 ? widest * (size + fp32) : 0;
+  if (work.side_by_side > 1) {
+    for (std::int64_t* part : {&bytes.activations, &bytes.logits, &bytes.recomputed_block, &bytes.block_backward,
+                               &bytes.workspace, &bytes.products})
+      *part *= work.side_by_side;
+  }
   // Measured between 0.2 and 1 of what comes and goes (six models of 0.9 to 26 M parameters), most often 0.4; most of
   // all where the products' own buffers lie between the chunks of a large vocabulary.
   if (work.multiprocessors == 0) bytes.heap = (bytes.tensors() - bytes.state) / 10 * 6;

@@ -246,10 +246,13 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   const HeadShape head{.language_model = !weights.score_ad.defined()};
   const double peak_flops = computing.device.is_cuda() ? printed_peak_flops(device_name(computing.device)) : 0;
   std::vector<double> speeds;  // FLOP/s of each step
-  context.log->info("computes on " + device_name(computing.device) + " in " +
-                    std::string(enum_name(computing.precision)));
   Training training = make_training(config, std::move(weights), compute_dtype(computing.precision), computing.device,
                                     [&](const std::string& name) { return !recipe.lora || is_trained_by_lora(name); });
+  options.thread_tokens = thread_tokens_for(training.masters.flat.numel(), computing.device);
+  context.log->info(fmt::format(
+      "computes on {} in {}{}", device_name(computing.device), enum_name(computing.precision),
+      options.thread_tokens > 0 ? fmt::format(", each thread micro-batches of about {} tokens", options.thread_tokens)
+                                : ""));
   std::optional<Best> best = resume(run, recipe, training, options, context);
   if (automatic) context.log->info(fmt::format("train.micro_batch_tokens: auto takes {}", options.micro_batch_tokens));
   // Found after a step, it would cost that step. A damaged checkpoint is made again.

@@ -55,6 +55,15 @@ TrainSettings::TrainSettings(const Recipe& recipe, const ModelConfig& model, con
   work.recompute = recipe.train.recompute == Recompute::block;
 }
 
+std::int64_t TrainSettings::thread_tokens() const {
+  return work.multiprocessors > 0 ? 0 : thread_tokens_for(work.trained, at::kCPU);
+}
+
+std::int64_t TrainSettings::at_once(std::int64_t micro_batch_tokens, std::int64_t largest, std::int64_t count) const {
+  const StepOptions options{.micro_batch_tokens = micro_batch_tokens, .thread_tokens = thread_tokens()};
+  return std::min(count, micro_batches_at_once(options, largest, work.trained));
+}
+
 TrainBytes forecast_bytes(const Recipe& recipe, const TrainSettings& settings, const std::vector<Example>& examples,
                           std::int64_t micro_batch_tokens) {
   TrainBytes most;
@@ -63,7 +72,17 @@ TrainBytes forecast_bytes(const Recipe& recipe, const TrainSettings& settings, c
     std::vector<const Example*> step;
     for (size_t member : members) step.push_back(&examples[member]);
     for (const Example* example : step) work.step_tokens += length_of(*example);
-    for (const std::vector<size_t>& micro_batch : micro_batches(step, micro_batch_tokens, keeps_groups(recipe))) {
+    const auto batches = micro_batches(step, micro_batch_tokens, keeps_groups(recipe), settings.thread_tokens());
+    if (settings.thread_tokens() > 0) {
+      std::int64_t largest = 0;
+      for (const std::vector<size_t>& micro_batch : batches) {
+        std::int64_t tokens = 0;
+        for (const size_t i : micro_batch) tokens += length_of(*step[i]);
+        largest = std::max(largest, tokens);
+      }
+      work.side_by_side = settings.at_once(micro_batch_tokens, largest, static_cast<std::int64_t>(batches.size()));
+    }
+    for (const std::vector<size_t>& micro_batch : batches) {
       work.tokens = work.target_rows = 0;
       work.sequences = static_cast<std::int64_t>(micro_batch.size());
       for (size_t i : micro_batch) {
@@ -119,8 +138,12 @@ std::int64_t choose_micro_batch_tokens(const Recipe& recipe, const TrainSettings
   return most_tokens_within(free / 10 * 9, longest_together, cap, [&](std::int64_t tokens) {
     // Long sequences are packed together, and the fewer there are the more attention takes.
     work.tokens = tokens;
-    work.sequences = std::max<std::int64_t>(1, tokens / longest);
-    work.target_rows = settings.language_model ? tokens : 0;
+    if (settings.thread_tokens() > 0) {
+      work.tokens = std::min(tokens, std::max(settings.thread_tokens(), longest_together));
+      work.side_by_side = settings.at_once(tokens, work.tokens, work.step_tokens / work.tokens + 1);
+    }
+    work.sequences = std::max<std::int64_t>(1, work.tokens / longest);
+    work.target_rows = settings.language_model ? work.tokens : 0;
     return train_bytes(settings.config, work).total();
   });
 }

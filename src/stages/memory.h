@@ -18,6 +18,10 @@ struct TrainSettings {
   ModelConfig config;
   TrainWork work;  // without tokens, sequences, rows
   bool language_model = false;
+  std::int64_t thread_tokens() const;  // StepOptions'
+
+  // TrainWork::side_by_side of a step of `count` micro-batches of at most `largest` tokens.
+  std::int64_t at_once(std::int64_t micro_batch_tokens, std::int64_t largest, std::int64_t count) const;
 };
 
 // Of the micro-batches of the run's first epoch the one that takes most.

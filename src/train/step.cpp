@@ -1,9 +1,13 @@
 #include "steerlm/train/step.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/InferenceMode.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "steerlm/data/packer.h"
@@ -41,10 +45,83 @@ namespace {
 // What a sum over the step is multiplied by to be its mean.
 double mean_scale(double weight) { return weight > 0 ? 1 / weight : 0; }
 
+std::int64_t most_tokens(const StepInput& input) {
+  std::int64_t most = 0;
+  for (const PackedBatch& batch : input.micro_batches) most = std::max(most, batch.tokens.ids_n.numel());
+  return most;
+}
+
+// Adds the gradients of all micro-batches, several computed at the same time; returns the loss summed up. Each has
+// gradients of its own, which are added in the order of the micro-batches: how many there are at the same time changes
+// no bit.
+at::Tensor gradients_side_by_side(Training& training, const StepInput& input, const Loss& loss, double scale,
+                                  const StepOptions& options) {
+  const auto count = static_cast<std::int64_t>(input.micro_batches.size());
+  const std::int64_t at_once =
+      std::min(count, micro_batches_at_once(options, most_tokens(input), training.masters.flat.numel()));
+  std::vector<FlatParameters>& gradients = training.side_by_side;
+  while (static_cast<std::int64_t>(gradients.size()) < at_once)
+    gradients.push_back(flat_zeros(training.masters.views, training.masters.flat.scalar_type(), at::kCPU));
+  at::Tensor sum = at::zeros({1}, at::kDouble);
+  std::vector<at::Tensor> losses(static_cast<size_t>(at_once));
+  for (std::int64_t first = 0; first < count; first += at_once) {
+    const std::int64_t now = std::min(at_once, count - first);
+    at::parallel_for(0, now, 1, [&](std::int64_t begin, std::int64_t end) {
+      const c10::InferenceMode no_autograd;
+      for (std::int64_t i = begin; i < end; ++i) {
+        FlatParameters& own = gradients[static_cast<size_t>(i)];
+        own.flat.zero_();
+        losses[static_cast<size_t>(i)] = loss.gradient(
+            training.model, input.micro_batches[static_cast<size_t>(first + i)], scale, options.recompute, own.views);
+      }
+    });
+    for (std::int64_t i = 0; i < now; ++i) {
+      training.gradients.flat.add_(gradients[static_cast<size_t>(i)].flat);
+      sum.add_(losses[static_cast<size_t>(i)]);
+    }
+  }
+  return sum;
+}
+
+}  // namespace
+
+std::int64_t micro_batches_at_once(const StepOptions& options, std::int64_t most_tokens, std::int64_t trained) {
+  if (options.thread_tokens == 0) return 1;
+  constexpr std::int64_t gradient_bytes = std::int64_t{2} << 30;  // of all that are computed at the same time
+  const std::int64_t fit = std::min(options.micro_batch_tokens / std::max<std::int64_t>(1, most_tokens),
+                                    gradient_bytes / (4 * std::max<std::int64_t>(1, trained)));
+  return std::clamp<std::int64_t>(fit, 1, at::get_num_threads());
+}
+
+std::int64_t thread_tokens_for(std::int64_t trained, at::Device device) {
+  if (!device.is_cpu() || trained > 256'000'000) return 0;
+  return trained > 32'000'000 ? 1024 : 512;
+}
+
+namespace {
+
+// Which of the units of these lengths make a micro-batch.
+std::vector<std::vector<size_t>> together(std::span<const std::int64_t> lengths, std::int64_t budget,
+                                          std::int64_t thread_tokens) {
+  if (thread_tokens == 0) return pack(lengths, budget);
+  const std::int64_t tokens = std::reduce(lengths.begin(), lengths.end());
+  std::int64_t parts = 1;
+  while (parts * thread_tokens < tokens) parts *= 2;
+  for (;; parts *= 2) {
+    std::vector<std::vector<size_t>> bins = spread(lengths, static_cast<size_t>(parts));
+    const bool fit = std::ranges::all_of(bins, [&](const std::vector<size_t>& bin) {
+      std::int64_t sum = 0;
+      for (const size_t i : bin) sum += lengths[i];
+      return bin.size() <= 1 || sum <= budget;
+    });
+    if (fit) return bins;
+  }
+}
+
 }  // namespace
 
 std::vector<std::vector<size_t>> micro_batches(std::span<const Example* const> examples, std::int64_t budget,
-                                               bool whole_groups) {
+                                               bool whole_groups, std::int64_t thread_tokens) {
   std::vector<std::int64_t> lengths;
   std::vector<std::vector<size_t>> units;  // what is packed: an example, or a group
   for (size_t i = 0; i < examples.size(); ++i) {
@@ -58,7 +135,8 @@ std::vector<std::vector<size_t>> micro_batches(std::span<const Example* const> e
     }
   }
   std::vector<std::vector<size_t>> batches;
-  for (const std::vector<size_t>& members : pack(lengths, budget)) {
+  for (const std::vector<size_t>& members : together(lengths, budget, thread_tokens)) {
+    if (members.empty()) continue;
     std::vector<size_t>& batch = batches.emplace_back();
     for (size_t member : members) batch.insert(batch.end(), units[member].begin(), units[member].end());
   }
@@ -75,7 +153,7 @@ StepInput prepare_step(const Transformer& model, std::span<const Example* const>
     input.targets += loss.count(*example);
     input.weight += loss.weight(*example);
   }
-  input.members = micro_batches(examples, options.micro_batch_tokens, loss.whole_groups);
+  input.members = micro_batches(examples, options.micro_batch_tokens, loss.whole_groups, options.thread_tokens);
   for (const std::vector<size_t>& members : input.members) {
     std::vector<const Example*> micro_batch;
     for (size_t member : members) micro_batch.push_back(examples[member]);
@@ -97,8 +175,12 @@ PendingStep enqueue_step(Training& training, StepInput& input, const Loss& loss,
   // Known before the first micro-batch: each adds its share of the mean.
   const double scale = mean_scale(input.weight);
   pending.loss = at::zeros({1}, at::TensorOptions(at::kDouble).device(training.model.device()));
-  for (const PackedBatch& batch : input.micro_batches)
-    pending.loss.add_(loss.gradient(training.model, batch, scale, options.recompute, training.gradients.views));
+  if (options.thread_tokens > 0) {
+    pending.loss = gradients_side_by_side(training, input, loss, scale, options);
+  } else {
+    for (const PackedBatch& batch : input.micro_batches)
+      pending.loss.add_(loss.gradient(training.model, batch, scale, options.recompute, training.gradients.views));
+  }
   if (loss.weigh != nullptr) pending.loss.fill_(input.loss_sum);
   pending.norm = global_norm(training.gradients.flat);
   const std::int64_t step = training.steps + 1;

@@ -73,5 +73,34 @@ TEST(PackerTest, NearTheFewestBins) {
   EXPECT_EQ(packed, lengths.size());
 }
 
+TEST(Spread, GivesTheNextLongestToTheBinThatHoldsLeast) {
+  EXPECT_THAT(spread(std::vector<std::int64_t>{3, 9, 4, 4, 2}, 2),
+              ElementsAre(ElementsAre(1, 4), ElementsAre(2, 3, 0)));
+  EXPECT_THAT(spread(std::vector<std::int64_t>{5}, 3), ElementsAre(ElementsAre(0), IsEmpty(), IsEmpty()));
+  EXPECT_THAT(spread({}, 1), ElementsAre(IsEmpty()));
+}
+
+TEST(Spread, IsWithinGrahamsBound) {
+  for (std::uint64_t round = 0; round < 50; ++round) {
+    Rng rng(5, "spread", round);
+    std::vector<std::int64_t> lengths(40);
+    for (std::int64_t& length : lengths) length = 1 + static_cast<std::int64_t>(rng.below(200));
+    const std::int64_t sum = std::reduce(lengths.begin(), lengths.end());
+    const std::int64_t longest = *std::ranges::max_element(lengths);
+    std::vector<size_t> seen;
+    for (const std::vector<size_t>& bin : spread(lengths, 8)) {
+      std::int64_t tokens = 0;
+      for (const size_t i : bin) tokens += lengths[i];
+      // The best possible is at least the mean, and at least the longest.
+      EXPECT_LE(static_cast<double>(tokens), 4.0 / 3 * static_cast<double>(std::max((sum + 7) / 8, longest)));
+      seen.insert(seen.end(), bin.begin(), bin.end());
+    }
+    std::ranges::sort(seen);
+    std::vector<size_t> all(lengths.size());
+    std::iota(all.begin(), all.end(), size_t{0});
+    EXPECT_EQ(seen, all);
+  }
+}
+
 }  // namespace
 }  // namespace steerlm

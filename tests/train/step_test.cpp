@@ -93,6 +93,16 @@ TEST(TrainStep, MicroBatchesChangeNothing) {
       }
       EXPECT_LE(largest_difference(parts.masters.views, whole.masters.views), 1e-9) << tokens << " tokens at once";
     }
+    StepOptions side_by_side = options_of(1e-2);
+    side_by_side.thread_tokens = 8;
+    Training training = fresh(at::kDouble, at::kDouble, attributes);
+    EXPECT_EQ(prepare_step(training.model, pointers_to(examples), loss, side_by_side).micro_batches.size(), 8u);
+    for (size_t t = 0; t < whole_steps.size(); ++t) {
+      const StepResult step = train_step(training, pointers_to(examples), loss, side_by_side);
+      EXPECT_NEAR(step.loss, whole_steps[t].loss, 1e-10 * whole_steps[t].loss);
+      EXPECT_NEAR(step.gradient_norm, whole_steps[t].gradient_norm, 1e-10 * whole_steps[t].gradient_norm);
+    }
+    EXPECT_LE(largest_difference(training.masters.views, whole.masters.views), 1e-9) << "threads side by side";
   }
 }
 
@@ -124,17 +134,54 @@ TEST(TrainStep, InFp32TheBitsDoNotDependOnTheNumberOfThreads) {
   config.head_dim = 32;
   const std::vector<Example> examples = examples_of(50, 0);
   const int before = at::get_num_threads();
-  Parameters first;
-  for (const int threads : {1, 2, 3, 7}) {
-    at::set_num_threads(threads);
-    const HeadShape head{true, 0, false};
-    Training training = make_training(config, parameters_from(config, head, init_parameters(config, head, 7)),
-                                      at::kFloat, at::kCPU, all_of_them);
-    for (int t = 0; t < 3; ++t) train_step(training, pointers_to(examples), language_model_objective, options_of(1e-2));
-    if (threads == 1) first = training.masters.views;
-    EXPECT_EQ(largest_difference(training.masters.views, first), 0) << threads << " threads";
+  for (const std::int64_t thread_tokens : {0, 200}) {
+    StepOptions options = options_of(1e-2);
+    options.thread_tokens = thread_tokens;
+    Parameters first;
+    for (const int threads : {1, 2, 3, 7}) {
+      at::set_num_threads(threads);
+      const HeadShape head{true, 0, false};
+      Training training = make_training(config, parameters_from(config, head, init_parameters(config, head, 7)),
+                                        at::kFloat, at::kCPU, all_of_them);
+      for (int t = 0; t < 3; ++t) train_step(training, pointers_to(examples), language_model_objective, options);
+      if (threads == 1) first = training.masters.views;
+      EXPECT_EQ(largest_difference(training.masters.views, first), 0)
+          << threads << " threads, " << thread_tokens << " tokens each";
+    }
   }
   at::set_num_threads(before);
+}
+
+TEST(TrainStep, ThreadsComputeWholeMicroBatchesWithinTheirLimits) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(4);
+  const StepOptions options{.micro_batch_tokens = 4096, .thread_tokens = 512};
+  EXPECT_EQ(micro_batches_at_once(options, 512, 1'000'000), 4);    // a thread each
+  EXPECT_EQ(micro_batches_at_once(options, 1500, 1'000'000), 2);   // 3,000 of 4,096 tokens
+  EXPECT_EQ(micro_batches_at_once(options, 9000, 1'000'000), 1);   // one that is too long
+  EXPECT_EQ(micro_batches_at_once(options, 512, 200'000'000), 2);  // 1.6 GB of gradients
+  EXPECT_EQ(micro_batches_at_once({.micro_batch_tokens = 4096}, 512, 1), 1);
+  at::set_num_threads(before);
+  EXPECT_EQ(thread_tokens_for(1'000'000, at::kCPU), 512);
+  EXPECT_EQ(thread_tokens_for(134'515'008, at::kCPU), 1024);
+  EXPECT_EQ(thread_tokens_for(1'000'000'000, at::kCPU), 0);
+  EXPECT_EQ(thread_tokens_for(1'000'000, at::Device(at::kCUDA, 0)), 0);
+  // A micro-batch of several is never longer than micro_batch_tokens, whatever a thread should have.
+  const std::vector<Example> examples = examples_of(9, 0);  // 3 to 11 tokens
+  for (const std::int64_t budget : {4, 12, 20, 63}) {
+    for (const std::int64_t thread_tokens : {1, 16, 100}) {
+      std::vector<size_t> members;
+      for (const std::vector<size_t>& bin : micro_batches(pointers_to(examples), budget, false, thread_tokens)) {
+        std::int64_t tokens = 0;
+        for (const size_t i : bin) tokens += static_cast<std::int64_t>(examples[i].ids.size());
+        EXPECT_FALSE(bin.empty());
+        EXPECT_TRUE(bin.size() == 1 || tokens <= budget) << tokens << " of " << budget;
+        members.insert(members.end(), bin.begin(), bin.end());
+      }
+      std::ranges::sort(members);
+      EXPECT_EQ(members, (std::vector<size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8}));
+    }
+  }
 }
 
 TEST(TrainStep, OfExamplesIsTheGradientOfTheirMean) {

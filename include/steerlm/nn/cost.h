@@ -23,10 +23,13 @@ std::int64_t train_state_bytes(const ModelConfig& config, const HeadShape& head,
 
 // A training step, as far as its memory depends on it.
 struct TrainWork {
-  std::int64_t tokens = 0;           // of the largest micro-batch
-  std::int64_t sequences = 1;        // in it
-  std::int64_t target_rows = 0;      // of them those that the output layer predicts; 0 with a regression head
-  std::int64_t step_tokens = 0;      // of all micro-batches of the step
+  std::int64_t tokens = 0;       // of the largest micro-batch
+  std::int64_t sequences = 1;    // in it
+  std::int64_t target_rows = 0;  // of them those that the output layer predicts; 0 with a regression head
+  std::int64_t step_tokens = 0;  // of all micro-batches of the step
+  // On a CPU: micro-batches that threads compute at the same time, each with gradients of its own; 0: one, which adds
+  // to those of the step.
+  std::int64_t side_by_side = 0;
   std::int64_t trained = 0;          // parameters
   std::int64_t frozen = 0;           // with LoRA
   std::int64_t multiprocessors = 0;  // of the GPU; 0: a CPU
@@ -34,14 +37,16 @@ struct TrainWork {
   bool recompute = false;  // train.recompute: block
 };
 
-// What a training step takes at most, part by part. The largest moment is either the chunk of the output layer or the
-// backward of the last block; both find the activations of the whole trunk. Beside it are what the program takes
-// without a model and, on a GPU, the CUDA context (about 0.6 GB).
+// What a training step takes at most, part by part, of all micro-batches side by side. The largest moment is either the
+// chunk of the output layer or the backward of the last block; both find the activations of the whole trunk. Beside it
+// are what the program takes without a model and, on a GPU, the CUDA context (about 0.6 GB).
 struct TrainBytes {
-  std::int64_t state = 0;        // masters, gradients, two moments in fp32; the compute copy in bf16; what is frozen
-  std::int64_t inputs = 0;       // ids, targets and angles of this step and the next
-  std::int64_t activations = 0;  // BlockSaved of every block, the final norm's input and output
-  std::int64_t logits = 0;       // the output layer: rows with a target, their gradient, one chunk of logits
+  // Masters, gradients, those of the micro-batches side by side, two moments in fp32; the compute copy in bf16; what is
+  // frozen.
+  std::int64_t state = 0;
+  std::int64_t inputs = 0;            // ids, targets and angles of this step and the next
+  std::int64_t activations = 0;       // BlockSaved of every block, the final norm's input and output
+  std::int64_t logits = 0;            // the output layer: rows with a target, their gradient, one chunk of logits
   std::int64_t recomputed_block = 0;  // BlockSaved of the one block that is computed again
   std::int64_t block_backward = 0;    // what block_backward holds from its begin to its end
   std::int64_t workspace = 0;         // what it takes beside that, in attention or in what follows
