@@ -66,15 +66,20 @@ at::Tensor gradients_side_by_side(Training& training, const StepInput& input, co
   std::vector<at::Tensor> losses(static_cast<size_t>(at_once));
   for (std::int64_t first = 0; first < count; first += at_once) {
     const std::int64_t now = std::min(at_once, count - first);
-    at::parallel_for(0, now, 1, [&](std::int64_t begin, std::int64_t end) {
-      const c10::InferenceMode no_autograd;
-      for (std::int64_t i = begin; i < end; ++i) {
-        FlatParameters& own = gradients[static_cast<size_t>(i)];
-        own.flat.zero_();
-        losses[static_cast<size_t>(i)] = loss.gradient(
-            training.model, input.micro_batches[static_cast<size_t>(first + i)], scale, options.recompute, own.views);
-      }
-    });
+    const auto compute = [&](std::int64_t i) {
+      FlatParameters& own = gradients[static_cast<size_t>(i)];
+      own.flat.zero_();
+      losses[static_cast<size_t>(i)] = loss.gradient(
+          training.model, input.micro_batches[static_cast<size_t>(first + i)], scale, options.recompute, own.views);
+    };
+    if (now == 1) {
+      compute(0);  // all threads share it
+    } else {
+      at::parallel_for(0, now, 1, [&](std::int64_t begin, std::int64_t end) {
+        const c10::InferenceMode no_autograd;
+        for (std::int64_t i = begin; i < end; ++i) compute(i);
+      });
+    }
     for (std::int64_t i = 0; i < now; ++i) {
       training.gradients.flat.add_(gradients[static_cast<size_t>(i)].flat);
       sum.add_(losses[static_cast<size_t>(i)]);
@@ -94,8 +99,7 @@ std::int64_t micro_batches_at_once(const StepOptions& options, std::int64_t most
 }
 
 std::int64_t thread_tokens_for(std::int64_t trained, at::Device device) {
-  if (!device.is_cpu() || trained > 256'000'000) return 0;
-  return trained > 32'000'000 ? 1024 : 512;
+  return device.is_cpu() && trained <= 256'000'000 ? 512 : 0;
 }
 
 namespace {

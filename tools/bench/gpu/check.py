@@ -171,7 +171,7 @@ def carry_libraries(check):
     """Copies the libraries of the program and of its tests that another machine may lack into WORK/lib."""
     folder = check.base / "lib"
     folder.mkdir(parents=True, exist_ok=True)
-    binaries = [check.program, *(check.build / "tests" / name for name in TEST_BINARIES)]
+    binaries = [check.program, check.build / "lib/libsteerlm_compute.so", *(check.build / "tests" / name for name in TEST_BINARIES)]
     for binary in (path for path in binaries if path.exists()):
         for line in subprocess.run(["ldd", binary], capture_output=True, text=True).stdout.splitlines():
             name, _, rest = line.strip().partition(" => ")
