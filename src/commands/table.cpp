@@ -1,6 +1,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "commands/commands.h"
+#include "steerlm/kernels/host_memory.h"
 
 namespace steerlm {
 namespace {
@@ -38,6 +39,9 @@ constexpr ComputeCommands table{
 
 }  // namespace
 
-extern "C" const ComputeCommands& steerlm_compute_commands() { return table; }
+extern "C" const ComputeCommands& steerlm_compute_commands() {
+  use_host_memory();
+  return table;
+}
 
 }  // namespace steerlm
