@@ -1,10 +1,12 @@
 // train-predictor, annotate, sft, bootstrap, steerlm2, evaluate, crossvalidate, run and pipeline: each takes a recipe.
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
 #include "cli/inference_options.h"
+#include "cli/job_output.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/stages/stages.h"
@@ -29,9 +31,11 @@ struct StageArguments {
   std::string recipe;
   std::vector<std::string> overrides;
   PipelineSelection selection;
+  std::vector<std::int64_t> seeds;
   std::int64_t folds = 5;  // crossvalidate
   bool fresh = false, overwrite = false, dry_run = false, quiet = false;
   std::string machine;
+  JobArguments job;  // of --merge
 };
 
 Context context_of(const StageArguments& arguments, Log& log) {
@@ -67,16 +71,33 @@ void require_forecast(const Recipe& recipe) {
                           .advice = "leave --machine out"});
 }
 
-int run(const StageArguments& arguments, std::optional<Stage> stage) {
+void begin_limits(Log& log) {
   install_stop_handlers();
+  if (const std::string slurm = stop_at_slurm_end(); !slurm.empty()) log.info(slurm);
+}
+
+int run(const StageArguments& arguments, std::optional<Stage> stage) {
   Log log(arguments.quiet);
+  begin_limits(log);
   const Context context = context_of(arguments, log);
+  if (stage == Stage::pipeline && !arguments.seeds.empty()) {
+    if (!arguments.selection.only.empty() || !arguments.selection.from.empty()) {
+      fail(ExitCode::recipe, {.what = "--seeds runs whole pipelines",
+                              .where = "--seeds",
+                              .found = "--only or --from",
+                              .advice = "give these with seed=K run_dir=RUN_DIR/seed-K instead"});
+    }
+    return run_pipeline_seeds(arguments.recipe, arguments.overrides, arguments.seeds,
+                              this_program("run the pipelines one after another with seed=K run_dir=RUN_DIR/seed-K"),
+                              context);
+  }
   if (stage == Stage::pipeline) {
     return run_pipeline(arguments.recipe, arguments.overrides, arguments.selection,
                         this_program("run the steps one after another with `steerlm run`"), context);
   }
   const Recipe recipe = load_recipe(arguments.recipe, arguments.overrides, stage);
   if (context.machine) require_forecast(recipe);
+  if (recipe.max_minutes > 0) stop_after(60 * recipe.max_minutes, "max_minutes");
   const Outcome outcome = run_stage(recipe, context);
   return static_cast<int>(outcome == Outcome::done ? ExitCode::done : ExitCode::stopped);
 }
@@ -101,6 +122,16 @@ CLI::App* add_recipe_command(CLI::App& app, const std::string& name, const std::
   return command;
 }
 
+// What follows --merge OUT are shards: the first stands where a recipe does.
+int merge(const StageArguments& arguments) {
+  JobArguments job = arguments.job;
+  job.overwrite = arguments.overwrite;
+  job.quiet = arguments.quiet;
+  job.shards = {arguments.recipe};
+  job.shards.insert(job.shards.end(), arguments.overrides.begin(), arguments.overrides.end());
+  return run_merge(job);
+}
+
 void add_stage_command(CLI::App& app, Invocation& invocation, const std::string& name, std::optional<Stage> stage,
                        const std::string& help, const std::string& more) {
   const auto arguments = std::make_shared<StageArguments>();
@@ -108,14 +139,25 @@ void add_stage_command(CLI::App& app, Invocation& invocation, const std::string&
   if (stage == Stage::pipeline) {
     command->add_option("--only", arguments->selection.only, "run only the step of this name");
     command->add_option("--from", arguments->selection.from, "start with the step of this name");
+    command
+        ->add_option("--seeds", arguments->seeds,
+                     "run once with each of these seeds, in run_dir/seed-K, and table the figures: 1,2,3")
+        ->delimiter(',')
+        ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   }
-  command->callback(
-      [&invocation, arguments, stage] { invocation.action = [arguments, stage] { return run(*arguments, stage); }; });
+  if (stage == Stage::annotate) add_merge_options(*command, arguments->job);
+  command->callback([&invocation, arguments, stage] {
+    if (!arguments->job.merge.empty()) {
+      invocation.action = [arguments] { return merge(*arguments); };
+      return;
+    }
+    invocation.action = [arguments, stage] { return run(*arguments, stage); };
+  });
 }
 
 int run_folds(const StageArguments& arguments) {
-  install_stop_handlers();
   Log log(arguments.quiet);
+  begin_limits(log);
   const Context context = context_of(arguments, log);
   const Recipe recipe = load_recipe(arguments.recipe, arguments.overrides, Stage::train_predictor);
   return run_crossvalidation(
