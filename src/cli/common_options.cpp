@@ -44,6 +44,25 @@ void add_shard_size(CLI::App& command, std::string& size) {
       ->capture_default_str();
 }
 
+void add_merge_options(CLI::App& command, JobArguments& arguments) {
+  command
+      .add_option("--merge", arguments.merge,
+                  "put the outputs of shards, which follow, together in this file; nothing else is done")
+      ->type_name("OUT");
+}
+
+void add_job_options(CLI::App& command, JobArguments& arguments) {
+  add_overwrite(command, arguments.overwrite);
+  command.add_flag("--fresh", arguments.fresh, "start over: what an earlier, unfinished command has left is removed");
+  command.add_flag("--quiet", arguments.quiet, "warnings and errors only");
+  command.add_option("--max-minutes", arguments.max_minutes, "time limit, then exit 75; the same command goes on")
+      ->check(CLI::Range(0.0, std::numeric_limits<double>::max()));
+  command.add_option("--shard", arguments.shard, "i/n: the i-th of n parts of the input, i from 0")
+      ->capture_default_str();
+  add_merge_options(command, arguments);
+  command.add_option("SHARDS", arguments.shards, "of --merge: the outputs of the shards");
+}
+
 void add_device_options(CLI::App& command, std::string& device, std::string& precision) {
   command.add_option("--device", device, "auto, cpu or cuda")->capture_default_str();
   command.add_option("--precision", precision, "auto, fp32 or bf16")->capture_default_str();

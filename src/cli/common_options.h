@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "steerlm/cli/compute.h"
 #include "steerlm/data/options.h"
 #include "steerlm/infer/options.h"
 
@@ -18,6 +19,10 @@ void add_overwrite(CLI::App& command, bool& overwrite);
 void add_template_option(CLI::App& command, std::string& name);
 // --max-shard-size
 void add_shard_size(CLI::App& command, std::string& size);
+// --overwrite, --fresh, --quiet, --max-minutes, --shard, --merge
+void add_job_options(CLI::App& command, JobArguments& arguments);
+// --merge alone, for a command whose other options are a recipe's.
+void add_merge_options(CLI::App& command, JobArguments& arguments);
 // --device and --precision
 void add_device_options(CLI::App& command, std::string& device, std::string& precision);
 

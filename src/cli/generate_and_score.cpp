@@ -7,6 +7,17 @@
 #include "steerlm/core/suggest.h"
 
 namespace steerlm {
+namespace {
+
+// Throws recipe where shards are named without --merge.
+void refuse_shards(const JobArguments& arguments) {
+  if (arguments.shards.empty()) return;
+  fail(ExitCode::recipe, {.what = "an argument too many",
+                          .found = "'" + arguments.shards.front() + "'",
+                          .expected = "options alone, or with --merge the outputs of shards"});
+}
+
+}  // namespace
 
 void add_inference_commands(CLI::App& app, Invocation& invocation) {
   const auto generate = std::make_shared<GenerateArguments>();
@@ -14,7 +25,7 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   command->footer(
       "One JSON object a line: the input line plus response, token_ids, logprob and finish (stop, length).\n"
       "Dials that are not set take the model folder's defaults; `steerlm model info` prints them.");
-  command->add_option("--model", generate->model, "model folder")->required();
+  CLI::Option* model = command->add_option("--model", generate->model, "model folder");
   CLI::Option* prompt = command->add_option("--prompt", generate->prompt, "the user's text");
   CLI::Option* input =
       command->add_option("--input", generate->input, "records whose last turn is the user's, or lines with prompt");
@@ -28,10 +39,16 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   command->add_option("--samples", generate->samples, "responses a prompt")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  command->add_option("--output", generate->output, "file; '-' for standard output")->capture_default_str();
-  add_overwrite(*command, generate->overwrite);
+  command->add_option("--output", generate->job.output, "file; '-' for standard output")->capture_default_str();
+  add_job_options(*command, generate->job);
   add_device_options(*command, generate->device, generate->precision);
-  command->callback([&invocation, generate, prompt, input] {
+  command->callback([&invocation, generate, model, prompt, input] {
+    if (!generate->job.merge.empty()) {
+      invocation.action = [&invocation, generate] { return invocation.compute().merge(generate->job); };
+      return;
+    }
+    if (model->count() == 0) throw CLI::RequiredError("--model");
+    refuse_shards(generate->job);
     if (prompt->count() + input->count() == 0) throw CLI::RequiredError("--prompt or --input");
     invocation.action = [&invocation, generate] { return invocation.compute().generate(*generate); };
   });
@@ -45,11 +62,11 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
       "With --responses the output is the input, records of SteerLM 2.0, with one number more in each response: of a\n"
       "predictor log(P(a|x,y)), of a language model log(Q(y|a,x)), with --no-labels log(P(y|x)).\n"
       "A predictor that is a language model is asked for log(P(a|x,y)) with --label-logprob.");
-  command->add_option("--model", score->model, "model folder")->required();
-  command->add_option("--input", score->input, "records; '-' for standard input")->required();
+  model = command->add_option("--model", score->model, "model folder");
+  input = command->add_option("--input", score->input, "records; '-' for standard input");
   add_template_option(*command, score->text_template);
-  command->add_option("--output", score->output, "file; '-' for standard output")->required();
-  add_overwrite(*command, score->overwrite);
+  CLI::Option* output = command->add_option("--output", score->job.output, "file; '-' for standard output");
+  add_job_options(*command, score->job);
   command->add_flag("--no-labels", score->no_labels, "of a language model: log P(y|x), labels are left out unread");
   command->add_flag("--label-logprob", score->label_logprob,
                     "take the model as a predictor: log P(a|x,y) of a turn's own label by the Beta law");
@@ -64,7 +81,15 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
                    "of several attributes: " + join(enum_choices<BetaCombination>()))
       ->capture_default_str();
   add_device_options(*command, score->device, score->precision);
-  command->callback([&invocation, score] {
+  command->callback([&invocation, score, model, input, output] {
+    if (!score->job.merge.empty()) {
+      invocation.action = [&invocation, score] { return invocation.compute().merge(score->job); };
+      return;
+    }
+    for (const CLI::Option* each : {model, input, output}) {
+      if (each->count() == 0) throw CLI::RequiredError(each->get_name());
+    }
+    refuse_shards(score->job);
     invocation.action = [&invocation, score] { return invocation.compute().score(*score); };
   });
 }

@@ -1,4 +1,5 @@
 // train-predictor, annotate, sft, bootstrap, steerlm2, evaluate, crossvalidate, run and pipeline: each takes a recipe.
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,6 +30,16 @@ CLI::App* add_recipe_command(CLI::App& app, const std::string& name, const std::
   return command;
 }
 
+// What follows --merge OUT are shards: the first stands where a recipe does.
+JobArguments merge_of(const RecipeRun& arguments) {
+  JobArguments job = arguments.job;
+  job.overwrite = arguments.overwrite;
+  job.quiet = arguments.quiet;
+  job.shards = {arguments.recipe};
+  job.shards.insert(job.shards.end(), arguments.overrides.begin(), arguments.overrides.end());
+  return job;
+}
+
 void add_stage_command(CLI::App& app, Invocation& invocation, const std::string& name, std::optional<Stage> stage,
                        const std::string& help, const std::string& more) {
   const auto arguments = std::make_shared<RecipeRun>();
@@ -37,8 +48,18 @@ void add_stage_command(CLI::App& app, Invocation& invocation, const std::string&
   if (stage == Stage::pipeline) {
     command->add_option("--only", arguments->only, "run only the step of this name");
     command->add_option("--from", arguments->from, "start with the step of this name");
+    command
+        ->add_option("--seeds", arguments->seeds,
+                     "run once with each of these seeds, in run_dir/seed-K, and table the figures: 1,2,3")
+        ->delimiter(',')
+        ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   }
+  if (stage == Stage::annotate) add_merge_options(*command, arguments->job);
   command->callback([&invocation, arguments] {
+    if (!arguments->job.merge.empty()) {
+      invocation.action = [&invocation, arguments] { return invocation.compute().merge(merge_of(*arguments)); };
+      return;
+    }
     invocation.action = [&invocation, arguments] { return invocation.compute().run_recipe(*arguments); };
   });
 }

@@ -11,6 +11,7 @@ namespace steerlm::commands {
 std::string version();
 int run_recipe(const RecipeRun& arguments);
 int crossvalidate(const RecipeRun& arguments);
+int merge(const JobArguments& arguments);
 int experiment(const ExperimentArguments& arguments);
 int write_judgements(const ComparisonArguments& arguments);
 int read_judgements(const JudgedArguments& arguments);

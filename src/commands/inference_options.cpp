@@ -78,6 +78,11 @@ OutputOptions output_beside(const std::string& model, const std::string& input, 
   return options;
 }
 
+std::string computed_precision(const OpenModel& model) {
+  return std::string(enum_name(model.transformer.weights.embedding_vd.scalar_type() == at::kFloat ? Precision::fp32
+                                                                                                  : Precision::bf16));
+}
+
 OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision,
                           const TemplateRequest& request) {
   OpenModel model = open_model(folder, parse_computing(device, precision), request);

@@ -25,6 +25,9 @@ std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& 
 // For a command that reads the model folder and the input file, which may be empty.
 OutputOptions output_beside(const std::string& model, const std::string& input, bool overwrite);
 
+// "fp32" or "bf16".
+std::string computed_precision(const OpenModel& model);
+
 // Throws model for an attribute predictor.
 OpenModel open_text_model(const std::string& folder, const std::string& device, const std::string& precision,
                           const TemplateRequest& request);

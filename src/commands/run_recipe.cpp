@@ -44,25 +44,42 @@ void require_forecast(const Recipe& recipe) {
                           .advice = "leave --machine out"});
 }
 
+void begin_limits(Log& log) {
+  install_stop_handlers();
+  if (const std::string slurm = stop_at_slurm_end(); !slurm.empty()) log.info(slurm);
+}
+
 }  // namespace
 
 int commands::run_recipe(const RecipeRun& arguments) {
-  install_stop_handlers();
   Log log(arguments.quiet);
+  begin_limits(log);
   const Context context = context_of(arguments, log);
+  if (arguments.stage == Stage::pipeline && !arguments.seeds.empty()) {
+    if (!arguments.only.empty() || !arguments.from.empty()) {
+      fail(ExitCode::recipe, {.what = "--seeds runs whole pipelines",
+                              .where = "--seeds",
+                              .found = "--only or --from",
+                              .advice = "give these with seed=K run_dir=RUN_DIR/seed-K instead"});
+    }
+    return run_pipeline_seeds(arguments.recipe, arguments.overrides, arguments.seeds,
+                              this_program("run the pipelines one after another with seed=K run_dir=RUN_DIR/seed-K"),
+                              context);
+  }
   if (arguments.stage == Stage::pipeline) {
     return run_pipeline(arguments.recipe, arguments.overrides, {.only = arguments.only, .from = arguments.from},
                         this_program("run the steps one after another with `steerlm run`"), context);
   }
   const Recipe recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.stage);
   if (context.machine) require_forecast(recipe);
+  if (recipe.max_minutes > 0) stop_after(60 * recipe.max_minutes, "max_minutes");
   const Outcome outcome = run_stage(recipe, context);
   return static_cast<int>(outcome == Outcome::done ? ExitCode::done : ExitCode::stopped);
 }
 
 int commands::crossvalidate(const RecipeRun& arguments) {
-  install_stop_handlers();
   Log log(arguments.quiet);
+  begin_limits(log);
   const Context context = context_of(arguments, log);
   const Recipe recipe = load_recipe(arguments.recipe, arguments.overrides, Stage::train_predictor);
   return run_crossvalidation(

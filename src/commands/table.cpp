@@ -17,6 +17,7 @@ constexpr ComputeCommands table{
     .version = commands::version,
     .run_recipe = run<commands::run_recipe>,
     .crossvalidate = run<commands::crossvalidate>,
+    .merge = run<commands::merge>,
     .experiment = run<commands::experiment>,
     .write_judgements = run<commands::write_judgements>,
     .read_judgements = run<commands::read_judgements>,

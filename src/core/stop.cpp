@@ -4,14 +4,25 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
+#include <chrono>
 #include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <ctime>
 #include <iterator>
+#include <string_view>
 
 namespace steerlm {
 namespace {
 
 std::atomic<bool> requested{false};
 std::atomic<int> interrupts{0};
+
+using Clock = std::chrono::steady_clock;
+Clock::time_point deadline = Clock::time_point::max();  // set before work begins
+std::string deadline_name;
+std::atomic<bool> progressed{false};
 
 void handle(int signal) {
   if (signal == SIGINT && interrupts.fetch_add(1) > 0) ::_exit(130);
@@ -24,7 +35,7 @@ constexpr int warnings[] = {SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2};
 
 }  // namespace
 
-void install_stop_handlers() {
+void install_stop_handlers(bool ends_at_closed_pipe) {
   struct sigaction action {};
   action.sa_handler = handle;
   action.sa_flags = SA_RESTART;
@@ -35,15 +46,48 @@ void install_stop_handlers() {
     ::sigaction(signal, nullptr, &now);
     if (now.sa_handler != SIG_IGN) ::sigaction(signal, &action, nullptr);  // nohup ignores SIGHUP
   }
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write with a message
+  if (!ends_at_closed_pipe) std::signal(SIGPIPE, SIG_IGN);
 }
 
 bool is_stop_signal(int signal) {
   return signal == SIGTERM || signal == SIGINT || std::ranges::find(warnings, signal) != std::end(warnings);
 }
 
-bool stop_requested() { return requested.load(); }
+bool stop_requested() { return requested.load() || (progressed.load() && Clock::now() >= deadline); }
 void request_stop() { requested.store(true); }
-void clear_stop() { requested.store(false); }
+void clear_stop() {
+  requested.store(false);
+  deadline = Clock::time_point::max();
+  progressed.store(false);
+}
+
+void note_progress() { progressed.store(true); }
+
+void stop_after(double seconds, const std::string& limit) {
+  constexpr double longest = 1e9;  // 30 years: in the range of the clock
+  const auto span = std::chrono::duration<double>(std::clamp(seconds, 0.0, longest));
+  const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(span);
+  if (end >= deadline) return;
+  deadline = end;
+  deadline_name = limit;
+}
+
+std::string stop_at_slurm_end() {
+  constexpr std::int64_t margin = 60;
+  const char* value = std::getenv("SLURM_JOB_END_TIME");
+  if (value == nullptr) return "";
+  const std::string_view text = value;
+  std::int64_t end = 0;
+  const auto [last, error] = std::from_chars(text.data(), text.data() + text.size(), end);
+  if (error != std::errc() || last != text.data() + text.size())
+    return "SLURM_JOB_END_TIME is ignored: '" + std::string(text) + "' is no number of seconds since 1970";
+  const std::int64_t left = end - static_cast<std::int64_t>(std::time(nullptr));
+  if (left <= 0) return "SLURM_JOB_END_TIME is ignored: the time is past";
+  stop_after(static_cast<double>(left - margin), "SLURM_JOB_END_TIME");
+  return "stops in " + std::to_string(std::max<std::int64_t>(left - margin, 0)) +
+         " s, a minute before the job's end (SLURM_JOB_END_TIME)";
+}
+
+std::string stop_reason() { return requested.load() ? "on request" : "by " + deadline_name; }
 
 }  // namespace steerlm

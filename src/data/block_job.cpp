@@ -1,77 +1,19 @@
 #include "steerlm/data/block_job.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <fstream>
+#include <stdexcept>
 #include <tuple>
 #include <utility>
 
+#include "data/block_files.h"
+#include "data/compressor.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/run_place.h"
+#include "steerlm/core/stop.h"
 #include "steerlm/core/utf8.h"
 
 namespace steerlm {
 namespace {
-
-// Links are not followed: a dangling one is there.
-bool is_there(const Path& path) {
-  std::error_code error;
-  return std::filesystem::exists(std::filesystem::symlink_status(path, error));
-}
-
-bool is_file(const Path& path) {
-  std::error_code error;
-  return std::filesystem::symlink_status(path, error).type() == std::filesystem::file_type::regular;
-}
-
-Path part_of(const Path& path) { return Path(path.string() + ".part"); }
-
-std::int64_t size_of(const Path& path) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  return error ? -1 : static_cast<std::int64_t>(size);
-}
-
-bool has_sha256(const Path& file, const std::string& sha256) {
-  return !sha256.empty() && is_file(file) && sha256_file(file, ExitCode::resources) == sha256;
-}
-
-// One process at a time writes a part file, whatever run directories there are. Between opening and locking another one
-// may have finished it: then it has its final name, and is whole.
-void lock(const OutputFile& file) {
-  const auto refuse = [&](const std::string& what) {
-    fail(ExitCode::resources, {.what = what, .where = file.path().string(), .advice = "give the command again"});
-  };
-  if (::flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    refuse("another process is writing this file");
-  struct stat opened {
-  }, named{};
-  if (::fstat(file.descriptor(), &opened) != 0 || ::lstat(file.path().c_str(), &named) != 0 ||
-      opened.st_dev != named.st_dev || opened.st_ino != named.st_ino)
-    refuse("another process has moved this file away");
-}
-
-void remove_own(const Path& path) {
-  const OutputFile file(path, OutputFile::Mode::append);
-  lock(file);
-  remove_file(path);
-}
-
-// Which file it is, whatever it holds: its number, which a later file may get again, and when it was made, where the
-// file system says that.
-std::string file_identity(const Path& path) {
-  struct statx status {};
-  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME, &status) != 0) return "";
-  std::string identity = std::to_string(status.stx_ino);
-  if ((status.stx_mask & STATX_BTIME) != 0)
-    identity += "@" + std::to_string(status.stx_btime.tv_sec) + "." + std::to_string(status.stx_btime.tv_nsec);
-  return identity;
-}
 
 constexpr std::uint64_t largest_count = 1'000'000'000'000'000;  // sums of them stay in range
 
@@ -98,41 +40,6 @@ std::vector<std::string> ledger_lines(const Path& path) {
 
 constexpr std::string_view parts_key = "{\"parts\":";
 
-// What the ledger says of a file: the end of each block's bytes and their hash.
-using Pieces = std::vector<std::pair<std::int64_t, std::string>>;
-
-// How many pieces, from the first on, are in the file.
-size_t count_whole(const Pieces& pieces, const Path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  const std::int64_t size = std::max<std::int64_t>(size_of(file), 0);
-  std::int64_t done = 0;
-  for (size_t p = 0; p < pieces.size(); ++p) {
-    const auto& [end, sha256] = pieces[p];
-    if (end < done || end > size) return p;
-    std::string bytes(static_cast<size_t>(end - done), '\0');
-    if (!bytes.empty() && !stream.read(bytes.data(), end - done)) return p;
-    if (sha256_hex(bytes) != sha256) return p;
-    done = end;
-  }
-  return pieces.size();
-}
-
-// A part file, which may have a torn end, is known by its first bytes; one in which nothing was completed by being the
-// file that was begun.
-bool is_own_part(const Pieces& pieces, const Path& file, const std::string& begun) {
-  if (!is_file(file)) return false;
-  if (size_of(file) == 0) return true;
-  const auto first = std::ranges::find_if(pieces, [](const auto& piece) { return piece.first > 0; });
-  if (first == pieces.end()) return !begun.empty() && file_identity(file) == begun;
-  const Pieces up_to_it(pieces.begin(), first + 1);
-  return count_whole(up_to_it, file) == up_to_it.size();
-}
-
-bool is_whole(const Pieces& pieces, const Path& file) {
-  return is_file(file) && size_of(file) == (pieces.empty() ? 0 : pieces.back().first) &&
-         count_whole(pieces, file) == pieces.size();
-}
-
 bool is_among(const std::vector<Path>& files, const Path& file) {
   return std::ranges::find(files, file) != files.end();
 }
@@ -156,6 +63,7 @@ void refuse_foreign(const std::vector<Path>& files, const std::vector<Path>& own
 
 // Where the bad records go; an output that is written straight through has nothing beside it.
 Path quarantine_of(const OutputPlace& place, const std::string& output, const Path& ledger) {
+  if (place.through && ledger.empty()) return {};
   return place.through ? ledger.parent_path() / "quarantine.jsonl" : BlockOutput::quarantine_beside(output);
 }
 
@@ -163,7 +71,8 @@ Path quarantine_of(const OutputPlace& place, const std::string& output, const Pa
 OutputPlace place_of(const std::string& output, const Path& ledger, const BlockOutputOptions& options) {
   OutputPlace place = find_output(output, {.inputs = options.inputs, .make_folder = true});
   const Path quarantine = quarantine_of(place, output, ledger);
-  std::vector<Path> beside{quarantine, part_of(quarantine)};
+  std::vector<Path> beside;
+  if (!quarantine.empty()) beside = {quarantine, part_of(quarantine)};
   if (!place.through) beside.push_back(part_of(place.file));
   for (const Path& path : beside) refuse_input_as_output(path.string(), options.inputs);
   return place;
@@ -183,7 +92,9 @@ void BlockOutput::check(const std::string& output, const Path& ledger, const Blo
     if (known->finished && known->own && (!options.fresh || set_aside)) own.push_back(known->output);
     if (known->finished && known->own && !options.fresh) own.push_back(known->quarantine);
   }
-  refuse_foreign({output_place(place), absolute_place(quarantine_of(place, output, ledger))}, own, options.overwrite);
+  const Path quarantine = quarantine_of(place, output, ledger);
+  refuse_foreign({output_place(place), quarantine.empty() ? quarantine : absolute_place(quarantine)}, own,
+                 options.overwrite);
 }
 
 bool BlockOutput::is_finished_at(const std::string& output, const Path& ledger) {
@@ -201,7 +112,7 @@ std::optional<Path> BlockOutput::other_place(const std::string& output, const Pa
       status.type() == std::filesystem::file_type::regular || status.type() == std::filesystem::file_type::not_found;
   if (!known || !known->output.is_absolute() || !may_be_file) return std::nullopt;
   const Path now = std::filesystem::weakly_canonical(std::filesystem::absolute(output, error), error);
-  if (error || now == known->output || (known->finished && !is_file(known->output))) return std::nullopt;
+  if (error || now == known->output || (known->finished && !is_regular(known->output))) return std::nullopt;
   if (is_finished_at(output, ledger)) return std::nullopt;  // a copy of the whole project
   return known->output;
 }
@@ -210,7 +121,8 @@ BlockOutput::BlockOutput(const std::string& output, Path ledger, Json identity, 
     : place_(place_of(output, ledger, options)), ledger_path_(std::move(ledger)), options_(std::move(options)) {
   ledger_.identity = std::move(identity);
   ledger_.output = output_place(place_);
-  ledger_.quarantine = absolute_place(quarantine_of(place_, output, ledger_path_));
+  const Path quarantine = quarantine_of(place_, output, ledger_path_);
+  if (!quarantine.empty()) ledger_.quarantine = absolute_place(quarantine);
   if (find_invalid_utf8(output))  // the ledger is JSON
     fail(ExitCode::recipe, {.what = "the output's name is not valid UTF-8", .where = output});
   if (options_.fresh || place_.through)
@@ -228,7 +140,7 @@ void BlockOutput::keep_inputs(std::vector<Path>& own) const {
 
 // Up to the first line that is torn or makes no sense; nothing where that is the first.
 std::optional<BlockOutput::Ledger> BlockOutput::read_ledger(const Path& path) {
-  if (!is_file(path)) return std::nullopt;
+  if (!is_regular(path)) return std::nullopt;
   const std::string bytes = read_file(path, ExitCode::resources, "ledger");
   Ledger ledger;
   for (size_t start = 0; start < bytes.size();) {
@@ -264,13 +176,13 @@ std::optional<BlockOutput::Ledger> BlockOutput::read_ledger(const Path& path) {
     } else {
       const auto [output_sha256, quarantine_sha256] = text_pair(line, "sha256");
       if (!is_count(line, "block") || line.at("block") != ledger.blocks.size() || !is_count(line, "records") ||
-          !is_count(line, "output_end") || !is_count(line, "quarantine_end") || output_sha256.empty() ||
-          !line.contains("counts")) {
+          !is_count(line, "lines") || !is_count(line, "output_end") || !is_count(line, "quarantine_end") ||
+          output_sha256.empty() || !line.contains("counts")) {
         break;
       }
       ledger.blocks.push_back({line.at("records").get<std::int64_t>(), line.at("output_end").get<std::int64_t>(),
-                               line.at("quarantine_end").get<std::int64_t>(), output_sha256, quarantine_sha256,
-                               line.at("counts"), ledger_end});
+                               line.at("quarantine_end").get<std::int64_t>(), line.at("lines").get<std::int64_t>(),
+                               output_sha256, quarantine_sha256, line.at("counts"), ledger_end});
     }
     start = end + 1;
   }
@@ -304,6 +216,7 @@ std::vector<Path> BlockOutput::own_files(const Ledger& ledger) {
       own.push_back(part_of(file));
     else if (!is_there(part_of(file)) && is_whole(pieces, file))
       own.push_back(file);
+    if (is_packed_name(file.string()) && is_whole_packed(pieces, file)) own.push_back(file);
   };
   add(ledger.output, output, ledger.output_part);
   add(ledger.quarantine, quarantine, ledger.quarantine_part);
@@ -319,7 +232,7 @@ void BlockOutput::adopt_ledger() {
                             .where = ledger_path_.string(),
                             .found = begun,
                             .expected = wanted,
-                            .advice = "choose another run_dir, or start over with --fresh"});
+                            .advice = options_.advice});
   };
   if (found->identity != ledger_.identity) refuse(dump_json(found->identity), dump_json(ledger_.identity));
   const auto counted = [&](const Block& block) {
@@ -341,7 +254,7 @@ void BlockOutput::adopt_ledger() {
   }
   // Begun anew: what was finished and is not there any more, what was written straight through, and what is the output
   // of the run directory that this one is a copy of.
-  const bool left = found->finished && (same_place || !is_file(found->output));
+  const bool left = found->finished && (same_place || !is_regular(found->output));
   if (left || found->output.empty() || !found->own) {
     own_ = own_files(*found);
     return;
@@ -356,13 +269,21 @@ void BlockOutput::adopt_ledger() {
     output.emplace_back(block.output_end, block.output_sha256);
     quarantine.emplace_back(block.quarantine_end, block.quarantine_sha256);
   }
-  const auto now = [&](const Path& file) { return is_among(own_, file) ? file : part_of(file); };
+  const auto whole_pieces = [&](const Pieces& pieces, const Path& file) {
+    const bool published = is_among(own_, file);
+    if (published && is_packed_name(file.string())) return pieces.size();  // that is how it is known
+    return count_whole(pieces, published ? file : part_of(file));
+  };
   ledger_.blocks.resize(
-      std::min({count_whole(output, now(ledger_.output)), count_whole(quarantine, now(ledger_.quarantine)), good}));
+      std::min({whole_pieces(output, ledger_.output), whole_pieces(quarantine, ledger_.quarantine), good}));
 }
 
 // The ledger comes first, and goes last: a part file without one is nobody's.
 void BlockOutput::open_files() {
+  if (ledger_path_.empty()) {
+    output_file_ = open_through(place_);
+    return;
+  }
   const bool goes_on = ledger_.head_end > 0;
   if (!goes_on) {  // the first block took its time: what has changed meanwhile is not removed
     std::vector<Path> own = own_files(ledger_path_);
@@ -374,6 +295,8 @@ void BlockOutput::open_files() {
     const bool published = file == ledger_.output || file == ledger_.quarantine;
     if (!goes_on || (published && ledger_.blocks.empty()))
       remove_own(file);
+    else if (published && is_packed_name(file.string()))
+      unpack_again(file, part_of(file));
     else if (published)
       publish_new(file, part_of(file));  // a kill inside finish(), which comes again
   }
@@ -429,11 +352,34 @@ std::vector<Json> BlockOutput::block_counts() const {
   return counts;
 }
 
+std::vector<BlockEnd> BlockOutput::block_ends() const {
+  std::vector<BlockEnd> ends;
+  for (const Block& block : ledger_.blocks)
+    ends.push_back({block.records, block.output_end, block.quarantine_end, block.lines});
+  return ends;
+}
+
+std::pair<std::string, std::string> BlockOutput::sha256() {
+  if (!output_file_) open_files();
+  const auto of = [](const std::optional<OutputFile>& file) {
+    return file ? sha256_file(file->path(), ExitCode::resources) : sha256_hex("");
+  };
+  return {of(output_file_), of(quarantine_file_)};
+}
+
 void BlockOutput::append(std::int64_t records, std::string_view output_lines, std::string_view quarantine_lines,
                          Json counts) {
   if (ledger_.finished) fail(ExitCode::bug, {.what = "a block for a finished output", .where = place_.named});
+  note_progress();
   if (!output_file_) open_files();
+  if (ledger_path_.empty()) {
+    if (!quarantine_lines.empty()) throw std::logic_error("bad records of an output without a ledger");
+    output_file_->write(output_lines);
+    ledger_.blocks.push_back({.records = records, .counts = std::move(counts)});
+    return;
+  }
   Block block{.records = records,
+              .lines = std::ranges::count(output_lines, '\n'),
               .output_sha256 = sha256_hex(place_.through ? std::string_view() : output_lines),
               .quarantine_sha256 = sha256_hex(quarantine_lines),
               .counts = std::move(counts)};
@@ -448,6 +394,7 @@ void BlockOutput::append(std::int64_t records, std::string_view output_lines, st
   Json line = Json::object();
   line["block"] = ledger_.blocks.size();
   line["records"] = static_cast<std::uint64_t>(block.records);
+  line["lines"] = static_cast<std::uint64_t>(block.lines);
   line["output_end"] = static_cast<std::uint64_t>(block.output_end);
   line["quarantine_end"] = static_cast<std::uint64_t>(block.quarantine_end);
   line["sha256"] = {block.output_sha256, block.quarantine_sha256};
@@ -458,26 +405,43 @@ void BlockOutput::append(std::int64_t records, std::string_view output_lines, st
   ledger_.blocks.push_back(std::move(block));
 }
 
-void BlockOutput::finish() {
-  if (ledger_.finished) return;
-  if (!output_file_) open_files();
-  const Path quarantine_part = part_of(ledger_.quarantine), output_part = part_of(ledger_.output);
-  // The hashes of the part files: nothing else is published under these names.
-  const Json sha256 = {place_.through ? "" : sha256_file(output_part, ExitCode::resources),
-                       sha256_file(quarantine_part, ExitCode::resources)};
-  // With --overwrite an old list of bad records gives way to an empty one: it would speak of another output.
-  if (quarantine_file_->size() > 0 || is_there(ledger_.quarantine))
-    publish_output(*quarantine_file_, ledger_.quarantine, options_.overwrite);
-  else
-    remove_file(quarantine_part);
-  if (!place_.through) publish_output(*output_file_, ledger_.output, options_.overwrite);
-  // Which files the parts were says nothing any more, and is another one each time.
+// Which files the parts were says nothing any more, and is another one each time.
+void BlockOutput::end_ledger(const Json& sha256) {
   std::string lines;
   for (const std::string& line : ledger_lines(ledger_path_)) {
     if (!line.starts_with(parts_key)) lines += line;
   }
   write_file_atomic(ledger_path_, lines + dump_json(Json{{"finished", true}, {"sha256", sha256}}) + "\n");
   ledger_.finished = true;
+}
+
+bool BlockOutput::finish() {
+  if (ledger_.finished) return true;
+  if (!output_file_) open_files();
+  ledger_.finished = ledger_path_.empty();
+  if (ledger_.finished) return true;
+  const Path quarantine_part = part_of(ledger_.quarantine), output_part = part_of(ledger_.output);
+  std::optional<OutputFile> packed;
+  if (!place_.through && is_packed_name(ledger_.output.string())) {
+    packed = pack_beside(output_part, ledger_.output);
+    if (!packed) return false;
+  }
+  // The hashes of what is published: nothing else is under these names.
+  const Json sha256 = {place_.through ? "" : sha256_file(packed ? packed->path() : output_part, ExitCode::resources),
+                       sha256_file(quarantine_part, ExitCode::resources)};
+  // With --overwrite an old list of bad records gives way to an empty one: it would speak of another output.
+  if (quarantine_file_->size() > 0 || is_there(ledger_.quarantine))
+    publish_output(*quarantine_file_, ledger_.quarantine, options_.overwrite);
+  else
+    remove_file(quarantine_part);
+  if (packed) {
+    publish_output(*packed, ledger_.output, options_.overwrite);
+    remove_file(output_part);
+  } else if (!place_.through) {
+    publish_output(*output_file_, ledger_.output, options_.overwrite);
+  }
+  end_ledger(sha256);
+  return true;
 }
 
 }  // namespace steerlm

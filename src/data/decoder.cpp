@@ -53,6 +53,7 @@ struct Decoder::State {
   size_t input_used = 0;
   bool input_ended = false;
   std::int64_t read_bytes = 0;
+  std::int64_t file_bytes = 0;     // 0: not known
   std::uint64_t window_bytes = 0;  // of the Zstandard frame
   std::int64_t members = 0;        // of gzip, finished
   bool inside = false;             // within a gzip member or a zstd frame
@@ -118,6 +119,7 @@ struct Decoder::State {
       if (::fstat(descriptor, &status) == 0) {
         if (S_ISDIR(status.st_mode)) give_up("a folder where a data file is expected");
         if (is_endless(descriptor)) give_up("a device where a data file is expected");
+        if (S_ISREG(status.st_mode)) file_bytes = status.st_size;
       }
     }
     while (input_size < zstd_magic.size() && fill()) {
@@ -215,6 +217,11 @@ Decoder::Decoder(const std::string& path) : state_(std::make_unique<State>()) {
 }
 
 Decoder::~Decoder() = default;
+
+std::optional<double> Decoder::share_read() const {
+  if (state_->file_bytes == 0) return std::nullopt;
+  return std::min(1.0, static_cast<double>(state_->position()) / static_cast<double>(state_->file_bytes));
+}
 
 const char* Decoder::unpacker() const {
   if (state_->packing == Packing::none) return "";

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace steerlm {
@@ -16,6 +17,8 @@ class Decoder {
   // Appends up to about 256 KiB to `out`; false at the end of the file, with nothing appended. Throws data for damaged
   // input.
   bool read(std::string& out);
+  // How much of the file was read to give what read() has given, from 0 to 1; nothing for standard input and pipes.
+  std::optional<double> share_read() const;
   // The program that unpacks the file, "gzip" or "zstd"; "" where it is not packed.
   const char* unpacker() const;
 

@@ -22,7 +22,9 @@ struct LineReader::State {
       buffer.erase(0, start);
       start = 0;
     }
+    const size_t before = buffer.size();
     ended = !decoder.read(buffer);
+    unpacked += static_cast<std::int64_t>(buffer.size() - before);
   }
 
   std::string path;
@@ -31,6 +33,7 @@ struct LineReader::State {
   size_t start = 0;  // what is before it has been returned
   bool ended = false;
   std::int64_t number = 0;
+  std::int64_t unpacked = 0;  // bytes that the decoder has given
 };
 
 LineReader::LineReader(const std::string& path) : state_(std::make_unique<State>(path)) {}
@@ -83,6 +86,14 @@ char LineReader::first_character() {
 }
 
 std::string_view LineReader::head() const { return std::string_view(state_->buffer).substr(state_->start); }
+
+std::optional<double> LineReader::share_read() const {
+  const std::optional<double> share = state_->decoder.share_read();
+  if (!share || state_->unpacked == 0) return share;
+  // Of what was unpacked, the buffer's rest has not been returned.
+  const std::int64_t waiting = static_cast<std::int64_t>(state_->buffer.size() - state_->start);
+  return *share * static_cast<double>(state_->unpacked - waiting) / static_cast<double>(state_->unpacked);
+}
 
 const char* LineReader::unpacker() const { return state_->decoder.unpacker(); }
 

@@ -101,6 +101,7 @@ std::optional<InputObject> ObjectReader::next() {
   for (;;) {
     const std::optional<Line> line = lines_.next();
     if (!line || (source_.limit > 0 && line->number > source_.limit)) return std::nullopt;
+    lines_read_ = line->number;
     if (is_blank(line->text)) {
       ++blank_lines_;
       continue;
@@ -119,6 +120,16 @@ std::optional<InputObject> ObjectReader::next() {
     }
     return object;
   }
+}
+
+std::optional<double> ObjectReader::share_read() const {
+  const auto part = [](std::int64_t done, std::int64_t all) {
+    return all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 0;
+  };
+  const double of_limit = part(array_ ? elements_ : lines_read_, source_.limit);
+  if (array_) return std::max(of_limit, part(elements_, static_cast<std::int64_t>(array_->size())));
+  const std::optional<double> of_file = lines_.share_read();
+  return of_file ? std::max(of_limit, *of_file) : of_file;
 }
 
 void ObjectReader::parse(std::string_view line, InputObject& object) {

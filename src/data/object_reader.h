@@ -26,6 +26,8 @@ class ObjectReader {
   // Throws data for a file that is neither JSON nor, where that is asked for or its name ends in .txt, text.
   explicit ObjectReader(const SourceOptions& source);
   std::optional<InputObject> next();
+  // How much of the source has been returned, from 0 to 1; nothing where that cannot be known.
+  std::optional<double> share_read() const;
   std::int64_t blank_lines() const { return blank_lines_; }  // skipped so far
 
  private:
@@ -37,6 +39,7 @@ class ObjectReader {
   Format format_;
   std::optional<Json> array_;  // a file that is one JSON array
   std::int64_t elements_ = 0;
+  std::int64_t lines_read_ = 0;
   std::int64_t blank_lines_ = 0;
 };
 

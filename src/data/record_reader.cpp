@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <filesystem>
 #include <set>
 #include <utility>
 
@@ -81,6 +82,23 @@ class Sources {
   const SourceOptions& source() const { return sources_[source_]; }
   const std::vector<SourceOptions>& all() const { return sources_; }
   std::int64_t passes() const { return passes_; }  // through a file that were begun
+  // Each pass through a file counts by its bytes; those that come are taken to be as they were at the beginning.
+  std::optional<double> share_read() const {
+    double done = 0, all = 0;
+    for (size_t s = 0; s < sources_.size(); ++s) {
+      std::error_code error;
+      const double bytes = static_cast<double>(std::filesystem::file_size(sources_[s].path, error));
+      if (error || sources_[s].path == "-") return std::nullopt;
+      all += bytes * static_cast<double>(sources_[s].repeat);
+      const bool now = s == source_ && reader_.has_value();
+      const std::optional<double> share = now ? reader_->share_read() : 0.0;
+      if (!share) return std::nullopt;
+      done += bytes * (s < source_ ? static_cast<double>(sources_[s].repeat)
+                       : now       ? static_cast<double>(repeat_) + *share
+                                   : 0);
+    }
+    return all > 0 ? std::optional(done / all) : std::nullopt;
+  }
   std::int64_t blank_lines() const { return blank_lines_ + (reader_ ? reader_->blank_lines() : 0); }
 
  private:
@@ -269,6 +287,8 @@ ReadNotes RecordReader::notes() const {
   return notes;
 }
 
+std::optional<double> RecordReader::share_read() const { return state_->sources.share_read(); }
+
 std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
   State& s = *state_;
   while (s.waiting.empty()) {
@@ -281,6 +301,7 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
     try {
       for (Record& record : s.converter.convert(std::move(*object), s.sources.source())) {
         s.shuffle.apply(s.sources, s.converter, record);
+        if (s.converter.options.text) record.text = as_utf8(bad.text);
         s.waiting.push_back(std::move(record));
       }
     } catch (const Error& error) {
@@ -350,32 +371,54 @@ bool are_rated_as_helpsteer(const std::vector<SourceOptions>& sources) {
   return helpsteer;
 }
 
+namespace {
+
+// The prompts of a line. Throws data.
+std::vector<Prompt> prompts_of(InputObject object, const SourceOptions& source, Converter& converter) {
+  const std::string& file = source.path;
+  const std::int64_t line = object.line;
+  std::optional<Json> prompt_line;
+  std::vector<Record> records;
+  if (!object.error && is_prompt_line(object.value)) {
+    prompt_line = std::move(object.value);
+    records.push_back(parse_record(from_prompt_line(*prompt_line, place(file, line)), converter.attributes,
+                                   converter.system, file, line));
+  } else {
+    records = converter.convert(std::move(object), source);
+  }
+  std::vector<Prompt> prompts;
+  for (Record& record : records) {
+    std::vector<Turn>& turns = record.conversation.turns;
+    while (!turns.empty() && turns.back().from != "User") turns.pop_back();
+    if (turns.empty())
+      fail(ExitCode::data, {.what = "a conversation without a user turn gives no prompt", .where = where(record)});
+    prompts.push_back(
+        {std::move(record.conversation), prompt_line ? *prompt_line : std::move(record.json), file, line});
+  }
+  return prompts;
+}
+
+}  // namespace
+
 std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, const Attributes& attributes,
-                                 const std::string& default_system, std::int64_t max) {
+                                 const std::string& default_system, std::int64_t max, BadPrompts bad) {
   Sources objects(sources);
   Converter converter{attributes, default_system, {}};
   std::vector<Prompt> prompts;
   while (std::optional<InputObject> object = objects.next()) {
-    const std::string& file = objects.file();
+    const std::string text = bad == BadPrompts::kept ? as_utf8(object->text) : "";
     const std::int64_t line = object->line;
-    std::optional<Json> prompt_line;
-    std::vector<Record> records;
-    if (!object->error && is_prompt_line(object->value)) {
-      prompt_line = std::move(object->value);
-      records.push_back(
-          parse_record(from_prompt_line(*prompt_line, place(file, line)), attributes, default_system, file, line));
-    } else {
-      records = converter.convert(std::move(*object), objects.source());
+    std::vector<Prompt> own;
+    try {
+      own = prompts_of(std::move(*object), objects.source(), converter);
+    } catch (const Error& error) {
+      if (bad == BadPrompts::refused || error.code() != ExitCode::data) throw;
+      own.push_back({.file = objects.file(), .line = line, .fault = reason_of(error, objects.file(), line)});
     }
-    for (Record& record : records) {
+    for (Prompt& prompt : own) {
       if (max > 0 && static_cast<std::int64_t>(prompts.size()) == max) return prompts;
-      std::vector<Turn>& turns = record.conversation.turns;
-      while (!turns.empty() && turns.back().from != "User") turns.pop_back();
-      if (turns.empty()) {
-        fail(ExitCode::data, {.what = "a conversation without a user turn gives no prompt", .where = where(record)});
-      }
-      prompts.push_back(
-          {std::move(record.conversation), prompt_line ? *prompt_line : std::move(record.json), file, line});
+      prompt.text = text;
+      prompts.push_back(std::move(prompt));
     }
   }
   return prompts;

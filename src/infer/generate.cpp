@@ -43,14 +43,14 @@ std::int64_t usual_slots(const Transformer& model, std::int64_t capacity) {
 
 std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer& tokenizer,
                                        std::span<const GenerationRequest> requests, const GenerationSettings& settings,
-                                       const std::function<void(std::int64_t done, std::int64_t tokens)>& progress) {
-  return generate_ahead(model, tokenizer, requests, settings, model.device().is_cuda() ? 1 : 0, progress);
+                                       const GenerationWatch& watch) {
+  return generate_ahead(model, tokenizer, requests, settings, model.device().is_cuda() ? 1 : 0, watch);
 }
 
 std::vector<GenerationResult> generate_ahead(const Transformer& model, const Tokenizer& tokenizer,
                                              std::span<const GenerationRequest> requests,
                                              const GenerationSettings& settings, size_t steps_ahead,
-                                             const std::function<void(std::int64_t, std::int64_t)>& progress) {
+                                             const GenerationWatch& watch) {
   const std::int64_t context = model.config.context_length();
   std::int64_t capacity = 1;
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -78,7 +78,8 @@ std::vector<GenerationResult> generate_ahead(const Transformer& model, const Tok
   std::vector<std::int64_t> request_of(rows, idle);
   std::vector<std::int64_t> draws(rows, 0);  // of the slot's request, those that are not read yet included
   std::deque<Drawn> unread;
-  size_t next_request = 0;
+  size_t next_request = 0, first_open = 0;  // all requests before first_open are done
+  std::vector<std::uint8_t> is_done(requests.size(), 0);
   std::int64_t done = 0, sampled_tokens = 0;
 
   const auto most_tokens = [&](const GenerationRequest& request) {
@@ -142,8 +143,10 @@ std::vector<GenerationResult> generate_ahead(const Transformer& model, const Tok
       sampled_tokens += static_cast<std::int64_t>(result.ids.size());
       request_of[drawn.slots[row]] = idle;
       cache.lengths[drawn.slots[row]] = 0;
-      if (progress) progress(++done, sampled_tokens);
+      is_done[static_cast<size_t>(drawn.requests[row])] = 1;
+      ++done;
     }
+    while (first_open < is_done.size() && is_done[first_open] != 0) ++first_open;
   };
 
   for (;;) {
@@ -152,6 +155,10 @@ std::vector<GenerationResult> generate_ahead(const Transformer& model, const Tok
     } else if (!unread.empty()) {
       read();
     } else {
+      return results;
+    }
+    if (watch && !watch({std::span(results).first(first_open), done, sampled_tokens})) {
+      results.resize(first_open);
       return results;
     }
   }

@@ -90,7 +90,8 @@ void read_value(Writer& writer, std::span<const float> logits, const Attributes&
 
 std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenizer& tokenizer,
                                         const Attributes& attributes,
-                                        std::span<const std::vector<std::int32_t>> prefixes, std::int64_t slots) {
+                                        std::span<const std::vector<std::int32_t>> prefixes, std::int64_t slots,
+                                        const std::function<bool()>& go_on) {
   std::string longest_label;
   for (const std::string& name : attributes.names) longest_label += name + ":" + std::to_string(attributes.max) + ",";
   const std::int64_t label_tokens =
@@ -107,6 +108,7 @@ std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenize
   std::vector<DecodedLabel> labels(prefixes.size());
   size_t next = 0;
   for (;;) {
+    if (go_on && !go_on()) return {};
     std::vector<SlotPrompt> prompts;
     for (std::int64_t slot = 0; slot < slots && next < prefixes.size(); ++slot) {
       if (writers[slot].request >= 0) continue;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 
 #include "steerlm/core/error.h"
@@ -17,37 +18,92 @@
 namespace steerlm {
 namespace {
 
-// Calls compute(batch) for each packed batch, and read(its result on the host, batch, members) after the next one was
-// given to the device, so that a GPU does not wait for the host.
-template <class Compute, class Read>
-void for_each_batch(std::span<const Example> examples, std::int64_t batch_tokens, Compute&& compute, Read&& read) {
+struct PlannedBatch {
+  std::vector<size_t> members;  // of the examples
+  size_t done;                  // units that are done with this batch: all examples before this one
+};
+
+std::vector<PlannedBatch> plan_batches(std::span<const Example> examples, const Batching& batching) {
   std::vector<std::int64_t> lengths;
   for (const Example& example : examples) lengths.push_back(static_cast<std::int64_t>(example.ids.size()));
+  std::vector<PlannedBatch> batches;
+  if (batching.units.empty()) {
+    for (std::vector<size_t>& members : pack(lengths, batching.tokens)) batches.push_back({std::move(members), 0});
+    return batches;
+  }
+  PlannedBatch open{{}, 0};
+  std::int64_t open_tokens = 0;
+  const auto close = [&] {
+    if (!open.members.empty()) batches.push_back(std::move(open));
+    open = {{}, 0};
+    open_tokens = 0;
+  };
+  size_t begin = 0;
+  for (const size_t end : batching.units) {
+    const std::span own = std::span(lengths).subspan(begin, end - begin);
+    const std::int64_t tokens = std::accumulate(own.begin(), own.end(), std::int64_t{0});
+    if (open_tokens + tokens > batching.tokens) close();
+    if (tokens > batching.tokens) {
+      for (std::vector<size_t>& members : pack(own, batching.tokens)) {
+        for (size_t& member : members) member += begin;
+        batches.push_back({std::move(members), begin});
+      }
+      batches.back().done = end;
+    } else if (tokens > 0) {
+      for (size_t member = begin; member < end; ++member) open.members.push_back(member);
+      open.done = end;
+      open_tokens += tokens;
+    }
+    begin = end;
+  }
+  close();
+  return batches;
+}
+
+// Calls compute(batch) for each packed batch, and read(its result on the host, batch, members) after the next one was
+// given to the device, so that a GPU does not wait for the host. After each read go_on(done) says whether there is
+// more to do.
+template <class Compute, class Read, class GoOn>
+void for_each_batch(std::span<const Example> examples, const Batching& batching, Compute&& compute, Read&& read,
+                    GoOn&& go_on) {
   struct Computed {
     HostCopy result;
     Batch batch;
-    std::vector<size_t> members;
+    const PlannedBatch* plan;
   };
   std::optional<Computed> before;
   const auto read_before = [&] {
-    if (before) read(before->result.wait(), before->batch, before->members);
+    if (!before) return true;
+    read(before->result.wait(), before->batch, before->plan->members);
+    return go_on(before->plan->done);
   };
-  for (const std::vector<size_t>& members : pack(lengths, batch_tokens)) {
+  const std::vector<PlannedBatch> batches = plan_batches(examples, batching);
+  for (const PlannedBatch& plan : batches) {
     std::vector<const Example*> pointers;
-    for (size_t member : members) pointers.push_back(&examples[member]);
+    for (size_t member : plan.members) pointers.push_back(&examples[member]);
     Batch batch = make_batch(pointers);
     HostCopy result(compute(batch));
-    read_before();
-    before.emplace(Computed{std::move(result), std::move(batch), members});
+    if (!read_before()) return;
+    before.emplace(Computed{std::move(result), std::move(batch), &plan});
   }
   read_before();
 }
 
+// Tells `watch` of the results that are new.
+template <class Result>
+auto teller(const Watch<Result>& watch, const std::vector<Result>& results) {
+  return [&watch, &results, told = size_t{0}](size_t done) mutable {
+    if (!watch || done <= told) return true;
+    told = done;
+    return watch(std::span(results).first(done));
+  };
+}
+
 }  // namespace
 
-std::vector<std::vector<double>> token_log_probabilities(const Transformer& model, std::span<const Example> examples,
-                                                         std::int64_t batch_tokens) {
-  std::vector<std::vector<double>> results(examples.size());
+std::vector<TokenScores> token_log_probabilities(const Transformer& model, std::span<const Example> examples,
+                                                 const Batching& batching, const Watch<TokenScores>& watch) {
+  std::vector<TokenScores> results(examples.size());
   const auto compute = [&](const Batch& batch) {
     const TargetRows targets = target_rows(batch.targets, batch.weights, model.device());
     const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
@@ -67,7 +123,7 @@ std::vector<std::vector<double>> token_log_probabilities(const Transformer& mode
         result.push_back(batch.weights[i] != 0 ? log_p[k++] : 0);
     }
   };
-  for_each_batch(examples, batch_tokens, compute, read);
+  for_each_batch(examples, batching, compute, read, teller(watch, results));
   return results;
 }
 
@@ -75,11 +131,11 @@ namespace {
 
 // Calls keep(example, row) with a row of numbers for each example, which `compute` makes of the hidden states (b, d) of
 // the last tokens of a batch.
-template <class Compute, class Keep>
-void for_each_last_token(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens,
-                         Compute&& compute, Keep&& keep) {
+template <class Compute, class Keep, class GoOn>
+void for_each_last_token(const Transformer& model, std::span<const Example> examples, const Batching& batching,
+                         Compute&& compute, Keep&& keep, GoOn&& go_on) {
   for_each_batch(
-      examples, batch_tokens,
+      examples, batching,
       [&](const Batch& batch) {
         const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
         const at::Tensor last_bd = gather_rows(hidden_nd, to_device(last_rows(batch.cu_seqlens), model.device()));
@@ -89,17 +145,19 @@ void for_each_last_token(const Transformer& model, std::span<const Example> exam
         const size_t k = static_cast<size_t>(rows_bk.size(1));
         const float* rows = rows_bk.const_data_ptr<float>();
         for (size_t s = 0; s < members.size(); ++s) keep(members[s], std::span(rows + s * k, k));
-      });
+      },
+      go_on);
 }
 
 }  // namespace
 
-std::vector<std::vector<float>> attribute_scores(const Transformer& model, std::span<const Example> examples,
-                                                 std::int64_t batch_tokens) {
-  std::vector<std::vector<float>> results(examples.size());
+std::vector<AttributeScores> attribute_scores(const Transformer& model, std::span<const Example> examples,
+                                              const Batching& batching, const Watch<AttributeScores>& watch) {
+  std::vector<AttributeScores> results(examples.size());
   for_each_last_token(
-      model, examples, batch_tokens, [&](const at::Tensor& last_bd) { return attribute_scores(model, last_bd); },
-      [&](size_t example, std::span<const float> scores) { results[example].assign(scores.begin(), scores.end()); });
+      model, examples, batching, [&](const at::Tensor& last_bd) { return attribute_scores(model, last_bd); },
+      [&](size_t example, std::span<const float> scores) { results[example].assign(scores.begin(), scores.end()); },
+      teller(watch, results));
   return results;
 }
 
@@ -111,7 +169,8 @@ at::Tensor last_hidden_states(const Transformer& model, std::span<const Example>
       model, examples, batch_tokens, [](const at::Tensor& last_bd) { return last_bd; },
       [&](size_t example, std::span<const float> row) {
         std::ranges::copy(row, states + static_cast<std::int64_t>(example) * d);
-      });
+      },
+      [](size_t) { return true; });
   return states_nd;
 }
 

@@ -54,6 +54,7 @@ class Checks {
         break;
       case Stage::generate:
         if (has("model") && find_path(tree_, "model")->kind == Yaml::Kind::mapping) require("model.path");
+        if (!decoder_.faulty("shard")) part("shard", recipe_.generate.shard, 0, 1);
         break;
       case Stage::tokenizer:
       case Stage::pipeline:

@@ -1,5 +1,7 @@
 #include <charconv>
 #include <map>
+#include <set>
+#include <string_view>
 
 #include "recipe/yaml.h"
 #include "steerlm/recipe/load.h"
@@ -23,8 +25,10 @@ std::map<std::string, std::string> leaves_of(const std::string& yaml) {
 }
 
 bool never_counts(const std::string& path) {
-  return path == "run_dir" || path == "device" || path == "train.max_minutes" || path == "train.recompute" ||
-         path == "head.features" || path.starts_with("checkpoint.");
+  static const std::set<std::string_view> keys{"run_dir",       "device",          "max_minutes",
+                                               "batch_tokens",  "on_bad_record",   "max_bad_share",
+                                               "head.features", "train.recompute", "train.max_minutes"};
+  return keys.contains(path) || path.starts_with("checkpoint.");
 }
 
 bool has_grown(const std::string& before, const std::string& now) {

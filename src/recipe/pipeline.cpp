@@ -37,7 +37,9 @@ class PipelineReader {
   PipelineReader(const Yaml& tree, std::vector<Fault>& faults) : tree_(tree), faults_(faults) {}
 
   Pipeline read() {
-    pipeline_.run_dir = resolve(tree_, Stage::pipeline, faults_, {"steps"}).run_dir;
+    const Recipe own = resolve(tree_, Stage::pipeline, faults_, {"steps"});
+    pipeline_.run_dir = own.run_dir;
+    pipeline_.max_minutes = own.max_minutes;
     Yaml whole{.kind = Yaml::Kind::mapping};
     whole.entries.push_back({"stage", "", make_text("pipeline", "")});
     whole.entries.push_back({"run_dir", "", make_text(pipeline_.run_dir, "")});

@@ -62,6 +62,7 @@ Log::Log(bool quiet, bool terminal, std::function<void(std::string_view)> write)
   sink->set_formatter(std::move(formatter));
   sink->set_level(quiet ? spdlog::level::warn : spdlog::level::info);
   state_->logger.sinks().push_back(std::move(sink));
+  state_->logger.set_level(spdlog::level::debug);  // what standard error leaves out
   state_->holding = std::make_shared<FunctionSink>([held = &state_->held](std::string_view line) { *held += line; });
   state_->holding->set_pattern(file_pattern);
   state_->logger.sinks().push_back(state_->holding);
@@ -90,6 +91,7 @@ void Log::open_file(const Path& path) {
 }
 
 void Log::info(std::string_view message) { state_->logger.info(message); }
+void Log::note(std::string_view message) { state_->logger.debug(message); }
 void Log::warn(std::string_view message) { state_->logger.warn(message); }
 void Log::error(std::string_view message) { state_->logger.error(message); }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "report/standard_error.h"
@@ -16,12 +17,20 @@ namespace {
 
 constexpr double terminal_seconds = 0.1;
 constexpr double plain_seconds = 10;
+constexpr double log_seconds = 60;
 constexpr size_t bar_width = 24;
 
 // Two or three digits that say something: "0.12", "4.1", "12,345".
 std::string format_rate(double rate) {
   if (rate < 1) return format_number(rate, 2);
   return rate < 100 ? format_number(rate, 1) : format_count(static_cast<std::int64_t>(rate));
+}
+
+// The first two digits, then zeros: "12,000".
+std::string format_about(double value) {
+  double unit = 1;
+  while (value / unit >= 99.5) unit *= 10;
+  return format_count(static_cast<std::int64_t>(std::round(value / unit) * unit));
 }
 
 // At most `columns` columns of the text; what is cut is cut between code points.
@@ -37,6 +46,14 @@ std::string cut_to_width(std::string text, size_t columns) {
 
 double monotonic_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string describe_throughput(std::int64_t conversations, std::int64_t tokens, double seconds) {
+  if (conversations <= 0 || tokens <= 0 || seconds <= 0) return "";
+  const double token_rate = static_cast<double>(tokens) / seconds;
+  constexpr double seconds_of_day = 86400, billion = 1e9;
+  return format_rate(static_cast<double>(conversations) / seconds) + " conversations/s, " + format_rate(token_rate) +
+         " tokens/s, " + format_rate(billion / token_rate / seconds_of_day) + " machine-days per billion tokens";
 }
 
 ProgressOutput standard_error_progress(bool quiet) {
@@ -58,7 +75,8 @@ Progress::Progress(std::string title, std::string unit, std::int64_t total, Prog
       first_(done),
       done_(done),
       start_(output_.clock()),
-      shown_(start_ - terminal_seconds) {  // a terminal shows the first update, elsewhere ten seconds pass
+      shown_(start_ - terminal_seconds),
+      logged_(start_) {  // a terminal shows the first update, elsewhere ten seconds pass
   if (!output_.terminal) shown_ = start_;
 }
 
@@ -66,10 +84,20 @@ Progress::~Progress() {
   if (line_open_) output_.write("\n");
 }
 
+void Progress::share(double done) {
+  if (first_share_ < 0) first_share_ = done;
+  share_ = done;
+}
+
 void Progress::update(std::int64_t done, std::string_view note) {
   done_ = done;
   note_ = note;
-  if (output_.write && output_.clock() - shown_ >= (output_.terminal ? terminal_seconds : plain_seconds)) show(false);
+  const double now = output_.clock();
+  if (output_.write && now - shown_ >= (output_.terminal ? terminal_seconds : plain_seconds)) show(false);
+  if (output_.log && now - logged_ >= log_seconds) {
+    logged_ = now;
+    output_.log(title_ + ": " + figures(false, ", ", " ({} %)"));
+  }
 }
 
 void Progress::finish() {
@@ -89,9 +117,14 @@ void Progress::show(bool last) {
   }
 }
 
+double Progress::share_done() const {
+  if (total_ > 0) return std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);
+  return share_;
+}
+
 std::string Progress::bar(bool last) const {
-  if (total_ <= 0 || output_.columns < 60 + bar_width) return "";
-  const double share = std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);
+  const double share = share_done();
+  if (share < 0 || output_.columns < 60 + bar_width) return "";
   const auto filled = static_cast<size_t>(share * bar_width);
   std::string text(filled, '=');
   if (filled < bar_width) text += last ? ' ' : '>';
@@ -102,16 +135,21 @@ std::string Progress::bar(bool last) const {
 std::string Progress::figures(bool last, std::string_view separator, std::string_view share_format) const {
   const double elapsed = output_.clock() - start_;
   const double rate = elapsed > 0 ? static_cast<double>(done_ - first_) / elapsed : 0;
+  const double share = share_done();
   std::string text = format_count(done_);
   if (total_ > 0) text += "/" + format_count(total_);
+  // Two digits of an estimate say all that it knows.
+  if (total_ <= 0 && share > 0 && !last) text += " of about " + format_about(static_cast<double>(done_) / share);
   text += " " + unit_;
-  if (total_ > 0) text += fmt::format(fmt::runtime(share_format), 100 * done_ / total_);
+  if (share >= 0) text += fmt::format(fmt::runtime(share_format), static_cast<std::int64_t>(100 * share + 1e-9));
   const auto add = [&](std::string_view part) { (text += separator) += part; };
   if (rate > 0) add(format_rate(rate) + " " + unit_ + "/s");
   if (last) {
     add("in " + format_duration(elapsed));
   } else if (rate > 0 && total_ > done_) {
     add(format_duration(static_cast<double>(total_ - done_) / rate) + " left");
+  } else if (total_ <= 0 && share > first_share_ && share < 1) {
+    add(format_duration(elapsed * (1 - share) / (share - first_share_)) + " left");
   }
   if (!note_.empty()) add(note_);
   return text;

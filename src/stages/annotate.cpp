@@ -1,14 +1,17 @@
 // Stage 2, batch annotation (SteerLM section 3.2): a predictor writes the labels of every assistant turn of data sets
-// of any size. Works in blocks of consecutive input records; a block is scored, written, synced and entered in the
-// ledger as one, so that a kill costs one block and the output's bytes do not depend on it.
+// of any size. Works in blocks of consecutive input records, whose batches are of consecutive records too; what was
+// scored is written, synced and entered in the ledger every second, so that a kill or a stop costs little and the
+// output's bytes do not depend on it.
 #include <fmt/format.h>
 
 #include <optional>
 
+#include "stages/bad_records.h"
 #include "steerlm/core/made_ahead.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/data/record_reader.h"
+#include "steerlm/data/shard.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/progress.h"
 #include "steerlm/stages/inputs.h"
@@ -21,19 +24,10 @@ namespace {
 
 using Input = std::variant<Record, BadRecord>;
 
-struct Shard {
-  std::int64_t index, count;
-};
-
-Shard parse_shard(const std::string& text) {
-  const size_t slash = text.find('/');
-  return {std::stoll(text.substr(0, slash)), std::stoll(text.substr(slash + 1))};
-}
-
-// The next `size` input lines; fewer at the end.
+// The next `size` input lines; fewer at the end, and where the run is to stop.
 std::vector<Input> read_block(RecordReader& reader, std::int64_t size) {
   std::vector<Input> block;
-  while (static_cast<std::int64_t>(block.size()) < size) {
+  while (static_cast<std::int64_t>(block.size()) < size && !stop_requested()) {
     auto input = reader.next();
     if (!input) break;
     block.push_back(std::move(*input));
@@ -41,24 +35,16 @@ std::vector<Input> read_block(RecordReader& reader, std::int64_t size) {
   return block;
 }
 
-std::string quarantine_line(const std::string& file, std::int64_t line, const std::string& reason, const Json& record) {
-  return dump_json({{"file", file}, {"line", line}, {"reason", reason}, {"record", record}}) + "\n";
-}
-
-struct BlockResult {
-  std::string output, quarantine;
-  std::int64_t annotated = 0, bad = 0, turns = 0, not_kept = 0;
-};
-
 // Consecutive records of the input, read as far as can be without the predictor.
 struct Block {
   std::vector<Input> inputs;
   std::vector<Record> records;  // the good ones
   EncodedRecords encoded;
+  std::optional<double> share_before, share_after;  // of the input
 };
 
 Block encode_block(const OpenModel& predictor, std::vector<Input> inputs) {
-  Block block{std::move(inputs), {}, {}};
+  Block block{.inputs = std::move(inputs)};
   for (const Input& input : block.inputs) {
     if (const Record* record = std::get_if<Record>(&input)) block.records.push_back(*record);
   }
@@ -66,54 +52,82 @@ Block encode_block(const OpenModel& predictor, std::vector<Input> inputs) {
   return block;
 }
 
-[[noreturn]] void refuse_bad_record(const std::string& file, std::int64_t line, const std::string& reason) {
-  fail(ExitCode::data, {.what = reason,
-                        .where = place(file, line),
-                        .advice = "mend the record, or put such records aside with on_bad_record: quarantine"});
-}
+struct Counts {
+  std::int64_t annotated = 0, bad = 0, turns = 0, not_kept = 0;
 
-BlockResult annotate_block(const OpenModel& predictor, const Block& block, const AnnotateOptions& options) {
-  const std::vector<Record>& records = block.records;
-  const std::vector<RecordPrediction> predictions =
-      predict_records(predictor, records, block.encoded, options.batch_tokens);
-  BlockResult result;
-  size_t next = 0;
-  const auto put_aside = [&](const std::string& file, std::int64_t line, const std::string& reason,
-                             const Json& record) {
-    if (options.on_bad_record == OnBadRecord::stop) refuse_bad_record(file, line, reason);
-    result.quarantine += quarantine_line(file, line, reason, record);
-    ++result.bad;
-  };
-  for (const Input& input : block.inputs) {
-    if (const BadRecord* bad = std::get_if<BadRecord>(&input)) {
-      put_aside(bad->file, bad->line, bad->reason, bad->text);
-      continue;
-    }
-    const Record& record = records[next];
-    const RecordPrediction& prediction = predictions[next++];
-    if (!prediction.fault.empty()) {
-      put_aside(record.file, record.line, prediction.fault, record.json);
-      continue;
-    }
-    result.output += dump_json(annotate(record, prediction.turns, options.human_labels == HumanLabels::keep,
-                                        predictor.attributes, &result.not_kept)) +
-                     "\n";
-    ++result.annotated;
-    result.turns += static_cast<std::int64_t>(prediction.turns.size());
+  void add(const Counts& other) {
+    annotated += other.annotated;
+    bad += other.bad;
+    turns += other.turns;
+    not_kept += other.not_kept;
   }
-  return result;
+};
+
+Json to_json(const Counts& counts) {
+  return {{"annotated", counts.annotated}, {"bad", counts.bad}, {"turns", counts.turns}, {"not_kept", counts.not_kept}};
 }
 
-void check_bad_share(std::int64_t bad, std::int64_t all, const AnnotateOptions& options, const std::string& where,
-                     const std::string& advice) {
-  const double share = all > 0 ? static_cast<double>(bad) / static_cast<double>(all) : 0;
-  if (share <= options.max_bad_share) return;
-  fail(ExitCode::data, {.what = "too many bad records",
-                        .where = where,
-                        .found = fmt::format("{} of {} ({:.1f} %)", bad, all, 100 * share),
-                        .expected = fmt::format("at most {:.1f} % (max_bad_share)", 100 * options.max_bad_share),
-                        .advice = advice});
+Counts counts_of(const Json& json) {
+  return {json.at("annotated").get<std::int64_t>(), json.at("bad").get<std::int64_t>(),
+          json.at("turns").get<std::int64_t>(), json.at("not_kept").get<std::int64_t>()};
 }
+
+// What the input lines from some on have become, until it is written.
+struct Piece {
+  std::int64_t records = 0;
+  std::string output, quarantine;
+  Counts counts;
+};
+
+// Writes the annotated records of a block, with the bad ones between them, as far as predictions come.
+class BlockWriter {
+ public:
+  BlockWriter(const Block& block, const OpenModel& predictor, const AnnotateOptions& options)
+      : block_(block), predictor_(predictor), options_(options) {}
+
+  void take(std::span<const RecordPrediction> predictions, Piece& piece) {
+    for (const RecordPrediction& prediction : predictions) {
+      put_bad_ones_aside(piece);
+      const Record& record = block_.records[record_++];
+      ++input_;
+      ++piece.records;
+      if (!prediction.fault.empty()) {
+        put_aside(record.file, record.line, prediction.fault, record.text, piece);
+        continue;
+      }
+      piece.output += dump_json(annotate(record, prediction.turns, options_.human_labels == HumanLabels::keep,
+                                         predictor_.attributes, &piece.counts.not_kept)) +
+                      "\n";
+      ++piece.counts.annotated;
+      piece.counts.turns += static_cast<std::int64_t>(prediction.turns.size());
+    }
+    if (record_ == block_.records.size()) put_bad_ones_aside(piece);
+  }
+
+  double share_taken() const {
+    return block_.inputs.empty() ? 1 : static_cast<double>(input_) / static_cast<double>(block_.inputs.size());
+  }
+
+ private:
+  void put_bad_ones_aside(Piece& piece) {
+    for (; input_ < block_.inputs.size(); ++input_, ++piece.records) {
+      const BadRecord* bad = std::get_if<BadRecord>(&block_.inputs[input_]);
+      if (bad == nullptr) return;
+      put_aside(bad->file, bad->line, bad->reason, bad->text, piece);
+    }
+  }
+  void put_aside(const std::string& file, std::int64_t line, const std::string& reason, const std::string& text,
+                 Piece& piece) const {
+    if (options_.on_bad_record == OnBadRecord::stop) refuse_bad_record(file, line, reason);
+    piece.quarantine += quarantine_line(file, line, reason, text);
+    ++piece.counts.bad;
+  }
+
+  const Block& block_;
+  const OpenModel& predictor_;
+  const AnnotateOptions& options_;
+  size_t input_ = 0, record_ = 0;  // the next ones
+};
 
 struct InputCounts {
   std::int64_t lines = 0;          // of the whole input
@@ -125,7 +139,7 @@ InputCounts count_input(RecordReader reader, const Shard& shard, const AnnotateO
   InputCounts counts;
   std::string first_place, first_reason;  // of the bad ones
   while (const auto input = reader.next()) {
-    if (counts.lines++ / options.block_records % shard.count != shard.index) continue;
+    if (!shard.has(counts.lines++ / options.block_records)) continue;
     const BadRecord* bad = std::get_if<BadRecord>(&*input);
     if (bad == nullptr) {
       ++counts.good;
@@ -136,7 +150,7 @@ InputCounts count_input(RecordReader reader, const Shard& shard, const AnnotateO
     first_place = place(bad->file, bad->line);
     first_reason = bad->reason;
   }
-  check_bad_share(counts.bad, counts.good + counts.bad, options, first_place,
+  check_bad_share(counts.bad, counts.good + counts.bad, options.max_bad_share, first_place,
                   "here: " + first_reason + "; `steerlm data check --input FILE` lists all of a file");
   return counts;
 }
@@ -162,9 +176,9 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   const bool keep = options.human_labels == HumanLabels::keep;
   const auto open_input = [&] {
     return RecordReader(options.input, predictor.attributes, predictor.folder.text_template.system,
-                        {.labels = keep ? Labels::kept : Labels::ignored, .weights = false});
+                        {.labels = keep ? Labels::kept : Labels::ignored, .text = true, .weights = false});
   };
-  const Shard shard = parse_shard(options.shard);
+  const Shard shard = parse_shard(options.shard, "shard");
   // Standard input can be read once: what is wrong with it shows on the way.
   const bool looks_ahead = context.dry_run || (context.fresh && !reads_standard_input(recipe));
   const InputCounts counted = looks_ahead ? count_input(open_input(), shard, options) : InputCounts();
@@ -183,56 +197,84 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   output_given.counts = {"annotated", "bad", "turns", "not_kept"};
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
                      output_given);
-  std::int64_t annotated = 0, bad = 0, turns = 0, not_kept = 0;
-  for (const Json& counts : output.block_counts()) {
-    annotated += counts.at("annotated").get<std::int64_t>();
-    bad += counts.at("bad").get<std::int64_t>();
-    turns += counts.at("turns").get<std::int64_t>();
-    not_kept += counts.at("not_kept").get<std::int64_t>();
-  }
-  const std::int64_t completed = output.completed_blocks();
-  if (completed > 0) context.log->info(fmt::format("goes on after {} blocks", completed));
-  Progress progress("annotate", "records", 0, standard_error_progress(context.quiet), annotated + bad);
-  // The blocks of this shard that are not done yet. On a GPU one is read and encoded while the one before is scored; on
-  // a CPU the threads that score are all that there are.
-  std::int64_t number = 0, own_block = 0;
+  const Json job = shard_job(recipe, run->inputs());
+  if (shard.is_part()) check_shard_file(options.output, job, context.overwrite);
+  Counts counts;
+  for (const Json& each : output.block_counts()) counts.add(counts_of(each));
+  std::int64_t to_skip = output.records_done();  // of this shard's records
+  if (to_skip > 0 && !output.finished()) context.log->info(fmt::format("goes on after {} records", to_skip));
+  Progress progress("annotate", "records", 0, progress_output(context), counts.annotated + counts.bad);
+  // The blocks of this shard that are not done yet; of the first one, which a stop may have cut, what is left. On a GPU
+  // one is read and encoded while the one before is scored; on a CPU the threads that score are all that there are.
+  std::int64_t number = 0, input_records = 0;
   MadeAhead<Block> blocks(predictor.transformer.device().is_cuda(), [&]() -> std::optional<Block> {
-    for (;; ++number) {
+    while (!stop_requested()) {
+      const std::optional<double> before = number == 0 ? 0 : reader.share_read();
       std::vector<Input> inputs = number == 0 ? std::move(first) : read_block(reader, options.block_records);
       if (inputs.empty()) return std::nullopt;
-      if (number % shard.count != shard.index || own_block++ < completed) continue;
-      ++number;
-      return encode_block(predictor, std::move(inputs));
+      input_records += std::ssize(inputs);
+      if (!shard.has(number++)) continue;
+      const auto done = std::min(to_skip, static_cast<std::int64_t>(inputs.size()));
+      to_skip -= done;
+      inputs.erase(inputs.begin(), inputs.begin() + done);
+      if (inputs.empty()) continue;
+      Block block = encode_block(predictor, std::move(inputs));
+      block.share_before = before;
+      block.share_after = reader.share_read();
+      return block;
     }
+    return std::nullopt;
   });
+  const double begin = monotonic_seconds();
+  double written = begin;
+  std::int64_t new_records = 0, new_tokens = 0;
   while (!output.finished()) {
     const std::optional<Block> block = blocks.next();
-    if (!block) break;
-    if (stop_requested()) {
-      context.log->info("stopped on request; everything is saved, the same command goes on");
-      return Outcome::stopped;
+    if (stop_requested()) return tell_stopped(context);
+    if (!block) {
+      if (shard.is_part()) write_shard_file(options.output, output, job, shard, options.block_records, input_records);
+      if (!output.finish()) return tell_stopped(context);
+      break;
     }
-    const BlockResult result = annotate_block(predictor, *block, options);
-    output.append(
-        static_cast<std::int64_t>(block->inputs.size()), result.output, result.quarantine,
-        {{"annotated", result.annotated}, {"bad", result.bad}, {"turns", result.turns}, {"not_kept", result.not_kept}});
-    annotated += result.annotated;
-    bad += result.bad;
-    turns += result.turns;
-    not_kept += result.not_kept;
-    progress.update(annotated + bad, fmt::format("{} bad", bad));
+    BlockWriter writer(*block, predictor, options);
+    Piece piece;
+    const auto write = [&] {
+      if (piece.records == 0) return;
+      output.append(piece.records, piece.output, piece.quarantine, to_json(piece.counts));
+      counts.add(piece.counts);
+      piece = {};
+      written = monotonic_seconds();
+    };
+    const auto take = [&](std::span<const RecordPrediction> predictions) {
+      writer.take(predictions, piece);
+      for (const RecordPrediction& prediction : predictions) new_tokens += prediction.tokens;
+      new_records += static_cast<std::int64_t>(predictions.size());
+      if (monotonic_seconds() - written >= seconds_between_appends) write();
+      if (block->share_before && block->share_after) {
+        progress.share(*block->share_before + (*block->share_after - *block->share_before) * writer.share_taken());
+      }
+      progress.update(counts.annotated + counts.bad + piece.records, fmt::format("{} bad", counts.bad));
+    };
+    const bool whole = predict_each(predictor, block->records, block->encoded, options.batch_tokens, take,
+                                    [] { return !stop_requested(); });
+    if (whole && block->records.empty()) take({});  // bad ones alone
+    write();
+    if (!whole) return tell_stopped(context);
   }
-  if (!output.finished()) output.finish();
   progress.finish();
+  const auto& [annotated, bad, turns, not_kept] = counts;
   context.log->info(fmt::format("{} records ({} assistant turns) annotated into {}, {} put aside{}", annotated, turns,
                                 options.output, bad, bad > 0 ? " in " + output.quarantine_path().string() : ""));
+  if (const std::string speed = describe_throughput(new_records, new_tokens, monotonic_seconds() - begin);
+      !speed.empty())
+    context.log->info(speed);
   if (not_kept > 0) {
     context.log->warn(
         fmt::format("{} values that people gave are not integers from {} to {} and could not be kept; "
                     "they are in gt_label",
                     not_kept, predictor.attributes.min, predictor.attributes.max));
   }
-  check_bad_share(bad, annotated + bad, options, output.quarantine_path().string(),
+  check_bad_share(bad, annotated + bad, options.max_bad_share, output.quarantine_path().string(),
                   "the file says what is wrong with each");
   if (turns == 0 && annotated + bad > 0) {
     fail(ExitCode::data, {.what = annotated > 0 ? "nothing was annotated: no record has an assistant turn"
@@ -240,7 +282,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
                           .where = options.input.front().path,
                           .found = fmt::format("{} records", annotated + bad)});
   }
-  run->finish({{"annotated", annotated}, {"bad", bad}, {"turns", turns}}, {options.output});
+  run->finish({{"annotated", annotated}, {"bad", bad}, {"turns", turns}}, outputs_of(options.output, shard));
   return Outcome::done;
 }
 

@@ -110,6 +110,10 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   return base;
 }
 
+bool computes_rows_alone(const OpenModel& model) {
+  return model.transformer.device().is_cpu() && model.transformer.weights.embedding_vd.scalar_type() == at::kFloat;
+}
+
 Computing computing_of(const Recipe& recipe) { return choose_computing(recipe.device, recipe.precision, "device"); }
 
 Transformer make_transformer(const ModelConfig& config, Parameters weights, const Computing& computing,

@@ -93,33 +93,40 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
                                 prompts.size(), options.samples_per_prompt));
   run->start();
   BlockOutputOptions options_given = output_options(step, context);
-  options_given.counts = {"sampled", "unfinished", "too_long"};
+  options_given.counts = sampled_counts;
   BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
                      options_given);
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
-  const auto answer = [&](size_t begin, size_t end) {
-    std::vector<SampleRequest> requests;
-    for (size_t p = begin; p < end; ++p) {
-      const Label& label = labels[Rng(seed, "bootstrap label", p).below(labels.size())];
-      for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
-        requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
-    }
-    const size_t wanted = requests.size();
-    requests = within_context(policy, requests);
-    const auto results = sample_responses(policy, requests, options.sampling, seed, "sample", context);
-    SampledBlock block;
-    std::int64_t unfinished = 0;
-    for (size_t i = 0; i < results.size(); ++i) {
-      // A response that was cut off would teach the model to stop in the middle.
-      if (!results[i].stopped)
-        ++unfinished;
-      else
-        block.lines += sampled_record(requests[i].prompt->conversation, *requests[i].label, results[i].response);
-    }
-    block.counts = {{"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted - results.size()}};
-    return block;
-  };
-  if (sample_blocks(output, prompts.size(), answer) == Outcome::stopped) return Outcome::stopped;
+  const SampleJob job{
+      .model = policy,
+      .sampling = options.sampling,
+      .seed = seed,
+      .title = "sample",
+      .prompts = prompts.size(),
+      .samples_per_prompt = options.samples_per_prompt,
+      .requests =
+          [&](size_t p) {
+            const Label& label = labels[Rng(seed, "bootstrap label", p).below(labels.size())];
+            std::vector<SampleRequest> requests;
+            for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
+              requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
+            return requests;
+          },
+      .lines =
+          [&](size_t p, std::span<const SampleRequest> requests, std::span<const GenerationResult> results) {
+            SampledPrompt sampled{.sampled = std::ssize(results)};
+            for (size_t i = 0; i < results.size(); ++i) {
+              // A response that was cut off would teach the model to stop in the middle.
+              if (results[i].stopped)
+                sampled.lines += sampled_record(prompts[p].conversation, *requests[i].label, results[i].response);
+              else
+                ++sampled.unfinished;
+            }
+            return sampled;
+          },
+      .no_response = [&](size_t, const std::string&) { return SampledPrompt{.too_long = options.samples_per_prompt}; }};
+  if (sample_prompts(job, output, context) == Outcome::stopped) return Outcome::stopped;
+  output.finish();
   run->finish(sampled_summary(output, output_path, context), {output_path});
   return Outcome::done;
 }

@@ -8,6 +8,8 @@
 
 #include "stages/dial_figures.h"
 #include "stages/interval_json.h"
+#include "steerlm/core/stop.h"
+#include "steerlm/data/line_reader.h"
 #include "steerlm/eval/readability.h"
 #include "steerlm/eval/steerability.h"
 #include "steerlm/eval/text_measures.h"
@@ -75,9 +77,9 @@ MeasureBins text_measures(const DialOptions& options, const Attributes& attribut
   return bins;
 }
 
-// The predictor's raw scores of the responses.
+// The predictor's raw scores of the responses; fewer than these where `go_on` has said no.
 std::vector<std::vector<double>> predicted_scores(const Sweep& sweep, const std::vector<GenerationResult>& results,
-                                                  const OpenModel& predictor) {
+                                                  const OpenModel& predictor, const std::function<bool()>& go_on) {
   std::vector<Record> records;
   for (size_t i = 0; i < results.size(); ++i) {
     Record record;
@@ -86,7 +88,7 @@ std::vector<std::vector<double>> predicted_scores(const Sweep& sweep, const std:
     records.push_back(std::move(record));
   }
   std::vector<std::vector<double>> values;
-  for (const RecordPrediction& prediction : predict_records(predictor, records, batch_tokens)) {
+  for (const RecordPrediction& prediction : predict_records(predictor, records, batch_tokens, go_on)) {
     values.emplace_back();
     if (!prediction.fault.empty()) continue;
     const auto& scores = prediction.turns.back().scores;
@@ -112,8 +114,10 @@ void measure_answer(const Sweep& sweep, size_t i, const std::string& response, J
   }
 }
 
-Judgement judge(const DialOptions& options, const Sweep& sweep, const std::vector<GenerationResult>& results,
-                const OpenModel* predictor) {
+// Nothing where `go_on` has said no.
+std::optional<Judgement> judge(const DialOptions& options, const Sweep& sweep,
+                               const std::vector<GenerationResult>& results, const OpenModel* predictor,
+                               const std::function<bool()>& go_on) {
   Judgement judgement;
   judgement.values.resize(results.size());
   judgement.scaled.resize(results.size());
@@ -136,7 +140,8 @@ Judgement judge(const DialOptions& options, const Sweep& sweep, const std::vecto
   }
   if (options.judge == Judge::predictor) {
     judgement.measures.attributes = predictor->attributes.names;
-    judgement.values = predicted_scores(sweep, results, *predictor);
+    judgement.values = predicted_scores(sweep, results, *predictor, go_on);
+    if (judgement.values.size() < results.size()) return std::nullopt;
     const Attributes& attributes = predictor->attributes;
     for (size_t i = 0; i < results.size(); ++i) {
       for (double value : judgement.values[i])
@@ -289,17 +294,60 @@ Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
   return sweep;
 }
 
-SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, const OpenModel* other,
-                      const Sweep& sweep, const Context& context) {
+std::optional<std::vector<GenerationResult>> sample_sweep(const Recipe& recipe, const OpenModel& model,
+                                                          const Sweep& sweep, const std::string& output_path,
+                                                          BlockOutput& output, const Context& context) {
+  const auto samples = static_cast<size_t>(recipe.dials->samples_per_prompt);
+  const std::span<const SampleRequest> requests = sweep.requests;
+  const SampleJob job{.model = model,
+                      .sampling = recipe.dials->sampling,
+                      .seed = static_cast<std::uint64_t>(recipe.seed),
+                      .title = "dial sweep",
+                      .prompts = requests.size() / samples,
+                      .samples_per_prompt = recipe.dials->samples_per_prompt,
+                      .requests =
+                          [&](size_t p) {
+                            const std::span own = requests.subspan(p * samples, samples);
+                            return std::vector<SampleRequest>(own.begin(), own.end());
+                          },
+                      .lines =
+                          [](size_t, std::span<const SampleRequest>, std::span<const GenerationResult> results) {
+                            SampledPrompt sampled{.sampled = std::ssize(results)};
+                            for (const GenerationResult& result : results)
+                              sampled.lines += dump_json(response_json(Json::object(), result)) + "\n";
+                            return sampled;
+                          },
+                      .no_response = [&](size_t p, const std::string& fault) -> SampledPrompt {
+                        fail(ExitCode::data, {.what = fault, .where = requests[p * samples].prompt->place()});
+                      }};
+  if (sample_prompts(job, output, context) == Outcome::stopped) return std::nullopt;
+  output.finish();
+  std::vector<GenerationResult> results;
+  LineReader lines(output_path);
+  while (const std::optional<Line> line = lines.next()) {
+    const Json json = parse_json(line->text, output_path, ExitCode::resources);
+    results.push_back({.response = json.at("response").get<std::string>(),
+                       .ids = json.at("token_ids").get<std::vector<std::int32_t>>(),
+                       .logprob = json.at("logprob").get<double>(),
+                       .stopped = json.at("finish") == "stop"});
+  }
+  return results;
+}
+
+std::optional<SweepReport> report_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor,
+                                        const OpenModel* other, const Sweep& sweep,
+                                        const std::vector<GenerationResult>& results) {
   const DialOptions& options = *recipe.dials;
-  const auto results = sample_responses(model, sweep.requests, options.sampling,
-                                        static_cast<std::uint64_t>(recipe.seed), "dial sweep", context);
-  const Judgement judgement = judge(options, sweep, results, predictor);
+  const auto go_on = [] { return !stop_requested(); };
+  const std::optional<Judgement> judged = judge(options, sweep, results, predictor, go_on);
+  if (!judged) return std::nullopt;
+  const Judgement& judgement = *judged;
   std::vector<std::optional<ResponseLikelihood>> likelihoods;
   if (other != nullptr) {
     std::vector<PromptedResponse> responses;
     for (size_t i = 0; i < results.size(); ++i) responses.push_back({sweep.requests[i].prompt, results[i].response});
-    likelihoods = response_likelihoods(*other, responses);
+    likelihoods = response_likelihoods(*other, responses, go_on);
+    if (likelihoods.size() < responses.size()) return std::nullopt;
   }
   SweepReport report;
   std::vector<DialSample> samples;

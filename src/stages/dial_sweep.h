@@ -2,6 +2,7 @@
 // random numbers at every level.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,8 +39,16 @@ struct SweepReport {
   std::string answers;  // answers.jsonl, contracts.md section 4
 };
 
-// `predictor`: the judge, where the recipe asks for one. `other`: dials.perplexity_model, likewise.
-SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor, const OpenModel* other,
-                      const Sweep& sweep, const Context& context);
+// The responses, sampled into `output`, which is the file of that path, as far as they are not there. Nothing where a
+// stop was requested.
+std::optional<std::vector<GenerationResult>> sample_sweep(const Recipe& recipe, const OpenModel& model,
+                                                          const Sweep& sweep, const std::string& output_path,
+                                                          BlockOutput& output, const Context& context);
+
+// `predictor`: the judge, where the recipe asks for one. `other`: dials.perplexity_model, likewise. Nothing where a
+// stop was requested.
+std::optional<SweepReport> report_sweep(const Recipe& recipe, const OpenModel& model, const OpenModel* predictor,
+                                        const OpenModel* other, const Sweep& sweep,
+                                        const std::vector<GenerationResult>& results);
 
 }  // namespace steerlm

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
+#include <functional>
 #include <optional>
 
 #include "stages/dial_sweep.h"
@@ -9,6 +11,9 @@
 #include "stages/predictor_report.h"
 #include "stages/preference_report.h"
 #include "stages/train.h"
+#include "steerlm/core/stop.h"
+#include "steerlm/stages/inputs.h"
+#include "steerlm/stages/predict.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
 
@@ -27,6 +32,32 @@ std::vector<Example> perplexity_examples(const Recipe& recipe, const OpenModel& 
   if (examples.empty())
     fail(ExitCode::data, {.what = "no validation record is left to measure perplexity on", .where = "data.validation"});
   return examples;
+}
+
+// What one of the measurements gives to evaluation.json and evaluation.txt.
+struct Part {
+  Json json;
+  std::string text;
+};
+
+constexpr const char *predictor_file = "predictor.part.json", *pairs_file = "pairs.part.json",
+                     *perplexity_file = "perplexity.part.json";
+
+// A measurement that an earlier process of this run has made, or else `measure`, which gives nothing where a stop was
+// requested. It is kept in `file` of the run directory until the run is done.
+std::optional<Part> kept_part(RunDirectory& run, const std::string& file, const Json& identity,
+                              const std::function<std::optional<Part>()>& measure) {
+  const Path path = run.path() / file;
+  if (run.files().owns(file) && std::filesystem::exists(path)) {
+    const Json kept =
+        parse_json(read_file(path, ExitCode::resources, "measurement"), path.string(), ExitCode::resources);
+    if (kept.at("identity") == identity) return Part{kept.at("json"), kept.at("text").get<std::string>()};
+  }
+  const std::optional<Part> part = measure();
+  if (!part) return std::nullopt;
+  run.files().write(file, Json{{"identity", identity}, {"json", part->json}, {"text", part->text}}.dump() + "\n");
+  note_progress();
+  return part;
 }
 
 }  // namespace
@@ -96,41 +127,73 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   }
 
   run->start();
-  Json json = Json::object();
-  std::string text;
-  if (predicts) {
-    const PredictorReport report = report_predictor(*predictor, records, {}, context);
-    if (report.rows == 0 && !model && !recipe.pairs)
-      fail(ExitCode::data, {.what = "no record has a label to measure the predictor on", .where = "data.validation"});
-    json["predictor"] = report.json;
-    text += "predictor " + recipe.predictor + "\n" + report.table + "\n";
-  }
-  if (recipe.pairs) {
-    const PreferenceReport report =
-        report_preferences(*predictor, preferences, weights, static_cast<std::uint64_t>(recipe.seed), context);
-    json["pairs"] = report.json;
-    text += report.text + "\n";
-  }
-  if (model) {
-    text += "perplexity on " + describe(counts) + "\n";
-    for (const auto& [name, value] :
-         validate_language_model(model->transformer, examples, batch_tokens, ExitCode::model)) {
-      json[name] = value;
-      text += fmt::format("{}  {:.4f}\n", name, value);
-    }
-    text += "\n";
-  }
+  const Json identity = output_identity(recipe, run->inputs());
+  Part all;
+  const auto add = [&](const std::optional<Part>& part) {
+    if (!part) return false;
+    all.json.update(part->json);
+    all.text += part->text;
+    return true;
+  };
+  const auto go_on = [] { return !stop_requested(); };
+  const bool whole =
+      (!predicts ||
+       add(kept_part(
+           *run, predictor_file, identity,
+           [&]() -> std::optional<Part> {
+             const auto predictions = predict_records(*predictor, records, batch_tokens, go_on);
+             if (predictions.size() < records.size()) return std::nullopt;
+             const PredictorReport report =
+                 report_predictions(predictor->attributes, records, predictions, {}, context);
+             if (report.rows == 0 && !model && !recipe.pairs) {
+               fail(ExitCode::data,
+                    {.what = "no record has a label to measure the predictor on", .where = "data.validation"});
+             }
+             return Part{{{"predictor", report.json}}, "predictor " + recipe.predictor + "\n" + report.table + "\n"};
+           }))) &&
+      (!recipe.pairs || add(kept_part(*run, pairs_file, identity,
+                                      [&]() -> std::optional<Part> {
+                                        const auto report =
+                                            report_preferences(*predictor, preferences, weights,
+                                                               static_cast<std::uint64_t>(recipe.seed), context, go_on);
+                                        if (!report) return std::nullopt;
+                                        return Part{{{"pairs", report->json}}, report->text + "\n"};
+                                      }))) &&
+      (!model || add(kept_part(*run, perplexity_file, identity, [&]() -> std::optional<Part> {
+        Part part{Json::object(), "perplexity on " + describe(counts) + "\n"};
+        const Metrics metrics = validate_language_model(model->transformer, examples,
+                                                        scored_at_once(*model, batch_tokens), ExitCode::model, go_on);
+        if (metrics.empty()) return std::nullopt;
+        for (const auto& [name, value] : metrics) {
+          part.json[name] = value;
+          part.text += fmt::format("{}  {:.4f}\n", name, value);
+        }
+        part.text += "\n";
+        return part;
+      })));
+  if (!whole) return tell_stopped(context);
+  const std::string sweep_file = (run->path() / "sweep.jsonl").string();
   if (recipe.dials) {
-    const SweepReport report =
-        run_sweep(recipe, *model, predictor ? &*predictor : nullptr, other ? &*other : nullptr, sweep, context);
-    json.update(report.json);
-    text += report.text + "\n";
-    run->files().write("answers.jsonl", report.answers);
+    BlockOutputOptions options = output_options(recipe, context);
+    options.counts = sampled_counts;
+    BlockOutput output(sweep_file, run->files().grow("ledger.jsonl"), identity, options);
+    const auto results = sample_sweep(recipe, *model, sweep, sweep_file, output, context);
+    if (!results) return Outcome::stopped;
+    const std::optional<SweepReport> report =
+        report_sweep(recipe, *model, predictor ? &*predictor : nullptr, other ? &*other : nullptr, sweep, *results);
+    if (!report) return tell_stopped(context);
+    add(Part{report->json, report->text + "\n"});
+    run->files().write("answers.jsonl", report->answers);
   }
-  run->files().write("evaluation.txt", text);
-  run->files().write("evaluation.json", json.dump(2) + "\n");
-  print(text);
+  run->files().write("evaluation.txt", all.text);
+  run->files().write("evaluation.json", all.json.dump(2) + "\n");
+  print(all.text);
   run->finish(Json::object());
+  for (const char* file : {predictor_file, pairs_file, perplexity_file}) run->files().remove(file);
+  if (recipe.dials) {
+    remove_file(sweep_file);
+    run->files().remove("ledger.jsonl");
+  }
   return Outcome::done;
 }
 

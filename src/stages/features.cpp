@@ -133,7 +133,7 @@ std::optional<at::Tensor> frozen_features(const Transformer& model, const std::v
     const double minutes = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / 60;
     if (stop_requested() || (first > 0 && max_minutes > 0 && minutes >= max_minutes)) {
       context.log->info(fmt::format("stopped {} after the features of {} of {} sequences; the same command goes on",
-                                    stop_requested() ? "on request" : "by train.max_minutes",
+                                    stop_requested() ? stop_reason() : "by train.max_minutes",
                                     format_count(distinct - static_cast<std::int64_t>(missing.size() - first)),
                                     format_count(distinct)));
       return std::nullopt;
@@ -149,6 +149,7 @@ std::optional<at::Tensor> frozen_features(const Transformer& model, const std::v
       for (const std::int64_t place : wanted.at(ids_key(block[row].ids.data(), block[row].ids.size())))
         features_nd.select(0, place).copy_(rows_md.select(0, static_cast<std::int64_t>(row)));
     }
+    note_progress();
     progress.update(distinct - static_cast<std::int64_t>(missing.size() - first - block.size()));
   }
   progress.finish();

@@ -338,13 +338,14 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     const bool last = training.steps == total;
     const std::int64_t every = recipe.evaluate.every_steps > 0 ? recipe.evaluate.every_steps : epoch_steps;
     if (task.validate && (training.steps % every == 0 || last)) validate();
+    note_progress();
     const bool time_is_up = recipe.train.max_minutes > 0 && seconds_since(begin) >= 60 * recipe.train.max_minutes;
     const bool stopping = (stop_requested() || time_is_up) && !last;
     if (saved_step != training.steps && (training.steps % recipe.checkpoint.every_steps == 0 || last || stopping))
       save();
     if (stopping) {
       context.log->info(fmt::format("stopped {} after step {} of {}; everything is saved, the same command goes on",
-                                    time_is_up ? "by train.max_minutes" : "on request", training.steps, total));
+                                    time_is_up ? "by train.max_minutes" : stop_reason(), training.steps, total));
       return {.outcome = Outcome::stopped};
     }
   }

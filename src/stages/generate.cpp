@@ -1,7 +1,12 @@
 // Answers to a list of prompts at chosen dials, as a batch job.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <optional>
 
+#include "stages/bad_records.h"
 #include "steerlm/data/block_job.h"
+#include "steerlm/data/shard.h"
 #include "steerlm/stages/inputs.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/sample.h"
@@ -18,32 +23,64 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
   tell_template(model.folder, context);
   warn_notes(model.notes, context);
   const std::optional<Label> label = dial_label(model.attributes, options.set, options.model);
-  const std::vector<Prompt> prompts =
-      read_prompts(options.prompts, model.attributes, model.folder.text_template.system, options.max_prompts);
+  const Shard shard = parse_shard(options.shard, "shard");
+  const bool stops = options.on_bad_record == OnBadRecord::stop;
+  const std::vector<Prompt> prompts = read_prompts(options.prompts, model.attributes, model.folder.text_template.system,
+                                                   options.max_prompts, stops ? BadPrompts::refused : BadPrompts::kept);
   if (prompts.empty()) refuse_empty_input("answer", options.prompts);
   if (context.dry_run) {
-    context.log->info("would answer " + std::to_string(prompts.size()) + " prompts with " + options.model);
+    const auto bad = std::ranges::count_if(prompts, [](const Prompt& prompt) { return !prompt.fault.empty(); });
+    context.log->info(
+        fmt::format("would answer {} prompts with {}; {} bad ones", std::ssize(prompts) - bad, options.model, bad));
     return Outcome::done;
   }
   run->start();
+  BlockOutputOptions output_given = output_options(recipe, context);
+  output_given.counts = sampled_counts;
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
-                     output_options(recipe, context));
-  const auto answer = [&](size_t begin, size_t end) {
-    std::vector<SampleRequest> requests;
-    for (size_t p = begin; p < end; ++p) {
-      for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
-        requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
+                     output_given);
+  const Json job_identity = shard_job(recipe, run->inputs());
+  if (shard.is_part()) check_shard_file(options.output, job_identity, context.overwrite);
+  const SampleJob job{.model = model,
+                      .sampling = options.sampling,
+                      .seed = static_cast<std::uint64_t>(recipe.seed),
+                      .title = "generate",
+                      .prompts = prompts.size(),
+                      .samples_per_prompt = options.samples_per_prompt,
+                      .shard = shard,
+                      .requests =
+                          [&](size_t p) {
+                            std::vector<SampleRequest> requests;
+                            for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
+                              requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
+                            return requests;
+                          },
+                      .lines = [&](size_t p, std::span<const SampleRequest>,
+                                   std::span<const GenerationResult> results) { return answered(prompts[p], results); },
+                      .no_response =
+                          [&](size_t p, const std::string& fault) {
+                            const Prompt& prompt = prompts[p];
+                            if (stops) refuse_bad_record(prompt.file, prompt.line, fault);
+                            return SampledPrompt{
+                                .quarantine = quarantine_line(prompt.file, prompt.line, fault, prompt.text), .bad = 1};
+                          },
+                      .fault = [&](size_t p) { return prompts[p].fault; }};
+  if (sample_prompts(job, output, context) == Outcome::stopped) return Outcome::stopped;
+  if (!output.finished()) {
+    if (shard.is_part()) {
+      write_shard_file(options.output, output, job_identity, shard, static_cast<std::int64_t>(sample_block_prompts),
+                       std::ssize(prompts));
     }
-    const auto results = sample_responses(model, requests, options.sampling, static_cast<std::uint64_t>(recipe.seed),
-                                          "generate", context);
-    SampledBlock block;
-    for (size_t i = 0; i < results.size(); ++i)
-      block.lines += dump_json(response_json(requests[i].prompt->json, results[i])) + "\n";
-    return block;
-  };
-  if (sample_blocks(output, prompts.size(), answer) == Outcome::stopped) return Outcome::stopped;
-  context.log->info(std::to_string(prompts.size()) + " prompts answered into " + options.output);
-  run->finish({{"prompts", prompts.size()}}, {options.output});
+    if (!output.finish()) return tell_stopped(context);
+  }
+  std::int64_t bad = 0;
+  for (const Json& counts : output.block_counts()) bad += counts.at("bad").get<std::int64_t>();
+  const std::int64_t all = output.records_done();
+  context.log->info(fmt::format("{} prompts answered into {}, {} put aside{}", all - bad, options.output, bad,
+                                bad > 0 ? " in " + output.quarantine_path().string() : ""));
+  check_bad_share(bad, all, options.max_bad_share, output.quarantine_path().string(),
+                  "the file says what is wrong with each");
+  run->finish({{"prompts", all - bad}, {"bad", bad}}, outputs_of(options.output, shard));
   return Outcome::done;
 }
 

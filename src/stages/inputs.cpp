@@ -47,7 +47,29 @@ Json output_identity(const Recipe& recipe, const Json& inputs) {
   Recipe same = recipe;
   same.run_dir.clear();
   same.device = "auto";
+  same.max_minutes = 0;
+  same.annotate.batch_tokens = AnnotateOptions().batch_tokens;
+  same.annotate.on_bad_record = AnnotateOptions().on_bad_record;
+  same.annotate.max_bad_share = AnnotateOptions().max_bad_share;
+  same.generate.on_bad_record = GenerateOptions().on_bad_record;
+  same.generate.max_bad_share = GenerateOptions().max_bad_share;
+  same.steerlm2.batch_tokens = Steerlm2Options().batch_tokens;
   return {{"inputs", inputs}, {"recipe", dump_recipe(same)}};
+}
+
+Json shard_job(const Recipe& recipe, const Json& inputs) {
+  Recipe same = recipe;
+  same.annotate.output.clear();
+  same.annotate.shard = AnnotateOptions().shard;
+  same.generate.output.clear();
+  same.generate.shard = GenerateOptions().shard;
+  return output_identity(same, inputs);
+}
+
+std::vector<std::string> outputs_of(const std::string& output, const Shard& shard) {
+  std::vector<std::string> outputs{output};
+  if (shard.is_part()) outputs.push_back(shard_file(output).string());
+  return outputs;
 }
 
 }  // namespace steerlm

@@ -6,6 +6,7 @@
 
 #include "steerlm/data/batch.h"
 #include "steerlm/infer/score.h"
+#include "steerlm/stages/predict.h"
 #include "steerlm/text/template.h"
 
 namespace steerlm {
@@ -46,7 +47,8 @@ OpenModel open_perplexity_model(const std::string& folder, const Computing& comp
 }
 
 std::vector<std::optional<ResponseLikelihood>> response_likelihoods(const OpenModel& model,
-                                                                    std::span<const PromptedResponse> responses) {
+                                                                    std::span<const PromptedResponse> responses,
+                                                                    const std::function<bool()>& go_on) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   const auto context = static_cast<size_t>(model.folder.config.context_length());
   std::vector<std::optional<ResponseLikelihood>> likelihoods(responses.size());
@@ -65,7 +67,11 @@ std::vector<std::optional<ResponseLikelihood>> response_likelihoods(const OpenMo
   }
   std::vector<std::vector<double>> log_p;
   try {
-    log_p = token_log_probabilities(model.transformer, examples, batch_tokens);
+    std::vector<size_t> ends;
+    for (size_t e = 0; e < examples.size(); ++e) ends.push_back(e + 1);
+    log_p = token_log_probabilities(model.transformer, examples, {scored_at_once(model, batch_tokens), ends},
+                                    [&](std::span<const TokenScores>) { return !go_on || go_on(); });
+    if (!log_p.empty() && log_p.back().empty()) return {};
   } catch (const Error& error) {
     std::vector<Fault> faults = error.faults();
     for (Fault& fault : faults) fault.where = fault.where.empty() ? model.folder.path.string() : fault.where;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,8 +39,11 @@ struct ResponseLikelihood {
 // template plain has no turns: the values of the prompt's turns and the response, a line end between two of them. The
 // tokens are the model's: those of prompt and response are made apart. Nothing for a response that does not fit into
 // the model's context with its prompt. Throws model, naming the folder, where a number is not finite.
+//
+// Where `go_on`, which is asked after each batch, says no, the result is empty.
 std::vector<std::optional<ResponseLikelihood>> response_likelihoods(const OpenModel& model,
-                                                                    std::span<const PromptedResponse> responses);
+                                                                    std::span<const PromptedResponse> responses,
+                                                                    const std::function<bool()>& go_on = {});
 
 // Before anything is sampled: throws model where the likelihood of a short response is not finite, data where no prompt
 // fits into the model's context.

@@ -134,6 +134,8 @@ void write_report(RunFiles& files, const Context& context) {
 int run_pipeline(const std::string& recipe_path, const std::vector<std::string>& overrides,
                  const PipelineSelection& selection, const std::string& program, const Context& context) {
   const Pipeline pipeline = load_pipeline(recipe_path, overrides);
+  if (pipeline.max_minutes > 0) stop_after(60 * pipeline.max_minutes, "max_minutes");
+  note_progress();  // whether a step has made any is not known here
   check_selection(pipeline, selection.only, "--only");
   check_selection(pipeline, selection.from, "--from");
   const std::vector<Step> all = make_steps(pipeline);

@@ -192,7 +192,10 @@ void open_inputs(const Step& step, const StepsThatRan& ran) {
     }
   }
   for (const SourceOptions& source : prompt_sources(step.recipe)) {
-    if (!is_to_come(step, source.path, ran)) read_prompts({source}, {}, "", 0);
+    const bool kept =
+        step.recipe.stage == Stage::generate && step.recipe.generate.on_bad_record == OnBadRecord::quarantine;
+    if (!is_to_come(step, source.path, ran))
+      read_prompts({source}, {}, "", 0, kept ? BadPrompts::kept : BadPrompts::refused);
   }
 }
 

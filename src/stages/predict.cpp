@@ -14,7 +14,11 @@
 namespace steerlm {
 namespace {
 
+using Take = std::function<void(std::span<const RecordPrediction>)>;
+
 constexpr std::int64_t decoder_slots = 64;
+constexpr size_t decoded_records = 256;    // whose labels are written together
+constexpr std::int64_t cpu_tokens = 4096;  // that a CPU scores at once
 
 std::string too_long(size_t turn, size_t tokens, std::int64_t context) {
   return fmt::format("turn {} needs {} tokens of context, the predictor has {}", turn + 1, tokens, context);
@@ -47,28 +51,51 @@ void encode_scored_turns(const OpenModel& model, const ConversationTemplate& con
   }
 }
 
-void predict_regression(const OpenModel& model, std::span<const Record> records, const EncodedRecords& encoded,
-                        std::int64_t batch_tokens, std::vector<RecordPrediction>& predictions) {
-  const auto& places = encoded.places;
-  const auto scores = attribute_scores(model.transformer, std::span(encoded.examples), batch_tokens);
-  for (size_t i = 0; i < places.size(); ++i) {
-    std::vector<float> rounded;
-    for (size_t a = 0; a < scores[i].size(); ++a) {
-      const float score = scores[i][a];
-      if (!std::isfinite(score)) {
-        const bool named = model.attributes.declared();
-        fail(ExitCode::model,
-             {.what = "the predictor's score of " +
-                      (named ? "'" + model.attributes.names.at(a) + "'" : "label " + std::to_string(a)) +
-                      " is not finite",
-              .where = where(records[places[i].record]) + ", turn " + std::to_string(places[i].turn + 1),
-              .advice = beyond_range});
-      }
-      if (!model.attributes.declared()) continue;
-      rounded.push_back(static_cast<float>(round_score(static_cast<double>(score), model.attributes)));
+TurnScores turn_scores(const OpenModel& model, const Record& record, size_t turn, const AttributeScores& scores) {
+  std::vector<float> rounded;
+  for (size_t a = 0; a < scores.size(); ++a) {
+    const float score = scores[a];
+    if (!std::isfinite(score)) {
+      const bool named = model.attributes.declared();
+      fail(ExitCode::model, {.what = "the predictor's score of " +
+                                     (named ? "'" + model.attributes.names.at(a) + "'" : "label " + std::to_string(a)) +
+                                     " is not finite",
+                             .where = where(record) + ", turn " + std::to_string(turn + 1),
+                             .advice = beyond_range});
     }
-    predictions[places[i].record].turns.push_back({places[i].turn, make_label(model.attributes, rounded), scores[i]});
+    if (!model.attributes.declared()) continue;
+    rounded.push_back(static_cast<float>(round_score(static_cast<double>(score), model.attributes)));
   }
+  return {turn, make_label(model.attributes, rounded), scores};
+}
+
+bool predict_regression(const OpenModel& model, std::span<const Record> records, const EncodedRecords& encoded,
+                        std::int64_t batch_tokens, const Take& take, const std::function<bool()>& go_on) {
+  std::vector<size_t> ends;  // of each record's turns among the examples
+  for (size_t r = 0, e = 0; r < records.size(); ++r) {
+    while (e < encoded.places.size() && encoded.places[e].record == r) ++e;
+    ends.push_back(e);
+  }
+  size_t taken = 0;  // records
+  const auto take_until = [&](std::span<const AttributeScores> scores) {
+    std::vector<RecordPrediction> predictions;
+    for (; taken < records.size() && ends[taken] <= scores.size(); ++taken) {
+      RecordPrediction& prediction = predictions.emplace_back();
+      prediction.fault = encoded.faults[taken];
+      for (size_t e = taken == 0 ? 0 : ends[taken - 1]; e < ends[taken]; ++e) {
+        prediction.tokens += static_cast<std::int64_t>(encoded.examples[e].ids.size());
+        prediction.turns.push_back(turn_scores(model, records[taken], encoded.places[e].turn, scores[e]));
+      }
+    }
+    take(predictions);
+    return !go_on || go_on();
+  };
+  // Records without a turn to score before the first one, or at the end, wait for nothing.
+  const std::int64_t most = scored_at_once(model, batch_tokens);
+  const auto scores = attribute_scores(model.transformer, std::span(encoded.examples), {most, ends}, take_until);
+  const bool stopped = !scores.empty() && taken < records.size() && scores.back().empty();
+  if (!stopped && taken < records.size()) take_until(scores);
+  return taken == records.size();
 }
 
 // Tokens of the longest label line.
@@ -82,8 +109,11 @@ size_t label_room(const OpenModel& model) {
   return ids.size() + 1;
 }
 
-void predict_by_writing(const OpenModel& model, const ConversationTemplate& conversation_template,
-                        std::span<const Record> records, std::vector<RecordPrediction>& predictions) {
+// Fewer predictions than records: `go_on` has said no.
+std::vector<RecordPrediction> predict_by_writing(const OpenModel& model,
+                                                 const ConversationTemplate& conversation_template,
+                                                 std::span<const Record> records, const std::function<bool()>& go_on) {
+  std::vector<RecordPrediction> predictions(records.size());
   const std::int64_t context = model.folder.config.context_length();
   std::vector<Conversation> written;
   for (const Record& record : records) {
@@ -103,16 +133,19 @@ void predict_by_writing(const OpenModel& model, const ConversationTemplate& conv
       auto prefix = conversation_template.encode_label_prefix(written[r], turns[round]);
       const size_t tokens = prefix.size() + room;
       if (static_cast<std::int64_t>(tokens) > context) {
-        predictions[r] = {{}, too_long(turns[round], tokens, context)};
+        predictions[r] = {.turns = {}, .fault = too_long(turns[round], tokens, context)};
         continue;
       }
+      predictions[r].tokens += static_cast<std::int64_t>(tokens);
       prefixes.push_back(std::move(prefix));
       places.emplace_back(r, turns[round]);
     }
     if (places.empty() &&
         std::ranges::none_of(written, [&](const Conversation& c) { return assistant_turns(c).size() > round; }))
-      return;
-    const auto labels = decode_labels(model.transformer, model.tokenizer, model.attributes, prefixes, decoder_slots);
+      return predictions;
+    const auto labels =
+        decode_labels(model.transformer, model.tokenizer, model.attributes, prefixes, decoder_slots, go_on);
+    if (labels.size() < prefixes.size()) return {};
     for (size_t i = 0; i < places.size(); ++i) {
       const auto [record, turn] = places[i];
       const Label label = make_label(model.attributes, labels[i].best);
@@ -160,21 +193,32 @@ EncodedRecords encode_for_prediction(const OpenModel& model, std::span<const Rec
   return encoded;
 }
 
-std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
-                                              const EncodedRecords& encoded, std::int64_t batch_tokens) {
-  std::vector<RecordPrediction> predictions(records.size());
-  for (size_t r = 0; r < records.size(); ++r) predictions[r].fault = encoded.faults[r];
-  if (model.folder.head.kind == HeadKind::regression) {
-    predict_regression(model, records, encoded, batch_tokens, predictions);
-  } else {
-    predict_by_writing(model, make_template(model.folder, model.tokenizer), records, predictions);
+std::int64_t scored_at_once(const OpenModel& model, std::int64_t batch_tokens) {
+  return model.transformer.device().is_cuda() ? batch_tokens : std::min(batch_tokens, cpu_tokens);
+}
+
+bool predict_each(const OpenModel& model, std::span<const Record> records, const EncodedRecords& encoded,
+                  std::int64_t batch_tokens, const Take& take, const std::function<bool()>& go_on) {
+  if (model.folder.head.kind == HeadKind::regression)
+    return predict_regression(model, records, encoded, batch_tokens, take, go_on);
+  const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
+  for (size_t begin = 0; begin < records.size(); begin += decoded_records) {
+    const std::span own = records.subspan(begin, std::min(decoded_records, records.size() - begin));
+    const std::vector<RecordPrediction> predictions = predict_by_writing(model, conversation_template, own, go_on);
+    if (predictions.size() < own.size()) return false;
+    take(predictions);
   }
-  return predictions;
+  return true;
 }
 
 std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
-                                              std::int64_t batch_tokens) {
-  return predict_records(model, records, encode_for_prediction(model, records), batch_tokens);
+                                              std::int64_t batch_tokens, const std::function<bool()>& go_on) {
+  std::vector<RecordPrediction> predictions;
+  predict_each(
+      model, records, encode_for_prediction(model, records), batch_tokens,
+      [&](std::span<const RecordPrediction> next) { predictions.insert(predictions.end(), next.begin(), next.end()); },
+      go_on);
+  return predictions;
 }
 
 }  // namespace steerlm

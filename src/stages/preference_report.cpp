@@ -30,16 +30,19 @@ double weighted_sum(std::span<const float> scores, const std::vector<double>& we
   return reward;
 }
 
-// The scores of each response, line by line; nothing for one that is longer than the context.
-std::vector<std::vector<float>> response_scores(const OpenModel& predictor, std::span<const Preference> preferences) {
+// The scores of each response, line by line; none for one that is longer than the context. Nothing where `go_on` has
+// said no.
+std::optional<std::vector<std::vector<float>>> response_scores(const OpenModel& predictor,
+                                                               std::span<const Preference> preferences,
+                                                               const std::function<bool()>& go_on) {
   std::vector<std::vector<float>> scores;
   if (predictor.folder.head.kind == HeadKind::language_model) {
     std::vector<Record> records;
     for (const Preference& preference : preferences)
       records.insert(records.end(), preference.responses.begin(), preference.responses.end());
-    for (const RecordPrediction& prediction : predict_records(predictor, records, batch_tokens))
+    for (const RecordPrediction& prediction : predict_records(predictor, records, batch_tokens, go_on))
       scores.push_back(prediction.fault.empty() ? prediction.turns.back().scores : std::vector<float>());
-    return scores;
+    return scores.size() == records.size() ? std::optional(scores) : std::nullopt;
   }
   const ConversationTemplate conversation_template = make_template(predictor.folder, predictor.tokenizer);
   std::vector<Example> examples;
@@ -54,16 +57,25 @@ std::vector<std::vector<float>> response_scores(const OpenModel& predictor, std:
       places.push_back(scores.size() - 1);
     }
   }
-  auto own = attribute_scores(predictor.transformer, std::span<const Example>(examples), batch_tokens);
+  std::vector<size_t> ends;
+  for (size_t e = 0; e < examples.size(); ++e) ends.push_back(e + 1);
+  auto own = attribute_scores(predictor.transformer, std::span<const Example>(examples),
+                              {scored_at_once(predictor, batch_tokens), ends},
+                              [&](std::span<const AttributeScores>) { return go_on(); });
+  if (!own.empty() && own.back().empty()) return std::nullopt;
   for (size_t i = 0; i < places.size(); ++i) scores[places[i]] = std::move(own[i]);
   return scores;
 }
 
-// The rewards of the responses of each line, in its order; nothing for a line of which one is too long.
-std::vector<std::vector<double>> rewards_of(const OpenModel& predictor, std::span<const Preference> preferences,
-                                            const std::vector<double>& weights) {
-  const std::vector<std::vector<float>> scores = response_scores(predictor, preferences);
-  std::vector<std::vector<double>> rewards;
+// The rewards of the responses of each line, in its order; none for a line of which one is too long. Nothing where
+// `go_on` has said no.
+using Rewards = std::vector<std::vector<double>>;
+std::optional<Rewards> rewards_of(const OpenModel& predictor, std::span<const Preference> preferences,
+                                  const std::vector<double>& weights, const std::function<bool()>& go_on) {
+  const auto scored = response_scores(predictor, preferences, go_on);
+  if (!scored) return std::nullopt;
+  const std::vector<std::vector<float>>& scores = *scored;
+  Rewards rewards;
   size_t next = 0;
   for (const Preference& preference : preferences) {
     const std::span own = std::span(scores).subspan(next, preference.responses.size());
@@ -283,9 +295,12 @@ std::vector<Preference> read_preferences(const std::vector<SourceOptions>& sourc
   return preferences;
 }
 
-PreferenceReport report_preferences(const OpenModel& predictor, std::span<const Preference> preferences,
-                                    const std::vector<double>& weights, std::uint64_t seed, const Context& context) {
-  const Counted counted = count_lines(preferences, rewards_of(predictor, preferences, weights));
+std::optional<PreferenceReport> report_preferences(const OpenModel& predictor, std::span<const Preference> preferences,
+                                                   const std::vector<double>& weights, std::uint64_t seed,
+                                                   const Context& context, const std::function<bool()>& go_on) {
+  const std::optional<Rewards> rewards = rewards_of(predictor, preferences, weights, go_on);
+  if (!rewards) return std::nullopt;
+  const Counted counted = count_lines(preferences, *rewards);
   if (counted.too_long > 0)
     context.log->warn(
         fmt::format("{} lines of pairs have a response that is longer than the predictor's context; they "

@@ -2,7 +2,9 @@
 // `evaluate`.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,8 +37,10 @@ struct PreferenceReport {
 // Accuracy over all pairs and over each subset with a 95 % bootstrap interval; a tie counts as wrong, as in
 // RewardBench. Where the file is of RewardBench 1 or 2, their scores. Responses over the context are left out with
 // their line, which is a warning. Throws data where no line can be counted, model where a score is not finite.
-PreferenceReport report_preferences(const OpenModel& predictor, std::span<const Preference> preferences,
-                                    const std::vector<double>& weights, std::uint64_t seed, const Context& context);
+// Nothing where `go_on`, which is asked after each batch, says no.
+std::optional<PreferenceReport> report_preferences(const OpenModel& predictor, std::span<const Preference> preferences,
+                                                   const std::vector<double>& weights, std::uint64_t seed,
+                                                   const Context& context, const std::function<bool()>& go_on);
 
 // All of the sources. Throws data where there is none, and for a row of the subset Ties that has no part in its score.
 std::vector<Preference> read_preferences(const std::vector<SourceOptions>& sources, const std::string& system);

@@ -77,9 +77,11 @@ std::vector<RecipeInput> named_inputs(const Recipe& recipe) {
   return inputs;
 }
 
-std::vector<RecipeInput> inputs_of(const Recipe& recipe) {
+namespace {
+
+std::vector<RecipeInput> with_bases(const std::vector<RecipeInput>& named) {
   std::vector<RecipeInput> inputs;
-  for (const RecipeInput& input : named_inputs(recipe)) {
+  for (const RecipeInput& input : named) {
     inputs.push_back(input);
     if (input.missing != ExitCode::model || !is_adapter_folder(input.path)) continue;
     const std::string base = read_adapter_config(input.path).base;
@@ -88,13 +90,13 @@ std::vector<RecipeInput> inputs_of(const Recipe& recipe) {
   return inputs;
 }
 
-namespace {
-
 Json describe_file(const Path& path, ExitCode missing) {
   return {{"path", utf8_text(path)}, {"sha256", sha256_file(path, missing)}, {"size", file_bytes(path, missing)}};
 }
 
 }  // namespace
+
+std::vector<RecipeInput> inputs_of(const Recipe& recipe) { return with_bases(named_inputs(recipe)); }
 
 bool reads_standard_input(const Recipe& recipe) {
   return std::ranges::any_of(all_inputs(recipe), [](const RecipeInput& input) { return input.path == "-"; });
@@ -106,9 +108,12 @@ std::vector<std::string> recipe_inputs(const Recipe& recipe) {
   return paths;
 }
 
-Json describe_inputs(const Recipe& recipe) {
+Json describe_inputs(const Recipe& recipe) { return describe_inputs(named_inputs(recipe)); }
+
+Json describe_inputs(std::vector<RecipeInput> inputs) {
+  std::erase_if(inputs, [](const RecipeInput& input) { return input.path.empty() || input.path == "-"; });
   Json described = Json::array();
-  for (const RecipeInput& input : inputs_of(recipe)) {
+  for (const RecipeInput& input : with_bases(inputs)) {
     if (!is_folder(input.path, input.missing)) {
       described.push_back(describe_file(input.path, input.missing));
       continue;

@@ -228,7 +228,9 @@ void read_log(ReportRun& run) {
 }
 
 // Folders that have runs in them and nothing else that is shown here.
-bool holds_runs_alone(const ReportRun& run) { return run.stage == "crossvalidate" || run.stage == "experiment"; }
+bool holds_runs_alone(const ReportRun& run) {
+  return run.stage == "crossvalidate" || run.stage == "experiment" || run.stage == "seeds";
+}
 
 ReportRun read_run(const std::string& name, const Path& folder) {
   ReportRun run{.name = name, .folder = folder};

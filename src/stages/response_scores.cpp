@@ -1,6 +1,7 @@
 #include "steerlm/stages/response_scores.h"
 
 #include <cmath>
+#include <stdexcept>
 
 #include "steerlm/data/batch.h"
 #include "steerlm/infer/beta_law.h"
@@ -32,13 +33,16 @@ void set_logarithm(ResponseGroup& group, size_t response, std::string_view key, 
   group.json.at("responses").at(response)[key] = value;
 }
 
-void set_label_given_response(const OpenModel& model, const BetaOptions& beta, std::int64_t batch_tokens,
-                              std::span<ResponseGroup> groups) {
+size_t set_label_given_response(const OpenModel& model, const BetaOptions& beta, std::int64_t batch_tokens,
+                                std::span<ResponseGroup> groups, const std::function<bool()>& go_on) {
   std::vector<Record> records;
   for (const ResponseGroup& group : groups) records.insert(records.end(), group.records.begin(), group.records.end());
-  const std::vector<RecordPrediction> predictions = predict_records(model, records, batch_tokens);
+  const std::vector<RecordPrediction> predictions = predict_records(model, records, batch_tokens, go_on);
   auto prediction = predictions.begin();
-  for (ResponseGroup& group : groups) {
+  size_t done = 0;
+  for (; done < groups.size(); ++done) {
+    ResponseGroup& group = groups[done];
+    if (predictions.end() - prediction < std::ssize(group.records)) break;
     require_label(group);
     for (size_t r = 0; r < group.records.size(); ++r, ++prediction) {
       if (!prediction->fault.empty()) fail(ExitCode::data, {.what = prediction->fault, .where = place_of(group, r)});
@@ -47,6 +51,7 @@ void set_label_given_response(const OpenModel& model, const BetaOptions& beta, s
                     label_log_probability(prediction->turns.back().scores, label, model.attributes, beta));
     }
   }
+  return done;
 }
 
 void set_tokens(ResponseGroup& group, size_t response, std::int64_t tokens) {
@@ -62,8 +67,8 @@ void set_tokens(ResponseGroup& group, size_t response, std::int64_t tokens) {
   entry[response_tokens_key] = tokens;
 }
 
-void set_response(const OpenModel& model, std::string_view key, std::int64_t batch_tokens,
-                  std::span<ResponseGroup> groups) {
+size_t set_response(const OpenModel& model, std::string_view key, std::int64_t batch_tokens,
+                    std::span<ResponseGroup> groups, const std::function<bool()>& go_on) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   if (conversation_template.options().name == TemplateName::plain) {
     fail(ExitCode::recipe, {.what = "under the template plain a response has no probability of its own",
@@ -73,6 +78,7 @@ void set_response(const OpenModel& model, std::string_view key, std::int64_t bat
   }
   const std::int64_t context = model.folder.config.context_length();
   std::vector<Example> examples;
+  std::vector<size_t> ends;  // of each group's examples
   for (const ResponseGroup& group : groups) {
     for (size_t r = 0; r < group.records.size(); ++r) {
       EncodedConversation encoded = conversation_template.encode(group.records[r].conversation);
@@ -86,10 +92,14 @@ void set_response(const OpenModel& model, std::string_view key, std::int64_t bat
       }
       examples.push_back({std::move(encoded.ids), std::move(encoded.target), {}});
     }
+    ends.push_back(examples.size());
   }
-  const auto log_p = token_log_probabilities(model.transformer, examples, batch_tokens);
-  size_t e = 0;
-  for (ResponseGroup& group : groups) {
+  const auto log_p = token_log_probabilities(model.transformer, examples, {scored_at_once(model, batch_tokens), ends},
+                                             [&](std::span<const TokenScores>) { return !go_on || go_on(); });
+  size_t done = 0;
+  for (size_t e = 0; done < groups.size(); ++done) {
+    ResponseGroup& group = groups[done];
+    if (ends[done] > e && log_p[ends[done] - 1].empty()) break;
     for (size_t r = 0; r < group.records.size(); ++r, ++e) {
       double sum = 0;
       for (const double value : log_p[e]) sum += value;  // 0 where nothing is trained
@@ -97,6 +107,7 @@ void set_response(const OpenModel& model, std::string_view key, std::int64_t bat
       set_logarithm(group, r, key, sum);
     }
   }
+  return done;
 }
 
 }  // namespace
@@ -107,17 +118,20 @@ ResponseGroupReader read_groups(const OpenModel& model, ResponseScore score,
   return {sources, model.attributes, model.folder.text_template.system, labels};
 }
 
-void score_responses(const OpenModel& model, ResponseScore score, const BetaOptions& beta, std::int64_t batch_tokens,
-                     std::span<ResponseGroup> groups) {
+size_t scored_groups(const OpenModel& model) { return computes_rows_alone(model) ? 4 : 64; }
+
+size_t score_responses(const OpenModel& model, ResponseScore score, const BetaOptions& beta, std::int64_t batch_tokens,
+                       std::span<ResponseGroup> groups, const std::function<bool()>& go_on) {
   switch (score) {
     case ResponseScore::label_given_response:
-      return set_label_given_response(model, beta, batch_tokens, groups);
+      return set_label_given_response(model, beta, batch_tokens, groups, go_on);
     case ResponseScore::response:
-      return set_response(model, response_key, batch_tokens, groups);
+      return set_response(model, response_key, batch_tokens, groups, go_on);
     case ResponseScore::response_given_label:
       for (const ResponseGroup& group : groups) require_label(group);
-      return set_response(model, response_given_label_key, batch_tokens, groups);
+      return set_response(model, response_given_label_key, batch_tokens, groups, go_on);
   }
+  throw std::logic_error("an unknown score");
 }
 
 }  // namespace steerlm

@@ -177,7 +177,7 @@ std::vector<std::string> stage_names(Stage stage) {
   if (stage == Stage::train_predictor || stage == Stage::sft) add({"metrics.jsonl", "model"});
   if (stage == Stage::train_predictor) add({"validation.jsonl", "ridge.json"});
   if (stage == Stage::annotate || stage == Stage::generate || stage == Stage::tokenizer) add({"ledger.jsonl"});
-  if (stage == Stage::evaluate) add({"evaluation.json", "evaluation.txt", "answers.jsonl"});
+  if (stage == Stage::evaluate) add({"evaluation.json", "evaluation.txt", "answers.jsonl", "ledger.jsonl"});
   if (stage == Stage::bootstrap) add({"model", "ledger.jsonl"});
   if (stage == Stage::steerlm2) add({"metrics.jsonl", "model", "ledger.jsonl"});
   return names;

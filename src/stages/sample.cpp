@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
@@ -35,14 +34,16 @@ std::optional<Label> dial_label(const Attributes& attributes, const std::map<std
   return make_label(attributes, values);
 }
 
-GenerationSettings generation_settings(const OpenModel& model, const ConversationTemplate& conversation_template,
+GenerationSettings generation_settings(const OpenModel& model,
+                                       const std::optional<ConversationTemplate>& conversation_template,
                                        const SamplingOptions& sampling, std::uint64_t seed) {
   GenerationSettings settings;
   settings.sampling = sampling;
   settings.seed = seed;
   settings.eos_ids.assign(model.folder.eos_token_ids.begin(), model.folder.eos_token_ids.end());
-  settings.stop_text = std::string(conversation_template.turn_marker());
-  if (const auto id = conversation_template.end_of_turn_id()) settings.eos_ids.push_back(*id);
+  if (!conversation_template) return settings;
+  settings.stop_text = std::string(conversation_template->turn_marker());
+  if (const auto id = conversation_template->end_of_turn_id()) settings.eos_ids.push_back(*id);
   return settings;
 }
 
@@ -58,20 +59,6 @@ std::uint64_t sample_key(size_t prompt, std::int64_t samples_per_prompt, std::in
          static_cast<std::uint64_t>(sample);
 }
 
-Outcome sample_blocks(BlockOutput& output, size_t prompts,
-                      const std::function<SampledBlock(size_t begin, size_t end)>& answer) {
-  constexpr size_t block_prompts = 256;
-  if (output.finished()) return Outcome::done;
-  for (size_t begin = static_cast<size_t>(output.records_done()); begin < prompts; begin += block_prompts) {
-    if (stop_requested()) return Outcome::stopped;
-    const size_t end = std::min(prompts, begin + block_prompts);
-    const SampledBlock block = answer(begin, end);
-    output.append(static_cast<std::int64_t>(end - begin), block.lines, "", block.counts);
-  }
-  output.finish();
-  return Outcome::done;
-}
-
 namespace {
 
 std::vector<std::int32_t> encode_request(const ConversationTemplate& conversation_template,
@@ -83,36 +70,138 @@ std::vector<std::int32_t> encode_request(const ConversationTemplate& conversatio
   return conversation_template.encode_prompt(conversation, request.label);
 }
 
-}  // namespace
+// The prompts of one block from `begin` on, with what the device is given.
+struct PromptBlock {
+  size_t begin = 0, end = 0;
+  std::vector<SampleRequest> requests;
+  std::vector<GenerationRequest> encoded;
+  std::vector<size_t> ends;         // of each prompt's requests
+  std::vector<std::string> faults;  // of each prompt: why it has none
+};
 
-std::vector<SampleRequest> within_context(const OpenModel& model, std::span<const SampleRequest> requests) {
-  const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
-  const size_t context = static_cast<size_t>(model.folder.config.context_length());
-  std::vector<SampleRequest> fitting;
-  for (const SampleRequest& request : requests) {
-    if (encode_request(conversation_template, request).size() < context) fitting.push_back(request);
+PromptBlock encode_block(const SampleJob& job, const std::optional<ConversationTemplate>& conversation_template,
+                         size_t begin, size_t end) {
+  const std::int64_t context = job.model.folder.config.context_length();
+  PromptBlock block{.begin = begin, .end = end};
+  for (size_t p = begin; p < end; ++p) {
+    std::string fault = job.fault ? job.fault(p) : "";
+    for (const SampleRequest& request : fault.empty() ? job.requests(p) : std::vector<SampleRequest>{}) {
+      std::vector<std::int32_t> ids;
+      if (conversation_template)
+        ids = encode_request(*conversation_template, request);
+      else
+        job.model.tokenizer.append_first(request.prompt->conversation.turns.back().value, ids);
+      if (ids.empty())
+        fault = "the prompt is empty, and the tokenizer has no BOS that a text would start with";
+      else if (static_cast<std::int64_t>(ids.size()) >= context)
+        fault =
+            fmt::format("the prompt is longer than the model's context: {} tokens, at most {} leave room for an answer",
+                        ids.size(), context - 1);
+      if (!fault.empty()) break;
+      block.requests.push_back(request);
+      block.encoded.push_back({std::move(ids), request.key, request.prompt->place()});
+    }
+    block.ends.push_back(block.requests.size());
+    block.faults.push_back(std::move(fault));
   }
-  return fitting;
+  return block;
 }
 
-std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests,
-                                               const SamplingOptions& sampling, std::uint64_t seed,
-                                               const std::string& title, const Context& context) {
-  const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
-  std::vector<GenerationRequest> prompts;
-  for (const SampleRequest& request : requests)
-    prompts.push_back({encode_request(conversation_template, request), request.key, request.prompt->place()});
-  const GenerationSettings settings = generation_settings(model, conversation_template, sampling, seed);
-  Progress progress(title, "responses", static_cast<std::int64_t>(prompts.size()),
-                    standard_error_progress(context.quiet));
-  const auto begin = std::chrono::steady_clock::now();
-  auto results =
-      generate(model.transformer, model.tokenizer, prompts, settings, [&](std::int64_t done, std::int64_t tokens) {
-        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-        progress.update(done, fmt::format("{:.0f} tok/s", static_cast<double>(tokens) / seconds));
-      });
+// What prompts have become, until it is written.
+struct Piece {
+  std::int64_t prompts = 0;
+  SampledPrompt sum;
+
+  void add(const SampledPrompt& prompt) {
+    ++prompts;
+    sum.lines += prompt.lines;
+    sum.quarantine += prompt.quarantine;
+    sum.sampled += prompt.sampled;
+    sum.unfinished += prompt.unfinished;
+    sum.too_long += prompt.too_long;
+    sum.bad += prompt.bad;
+  }
+  void write(BlockOutput& output) {
+    if (prompts == 0) return;
+    output.append(
+        prompts, sum.lines, sum.quarantine,
+        {{"sampled", sum.sampled}, {"unfinished", sum.unfinished}, {"too_long", sum.too_long}, {"bad", sum.bad}});
+    *this = {};
+  }
+};
+
+// Adds the prompts of the block whose responses are all among the first results, from its `taken`-th on.
+void take_prompts(const SampleJob& job, const PromptBlock& block, std::span<const GenerationResult> results,
+                  size_t& taken, Piece& piece) {
+  for (; taken < block.ends.size() && block.ends[taken] <= results.size(); ++taken) {
+    const size_t p = block.begin + taken, first = taken == 0 ? 0 : block.ends[taken - 1];
+    const size_t count = block.ends[taken] - first;
+    piece.add(block.faults[taken].empty()
+                  ? job.lines(p, std::span(block.requests).subspan(first, count), results.subspan(first, count))
+                  : job.no_response(p, block.faults[taken]));
+  }
+}
+
+}  // namespace
+
+Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context& context) {
+  if (output.finished()) return Outcome::done;
+  std::optional<ConversationTemplate> conversation_template;
+  if (!job.raw) conversation_template.emplace(make_template(job.model.folder, job.model.tokenizer));
+  const GenerationSettings settings = generation_settings(job.model, conversation_template, job.sampling, job.seed);
+  const bool alone = computes_rows_alone(job.model);
+  struct PromptRange {
+    size_t begin, end;
+  };
+  std::vector<PromptRange> blocks;  // of this shard, those that are done left out
+  std::int64_t prompts = 0, to_skip = output.records_done();
+  if (to_skip > 0) context.log->info(fmt::format("goes on after {} prompts", to_skip));
+  const std::int64_t before = to_skip * job.samples_per_prompt;
+  for (size_t begin = 0; begin < job.prompts; begin += sample_block_prompts) {
+    if (!job.shard.has(static_cast<std::int64_t>(begin / sample_block_prompts))) continue;
+    PromptRange block{begin, std::min(job.prompts, begin + sample_block_prompts)};
+    const auto size = static_cast<std::int64_t>(block.end - block.begin);
+    const std::int64_t skipped = std::min(to_skip, size);
+    to_skip -= skipped;
+    prompts += size;
+    block.begin += static_cast<size_t>(skipped);
+    if (block.begin < block.end) blocks.push_back(block);
+  }
+
+  Progress progress(job.title, "responses", prompts * job.samples_per_prompt, progress_output(context), before);
+  const double start = monotonic_seconds();
+  double written = start;
+  std::int64_t responses = 0, tokens = 0;  // sampled by this process
+  for (const PromptRange& range : blocks) {
+    const PromptBlock block = encode_block(job, conversation_template, range.begin, range.end);
+    size_t taken = 0;  // prompts of the block
+    Piece piece;
+    GenerationProgress last;
+    const auto watch = [&](const GenerationProgress& now) {
+      last = now;
+      const double clock = monotonic_seconds();
+      if (alone && clock - written >= seconds_between_appends) {
+        take_prompts(job, block, now.first, taken, piece);
+        piece.write(output);
+        written = clock;
+      }
+      progress.update(before + responses + now.done,
+                      fmt::format("{:.0f} tok/s", static_cast<double>(tokens + now.tokens) / (clock - start)));
+      return !stop_requested();
+    };
+    const std::vector<GenerationResult> results =
+        generate(job.model.transformer, job.model.tokenizer, block.encoded, settings, watch);
+    const bool stopped = results.size() < block.encoded.size() || stop_requested();
+    if (alone || results.size() == block.encoded.size()) take_prompts(job, block, results, taken, piece);
+    piece.write(output);
+    responses += last.done;
+    tokens += last.tokens;
+    if (stopped) return tell_stopped(context);
+  }
   progress.finish();
-  return results;
+  if (const std::string speed = describe_throughput(responses, tokens, monotonic_seconds() - start); !speed.empty())
+    context.log->info(speed);
+  return Outcome::done;
 }
 
 Json sampled_summary(const BlockOutput& output, const std::string& output_path, const Context& context) {
@@ -140,6 +229,15 @@ Json response_json(const Json& input, const GenerationResult& result) {
   line["logprob"] = result.logprob;
   line["finish"] = result.stopped ? "stop" : "length";
   return line;
+}
+
+SampledPrompt answered(const Prompt& prompt, std::span<const GenerationResult> results) {
+  SampledPrompt sampled{.sampled = std::ssize(results)};
+  for (const GenerationResult& result : results) {
+    sampled.lines += dump_json(response_json(prompt.json, result)) + "\n";
+    sampled.unfinished += result.stopped ? 0 : 1;
+  }
+  return sampled;
 }
 
 }  // namespace steerlm

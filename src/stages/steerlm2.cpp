@@ -25,8 +25,6 @@
 namespace steerlm {
 namespace {
 
-constexpr size_t block_groups = 64;
-
 void require_language_model(const ModelFolder& folder, const std::string& key) {
   if (folder.head.kind == HeadKind::language_model) return;
   fail(ExitCode::model, {.what = "'" + key + "' is a predictor with a regression head, not a language model",
@@ -85,34 +83,18 @@ Json group_json(const Prompt& prompt, const Label& label, Json responses) {
   return group;
 }
 
-// The responses of prompts begin … end, a line a prompt. Cut-off ones are left out.
-SampledBlock sample_groups(const OpenModel& policy, std::span<const Prompt> prompts, size_t begin, const Label& label,
-                           const Recipe& recipe, const Context& context) {
-  const Steerlm2Options& options = recipe.steerlm2;
-  std::vector<SampleRequest> wanted;
-  for (size_t p = 0; p < prompts.size(); ++p) {
-    for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
-      wanted.push_back({&prompts[p], label, sample_key(begin + p, options.samples_per_prompt, s)});
-  }
-  const std::vector<SampleRequest> requests = within_context(policy, wanted);
-  const auto results =
-      sample_responses(policy, requests, options.sampling, static_cast<std::uint64_t>(recipe.seed), "sample", context);
-  std::vector<Json> responses(prompts.size(), Json::array());
-  std::int64_t unfinished = 0;
-  for (size_t i = 0; i < results.size(); ++i) {
-    if (results[i].stopped)
-      responses[static_cast<size_t>(requests[i].prompt - prompts.data())].push_back(
-          {{"from", "Assistant"}, {"value", results[i].response}});
+// A line for the prompt. Cut-off responses are left out.
+SampledPrompt sampled_group(const Prompt& prompt, const Label& label, std::span<const GenerationResult> results) {
+  SampledPrompt sampled{.sampled = std::ssize(results)};
+  Json responses = Json::array();
+  for (const GenerationResult& result : results) {
+    if (result.stopped)
+      responses.push_back({{"from", "Assistant"}, {"value", result.response}});
     else
-      ++unfinished;
+      ++sampled.unfinished;
   }
-  SampledBlock block;
-  for (size_t p = 0; p < prompts.size(); ++p) {
-    if (!responses[p].empty()) block.lines += dump_json(group_json(prompts[p], label, std::move(responses[p]))) + "\n";
-  }
-  block.counts = {
-      {"sampled", results.size()}, {"unfinished", unfinished}, {"too_long", wanted.size() - results.size()}};
-  return block;
+  if (!responses.empty()) sampled.lines = dump_json(group_json(prompt, label, std::move(responses))) + "\n";
+  return sampled;
 }
 
 // y_1 … y_n ~ Q'(y|a,x) for each prompt.
@@ -131,13 +113,28 @@ Outcome sample(const Recipe& step, const std::string& output_path, const Context
       fmt::format("{} prompts, {} responses each at {}", prompts.size(), options.samples_per_prompt, label.text));
   run->start();
   BlockOutputOptions output_settings = output_options(step, context);
-  output_settings.counts = {"sampled", "unfinished", "too_long"};
+  output_settings.counts = sampled_counts;
   BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
                      output_settings);
-  const Outcome outcome = sample_blocks(output, prompts.size(), [&](size_t begin, size_t end) {
-    return sample_groups(policy, std::span(prompts).subspan(begin, end - begin), begin, label, step, context);
-  });
-  if (outcome == Outcome::stopped) return Outcome::stopped;
+  const SampleJob job{
+      .model = policy,
+      .sampling = options.sampling,
+      .seed = static_cast<std::uint64_t>(step.seed),
+      .title = "sample",
+      .prompts = prompts.size(),
+      .samples_per_prompt = options.samples_per_prompt,
+      .requests =
+          [&](size_t p) {
+            std::vector<SampleRequest> requests;
+            for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
+              requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
+            return requests;
+          },
+      .lines = [&](size_t p, std::span<const SampleRequest>,
+                   std::span<const GenerationResult> results) { return sampled_group(prompts[p], label, results); },
+      .no_response = [&](size_t, const std::string&) { return SampledPrompt{.too_long = options.samples_per_prompt}; }};
+  if (sample_prompts(job, output, context) == Outcome::stopped) return Outcome::stopped;
+  output.finish();
   run->finish(sampled_summary(output, output_path, context), {output_path});
   return Outcome::done;
 }
@@ -159,23 +156,27 @@ Outcome score(const Recipe& step, ResponseScore what, const std::string& folder,
                      output_options(step, context));
   ResponseGroupReader reader = read_groups(model, what, step.data.train);
   for (std::int64_t skipped = 0; skipped < output.records_done(); ++skipped) reader.next();
-  Progress progress("score", "prompts", total, standard_error_progress(context.quiet), output.records_done());
+  Progress progress("score", "prompts", total, progress_output(context), output.records_done());
   while (!output.finished()) {
-    if (stop_requested()) return Outcome::stopped;
     std::vector<ResponseGroup> groups;
-    while (groups.size() < block_groups) {
+    while (groups.size() < scored_groups(model) && !stop_requested()) {
       std::optional<ResponseGroup> group = reader.next();
       if (!group) break;
       groups.push_back(std::move(*group));
     }
+    if (stop_requested()) return tell_stopped(context);
     if (groups.empty()) {
       output.finish();
       break;
     }
-    score_responses(model, what, step.steerlm2.beta, step.steerlm2.batch_tokens, groups);
-    std::string lines;
-    for (const ResponseGroup& group : groups) lines += dump_json(group.json) + "\n";
-    output.append(static_cast<std::int64_t>(groups.size()), lines, "", Json::object());
+    const size_t done = score_responses(model, what, step.steerlm2.beta, step.steerlm2.batch_tokens, groups,
+                                        [] { return !stop_requested(); });
+    if (done == groups.size() || computes_rows_alone(model)) {
+      std::string lines;
+      for (const ResponseGroup& group : std::span(groups).first(done)) lines += dump_json(group.json) + "\n";
+      if (done > 0) output.append(static_cast<std::int64_t>(done), lines, "", Json::object());
+    }
+    if (done < groups.size()) return tell_stopped(context);
     progress.update(output.records_done(), "");
   }
   progress.finish();

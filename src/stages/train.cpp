@@ -248,12 +248,13 @@ void check_keep_best(const Recipe& recipe, const Context& context) {
 }
 
 Metrics validate_language_model(const Transformer& model, const std::vector<Example>& examples,
-                                std::int64_t batch_tokens, ExitCode not_finite) {
+                                std::int64_t batch_tokens, ExitCode not_finite, const std::function<bool()>& go_on) {
   std::vector<std::int64_t> lengths;
   for (const Example& example : examples) lengths.push_back(static_cast<std::int64_t>(example.ids.size()));
   at::Tensor sum;
   double count = 0;
   for (const std::vector<size_t>& members : pack(lengths, batch_tokens)) {
+    if (go_on && !go_on()) return {};
     std::vector<const Example*> batch;
     for (size_t member : members) batch.push_back(&examples[member]);
     const Batch packed = make_batch(batch);

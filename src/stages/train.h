@@ -1,6 +1,7 @@
 // What the two training stages share around the loop.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "stages/fit.h"
@@ -21,9 +22,10 @@ void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context&
 void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset& dataset, const Context& context);
 
 // Mean negative log-likelihood of the validation examples: {"validation/loss", "validation/perplexity"}. Throws
-// `not_finite` where it is not finite.
+// `not_finite` where it is not finite. Nothing where `go_on`, which is asked before each batch, says no.
 Metrics validate_language_model(const Transformer& model, const std::vector<Example>& examples,
-                                std::int64_t batch_tokens, ExitCode not_finite);
+                                std::int64_t batch_tokens, ExitCode not_finite,
+                                const std::function<bool()>& go_on = {});
 
 // keep_best's metric is one that the validation of this recipe's training will have; throws recipe, with those that
 // there are. A mode that keeps the worst weights is a warning.

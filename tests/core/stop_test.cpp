@@ -5,6 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <ctime>
+#include <string>
+#include <utility>
+
 namespace steerlm {
 namespace {
 
@@ -68,6 +73,52 @@ TEST(StopTest, RequestAndClear) {
   EXPECT_TRUE(stop_requested());
   clear_stop();
   EXPECT_FALSE(stop_requested());
+}
+
+TEST(StopTest, OfSeveralTimeLimitsTheFirstCounts) {
+  clear_stop();
+  stop_after(1000, "late");
+  EXPECT_FALSE(stop_requested());
+  stop_after(0, "early");
+  stop_after(500, "later");
+  EXPECT_FALSE(stop_requested()) << "nothing was done yet";
+  note_progress();
+  EXPECT_TRUE(stop_requested());
+  EXPECT_EQ(stop_reason(), "by early");
+  request_stop();
+  EXPECT_EQ(stop_reason(), "on request");
+  clear_stop();
+  EXPECT_FALSE(stop_requested());
+}
+
+// What is said of SLURM_JOB_END_TIME, and whether it has stopped the run at once.
+std::pair<std::string, bool> with_slurm_end(const std::string& value) {
+  clear_stop();
+  ::setenv("SLURM_JOB_END_TIME", value.c_str(), 1);
+  const std::string said = stop_at_slurm_end();
+  note_progress();
+  ::unsetenv("SLURM_JOB_END_TIME");
+  const bool stopped = stop_requested();
+  clear_stop();
+  return {said, stopped};
+}
+
+TEST(StopTest, TheEndOfASlurmJobIsATimeLimitLessAMinute) {
+  EXPECT_EQ(stop_at_slurm_end(), "");
+  const auto in = [](std::int64_t seconds) { return std::to_string(std::time(nullptr) + seconds); };
+  const auto [later, later_stopped] = with_slurm_end(in(3600));
+  EXPECT_TRUE(later.starts_with("stops in 35")) << later;
+  EXPECT_FALSE(later_stopped);
+  EXPECT_TRUE(with_slurm_end(in(55)).second);
+  EXPECT_FALSE(with_slurm_end(in(70)).second);
+  const auto [past, past_stopped] = with_slurm_end(in(-5));
+  EXPECT_NE(past.find("is past"), std::string::npos) << past;
+  EXPECT_FALSE(past_stopped);
+  for (const std::string wrong : {"", "soon", "12x", "99999999999999999999"}) {
+    const auto [said, stopped] = with_slurm_end(wrong);
+    EXPECT_NE(said.find("is ignored: '" + wrong + "' is no number"), std::string::npos) << said;
+    EXPECT_FALSE(stopped);
+  }
 }
 
 }  // namespace

@@ -153,11 +153,12 @@ TEST(Generate, TokensThatAreReadLateAreTheSame) {
   ASSERT_TRUE(lengths.contains(25));
   for (const size_t steps_ahead : {1, 4}) {
     std::int64_t tokens = 0, done = 0;
-    const auto found = generate_ahead(model, tokenizer, requests, settings, steps_ahead,
-                                      [&](std::int64_t responses, std::int64_t sampled) {
-                                        done = responses;
-                                        tokens = sampled;
-                                      });
+    const auto found =
+        generate_ahead(model, tokenizer, requests, settings, steps_ahead, [&](const GenerationProgress& now) {
+          done = now.done;
+          tokens = now.tokens;
+          return true;
+        });
     std::int64_t sum = 0;
     for (size_t r = 0; r < wanted.size(); ++r) {
       EXPECT_EQ(found[r].ids, wanted[r].ids) << r;
@@ -168,6 +169,35 @@ TEST(Generate, TokensThatAreReadLateAreTheSame) {
     }
     EXPECT_EQ(done, 20);
     EXPECT_EQ(tokens, sum) << "what was drawn after an end is no token of a response";
+  }
+}
+
+// What is there when it is stopped is what it would have been, and the rest can be sampled alone.
+TEST(Generate, StoppedItGivesTheFirstResponsesAndGoesOnWithTheSameOnes) {
+  const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
+  const Transformer model = small_model(tokenizer.vocab_size());
+  GenerationSettings settings;
+  settings.sampling = {.top_k = 0, .temperature = 1, .top_p = 1, .max_new_tokens = 25};
+  settings.slots = 3;
+  for (std::int32_t id = 3; id < 20; ++id) settings.eos_ids.push_back(id);
+  std::vector<GenerationRequest> requests;
+  for (std::uint64_t i = 0; i < 12; ++i) requests.push_back({prompt(i, 4 + i, tokenizer.vocab_size()), i});
+  const auto wanted = generate(model, tokenizer, requests, settings);
+  std::int64_t most_done = 0;
+  std::vector<GenerationResult> found =
+      generate(model, tokenizer, requests, settings, [&](const GenerationProgress& now) {
+        most_done = now.done;
+        return now.first.size() < 4;
+      });
+  ASSERT_GE(found.size(), 4u);
+  ASSERT_LT(found.size(), 12u);
+  EXPECT_GE(most_done, std::ssize(found));
+  const auto rest = generate(model, tokenizer, std::span(requests).subspan(found.size()), settings);
+  found.insert(found.end(), rest.begin(), rest.end());
+  for (size_t r = 0; r < wanted.size(); ++r) {
+    EXPECT_EQ(found[r].ids, wanted[r].ids) << r;
+    EXPECT_EQ(found[r].logprob, wanted[r].logprob) << r;
+    EXPECT_EQ(found[r].response, wanted[r].response) << r;
   }
 }
 

@@ -129,7 +129,7 @@ INSTANTIATE_TEST_SUITE_P(
              "5:9: wrong value of 'method' (found a list, expected one of steerlm, helpsteer, helpsteer2)"},
         Case{Stage::sft, "head: {kind: regression}\n",
              "5:1: the stage 'sft' has no key 'head'; it belongs to train-predictor"},
-        Case{Stage::sft, "shard: 0/1\n", "5:1: the stage 'sft' has no key 'shard'; it belongs to annotate"},
+        Case{Stage::sft, "shard: 0/1\n", "5:1: the stage 'sft' has no key 'shard'; it belongs to annotate, generate"},
         Case{Stage::sft, "steps: []\n", "5:1: the stage 'sft' has no key 'steps'; it belongs to pipeline"},
         Case{Stage::annotate, "attributes: {min: 0}\n",
              "6:1: the stage 'annotate' has no key 'attributes'; it belongs to train-predictor, sft, bootstrap, "

@@ -102,7 +102,7 @@ TEST(DumpTest, HasEveryKeyThatHadASayAndNoOthers) {
             (Keys{"stage", "method", "seed", "run_dir", "device", "precision", "model", "attributes", "data", "head",
                   "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
   EXPECT_EQ(top_keys(smallest(Stage::annotate) + "method: helpsteer\nseed: 5\n"),
-            (Keys{"stage", "run_dir", "device", "predictor", "input", "output", "shard", "batch_tokens",
+            (Keys{"stage", "run_dir", "device", "max_minutes", "predictor", "input", "output", "shard", "batch_tokens",
                   "block_records", "human_labels", "on_bad_record", "max_bad_share"}));
   // What is left to the model folder is not named.
   const Keys given = top_keys(smallest(Stage::sft) + "template: {name: chatml}\n");
@@ -110,27 +110,63 @@ TEST(DumpTest, HasEveryKeyThatHadASayAndNoOthers) {
   EXPECT_EQ(dump_recipe(load(smallest(Stage::sft) + "template: {name: chatml}\n")).find("system:"), std::string::npos);
   EXPECT_EQ(top_keys(smallest(Stage::tokenizer) + "device: cpu\n"), (Keys{"stage", "seed", "tokenizer"}));
   EXPECT_EQ(top_keys(smallest(Stage::generate)),
-            (Keys{"stage", "seed", "run_dir", "device", "model", "prompts", "max_prompts", "set", "samples_per_prompt",
-                  "sampling", "output"}));
-  EXPECT_EQ(top_keys(smallest(Stage::evaluate)), (Keys{"stage", "seed", "run_dir", "device", "data", "predictor"}));
-  EXPECT_EQ(top_keys(smallest(Stage::bootstrap)),
-            (Keys{"stage",     "method",     "seed",        "run_dir",     "device",     "data",
-                  "optimizer", "schedule",   "train",       "evaluate",    "checkpoint", "policy",
-                  "predictor", "prompts",    "max_prompts", "labels_from", "select",     "samples_per_prompt",
-                  "sampling",  "start_from", "mix_original"}));
+            (Keys{"stage", "seed", "run_dir", "device", "max_minutes", "model", "prompts", "max_prompts", "set",
+                  "samples_per_prompt", "sampling", "output", "shard", "on_bad_record", "max_bad_share"}));
+  EXPECT_EQ(top_keys(smallest(Stage::evaluate)),
+            (Keys{"stage", "seed", "run_dir", "device", "max_minutes", "data", "predictor"}));
+  EXPECT_EQ(top_keys(smallest(Stage::bootstrap)), (Keys{"stage",
+                                                        "method",
+                                                        "seed",
+                                                        "run_dir",
+                                                        "device",
+                                                        "max_minutes",
+                                                        "data",
+                                                        "optimizer",
+                                                        "schedule",
+                                                        "train",
+                                                        "evaluate",
+                                                        "checkpoint",
+                                                        "policy",
+                                                        "predictor",
+                                                        "prompts",
+                                                        "max_prompts",
+                                                        "labels_from",
+                                                        "select",
+                                                        "samples_per_prompt",
+                                                        "sampling",
+                                                        "start_from",
+                                                        "mix_original"}));
 }
 
 // With responses at hand nothing is sampled and no other model is asked.
 TEST(DumpTest, Steerlm2HasTheKeysOfItsTwoForms) {
   using Keys = std::vector<std::string>;
-  EXPECT_EQ(top_keys(smallest(Stage::steerlm2)),
-            (Keys{"stage",     "method",    "seed",         "run_dir",     "device",     "data",
-                  "optimizer", "schedule",  "train",        "evaluate",    "checkpoint", "policy",
-                  "prior",     "predictor", "prompts",      "max_prompts", "set",        "samples_per_prompt",
-                  "sampling",  "beta",      "batch_tokens", "iterations"}));
+  EXPECT_EQ(top_keys(smallest(Stage::steerlm2)), (Keys{"stage",
+                                                       "method",
+                                                       "seed",
+                                                       "run_dir",
+                                                       "device",
+                                                       "max_minutes",
+                                                       "data",
+                                                       "optimizer",
+                                                       "schedule",
+                                                       "train",
+                                                       "evaluate",
+                                                       "checkpoint",
+                                                       "policy",
+                                                       "prior",
+                                                       "predictor",
+                                                       "prompts",
+                                                       "max_prompts",
+                                                       "set",
+                                                       "samples_per_prompt",
+                                                       "sampling",
+                                                       "beta",
+                                                       "batch_tokens",
+                                                       "iterations"}));
   EXPECT_EQ(top_keys("stage: steerlm2\nrun_dir: r\npolicy: m\ndata: {train: a}\n"),
-            (Keys{"stage", "method", "seed", "run_dir", "device", "data", "optimizer", "schedule", "train", "evaluate",
-                  "checkpoint", "policy"}));
+            (Keys{"stage", "method", "seed", "run_dir", "device", "max_minutes", "data", "optimizer", "schedule",
+                  "train", "evaluate", "checkpoint", "policy"}));
 }
 
 TEST(DumpTest, KeysThatAnotherKeyPutsOutOfWorkAreLeftOut) {

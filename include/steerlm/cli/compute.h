@@ -18,15 +18,25 @@ namespace steerlm {
 
 // A command's arguments, as they were given; the defaults are the command's. "": not given.
 
+// A job whose output a stopped or killed command goes on with, and which may be one shard of several.
+struct JobArguments {
+  std::string output, shard = "0/1", merge;
+  std::vector<std::string> shards;  // of merge
+  double max_minutes = 0;
+  bool overwrite = false, fresh = false, quiet = false;
+};
+
 // Every command with a recipe.
 struct RecipeRun {
   std::string recipe;
   std::vector<std::string> overrides;
-  std::optional<Stage> stage;  // none: whichever the recipe is
-  std::string only, from;      // pipeline: run this step alone; start with this step
-  std::int64_t folds = 5;      // crossvalidate
+  std::optional<Stage> stage;       // none: whichever the recipe is
+  std::string only, from;           // pipeline: run this step alone; start with this step
+  std::vector<std::int64_t> seeds;  // pipeline: run once with each
+  std::int64_t folds = 5;           // crossvalidate
   bool fresh = false, overwrite = false, dry_run = false, quiet = false;
   std::string machine;
+  JobArguments job;  // of --merge
 };
 
 struct ComparisonArguments {
@@ -52,17 +62,18 @@ struct ExperimentArguments {
 };
 
 struct GenerateArguments {
-  std::string model, prompt, input, text_template, output = "-", device = "auto", precision = "auto";
+  std::string model, prompt, input, text_template, device = "auto", precision = "auto";
   std::optional<std::string> system;
   std::vector<std::string> set;
-  bool raw = false, overwrite = false;
+  bool raw = false;
   SamplingOptions sampling{.top_k = 0, .temperature = 0, .top_p = 1, .max_new_tokens = 512};
   std::int64_t samples = 1, seed = 1234;
+  JobArguments job{.output = "-"};
 };
 
 struct ScoreArguments {
-  std::string model, input, output, text_template, device = "auto", precision = "auto";
-  bool overwrite = false;
+  std::string model, input, text_template, device = "auto", precision = "auto";
+  JobArguments job;
   bool no_labels = false;      // of a language model: log P(y|x)
   bool responses = false;      // records of SteerLM 2.0 in and out
   bool label_logprob = false;  // of a predictor: log P(a|x,y)
@@ -135,6 +146,7 @@ struct ComputeCommands {
   std::string (*version)();  // what --version prints
   int (*run_recipe)(const RecipeRun&);
   int (*crossvalidate)(const RecipeRun&);
+  int (*merge)(const JobArguments&);
   int (*experiment)(const ExperimentArguments&);
   int (*write_judgements)(const ComparisonArguments&);
   int (*read_judgements)(const JudgedArguments&);

@@ -5,9 +5,12 @@
 //   OUTPUT.quarantine.jsonl.part   bad records, likewise; no file is left where there were none
 //   LEDGER                         JSON lines: {"identity": …, "files": […], "by": …}, the files' final places and the
 //                                  ledger's folder (core/run_place); {"parts": […]}, which files the two part files
-//                                  are; one a block {"block", "records", "output_end", "quarantine_end", "sha256": […],
-//                                  "counts"}; at last {"finished": true, "sha256": […]}; hashes of OUTPUT's part and
-//                                  the quarantine's
+//                                  are; one a block {"block", "records", "lines", "output_end", "quarantine_end",
+//                                  "sha256": […], "counts"}; at last {"finished": true, "sha256": […]}; hashes of
+//                                  OUTPUT's part and the quarantine's
+//
+// An output whose name ends in .gz or .zst has a part file that is not packed: finish() packs it as one, so that its
+// bytes depend on the lines alone.
 //
 // The ledger line goes to disk after the bytes that it speaks of. On opening, ledger lines that are torn, or whose
 // bytes are missing or changed, are dropped with all that follow, and what the files hold beyond the last good one is
@@ -17,13 +20,15 @@
 // a whole block: where it is the very file that was begun), and the ledger is no copy of another run directory's. No
 // other file is written to, replaced or removed; with `overwrite` OUTPUT may be replaced. An output that is written
 // straight through (a FIFO, a device, standard output) cannot be gone on with: it is begun anew, and its bad records
-// are in quarantine.jsonl beside the ledger.
+// are in quarantine.jsonl beside the ledger. For such an output the ledger may be "": then there is neither, and
+// append() takes no bad records.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "steerlm/core/json.h"
@@ -31,11 +36,21 @@
 
 namespace steerlm {
 
+// How often a job writes what it has: a stop or a kill costs at most so much work, beside what is being computed.
+inline constexpr double seconds_between_appends = 1;
+
 struct BlockOutputOptions {
   bool fresh = false;               // what an earlier run of this ledger has written is removed
   bool overwrite = false;           // a file that is not this run's own is replaced by finish()
   std::vector<std::string> inputs;  // what the run reads: the output is none of it
+  std::string advice = "choose another run_dir, or start over with --fresh";  // where another run has begun the output
   std::vector<std::string> counts;  // what append() is given: a block of the ledger without these numbers is not whole
+};
+
+// Where a block ends in the output's and the quarantine's bytes, how many input records it had, and how many lines of
+// the output they became.
+struct BlockEnd {
+  std::int64_t records = 0, output = 0, quarantine = 0, lines = 0;
 };
 
 class BlockOutput {
@@ -53,12 +68,16 @@ class BlockOutput {
   std::int64_t completed_blocks() const { return static_cast<std::int64_t>(ledger_.blocks.size()); }
   std::int64_t records_done() const;       // input records of the completed blocks, good and bad: what a restart skips
   std::vector<Json> block_counts() const;  // what append() was given, a block each
+  std::vector<BlockEnd> block_ends() const;  // a block each
+  // Of the bytes of the output and the list of bad records that are there, before finish().
+  std::pair<std::string, std::string> sha256();
 
   // Block number completed_blocks(): the lines of `records` input records, each with its line end; `counts` is kept for
   // the caller. Throws resources; the object is of no use then, and the next one goes on from the block before.
   void append(std::int64_t records, std::string_view output_lines, std::string_view quarantine_lines, Json counts);
-  // Gives the files their final names.
-  void finish();
+  // Gives the files their final names; an output whose name ends in .gz or .zst is packed first. False where a stop was
+  // requested while it was: the next opening packs again.
+  bool finish();
 
   const Path& quarantine_path() const { return ledger_.quarantine; }
   // OUTPUT.quarantine.jsonl, where the bad records of an output go that is a file.
@@ -77,6 +96,7 @@ class BlockOutput {
     std::int64_t records = 0;
     std::int64_t output_end = 0;
     std::int64_t quarantine_end = 0;
+    std::int64_t lines = 0;                        // of the output
     std::string output_sha256, quarantine_sha256;  // of the block's lines
     Json counts;
     std::int64_t ledger_end = 0;  // of its line in the ledger
@@ -94,6 +114,7 @@ class BlockOutput {
   static std::optional<Ledger> read_ledger(const Path& path);
   static std::vector<Path> own_files(const Ledger& ledger);
   void adopt_ledger();
+  void end_ledger(const Json& sha256);
   void keep_inputs(std::vector<Path>& own) const;
   void open_files();
   std::int64_t output_end() const { return ledger_.blocks.empty() ? 0 : ledger_.blocks.back().output_end; }

@@ -34,6 +34,9 @@ class LineReader {
   std::string_view head() const;
   // The program that unpacks the file, "gzip" or "zstd"; "" where it is not packed.
   const char* unpacker() const;
+  // How much of the file the lines were that next() has returned, from 0 to 1; of a packed file about. Nothing for
+  // standard input and pipes.
+  std::optional<double> share_read() const;
   // What is left of the file. Throws data above `max_bytes`.
   std::string rest(std::int64_t max_bytes);
 

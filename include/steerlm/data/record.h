@@ -22,6 +22,7 @@ struct Record {
   std::int64_t part = 0;  // which of the `parts` records that the line became, from 0
   std::int64_t parts = 1;
   std::string dialogue;  // what the validation split goes by: the tree id, else the first user text
+  std::string text;      // of ReadOptions::text: the line, as BadRecord::text
 };
 
 // What becomes of the labels of the turns, and of what says that a turn is not to be trained.

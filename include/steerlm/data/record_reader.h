@@ -35,6 +35,7 @@ struct ReadOptions {
   // The same for the rows of HelpSteer and HelpSteer2, whose five ratings have names and a range of their own.
   std::optional<Attributes> helpsteer_attributes;
   Labels labels = Labels::obeyed;
+  bool text = false;    // Record::text is kept
   bool weights = true;  // false: what says that a turn is not trained is neither read nor checked
 };
 
@@ -59,6 +60,8 @@ class RecordReader {
   // bad one gives one BadRecord. Throws data for a file that is missing, of an unknown format, or damaged as a whole (a
   // cut-off .gz).
   std::optional<std::variant<Record, BadRecord>> next();
+  // How much of the input that was, from 0 to 1, by bytes of the files; nothing where standard input is read.
+  std::optional<double> share_read() const;
   ReadNotes notes() const;  // of what has been read so far
 
  private:
@@ -80,18 +83,25 @@ std::vector<Record> read_records(const std::vector<SourceOptions>& sources, cons
 // nobody says it. Reads the first rows of each file, as far as one with a rating; standard input is left alone.
 bool are_rated_as_helpsteer(const std::vector<SourceOptions>& sources);
 
+// What becomes of a line that gives no prompt.
+enum class BadPrompts { refused, kept };
+
 struct Prompt {
   Conversation conversation;  // ends in a user turn
   Json json;                  // the input line; of a published source the record that it became
   std::string file;
   std::int64_t line = 0;  // 0: not of a file
+  std::string text{};     // of BadPrompts::kept: the line, as BadRecord::text
+  std::string fault{};    // of BadPrompts::kept: why this is no prompt; conversation and json are empty then
 
   std::string place() const { return line > 0 ? steerlm::place(file, line) : file; }
 };
 
 // Each record up to its last user turn; also lines with `prompt` (a text) or `turns` (texts of user and assistant in
-// turn, the first is the user's). max: at most so many, 0 = all. Throws data at the first bad line.
+// turn, the first is the user's). max: at most so many, 0 = all. Throws data at the first bad line, or with
+// BadPrompts::kept gives a prompt with a fault for it.
 std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, const Attributes& attributes,
-                                 const std::string& default_system, std::int64_t max);
+                                 const std::string& default_system, std::int64_t max,
+                                 BadPrompts bad = BadPrompts::refused);
 
 }  // namespace steerlm

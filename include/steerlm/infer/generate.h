@@ -37,10 +37,17 @@ struct GenerationResult {
   bool stopped = false;           // false: max_new_tokens or the context was reached
 };
 
+struct GenerationProgress {
+  std::span<const GenerationResult> first;  // of the first requests, all of which are done
+  std::int64_t done = 0;                    // responses, those behind an unfinished one too
+  std::int64_t tokens = 0;                  // sampled for these
+};
+// Called after each step. False ends the sampling: of the results those that were `first` are left.
+using GenerationWatch = std::function<bool(const GenerationProgress&)>;
+
 // Results in the order of the requests. A prompt longer than the model's context throws data, naming its place.
-// `progress` is called after each response with the number of responses and of sampled tokens so far.
 std::vector<GenerationResult> generate(const Transformer& model, const Tokenizer& tokenizer,
                                        std::span<const GenerationRequest> requests, const GenerationSettings& settings,
-                                       const std::function<void(std::int64_t done, std::int64_t tokens)>& progress);
+                                       const GenerationWatch& watch = {});
 
 }  // namespace steerlm

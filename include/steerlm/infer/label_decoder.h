@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -18,9 +19,11 @@ struct DecodedLabel {
 };
 
 // `prefixes`: token ids up to where the label begins (ConversationTemplate::encode_label_prefix). Throws model where
-// the tokenizer does not tell two values apart by one piece, data where a prefix leaves no room for the label.
+// the tokenizer does not tell two values apart by one piece, data where a prefix leaves no room for the label. `go_on`
+// is asked before each step; where it says false the result is empty.
 std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenizer& tokenizer,
                                         const Attributes& attributes,
-                                        std::span<const std::vector<std::int32_t>> prefixes, std::int64_t slots);
+                                        std::span<const std::vector<std::int32_t>> prefixes, std::int64_t slots,
+                                        const std::function<bool()>& go_on = {});
 
 }  // namespace steerlm

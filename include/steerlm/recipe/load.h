@@ -30,6 +30,7 @@ struct PipelineStep {
 };
 struct Pipeline {
   std::string run_dir;
+  double max_minutes = 0;
   std::vector<PipelineStep> steps;
   std::string recipe_yaml;  // the resolved pipeline, as one recipe
 };
@@ -54,7 +55,8 @@ std::string device_advice(const std::string& device);
 std::string dump_recipe(const Recipe& recipe);
 
 // What sets two dumped recipes apart, "optimizer.learning_rate: 5e-06 -> 1e-05" a key, `before` being the run's and
-// `now` the new one. Not counted: run_dir, device, checkpoint, train.max_minutes, train.recompute, a train.steps or
+// `now` the new one. Not counted: what changes no result (run_dir, device, checkpoint, max_minutes,
+// batch_tokens, on_bad_record, max_bad_share, train.max_minutes, train.recompute, head.features), and a train.steps or
 // train.epochs that has grown. Empty: the same.
 std::vector<std::string> differing_keys(const std::string& before, const std::string& now);
 

@@ -226,6 +226,9 @@ struct GenerateOptions {
   std::int64_t samples_per_prompt = 1;
   SamplingOptions sampling;
   std::string output;
+  std::string shard = "0/1";
+  OnBadRecord on_bad_record = OnBadRecord::quarantine;
+  double max_bad_share = 0.05;
 
   void fields(auto& field) {
     field("model", model, Shape::path_or_section, "model folder");
@@ -236,6 +239,10 @@ struct GenerateOptions {
     field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt");
     field("sampling", sampling, "how answers are sampled");
     field("output", output, "JSON lines");
+    field("shard", shard, "i/n: answer the i-th of n parts of the prompts (i from 0) into an output of its own");
+    field("on_bad_record", on_bad_record,
+          "stop at the first line that gives no prompt or one longer than the context, or put it aside and go on");
+    field("max_bad_share", max_bad_share, between(0, 1), "a larger share of bad records ends with exit 3");
   }
 };
 
@@ -309,6 +316,7 @@ struct Recipe {
   std::string run_dir;
   std::string device = "auto";                 // auto | cpu | cuda | cuda:N
   Precision precision = Precision::automatic;  // stays so only with device auto: the machine decides
+  double max_minutes = 0;
   ModelOptions model;
   // The recipe's, else the method's; bootstrap and evaluate take none from the method: their model folders say it.
   // `defaults` has an entry for every name.
@@ -347,6 +355,11 @@ struct Recipe {
     field("run_dir", run_dir, "run directory: log, metrics, checkpoints, model");
     field("device", device, "auto, cpu, cuda or cuda:N; auto: a GPU where there is one");
     field("precision", precision, "of the computation; auto: fp32 on cpu, bf16 on cuda");
+    if (stage == Stage::annotate || stage == Stage::generate || stage == Stage::bootstrap || steerlm2_stage ||
+        evaluates || stage == Stage::pipeline) {
+      field("max_minutes", max_minutes, at_least(0),
+            "time limit of the whole run: it ends within its batch, everything is saved, exit 75; 0: none");
+    }
     if ((trains && !steerlm2_stage) || evaluates)
       field("model", model, Shape::path_or_section, "the model that is trained, or measured");
     const bool answers = stage == Stage::annotate || stage == Stage::generate;

@@ -26,6 +26,7 @@ class Log {
   void open_file(const Path& path);
 
   void info(std::string_view message);
+  void note(std::string_view message);  // to log.txt alone
   void warn(std::string_view message);
   void error(std::string_view message);
 

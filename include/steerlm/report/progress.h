@@ -16,7 +16,12 @@ struct ProgressOutput {
   bool terminal = false;
   size_t columns = 80;                                // width of the terminal
   std::function<double()> clock = monotonic_seconds;  // seconds
+  std::function<void(std::string_view line)> log;     // gets a plain line a minute; empty: none
 };
+
+// What a job that reads conversations ends with: "12.3 conversations/s, 4,567 tokens/s, 2.53 machine-days per billion
+// tokens"; "" where nothing was done.
+std::string describe_throughput(std::int64_t conversations, std::int64_t tokens, double seconds);
 
 // Standard error as it is: terminal or not, its width; nothing where `quiet`.
 ProgressOutput standard_error_progress(bool quiet);
@@ -34,11 +39,15 @@ class Progress {
 
   // `note`: what else the line says ("loss 2.31").
   void update(std::int64_t done, std::string_view note = {});
+  // The share of the work that is done, from 0 to 1, where it is known and the total is not: the total is then told as
+  // what it comes to at this rate. To be told before update(); first where a resumed loop starts.
+  void share(double done);
   // Shows the last state with the time that it took.
   void finish();
 
  private:
   void show(bool last);
+  double share_done() const;  // below 0: unknown
   std::string figures(bool last, std::string_view separator, std::string_view share_format) const;
   std::string bar(bool last) const;
 
@@ -50,7 +59,9 @@ class Progress {
   std::int64_t done_;
   std::string note_;
   double start_;
-  double shown_;  // when the line was last shown
+  double shown_;   // when the line was last shown
+  double logged_;  // and last logged
+  double first_share_ = -1, share_ = -1;
   bool finished_ = false;
   bool line_open_ = false;  // the terminal's cursor is behind a bar
 };

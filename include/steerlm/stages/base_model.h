@@ -43,6 +43,10 @@ Transformer make_transformer(const ModelConfig& config, Parameters weights, cons
                              const std::string& where);
 OpenModel open_model(const Path& folder, const Computing& computing, const TemplateRequest& request = {});
 
+// Whether the numbers of a sequence are the same to the bit whatever is computed beside it: on a CPU in fp32, whose
+// products are this project's (kernels/matmul.h).
+bool computes_rows_alone(const OpenModel& model);
+
 // Device and precision of a recipe.
 Computing computing_of(const Recipe& recipe);
 

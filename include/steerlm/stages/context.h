@@ -4,8 +4,10 @@
 #include <optional>
 #include <string>
 
+#include "steerlm/core/stop.h"
 #include "steerlm/nn/cards.h"
 #include "steerlm/report/log.h"
+#include "steerlm/report/progress.h"
 
 namespace steerlm {
 
@@ -27,7 +29,20 @@ inline Context look_ahead(const Context& context, Log& silent) {
   return look;
 }
 
+// Standard error, and a line a minute in log.txt.
+inline ProgressOutput progress_output(const Context& context) {
+  ProgressOutput output = standard_error_progress(context.quiet);
+  output.log = [log = context.log](std::string_view line) { log->note(line); };
+  return output;
+}
+
 // How a stage ended. Stopping on request is no error: everything is saved.
 enum class Outcome { done, stopped };
+
+// What a run says that ends by stop_requested().
+inline Outcome tell_stopped(const Context& context) {
+  context.log->info("stopped " + stop_reason() + "; everything is saved, the same command goes on");
+  return Outcome::stopped;
+}
 
 }  // namespace steerlm

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "steerlm/data/block_job.h"
+#include "steerlm/data/shard.h"
 #include "steerlm/recipe/recipe.h"
 #include "steerlm/stages/context.h"
 
@@ -23,5 +24,9 @@ std::vector<std::string> run_directory_files(const std::string& run_dir);
 BlockOutputOptions output_options(const Recipe& recipe, const Context& context);
 // What makes two outputs the same: the recipe without the keys that a run may change, and the inputs.
 Json output_identity(const Recipe& recipe, const Json& inputs);
+// What the shards of one job have in common.
+Json shard_job(const Recipe& recipe, const Json& inputs);
+// The files that a run writes: the output, and of a shard the file that describes it.
+std::vector<std::string> outputs_of(const std::string& output, const Shard& shard);
 
 }  // namespace steerlm

@@ -1,6 +1,7 @@
 // What a predictor says of the assistant turns of records: the one place where both kinds of predictor are asked.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@ namespace steerlm {
 struct RecordPrediction {
   std::vector<TurnScores> turns;  // every assistant turn, in order
   std::string fault;              // why the record cannot be scored; empty: it was
+  std::int64_t tokens = 0;        // that the predictor read for it
 };
 
 // Throws model where the folder is no predictor of attributes: a language model without attributes, or a reward model
@@ -35,13 +37,24 @@ struct EncodedRecords {
 };
 EncodedRecords encode_for_prediction(const OpenModel& model, std::span<const Record> records);
 
-// A regression predictor sees no earlier labels; a language-model predictor sees those that it has just written: its
-// scores are expectations over the allowed values, its label the most probable values. Without declared
-// attributes there are scores, and labels are empty. A conversation longer than the
-// model's context is a fault, never cut. What is batched together depends on these records alone.
+// Predictions of the records, in their order: `take` is given those of the next ones, a batch's at a time. A regression
+// predictor sees no earlier labels; a language-model predictor sees those that it has just written: its scores are
+// expectations over the allowed values, its label the most probable values. Without declared attributes there are
+// scores, and labels are empty. A conversation longer than the model's context is a fault, never cut.
+//
+// `go_on`, where it is given, is asked often; when it says false, false is returned and nothing more is taken. What is
+// batched together from a record on that was not taken does not depend on the records before it: who goes on there
+// later gets the same numbers.
+bool predict_each(const OpenModel& model, std::span<const Record> records, const EncodedRecords& encoded,
+                  std::int64_t batch_tokens, const std::function<void(std::span<const RecordPrediction>)>& take,
+                  const std::function<bool()>& go_on = {});
+
+// All of them. Stopped by `go_on` they are fewer than the records.
 std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
-                                              const EncodedRecords& encoded, std::int64_t batch_tokens);
-std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
-                                              std::int64_t batch_tokens);
+                                              std::int64_t batch_tokens, const std::function<bool()>& go_on = {});
+
+// How many tokens are scored at once where `batch_tokens` are allowed. On a CPU more than a few thousand make nothing
+// faster, and a batch is what a stop on request waits for.
+std::int64_t scored_at_once(const OpenModel& model, std::int64_t batch_tokens);
 
 }  // namespace steerlm

@@ -22,6 +22,9 @@ bool reads_standard_input(const Recipe& recipe);
 
 // [{"path", "size", "sha256"}], folders file by file. A missing one throws the exit code of its kind.
 Json describe_inputs(const Recipe& recipe);
+// The same of files and model folders that a command line names; bases of adapters are added, standard input is left
+// out.
+Json describe_inputs(std::vector<RecipeInput> inputs);
 
 // Those of the inputs that are records, and that are prompts; standard input left out.
 std::vector<SourceOptions> record_sources(const Recipe& recipe);

@@ -2,6 +2,7 @@
 // stage steerlm2 share.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "steerlm/data/response_group.h"
@@ -24,7 +25,13 @@ ResponseGroupReader read_groups(const OpenModel& model, ResponseScore score, con
 // is the sum of: the response, the end of its turn and what generation stops with. What is batched together depends on
 // these groups alone. Throws data for a conversation longer than the model's context, for a group without a label where
 // the score is of one, and where `tokens` is another number already: the models tokenise differently.
-void score_responses(const OpenModel& model, ResponseScore score, const BetaOptions& beta, std::int64_t batch_tokens,
-                     std::span<ResponseGroup> groups);
+//
+// Returns how many of the first groups are done: all, or fewer where `go_on`, which is asked after each batch, said no.
+size_t score_responses(const OpenModel& model, ResponseScore score, const BetaOptions& beta, std::int64_t batch_tokens,
+                       std::span<ResponseGroup> groups, const std::function<bool()>& go_on = {});
+
+// How many groups are given to one call. Where numbers do not depend on what is computed beside them it may be few, so
+// that a stop costs little.
+size_t scored_groups(const OpenModel& model);
 
 }  // namespace steerlm

@@ -10,6 +10,7 @@
 
 #include "steerlm/data/block_job.h"
 #include "steerlm/data/record_reader.h"
+#include "steerlm/data/shard.h"
 #include "steerlm/infer/generate.h"
 #include "steerlm/stages/base_model.h"
 #include "steerlm/stages/context.h"
@@ -22,8 +23,9 @@ namespace steerlm {
 std::optional<Label> dial_label(const Attributes& attributes, const std::map<std::string, std::int64_t>& set,
                                 const std::string& folder);
 
-// What ends a response of the model: its EOS ids, and the end of a turn as the template writes it.
-GenerationSettings generation_settings(const OpenModel& model, const ConversationTemplate& conversation_template,
+// What ends a response of the model: its EOS ids, and the end of a turn as the template, if there is one, writes it.
+GenerationSettings generation_settings(const OpenModel& model,
+                                       const std::optional<ConversationTemplate>& conversation_template,
                                        const SamplingOptions& sampling, std::uint64_t seed);
 
 // Throws model for a folder without attributes.
@@ -38,30 +40,51 @@ struct SampleRequest {
   std::uint64_t key;           // of the random numbers
 };
 
-// The requests whose prompt leaves room for an answer in the model's context, in their order.
-std::vector<SampleRequest> within_context(const OpenModel& model, std::span<const SampleRequest> requests);
-
-// Throws data for a prompt that leaves no room.
-std::vector<GenerationResult> sample_responses(const OpenModel& model, std::span<const SampleRequest> requests,
-                                               const SamplingOptions& sampling, std::uint64_t seed,
-                                               const std::string& title, const Context& context);
-
-// The output of one block of prompts.
-struct SampledBlock {
-  std::string lines;
-  Json counts = Json::object();
+// What one prompt has become.
+struct SampledPrompt {
+  std::string lines, quarantine;
+  std::int64_t sampled = 0;     // responses
+  std::int64_t unfinished = 0;  // of these, cut off by max_new_tokens
+  std::int64_t too_long = 0;    // responses that were not sampled: the prompt leaves no room for one in the context
+  std::int64_t bad = 0;         // 1: the prompt was put aside
 };
 
-// Answers prompts 0 … `prompts` - 1 in blocks, from the first one on that `output` lacks; `answer` is given a block's
-// first prompt and the one behind its last. Stopping on request is between blocks.
-Outcome sample_blocks(BlockOutput& output, size_t prompts,
-                      const std::function<SampledBlock(size_t begin, size_t end)>& answer);
+// Responses to many prompts, written as they come.
+struct SampleJob {
+  const OpenModel& model;
+  bool raw = false;  // the bytes of the last turn without a template; only EOS ends a response
+  SamplingOptions sampling;
+  std::uint64_t seed = 0;
+  std::string title;
+  size_t prompts = 0;  // their number
+  std::int64_t samples_per_prompt = 1;
+  Shard shard;
+  // The requests of prompt p, samples_per_prompt of one length.
+  std::function<std::vector<SampleRequest>(size_t p)> requests;
+  // What is written of the responses to prompt p.
+  std::function<SampledPrompt(size_t p, std::span<const SampleRequest> requests,
+                              std::span<const GenerationResult> results)>
+      lines;
+  // The same where there are none, and why: the prompt's own fault, or that it leaves no room for a response.
+  std::function<SampledPrompt(size_t p, const std::string& fault)> no_response;
+  std::function<std::string(size_t p)> fault = {};  // of prompt p itself, "" where it has none; not given: of none
+};
+
+// Answers the prompts that `output` lacks, and leaves its finish() to the caller, in blocks of sample_block_prompts, of
+// which a shard has every n-th. What is sampled together is of one block. On a CPU in fp32, where responses do not
+// depend on what is sampled beside them, the prompts of a block that are done are written every second, and a stop
+// costs those that are not; elsewhere a block is written as a whole.
+inline constexpr size_t sample_block_prompts = 256;
+Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context& context);
 
 // What the blocks of sampled responses count: {"sampled", "unfinished", "too_long"}; the last two are warned of. Throws
 // data where no response has ended.
 Json sampled_summary(const BlockOutput& output, const std::string& output_path, const Context& context);
+inline const std::vector<std::string> sampled_counts{"sampled", "unfinished", "too_long", "bad"};
 
 // The input line plus response, token_ids, logprob, finish.
 Json response_json(const Json& input, const GenerationResult& result);
+// Such a line for each response to the prompt.
+SampledPrompt answered(const Prompt& prompt, std::span<const GenerationResult> results);
 
 }  // namespace steerlm

@@ -36,6 +36,12 @@ struct PipelineSelection {
 int run_pipeline(const std::string& recipe_path, const std::vector<std::string>& overrides,
                  const PipelineSelection& selection, const std::string& program, const Context& context);
 
+// The pipeline once for each seed, in run_dir/seed-K, and then the figures of the steps' evaluation.json over the
+// seeds: printed, and in run_dir/seeds.txt and seeds.json. What is done already is not done again. Result as
+// run_pipeline's. Throws recipe where two seeds would write one output.
+int run_pipeline_seeds(const std::string& recipe_path, const std::vector<std::string>& overrides,
+                       const std::vector<std::int64_t>& seeds, const std::string& program, const Context& context);
+
 // Cross-validation of a train-predictor recipe: for each of `folds` parts of data.train's dialogues a training on the
 // others, in run_dir/fold-1 and so on; its tables are printed and go to crossvalidation.txt and crossvalidation.json.
 // Trainings that are finished already are not run again. `program` and result as run_pipeline's. Throws recipe where

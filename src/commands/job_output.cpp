@@ -1,0 +1,95 @@
+#include "commands/job_output.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+
+#include "commands/commands.h"
+#include "steerlm/core/stop.h"
+#include "steerlm/report/table.h"
+
+namespace steerlm {
+namespace {
+
+Path ledger_of(const std::string& output) { return output + ".part.ledger"; }
+
+}  // namespace
+
+Context begin_job(const JobArguments& arguments, Log& log) {
+  install_stop_handlers(true);
+  const std::string slurm = stop_at_slurm_end();
+  if (!slurm.empty()) log.info(slurm);
+  if (std::isnan(arguments.max_minutes)) fail(ExitCode::recipe, {.what = "not a number", .where = "--max-minutes"});
+  if (arguments.max_minutes > 0) stop_after(60 * arguments.max_minutes, "--max-minutes");
+  // A bar between the lines of the output helps nobody.
+  const bool mixed = (arguments.output == "-" || arguments.output == "/dev/stdout") && ::isatty(STDOUT_FILENO) == 1;
+  return {.fresh = arguments.fresh, .overwrite = arguments.overwrite, .quiet = arguments.quiet || mixed, .log = &log};
+}
+
+JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& options, const Json& settings,
+                          std::vector<RecipeInput> inputs, std::vector<std::string> counts) {
+  const Shard shard = parse_shard(arguments.shard, "--shard");
+  const OutputPlace place = check_output(arguments.output, options);
+  if (place.through && shard.is_part()) {
+    fail(ExitCode::recipe, {.what = "a shard is written into a file, beside which a second one describes it",
+                            .where = "--output",
+                            .found = arguments.output});
+  }
+  BlockOutputOptions block_options{
+      .fresh = arguments.fresh,
+      .overwrite = arguments.overwrite,
+      .inputs = options.inputs,
+      .advice = "give the command as it was, choose another output, or start over with --fresh",
+      .counts = std::move(counts)};
+  Json job;
+  if (!place.through) job = {{"settings", settings}, {"inputs", describe_inputs(std::move(inputs))}};
+  if (shard.is_part()) check_shard_file(arguments.output, job, arguments.overwrite);
+  return {shard, job, arguments.output,
+          BlockOutput(arguments.output, place.through ? Path() : ledger_of(arguments.output),
+                      {{"job", job}, {"shard", shard_text(shard)}}, block_options)};
+}
+
+bool finish_job_output(JobOutput& job, std::int64_t block_records, std::int64_t input_records) {
+  if (!job.blocks.finished() && job.shard.is_part())
+    write_shard_file(job.output, job.blocks, job.job, job.shard, block_records, input_records);
+  if (!job.blocks.finish()) return false;
+  remove_file(ledger_of(job.output));
+  return true;
+}
+
+void discard_job_output(const JobOutput& job) {
+  const Path ledger = ledger_of(job.output);
+  for (const Path& file : BlockOutput::own_files(ledger)) remove_file(file);
+  remove_file(ledger);
+}
+
+int end_stopped(const JobArguments& arguments, const Context& context) {
+  std::error_code error;
+  const bool goes_on = std::filesystem::exists(ledger_of(arguments.output), error);
+  context.log->warn("stopped " + stop_reason() + "; " +
+                    (goes_on ? "what is done is in " + arguments.output + ".part, and the same command goes on"
+                             : "the same command begins again"));
+  return static_cast<int>(ExitCode::stopped);
+}
+
+int commands::merge(const JobArguments& arguments) {
+  install_stop_handlers();
+  if (arguments.shards.empty()) {
+    fail(ExitCode::recipe, {.what = "no shard is named to be merged",
+                            .where = "--merge",
+                            .expected = "the outputs of all shards behind the options"});
+  }
+  const std::optional<Merged> merged = merge_shards(arguments.merge, arguments.shards, arguments.overwrite);
+  Log log(arguments.quiet);
+  if (!merged) {
+    log.warn("stopped " + stop_reason() + "; nothing was written, the same command begins again");
+    return static_cast<int>(ExitCode::stopped);
+  }
+  log.info(fmt::format("{} shards of {} records merged into {}: {} lines, {} put aside", merged->shards,
+                       format_count(merged->records), arguments.merge, format_count(merged->lines),
+                       format_count(merged->quarantined)));
+  return 0;
+}
+
+}  // namespace steerlm
