@@ -24,7 +24,7 @@ std::map<std::string, std::string> leaves_of(const std::string& yaml) {
 
 bool never_counts(const std::string& path) {
   return path == "run_dir" || path == "device" || path == "train.max_minutes" || path == "train.recompute" ||
-         path == "head.features" || path.starts_with("checkpoint.");
+         path == "head.features" || path == "data.cache_dir" || path.starts_with("checkpoint.");
 }
 
 bool has_grown(const std::string& before, const std::string& now) {

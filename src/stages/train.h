@@ -22,8 +22,8 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
 
 // Mean negative log-likelihood of the validation examples: {"validation/loss", "validation/perplexity"}. Throws
 // `not_finite` where it is not finite.
-Metrics validate_language_model(const Transformer& model, const std::vector<Example>& examples,
-                                std::int64_t batch_tokens, ExitCode not_finite);
+Metrics validate_language_model(const Transformer& model, const ExampleSet& examples, std::int64_t batch_tokens,
+                                ExitCode not_finite);
 
 // keep_best's metric is one that the validation of this recipe's training will have; throws recipe, with those that
 // there are. A mode that keeps the worst weights is a warning.

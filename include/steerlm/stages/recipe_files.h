@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "steerlm/core/json.h"
+#include "steerlm/core/known_files.h"
 #include "steerlm/recipe/recipe.h"
 
 namespace steerlm {
@@ -21,7 +22,14 @@ std::vector<std::string> recipe_inputs(const Recipe& recipe);  // their paths
 bool reads_standard_input(const Recipe& recipe);
 
 // [{"path", "size", "sha256"}], folders file by file. A missing one throws the exit code of its kind.
-Json describe_inputs(const Recipe& recipe);
+Json describe_inputs(const Recipe& recipe, KnownFiles& known);
+
+// Where the encoded training data of a recipe is kept: data.cache_dir, else run_dir/data. Empty: the stage trains on
+// none, or on features.
+Path data_cache_folder(const Recipe& recipe);
+// What is known of its input files there (core/known_files).
+inline constexpr const char* known_files_name = "inputs.json";
+KnownFiles known_inputs(const Recipe& recipe);
 
 // Those of the inputs that are records, and that are prompts; standard input left out.
 std::vector<SourceOptions> record_sources(const Recipe& recipe);

@@ -68,8 +68,12 @@ struct PendingStep {
   StepResult result;  // less what the device computes
 };
 
-// Which examples of a step are computed together: pack() of the examples, or of whole groups; their indices.
-std::vector<std::vector<size_t>> micro_batches(std::span<const Example* const> examples, std::int64_t budget,
+// Which sequences of a step are computed together: pack() of the sequences, or of whole groups; their indices.
+struct SequenceSize {
+  std::int64_t tokens = 0;
+  bool continues_group = false;  // of the group of the one before
+};
+std::vector<std::vector<size_t>> micro_batches(std::span<const SequenceSize> sequences, std::int64_t budget,
                                                bool whole_groups);
 
 // The examples of a group stand side by side.
