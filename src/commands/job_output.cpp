@@ -43,7 +43,8 @@ JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& op
       .advice = "give the command as it was, choose another output, or start over with --fresh",
       .counts = std::move(counts)};
   Json job;
-  if (!place.through) job = {{"settings", settings}, {"inputs", describe_inputs(std::move(inputs))}};
+  KnownFiles known;
+  if (!place.through) job = {{"settings", settings}, {"inputs", describe_inputs(std::move(inputs), known)}};
   if (shard.is_part()) check_shard_file(arguments.output, job, arguments.overwrite);
   return {shard, job, arguments.output,
           BlockOutput(arguments.output, place.through ? Path() : ledger_of(arguments.output),

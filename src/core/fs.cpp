@@ -175,18 +175,23 @@ std::vector<Path> temporaries_of(const Path& path) {
   return found;
 }
 
+TemporaryFile::~TemporaryFile() {
+  if (kept_) return;
+  ::unlink(path().c_str());
+  forget_at_signal(path());
+}
+
+void TemporaryFile::keep() {
+  kept_ = true;
+  forget_at_signal(path());
+}
+
 void write_file_atomic(const Path& path, std::string_view bytes) {
-  OutputFile file = create_temporary(path);
-  try {
-    file.write(bytes);
-    file.sync();
-    publish(file.path(), path);
-  } catch (...) {
-    ::unlink(file.path().c_str());
-    forget_at_signal(file.path());
-    throw;
-  }
-  forget_at_signal(file.path());
+  TemporaryFile temporary(path);
+  temporary.file().write(bytes);
+  temporary.file().sync();
+  publish(temporary.path(), path);
+  temporary.keep();
 }
 
 void make_directory(const Path& path) {

@@ -31,6 +31,12 @@ Batch make_batch(std::span<const Example* const> examples, bool weighted) {
   return batch;
 }
 
+std::vector<const Example*> pointers_to(std::span<const Example> examples) {
+  std::vector<const Example*> pointers;
+  for (const Example& example : examples) pointers.push_back(&example);
+  return pointers;
+}
+
 std::int64_t target_count(const Example& example) {
   std::int64_t count = 0;
   for (size_t i = 1; i < example.target.size(); ++i) count += example.target[i] != 0;

@@ -1,6 +1,7 @@
 #include "steerlm/data/dataset.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "steerlm/core/error.h"
@@ -93,19 +94,26 @@ void encode_scored_turns(const Record& record, const ConversationTemplate& conve
   if (!any) ++counts.without_target;
 }
 
-// Appends the examples of every source to `train`, or to `validation` where the split says so.
-void encode_sources(const std::vector<SourceOptions>& sources, const DataOptions& split, const Attributes& attributes,
-                    const ConversationTemplate& conversation_template, const EncodeOptions& options, Dataset& dataset) {
+// Adds the examples of every source to `part`, or to `held_out` where the split says so. False: stopped.
+bool encode_sources(const std::vector<SourceOptions>& sources, const DataOptions& split, const Attributes& attributes,
+                    const ConversationTemplate& conversation_template, const EncodeOptions& options,
+                    DatasetBuilder& builder, DatasetBuilder::Part& part, DatasetBuilder::Part& held_out) {
   RecordReader reader(sources, attributes, conversation_template.options().system);
+  std::vector<Example> examples;
   while (const auto entry = reader.next()) {
     if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
     const Record& record = std::get<Record>(*entry);
-    const bool held_out = is_held_out(record.dialogue, split);
-    encode_record(record, conversation_template, options, held_out ? dataset.validation : dataset.train,
-                  held_out ? dataset.validation_counts : dataset.train_counts);
+    DatasetBuilder::Part& its = is_held_out(record.dialogue, split) ? held_out : part;
+    examples.clear();
+    encode_record(record, conversation_template, options, examples, its.counts);
+    for (const Example& example : examples) builder.add(its, example);
+    if (!builder.record_read()) return false;
   }
-  dataset.train_counts.unobeyed = reader.notes().unobeyed;
+  part.counts.unobeyed = reader.notes().unobeyed;
+  return true;
 }
+
+constexpr size_t write_bytes = 1 << 20;
 
 }  // namespace
 
@@ -144,14 +152,56 @@ std::vector<Example> encode_dataset(std::span<const Record> records, const Conve
   return examples;
 }
 
-Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
-                     const ConversationTemplate& conversation_template, Objective objective) {
+DatasetBuilder::DatasetBuilder(Bytes bytes) : dropped_(bytes == Bytes::dropped) {}
+DatasetBuilder::DatasetBuilder(std::function<void(std::string_view)> write) : write_(std::move(write)) {}
+
+void DatasetBuilder::add(Part& part, const Example& example) {
+  const size_t begin = bytes_.size();
+  ExampleEntry& entry = part.entries.emplace_back(append_example(example, bytes_));
+  entry.offset = offset_;
+  offset_ += bytes_.size() - begin;
+  if (example.group >= 0 && example.group == part.last_group) entry.flags |= ExampleEntry::continues_group;
+  part.last_group = example.group;
+  part.counts.label_sums.resize(std::max(part.counts.label_sums.size(), example.labels.size()));
+  part.counts.label_values.resize(part.counts.label_sums.size());
+  for (size_t a = 0; a < example.labels.size(); ++a) {
+    if (std::isnan(example.labels[a])) continue;
+    part.counts.label_sums[a] += static_cast<double>(example.labels[a]);
+    ++part.counts.label_values[a];
+  }
+  if (dropped_) bytes_.clear();
+  if (write_ && bytes_.size() >= write_bytes) flush();
+}
+
+bool DatasetBuilder::record_read() {
+  ++records_;
+  return !on_record || on_record(records_);
+}
+
+void DatasetBuilder::flush() {
+  write_(bytes_);
+  bytes_.clear();
+}
+
+Dataset DatasetBuilder::finish() {
+  std::shared_ptr<const ExampleBytes> bytes;
+  if (!dropped_) bytes = std::make_shared<const ExampleBytes>(std::move(bytes_));
+  return {.train = {std::move(train.entries), bytes, 0},
+          .validation = {std::move(validation.entries), bytes, 0},
+          .train_counts = std::move(train.counts),
+          .validation_counts = std::move(validation.counts)};
+}
+
+bool encode_conversations(const DataOptions& data, const Attributes& attributes,
+                          const ConversationTemplate& conversation_template, Objective objective,
+                          DatasetBuilder& builder) {
   const EncodeOptions options{objective, data.max_tokens, data.over_length};
-  Dataset dataset;
-  encode_sources(data.train, data.validation.empty() ? data : DataOptions(), attributes, conversation_template, options,
-                 dataset);
-  if (dataset.train.empty()) {
-    const DatasetCounts& counts = dataset.train_counts;
+  const bool own = !data.validation.empty();
+  if (!encode_sources(data.train, own ? DataOptions() : data, attributes, conversation_template, options, builder,
+                      builder.train, builder.validation))
+    return false;
+  if (builder.train.entries.empty()) {
+    const DatasetCounts& counts = builder.train.counts;
     const bool unlabelled =
         objective != Objective::response && counts.conversations > 0 && counts.without_target == counts.conversations;
     fail(ExitCode::data, {.what = unlabelled ? "no assistant turn of the training data has a label"
@@ -160,13 +210,15 @@ Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
                           .found = describe(counts),
                           .expected = "one example or more"});
   }
-  if (!data.validation.empty()) {
-    Dataset held_out;
-    encode_sources(data.validation, DataOptions(), attributes, conversation_template, options, held_out);
-    dataset.validation = std::move(held_out.train);
-    dataset.validation_counts = held_out.train_counts;
-  }
-  return dataset;
+  return !own || encode_sources(data.validation, DataOptions(), attributes, conversation_template, options, builder,
+                                builder.validation, builder.validation);
+}
+
+Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
+                     const ConversationTemplate& conversation_template, Objective objective) {
+  DatasetBuilder builder;
+  encode_conversations(data, attributes, conversation_template, objective, builder);
+  return builder.finish();
 }
 
 bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes) {

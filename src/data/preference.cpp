@@ -63,14 +63,9 @@ void settle(Preference& preference) {
   }
 }
 
-struct Part {
-  std::vector<Example>& examples;
-  DatasetCounts& counts;
-};
-
 // `group`: a number of its own.
 void encode_pair(const Preference& preference, std::int64_t group, const ConversationTemplate& conversation_template,
-                 const EncodeOptions& options, Part part) {
+                 const EncodeOptions& options, DatasetBuilder& builder, DatasetBuilder::Part& part) {
   ++part.counts.conversations;
   if (preference.better == 0) {
     ++part.counts.without_preference;
@@ -94,20 +89,22 @@ void encode_pair(const Preference& preference, std::int64_t group, const Convers
   for (Example& example : examples) {
     example.group = group;
     example.strength = preference.strength;
-    part.examples.push_back(std::move(example));
+    builder.add(part, example);
   }
 }
 
 // `split`: the keys that hold dialogues out.
-void encode_sources(const std::vector<SourceOptions>& sources, const DataOptions& split,
-                    const ConversationTemplate& conversation_template, const EncodeOptions& options, Part train,
-                    Part validation) {
+bool encode_sources(const std::vector<SourceOptions>& sources, const DataOptions& split,
+                    const ConversationTemplate& conversation_template, const EncodeOptions& options,
+                    DatasetBuilder& builder, DatasetBuilder::Part& part, DatasetBuilder::Part& held_out) {
   PreferenceReader reader(sources, conversation_template.options().system);
   std::int64_t group = 0;
   while (const auto preference = reader.next()) {
-    const bool held_out = is_held_out(preference->responses.front().dialogue, split);
-    encode_pair(*preference, group++, conversation_template, options, held_out ? validation : train);
+    const bool is_other = is_held_out(preference->responses.front().dialogue, split);
+    encode_pair(*preference, group++, conversation_template, options, builder, is_other ? held_out : part);
+    if (!builder.record_read()) return false;
   }
+  return true;
 }
 
 }  // namespace
@@ -146,20 +143,21 @@ void refuse_several_responses(const Preference& preference) {
         .advice = "RewardBench 2 is there to be measured on: name it under `pairs` of an evaluate recipe"});
 }
 
-Dataset load_preferences(const DataOptions& data, const ConversationTemplate& conversation_template) {
+bool encode_preferences(const DataOptions& data, const ConversationTemplate& conversation_template,
+                        DatasetBuilder& builder) {
   const EncodeOptions options{Objective::preference, data.max_tokens, data.over_length};
-  Dataset dataset;
-  const Part train{dataset.train, dataset.train_counts}, validation{dataset.validation, dataset.validation_counts};
   const bool own = !data.validation.empty();
-  encode_sources(data.train, own ? DataOptions{} : data, conversation_template, options, train, validation);
-  if (dataset.train.empty()) {
+  if (!encode_sources(data.train, own ? DataOptions{} : data, conversation_template, options, builder, builder.train,
+                      builder.validation))
+    return false;
+  if (builder.train.entries.empty()) {
     fail(ExitCode::data, {.what = "the training data has no pair of which one response is preferred",
                           .where = data.train.empty() ? "" : data.train.front().path,
-                          .found = describe(dataset.train_counts),
+                          .found = describe(builder.train.counts),
                           .expected = "one pair or more"});
   }
-  if (own) encode_sources(data.validation, DataOptions{}, conversation_template, options, validation, validation);
-  return dataset;
+  return !own || encode_sources(data.validation, DataOptions{}, conversation_template, options, builder,
+                                builder.validation, builder.validation);
 }
 
 }  // namespace steerlm

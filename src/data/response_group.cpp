@@ -115,15 +115,11 @@ void encode_group(const ResponseGroup& group, std::int64_t number, const Convers
   }
 }
 
-struct Part {
-  std::vector<Example>& examples;
-  DatasetCounts& dataset;
-  ResponseGroupCounts& groups;
-};
-
-void add_group(std::vector<Example> examples, const std::vector<double>& log_w, Part& part) {
+void add_group(std::vector<Example> examples, const std::vector<double>& log_w, DatasetBuilder& builder,
+               DatasetBuilder::Part& part) {
+  DatasetCounts& counts = part.counts;
   if (examples.size() < 2) {
-    ++part.groups.single;
+    ++counts.single;
     return;
   }
   const std::vector<double> weights = response_weights(log_w);
@@ -131,47 +127,46 @@ void add_group(std::vector<Example> examples, const std::vector<double>& log_w, 
   for (size_t i = 0; i < examples.size(); ++i) {
     examples[i].weight = weights[i];
     squares += weights[i] * weights[i];
-    part.examples.push_back(std::move(examples[i]));
+    builder.add(part, examples[i]);
   }
   const auto [least, most] = std::ranges::minmax(weights);
-  part.groups.alike += most - least < 1e-9;
-  part.groups.effective_responses +=
-      (1 / squares - part.groups.effective_responses) / static_cast<double>(++part.groups.groups);
+  counts.alike += most - least < 1e-9;
+  counts.effective_responses += (1 / squares - counts.effective_responses) / static_cast<double>(++counts.groups);
 }
 
-void encode_sources(const std::vector<SourceOptions>& sources, double validation_fraction, const Attributes& attributes,
-                    const ConversationTemplate& conversation_template, const EncodeOptions& options, Part train,
-                    Part validation) {
+bool encode_sources(const std::vector<SourceOptions>& sources, double validation_fraction, const Attributes& attributes,
+                    const ConversationTemplate& conversation_template, const EncodeOptions& options,
+                    DatasetBuilder& builder, DatasetBuilder::Part& part, DatasetBuilder::Part& held_out) {
   ResponseGroupReader reader(sources, attributes, conversation_template.options().system);
   std::int64_t number = 0;
   while (const auto group = reader.next()) {
-    Part& part = is_validation(group->records.front().dialogue, validation_fraction) ? validation : train;
+    DatasetBuilder::Part& its = is_validation(group->records.front().dialogue, validation_fraction) ? held_out : part;
     std::vector<Example> examples;
     std::vector<double> log_w;
-    encode_group(*group, number++, conversation_template, options, examples, log_w, part.dataset);
-    add_group(std::move(examples), log_w, part);
+    encode_group(*group, number++, conversation_template, options, examples, log_w, its.counts);
+    add_group(std::move(examples), log_w, builder, its);
+    if (!builder.record_read()) return false;
   }
+  return true;
 }
 
 }  // namespace
 
-ResponseGroups load_response_groups(const DataOptions& data, const Attributes& attributes,
-                                    const ConversationTemplate& conversation_template) {
+bool encode_response_groups(const DataOptions& data, const Attributes& attributes,
+                            const ConversationTemplate& conversation_template, DatasetBuilder& builder) {
   const EncodeOptions options{Objective::response, data.max_tokens, data.over_length};
-  ResponseGroups groups;
-  Part train{groups.dataset.train, groups.dataset.train_counts, groups.train};
-  Part validation{groups.dataset.validation, groups.dataset.validation_counts, groups.validation};
   const bool own = !data.validation.empty();
-  encode_sources(data.train, own ? 0.0 : data.validation_fraction, attributes, conversation_template, options, train,
-                 validation);
-  if (groups.train.groups == 0) {
+  if (!encode_sources(data.train, own ? 0.0 : data.validation_fraction, attributes, conversation_template, options,
+                      builder, builder.train, builder.validation))
+    return false;
+  if (builder.train.counts.groups == 0) {
     fail(ExitCode::data, {.what = "no prompt of the training data has two responses or more",
                           .where = data.train.empty() ? "" : data.train.front().path,
-                          .found = describe(groups.dataset.train_counts),
+                          .found = describe(builder.train.counts),
                           .expected = "responses of one prompt to compare with each other"});
   }
-  if (own) encode_sources(data.validation, 0, attributes, conversation_template, options, validation, validation);
-  return groups;
+  return !own || encode_sources(data.validation, 0, attributes, conversation_template, options, builder,
+                                builder.validation, builder.validation);
 }
 
 }  // namespace steerlm

@@ -272,6 +272,7 @@ class Checks {
                               .advice = "give one of them"});
       }
     }
+    if (has("data.cache_dir")) require("data.cache_dir");
     if (recipe_.checkpoint.keep_best && !has("data.validation") && !fraction && !has("data.fold")) {
       fault("checkpoint.keep_best", {.what = "'checkpoint.keep_best' needs validation data",
                                      .advice = "give data.validation or data.validation_fraction"});

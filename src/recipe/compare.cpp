@@ -25,9 +25,9 @@ std::map<std::string, std::string> leaves_of(const std::string& yaml) {
 }
 
 bool never_counts(const std::string& path) {
-  static const std::set<std::string_view> keys{"run_dir",       "device",          "max_minutes",
-                                               "batch_tokens",  "on_bad_record",   "max_bad_share",
-                                               "head.features", "train.recompute", "train.max_minutes"};
+  static const std::set<std::string_view> keys{"run_dir",         "device",           "max_minutes",    "batch_tokens",
+                                               "on_bad_record",   "max_bad_share",    "data.cache_dir", "head.features",
+                                               "train.recompute", "train.max_minutes"};
   return keys.contains(path) || path.starts_with("checkpoint.");
 }
 

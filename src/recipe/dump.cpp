@@ -55,12 +55,13 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if(evaluate && recipe.data.validation.empty(), {"data"});
   drop_if(evaluate, {"data.train", "data.validation_fraction", "data.shuffle", "model.tokenizer"});
   drop_if(recipe.data.fold.empty(), {"data.fold"});
+  drop_if(recipe.data.cache_dir.empty(), {"data.cache_dir"});
   const bool ridge = recipe.head.kind == PredictorKind::ridge;
   drop_if(recipe.head.kind != PredictorKind::regression, {"head.loss", "head.bias"});
   drop_if(!ridge, {"head.penalties", "head.penalty_folds"});
   drop_if(!ridge || recipe.head.features.empty(), {"head.features"});
   drop_if(ridge, {"optimizer", "schedule", "evaluate", "checkpoint", "train.epochs", "train.steps", "train.batch_size",
-                  "train.recompute", "data.shuffle"});
+                  "train.recompute", "data.shuffle", "data.cache_dir"});
   drop_if(!is_pairwise(recipe.head.loss) || recipe.head.attribute_weights.empty(), {"head.attribute_weights"});
   drop_if(recipe.pairs && recipe.pairs->attribute_weights.empty(), {"pairs.attribute_weights"});
   drop_if(recipe.schedule.kind == ScheduleKind::constant, {"schedule.min_learning_rate", "schedule.decay_steps"});

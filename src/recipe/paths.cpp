@@ -19,9 +19,10 @@ void make_list(Yaml* node) {
 }
 
 // Keys whose texts name files and folders, wherever they stand.
-constexpr std::string_view path_keys[] = {"run_dir",     "path",  "tokenizer", "predictor", "policy",          "output",
-                                          "labels_from", "model", "input",     "prior",     "prompts",         "train",
-                                          "validation",  "edges", "features",  "sources",   "perplexity_model"};
+constexpr std::string_view path_keys[] = {
+    "run_dir",     "path",  "tokenizer", "predictor", "policy",           "output",
+    "labels_from", "model", "input",     "prior",     "prompts",          "train",
+    "validation",  "edges", "features",  "sources",   "perplexity_model", "cache_dir"};
 
 void check_paths_below(const Yaml& node, std::string_view key, std::vector<Fault>& faults) {
   if (node.kind == Yaml::Kind::scalar &&

@@ -185,7 +185,7 @@ Recipe resolve(const Yaml& given, Stage stage, std::vector<Fault>& faults, const
   }
   if (recipe.head.kind == PredictorKind::ridge) {
     for (const char* path : {"optimizer", "schedule", "evaluate", "checkpoint", "train.epochs", "train.steps",
-                             "train.batch_size", "train.recompute", "data.shuffle"}) {
+                             "train.batch_size", "train.recompute", "data.shuffle", "data.cache_dir"}) {
       if (has(path)) recipe.without_effect.emplace_back(path);
     }
     recipe.train.epochs.reset();

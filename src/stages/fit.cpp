@@ -178,20 +178,26 @@ std::optional<Best> resume(RunDirectory& run, const Recipe& recipe, Training& tr
         .advice = "lower optimizer.learning_rate, or add schedule.warmup_steps"});
 }
 
+// The input of a step with the examples that it points to, also after both were moved.
+struct PreparedStep {
+  std::vector<Example> examples;
+  StepInput input;
+};
+
 // A step, and again in smaller micro-batches where the memory of the GPU does not suffice: up to the update, which
 // takes none, nothing but the gradients has changed. What is halved stays so.
 template <class Prepare>
-PendingStep enqueue_within_memory(Training& training, StepInput& input, const Loss& loss, StepOptions& options,
+PendingStep enqueue_within_memory(Training& training, PreparedStep& step, const Loss& loss, StepOptions& options,
                                   const Prepare& prepare, const Context& context) {
   for (;;) {
     try {
-      return enqueue_step(training, input, loss, options);
+      return enqueue_step(training, step.input, loss, options);
     } catch (const c10::OutOfMemoryError&) {
     }
     // A sequence, or a pair, is never cut: where the largest micro-batch is a single one there is nothing to halve.
     std::int64_t largest = 0;
     size_t sequences = 0;
-    for (const PackedBatch& batch : input.micro_batches) {
+    for (const PackedBatch& batch : step.input.micro_batches) {
       if (batch.tokens.ids_n.numel() <= largest) continue;
       largest = batch.tokens.ids_n.numel();
       sequences = batch.tokens.sequences.cu_seqlens.size() - 1;
@@ -209,9 +215,9 @@ PendingStep enqueue_within_memory(Training& training, StepInput& input, const Lo
         fmt::format("step {} does not fit in the memory of the GPU with {} tokens at once: it goes on with "
                     "train.micro_batch_tokens {}; the last bits may differ",
                     training.steps + 1, largest, options.micro_batch_tokens));
-    input = {};
+    step = {};
     release_free_memory(training.model.device());
-    input = prepare(training.steps);
+    step = prepare(training.steps);
   }
 }
 
@@ -225,8 +231,8 @@ std::int64_t total_steps(const Recipe& recipe, std::int64_t groups) {
 FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config, Parameters weights,
               const FitTask& task, const Context& context) {
   const Clock::time_point begin = Clock::now();
-  const std::vector<Example>& examples = *task.examples;
-  const std::vector<ExampleGroup> groups = groups_of(examples);
+  const ExampleSet& examples = *task.examples;
+  const ExampleGroups groups(examples);
   const std::int64_t count = static_cast<std::int64_t>(groups.size());
   const std::int64_t total = total_steps(recipe, count);
   const std::int64_t epoch_steps = steps_per_epoch(count, recipe.train.batch_size);
@@ -297,14 +303,15 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   // the whole data position.
   const auto prepare = [&](std::int64_t steps_before) {
     const auto [first, size] = step_positions(steps_before, count, recipe.train.batch_size);
-    std::vector<const Example*> step_examples;
+    PreparedStep step;
     for (std::int64_t i = first; i < first + size; ++i) {
-      const ExampleGroup& group = groups[static_cast<size_t>(order.item_at(i))];
-      for (size_t e = group.first; e < group.first + group.size; ++e) step_examples.push_back(&examples[e]);
+      const ExampleGroup group = groups[static_cast<size_t>(order.item_at(i))];
+      for (size_t e = group.first; e < group.first + group.size; ++e) step.examples.push_back(examples[e]);
     }
-    return prepare_step(training.model, step_examples, task.loss, options);
+    step.input = prepare_step(training.model, pointers_to(step.examples), task.loss, options);
+    return step;
   };
-  StepInput next;
+  PreparedStep next;
   if (training.steps < total) next = prepare(training.steps);
   while (training.steps < total) {
     const Clock::time_point step_begin = Clock::now();

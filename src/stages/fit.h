@@ -3,8 +3,8 @@
 #pragma once
 
 #include <functional>
-#include <vector>
 
+#include "steerlm/data/example_set.h"
 #include "steerlm/recipe/recipe.h"
 #include "steerlm/report/metrics.h"
 #include "steerlm/stages/context.h"
@@ -14,7 +14,7 @@
 namespace steerlm {
 
 struct FitTask {
-  const std::vector<Example>* examples = nullptr;
+  const ExampleSet* examples = nullptr;
   Loss loss;
   // With so many tokens computed at once; empty: nothing to validate on.
   std::function<Metrics(const Transformer&, std::int64_t batch_tokens)> validate;

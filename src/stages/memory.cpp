@@ -1,5 +1,7 @@
 #include "stages/memory.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 #include <limits>
@@ -15,8 +17,6 @@ namespace {
 
 constexpr std::int64_t token_step = 1024, most_tokens_on_cpu = 16384;
 
-std::int64_t length_of(const Example& example) { return static_cast<std::int64_t>(example.ids.size()); }
-
 // A training pair is computed together, and is longer than its sequences.
 bool keeps_groups(const Recipe& recipe) {
   return recipe.stage == Stage::train_predictor && is_pairwise(recipe.head.loss);
@@ -24,8 +24,8 @@ bool keeps_groups(const Recipe& recipe) {
 
 // The indices of the examples of each step of the first epoch, or of the run where that is shorter.
 template <class Act>
-void for_each_step(const Recipe& recipe, const std::vector<Example>& examples, Act&& act) {
-  const std::vector<ExampleGroup> groups = groups_of(examples);
+void for_each_step(const Recipe& recipe, const ExampleSet& examples, Act&& act) {
+  const ExampleGroups groups(examples);
   const auto count = static_cast<std::int64_t>(groups.size());
   if (count == 0) return;
   Order order(static_cast<std::uint64_t>(recipe.seed), count, recipe.data.shuffle);
@@ -34,7 +34,7 @@ void for_each_step(const Recipe& recipe, const std::vector<Example>& examples, A
     const auto [first, size] = step_positions(step, count, recipe.train.batch_size);
     std::vector<size_t> members;
     for (std::int64_t i = first; i < first + size; ++i) {
-      const ExampleGroup& group = groups[static_cast<size_t>(order.item_at(i))];
+      const ExampleGroup group = groups[static_cast<size_t>(order.item_at(i))];
       for (size_t e = group.first; e < group.first + group.size; ++e) members.push_back(e);
     }
     act(members);
@@ -64,20 +64,20 @@ std::int64_t TrainSettings::at_once(std::int64_t micro_batch_tokens, std::int64_
   return std::min(count, micro_batches_at_once(options, largest, work.trained));
 }
 
-TrainBytes forecast_bytes(const Recipe& recipe, const TrainSettings& settings, const std::vector<Example>& examples,
+TrainBytes forecast_bytes(const Recipe& recipe, const TrainSettings& settings, const ExampleSet& examples,
                           std::int64_t micro_batch_tokens) {
   TrainBytes most;
   for_each_step(recipe, examples, [&](const std::vector<size_t>& members) {
     TrainWork work = settings.work;
-    std::vector<const Example*> step;
-    for (size_t member : members) step.push_back(&examples[member]);
-    for (const Example* example : step) work.step_tokens += length_of(*example);
-    const auto batches = micro_batches(step, micro_batch_tokens, keeps_groups(recipe), settings.thread_tokens());
+    std::vector<SequenceSize> sizes;
+    for (size_t member : members) sizes.push_back({examples.length(member), examples.continues_group(member)});
+    for (const SequenceSize& size : sizes) work.step_tokens += size.tokens;
+    const auto batches = micro_batches(sizes, micro_batch_tokens, keeps_groups(recipe), settings.thread_tokens());
     if (settings.thread_tokens() > 0) {
       std::int64_t largest = 0;
       for (const std::vector<size_t>& micro_batch : batches) {
         std::int64_t tokens = 0;
-        for (const size_t i : micro_batch) tokens += length_of(*step[i]);
+        for (const size_t i : micro_batch) tokens += sizes[i].tokens;
         largest = std::max(largest, tokens);
       }
       work.side_by_side = settings.at_once(micro_batch_tokens, largest, static_cast<std::int64_t>(batches.size()));
@@ -86,8 +86,8 @@ TrainBytes forecast_bytes(const Recipe& recipe, const TrainSettings& settings, c
       work.tokens = work.target_rows = 0;
       work.sequences = static_cast<std::int64_t>(micro_batch.size());
       for (size_t i : micro_batch) {
-        work.tokens += length_of(*step[i]);
-        work.target_rows += std::ranges::count(step[i]->target, 1);
+        work.tokens += sizes[i].tokens;
+        work.target_rows += examples.target_count(members[i]);
       }
       const TrainBytes bytes = train_bytes(settings.config, work);
       if (bytes.total() > most.total()) most = bytes;
@@ -108,6 +108,13 @@ std::int64_t free_bytes(at::Device device) {
   return std::numeric_limits<std::int64_t>::max();
 }
 
+std::int64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::int64_t size = 0, resident = 0;
+  statm >> size >> resident;  // pages
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
 std::int64_t most_tokens_within(std::int64_t budget, std::int64_t least, std::int64_t most,
                                 const std::function<std::int64_t(std::int64_t)>& bytes) {
   for (std::int64_t tokens = most; tokens > least; tokens = (tokens - 1) / token_step * token_step) {
@@ -116,21 +123,23 @@ std::int64_t most_tokens_within(std::int64_t budget, std::int64_t least, std::in
   return least;
 }
 
-std::int64_t choose_micro_batch_tokens(const Recipe& recipe, const TrainSettings& settings,
-                                       const std::vector<Example>& examples, std::int64_t free) {
+std::int64_t choose_micro_batch_tokens(const Recipe& recipe, const TrainSettings& settings, const ExampleSet& examples,
+                                       std::int64_t free) {
   TrainWork work = settings.work;
   for_each_step(recipe, examples, [&](const std::vector<size_t>& members) {
     std::int64_t tokens = 0;
-    for (size_t member : members) tokens += length_of(examples[member]);
+    for (size_t member : members) tokens += examples.length(member);
     work.step_tokens = std::max(work.step_tokens, tokens);
   });
   std::int64_t longest = 1;
-  for (const Example& example : examples) longest = std::max(longest, length_of(example));
+  for (size_t e = 0; e < examples.size(); ++e) longest = std::max(longest, examples.length(e));
   std::int64_t longest_together = longest;
   if (keeps_groups(recipe)) {
-    for (const ExampleGroup& group : groups_of(examples)) {
+    const ExampleGroups groups(examples);
+    for (size_t g = 0; g < groups.size(); ++g) {
+      const auto [first, size] = groups[g];
       std::int64_t tokens = 0;
-      for (size_t e = group.first; e < group.first + group.size; ++e) tokens += length_of(examples[e]);
+      for (size_t e = first; e < first + size; ++e) tokens += examples.length(e);
       longest_together = std::max(longest_together, tokens);
     }
   }

@@ -2,9 +2,8 @@
 #pragma once
 
 #include <functional>
-#include <vector>
 
-#include "steerlm/data/example.h"
+#include "steerlm/data/example_set.h"
 #include "steerlm/nn/cost.h"
 #include "steerlm/nn/device.h"
 #include "steerlm/recipe/recipe.h"
@@ -25,18 +24,21 @@ struct TrainSettings {
 };
 
 // Of the micro-batches of the run's first epoch the one that takes most.
-TrainBytes forecast_bytes(const Recipe& recipe, const TrainSettings& settings, const std::vector<Example>& examples,
+TrainBytes forecast_bytes(const Recipe& recipe, const TrainSettings& settings, const ExampleSet& examples,
                           std::int64_t micro_batch_tokens);
 
 // Bytes that can be had of the device now; on a CPU of the machine's memory. What freed tensors held of a GPU is given
 // back first.
 std::int64_t free_bytes(at::Device device);
 
+// What of this process is in memory now.
+std::int64_t resident_bytes();
+
 // train.micro_batch_tokens: auto. The most tokens whose training fits in 90 % of `free`: all those of the largest step,
 // else the largest multiple of 1,024, on a CPU at most 16,384, beyond which nothing is gained; never less than the
 // longest example has.
-std::int64_t choose_micro_batch_tokens(const Recipe& recipe, const TrainSettings& settings,
-                                       const std::vector<Example>& examples, std::int64_t free);
+std::int64_t choose_micro_batch_tokens(const Recipe& recipe, const TrainSettings& settings, const ExampleSet& examples,
+                                       std::int64_t free);
 
 // The choice alone: `most` where that fits, else the largest multiple of 1,024 below it that does, and at least
 // `least`. `bytes` need not grow with the tokens.

@@ -56,10 +56,16 @@ Json validation_line(const Record& record, const TurnScores& turn, const std::ve
 
 }  // namespace
 
-std::vector<float> label_rows(const std::vector<Example>& examples) {
+std::vector<float> label_rows(std::span<const Example> examples) {
   std::vector<float> labels;
   for (const Example& example : examples) labels.insert(labels.end(), example.labels.begin(), example.labels.end());
   return labels;
+}
+
+std::vector<double> label_means(const DatasetCounts& counts) {
+  std::vector<double> means = counts.label_sums;
+  for (size_t a = 0; a < means.size(); ++a) means[a] /= static_cast<double>(counts.label_values[a]);
+  return means;
 }
 
 double mean_squared_error(const std::vector<AttributeMetrics>& rows) {
@@ -91,8 +97,13 @@ void append_predictor_metrics(Metrics& metrics, const std::vector<AttributeMetri
 std::vector<Record> validation_records(const Attributes& attributes, const std::string& system,
                                        const DataOptions& data) {
   if (!data.validation.empty()) return read_records(data.validation, attributes, system);
-  std::vector<Record> records = read_records(data.train, attributes, system);
-  std::erase_if(records, [&](const Record& record) { return !is_held_out(record.dialogue, data); });
+  std::vector<Record> records;
+  RecordReader reader(data.train, attributes, system);
+  while (auto entry = reader.next()) {  // the records of the training part are not kept
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
+    Record& record = std::get<Record>(*entry);
+    if (is_held_out(record.dialogue, data)) records.push_back(std::move(record));
+  }
   return records;
 }
 

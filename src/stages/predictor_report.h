@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "steerlm/core/json.h"
-#include "steerlm/data/example.h"
+#include "steerlm/data/dataset.h"
 #include "steerlm/eval/calibration.h"
 #include "steerlm/eval/predictor_metrics.h"
 #include "steerlm/recipe/recipe.h"
@@ -46,8 +46,10 @@ Json to_json(const AttributeMetrics& row);
 // {"expected_error", "bins": [{"score", "label", "interval", "count"}]}, contracts.md section 4.
 Json to_json(const Calibration& calibration);
 
-// Labels of all examples, (n, a) row-major, NaN unknown.
-std::vector<float> label_rows(const std::vector<Example>& examples);
+// Labels of examples, (n, a) row-major, NaN unknown.
+std::vector<float> label_rows(std::span<const Example> examples);
+// The mean label of each attribute, NaN where none is known.
+std::vector<double> label_means(const DatasetCounts& counts);
 
 // Mean squared error over all known entries, which is what a regression head is trained on.
 double mean_squared_error(const std::vector<AttributeMetrics>& rows);

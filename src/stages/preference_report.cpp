@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "steerlm/core/suggest.h"
+#include "steerlm/data/packer.h"
 #include "steerlm/eval/correlation.h"
 #include "steerlm/eval/intervals.h"
 #include "steerlm/eval/reward_bench.h"
@@ -266,13 +267,21 @@ std::string describe_reward(const std::vector<std::string>& names, const std::ve
   return text;
 }
 
-Metrics validate_preferences(const Transformer& model, const std::vector<Example>& pairs, HeadLoss loss,
+Metrics validate_preferences(const Transformer& model, const ExampleSet& pairs, HeadLoss loss,
                              const std::vector<double>& weights, std::int64_t tokens) {
-  const std::vector<std::vector<float>> scores = attribute_scores(model, std::span<const Example>(pairs), tokens);
+  std::vector<double> rewards(pairs.size()), strengths(pairs.size());
+  for (const std::vector<size_t>& members : pack(pairs.lengths(), tokens)) {
+    const std::vector<Example> batch = pairs.read(members);
+    const std::vector<std::vector<float>> scores = attribute_scores(model, std::span<const Example>(batch), tokens);
+    for (size_t s = 0; s < members.size(); ++s) {
+      rewards[members[s]] = weighted_sum(scores[s], weights);
+      strengths[members[s]] = batch[s].strength;
+    }
+  }
   double sum = 0, right = 0;
   for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
-    const double difference = weighted_sum(scores[i], weights) - weighted_sum(scores[i + 1], weights);
-    sum += pair_loss(loss, difference, pairs[i].strength);
+    const double difference = rewards[i] - rewards[i + 1];
+    sum += pair_loss(loss, difference, strengths[i]);
     right += difference > 0;
   }
   if (!std::isfinite(sum)) {

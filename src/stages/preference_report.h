@@ -27,7 +27,7 @@ std::string describe_reward(const std::vector<std::string>& names, const std::ve
 
 // "validation/loss" (mean over pairs of this loss) and "validation/pairwise_accuracy" of pairs of examples side by
 // side, the better one first. Throws diverged where a score is not finite.
-Metrics validate_preferences(const Transformer& model, const std::vector<Example>& pairs, HeadLoss loss,
+Metrics validate_preferences(const Transformer& model, const ExampleSet& pairs, HeadLoss loss,
                              const std::vector<double>& weights, std::int64_t batch_tokens);
 
 struct PreferenceReport {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "steerlm/core/hash.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/hf/adapter.h"
 
@@ -90,8 +89,8 @@ std::vector<RecipeInput> with_bases(const std::vector<RecipeInput>& named) {
   return inputs;
 }
 
-Json describe_file(const Path& path, ExitCode missing) {
-  return {{"path", utf8_text(path)}, {"sha256", sha256_file(path, missing)}, {"size", file_bytes(path, missing)}};
+Json describe_file(const Path& path, ExitCode missing, KnownFiles& known) {
+  return {{"path", utf8_text(path)}, {"sha256", known.sha256(path, missing)}, {"size", file_bytes(path, missing)}};
 }
 
 }  // namespace
@@ -108,20 +107,33 @@ std::vector<std::string> recipe_inputs(const Recipe& recipe) {
   return paths;
 }
 
-Json describe_inputs(const Recipe& recipe) { return describe_inputs(named_inputs(recipe)); }
+Json describe_inputs(const Recipe& recipe, KnownFiles& known) { return describe_inputs(named_inputs(recipe), known); }
 
-Json describe_inputs(std::vector<RecipeInput> inputs) {
+Json describe_inputs(std::vector<RecipeInput> inputs, KnownFiles& known) {
   std::erase_if(inputs, [](const RecipeInput& input) { return input.path.empty() || input.path == "-"; });
   Json described = Json::array();
   for (const RecipeInput& input : with_bases(inputs)) {
     if (!is_folder(input.path, input.missing)) {
-      described.push_back(describe_file(input.path, input.missing));
+      described.push_back(describe_file(input.path, input.missing, known));
       continue;
     }
     for (const Path& file : files_of(input.path, input.missing))
-      described.push_back(describe_file(file, input.missing));
+      described.push_back(describe_file(file, input.missing, known));
   }
   return described;
+}
+
+Path data_cache_folder(const Recipe& recipe) {
+  const bool predictor = recipe.stage == Stage::train_predictor && recipe.head.kind != PredictorKind::ridge;
+  const bool steerlm2 = recipe.stage == Stage::steerlm2 && recipe.steerlm2.prompts.empty();
+  if (recipe.stage != Stage::sft && !predictor && !steerlm2) return {};
+  if (!recipe.data.cache_dir.empty()) return recipe.data.cache_dir;
+  return recipe.run_dir.empty() ? Path() : Path(recipe.run_dir) / "data";
+}
+
+KnownFiles known_inputs(const Recipe& recipe) {
+  const Path folder = data_cache_folder(recipe);
+  return folder.empty() ? KnownFiles() : KnownFiles(folder / known_files_name);
 }
 
 std::vector<std::string> steerlm2_parts(std::int64_t iteration) {

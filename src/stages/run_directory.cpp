@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <tuple>
 
 #include "stages/environment.h"
 #include "stages/places.h"
@@ -141,21 +142,38 @@ void refuse_other_run(const RunStatus& status, const Recipe& recipe) {
                           .advice = "choose another run_dir, or start over with --fresh"});
 }
 
+// Files of many runs in the folder of one would be foreign there.
+void refuse_cache_in_run(const Recipe& recipe) {
+  const std::string& cache = recipe.data.cache_dir;
+  if (cache.empty()) return;
+  const bool inside = !recipe.run_dir.empty() && lies_in(place_of(cache), place_of(recipe.run_dir));
+  if (!inside && !is_there(Path(cache) / run_mark_folder, ExitCode::resources)) return;
+  fail(ExitCode::recipe,
+       {.what = inside ? "data.cache_dir lies in the run directory" : "data.cache_dir is the run directory of a run",
+        .where = cache,
+        .advice = inside ? "leave it out: run_dir/data is where the data is kept then" : "choose another folder"});
+}
+
 // A run never writes into a folder that it reads.
 void refuse_run_in_input(const Recipe& recipe) {
+  refuse_cache_in_run(recipe);
   for (const RecipeInput& input : inputs_of(recipe)) {
     std::error_code error;
     if (!stdfs::is_directory(input.path, error)) continue;
     const auto lies_in_input = [&](const std::string& folder) {
       return !folder.empty() && lies_in(place_of(folder), place_of(input.path));
     };
-    const bool features = lies_in_input(recipe.head.features);
-    if (!features && !lies_in_input(recipe.run_dir)) continue;
-    fail(ExitCode::recipe, {.what = std::string(features ? "the folder of features" : "the run directory") +
-                                    " lies in a folder that the run reads",
-                            .where = features ? recipe.head.features : recipe.run_dir,
-                            .found = input.path,
-                            .advice = std::string("choose another ") + (features ? "head.features" : "run_dir")});
+    const std::tuple<const char*, const std::string&, const char*> written[] = {
+        {"the folder of features", recipe.head.features, "head.features"},
+        {"the folder of encoded training data", recipe.data.cache_dir, "data.cache_dir"},
+        {"the run directory", recipe.run_dir, "run_dir"}};
+    for (const auto& [what, folder, key] : written) {
+      if (!lies_in_input(folder)) continue;
+      fail(ExitCode::recipe, {.what = std::string(what) + " lies in a folder that the run reads",
+                              .where = folder,
+                              .found = input.path,
+                              .advice = std::string("choose another ") + key});
+    }
   }
 }
 void refuse_input_in_run(const Recipe& recipe) {
@@ -183,8 +201,15 @@ std::vector<std::string> stage_names(Stage stage) {
   return names;
 }
 
-// The ledger stays: by it BlockOutput tells its own files from others, and removes it with them.
-const std::vector<std::string> kept_at_fresh{ledger_name};
+// The ledger stays: by it BlockOutput tells its own files from others, and removes it with them. So does the encoded
+// training data, which is found again by what it is made of.
+const std::vector<std::string> kept_at_fresh{ledger_name, "data", "data/examples.bin", "data/inputs.json"};
+
+// Files of others beside the encoded data are in nobody's way.
+void refuse_foreign_data(const RunFiles& files) {
+  if (!is_folder(files.root() / "data", ExitCode::resources)) files.refuse_foreign("data");
+  for (const char* name : {"data/examples.bin", "data/inputs.json"}) files.refuse_foreign(name);
+}
 
 // The things to set aside: changed files and outputs, a model as a whole.
 std::vector<Path> changed_things(const RunFiles& files) {
@@ -228,6 +253,7 @@ void refuse_foreign_step(const Recipe& recipe, Stage stage, const std::string& n
 // Before anything is removed or written.
 void refuse_foreign_files(const RunFiles& files, const Recipe& recipe, const Context& context) {
   for (const std::string& name : stage_names(recipe.stage)) files.refuse_foreign(name);
+  if (!data_cache_folder(recipe).empty() && recipe.data.cache_dir.empty()) refuse_foreign_data(files);
   if (recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft || recipe.stage == Stage::steerlm2)
     refuse_foreign_checkpoints(files, context.fresh, recipe.train.steps);
   if (recipe.stage == Stage::bootstrap && files.owns_run("sample")) {
@@ -268,7 +294,8 @@ Json mark_of(const Recipe& recipe) {
 }  // namespace
 
 RunStatus look_at_run(const Recipe& recipe) {
-  const Json inputs = describe_inputs(recipe);
+  KnownFiles known = known_inputs(recipe);
+  const Json inputs = describe_inputs(recipe, known);
   const RunFiles::Place place = RunFiles::look(recipe.run_dir);
   if (place.kind == RunFiles::Place::Kind::free) return {};
   if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(recipe.run_dir, place);
@@ -297,8 +324,10 @@ void check_run_place(const Recipe& recipe) {
 RunDirectory::RunDirectory(const Recipe& recipe, const Context& context)
     : recipe_(recipe),
       context_(context),
+      known_(known_inputs(recipe)),
       // before anything is written: a missing input leaves no folder behind
-      inputs_((refuse_run_in_input(recipe), check_outputs_of_unfinished(recipe, context), describe_inputs(recipe))),
+      inputs_(
+          (refuse_run_in_input(recipe), check_outputs_of_unfinished(recipe, context), describe_inputs(recipe, known_))),
       finished_(is_finished(recipe, inputs_, context)),
       files_(finished_ ? RunFiles::read(recipe.run_dir)
                        : (check_outputs(recipe, context), RunFiles::open(recipe.run_dir, mark_of(recipe)))) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "stages/encoded_data.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/dataset.h"
 #include "steerlm/data/record_reader.h"
@@ -44,9 +45,12 @@ void settle_attributes(const ModelFolder& folder, Recipe& recipe) {
 void settle_dials(Recipe& recipe) {
   const bool plain = recipe.text_template.name == TemplateName::plain;
   if (recipe.stage != Stage::sft || plain || recipe.attributes_given) return;
-  if (has_labels(recipe.data.train, make_attributes(recipe.attributes))) return;
+  const KnownFiles known = known_inputs(recipe);
+  const std::optional<std::string> fact = fact_of_no_labels(recipe, known);
+  if (!(fact && known.knows(*fact)) && has_labels(recipe.data.train, make_attributes(recipe.attributes))) return;
   recipe.attributes = {};
   recipe.attributes_given = true;
+  recipe.without_labels = true;
 }
 
 // Attributes that nobody asked for are the method's, but where the data is HelpSteer's: its ratings have names and a

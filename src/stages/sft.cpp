@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "stages/encoded_data.h"
 #include "stages/train.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/stages/stages.h"
@@ -54,8 +55,15 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
   tell_template(base.folder, context);
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
   const DataOptions data = within_context(recipe.data, base.folder.config, context);
-  const Dataset dataset =
-      load_dataset(data, make_attributes(base.folder.attributes), conversation_template, Objective::response);
+  const Attributes attributes = make_attributes(base.folder.attributes);
+  std::optional<EncodedData> encoded = open_data(
+      recipe, {"response", data, attributes, conversation_template, base.tokenizer}, run ? &*run : nullptr,
+      [&](DatasetBuilder& builder) {
+        return encode_conversations(data, attributes, conversation_template, Objective::response, builder);
+      },
+      context);
+  if (!encoded) return Outcome::stopped;
+  const Dataset& dataset = encoded->dataset;
   report_dataset(dataset, recipe, context);
   settle_dials(recipe, dataset.train_counts.labelled_turns, base.folder, context);
   if (context.dry_run) {
@@ -64,6 +72,7 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
   }
 
   run->start();
+  encoded->keep(recipe, *run, context);
   FitTask task;
   task.examples = &dataset.train;
   task.loss = language_model_objective;

@@ -8,10 +8,12 @@
 #include <cmath>
 #include <optional>
 
+#include "stages/encoded_data.h"
 #include "stages/train.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
+#include "steerlm/data/response_group.h"
 #include "steerlm/kernels/finite.h"
 #include "steerlm/report/progress.h"
 #include "steerlm/stages/inputs.h"
@@ -184,8 +186,8 @@ Outcome score(const Recipe& step, ResponseScore what, const std::string& folder,
   return Outcome::done;
 }
 
-void report_groups(const ResponseGroups& groups, const Context& context) {
-  const auto part = [](const std::string& name, const ResponseGroupCounts& counts) {
+void report_groups(const Dataset& dataset, const Context& context) {
+  const auto part = [](const std::string& name, const DatasetCounts& counts) {
     std::string text = fmt::format("{}: {} prompts, whose weights leave {:.2f} effective responses each", name,
                                    counts.groups, counts.effective_responses);
     if (counts.single > 0)
@@ -193,8 +195,8 @@ void report_groups(const ResponseGroups& groups, const Context& context) {
     if (counts.alike > 0) text += fmt::format(", {} prompts with equal weights", counts.alike);
     return text;
   };
-  context.log->info(part("training", groups.train));
-  if (groups.validation.groups > 0) context.log->info(part("validation", groups.validation));
+  context.log->info(part("training", dataset.train_counts));
+  if (dataset.validation_counts.groups > 0) context.log->info(part("validation", dataset.validation_counts));
 }
 
 // From Q' with the loss of train/response_loss.h, on the responses of data.train.
@@ -218,25 +220,32 @@ Outcome train(const Recipe& recipe, const Context& context) {
   tell_template(policy, context);
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
   const DataOptions data = within_context(recipe.data, base.folder.config, context);
-  const ResponseGroups groups = load_response_groups(data, make_attributes(policy.attributes), conversation_template);
-  report_dataset(groups.dataset, training, context);
-  report_groups(groups, context);
+  const Attributes attributes = make_attributes(policy.attributes);
+  std::optional<EncodedData> encoded = open_data(
+      recipe, {"responses", data, attributes, conversation_template, base.tokenizer}, run ? &*run : nullptr,
+      [&](DatasetBuilder& builder) { return encode_response_groups(data, attributes, conversation_template, builder); },
+      context);
+  if (!encoded) return Outcome::stopped;
+  const Dataset& dataset = encoded->dataset;
+  report_dataset(dataset, training, context);
+  report_groups(dataset, context);
   if (context.dry_run) {
-    report_forecast(training, base, groups.dataset, context);
+    report_forecast(training, base, dataset, context);
     return Outcome::done;
   }
 
   run->start();
-  FitTask task{.examples = &groups.dataset.train, .loss = response_objective};
-  if (!groups.dataset.validation.empty()) {
+  encoded->keep(recipe, *run, context);
+  FitTask task{.examples = &dataset.train, .loss = response_objective};
+  if (!dataset.validation.empty()) {
     task.validate = [&](const Transformer& model, std::int64_t batch_tokens) -> Metrics {
-      const auto [loss, distance] = mean_group_loss(model, groups.dataset.validation, batch_tokens);
+      const auto [loss, distance] = mean_group_loss(model, dataset.validation, batch_tokens);
       if (!std::isfinite(loss))
         fail(ExitCode::diverged, {.what = "the loss on the held-out prompts is not finite", .advice = beyond_range});
       return {{"validation/loss", loss}, {"validation/distance", distance}};
     };
   }
-  const std::optional<Json> summary = train_and_write(training, *run, std::move(base), groups.dataset, task, context);
+  const std::optional<Json> summary = train_and_write(training, *run, std::move(base), dataset, task, context);
   if (!summary) return Outcome::stopped;
   finish_training(*run, *summary, context);
   return Outcome::done;

@@ -45,7 +45,8 @@ Outcome run_tokenizer(const Recipe& recipe, const Context& context) {
   const OutputOptions file{.overwrite = context.overwrite, .inputs = output_given.inputs, .make_folder = true};
   if (recipe.run_dir.empty()) check_output(options.output, file);
   if (context.dry_run) {
-    describe_inputs(recipe);
+    KnownFiles known;
+    describe_inputs(recipe, known);
     context.log->info("would train a tokenizer into " + options.output);
     return Outcome::done;
   }

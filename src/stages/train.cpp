@@ -12,6 +12,7 @@
 #include "stages/memory.h"
 #include "stages/predictor_report.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/data/order.h"
 #include "steerlm/data/packer.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/data/split.h"
@@ -154,6 +155,14 @@ void tell_idle_cards(const Context& context) {
       context.machine->cards - 1, context.machine->cards));
 }
 
+std::int64_t weight_bytes(const Parameters& weights) {
+  std::int64_t bytes = 0;
+  for_each_parameter(weights, [&](const std::string&, const at::Tensor& tensor) {
+    bytes += static_cast<std::int64_t>(tensor.nbytes());
+  });
+  return bytes;
+}
+
 // What a process takes of a card before it has a tensor.
 constexpr std::int64_t cuda_context_bytes = 600'000'000;
 
@@ -161,12 +170,14 @@ constexpr std::int64_t cuda_context_bytes = 600'000'000;
 
 void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset& dataset, const Context& context) {
   const std::int64_t examples = static_cast<std::int64_t>(dataset.train.size());
-  const auto groups = static_cast<std::int64_t>(groups_of(dataset.train).size());
+  const auto groups = static_cast<std::int64_t>(ExampleGroups(dataset.train).size());
   const std::int64_t steps = total_steps(recipe, groups);
   const double mean_length =
       static_cast<double>(dataset.train_counts.tokens) / static_cast<double>(std::max<std::int64_t>(1, examples));
   const double group_size = static_cast<double>(examples) / static_cast<double>(std::max<std::int64_t>(1, groups));
-  const double tokens = static_cast<double>(steps * recipe.train.batch_size) * group_size * mean_length;
+  // The last step of an epoch may be smaller.
+  const std::int64_t visited = step_positions(steps, groups, recipe.train.batch_size).first;
+  const double tokens = static_cast<double>(visited) * group_size * mean_length;
   // With LoRA the frozen weights get no gradient: two of three products are left.
   const double share = base.adapter ? 2.0 / 3 : 1;
   const double operations = tokens * share * train_flops_per_token(base.folder.config, base.head, mean_length);
@@ -175,6 +186,9 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
   const Computing computing = computing_of(recipe);
   TrainSettings settings(recipe, base.folder.config, base.weights, computing);
   std::int64_t free = 0, besides = 0;
+  // On a CPU the program, what it has read, and its libraries are in the same memory; the weights, which are in it
+  // already, are counted with the training.
+  std::int64_t resident = 0;
   std::string memory_of = computing.device.is_cuda() ? "of the GPU's memory" : "of memory";
   if (context.machine) {
     settings.work.multiprocessors = context.machine->card.multiprocessors;
@@ -184,13 +198,15 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
     memory_of = "of the card's memory";
   } else {
     free = free_bytes(computing.device);
+    if (computing.device.is_cpu()) resident = resident_bytes() - weight_bytes(base.weights);
   }
   std::int64_t micro_batch_tokens = recipe.train.micro_batch_tokens;
   if (micro_batch_tokens == 0) {
     micro_batch_tokens = choose_micro_batch_tokens(recipe, settings, dataset.train, free - besides);
     context.log->info(fmt::format("train.micro_batch_tokens: auto would take {}", micro_batch_tokens));
   }
-  const std::int64_t memory = forecast_bytes(recipe, settings, dataset.train, micro_batch_tokens).total() + besides;
+  const std::int64_t memory =
+      forecast_bytes(recipe, settings, dataset.train, micro_batch_tokens).total() + besides + resident;
   context.log->info(fmt::format("forecast: {} steps, {} tokens, {} parameters, {}, about {} {} ({} {})",
                                 format_count(steps), format_count(static_cast<std::int64_t>(tokens)),
                                 format_count(count_parameters(base.folder.config, base.head)),
@@ -247,17 +263,14 @@ void check_keep_best(const Recipe& recipe, const Context& context) {
   }
 }
 
-Metrics validate_language_model(const Transformer& model, const std::vector<Example>& examples,
-                                std::int64_t batch_tokens, ExitCode not_finite, const std::function<bool()>& go_on) {
-  std::vector<std::int64_t> lengths;
-  for (const Example& example : examples) lengths.push_back(static_cast<std::int64_t>(example.ids.size()));
+Metrics validate_language_model(const Transformer& model, const ExampleSet& examples, std::int64_t batch_tokens,
+                                ExitCode not_finite, const std::function<bool()>& go_on) {
   at::Tensor sum;
   double count = 0;
-  for (const std::vector<size_t>& members : pack(lengths, batch_tokens)) {
+  for (const std::vector<size_t>& members : pack(examples.lengths(), batch_tokens)) {
     if (go_on && !go_on()) return {};
-    std::vector<const Example*> batch;
-    for (size_t member : members) batch.push_back(&examples[member]);
-    const Batch packed = make_batch(batch);
+    const std::vector<Example> batch = examples.read(members);
+    const Batch packed = make_batch(pointers_to(batch));
     const at::Tensor batch_sum = language_model_loss(model, pack_batch(model, packed));
     sum = sum.defined() ? sum.add(batch_sum) : batch_sum;
     count += target_count(packed);

@@ -23,9 +23,8 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
 
 // Mean negative log-likelihood of the validation examples: {"validation/loss", "validation/perplexity"}. Throws
 // `not_finite` where it is not finite. Nothing where `go_on`, which is asked before each batch, says no.
-Metrics validate_language_model(const Transformer& model, const std::vector<Example>& examples,
-                                std::int64_t batch_tokens, ExitCode not_finite,
-                                const std::function<bool()>& go_on = {});
+Metrics validate_language_model(const Transformer& model, const ExampleSet& examples, std::int64_t batch_tokens,
+                                ExitCode not_finite, const std::function<bool()>& go_on = {});
 
 // keep_best's metric is one that the validation of this recipe's training will have; throws recipe, with those that
 // there are. A mode that keeps the worst weights is a warning.

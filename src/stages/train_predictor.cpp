@@ -2,6 +2,7 @@
 // writes the label (SteerLM section 3.1). The head learns from labels, or from preferences between responses.
 #include <optional>
 
+#include "stages/encoded_data.h"
 #include "stages/predictor_report.h"
 #include "stages/preference_report.h"
 #include "stages/train.h"
@@ -27,9 +28,17 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   const std::vector<double> weights =
       pairwise ? reward_weights(attributes.names, recipe.head.attribute_weights, "head.attribute_weights")
                : std::vector<double>();
-  const Dataset dataset = pairwise ? load_preferences(data, conversation_template)
-                                   : load_dataset(data, attributes, conversation_template,
-                                                  regression ? Objective::regression : Objective::label);
+  const std::string objective = pairwise ? "preference" : regression ? "regression" : "label";
+  std::optional<EncodedData> encoded = open_data(
+      recipe, {objective, data, attributes, conversation_template, base.tokenizer}, run ? &*run : nullptr,
+      [&](DatasetBuilder& builder) {
+        if (pairwise) return encode_preferences(data, conversation_template, builder);
+        return encode_conversations(data, attributes, conversation_template,
+                                    regression ? Objective::regression : Objective::label, builder);
+      },
+      context);
+  if (!encoded) return Outcome::stopped;
+  const Dataset& dataset = encoded->dataset;
   if (pairwise) context.log->info("reward: " + describe_reward(attributes.names, weights));
   report_dataset(dataset, recipe, context);
   if (context.dry_run) {
@@ -38,6 +47,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   }
 
   run->start();
+  encoded->keep(recipe, *run, context);
   const bool validates = !dataset.validation.empty();
   if (pairwise) {
     FitTask task{.examples = &dataset.train, .loss = pairwise_objective(recipe.head.loss, weights)};
@@ -53,8 +63,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   }
   const std::vector<Record> held_out =
       validates ? validation_records(attributes, base.folder.text_template.system, data) : std::vector<Record>();
-  const std::vector<double> baseline =
-      regression ? label_means(attributes.names.size(), label_rows(dataset.train)) : std::vector<double>();
+  const std::vector<double> baseline = regression ? label_means(dataset.train_counts) : std::vector<double>();
 
   FitTask task;
   task.examples = &dataset.train;

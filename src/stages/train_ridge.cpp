@@ -25,7 +25,7 @@ constexpr const char* no_choice =
     "penalty by: it is predicted by its mean";
 
 // Labels of the examples, (n, a) fp64, NaN unknown.
-at::Tensor label_matrix(const std::vector<Example>& examples, size_t attributes) {
+at::Tensor label_matrix(std::span<const Example> examples, size_t attributes) {
   const std::vector<float> labels = label_rows(examples);
   return to_device(std::vector<double>(labels.begin(), labels.end()), at::kCPU)
       .view({static_cast<std::int64_t>(examples.size()), static_cast<std::int64_t>(attributes)});
@@ -127,13 +127,13 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
   const DataOptions data = within_context(recipe.data, base.folder.config, context);
   const Dataset dataset = load_dataset(data, attributes, conversation_template, Objective::regression);
   report_dataset(dataset, recipe, context);
-  const std::vector<double> means = label_means(names.size(), label_rows(dataset.train));
+  const std::vector<double> means = label_means(dataset.train_counts);
   require_labels(means, recipe, names);
   HeldOut held_out;
   if (!dataset.validation.empty())
     held_out = hold_out(validation_records(attributes, base.folder.text_template.system, data), conversation_template,
                         base.folder.config.context_length());
-  std::vector<Example> inputs = dataset.train;
+  std::vector<Example> inputs = dataset.train.read_all();
   inputs.insert(inputs.end(), held_out.inputs.begin(), held_out.inputs.end());
   if (context.dry_run) {
     report_features_forecast(recipe, base, inputs, context);
@@ -154,9 +154,10 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
   if (!features_nd) return Outcome::stopped;
   const std::int64_t trained = static_cast<std::int64_t>(dataset.train.size());
 
+  const std::span<const Example> rated(inputs.data(), dataset.train.size());
   std::vector<std::uint64_t> dialogues;
-  for (const Example& example : dataset.train) dialogues.push_back(example.dialogue);
-  const RidgeFit fit = fit_ridge(features_nd->slice(0, 0, trained), label_matrix(dataset.train, names.size()),
+  for (const Example& example : rated) dialogues.push_back(example.dialogue);
+  const RidgeFit fit = fit_ridge(features_nd->slice(0, 0, trained), label_matrix(rated, names.size()),
                                  dialogue_folds(dialogues, recipe.head.penalty_folds), recipe.head.penalties);
   for (size_t a = 0; a < names.size(); ++a) {
     if (fit.targets[a].errors_p.empty()) context.log->warn(names[a] + ": " + no_choice);

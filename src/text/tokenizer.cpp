@@ -179,6 +179,19 @@ std::string Tokenizer::sha256() const {
   return sha256_hex(std::visit([](const auto& kind) -> const std::string& { return kind->bytes(); }, kind_));
 }
 
+std::string Tokenizer::encoding_sha256() const {
+  Sha256 hash;
+  hash.update(sha256());
+  if (folder_.empty()) return hash.hex();
+  std::vector<std::string> names{"tokenizer.model", "tokenizer.json", "config.json"};
+  names.insert(names.end(), std::begin(tokenizer_side_files), std::end(tokenizer_side_files));
+  for (const std::string& name : names) {
+    if (is_there(folder_ / name, ExitCode::model))
+      hash.update(name + " " + sha256_file(folder_ / name, ExitCode::model));
+  }
+  return hash.hex();
+}
+
 const Path& Tokenizer::path() const { return file_; }
 
 }  // namespace steerlm

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "steerlm/data/batch.h"
+#include "steerlm/data/packer.h"
 #include "steerlm/kernels/device.h"
 #include "steerlm/train/step.h"
 
@@ -88,22 +89,22 @@ void weigh_responses(const Transformer& model, StepInput& input) {
 
 }  // namespace
 
-MeanGroupLoss mean_group_loss(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens) {
-  std::vector<const Example*> all;
-  for (const Example& example : examples) all.push_back(&example);
-  std::vector<double> log_q(all.size());
-  for (const std::vector<size_t>& members : micro_batches(all, batch_tokens, false)) {
-    std::vector<const Example*> batch;
-    for (const size_t member : members) batch.push_back(all[member]);
+MeanGroupLoss mean_group_loss(const Transformer& model, const ExampleSet& examples, std::int64_t batch_tokens) {
+  std::vector<double> log_q(examples.size());
+  for (const std::vector<size_t>& members : pack(examples.lengths(), batch_tokens)) {
+    const std::vector<Example> batch = examples.read(members);
+    const std::vector<const Example*> pointers = pointers_to(batch);
     const std::vector<double> sums =
-        sequence_log_probabilities(model, pack_batch(model, make_batch(batch, false)), batch);
+        sequence_log_probabilities(model, pack_batch(model, make_batch(pointers, false)), pointers);
     for (size_t s = 0; s < sums.size(); ++s) log_q[members[s]] = sums[s];
   }
   MeanGroupLoss mean;
-  const std::vector<ExampleGroup> groups = groups_of(examples);
-  for (const ExampleGroup& group : groups) {
-    const GroupLoss one = group_loss(std::span<const Example* const>(all).subspan(group.first, group.size),
-                                     std::span<const double>(log_q).subspan(group.first, group.size));
+  const ExampleGroups groups(examples);
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const auto [first, size] = groups[g];
+    std::vector<Example> members;
+    for (size_t e = first; e < first + size; ++e) members.push_back(examples[e]);
+    const GroupLoss one = group_loss(pointers_to(members), std::span<const double>(log_q).subspan(first, size));
     mean.loss += one.loss / static_cast<double>(groups.size());
     mean.distance += one.distance / static_cast<double>(groups.size());
   }

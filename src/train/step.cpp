@@ -124,17 +124,16 @@ std::vector<std::vector<size_t>> together(std::span<const std::int64_t> lengths,
 
 }  // namespace
 
-std::vector<std::vector<size_t>> micro_batches(std::span<const Example* const> examples, std::int64_t budget,
+std::vector<std::vector<size_t>> micro_batches(std::span<const SequenceSize> sequences, std::int64_t budget,
                                                bool whole_groups, std::int64_t thread_tokens) {
   std::vector<std::int64_t> lengths;
-  std::vector<std::vector<size_t>> units;  // what is packed: an example, or a group
-  for (size_t i = 0; i < examples.size(); ++i) {
-    const auto length = static_cast<std::int64_t>(examples[i]->ids.size());
-    if (whole_groups && i > 0 && same_group(*examples[i], *examples[i - 1])) {
-      lengths.back() += length;
+  std::vector<std::vector<size_t>> units;  // what is packed: a sequence, or a group
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    if (whole_groups && i > 0 && sequences[i].continues_group) {
+      lengths.back() += sequences[i].tokens;
       units.back().push_back(i);
     } else {
-      lengths.push_back(length);
+      lengths.push_back(sequences[i].tokens);
       units.push_back({i});
     }
   }
@@ -150,14 +149,17 @@ std::vector<std::vector<size_t>> micro_batches(std::span<const Example* const> e
 StepInput prepare_step(const Transformer& model, std::span<const Example* const> examples, const Loss& loss,
                        const StepOptions& options) {
   StepInput input{.examples = {examples.begin(), examples.end()}};
+  std::vector<SequenceSize> sizes;
   for (const Example* example : examples) {
     const auto length = static_cast<std::int64_t>(example->ids.size());
+    const bool continues = !sizes.empty() && same_group(*example, *examples[sizes.size() - 1]);
+    sizes.push_back({length, continues});
     input.tokens += length;
     input.squared_lengths += length * length;
     input.targets += loss.count(*example);
     input.weight += loss.weight(*example);
   }
-  input.members = micro_batches(examples, options.micro_batch_tokens, loss.whole_groups, options.thread_tokens);
+  input.members = micro_batches(sizes, options.micro_batch_tokens, loss.whole_groups, options.thread_tokens);
   for (const std::vector<size_t>& members : input.members) {
     std::vector<const Example*> micro_batch;
     for (size_t member : members) micro_batch.push_back(examples[member]);

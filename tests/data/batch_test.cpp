@@ -42,16 +42,6 @@ TEST(BatchTest, AWeightIsThatOfEachTarget) {
   EXPECT_EQ(target_count(first), 2);
 }
 
-TEST(BatchTest, NeighboursOfOneNumberAreAGroup) {
-  std::vector<Example> examples(7);
-  const std::int64_t groups[] = {-1, -1, 4, 4, 4, 0, -1};
-  for (size_t i = 0; i < examples.size(); ++i) examples[i].group = groups[i];
-  std::vector<std::pair<size_t, size_t>> found;
-  for (const ExampleGroup& group : groups_of(examples)) found.emplace_back(group.first, group.size);
-  EXPECT_THAT(found, ElementsAre(std::pair(0, 1), std::pair(1, 1), std::pair(2, 3), std::pair(5, 1), std::pair(6, 1)));
-  EXPECT_THAT(groups_of({}), IsEmpty());
-}
-
 TEST(BatchTest, Regression) {
   const float unknown = std::numeric_limits<float>::quiet_NaN();
   const Example first{{5, 6}, {}, {1, unknown}};

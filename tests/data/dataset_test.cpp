@@ -70,9 +70,9 @@ const std::string weightless =
 
 TEST_F(DatasetTest, ATurnOfWeightZeroIsNoTargetOfAnything) {
   const Dataset responses = load(weightless, Objective::response);
-  EXPECT_EQ(trained(responses.train.at(0)), "Right\n<extra_id_1>");
+  EXPECT_EQ(trained(responses.train[0]), "Right\n<extra_id_1>");
   EXPECT_NE(tokenizer_.decode_continuation(responses.train[0].ids).find("Wrong"), std::string::npos) << "it is context";
-  EXPECT_EQ(trained(load(weightless, Objective::label).train.at(0)), "humor:3\n<extra_id_1>");
+  EXPECT_EQ(trained(load(weightless, Objective::label).train[0]), "humor:3\n<extra_id_1>");
   const Dataset scored = load(weightless, Objective::regression);
   ASSERT_EQ(scored.train.size(), 1u);
   EXPECT_EQ(scored.train[0].labels.at(2), 3.0f);

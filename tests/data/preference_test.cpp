@@ -146,7 +146,11 @@ TEST_F(PreferenceTest, OfRewardBenchIsRecognisedByItsSubset) {
 
 class LoadPreferences : public PreferenceTest {
  protected:
-  Dataset load(DataOptions data) { return load_preferences(data, ConversationTemplate({.system = "S"}, tokenizer_)); }
+  Dataset load(DataOptions data) {
+    DatasetBuilder builder;
+    encode_preferences(data, ConversationTemplate({.system = "S"}, tokenizer_), builder);
+    return builder.finish();
+  }
   Tokenizer tokenizer_ = Tokenizer::load(STEERLM_SOURCE_DIR "/tests/fixtures/text/unigram.model");
 };
 
@@ -159,7 +163,7 @@ TEST_F(LoadPreferences, PairsAreNeighboursWithTheBetterFirst) {
     EXPECT_EQ(dataset.train[i].ids, conversation_template.encode_scored_turn(preference.responses[i].conversation, 3));
   EXPECT_TRUE(same_group(dataset.train[0], dataset.train[1]));
   EXPECT_FALSE(same_group(dataset.train[1], dataset.train[2]));
-  EXPECT_EQ(groups_of(dataset.train).size(), 2u);
+  EXPECT_EQ(ExampleGroups(dataset.train).size(), 2u);
   EXPECT_EQ(dataset.train[3].strength, 2);
   EXPECT_EQ(dataset.train_counts.pairs, 2);
   EXPECT_EQ(dataset.train_counts.examples, 4);

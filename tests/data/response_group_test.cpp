@@ -33,9 +33,11 @@ class ResponseGroupFiles : public ::testing::Test {
   ResponseGroupFiles()
       : tokenizer(Tokenizer::load(STEERLM_SOURCE_DIR "/tests/fixtures/models/untied/tokenizer.model")) {}
 
-  ResponseGroups load(const std::string& bytes, DataOptions data = {}) {
+  Dataset load(const std::string& bytes, DataOptions data = {}) {
     data.train = {testing::source(testing::write_file(folder, "groups.jsonl", bytes))};
-    return load_response_groups(data, testing::make_test_attributes(), ConversationTemplate({}, tokenizer));
+    DatasetBuilder builder;
+    encode_response_groups(data, testing::make_test_attributes(), ConversationTemplate({}, tokenizer), builder);
+    return builder.finish();
   }
   std::string refused(const std::string& bytes) {
     return testing::message_of(ExitCode::data, [&] { load(bytes); });
@@ -76,7 +78,7 @@ TEST_F(ResponseGroupFiles, WeightsAreTheSoftmaxOfTheThreeNumbers) {
       load(group(response("one", numbers(-1, -2, -3)) + "," + response("two two", numbers(-2, -2.5, -1.5)) + "," +
                  response("three", numbers(-900, -2, -3))) +
            group(response("a", numbers(-1, -5, -5)) + "," + response("b", numbers(-1, -7, -7)), "other"));
-  const std::vector<Example>& examples = loaded.dataset.train;
+  const std::vector<Example> examples = loaded.train.read_all();
   ASSERT_EQ(examples.size(), 5u);
   const double first = std::exp(0), second = std::exp(-3);  // log w: 0, -3, -899
   EXPECT_NEAR(examples[0].weight, first / (first + second), 1e-12);
@@ -86,10 +88,10 @@ TEST_F(ResponseGroupFiles, WeightsAreTheSoftmaxOfTheThreeNumbers) {
   EXPECT_TRUE(same_group(examples[0], examples[2]));
   EXPECT_FALSE(same_group(examples[2], examples[3]));
   EXPECT_EQ(examples[3].weight, 0.5);
-  EXPECT_EQ(loaded.train.groups, 2);
-  EXPECT_EQ(loaded.train.alike, 1) << "equal weights";
+  EXPECT_EQ(loaded.train_counts.groups, 2);
+  EXPECT_EQ(loaded.train_counts.alike, 1) << "equal weights";
   const double effective = 1 / (std::pow(examples[0].weight, 2) + std::pow(examples[1].weight, 2));
-  EXPECT_NEAR(loaded.train.effective_responses, (effective + 2) / 2, 1e-12);
+  EXPECT_NEAR(loaded.train_counts.effective_responses, (effective + 2) / 2, 1e-12);
 }
 
 TEST_F(ResponseGroupFiles, WhatLeavesFewerThanTwoResponsesIsCounted) {
@@ -100,10 +102,10 @@ TEST_F(ResponseGroupFiles, WhatLeavesFewerThanTwoResponsesIsCounted) {
   const std::string cut =
       group(response("a", numbers(-1, -2, -3)) + "," + response(std::string(900, 'x'), numbers(-1, -2, -3)), "cut");
   const auto loaded = load(lone + pair + cut, data);
-  EXPECT_EQ(loaded.train.groups, 1);
-  EXPECT_EQ(loaded.train.single, 2);
-  EXPECT_EQ(loaded.dataset.train_counts.dropped_over_length, 1);
-  EXPECT_EQ(loaded.dataset.train.size(), 2u);
+  EXPECT_EQ(loaded.train_counts.groups, 1);
+  EXPECT_EQ(loaded.train_counts.single, 2);
+  EXPECT_EQ(loaded.train_counts.dropped_over_length, 1);
+  EXPECT_EQ(loaded.train.size(), 2u);
   EXPECT_THAT(refused(lone), HasSubstr("no prompt of the training data has two responses"));
 }
 
@@ -116,10 +118,10 @@ TEST_F(ResponseGroupFiles, HeldOutPromptsAreWhole) {
   DataOptions data;
   data.validation_fraction = 0.4;
   const auto loaded = load(lines, data);
-  EXPECT_GT(loaded.validation.groups, 3);
-  EXPECT_EQ(loaded.train.groups + loaded.validation.groups, 30);
-  EXPECT_EQ(groups_of(loaded.dataset.validation).size(), static_cast<size_t>(loaded.validation.groups));
-  EXPECT_EQ(loaded.dataset.validation.size(), 2 * static_cast<size_t>(loaded.validation.groups));
+  EXPECT_GT(loaded.validation_counts.groups, 3);
+  EXPECT_EQ(loaded.train_counts.groups + loaded.validation_counts.groups, 30);
+  EXPECT_EQ(ExampleGroups(loaded.validation).size(), static_cast<size_t>(loaded.validation_counts.groups));
+  EXPECT_EQ(loaded.validation.size(), 2 * static_cast<size_t>(loaded.validation_counts.groups));
 }
 
 TEST_F(ResponseGroupFiles, WhatCannotBeUsedIsRefused) {

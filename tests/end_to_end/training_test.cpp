@@ -125,7 +125,7 @@ TEST_F(TrainingProgram, FreshRemovesWhatTheRunWroteAndNothingElse) {
     std::filesystem::remove(path(name));
   }
   ASSERT_EQ(run("sft sft.yaml --fresh optimizer.learning_rate=2e-3").code, 0);
-  EXPECT_EQ(stay.size(), 3u);  // in run, run/checkpoints, run/.steerlm-run
+  EXPECT_EQ(stay.size(), 4u);  // in run, run/data, run/checkpoints, run/.steerlm-run
   for (const Path& name : stay) EXPECT_TRUE(exists(name) && read(name) == "precious") << name;
   EXPECT_EQ(read("elsewhere/config.json"), "precious");
   EXPECT_TRUE(std::filesystem::is_symlink(path("run/link")));

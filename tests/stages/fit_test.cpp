@@ -65,7 +65,8 @@ TEST(FitGroups, AStepTakesWholeGroups) {
   run.start();
   const HeadShape head{.language_model = true};
   const ModelConfig config = small_llama(60, 0.2);
-  const FitTask task{&examples, {target_count, target_weight, watching}, {}};
+  const ExampleSet set(examples);
+  const FitTask task{&set, {target_count, target_weight, watching}, {}};
   EXPECT_EQ(total_steps(recipe, 3), 2);
   fit(recipe, run, config, parameters_from(config, head, init_parameters(config, head, 1)), task, context);
   EXPECT_THAT(steps, testing::ElementsAre(testing::ElementsAre(0, 1, 2, 3), testing::ElementsAre(4, 5)));
@@ -101,7 +102,8 @@ class FitWithinMemory : public testing::Test {
     run.start();
     const HeadShape head{.language_model = true};
     const ModelConfig config = small_llama(60, 0.2);
-    const FitTask task{&examples, {target_count, target_weight, gradient_within_memory, whole_groups}, {}};
+    const ExampleSet set(examples);
+    const FitTask task{&set, {target_count, target_weight, gradient_within_memory, whole_groups}, {}};
     return to_list(
         fit(recipe, run, config, parameters_from(config, head, init_parameters(config, head, 1)), task, context)
             .weights);

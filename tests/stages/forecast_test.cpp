@@ -27,8 +27,8 @@ class Forecast : public testing::Test {
     for (const auto& [name, shape] : parameter_shapes(config, head))
       tensors.emplace_back(name, at::empty(shape, at::TensorOptions(at::kFloat).device(at::kMeta)));
     weights = parameters_from(config, head, tensors);
-    for (int i = 0; i < 4; ++i)
-      dataset.train.push_back({.ids = std::vector<std::int32_t>(4096), .target = std::vector<std::uint8_t>(4096, 1)});
+    dataset.train = ExampleSet(std::vector<Example>(
+        4, {.ids = std::vector<std::int32_t>(4096), .target = std::vector<std::uint8_t>(4096, 1)}));
     dataset.train_counts.tokens = 4 * 4096;
     recipe.stage = Stage::sft;
     recipe.device = "cpu";

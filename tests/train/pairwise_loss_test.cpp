@@ -43,12 +43,6 @@ std::vector<Example> pairs_of(size_t pairs) {
   return examples;
 }
 
-std::vector<const Example*> pointers_to(const std::vector<Example>& examples) {
-  std::vector<const Example*> pointers;
-  for (const Example& example : examples) pointers.push_back(&example);
-  return pointers;
-}
-
 torch::Tensor log_of_sigmoid(const torch::Tensor& x) { return torch::log(torch::sigmoid(x)); }
 
 // The loss as it stands in the paper.

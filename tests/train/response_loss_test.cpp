@@ -17,12 +17,6 @@
 namespace steerlm {
 namespace {
 
-std::vector<const Example*> pointers_to(const std::vector<Example>& examples) {
-  std::vector<const Example*> pointers;
-  for (const Example& example : examples) pointers.push_back(&example);
-  return pointers;
-}
-
 Training training_of(const ModelConfig& config, std::uint64_t seed, at::ScalarType dtype = at::kDouble) {
   const HeadShape head{.language_model = true};
   return make_training(config, cast(parameters_from(config, head, init_parameters(config, head, seed)), dtype), dtype,
@@ -72,7 +66,9 @@ double reference_loss(const ModelConfig& config, const Parameters& weights, cons
     leaves[name] = tensor.clone().requires_grad_(true);
   });
   auto loss = torch::zeros({}, torch::kDouble);
-  for (const ExampleGroup& group : groups_of(examples)) {
+  const ExampleGroups groups{ExampleSet(examples)};
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const ExampleGroup group = groups[g];
     std::vector<torch::Tensor> log_b;
     double targets = 0;
     for (size_t e = group.first; e < group.first + group.size; ++e) {

@@ -41,12 +41,6 @@ std::vector<Example> examples_of(size_t count, size_t attributes) {
   return examples;
 }
 
-std::vector<const Example*> pointers_to(const std::vector<Example>& examples) {
-  std::vector<const Example*> pointers;
-  for (const Example& example : examples) pointers.push_back(&example);
-  return pointers;
-}
-
 bool all_of_them(const std::string&) { return true; }
 
 Training fresh(at::ScalarType masters, at::ScalarType dtype, std::int64_t attributes = 0) {
@@ -228,8 +222,15 @@ TEST(TrainStep, MicroBatchesHoldWholeGroupsWhereTheLossNeedsThem) {
   const std::int64_t groups[] = {0, 0, -1, 1, 1, 1};
   for (size_t i = 0; i < examples.size(); ++i) examples[i].group = groups[i];
   using Bins = std::vector<std::vector<size_t>>;
-  EXPECT_EQ(micro_batches(pointers_to(examples), 12, true), (Bins{{3, 4, 5}, {0, 1, 2}}));
-  EXPECT_EQ(micro_batches(pointers_to(examples), 12, false), (Bins{{5, 1}, {4, 2}, {3, 0}}));
+  const Training training = fresh(at::kFloat, at::kFloat);
+  Loss loss = language_model_objective;
+  const auto members = [&] {
+    return prepare_step(training.model, pointers_to(examples), loss, options_of(0, 12)).members;
+  };
+  loss.whole_groups = true;
+  EXPECT_EQ(members(), (Bins{{3, 4, 5}, {0, 1, 2}}));
+  loss.whole_groups = false;
+  EXPECT_EQ(members(), (Bins{{5, 1}, {4, 2}, {3, 0}}));
 }
 
 TEST(TrainStep, ClipsByTheGlobalNormAndReportsTheNormBefore) {

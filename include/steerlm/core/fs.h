@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "steerlm/core/error.h"
@@ -72,6 +73,26 @@ class OutputFile {
 
 // A file of its own beside `path`, NAME.PID-N.part: nothing that was there before is opened.
 OutputFile create_temporary(const Path& path);
+
+// A file of its own beside `path` that goes with this object, or when a signal ends the process, unless it was given a
+// name of its own.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const Path& path) : file_(create_temporary(path)) {}
+  TemporaryFile(TemporaryFile&& other) noexcept : file_(std::move(other.file_)), kept_(other.kept_) {
+    other.kept_ = true;
+  }
+  TemporaryFile& operator=(TemporaryFile&&) = delete;
+  ~TemporaryFile();
+
+  OutputFile& file() { return file_; }
+  const Path& path() const { return file_.path(); }
+  void keep();  // it has got its name
+
+ private:
+  OutputFile file_;
+  bool kept_ = false;
+};
 
 // Throws resources: what failed, where, the cause that errno names and what helps against it.
 [[noreturn]] void fail_file(std::string_view operation, const Path& path, int error);

@@ -23,6 +23,8 @@ struct Batch {
 // sequence; 1 where `weighted` is false. Empty examples are a bug of the caller.
 Batch make_batch(std::span<const Example* const> examples, bool weighted = true);
 
+std::vector<const Example*> pointers_to(std::span<const Example> examples);
+
 // Tokens that a batch with this example trains: the first token of a sequence is never predicted.
 std::int64_t target_count(const Example& example);
 // Attribute values that a regression batch with this example trains.

@@ -1,13 +1,16 @@
-// From records to training sequences, encoded once into memory.
+// From records to training sequences.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "steerlm/data/example.h"
+#include "steerlm/data/example_set.h"
 #include "steerlm/data/options.h"
 #include "steerlm/data/record.h"
 #include "steerlm/text/attributes.h"
@@ -41,6 +44,14 @@ struct DatasetCounts {
   std::int64_t target_tokens = 0;
   std::int64_t longest = 0;                      // tokens of the longest sequence seen, dropped ones included
   std::map<std::string, std::int64_t> unobeyed;  // ReadNotes::unobeyed
+  // Of the examples' labels, for each attribute: their sum, and how many are known.
+  std::vector<double> label_sums;
+  std::vector<std::int64_t> label_values;
+  // Of responses to compare (data/response_group.h):
+  std::int64_t groups = 0;         // prompts with two responses or more
+  std::int64_t single = 0;         // prompts left out because fewer than two responses are left: nothing is compared
+  std::int64_t alike = 0;          // groups whose weights are all the same
+  double effective_responses = 0;  // mean over the groups of 1 / sum w'^2: how many responses the weights leave
 };
 
 struct EncodeOptions {
@@ -59,15 +70,50 @@ std::vector<Example> encode_dataset(std::span<const Record> records, const Conve
                                     const EncodeOptions& options, DatasetCounts& counts);
 
 struct Dataset {
-  std::vector<Example> train;
-  std::vector<Example> validation;
+  ExampleSet train;
+  ExampleSet validation;
   DatasetCounts train_counts;
   DatasetCounts validation_counts;
 };
 
+// Takes the examples of both parts in the order in which they are read.
+class DatasetBuilder {
+ public:
+  struct Part {
+    std::vector<ExampleEntry> entries;
+    DatasetCounts counts;
+    std::int64_t last_group = -1;
+  };
+  // What becomes of the bytes of the examples: kept in memory, thrown away, or given to `write`, front to back.
+  enum class Bytes { kept, dropped };
+  explicit DatasetBuilder(Bytes bytes = Bytes::kept);
+  explicit DatasetBuilder(std::function<void(std::string_view bytes)> write);
+
+  void add(Part& part, const Example& example);
+  bool record_read();  // one more, of whatever part; false: reading is to end here
+  // What is not written yet is.
+  void flush();
+  // Of bytes that are kept or dropped. Takes everything.
+  Dataset finish();
+
+  Part train, validation;
+  std::function<bool(std::int64_t records)> on_record;  // called after each record: false stops; may be empty
+
+ private:
+  std::function<void(std::string_view bytes)> write_;
+  bool dropped_ = false;
+  std::string bytes_;         // kept, or not written yet
+  std::uint64_t offset_ = 0;  // of the next example
+  std::int64_t records_ = 0;
+};
+
 // Reads data.train and data.validation; without data.validation, data.fold or the share validation_fraction of the
 // training dialogues is held out. Records are dropped as soon as they are encoded. Throws data at the first bad record,
-// and when no training example is left.
+// and when no training example is left. False: stopped by the builder.
+bool encode_conversations(const DataOptions& data, const Attributes& attributes,
+                          const ConversationTemplate& conversation_template, Objective objective,
+                          DatasetBuilder& builder);
+// The same, into memory.
 Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
                      const ConversationTemplate& conversation_template, Objective objective);
 

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 namespace steerlm {
@@ -21,12 +19,5 @@ struct Example {
 
 // Whether two neighbours are of one group.
 inline bool same_group(const Example& a, const Example& b) { return a.group >= 0 && a.group == b.group; }
-
-// What training draws, counts as an item and keeps in one optimiser step: examples first … first + size.
-struct ExampleGroup {
-  size_t first = 0;
-  size_t size = 1;
-};
-std::vector<ExampleGroup> groups_of(std::span<const Example> examples);
 
 }  // namespace steerlm

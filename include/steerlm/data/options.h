@@ -85,6 +85,7 @@ struct DataOptions {
   std::int64_t max_tokens = 4096;
   OverLength over_length = OverLength::drop;
   bool shuffle = true;
+  std::string cache_dir;
 
   void fields(auto& field) {
     field("train", train, Shape::one_or_list, "training sources");
@@ -96,6 +97,8 @@ struct DataOptions {
     field("max_tokens", max_tokens, at_least(2), "longest conversation, in tokens");
     field("over_length", over_length, "what happens to a longer one");
     field("shuffle", shuffle, "false: file order");
+    field("cache_dir", cache_dir,
+          "folder that keeps the encoded training data, also for other runs; not given: run_dir/data");
   }
 };
 

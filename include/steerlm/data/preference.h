@@ -43,7 +43,8 @@ class PreferenceReader {
 // neighbours of one group, the better one first, each encoded as a regression input that ends in its last turn.
 // A pair of which one side is over data.max_tokens is left out whole (counted), or an error, as data.over_length says;
 // one without a preference is left out (counted). Throws data as PreferenceReader, for a line with more than two
-// responses, and where no training pair is left.
-Dataset load_preferences(const DataOptions& data, const ConversationTemplate& conversation_template);
+// responses, and where no training pair is left. False: stopped by the builder.
+bool encode_preferences(const DataOptions& data, const ConversationTemplate& conversation_template,
+                        DatasetBuilder& builder);
 
 }  // namespace steerlm

@@ -48,27 +48,16 @@ class ResponseGroupReader {
   std::unique_ptr<State> state_;
 };
 
-struct ResponseGroupCounts {
-  std::int64_t groups = 0;         // prompts with two responses or more
-  std::int64_t single = 0;         // prompts left out because fewer than two responses are left: nothing is compared
-  std::int64_t alike = 0;          // groups whose weights are all the same
-  double effective_responses = 0;  // mean over the groups of 1 / sum w'^2: how many responses the weights leave
-};
-
-struct ResponseGroups {
-  Dataset dataset;  // groups side by side; Example::weight is w', sampling_log_p is log Q'(y|a,x)
-  ResponseGroupCounts train, validation;
-};
-
 // The weights w' of the responses of one prompt: softmax of log P(a|x,y) + log P(y|x) - log Q'(y|a,x) (HelpSteer2,
 // arXiv 2406.08673, section 4.5).
 std::vector<double> response_weights(const std::vector<double>& log_w);
 
+// The responses of a prompt side by side, a group each; Example::weight is w', sampling_log_p is log Q'(y|a,x). Of
 // data.train and data.validation, or the share data.validation_fraction of the training prompts. A response over
 // data.max_tokens is left out (counted) or an error, as data.over_length says. Throws data at the first bad line, for a
 // response without one of the three numbers or with another number of tokens than they are of, and where no group of
-// two responses is left to train on.
-ResponseGroups load_response_groups(const DataOptions& data, const Attributes& attributes,
-                                    const ConversationTemplate& conversation_template);
+// two responses is left to train on. False: stopped by the builder.
+bool encode_response_groups(const DataOptions& data, const Attributes& attributes,
+                            const ConversationTemplate& conversation_template, DatasetBuilder& builder);
 
 }  // namespace steerlm

@@ -322,6 +322,7 @@ struct Recipe {
   // `defaults` has an entry for every name.
   AttributeOptions attributes;
   bool attributes_given = false;
+  bool without_labels = false;    // of a settled recipe: it was looked for a label in data.train, and none is there
   TemplateOptions text_template;  // key `template`
   TemplateGiven template_given;
   DataOptions data;
@@ -395,7 +396,7 @@ inline bool uses_key(Stage stage, std::string_view path) {
   if (stage == Stage::bootstrap || stage == Stage::steerlm2) return !fresh_model && path != "data.fold";
   if (stage == Stage::evaluate) {
     return !fresh_model && path != "data.fold" && path != "data.train" && path != "data.validation_fraction" &&
-           path != "data.shuffle";
+           path != "data.shuffle" && path != "data.cache_dir";
   }
   return true;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "steerlm/core/json.h"
+#include "steerlm/core/known_files.h"
 #include "steerlm/recipe/recipe.h"
 
 namespace steerlm {
@@ -21,10 +22,17 @@ std::vector<std::string> recipe_inputs(const Recipe& recipe);  // their paths
 bool reads_standard_input(const Recipe& recipe);
 
 // [{"path", "size", "sha256"}], folders file by file. A missing one throws the exit code of its kind.
-Json describe_inputs(const Recipe& recipe);
+Json describe_inputs(const Recipe& recipe, KnownFiles& known);
 // The same of files and model folders that a command line names; bases of adapters are added, standard input is left
 // out.
-Json describe_inputs(std::vector<RecipeInput> inputs);
+Json describe_inputs(std::vector<RecipeInput> inputs, KnownFiles& known);
+
+// Where the encoded training data of a recipe is kept: data.cache_dir, else run_dir/data. Empty: the stage trains on
+// none, or on features.
+Path data_cache_folder(const Recipe& recipe);
+// What is known of its input files there (core/known_files).
+inline constexpr const char* known_files_name = "inputs.json";
+KnownFiles known_inputs(const Recipe& recipe);
 
 // Those of the inputs that are records, and that are prompts; standard input left out.
 std::vector<SourceOptions> record_sources(const Recipe& recipe);

@@ -50,6 +50,7 @@ class RunDirectory {
   Path model() const { return path() / "model"; }
   const Json& inputs() const { return inputs_; }
   RunFiles& files() { return files_; }
+  KnownFiles& known_files() { return known_; }  // of its inputs
 
   // The run is whole: done.json, with what the stage wants to keep. Of the outputs size and hash are recorded.
   void finish(const Json& summary, const std::vector<std::string>& outputs = {});
@@ -57,6 +58,7 @@ class RunDirectory {
  private:
   Recipe recipe_;
   Context context_;
+  KnownFiles known_;
   Json inputs_;
   bool finished_ = false;
   RunFiles files_;

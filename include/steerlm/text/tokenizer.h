@@ -88,6 +88,8 @@ class Tokenizer {
   // makes Transformers give the same ids. Throws resources.
   void copy_to(const Path& folder) const;
   std::string sha256() const;  // of the file
+  // Of everything that may decide on ids: that file and those of its folder that say how it is read.
+  std::string encoding_sha256() const;
   // What a user must be told, which every command that opens the tokenizer does: files of the folder that disagree,
   // keys that Transformers does not follow either.
   const std::vector<std::string>& notes() const { return notes_; }

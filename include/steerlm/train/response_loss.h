@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "steerlm/data/example_set.h"
 #include "steerlm/train/losses.h"
 
 namespace steerlm {
@@ -32,6 +33,6 @@ extern const Loss response_objective;
 struct MeanGroupLoss {
   double loss = 0, distance = 0;
 };
-MeanGroupLoss mean_group_loss(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens);
+MeanGroupLoss mean_group_loss(const Transformer& model, const ExampleSet& examples, std::int64_t batch_tokens);
 
 }  // namespace steerlm

@@ -77,9 +77,13 @@ struct PendingStep {
   StepResult result;  // less what the device computes
 };
 
-// Which examples of a step are computed together: pack() of the examples, or of whole groups; their indices. With
+// Which sequences of a step are computed together: pack() of the sequences, or of whole groups; their indices. With
 // `thread_tokens` spread() over a power of two of micro-batches, as far as there are that many.
-std::vector<std::vector<size_t>> micro_batches(std::span<const Example* const> examples, std::int64_t budget,
+struct SequenceSize {
+  std::int64_t tokens = 0;
+  bool continues_group = false;  // of the group of the one before
+};
+std::vector<std::vector<size_t>> micro_batches(std::span<const SequenceSize> sequences, std::int64_t budget,
                                                bool whole_groups, std::int64_t thread_tokens = 0);
 // How many of them, of at most `most_tokens` each, are computed at the same time: as many as there are threads,
 // together not more tokens than options.micro_batch_tokens, and not more than 2 GiB of gradients.
