@@ -194,6 +194,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     remove_file(sweep_file);
     run->files().remove("ledger.jsonl");
   }
+  run->files().compact();
   return Outcome::done;
 }
 

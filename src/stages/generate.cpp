@@ -28,8 +28,12 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
   const std::vector<Prompt> prompts = read_prompts(options.prompts, model.attributes, model.folder.text_template.system,
                                                    options.max_prompts, stops ? BadPrompts::refused : BadPrompts::kept);
   if (prompts.empty()) refuse_empty_input("answer", options.prompts);
+  // What can be said without the model's tokens, before --fresh removes anything.
+  const auto is_bad = [](const Prompt& prompt) { return !prompt.fault.empty(); };
+  const auto bad = std::ranges::count_if(prompts, is_bad);
+  if (const auto first = std::ranges::find_if(prompts, is_bad); first != prompts.end())
+    check_bad_share(bad, std::ssize(prompts), options.max_bad_share, first->place(), "here: " + first->fault);
   if (context.dry_run) {
-    const auto bad = std::ranges::count_if(prompts, [](const Prompt& prompt) { return !prompt.fault.empty(); });
     context.log->info(
         fmt::format("would answer {} prompts with {}; {} bad ones", std::ssize(prompts) - bad, options.model, bad));
     return Outcome::done;
@@ -73,14 +77,14 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
     }
     if (!output.finish()) return tell_stopped(context);
   }
-  std::int64_t bad = 0;
-  for (const Json& counts : output.block_counts()) bad += counts.at("bad").get<std::int64_t>();
+  std::int64_t put_aside = 0;
+  for (const Json& counts : output.block_counts()) put_aside += counts.at("bad").get<std::int64_t>();
   const std::int64_t all = output.records_done();
-  context.log->info(fmt::format("{} prompts answered into {}, {} put aside{}", all - bad, options.output, bad,
-                                bad > 0 ? " in " + output.quarantine_path().string() : ""));
-  check_bad_share(bad, all, options.max_bad_share, output.quarantine_path().string(),
+  context.log->info(fmt::format("{} prompts answered into {}, {} put aside{}", all - put_aside, options.output,
+                                put_aside, put_aside > 0 ? " in " + output.quarantine_path().string() : ""));
+  check_bad_share(put_aside, all, options.max_bad_share, output.quarantine_path().string(),
                   "the file says what is wrong with each");
-  run->finish({{"prompts", all - bad}, {"bad", bad}}, outputs_of(options.output, shard));
+  run->finish({{"prompts", all - put_aside}, {"bad", put_aside}}, outputs_of(options.output, shard));
   return Outcome::done;
 }
 

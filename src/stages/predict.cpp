@@ -18,7 +18,7 @@ using Take = std::function<void(std::span<const RecordPrediction>)>;
 
 constexpr std::int64_t decoder_slots = 64;
 constexpr size_t decoded_records = 256;    // whose labels are written together
-constexpr std::int64_t cpu_tokens = 4096;  // that a CPU scores at once
+constexpr std::int64_t cpu_tokens = 1024;  // that a CPU scores at once
 
 std::string too_long(size_t turn, size_t tokens, std::int64_t context) {
   return fmt::format("turn {} needs {} tokens of context, the predictor has {}", turn + 1, tokens, context);

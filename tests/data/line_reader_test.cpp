@@ -198,5 +198,27 @@ TEST(LineReader, FirstCharacterAndRest) {
   EXPECT_EQ(LineReader(write_file(folder, "b", " \n")).first_character(), 0);
 }
 
+TEST(LineReader, SaysHowMuchOfTheFileItHasReturned) {
+  TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 40'000; ++i) text += "line number " + std::to_string(100'000 + i) + "\n";
+  const std::string plain = write_file(folder, "a.jsonl", text), packed = (folder.path() / "a.jsonl.gz").string();
+  const gzFile file = gzopen(packed.c_str(), "wb");
+  ASSERT_EQ(gzwrite(file, text.data(), static_cast<unsigned>(text.size())), static_cast<int>(text.size()));
+  gzclose(file);
+  for (const std::string& path : {plain, packed}) {
+    LineReader reader(path);
+    EXPECT_EQ(reader.share_read(), 0.0);
+    for (int i = 1; i <= 40'000; ++i) {
+      ASSERT_TRUE(reader.next());
+      if (i % 10'000 == 0) {
+        EXPECT_NEAR(*reader.share_read(), i / 40'000.0, path == plain ? 1e-9 : 0.05) << path;
+      }
+    }
+    EXPECT_FALSE(reader.next());
+    EXPECT_NEAR(*reader.share_read(), 1, 1e-3);
+  }
+}
+
 }  // namespace
 }  // namespace steerlm

@@ -68,8 +68,8 @@ class ShardTest : public ::testing::Test {
 };
 
 TEST_F(ShardTest, TheMergedBytesAreThoseOfTheWhole) {
-  for (const std::int64_t records : {1, 4, 17, 40, 41}) {
-    for (const std::int64_t count : {2, 3, 7}) {
+  for (const std::int64_t records : {1, 17, 40}) {
+    for (const std::int64_t count : {2, 7}) {
       const std::string whole = (folder_.path() / "whole.jsonl").string();
       run_shard({0, 1}, records, whole);
       std::vector<std::string> outputs = run_shards(count, records);
@@ -88,8 +88,8 @@ TEST_F(ShardTest, TheMergedBytesAreThoseOfTheWhole) {
 TEST_F(ShardTest, PackedShardsGiveThePackedWhole) {
   for (const std::string ending : {".gz", ".zst"}) {
     const std::string whole = (folder_.path() / ("whole.jsonl" + ending)).string();
-    run_shard({0, 1}, 4000, whole);
-    const std::vector<std::string> outputs = run_shards(3, 4000, ending);
+    run_shard({0, 1}, 120, whole);
+    const std::vector<std::string> outputs = run_shards(3, 120, ending);
     ASSERT_TRUE(merge_shards(merged() + ending, outputs, false).has_value());
     EXPECT_EQ(read_all(merged() + ending), read_all(whole));
     std::string unpacked;
@@ -97,7 +97,7 @@ TEST_F(ShardTest, PackedShardsGiveThePackedWhole) {
     while (decoder.read(unpacked)) {
     }
     EXPECT_THAT(unpacked, ::testing::StartsWith("record 0\nrecord 1\n"));
-    EXPECT_THAT(unpacked, ::testing::EndsWith("record 3998\n"));
+    EXPECT_THAT(unpacked, ::testing::EndsWith("record 118\n"));
   }
 }
 

@@ -1,6 +1,8 @@
 // An experiment over two seeds of a small pipeline: its figures are those of the runs, and nothing is done twice.
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 #include "end_to_end/program.h"
 
 namespace steerlm {
@@ -166,6 +168,57 @@ TEST_F(ExperimentProgram, DryRunWritesNothing) {
   EXPECT_EQ(result.code, 0) << result.errors;
   EXPECT_THAT(result.errors, testing::HasSubstr("predictor (train-predictor): would run"));
   EXPECT_EQ(changes_since(before), "");
+}
+
+TEST_F(ExperimentProgram, APipelineOverSeedsIsTabled) {
+  const Result result = run("pipeline toy.yaml --seeds 3,1 run_dir=seeds");
+  ASSERT_EQ(result.code, 0) << result.errors;
+  std::vector<double> errors;
+  for (const char* seed : {"seed-3", "seed-1"}) {
+    const Json measured = figures(Path("seeds") / seed / "measured" / "evaluation.json");
+    errors.push_back(measured["predictor"]["quality"]["mae"]);
+  }
+  EXPECT_NE(errors[0], errors[1]) << "the seed has a say";
+  const Json found = figures("seeds/seeds.json");
+  EXPECT_EQ(found["seeds"], Json({3, 1}));
+  const auto row = std::ranges::find_if(
+      found["figures"], [](const Json& figure) { return figure.at("figure") == "predictor quality mae"; });
+  ASSERT_NE(row, found["figures"].end());
+  EXPECT_EQ(row->at("step"), "measured");
+  EXPECT_EQ(row->at("values"), Json(errors));
+  EXPECT_DOUBLE_EQ(row->at("mean"), (errors[0] + errors[1]) / 2);
+  EXPECT_NEAR(row->at("standard_deviation").get<double>(), std::abs(errors[0] - errors[1]) / std::sqrt(2), 1e-12);
+  EXPECT_THAT(result.output, testing::EndsWith(read("seeds/seeds.txt")));
+  EXPECT_THAT(result.output, testing::HasSubstr("standard deviation"));
+
+  const std::string model = read("seeds/seed-1/predictor/model/model.safetensors");
+  const Result again = run("pipeline toy.yaml --seeds 1,2 run_dir=seeds");
+  ASSERT_EQ(again.code, 0) << again.errors;
+  EXPECT_EQ(read("seeds/seed-1/predictor/model/model.safetensors"), model);
+  EXPECT_EQ(figures("seeds/seeds.json")["seeds"], Json({1, 2}));
+
+  expect_refused(run("pipeline toy.yaml --seeds 1,1 run_dir=twice"), 2, "a seed that is named twice");
+  expect_refused(run("pipeline toy.yaml --seeds 1,2 --only measured run_dir=part"), 2, "--seeds runs whole pipelines");
+  ASSERT_EQ(run("pipeline toy.yaml run_dir=single").code, 0);
+  expect_refused(run("pipeline toy.yaml --seeds 1 run_dir=single"), 2, "the folder holds a run of its own");
+}
+
+TEST_F(ExperimentProgram, SeedsThatWouldWriteOneOutputAreRefused) {
+  write("answers.yaml", R"(stage: pipeline
+run_dir: run
+steps:
+  - {name: answers, stage: generate, model: base, prompts: train.jsonl, output: answers.jsonl, sampling: {max_new_tokens: 3}}
+)");
+  expect_refused(run("pipeline answers.yaml --seeds 1,2"), 2, "write \"@self/answers.jsonl\" there");
+  EXPECT_FALSE(exists("run"));
+  // The advice.
+  std::string text = read("answers.yaml");
+  text.replace(text.find("output: answers.jsonl"), 21, "output: \"@self/answers.jsonl\"");
+  write("answers.yaml", text);
+  const Result result = run("pipeline answers.yaml --seeds 1,2");
+  ASSERT_EQ(result.code, 0) << result.errors;
+  EXPECT_THAT(result.output, testing::HasSubstr("no step of the pipeline is an evaluation"));
+  EXPECT_NE(read("run/seed-1/answers/answers.jsonl"), read("run/seed-2/answers/answers.jsonl"));
 }
 
 }  // namespace

@@ -109,5 +109,35 @@ TEST(Progress, QuietIsSilent) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
+// Where the total is not known, a share of the input is: here two thirds of the records are in its first half.
+TEST(Progress, AShareOfTheInputGivesTotalAndRemainingTime) {
+  Screen screen;
+  std::vector<std::string> logged;
+  ProgressOutput output = screen.output(false);
+  output.log = [&](std::string_view line) { logged.emplace_back(line); };
+  Progress progress("annotate", "records", 0, output, 1000);
+  progress.share(0.1);  // a run that goes on
+  for (int second = 1; second <= 90; ++second) {
+    screen.now += 1;
+    progress.share(0.1 + 0.005 * second);
+    progress.update(1000 + 100 * second, "2 bad");
+  }
+  EXPECT_EQ(screen.texts.at(0),
+            "annotate: 2,000 of about 13,000 records (15 %), 100 records/s, 2 min 50 s left, 2 bad\n");
+  EXPECT_EQ(screen.texts.at(8),
+            "annotate: 10,000 of about 18,000 records (55 %), 100 records/s, 1 min 30 s left, 2 bad\n");
+  ASSERT_EQ(logged.size(), 1u) << "a line a minute";
+  EXPECT_EQ(logged[0], "annotate: 7,000 of about 18,000 records (40 %), 100 records/s, 2 min 00 s left, 2 bad");
+  progress.finish();
+  EXPECT_EQ(screen.texts.back(), "annotate: 10,000 records (55 %), 100 records/s, in 1 min 30 s, 2 bad\n");
+}
+
+TEST(Progress, ThroughputIsToldInMachineDays) {
+  // 1e9 tokens at 1,000 tokens/s are 1e6 s, 11.57 days.
+  EXPECT_EQ(describe_throughput(50, 10'000, 10),
+            "5.0 conversations/s, 1,000 tokens/s, 11.6 machine-days per billion tokens");
+  EXPECT_EQ(describe_throughput(0, 0, 10), "");
+}
+
 }  // namespace
 }  // namespace steerlm

@@ -53,7 +53,7 @@ bool predict_each(const OpenModel& model, std::span<const Record> records, const
 std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
                                               std::int64_t batch_tokens, const std::function<bool()>& go_on = {});
 
-// How many tokens are scored at once where `batch_tokens` are allowed. On a CPU more than a few thousand make nothing
+// How many tokens are scored at once where `batch_tokens` are allowed. On a CPU more than a thousand make nothing
 // faster, and a batch is what a stop on request waits for.
 std::int64_t scored_at_once(const OpenModel& model, std::int64_t batch_tokens);
 
