@@ -161,13 +161,14 @@ TEST(TrainStep, ThreadsComputeWholeMicroBatchesWithinTheirLimits) {
   EXPECT_EQ(thread_tokens_for(1'000'000'000, at::kCPU), 0);
   EXPECT_EQ(thread_tokens_for(1'000'000, at::Device(at::kCUDA, 0)), 0);
   // A micro-batch of several is never longer than micro_batch_tokens, whatever a thread should have.
-  const std::vector<Example> examples = examples_of(9, 0);  // 3 to 11 tokens
+  std::vector<SequenceSize> sizes;
+  for (std::int64_t tokens = 3; tokens <= 11; ++tokens) sizes.push_back({tokens});
   for (const std::int64_t budget : {4, 12, 20, 63}) {
     for (const std::int64_t thread_tokens : {1, 16, 100}) {
       std::vector<size_t> members;
-      for (const std::vector<size_t>& bin : micro_batches(pointers_to(examples), budget, false, thread_tokens)) {
+      for (const std::vector<size_t>& bin : micro_batches(sizes, budget, false, thread_tokens)) {
         std::int64_t tokens = 0;
-        for (const size_t i : bin) tokens += static_cast<std::int64_t>(examples[i].ids.size());
+        for (const size_t i : bin) tokens += sizes[i].tokens;
         EXPECT_FALSE(bin.empty());
         EXPECT_TRUE(bin.size() == 1 || tokens <= budget) << tokens << " of " << budget;
         members.insert(members.end(), bin.begin(), bin.end());
