@@ -17,8 +17,8 @@
 namespace steerlm {
 namespace {
 
-// Calls compute(batch) for each packed batch, and read(its result on the host, batch, members) after the next one was
-// given to the device, so that a GPU does not wait for the host.
+// Calls compute(batch, members) for each packed batch, and read(its result on the host, batch, members) after the next
+// one was given to the device, so that a GPU does not wait for the host.
 template <class Compute, class Read>
 void for_each_batch(std::span<const Example> examples, std::int64_t batch_tokens, Compute&& compute, Read&& read) {
   std::vector<std::int64_t> lengths;
@@ -36,7 +36,7 @@ void for_each_batch(std::span<const Example> examples, std::int64_t batch_tokens
     std::vector<const Example*> pointers;
     for (size_t member : members) pointers.push_back(&examples[member]);
     Batch batch = make_batch(pointers);
-    HostCopy result(compute(batch));
+    HostCopy result(compute(batch, members));
     read_before();
     before.emplace(Computed{std::move(result), std::move(batch), members});
   }
@@ -48,7 +48,7 @@ void for_each_batch(std::span<const Example> examples, std::int64_t batch_tokens
 std::vector<std::vector<double>> token_log_probabilities(const Transformer& model, std::span<const Example> examples,
                                                          std::int64_t batch_tokens) {
   std::vector<std::vector<double>> results(examples.size());
-  const auto compute = [&](const Batch& batch) {
+  const auto compute = [&](const Batch& batch, const std::vector<size_t>&) {
     const TargetRows targets = target_rows(batch.targets, batch.weights, model.device());
     const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
     return linear_log_probabilities(hidden_nd, model.weights.output_vd(), targets);
@@ -73,17 +73,26 @@ std::vector<std::vector<double>> token_log_probabilities(const Transformer& mode
 
 namespace {
 
-// Calls keep(example, row) with a row of numbers for each example, which `compute` makes of the hidden states (b, d) of
-// the last tokens of a batch.
+// Calls keep(example, row) with a row of numbers for each example, which `compute` makes of what the head reads of the
+// sequences of a batch (b, d).
 template <class Compute, class Keep>
-void for_each_last_token(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens,
-                         Compute&& compute, Keep&& keep) {
+void for_each_pooled(const Transformer& model, HeadPooling pooling, std::span<const Example> examples,
+                     std::int64_t batch_tokens, Compute&& compute, Keep&& keep) {
   for_each_batch(
       examples, batch_tokens,
-      [&](const Batch& batch) {
+      [&](const Batch& batch, const std::vector<size_t>& members) {
         const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
-        const at::Tensor last_bd = gather_rows(hidden_nd, to_device(last_rows(batch.cu_seqlens), model.device()));
-        return compute(last_bd).to(at::kFloat).contiguous();
+        const std::span ends_b = std::span(batch.cu_seqlens).subspan(1);
+        at::Tensor pooled_bd;
+        if (pooling == HeadPooling::last) {
+          pooled_bd = gather_rows(hidden_nd, to_device(last_rows(batch.cu_seqlens), model.device()));
+        } else {
+          std::vector<std::int64_t> begins_b;
+          for (size_t s = 0; s < members.size(); ++s)
+            begins_b.push_back(batch.cu_seqlens[s] + static_cast<std::int64_t>(examples[members[s]].pool_begin));
+          pooled_bd = mean_rows(hidden_nd, begins_b, ends_b);
+        }
+        return compute(pooled_bd).to(at::kFloat).contiguous();
       },
       [&](const at::Tensor& rows_bk, const Batch&, const std::vector<size_t>& members) {
         const size_t k = static_cast<size_t>(rows_bk.size(1));
@@ -94,21 +103,22 @@ void for_each_last_token(const Transformer& model, std::span<const Example> exam
 
 }  // namespace
 
-std::vector<std::vector<float>> attribute_scores(const Transformer& model, std::span<const Example> examples,
-                                                 std::int64_t batch_tokens) {
+std::vector<std::vector<float>> attribute_scores(const Transformer& model, HeadPooling pooling,
+                                                 std::span<const Example> examples, std::int64_t batch_tokens) {
   std::vector<std::vector<float>> results(examples.size());
-  for_each_last_token(
-      model, examples, batch_tokens, [&](const at::Tensor& last_bd) { return attribute_scores(model, last_bd); },
+  for_each_pooled(
+      model, pooling, examples, batch_tokens, [&](const at::Tensor& x_bd) { return attribute_scores(model, x_bd); },
       [&](size_t example, std::span<const float> scores) { results[example].assign(scores.begin(), scores.end()); });
   return results;
 }
 
-at::Tensor last_hidden_states(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens) {
+at::Tensor pooled_hidden_states(const Transformer& model, HeadPooling pooling, std::span<const Example> examples,
+                                std::int64_t batch_tokens) {
   const std::int64_t d = model.config.hidden_size;
   at::Tensor states_nd = at::empty({static_cast<std::int64_t>(examples.size()), d}, at::kFloat);
   float* states = states_nd.mutable_data_ptr<float>();
-  for_each_last_token(
-      model, examples, batch_tokens, [](const at::Tensor& last_bd) { return last_bd; },
+  for_each_pooled(
+      model, pooling, examples, batch_tokens, [](const at::Tensor& x_bd) { return x_bd; },
       [&](size_t example, std::span<const float> row) {
         std::ranges::copy(row, states + static_cast<std::int64_t>(example) * d);
       });

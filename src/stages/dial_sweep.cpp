@@ -323,7 +323,7 @@ SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenMo
                             enum_name(options.judge), sweep.prompts.size(), results.size(), unfinished);
   if (unjudged > 0)
     report.text += fmt::format("{} responses are longer than the predictor's context and are left out\n", unjudged);
-  report.text += level_text(table, sweep) + dial_text(table, sweep);
+  report.text += dial_text(table, sweep);
   if (!sweep.measured.attributes.empty()) {
     report.text +=
         "side effect: mean effect on the other measures, in standard deviations of each within a level, as a share of "
@@ -335,7 +335,7 @@ SweepReport run_sweep(const Recipe& recipe, const OpenModel& model, const OpenMo
                                      {"template", enum_name(other->folder.text_template.name)}};
   }
   report.json["steerability"] = std::move(more.json);
-  report.text += "\n" + more.text;
+  report.details = level_text(table, sweep) + more.text;
   return report;
 }
 

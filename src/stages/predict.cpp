@@ -35,7 +35,7 @@ void encode_scored_turns(const OpenModel& model, const ConversationTemplate& con
     std::vector<Example> own;
     std::vector<EncodedRecords::Place> own_places;
     for (size_t turn : assistant_turns(records[r].conversation)) {
-      own.push_back({conversation_template.encode_scored_turn(records[r].conversation, turn), {}, {}});
+      own.push_back(scored_example(conversation_template.encode_scored_turn(records[r].conversation, turn)));
       own_places.push_back({r, turn});
       const size_t tokens = own.back().ids.size();
       if (static_cast<std::int64_t>(tokens) > context && encoded.faults[r].empty())
@@ -50,7 +50,8 @@ void encode_scored_turns(const OpenModel& model, const ConversationTemplate& con
 void predict_regression(const OpenModel& model, std::span<const Record> records, const EncodedRecords& encoded,
                         std::int64_t batch_tokens, std::vector<RecordPrediction>& predictions) {
   const auto& places = encoded.places;
-  const auto scores = attribute_scores(model.transformer, std::span(encoded.examples), batch_tokens);
+  const auto scores =
+      attribute_scores(model.transformer, model.folder.head.pooling, std::span(encoded.examples), batch_tokens);
   for (size_t i = 0; i < places.size(); ++i) {
     std::vector<float> rounded;
     for (size_t a = 0; a < scores[i].size(); ++a) {

@@ -47,14 +47,16 @@ std::vector<std::vector<float>> response_scores(const OpenModel& predictor, std:
   for (const Preference& preference : preferences) {
     for (const Record& record : preference.responses) {
       const Conversation& conversation = record.conversation;
-      Example example{conversation_template.encode_scored_turn(conversation, conversation.turns.size() - 1), {}, {}};
+      Example example =
+          scored_example(conversation_template.encode_scored_turn(conversation, conversation.turns.size() - 1));
       scores.emplace_back();
       if (static_cast<std::int64_t>(example.ids.size()) > predictor.folder.config.context_length()) continue;
       examples.push_back(std::move(example));
       places.push_back(scores.size() - 1);
     }
   }
-  auto own = attribute_scores(predictor.transformer, std::span<const Example>(examples), batch_tokens);
+  auto own = attribute_scores(predictor.transformer, predictor.folder.head.pooling, std::span<const Example>(examples),
+                              batch_tokens);
   for (size_t i = 0; i < places.size(); ++i) scores[places[i]] = std::move(own[i]);
   return scores;
 }
@@ -256,7 +258,8 @@ std::string describe_reward(const std::vector<std::string>& names, const std::ve
 
 Metrics validate_preferences(const Transformer& model, const std::vector<Example>& pairs, HeadLoss loss,
                              const std::vector<double>& weights, std::int64_t tokens) {
-  const std::vector<std::vector<float>> scores = attribute_scores(model, std::span<const Example>(pairs), tokens);
+  const std::vector<std::vector<float>> scores =
+      attribute_scores(model, HeadPooling::last, std::span<const Example>(pairs), tokens);
   double sum = 0, right = 0;
   for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
     const double difference = weighted_sum(scores[i], weights) - weighted_sum(scores[i + 1], weights);
