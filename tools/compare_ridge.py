@@ -7,7 +7,8 @@
 
 Three things are computed without the program:
   ids        each rated answer, encoded part by part by the folder's tokenizer as docs/models.md says of chatml
-  features   the last hidden state of AutoModel at its last token, in fp32 (--limit: of the first N answers alone)
+  features   the last hidden states of AutoModel in fp32: at the last token, or with head.pooling: mean their mean from the first token
+             of the answer on (--limit: of the first N answers alone)
   scores     of each held-out fold: StandardScaler and Ridge fitted on the other folds, with the penalty of the
              smallest error over the parts of the training dialogues, which are cut as the program cuts them
 
@@ -32,7 +33,7 @@ from sklearn.preprocessing import StandardScaler
 
 
 def encode(record, turn, system, tokenizer):
-    """The ids of a conversation up to a scored turn, ended by <|im_end|>."""
+    """The ids of a conversation up to a scored turn, ended by <|im_end|>, and where the turn's value begins in them."""
     start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
     text = lambda part: tokenizer(part, add_special_tokens=False, split_special_tokens=True).input_ids
     system = record.get("system", system)
@@ -40,19 +41,21 @@ def encode(record, turn, system, tokenizer):
         (each["from"].lower(), each["value"]) for each in record["conversations"][:turn + 1]]
     ids = []
     for place, (role, value) in enumerate(turns):
-        ids += [start] + text(role + "\n") + text(value) + [end]
+        ids += [start] + text(role + "\n")
+        value_begin = len(ids)
+        ids += text(value) + [end]
         if place + 1 < len(turns):
             ids += text("\n")
-    return tuple(ids)
+    return tuple(ids), value_begin
 
 
 def read_features(folder):
     rows = {}
     for path in sorted(folder.glob("*/features.safetensors")):
         block = load_file(path)
-        ids, ends = block["ids"].tolist(), block["cu_seqlens"].tolist()
+        ids, ends, pooled = block["ids"].tolist(), block["cu_seqlens"].tolist(), block["pool_begins"].tolist()
         for row, (begin, end) in enumerate(zip(ends, ends[1:])):
-            rows[tuple(ids[begin:end])] = block["features"][row].double().numpy()
+            rows[tuple(ids[begin:end]), pooled[row]] = block["features"][row].double().numpy()
     return rows
 
 
@@ -93,7 +96,8 @@ def main():
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
     features, held_out = read_features(arguments.features or arguments.run / "features"), read_held_out(arguments.run)
 
-    system = json.loads((arguments.run / "fold-1/model/steerlm.json").read_text())["template"]["system"]
+    own = json.loads((arguments.run / "fold-1/model/steerlm.json").read_text())
+    system, pooling = own["template"]["system"], own["head"].get("pooling", "last")
 
     # The records in the order of the file, of which those with a rated answer are in validation.jsonl.
     with open(arguments.records) as file:
@@ -103,25 +107,29 @@ def main():
     if len(rated) != len(places):
         sys.exit(f"{len(rated)} records are rated, {len(places)} are in validation.jsonl")
     by_place = dict(zip(places, rated))
-    ids = [encode(by_place[line["file"], line["line"], line["part"]], line["turn"], system, tokenizer) for line in held_out]
-    unknown = sum(key not in features for key in ids)
-    print(f"ids: {len(ids) - unknown} of {len(ids)} rated answers as the program has them")
+    keys = []  # ids, and the first token whose state is pooled
+    for line in held_out:
+        ids, begin = encode(by_place[line["file"], line["line"], line["part"]], line["turn"], system, tokenizer)
+        keys.append((ids, begin if pooling == "mean" else len(ids) - 1))
+    unknown = sum(key not in features for key in keys)
+    print(f"ids: {len(keys) - unknown} of {len(keys)} rated answers as the program has them, pooling {pooling}")
     if unknown:
         return 1
 
     model = transformers.AutoModel.from_pretrained(arguments.model, dtype=torch.float32).eval()
-    distinct = list(dict.fromkeys(ids))
+    distinct = list(dict.fromkeys(keys))
     distinct = distinct[:arguments.limit or len(distinct)]
     worst = 0.0
     for key in distinct:
-        state = model(torch.tensor([key])).last_hidden_state[0, -1].double().numpy()
+        ids, begin = key
+        state = model(torch.tensor([ids])).last_hidden_state[0, begin:].double().mean(0).numpy()
         worst = max(worst, numpy.linalg.norm(state - features[key]) / numpy.linalg.norm(state))
         if not arguments.limit:
             features[key] = state
     print(f"features: of {len(distinct)} answers at most {worst:.1e} of their norm from Transformers'")
     faults += worst > 1e-3
 
-    x = numpy.array([features[key] for key in ids])
+    x = numpy.array([features[key] for key in keys])
     fold = numpy.array([line["fold"] for line in held_out])
     dialogues = [line["dialogue"] for line in held_out]
     report = []
@@ -151,11 +159,14 @@ def main():
         difference = numpy.abs(ours - theirs).max()
         same = sum(a == b for a, b in penalties)
         faults += difference > 0.01 or same < len(penalties)
-        pearson = lambda scores: numpy.corrcoef(scores[known], y[known])[0, 1]
+        pearson = lambda scores, rows=known: numpy.corrcoef(scores[rows], y[rows])[0, 1]
+        of_folds = lambda scores: [pearson(scores, known & (fold == k)) for k in sorted(set(fold))]
+        spread = lambda scores: f"{numpy.mean(of_folds(scores)):.4f} ± {numpy.std(of_folds(scores), ddof=1):.4f}"
         mae = lambda scores: numpy.abs(scores[known] - y[known]).mean()
         report.append((name, f"{known.sum()}", f"{same}/{len(penalties)}", f"{difference:.1e}", f"{mae(ours):.4f}",
-                       f"{mae(theirs):.4f}", f"{pearson(ours):.4f}", f"{pearson(theirs):.4f}"))
-    print("attribute  answers  equal penalties  largest difference of scores  MAE  MAE of the other  Pearson  of the other")
+                       f"{mae(theirs):.4f}", f"{pearson(ours):.4f}", f"{pearson(theirs):.4f}", spread(ours), spread(theirs)))
+    print("attribute  answers  equal penalties  largest difference of scores  MAE  MAE of the other  Pearson  of the other  "
+          "Pearson, mean of the folds ± standard deviation  of the other")
     for row in report:
         print("  ".join(row))
     print(f"transformers {transformers.__version__}, torch {torch.__version__}, numpy {numpy.__version__}: "

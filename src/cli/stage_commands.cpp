@@ -104,9 +104,11 @@ void add_stage_commands(CLI::App& app, Invocation& invocation) {
   add_stage_command(app, invocation, "steerlm2", Stage::steerlm2,
                     "SteerLM 2.0: sample several responses a prompt, weigh them by three models, train on the weights",
                     run_files);
-  add_stage_command(app, invocation, "evaluate", Stage::evaluate,
-                    "Measure a predictor, a model's perplexity and how well the dials steer",
-                    "Prints tables on standard output; evaluation.json and evaluation.txt go to the run directory.");
+  add_stage_command(
+      app, invocation, "evaluate", Stage::evaluate,
+      "Measure a predictor, a model's perplexity and how well the dials steer",
+      "Prints tables on standard output; all tables are in evaluation.txt of the run directory, and as numbers in "
+      "evaluation.json.");
   add_crossvalidate(app, invocation);
   add_stage_command(app, invocation, "run", std::nullopt,
                     "Run a recipe of any stage; the stages tokenizer and generate have no command of their own",

@@ -206,7 +206,7 @@ void survey_preference(const Preference& preference, const Plan& plan,
   if (!conversation_template || plan.max_tokens == 0) return;
   survey.pairs_over_length += std::ranges::any_of(preference.responses, [&](const Record& record) {
     const size_t last = record.conversation.turns.size() - 1;
-    return static_cast<std::int64_t>(conversation_template->encode_scored_turn(record.conversation, last).size()) >
+    return static_cast<std::int64_t>(conversation_template->encode_scored_turn(record.conversation, last).ids.size()) >
            plan.max_tokens;
   });
 }

@@ -118,7 +118,10 @@ int commands::model_info(const ModelInfoArguments& arguments) {
   json["architecture"] = config.at("architectures").at(0);
   json["family"] = config.at("model_type");
   json["head"]["kind"] = enum_name(folder.head.kind);
-  if (weights == Weights::regression) json["head"]["bias"] = folder.head.bias;
+  if (weights == Weights::regression) {
+    json["head"]["bias"] = folder.head.bias;
+    json["head"]["pooling"] = enum_name(folder.head.pooling);
+  }
   json["parameters"] = count_parameters(folder.config, head);
   json["bytes"] = weight_bytes;
   json["shards"] = shards.size();

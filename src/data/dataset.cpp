@@ -88,7 +88,9 @@ void encode_scored_turns(const Record& record, const ConversationTemplate& conve
     const Turn& turn = record.conversation.turns[t];
     if (!is_labelled_answer(turn) || turn.context_only) continue;
     any = true;
-    Example example{conversation_template.encode_scored_turn(record.conversation, t), {}, turn.label->values, dialogue};
+    Example example = scored_example(conversation_template.encode_scored_turn(record.conversation, t));
+    example.labels = turn.label->values;
+    example.dialogue = dialogue;
     if (fit_length(example, record, options, counts)) keep(std::move(example), examples, counts);
   }
   if (!any) ++counts.without_target;
@@ -130,7 +132,7 @@ void encode_record(const Record& record, const ConversationTemplate& conversatio
     return;
   }
   if (options.objective == Objective::preference) {
-    Example example{conversation_template.encode_scored_turn(record.conversation, turns.size() - 1), {}, {}};
+    Example example = scored_example(conversation_template.encode_scored_turn(record.conversation, turns.size() - 1));
     if (fit_length(example, record, options, counts)) keep(std::move(example), examples, counts);
     return;
   }

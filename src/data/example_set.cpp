@@ -22,7 +22,8 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "encoded examples are little-endian");
 
-constexpr std::uint64_t fixed_bytes = 3 * sizeof(double) + sizeof(std::int64_t) + sizeof(std::uint64_t);
+constexpr std::uint64_t fixed_bytes = 3 * sizeof(double) + sizeof(std::int64_t) + 2 * sizeof(std::uint64_t);
+static_assert(sizeof(size_t) == sizeof(std::uint64_t));
 
 std::uint32_t crc_of(std::string_view bytes) {
   return static_cast<std::uint32_t>(::crc32_z(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
@@ -48,7 +49,7 @@ std::uint64_t example_bytes(const ExampleEntry& entry) {
 
 ExampleEntry append_example(const Example& example, std::string& bytes) {
   // All members: one that is new does not compile until it is written and read here.
-  const auto& [ids, target, labels, dialogue, weight, group, strength, sampling_log_p] = example;
+  const auto& [ids, target, labels, dialogue, weight, group, strength, sampling_log_p, pool_begin] = example;
   const size_t n = ids.size(), begin = bytes.size();
   if (n > std::numeric_limits<std::uint32_t>::max() || labels.size() > std::numeric_limits<std::uint16_t>::max() ||
       (!target.empty() && target.size() != n))
@@ -69,6 +70,7 @@ ExampleEntry append_example(const Example& example, std::string& bytes) {
   append(&sampling_log_p, 1, bytes);
   append(&group, 1, bytes);
   append(&dialogue, 1, bytes);
+  append(&pool_begin, 1, bytes);
   entry.crc = crc_of(std::string_view(bytes).substr(begin));
   return entry;
 }
@@ -155,11 +157,14 @@ Example ExampleSet::operator[](size_t index) const {
   take(bytes, &example.sampling_log_p, 1);
   take(bytes, &example.group, 1);
   take(bytes, &example.dialogue, 1);
+  take(bytes, &example.pool_begin, 1);
   if (vocab_size_ > 0) {
     const auto known = [&](std::int32_t id) { return id >= 0 && id < vocab_size_; };
     if (!std::ranges::all_of(example.ids, known)) bytes_->refuse_damaged("an id that the tokenizer does not have");
     if (!std::isfinite(example.weight) || !std::isfinite(example.strength) || !std::isfinite(example.sampling_log_p))
       bytes_->refuse_damaged("a weight that is not finite");
+    if (example.pool_begin >= std::max<size_t>(1, example.ids.size()))
+      bytes_->refuse_damaged("a turn that begins behind its end");
     if (steerlm::target_count(example) != entry.targets)
       bytes_->refuse_damaged("another number of targets than the index has");
   }

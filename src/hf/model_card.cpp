@@ -63,9 +63,11 @@ std::string introduction(Kind kind, const ModelFolder& folder) {
              "behind it: " +
              steerlm + method + ".\n";
     case Kind::regression:
-      return "# Attribute predictor\n\nA linear head on the last token gives a score for every "
-             "attribute of the last response: " +
-             steerlm + method + ".\n";
+      return "# Attribute predictor\n\nA linear head on " +
+             std::string(folder.head.pooling == HeadPooling::last
+                             ? "the last token"
+                             : "the mean of the last hidden states over the tokens of the last response") +
+             " gives a score for every attribute of the last response: " + steerlm + method + ".\n";
   }
   return "";
 }
@@ -227,15 +229,37 @@ std::string label_writer_usage(const Usage& usage) {
                                 usage.by_parts, "128", cut_code(usage.folder));
 }
 
+// `begin`: how many tokens of `text` are before the value of its last turn. Each segment of a text that is cut ends
+// with a cut.
+std::string response_begin_code(const ModelFolder& folder, bool by_parts) {
+  const TurnLayout* layout = turn_layout(folder.text_template.name);
+  if (by_parts) {
+    return fmt::format(
+        "begin = sum(len(tokenizer(part, add_special_tokens=False)[\"input_ids\"]) for part in "
+        "text.split(\"\\0\")[:{}])\n",
+        layout != nullptr ? -3 : -4);
+  }
+  const std::string end = layout != nullptr ? std::string(layout->end) : "\\n" + std::string(label_marker);
+  return "before = text.removesuffix(\"" + end +
+         "\").removesuffix(messages[-1][\"content\"])\n"
+         "begin = len(tokenizer(before.removeprefix(tokenizer.bos_token or \"\"))[\"input_ids\"])\n";
+}
+
 std::string regression_usage(const Usage& usage) {
   const ModelFolder& folder = usage.folder;
   std::string text =
       "```\nsteerlm score --model DIR --input records.jsonl --output scores.jsonl\n```\n\nWith "
       "Transformers";
-  text += folder.head.bias ? ", which does not read the head's bias:\n\n" : ":\n\n";
+  const bool mean = folder.head.pooling == HeadPooling::mean;
+  if (mean) text += ", whose class for sequence classification would score the last token instead of the mean";
+  text += folder.head.bias ? std::string(mean ? " and" : ", which") + " does not read the head's bias:\n\n" : ":\n\n";
   text += opening_code("AutoModelForSequenceClassification", usage) + scored_messages +
           "text = tokenizer.apply_chat_template(messages, tokenize=False" + cut_argument(usage.by_parts) + ")\n" +
-          encoding_code("text", usage.by_parts) + "scores = model(**inputs).logits[0]\n";
+          encoding_code("text", usage.by_parts);
+  text += mean ? response_begin_code(folder, usage.by_parts) +
+                     "states = model.base_model(**inputs).last_hidden_state[0, begin:]\n"
+                     "scores = states.mean(0) @ model.score.weight.T\n"
+               : "scores = model(**inputs).logits[0]\n";
   if (folder.head.bias) {
     text +=
         "\nfrom pathlib import Path\nfrom safetensors.torch import load_file\nfor file in "

@@ -31,6 +31,12 @@ void apply_steerlm_json(ModelFolder& folder, const SteerlmJson& own, const std::
                            .found = std::string(enum_name(kind)),
                            .expected = std::string(enum_name(folder.head.kind))});
   }
+  if (kind == HeadKind::language_model && own.head_pooling != HeadPooling::last) {
+    fail(ExitCode::model, {.what = "a language model has no head that reads a mean of hidden states",
+                           .where = where + ", head",
+                           .found = "pooling '" + std::string(enum_name(own.head_pooling)) + "'",
+                           .advice = "take 'pooling' out"});
+  }
   const auto names = static_cast<std::int64_t>(own.attributes.names.size());
   if (kind == HeadKind::regression && names > 0 && names != folder.num_labels) {
     fail(ExitCode::model, {.what = "as many attributes as config.json has labels are needed",
@@ -147,6 +153,7 @@ std::optional<bool> read_own_files(ModelFolder& folder) {
     apply_steerlm_json(folder, own, own_path.string());
     bias = own.head_bias;
     folder.head.loss = own.head_loss;
+    folder.head.pooling = own.head_pooling;
   }
   return bias;
 }
@@ -190,7 +197,7 @@ void apply_adapter(ModelFolder& folder, const Path& path, const Adapter& adapter
   folder.path = path;
   if (is_there(path / "tokenizer.model", ExitCode::model) || is_there(path / "tokenizer.json", ExitCode::model))
     folder.tokenizer_path = path;
-  folder.head.kind = adapter.head;
+  folder.head = {.kind = adapter.head};  // not the base's
   if (adapter.head != HeadKind::regression) return;
   const HeadShape head = adapter_head(path, adapter);
   folder.num_labels = head.attributes;

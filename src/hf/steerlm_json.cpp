@@ -52,6 +52,7 @@ SteerlmJson parse_steerlm_json(const Json& json, const std::string& where) {
     options.fields(head);
     head.end();
     result.head_loss = options.loss;
+    result.head_pooling = options.pooling;
     if (head.find("kind")) result.head_kind = options.kind;
     if (head.find("bias")) result.head_bias = options.bias;
   }
@@ -85,6 +86,7 @@ Json dump_steerlm_json(const SteerlmJson& value) {
   json["head"]["kind"] = enum_name(value.head_kind.value_or(HeadKind::language_model));
   if (is_pairwise(value.head_loss)) json["head"]["loss"] = enum_name(value.head_loss);
   if (value.head_bias) json["head"]["bias"] = *value.head_bias;
+  if (value.head_pooling != HeadPooling::last) json["head"]["pooling"] = enum_name(value.head_pooling);
   TemplateOptions options = value.text_template;
   Json text_template = Json::object();
   Writer write_template{text_template};

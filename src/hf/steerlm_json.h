@@ -17,6 +17,7 @@ struct SteerlmJson {
   std::optional<HeadKind> head_kind;
   HeadLoss head_loss = HeadLoss::mse;  // a pairwise one is written: such scores are on no scale of labels
   std::optional<bool> head_bias;
+  HeadPooling head_pooling = HeadPooling::last;  // written where it is another
   TemplateOptions text_template;
   TemplateGiven template_given;  // what of text_template the file names
   std::string template_sha256;

@@ -70,6 +70,7 @@ void write_texts(const Path& part, const ModelFolder& folder, const HeadShape& h
                   .attributes = folder.attributes,
                   .head_kind = folder.head.kind,
                   .head_loss = folder.head.loss,
+                  .head_pooling = folder.head.pooling,
                   .text_template = folder.text_template,
                   .template_given = card ? TemplateGiven{true, true, true} : folder.template_given};
   if (folder.head.kind == HeadKind::regression) own.head_bias = head.bias;

@@ -60,9 +60,9 @@ std::vector<PlannedBatch> plan_batches(std::span<const Example> examples, const 
   return batches;
 }
 
-// Calls compute(batch) for each packed batch, and read(its result on the host, batch, members) after the next one was
-// given to the device, so that a GPU does not wait for the host. After each read go_on(done) says whether there is
-// more to do.
+// Calls compute(batch, members) for each packed batch, and read(its result on the host, batch, members) after the next
+// one was given to the device, so that a GPU does not wait for the host. After each read go_on(done) says whether there
+// is more to do.
 template <class Compute, class Read, class GoOn>
 void for_each_batch(std::span<const Example> examples, const Batching& batching, Compute&& compute, Read&& read,
                     GoOn&& go_on) {
@@ -82,7 +82,7 @@ void for_each_batch(std::span<const Example> examples, const Batching& batching,
     std::vector<const Example*> pointers;
     for (size_t member : plan.members) pointers.push_back(&examples[member]);
     Batch batch = make_batch(pointers);
-    HostCopy result(compute(batch));
+    HostCopy result(compute(batch, plan.members));
     if (!read_before()) return;
     before.emplace(Computed{std::move(result), std::move(batch), &plan});
   }
@@ -104,7 +104,7 @@ auto teller(const Watch<Result>& watch, const std::vector<Result>& results) {
 std::vector<TokenScores> token_log_probabilities(const Transformer& model, std::span<const Example> examples,
                                                  const Batching& batching, const Watch<TokenScores>& watch) {
   std::vector<TokenScores> results(examples.size());
-  const auto compute = [&](const Batch& batch) {
+  const auto compute = [&](const Batch& batch, const std::vector<size_t>&) {
     const TargetRows targets = target_rows(batch.targets, batch.weights, model.device());
     const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
     return linear_log_probabilities(hidden_nd, model.weights.output_vd(), targets);
@@ -129,17 +129,26 @@ std::vector<TokenScores> token_log_probabilities(const Transformer& model, std::
 
 namespace {
 
-// Calls keep(example, row) with a row of numbers for each example, which `compute` makes of the hidden states (b, d) of
-// the last tokens of a batch.
+// Calls keep(example, row) with a row of numbers for each example, which `compute` makes of what the head reads of the
+// sequences of a batch (b, d).
 template <class Compute, class Keep, class GoOn>
-void for_each_last_token(const Transformer& model, std::span<const Example> examples, const Batching& batching,
-                         Compute&& compute, Keep&& keep, GoOn&& go_on) {
+void for_each_pooled(const Transformer& model, HeadPooling pooling, std::span<const Example> examples,
+                     const Batching& batching, Compute&& compute, Keep&& keep, GoOn&& go_on) {
   for_each_batch(
       examples, batching,
-      [&](const Batch& batch) {
+      [&](const Batch& batch, const std::vector<size_t>& members) {
         const at::Tensor hidden_nd = trunk_forward(model, pack_tokens(model, batch.ids, batch.cu_seqlens), nullptr);
-        const at::Tensor last_bd = gather_rows(hidden_nd, to_device(last_rows(batch.cu_seqlens), model.device()));
-        return compute(last_bd).to(at::kFloat).contiguous();
+        const std::span ends_b = std::span(batch.cu_seqlens).subspan(1);
+        at::Tensor pooled_bd;
+        if (pooling == HeadPooling::last) {
+          pooled_bd = gather_rows(hidden_nd, to_device(last_rows(batch.cu_seqlens), model.device()));
+        } else {
+          std::vector<std::int64_t> begins_b;
+          for (size_t s = 0; s < members.size(); ++s)
+            begins_b.push_back(batch.cu_seqlens[s] + static_cast<std::int64_t>(examples[members[s]].pool_begin));
+          pooled_bd = mean_rows(hidden_nd, begins_b, ends_b);
+        }
+        return compute(pooled_bd).to(at::kFloat).contiguous();
       },
       [&](const at::Tensor& rows_bk, const Batch&, const std::vector<size_t>& members) {
         const size_t k = static_cast<size_t>(rows_bk.size(1));
@@ -151,22 +160,24 @@ void for_each_last_token(const Transformer& model, std::span<const Example> exam
 
 }  // namespace
 
-std::vector<AttributeScores> attribute_scores(const Transformer& model, std::span<const Example> examples,
-                                              const Batching& batching, const Watch<AttributeScores>& watch) {
+std::vector<AttributeScores> attribute_scores(const Transformer& model, HeadPooling pooling,
+                                              std::span<const Example> examples, const Batching& batching,
+                                              const Watch<AttributeScores>& watch) {
   std::vector<AttributeScores> results(examples.size());
-  for_each_last_token(
-      model, examples, batching, [&](const at::Tensor& last_bd) { return attribute_scores(model, last_bd); },
+  for_each_pooled(
+      model, pooling, examples, batching, [&](const at::Tensor& x_bd) { return attribute_scores(model, x_bd); },
       [&](size_t example, std::span<const float> scores) { results[example].assign(scores.begin(), scores.end()); },
       teller(watch, results));
   return results;
 }
 
-at::Tensor last_hidden_states(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens) {
+at::Tensor pooled_hidden_states(const Transformer& model, HeadPooling pooling, std::span<const Example> examples,
+                                std::int64_t batch_tokens) {
   const std::int64_t d = model.config.hidden_size;
   at::Tensor states_nd = at::empty({static_cast<std::int64_t>(examples.size()), d}, at::kFloat);
   float* states = states_nd.mutable_data_ptr<float>();
-  for_each_last_token(
-      model, examples, batch_tokens, [](const at::Tensor& last_bd) { return last_bd; },
+  for_each_pooled(
+      model, pooling, examples, batch_tokens, [](const at::Tensor& x_bd) { return x_bd; },
       [&](size_t example, std::span<const float> row) {
         std::ranges::copy(row, states + static_cast<std::int64_t>(example) * d);
       },

@@ -2,9 +2,11 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
+#include <ATen/ops/segment_reduce.h>
 #include <ATen/ops/zeros.h>
 
 #include "kernels/cuda_call.h"
+#include "steerlm/kernels/device.h"
 
 namespace steerlm {
 namespace {
@@ -37,6 +39,19 @@ at::Tensor scatter_rows(const at::Tensor& x_kd, const at::Tensor& rows_k, std::i
                                    y_nd.mutable_data_ptr(), x_kd.size(0), x_kd.size(1), stream_of(x_kd.device())),
                "scatter_rows");
   return y_nd;
+}
+
+at::Tensor mean_rows(const at::Tensor& x_nd, std::span<const std::int64_t> begins_b,
+                     std::span<const std::int64_t> ends_b) {
+  std::vector<std::int64_t> rows, lengths;
+  for (size_t s = 0; s < begins_b.size(); ++s) {
+    require(0 <= begins_b[s] && begins_b[s] < ends_b[s] && ends_b[s] <= x_nd.size(0), "mean_rows: some rows of x");
+    for (std::int64_t row = begins_b[s]; row < ends_b[s]; ++row) rows.push_back(row);
+    lengths.push_back(ends_b[s] - begins_b[s]);
+  }
+  const at::Tensor x_kd = gather_rows(x_nd, to_device(rows, x_nd.device()));
+  const at::ScalarType dtype = x_nd.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  return at::segment_reduce(x_kd.to(dtype), "mean", to_device(lengths, x_nd.device()));
 }
 
 }  // namespace steerlm

@@ -197,9 +197,9 @@ std::vector<std::int64_t> last_rows(const std::vector<std::int64_t>& cu_seqlens)
   return rows;
 }
 
-at::Tensor attribute_scores(const Transformer& model, const at::Tensor& last_bd) {
-  const at::ScalarType dtype = last_bd.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  at::Tensor scores_ba = linear_forward(last_bd.to(dtype), model.weights.score_ad.to(dtype));
+at::Tensor attribute_scores(const Transformer& model, const at::Tensor& x_bd) {
+  const at::ScalarType dtype = x_bd.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  at::Tensor scores_ba = linear_forward(x_bd.to(dtype), model.weights.score_ad.to(dtype));
   if (model.weights.score_bias_a.defined()) scores_ba.add_(model.weights.score_bias_a.to(dtype));
   return scores_ba;
 }

@@ -179,10 +179,11 @@ class Checks {
     }
     attribute_weights("head.attribute_weights", options.attribute_weights);
     if (!ridge) {
-      for (const char* key : {"head.penalties", "head.penalty_folds", "head.features"}) {
+      for (const char* key : {"head.pooling", "head.penalties", "head.penalty_folds", "head.features"}) {
         if (has(key))
           fault(key, {.what = "'" + std::string(key) + "' is for 'head.kind: ridge' alone",
-                      .found = "head.kind: " + std::string(enum_name(options.kind))});
+                      .found = "head.kind: " + std::string(enum_name(options.kind)),
+                      .advice = "leave it out, or give head.kind: ridge"});
       }
       return;
     }

@@ -58,7 +58,7 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if(recipe.data.cache_dir.empty(), {"data.cache_dir"});
   const bool ridge = recipe.head.kind == PredictorKind::ridge;
   drop_if(recipe.head.kind != PredictorKind::regression, {"head.loss", "head.bias"});
-  drop_if(!ridge, {"head.penalties", "head.penalty_folds"});
+  drop_if(!ridge, {"head.pooling", "head.penalties", "head.penalty_folds"});
   drop_if(!ridge || recipe.head.features.empty(), {"head.features"});
   drop_if(ridge, {"optimizer", "schedule", "evaluate", "checkpoint", "train.epochs", "train.steps", "train.batch_size",
                   "train.recompute", "data.shuffle", "data.cache_dir"});

@@ -80,6 +80,16 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
   const auto rows = static_cast<std::int64_t>(recipe.attributes.names.size());
   const bool same_head =
       folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression && folder.num_labels == rows;
+  if (recipe.head.kind == PredictorKind::regression && same_head && folder.head.pooling != head.pooling) {
+    fail(ExitCode::recipe,
+         {.what = "the head of model.path reads the mean of hidden states over the scored turn; a head that is trained "
+                  "reads those of the last token",
+          .where = folder.path.string(),
+          .found = "head.pooling '" + std::string(enum_name(folder.head.pooling)) + "' in its steerlm.json",
+          .expected = std::string(enum_name(head.pooling)),
+          .advice = "start from the model that this head was solved on, or from a head that was solved with "
+                    "head.pooling: last; head.kind: ridge may start from this one"});
+  }
   std::vector<std::string> notes = folder_notes(folder, tokenizer);
   if (folder.head.kind == HeadKind::regression && head.kind == HeadKind::regression && !same_head) {
     notes.push_back(

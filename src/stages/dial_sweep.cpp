@@ -371,7 +371,7 @@ std::optional<SweepReport> report_sweep(const Recipe& recipe, const OpenModel& m
                             enum_name(options.judge), sweep.prompts.size(), results.size(), unfinished);
   if (unjudged > 0)
     report.text += fmt::format("{} responses are longer than the predictor's context and are left out\n", unjudged);
-  report.text += level_text(table, sweep) + dial_text(table, sweep);
+  report.text += dial_text(table, sweep);
   if (!sweep.measured.attributes.empty()) {
     report.text +=
         "side effect: mean effect on the other measures, in standard deviations of each within a level, as a share of "
@@ -383,7 +383,7 @@ std::optional<SweepReport> report_sweep(const Recipe& recipe, const OpenModel& m
                                      {"template", enum_name(other->folder.text_template.name)}};
   }
   report.json["steerability"] = std::move(more.json);
-  report.text += "\n" + more.text;
+  report.details = level_text(table, sweep) + more.text;
   return report;
 }
 

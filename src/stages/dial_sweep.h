@@ -35,7 +35,8 @@ Sweep plan_sweep(const Recipe& recipe, const OpenModel& model);
 struct SweepReport {
   // "dials", "steerability", "responses", "unfinished", "unjudged"; of judge: text with measures "measures"
   Json json;
-  std::string text;     // the tables
+  std::string text;     // the table of the dials
+  std::string details;  // the other tables
   std::string answers;  // answers.jsonl, contracts.md section 4
 };
 

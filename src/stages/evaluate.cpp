@@ -22,6 +22,16 @@ namespace {
 
 constexpr std::int64_t batch_tokens = 16384;
 
+// What stands in evaluation.txt between the tables that are printed and those that are not.
+constexpr std::string_view details_heading = "\nin detail\n\n";
+
+// evaluation.txt up to its details, and where they are.
+void print_tables(const std::string& text, const Path& file) {
+  const size_t details = text.find(details_heading);
+  std::fputs(text.substr(0, details).c_str(), stdout);
+  if (details != std::string::npos) std::fputs(("\nmore tables are in " + file.string() + "\n\n").c_str(), stdout);
+}
+
 std::vector<Example> perplexity_examples(const Recipe& recipe, const OpenModel& model, DatasetCounts& counts,
                                          const Context& context) {
   const std::vector<Record> records =
@@ -64,9 +74,9 @@ std::optional<Part> kept_part(RunDirectory& run, const std::string& file, const 
 
 Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   std::optional<RunDirectory> run = begin_run(recipe, context);
-  const auto print = [](const std::string& text) { std::fputs(text.c_str(), stdout); };
   if (run && run->finished()) {
-    print(read_file(run->path() / "evaluation.txt", ExitCode::resources, "evaluation"));
+    const Path file = run->path() / "evaluation.txt";
+    print_tables(read_file(file, ExitCode::resources, "evaluation"), file);
     return Outcome::done;
   }
   std::optional<OpenModel> predictor, model, other;  // other: what the answers' perplexity is measured under
@@ -182,12 +192,12 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     const std::optional<SweepReport> report =
         report_sweep(recipe, *model, predictor ? &*predictor : nullptr, other ? &*other : nullptr, sweep, *results);
     if (!report) return tell_stopped(context);
-    add(Part{report->json, report->text + "\n"});
+    add(Part{report->json, report->text + std::string(details_heading) + report->details + "\n"});
     run->files().write("answers.jsonl", report->answers);
   }
   run->files().write("evaluation.txt", all.text);
   run->files().write("evaluation.json", all.json.dump(2) + "\n");
-  print(all.text);
+  print_tables(all.text, run->path() / "evaluation.txt");
   run->finish(Json::object());
   for (const char* file : {predictor_file, pairs_file, perplexity_file}) run->files().remove(file);
   if (recipe.dials) {

@@ -34,8 +34,8 @@ std::string_view bytes_of(const at::Tensor& tensor) {
 // Of the first 16 hexadecimal digits of the SHA-256.
 std::string model_key(const Transformer& model) {
   Sha256 hash;
-  hash.update(fmt::format("steerlm {}, {}, {}\n", program_version(), model.device().is_cuda() ? "cuda" : "cpu",
-                          c10::toString(model.dtype())));
+  hash.update(fmt::format("features with pool_begins, steerlm {}, {}, {}\n", program_version(),
+                          model.device().is_cuda() ? "cuda" : "cpu", c10::toString(model.dtype())));
   hash.update(dump_json(dump_hf_config({.model = model.config}, {})));
   for_each_parameter(model.weights, [&](const std::string& name, const at::Tensor& tensor) {
     if (name.starts_with("score.") || name == "lm_head.weight") return;
@@ -45,51 +45,64 @@ std::string model_key(const Transformer& model) {
   return hash.hex().substr(0, 16);
 }
 
-std::string ids_key(const std::int32_t* ids, size_t count) {
-  return sha256_hex({reinterpret_cast<const char*>(ids), count * sizeof(std::int32_t)});
+std::int64_t pool_begin(const Example& example, HeadPooling pooling) {
+  return static_cast<std::int64_t>(pooling == HeadPooling::last ? example.ids.size() - 1 : example.pool_begin);
 }
 
-// Where the row of a sequence goes, by ids_key; examples that are alike share one.
+std::string row_key(std::span<const std::int32_t> ids, std::int64_t pool_begin) {
+  return fmt::format("{} from {}", sha256_hex({reinterpret_cast<const char*>(ids.data()), ids.size_bytes()}),
+                     pool_begin);
+}
+std::string row_key(const Example& example, HeadPooling pooling) {
+  return row_key(example.ids, pool_begin(example, pooling));
+}
+
+// Where the row of a sequence goes, by row_key; examples that are alike share one.
 using Places = std::unordered_map<std::string, std::vector<std::int64_t>>;
 
 // Copies the rows of a block that are wanted, and strikes them out of `wanted`. Throws model for a file that is none.
 void read_block(const Path& path, Places& wanted, at::Tensor& features_nd) {
   const SafetensorsFile file = SafetensorsFile::open(path);
-  const at::Tensor rows_md = file.read("features"), ids_t = file.read("ids"), ends = file.read("cu_seqlens");
+  const at::Tensor rows_md = file.read("features"), ids_t = file.read("ids"), ends = file.read("cu_seqlens"),
+                   begins_m = file.read("pool_begins");
   const std::int64_t m = ends.numel() - 1;
   const std::int64_t* cu_seqlens = ends.const_data_ptr<std::int64_t>();
   if (rows_md.dim() != 2 || rows_md.size(0) != m || rows_md.size(1) != features_nd.size(1) ||
-      cu_seqlens[m] != ids_t.numel())
+      cu_seqlens[m] != ids_t.numel() || begins_m.numel() != m)
     fail(ExitCode::model, {.what = "features and sequences do not fit together", .where = path.string()});
-  const std::int32_t* ids = ids_t.const_data_ptr<std::int32_t>();
+  const std::span ids(ids_t.const_data_ptr<std::int32_t>(), static_cast<size_t>(ids_t.numel()));
+  const std::int64_t* begins = begins_m.const_data_ptr<std::int64_t>();
   for (std::int64_t row = 0; row < m; ++row) {
-    const auto found =
-        wanted.find(ids_key(ids + cu_seqlens[row], static_cast<size_t>(cu_seqlens[row + 1] - cu_seqlens[row])));
+    const auto own =
+        ids.subspan(static_cast<size_t>(cu_seqlens[row]), static_cast<size_t>(cu_seqlens[row + 1] - cu_seqlens[row]));
+    const auto found = wanted.find(row_key(own, begins[row]));
     if (found == wanted.end()) continue;
     for (const std::int64_t place : found->second) features_nd.select(0, place).copy_(rows_md.select(0, row));
     wanted.erase(found);
   }
 }
 
-void write_block(const Path& path, std::span<const Example> examples, const at::Tensor& rows_md) {
+void write_block(const Path& path, HeadPooling pooling, std::span<const Example> examples, const at::Tensor& rows_md) {
   std::vector<std::int32_t> ids;
-  std::vector<std::int64_t> cu_seqlens{0};
+  std::vector<std::int64_t> cu_seqlens{0}, begins;
   for (const Example& example : examples) {
     ids.insert(ids.end(), example.ids.begin(), example.ids.end());
     cu_seqlens.push_back(static_cast<std::int64_t>(ids.size()));
+    begins.push_back(pool_begin(example, pooling));
   }
-  write_safetensors(
-      path,
-      NamedTensors{
-          {"features", rows_md}, {"ids", to_device(ids, at::kCPU)}, {"cu_seqlens", to_device(cu_seqlens, at::kCPU)}},
-      {});
+  write_safetensors(path,
+                    NamedTensors{{"features", rows_md},
+                                 {"ids", to_device(ids, at::kCPU)},
+                                 {"cu_seqlens", to_device(cu_seqlens, at::kCPU)},
+                                 {"pool_begins", to_device(begins, at::kCPU)}},
+                    {});
 }
 
 }  // namespace
 
-std::optional<at::Tensor> frozen_features(const Transformer& model, const std::vector<Example>& examples,
-                                          const Path& folder, std::int64_t batch_tokens, double max_minutes,
-                                          const Context& context) {
+std::optional<at::Tensor> frozen_features(const Transformer& model, HeadPooling pooling,
+                                          const std::vector<Example>& examples, const Path& folder,
+                                          std::int64_t batch_tokens, double max_minutes, const Context& context) {
   const auto begin = std::chrono::steady_clock::now();
   RunFiles files = RunFiles::open(folder, {{"made_by", "steerlm " + program_version()}, {"stage", features_stage}});
   if (const std::string stage = files.mark().value("stage", ""); stage != features_stage) {
@@ -102,7 +115,7 @@ std::optional<at::Tensor> frozen_features(const Transformer& model, const std::v
       at::empty({static_cast<std::int64_t>(examples.size()), model.config.hidden_size}, at::kFloat);
   Places wanted;
   for (size_t i = 0; i < examples.size(); ++i)
-    wanted[ids_key(examples[i].ids.data(), examples[i].ids.size())].push_back(static_cast<std::int64_t>(i));
+    wanted[row_key(examples[i], pooling)].push_back(static_cast<std::int64_t>(i));
   const std::int64_t distinct = static_cast<std::int64_t>(wanted.size());
 
   const std::string key = model_key(model);
@@ -119,9 +132,8 @@ std::optional<at::Tensor> frozen_features(const Transformer& model, const std::v
   }
   std::vector<Example> missing;  // each sequence once, in the order of the examples
   for (size_t i = 0; i < examples.size(); ++i) {
-    const auto found = wanted.find(ids_key(examples[i].ids.data(), examples[i].ids.size()));
-    if (found != wanted.end() && found->second.front() == static_cast<std::int64_t>(i))
-      missing.push_back({examples[i].ids, {}, {}});
+    const auto found = wanted.find(row_key(examples[i], pooling));
+    if (found != wanted.end() && found->second.front() == static_cast<std::int64_t>(i)) missing.push_back(examples[i]);
   }
   context.log->info(fmt::format("features: {} of {} sequences are in {}",
                                 format_count(distinct - static_cast<std::int64_t>(missing.size())),
@@ -139,14 +151,14 @@ std::optional<at::Tensor> frozen_features(const Transformer& model, const std::v
       return std::nullopt;
     }
     const std::span block(missing.data() + first, std::min(block_examples, missing.size() - first));
-    const at::Tensor rows_md = last_hidden_states(model, block, batch_tokens);
+    const at::Tensor rows_md = pooled_hidden_states(model, pooling, block, batch_tokens);
     if (!all_finite(rows_md))
       fail(ExitCode::model, {.what = "the model's hidden states are not finite", .advice = beyond_range});
     while (files.owns(fmt::format("{}-{}", key, blocks))) ++blocks;
     files.write_folder(fmt::format("{}-{}", key, blocks), true,
-                       [&](const Path& part) { write_block(part / block_file, block, rows_md); });
+                       [&](const Path& part) { write_block(part / block_file, pooling, block, rows_md); });
     for (size_t row = 0; row < block.size(); ++row) {
-      for (const std::int64_t place : wanted.at(ids_key(block[row].ids.data(), block[row].ids.size())))
+      for (const std::int64_t place : wanted.at(row_key(block[row], pooling)))
         features_nd.select(0, place).copy_(rows_md.select(0, static_cast<std::int64_t>(row)));
     }
     note_progress();

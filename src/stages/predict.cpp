@@ -39,7 +39,7 @@ void encode_scored_turns(const OpenModel& model, const ConversationTemplate& con
     std::vector<Example> own;
     std::vector<EncodedRecords::Place> own_places;
     for (size_t turn : assistant_turns(records[r].conversation)) {
-      own.push_back({conversation_template.encode_scored_turn(records[r].conversation, turn), {}, {}});
+      own.push_back(scored_example(conversation_template.encode_scored_turn(records[r].conversation, turn)));
       own_places.push_back({r, turn});
       const size_t tokens = own.back().ids.size();
       if (static_cast<std::int64_t>(tokens) > context && encoded.faults[r].empty())
@@ -92,7 +92,8 @@ bool predict_regression(const OpenModel& model, std::span<const Record> records,
   };
   // Records without a turn to score before the first one, or at the end, wait for nothing.
   const std::int64_t most = scored_at_once(model, batch_tokens);
-  const auto scores = attribute_scores(model.transformer, std::span(encoded.examples), {most, ends}, take_until);
+  const auto scores = attribute_scores(model.transformer, model.folder.head.pooling, std::span(encoded.examples),
+                                       {most, ends}, take_until);
   const bool stopped = !scores.empty() && taken < records.size() && scores.back().empty();
   if (!stopped && taken < records.size()) take_until(scores);
   return taken == records.size();

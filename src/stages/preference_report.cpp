@@ -51,7 +51,8 @@ std::optional<std::vector<std::vector<float>>> response_scores(const OpenModel& 
   for (const Preference& preference : preferences) {
     for (const Record& record : preference.responses) {
       const Conversation& conversation = record.conversation;
-      Example example{conversation_template.encode_scored_turn(conversation, conversation.turns.size() - 1), {}, {}};
+      Example example =
+          scored_example(conversation_template.encode_scored_turn(conversation, conversation.turns.size() - 1));
       scores.emplace_back();
       if (static_cast<std::int64_t>(example.ids.size()) > predictor.folder.config.context_length()) continue;
       examples.push_back(std::move(example));
@@ -60,7 +61,7 @@ std::optional<std::vector<std::vector<float>>> response_scores(const OpenModel& 
   }
   std::vector<size_t> ends;
   for (size_t e = 0; e < examples.size(); ++e) ends.push_back(e + 1);
-  auto own = attribute_scores(predictor.transformer, std::span<const Example>(examples),
+  auto own = attribute_scores(predictor.transformer, predictor.folder.head.pooling, std::span<const Example>(examples),
                               {scored_at_once(predictor, batch_tokens), ends},
                               [&](std::span<const AttributeScores>) { return go_on(); });
   if (!own.empty() && own.back().empty()) return std::nullopt;
@@ -272,7 +273,8 @@ Metrics validate_preferences(const Transformer& model, const ExampleSet& pairs, 
   std::vector<double> rewards(pairs.size()), strengths(pairs.size());
   for (const std::vector<size_t>& members : pack(pairs.lengths(), tokens)) {
     const std::vector<Example> batch = pairs.read(members);
-    const std::vector<std::vector<float>> scores = attribute_scores(model, std::span<const Example>(batch), tokens);
+    const std::vector<std::vector<float>> scores =
+        attribute_scores(model, HeadPooling::last, std::span<const Example>(batch), tokens);
     for (size_t s = 0; s < members.size(); ++s) {
       rewards[members[s]] = weighted_sum(scores[s], weights);
       strengths[members[s]] = batch[s].strength;

@@ -87,7 +87,7 @@ HeldOut hold_out(std::vector<Record> records, const ConversationTemplate& conver
     for (size_t t = 0; t < record.conversation.turns.size(); ++t) {
       const Turn& turn = record.conversation.turns[t];
       if (turn.from != "Assistant" || !is_rated(turn)) continue;
-      inputs.push_back({conversation_template.encode_scored_turn(record.conversation, t), {}, {}});
+      inputs.push_back(scored_example(conversation_template.encode_scored_turn(record.conversation, t)));
       prediction.turns.push_back({t, {}, {}});
       if (static_cast<std::int64_t>(inputs.back().ids.size()) > context_length)
         prediction = {{}, "longer than the model's context"};
@@ -149,8 +149,8 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
   const std::int64_t batch_tokens = recipe.train.micro_batch_tokens > 0 ? recipe.train.micro_batch_tokens : 16384;
   Transformer transformer = make_transformer(base.folder.config, base.weights, computing,
                                              recipe.model.path.empty() ? "model.init" : recipe.model.path);
-  const auto features_nd =
-      frozen_features(transformer, inputs, folder, batch_tokens, recipe.train.max_minutes, context);
+  const auto features_nd = frozen_features(transformer, recipe.head.pooling, inputs, folder, batch_tokens,
+                                           recipe.train.max_minutes, context);
   if (!features_nd) return Outcome::stopped;
   const std::int64_t trained = static_cast<std::int64_t>(dataset.train.size());
 

@@ -179,21 +179,22 @@ EncodedConversation ConversationTemplate::encode(const Conversation& conversatio
   return std::move(segments.encoded);
 }
 
-std::vector<std::int32_t> ConversationTemplate::encode_scored_turn(const Conversation& conversation,
-                                                                   size_t turn) const {
+ScoredTurn ConversationTemplate::encode_scored_turn(const Conversation& conversation, size_t turn) const {
   Segments segments{*this};
+  size_t value_begin = 0;
   if (options_.name == TemplateName::plain) {
     tokenizer_->append_first(join_values(conversation, turn + 1), segments.encoded.ids);
-    return std::move(segments.encoded.ids);
+    return {std::move(segments.encoded.ids), value_begin};
   }
   segments.system(conversation.system);
   for (size_t i = 0; i <= turn; ++i) {
     segments.open(conversation.turns[i].from);
+    value_begin = segments.encoded.ids.size();
     segments.text(conversation.turns[i].value);
     if (i < turn) segments.close();
   }
   segments.close_scored();
-  return std::move(segments.encoded.ids);
+  return {std::move(segments.encoded.ids), value_begin};
 }
 
 std::vector<std::int32_t> ConversationTemplate::encode_label_prefix(const Conversation& conversation,

@@ -160,7 +160,8 @@ TEST_F(LoadPreferences, PairsAreNeighboursWithTheBetterFirst) {
   const ConversationTemplate conversation_template({.system = "S"}, tokenizer_);
   const Preference preference = read(helpsteer2).at(0);
   for (size_t i = 0; i < 2; ++i)
-    EXPECT_EQ(dataset.train[i].ids, conversation_template.encode_scored_turn(preference.responses[i].conversation, 3));
+    EXPECT_EQ(dataset.train[i].ids,
+              conversation_template.encode_scored_turn(preference.responses[i].conversation, 3).ids);
   EXPECT_TRUE(same_group(dataset.train[0], dataset.train[1]));
   EXPECT_FALSE(same_group(dataset.train[1], dataset.train[2]));
   EXPECT_EQ(ExampleGroups(dataset.train).size(), 2u);

@@ -72,7 +72,7 @@ TEST_F(MeasuredDials, WithEdgesLevelsAreComparedWithLevels) {
       0);
   const Result result = run("evaluate evaluate.yaml dials.edges=edges.json");
   ASSERT_EQ(result.code, 0) << result.errors;
-  EXPECT_NE(result.output.find("steering error"), std::string::npos) << result.output;
+  EXPECT_NE(read("run/evaluation.txt").find("steering error"), std::string::npos);
   const Json json = parse_json(read("run/evaluation.json"), "json", ExitCode::bug);
   const Json edges =
       parse_json(read("edges.json"), "edges", ExitCode::bug).at("attributes").at("verbosity").at("edges");

@@ -129,9 +129,10 @@ TEST_F(SteerabilityFiguresTest, AreThoseOfTheAnswers) {
   EXPECT_EQ(figures["steering"]["dials"]["humor"]["requests"], 0) << "nothing measures humor";
   EXPECT_EQ(figures["steering"]["requests"], errors.size());
   EXPECT_EQ(figures["steering"]["attributes"], (Json{"verbosity", "complexity"}));
-  EXPECT_THAT(result.output, HasSubstr("steerability matrix"));
-  EXPECT_THAT(result.output, HasSubstr("distinct-1"));
-  EXPECT_THAT(result.output, HasSubstr("miscalibration"));
+  const std::string tables = read("run/evaluation.txt");
+  EXPECT_THAT(tables, HasSubstr("steerability matrix"));
+  EXPECT_THAT(tables, HasSubstr("distinct-1"));
+  EXPECT_THAT(tables, HasSubstr("miscalibration"));
 }
 
 // Each judge's values are scaled by its own range, 1 to 5 of this predictor and 0 to 4 of the toy oracle, and clamped.
@@ -173,7 +174,7 @@ TEST_F(SteerabilityFiguresTest, AJudgesValuesAreScaledByItsOwnRange) {
 TEST_F(SteerabilityFiguresTest, WithoutAnAnswerAtTheDefaultsThereAreNoSteeringErrors) {
   const Result result = run("evaluate evaluate.yaml dials.levels='[1, 4]'");
   ASSERT_EQ(result.code, 0) << result.errors;
-  EXPECT_THAT(result.output, HasSubstr("no steering errors"));
+  EXPECT_THAT(read("run/evaluation.txt"), HasSubstr("no steering errors"));
   const Json steering = json("run/evaluation.json").at("steerability").at("steering");
   EXPECT_EQ(steering.at("requests"), 0);
   EXPECT_TRUE(steering.at("error").at("median").is_null());
@@ -194,7 +195,7 @@ TEST_F(SteerabilityFiguresTest, ThePerplexityIsThatOfTheNamedModel) {
       EXPECT_EQ(level.at("too_long"), 0);
     }
   }
-  EXPECT_THAT(result.output, HasSubstr("nats a token"));
+  EXPECT_THAT(read("run/evaluation.txt"), HasSubstr("nats a token"));
   EXPECT_THAT(json("run/environment.json").dump(), HasSubstr("other")) << "it is an input of the run";
   // Another one gives other numbers, and the same sweep.
   copy_model("untied", "named");

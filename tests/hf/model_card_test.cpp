@@ -79,11 +79,31 @@ TEST(ModelCardTest, EveryKindOfModelHasItsOwnCard) {
                     HasSubstr("text-classification")));
   folder.head.bias = false;
   EXPECT_THAT(model_card(folder, tokenizer(), {.predictor = true, .steps = 1}), Not(HasSubstr("score.bias")));
+  EXPECT_THAT(model_card(folder, tokenizer(), {.predictor = true, .steps = 1}),
+              AllOf(HasSubstr("A linear head on the last token gives"), Not(HasSubstr("begin"))));
   folder = {};
   EXPECT_THAT(model_card(folder, tokenizer(), {.steps = 1}), AllOf(HasSubstr("# Chat model"), Not(HasSubstr("--set"))));
   folder.text_template.name = TemplateName::plain;
   EXPECT_THAT(model_card(folder, tokenizer(), {.steps = 1}),
               AllOf(HasSubstr("# Base language model"), HasSubstr("--raw")));
+}
+
+// Transformers' class scores the last token.
+TEST(ModelCardTest, AMeanOverTheResponseIsComputedInItsCode) {
+  ModelFolder folder = steered();
+  folder.head = {.kind = HeadKind::regression, .bias = true, .pooling = HeadPooling::mean};
+  EXPECT_THAT(
+      model_card(folder, tokenizer(), {.predictor = true, .ridge = true}),
+      AllOf(HasSubstr("A linear head on the mean of the last hidden states over the tokens of the last response"),
+            HasSubstr("would score the last token instead of the mean and does not read the head's bias"),
+            HasSubstr("text.removesuffix(\"\\n<extra_id_2>\").removesuffix(messages[-1][\"content\"])"),
+            HasSubstr("scores = states.mean(0) @ model.score.weight.T"), HasSubstr("scores = scores + weight"),
+            Not(HasSubstr("logits"))));
+  EXPECT_THAT(model_card(folder, tokenizer("tokenizers/qwen2"), {.predictor = true, .ridge = true}),
+              HasSubstr("text.split(\"\\0\")[:-4])"));
+  folder.text_template.name = TemplateName::chatml;
+  EXPECT_THAT(model_card(folder, tokenizer("tokenizers/qwen2"), {.predictor = true, .ridge = true}),
+              HasSubstr("text.split(\"\\0\")[:-3])"));
 }
 
 }  // namespace

@@ -44,6 +44,18 @@ TEST(SteerlmJsonTest, ALossOfPairsIsWrittenDown) {
   EXPECT_EQ(parse_steerlm_json(json, "steerlm.json").head_loss, HeadLoss::scaled);
 }
 
+TEST(SteerlmJsonTest, APoolingOfItsOwnIsWrittenDown) {
+  SteerlmJson value = parse_steerlm_json(Json::parse(example), "steerlm.json");
+  EXPECT_EQ(value.head_pooling, HeadPooling::last);
+  value.head_pooling = HeadPooling::mean;
+  const Json json = dump_steerlm_json(value);
+  EXPECT_EQ(json["head"].dump(), R"({"kind":"regression","bias":false,"pooling":"mean"})");
+  EXPECT_EQ(parse_steerlm_json(json, "steerlm.json").head_pooling, HeadPooling::mean);
+  EXPECT_THROW(parse_steerlm_json(Json::parse(R"({"attributes": {"names": ["a"]}, "head": {"pooling": "max"}})"),
+                                  "steerlm.json"),
+               Error);
+}
+
 TEST(SteerlmJsonTest, OnlyAttributesAreNeeded) {
   const SteerlmJson value = parse_steerlm_json(
       Json::parse(R"({"attributes": {"names": ["a", "b"], "min": 1, "max": 3, "defaults": {"b": 2}}})"),

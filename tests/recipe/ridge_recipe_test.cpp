@@ -25,8 +25,8 @@ std::string message(const std::string& text) {
 }
 
 TEST(RidgeRecipeTest, IsTheSameWhenItIsWritten) {
-  const std::string text =
-      predictor("head: {kind: ridge, penalties: [0.5, 2, 1e9], penalty_folds: 3, features: f}\n", ", fold: 2/5");
+  const std::string text = predictor(
+      "head: {kind: ridge, pooling: mean, penalties: [0.5, 2, 1e9], penalty_folds: 3, features: f}\n", ", fold: 2/5");
   const Recipe recipe = load(text);
   EXPECT_EQ(recipe.head.kind, PredictorKind::ridge);
   EXPECT_EQ(recipe.head.penalties, (std::vector<double>{0.5, 2, 1e9}));
@@ -37,13 +37,15 @@ TEST(RidgeRecipeTest, IsTheSameWhenItIsWritten) {
   EXPECT_EQ(again.head.penalties, recipe.head.penalties);
   EXPECT_EQ(again.head.penalty_folds, 3);
   EXPECT_EQ(again.head.features, "f");
+  EXPECT_EQ(again.head.pooling, HeadPooling::mean);
+  EXPECT_EQ(again.head.model_head().pooling, HeadPooling::mean);
   EXPECT_EQ(again.data.fold, "2/5");
   EXPECT_TRUE(again.without_effect.empty());
   for (const char* idle : {"optimizer", "schedule", "checkpoint", "evaluate:", "epochs", "batch_size", "loss"})
     EXPECT_THAT(dumped, testing::Not(HasSubstr(idle)));
   EXPECT_THAT(dumped, HasSubstr("micro_batch_tokens"));
   const std::string regression = dump_recipe(load(predictor("head: {kind: regression}\n")));
-  for (const char* idle : {"penalties", "penalty_folds", "features", "fold"})
+  for (const char* idle : {"pooling", "penalties", "penalty_folds", "features", "fold"})
     EXPECT_THAT(regression, testing::Not(HasSubstr(idle)));
 }
 
@@ -56,6 +58,7 @@ TEST(RidgeRecipeTest, WhatMakesAnotherRun) {
   EXPECT_THAT(differences("head: {kind: ridge, features: f}\n"), testing::IsEmpty());
   EXPECT_THAT(differences("head: {kind: ridge}\ntrain: {steps: 3}\noptimizer: {learning_rate: 1}\n"),
               testing::IsEmpty());
+  EXPECT_THAT(differences("head: {kind: ridge, pooling: mean}\n"), testing::ElementsAre("head.pooling: last -> mean"));
   EXPECT_THAT(differences("head: {kind: ridge, penalty_folds: 3}\n"),
               testing::ElementsAre("head.penalty_folds: 5 -> 3"));
   EXPECT_EQ(
@@ -77,6 +80,11 @@ TEST(RidgeRecipeTest, WhatARidgeHeadCannotHave) {
   EXPECT_THAT(message(predictor("head: {kind: ridge, penalty_folds: 1}\n")), HasSubstr("of at least 2"));
   EXPECT_THAT(message(predictor("head: {kind: regression, penalties: [1]}\n")),
               HasSubstr("'head.penalties' is for 'head.kind: ridge' alone"));
+  EXPECT_THAT(message(predictor("head: {kind: regression, pooling: mean}\n")),
+              HasSubstr("'head.pooling' is for 'head.kind: ridge' alone"));
+  EXPECT_THAT(message(predictor("head: {kind: regression, loss: scaled, pooling: mean}\n")),
+              HasSubstr("'head.pooling' is for 'head.kind: ridge' alone"));
+  EXPECT_THAT(message(predictor("head: {kind: ridge, pooling: first}\n")), HasSubstr("expected one of last, mean"));
   EXPECT_THAT(message(predictor("head: {kind: language_model, features: f}\n")),
               HasSubstr("'head.features' is for 'head.kind: ridge' alone"));
 }

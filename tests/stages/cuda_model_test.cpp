@@ -170,7 +170,7 @@ INSTANTIATE_TEST_SUITE_P(Families, CudaLanguageModel, language_models, family_na
 class CudaClassifier : public CudaFamily {};
 
 TEST_P(CudaClassifier, ScoresLossAndGradients) {
-  expect_scores(expected.at("sequences"), attribute_scores(on_gpu, examples, 4096));
+  expect_scores(expected.at("sequences"), attribute_scores(on_gpu, HeadPooling::last, examples, 4096));
   Json all = Json::array();
   for (size_t i = 0; i < examples.size(); ++i) all.push_back(i);
   const Batch batch = make_batch(pick(examples, all));

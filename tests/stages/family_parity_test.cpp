@@ -118,7 +118,7 @@ TEST_P(ClassifierFamily, ScoresLossAndGradients) {
   Json all = Json::array();
   for (size_t i = 0; i < examples.size(); ++i) all.push_back(i);
   const Batch batch = make_batch(pick(examples, all));
-  expect_scores(expected.at("sequences"), attribute_scores(model, examples, 4096));
+  expect_scores(expected.at("sequences"), attribute_scores(model, HeadPooling::last, examples, 4096));
   const double count = label_count(batch);
   EXPECT_EQ(count, expected.at("known_labels").get<double>());
   Parameters gradients = zeros_like(trained(), at::kFloat);

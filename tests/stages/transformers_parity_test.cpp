@@ -157,13 +157,35 @@ TEST(TransformersClassifier, ScoresLossAndGradients) {
   const OpenModel model = open_model(fixtures / "classifier", cpu_fp32);
   const Json& wanted = expected().at("classifier");
   const Batch batch = batch_of(wanted.at("sequences"));
-  expect_scores(wanted.at("sequences"), attribute_scores(model.transformer, examples_of(wanted.at("sequences")), 4096));
+  expect_scores(wanted.at("sequences"),
+                attribute_scores(model.transformer, HeadPooling::last, examples_of(wanted.at("sequences")), 4096));
   const double count = label_count(batch);
   EXPECT_EQ(count, wanted.at("known_labels").get<double>());
   Parameters gradients = zeros_like(model.transformer.weights, at::kFloat);
   const double loss = regression_gradient(model.transformer, batch, 1 / count, gradients) / count;
   EXPECT_NEAR(loss, wanted.at("loss").get<double>(), 1e-5 * loss);
   expect_gradients(wanted.at("gradients"), gradients);
+}
+
+// What numpy made of Transformers' hidden states (tools/make_pooling_fixtures.py), in one pack and in several.
+TEST(TransformersClassifier, MeansOfHiddenStatesAndTheirScores) {
+  const OpenModel model = open_model(fixtures / "classifier", cpu_fp32);
+  const Path file = fixtures.parent_path() / "pooling.json";
+  const Json sequences =
+      parse_json(read_file(file, ExitCode::data, "fixture"), file.string(), ExitCode::data).at("sequences");
+  const std::vector<Example> examples = examples_of(sequences);
+  const at::Tensor states_nd = pooled_hidden_states(model.transformer, HeadPooling::mean, examples, 4096);
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    const auto wanted = sequences[s].at("mean_state").get<std::vector<double>>();
+    ASSERT_EQ(static_cast<std::int64_t>(wanted.size()), states_nd.size(1));
+    for (size_t i = 0; i < wanted.size(); ++i)
+      EXPECT_NEAR(states_nd[static_cast<std::int64_t>(s)][static_cast<std::int64_t>(i)].item<double>(), wanted[i], 2e-5)
+          << s;
+  }
+  const auto scores = attribute_scores(model.transformer, HeadPooling::mean, examples, 4096);
+  expect_scores(sequences, scores);
+  EXPECT_EQ(attribute_scores(model.transformer, HeadPooling::mean, examples, 64), scores) << "to the bit";
+  EXPECT_NE(attribute_scores(model.transformer, HeadPooling::last, examples, 4096), scores);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ inline std::vector<Example> examples_of(const Json& sequences) {
       for (const Json& label : sequence.at("labels"))
         example.labels.push_back(label.is_null() ? NAN : label.get<float>());
     }
+    if (sequence.contains("pool_begin")) example.pool_begin = sequence.at("pool_begin").get<size_t>();
     examples.push_back(std::move(example));
   }
   return examples;

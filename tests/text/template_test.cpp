@@ -270,8 +270,12 @@ TEST(Template, ScoredTurnLeavesLabelsOutAndEndsBare) {
   const Conversation conversation = chat(ConversationType::value_to_text, five_turns());
   for (const auto& [of, tokenizer] :
        {std::pair{text_template(), &text_tokenizer()}, std::pair{added_template(), &added_tokenizer()}}) {
+    const ScoredTurn scored = of.encode_scored_turn(conversation, 3);
     EXPECT_EQ(
-        tokenizer->decode(of.encode_scored_turn(conversation, 3)),
+        tokenizer->decode({scored.ids.begin() + static_cast<std::ptrdiff_t>(scored.value_begin), scored.ids.end()}),
+        " a2\n<extra_id_2>");
+    EXPECT_EQ(
+        tokenizer->decode(scored.ids),
         "<extra_id_0>System\nBe "
         "kind.\n<extra_id_1>User\nu1\n<extra_id_1>Assistant\na1\n<extra_id_1>User\nu2\n\n<extra_id_1>Assistant\n a2\n"
         "<extra_id_2>");
@@ -327,7 +331,8 @@ TEST(Template, PlainIsTextAndEos) {
   EXPECT_EQ(text_tokenizer().decode(of.encode(two).ids), "u <extra_id_1>\na");
   EXPECT_THAT(of.encode(two).turn, testing::Each(-1));
   EXPECT_EQ(text_tokenizer().decode(of.encode_prompt(two, label("quality:1"))), "u <extra_id_1>\na");
-  EXPECT_EQ(text_tokenizer().decode(of.encode_scored_turn(two, 0)), "u <extra_id_1>");
+  EXPECT_EQ(text_tokenizer().decode(of.encode_scored_turn(two, 0).ids), "u <extra_id_1>");
+  EXPECT_EQ(of.encode_scored_turn(two, 1).value_begin, 0u) << "values are one text";
   EXPECT_EQ(of.turn_marker(), "");
   EXPECT_FALSE(of.holds_marker("<extra_id_1>"));
   expect_error(ExitCode::recipe, HasSubstr("plain has no labels"), [&] { of.encode_label_prefix(two, 1); });

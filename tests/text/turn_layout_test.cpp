@@ -118,10 +118,21 @@ TEST_F(TurnLayouts, ALabelThatIsPredictedIsATurnOfItsOwn) {
 
 TEST_F(TurnLayouts, AScoredTurnEndsWithItsEndMarkerAndHasNoLabels) {
   const Conversation of = conversation(cases_["conversations"][0]);
-  EXPECT_EQ(spell(TemplateName::chatml, make(TemplateName::chatml).encode_scored_turn(of, 1)),
+  const auto scored = [&](TemplateName name, size_t turn) { return make(name).encode_scored_turn(of, turn); };
+  const auto value = [&](TemplateName name, size_t turn) {
+    const ScoredTurn input = scored(name, turn);
+    return spell(name, {input.ids.begin() + static_cast<std::ptrdiff_t>(input.value_begin), input.ids.end()});
+  };
+  EXPECT_EQ(value(TemplateName::chatml, 1), "It is 4.\n\nReally.<|im_end|>");
+  EXPECT_EQ(value(TemplateName::llama3, 3), "Yes.<|eot_id|>");
+  Conversation empty = of;
+  empty.turns[1].value.clear();
+  const ScoredTurn none = make(TemplateName::chatml).encode_scored_turn(empty, 1);
+  EXPECT_EQ(none.value_begin + 1, none.ids.size()) << "of an empty value the end alone";
+  EXPECT_EQ(spell(TemplateName::chatml, scored(TemplateName::chatml, 1).ids),
             "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n"
             "<|im_start|>assistant\nIt is 4.\n\nReally.<|im_end|>");
-  EXPECT_THAT(spell(TemplateName::llama3, make(TemplateName::llama3).encode_scored_turn(of, 3)),
+  EXPECT_THAT(spell(TemplateName::llama3, scored(TemplateName::llama3, 3).ids),
               testing::AllOf(testing::EndsWith("assistant<|end_header_id|>\n\nYes.<|eot_id|>"),
                              testing::Not(HasSubstr("quality"))));
 }

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
+
+#include "steerlm/text/template.h"
 
 namespace steerlm {
 
@@ -15,7 +18,15 @@ struct Example {
   std::int64_t group = -1;           // neighbours of one number are a group; -1: the example is one by itself
   double strength = 0;               // of the preference for the first of a pair over the second, its neighbour
   double sampling_log_p = 0;         // SteerLM 2.0: log Q'(y|a,x) of the policy that wrote the response
+  size_t pool_begin = 0;             // regression: the first token whose hidden state HeadPooling::mean takes in
 };
+
+// What a regression head scores, without labels.
+inline Example scored_example(ScoredTurn turn) {
+  Example example{.ids = std::move(turn.ids), .target = {}, .labels = {}};
+  example.pool_begin = turn.value_begin;
+  return example;
+}
 
 // Whether two neighbours are of one group.
 inline bool same_group(const Example& a, const Example& b) { return a.group >= 0 && a.group == b.group; }

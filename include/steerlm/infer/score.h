@@ -33,13 +33,15 @@ using TokenScores = std::vector<double>;
 std::vector<TokenScores> token_log_probabilities(const Transformer& model, std::span<const Example> examples,
                                                  const Batching& batching, const Watch<TokenScores>& watch = {});
 
-// The attribute head at the last token of each example: one score an attribute, raw.
+// The attribute head of each example: one score an attribute, raw.
 using AttributeScores = std::vector<float>;
-std::vector<AttributeScores> attribute_scores(const Transformer& model, std::span<const Example> examples,
-                                              const Batching& batching, const Watch<AttributeScores>& watch = {});
+std::vector<AttributeScores> attribute_scores(const Transformer& model, HeadPooling pooling,
+                                              std::span<const Example> examples, const Batching& batching,
+                                              const Watch<AttributeScores>& watch = {});
 
-// What that head reads: the hidden state of the last token of each example after the final norm, (n, d) fp32 on the
-// CPU.
-at::Tensor last_hidden_states(const Transformer& model, std::span<const Example> examples, std::int64_t batch_tokens);
+// What that head reads: the hidden states after the final norm, of the last token of each example or their mean from
+// Example::pool_begin on; (n, d) fp32 on the CPU.
+at::Tensor pooled_hidden_states(const Transformer& model, HeadPooling pooling, std::span<const Example> examples,
+                                std::int64_t batch_tokens);
 
 }  // namespace steerlm

@@ -145,6 +145,14 @@ struct EnumNames<HeadLoss> {
        {HeadLoss::scaled, "scaled"}}};
 };
 inline bool is_pairwise(HeadLoss loss) { return loss != HeadLoss::mse; }
+// Which hidden states a regression head reads: that of the last token, or the mean of those of the scored turn, from
+// the first token of its value to the last token of the input.
+enum class HeadPooling { last, mean };
+template <>
+struct EnumNames<HeadPooling> {
+  static constexpr std::array<std::pair<HeadPooling, std::string_view>, 2> table{
+      {{HeadPooling::last, "last"}, {HeadPooling::mean, "mean"}}};
+};
 
 // Low-rank adaptation (Hu et al. 2021): of each target y = W x + alpha / rank * B A x only A (rank, in) and B (out,
 // rank) are trained. Names and meaning are those of PEFT's LoraConfig.
@@ -169,12 +177,15 @@ struct HeadOptions {
   HeadKind kind = HeadKind::regression;
   HeadLoss loss = HeadLoss::mse;
   bool bias = true;
+  HeadPooling pooling = HeadPooling::last;
 
   void fields(auto& field) {
-    field("kind", kind, "regression: a linear layer on the last token; language_model: writes the label string");
+    field("kind", kind, "regression: a linear layer on hidden states; language_model: writes the label string");
     field("loss", loss,
           "loss of the regression head: mse of labels; bradley_terry, margin and scaled are of preference pairs");
     field("bias", bias, "false: a head without bias, as Transformers' sequence classification has it");
+    field("pooling", pooling,
+          "hidden states that a regression head reads: the last token's, or the scored turn's mean");
   }
 };
 

@@ -80,9 +80,9 @@ HiddenStates block_output(const Transformer& model, size_t layer, const at::Tens
 // The model's last norm, with its input and rstd where they are wanted.
 at::Tensor final_norm(const Transformer& model, const HiddenStates& hidden, TrunkSaved* saved);
 
-// The attribute head: scores_ba = x_bd score^T + bias in fp32 (fp64 for fp64), x the hidden state of the last token of
-// each sequence, which is in row last_rows[s].
+// The attribute head: scores_ba = x_bd score^T + bias in fp32 (fp64 for fp64), x what the head reads of the hidden
+// states of each sequence (HeadPooling). That of the last token is in row last_rows[s].
 std::vector<std::int64_t> last_rows(const std::vector<std::int64_t>& cu_seqlens);
-at::Tensor attribute_scores(const Transformer& model, const at::Tensor& last_bd);
+at::Tensor attribute_scores(const Transformer& model, const at::Tensor& x_bd);
 
 }  // namespace steerlm

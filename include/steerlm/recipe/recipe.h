@@ -68,6 +68,7 @@ struct PredictorOptions {
   PredictorKind kind = PredictorKind::regression;
   HeadLoss loss = HeadLoss::mse;
   bool bias = true;
+  HeadPooling pooling = HeadPooling::last;
   std::map<std::string, double> attribute_weights;  // pairwise losses: empty: helpfulness, else the first attribute
   std::vector<double> penalties{1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6};
   std::int64_t penalty_folds = 5;
@@ -77,7 +78,8 @@ struct PredictorOptions {
   HeadOptions model_head() const {
     return {.kind = kind == PredictorKind::language_model ? HeadKind::language_model : HeadKind::regression,
             .loss = loss,
-            .bias = bias};
+            .bias = bias,
+            .pooling = pooling};
   }
   void fields(auto& field) {
     field("kind", kind,
@@ -87,6 +89,9 @@ struct PredictorOptions {
           "loss of the regression head: mse of labels; bradley_terry, margin and scaled are of preference pairs");
     field("bias", bias,
           "false: a head without bias, as Transformers' sequence classification has it; ridge always has one");
+    field("pooling", pooling,
+          "ridge: last: the head reads the hidden state of the last token; mean: the mean of those of the scored turn, "
+          "from the first token of its text to the last token of the input");
     field("attribute_weights", attribute_weights,
           "pairwise losses: a response's reward is this weighted sum of its scores; none: helpfulness, else the first");
     field("penalties", penalties, above(0),

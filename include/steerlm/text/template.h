@@ -23,6 +23,12 @@ struct EncodedConversation {
       turn;  // the turn whose target this token is, else -1; plain: 0 for a single turn, -1 for several
 };
 
+// What a regression head reads of a conversation.
+struct ScoredTurn {
+  std::vector<std::int32_t> ids;
+  size_t value_begin = 0;  // first token of the scored turn's value; of an empty one that of the turn's end
+};
+
 // What stands around role and value of a turn in chatml and llama3. `start`, `role_end` and `end` are markers: single
 // pieces of the tokenizer, whatever special_tokens says. Roles are written in lower case, and a label line before the
 // value is "{label}\n".
@@ -58,8 +64,9 @@ class ConversationTemplate {
   EncodedConversation encode(const Conversation& conversation) const;
 
   // Input of a regression head: the turns up to and with `turn`, without label lines; it ends with a bare <extra_id_2>
-  // in steerlm, with the turn's end marker in chatml and llama3. plain: the values up to it.
-  std::vector<std::int32_t> encode_scored_turn(const Conversation& conversation, size_t turn) const;
+  // in steerlm, with the turn's end marker in chatml and llama3. plain: the values up to it, as one text
+  // (value_begin 0).
+  ScoredTurn encode_scored_turn(const Conversation& conversation, size_t turn) const;
 
   // What a language-model predictor continues with the label of `turn`: TEXT_TO_VALUE up to where the label begins; the
   // turns before with the labels that they have. Throws recipe for plain, which has no labels.
