@@ -5,7 +5,10 @@ function(steerlm_options target)
                          -Wdouble-promotion
                          -Wno-missing-field-initializers -Wno-restrict $<$<BOOL:${STEERLM_WERROR}>:-Werror>)
   if(STEERLM_SANITIZE)
-    target_compile_options(${target} PRIVATE -fsanitize=${STEERLM_SANITIZE} -fno-omit-frame-pointer)
+    # Undefined behaviour ends the program: GCC's default is to print it and go on. GCC 12 takes what the sanitizers add for uses of
+    # uninitialised values (<regex>, std::optional).
+    target_compile_options(${target} PRIVATE -fsanitize=${STEERLM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
+                           -Wno-maybe-uninitialized)
     target_link_options(${target} PUBLIC -fsanitize=${STEERLM_SANITIZE})
   endif()
 endfunction()

@@ -21,6 +21,8 @@ WHOLE_LIBRARY = ("torch/torch.h", "torch/extension.h", "torch/all.h", "ATen/ATen
 # The binary is run from outside: its files are looked into and the toy oracle is asked, which is less than the stages may include.
 TEST_FOLDERS = {"end_to_end": "stages"}
 TEST_HELPERS = {"support", "fixtures"}
+FUZZ_FOLDER = "fuzz"
+FUZZ_DRIVER = ("driver.cpp", "driver_findings.cpp")
 
 
 class Checker:
@@ -38,6 +40,11 @@ class Checker:
                 else:
                     into.append(word)
             self.direct[name], self.libraries[name] = words["MODULES"], words["LIBRARIES"]
+
+        # Of each fuzz target the module that it reads with, as tests/fuzz/CMakeLists.txt links them.
+        self.fuzz_lists = root / "tests" / FUZZ_FOLDER / "CMakeLists.txt"
+        lists = self.fuzz_lists.read_text() if self.fuzz_lists.exists() else ""
+        self.fuzz = dict(re.findall(r"^steerlm_fuzz\((\w+) (\w+)\)", lists, re.MULTILINE))
 
     def fault(self, path, line, what):
         self.faults.append(f"{path.relative_to(self.root)}:{line}: {what}")
@@ -120,6 +127,9 @@ class Checker:
             parts = path.relative_to(self.root / "tests").parts
             if parts[0] in TEST_HELPERS:
                 continue
+            if parts[0] == FUZZ_FOLDER:
+                self.check_fuzz_file(path)
+                continue
             if len(parts) != 2 or not path.name.endswith("_test.cpp"):
                 self.fault(path, 1, "not built: tests are tests/<module>/*_test.cpp")
                 continue
@@ -144,6 +154,23 @@ class Checker:
                 if other != path:
                     self.fault(path, 1, f"suite {suite} is also in {other.name}: it would run twice")
 
+    def check_fuzz_file(self, path):
+        if path.name in FUZZ_DRIVER:
+            return
+        name = path.stem.removesuffix("_fuzz")
+        if path.parent.name != FUZZ_FOLDER or not path.stem.endswith("_fuzz") or name not in self.fuzz:
+            self.fault(path, 1, f"not built: fuzz targets are tests/{FUZZ_FOLDER}/NAME_fuzz.cpp with a line steerlm_fuzz(NAME MODULE)")
+        elif self.fuzz[name] not in self.direct:
+            self.fault(self.fuzz_lists, 1, f"target {name}: there is no module {self.fuzz[name]}")
+        elif "int LLVMFuzzerTestOneInput(" not in path.read_text(encoding="utf-8"):
+            self.fault(path, 1, "not a fuzz target: no LLVMFuzzerTestOneInput")
+
+    def module_of_test(self, path, parts):
+        """Whose headers a file of tests/ may include."""
+        if parts[1] == FUZZ_FOLDER:
+            return self.fuzz.get(path.stem.removesuffix("_fuzz"), parts[1])
+        return TEST_FOLDERS.get(parts[1], parts[1])
+
     def run(self):
         self.check_map()
         for path in sorted(self.root.rglob("*")):
@@ -152,7 +179,7 @@ class Checker:
                 continue
             in_tests = parts[0] == "tests"
             module = parts[2] if parts[0] == "include" and len(parts) > 3 else parts[1]
-            module = TEST_FOLDERS.get(module, module) if in_tests else module
+            module = self.module_of_test(path, parts) if in_tests else module
             self.check_file(path, module if module in self.direct else None, in_tests)
         self.check_tests()
         return self.faults

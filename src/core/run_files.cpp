@@ -23,9 +23,11 @@ Path mark_path(const Path& root) { return root / mark_folder / "run.json"; }
 Path manifest_path(const Path& root) { return root / mark_folder / "files.jsonl"; }
 Path staging_path(const Path& root) { return root / mark_folder / "staging"; }
 
-// Nothing that leads out of the folder, whatever a damaged manifest says.
+// Nothing that leads out of the folder, whatever a damaged manifest says. A name ends at a NUL for the system: "..\0"
+// is
+// "..", too.
 bool is_inner_name(const std::string& name) {
-  if (name.empty() || name.front() == '/') return false;
+  if (name.empty() || name.front() == '/' || name.find('\0') != std::string::npos) return false;
   return std::ranges::none_of(
       Path(name), [](const Path& part) { return part.empty() || part == "." || part == ".." || part == mark_folder; });
 }

@@ -36,20 +36,27 @@ void settle(Preference& preference) {
   const std::string response = text_member(first, "response");
   preference.subset = text_member(first, "subset");
   preference.id = text_member(first, "id");
-  if (response == "response_1" || response == "response1") {
+  preference.best_of_n = response == "chosen[0]";
+  const bool by_strength = response == "response_1" || response == "response1";
+  if (!by_strength && response != "chosen" && !preference.best_of_n) {
+    fail(ExitCode::data,
+         {.what = "a line that holds no preference between responses",
+          .where = preference.place(),
+          .expected = "a row of HelpSteer2 or HelpSteer3 preference, hh-rlhf or RewardBench (docs/data.md)"});
+  }
+  if (preference.responses.size() < 2) {
+    fail(ExitCode::data, {.what = "one response of a preference, without the other",
+                          .where = preference.place(),
+                          .expected = "a row with both responses",
+                          .advice = "name the file as it was published; 'data convert' takes pairs apart"});
+  }
+  if (by_strength) {
     const std::string_view key = response == "response1" ? "overall_preference" : "preference_strength";
     const double strength = signed_strength(first, key, preference.place());
     preference.strength = std::abs(strength);
     preference.better = strength == 0 ? 0 : 1;
     if (strength > 0) std::swap(preference.responses[0], preference.responses[1]);
     return;
-  }
-  preference.best_of_n = response == "chosen[0]";
-  if (response != "chosen" && !preference.best_of_n) {
-    fail(ExitCode::data,
-         {.what = "a line that holds no preference between responses",
-          .where = preference.place(),
-          .expected = "a row of HelpSteer2 or HelpSteer3 preference, hh-rlhf or RewardBench (docs/data.md)"});
   }
   preference.better = static_cast<size_t>(std::ranges::count_if(preference.responses, [](const Record& record) {
     return text_member(record.json, "response").starts_with("chosen");

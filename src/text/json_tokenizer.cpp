@@ -123,7 +123,7 @@ JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, const Tokenize
   json_.vocabulary.clear();
   json_.merges.clear();
   add_tokens(config, file.string());
-  index_tokens();
+  index_tokens(file.string());
   find_ends(config);
 }
 
@@ -169,11 +169,16 @@ void JsonTokenizer::add_tokens(const TokenizerConfig& config, const std::string&
   note_left_out(left_out, notes_);
 }
 
-void JsonTokenizer::index_tokens() {
+void JsonTokenizer::index_tokens(const std::string& where) {
   for (const auto& [id, token] : added_) {
     const bool hidden = token.special || is_template_marker(token.text);
     if (token.normalized) {
-      normalized_.add(normalize(token.text, true), token, hidden);
+      std::string spelling = normalize(token.text, true);
+      if (spelling.empty()) {
+        fail(ExitCode::model,
+             {.what = "the normalizer leaves nothing of the added token '" + token.text + "'", .where = where});
+      }
+      normalized_.add(std::move(spelling), token, hidden);
     } else {
       raw_.add(token.text, token, hidden);
     }

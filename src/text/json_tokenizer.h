@@ -46,7 +46,7 @@ class JsonTokenizer {
     bool prefix;   // what the tokenizer puts before a text
   };
   void add_tokens(const TokenizerConfig& config, const std::string& where);
-  void index_tokens();
+  void index_tokens(const std::string& where);
   void find_ends(const TokenizerConfig& config);
   void encode(std::string_view text, Use use, std::vector<std::int32_t>& ids) const;
   void encode_stretch(std::string_view stretch, bool at_start, Use use, std::vector<std::int32_t>& ids) const;

@@ -1,6 +1,8 @@
 #include "text/spm_tokenizer.h"
 
 #include <algorithm>
+#include <exception>
+#include <new>
 
 #include "steerlm/core/json.h"
 #include "steerlm/core/utf8.h"
@@ -20,7 +22,14 @@ constexpr std::string_view space_symbol = "\xE2\x96\x81";  // U+2581, sentencepi
 Processor make_processor(const std::string& bytes, const Path& file) {
   silence_sentencepiece();
   auto processor = std::make_shared<sentencepiece::SentencePieceProcessor>();
-  if (!processor->LoadFromSerializedProto(bytes).ok()) {
+  bool accepted = false;
+  try {
+    accepted = processor->LoadFromSerializedProto(bytes).ok();
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception&) {  // of its trie, for a piece that begins with a NUL
+  }
+  if (!accepted) {
     fail(ExitCode::model, {.what = "sentencepiece does not accept the model",
                            .where = file.string(),
                            .advice = "the file may be damaged; copy or download it again"});

@@ -413,7 +413,8 @@ TEST_F(RunFilesTest, ADamagedManifestNamesNothingElsewhere) {
   put(folder_.path() / "precious", "mine");
   for (const std::string line :
        {R"({"file":"../precious"})", R"({"file":"a/../../precious"})", R"({"file":"/etc/passwd"})", R"({"file":""})",
-        R"({"file":".steerlm-run/run.json"})", R"({"file":1})", "[]", "{}", R"({"other":"x"})", "no json"}) {
+        R"({"file":"..\u0000/precious"})", R"({"file":".steerlm-run/run.json"})", R"({"file":1})", "[]", "{}",
+        R"({"other":"x"})", "no json"}) {
     stdfs::remove_all(run());
     { open(); }
     put(run() / ".steerlm-run/files.jsonl", line + "\n");

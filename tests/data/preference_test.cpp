@@ -8,6 +8,7 @@
 namespace steerlm {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using namespace steerlm::testing;
@@ -115,6 +116,15 @@ TEST_F(PreferenceTest, LinesFollowEachOther) {
   const std::vector<Preference> two = read(std::string(hh) + "\n\n" + hh + "\n");
   ASSERT_EQ(two.size(), 2u);
   EXPECT_THAT(two[1].place(), HasSubstr(":3"));
+}
+
+TEST_F(PreferenceTest, ARecordOfOneResponseIsNoPair) {
+  for (const std::string response : {"response_1", "response1", "chosen", "chosen[0]"}) {
+    EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":"Hi"},{"from":"Assistant","value":"A pear."}],)"
+                        R"("response":")" +
+                        response + R"(","preference_strength":2,"overall_preference":2})"),
+                AllOf(HasSubstr(":1: one response of a preference, without the other"), HasSubstr("'data convert'")));
+  }
 }
 
 TEST_F(PreferenceTest, Refusals) {

@@ -3,15 +3,14 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <string>
 
 #include "steerlm/core/error.h"
 #include "steerlm/core/fs.h"
 #include "steerlm/core/rng.h"
+#include "support/damage_bytes.h"
 
 namespace steerlm {
 
@@ -38,27 +37,13 @@ class FileDamage {
     return counts;
   }
 
-  // One to three cuts, insertions, deletions and overwrites at random places, among them numbers that sizes are made
-  // of, where they hurt.
+  // One to three edits of damage_bytes.
   DamageCounts edit_at_random(std::uint64_t seed, std::uint64_t rounds) const {
-    constexpr std::uint64_t numbers[] = {
-        0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0x100000000, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0x2000000000000000};
     DamageCounts counts;
     for (std::uint64_t round = 0; round < rounds; ++round) {
       Rng rng(seed, "file damage", round);
       std::string bytes = whole_;
-      for (std::uint64_t edits = 1 + rng.below(3); edits > 0 && !bytes.empty(); --edits) {
-        const size_t at = rng.below(bytes.size());
-        const std::uint64_t kind = rng.below(6);
-        if (kind == 0) bytes.resize(at);
-        if (kind == 1) bytes.insert(at, 1 + rng.below(9), static_cast<char>(rng.below(256)));
-        if (kind == 2) bytes.erase(at, 1 + rng.below(9));
-        if (kind == 3) bytes[at] = static_cast<char>(rng.below(256));
-        char number[sizeof(std::uint64_t)];
-        std::memcpy(number, &numbers[rng.below(std::size(numbers))], sizeof number);
-        if (kind == 4) bytes.replace(at, 8, number, 8);
-        if (kind == 5) bytes.replace(at, 4, number, 4);
-      }
+      for (std::uint64_t edits = 1 + rng.below(3); edits > 0; --edits) damage_bytes(bytes, rng);
       try_bytes(bytes, counts);
     }
     return counts;

@@ -188,6 +188,9 @@ TEST_F(TokenizerJsonFaults, AddedTokensOutsideTheVocabulary) {
   expect_bad_value("/added_tokens/4/fuzzy", "true", "the key 'fuzzy' is not supported");
   expect_bad_value("/added_tokens", "{}", "the file: 'added_tokens' (found {}, expected a list)");
   expect_bad_value("/added_tokens/4", "5", "an added token is not a JSON object");
+  // A token without a spelling would be found at every NUL of a text, for ever.
+  expect_bad_value("/normalizer", R"({"type": "Replace", "pattern": {"String": "<extra_id_2>"}, "content": ""})",
+                   "the normalizer leaves nothing of the added token '<extra_id_2>'");
 }
 
 TEST_F(TokenizerJsonFaults, PostProcessorsOutsideTheVocabulary) {

@@ -8,6 +8,7 @@
 #include "steerlm/core/hash.h"
 #include "steerlm/core/json.h"
 #include "steerlm/core/rng.h"
+#include "steerlm/text/spm_pieces.h"
 #include "text/text_support.h"
 
 namespace steerlm {
@@ -233,6 +234,14 @@ TEST(Tokenizer, FilesThatAreNoModel) {
   expect_bad(folder / "zero.model", "not a sentencepiece model");
   write_text(folder / "lfs.model", "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 499723\n");
   expect_bad(folder / "lfs.model", "git lfs pull");
+  const std::string nul_first("\0a", 2);
+  const std::vector<SpmPiece> pieces{{"<unk>", PieceType::unknown},
+                                     {"<s>", PieceType::control},
+                                     {"</s>", PieceType::control},
+                                     {"a"},
+                                     {nul_first, PieceType::user_defined}};
+  write_text(folder / "nul.model", format_spm_model(pieces, {.unk = "<unk>", .bos = "<s>", .eos = "</s>"}));
+  expect_bad(folder / "nul.model", "sentencepiece does not accept the model");
   std::ofstream(folder / "huge.model");
   std::filesystem::resize_file(folder / "huge.model", 1'000'000'001);
   expect_bad(folder / "huge.model", "too large for a tokenizer (found 1000000001 bytes, expected at most 1 GB)");
