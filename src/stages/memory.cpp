@@ -1,5 +1,6 @@
 #include "stages/memory.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -109,6 +110,7 @@ std::int64_t free_bytes(at::Device device) {
 }
 
 std::int64_t resident_bytes() {
+  ::malloc_trim(0);
   std::ifstream statm("/proc/self/statm");
   std::int64_t size = 0, resident = 0;
   statm >> size >> resident;  // pages

@@ -31,7 +31,7 @@ TrainBytes forecast_bytes(const Recipe& recipe, const TrainSettings& settings, c
 // back first.
 std::int64_t free_bytes(at::Device device);
 
-// What of this process is in memory now.
+// What of this process is in memory now, after what was freed has been given back.
 std::int64_t resident_bytes();
 
 // train.micro_batch_tokens: auto. The most tokens whose training fits in 90 % of `free`: all those of the largest step,

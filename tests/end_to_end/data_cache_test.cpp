@@ -101,6 +101,24 @@ TEST_F(DataCache, AnEditedFileIsNoticed) {
   expect_refused(run(command + "train.steps=2"), 2, "the input train.jsonl has changed");
 }
 
+TEST_F(DataCache, AFileThatChangesWhileItIsReadIsRefused) {
+  std::string lines;
+  for (int i = 0; i < 12000; ++i) lines += conversation("question " + std::to_string(i), "answer", "quality:3");
+  write("train.jsonl", lines);
+  bool changed = false;
+  const Result result = run_until("sft sft.yaml", 0, [&] {
+    if (!changed && temporaries_in("run/.steerlm-run") > 0) {
+      append("train.jsonl", lines);
+      changed = true;
+    }
+    return false;
+  });
+  ASSERT_TRUE(changed);
+  expect_refused(result, 3, "train.jsonl: the file was changed while it was read");
+  EXPECT_FALSE(exists("run/data"));
+  EXPECT_EQ(temporaries_in("run/.steerlm-run"), 0);
+}
+
 TEST_F(DataCache, ADamagedOneIsMadeAgain) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
   begin("cut");

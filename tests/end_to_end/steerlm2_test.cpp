@@ -146,6 +146,12 @@ TEST_F(Steerlm2Program, TrainsOnAFileOfResponses) {
   expect_says(result, "1 prompts left out because fewer than two responses are left");
   const auto distance = metric("ready", "train/distance");
   EXPECT_LT(distance.at(5), distance.at(1));
+  // Weights, groups and log Q' come from the encoded data as they were.
+  ASSERT_EQ(run(recipe + " run_dir=parts train.max_minutes=1e-9").code, 75);
+  const Result second = run(recipe + " run_dir=parts");
+  expect_says(second, "the training data is encoded already");
+  expect_says(second, "1 prompts left out because fewer than two responses are left");
+  EXPECT_EQ(read("parts/model/model.safetensors"), read("ready/model/model.safetensors"));
   // The same file without one of the numbers.
   expect_refused(run(recipe + " run_dir=lacking data.train=b.jsonl"), 3, "without 'log(P(a|x,y))'");
   EXPECT_FALSE(exists("lacking/model"));

@@ -1,4 +1,7 @@
 // What a run computes, through the program: micro-batches, clipping, epochs, bf16, and a stopped run's traces.
+#include <sys/resource.h>
+#include <sys/wait.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -161,6 +164,28 @@ TEST_F(TrainingNumbers, InBf16TrainsStopsGoesOnAndScores) {
     EXPECT_NEAR(narrow.at(i).at("logprob").get<double>(), logprob, 0.05 * std::abs(logprob)) << i;
     EXPECT_NE(narrow[i].at("logprob"), wide[i].at("logprob"));
   }
+}
+
+// Of a small model most is the program itself.
+TEST_F(TrainingNumbers, TheForecastIsWhatTheProcessTakes) {
+  const std::string said = run("sft sft.yaml --dry-run").errors;
+  const size_t at = said.find(" here, about ");
+  ASSERT_NE(at, std::string::npos) << said;
+  EXPECT_NE(said.find(" MB of memory"), std::string::npos) << said;
+  const double forecast = std::stod(said.substr(at + 13)) * 1e6;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const std::string command =
+        "cd '" + path("").string() + "' && exec " STEERLM_PROGRAM " sft sft.yaml >out.txt 2>err.txt";
+    ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    ::_exit(127);
+  }
+  int status = 0;
+  rusage usage{};
+  ASSERT_EQ(::wait4(child, &status, 0, &usage), child);
+  ASSERT_EQ(status, 0) << read("err.txt");
+  const double peak = 1024.0 * static_cast<double>(usage.ru_maxrss);
+  EXPECT_NEAR(forecast / peak, 1, 0.2) << forecast << " and " << peak;
 }
 
 }  // namespace

@@ -70,6 +70,13 @@ TEST_F(Forecast, IsWhatWasMeasuredOnAnH100) {
   EXPECT_THAT(text, Not(HasSubstr("would do nothing")));
 }
 
+TEST_F(Forecast, TheLastStepOfAnEpochMayBeSmaller) {
+  recipe.train.steps.reset();
+  recipe.train.epochs = 2;
+  recipe.train.batch_size = 3;
+  EXPECT_THAT(said("h100"), HasSubstr("4 steps, 32,768 tokens,")) << "3 and 1 texts of 4,096 tokens, twice";
+}
+
 TEST_F(Forecast, SaysWhatDoesNotFit) {
   EXPECT_THAT(said("rtx4090"), HasSubstr("does not fit: rtx4090 has 24.0 GB of memory, the training takes about"));
   recipe.train.recompute = Recompute::block;
