@@ -116,6 +116,10 @@ TEST_F(RidgePooling, FeaturesOfBothPoolingsLieInOneFolder) {
   EXPECT_EQ(read("again/model/model.safetensors"), mean);
   ASSERT_EQ(run("train-predictor mean.yaml head.pooling=last run_dir=apart").code, 0);
   EXPECT_EQ(read("apart/model/model.safetensors"), read("last/model/model.safetensors"));
+  // An answer's features are the same ones whether it is trained on or held out.
+  ASSERT_EQ(run("train-predictor mean.yaml data.validation_fraction=0.3 head.features=shared run_dir=split").code, 0);
+  EXPECT_THAT(run("train-predictor mean.yaml head.features=shared run_dir=joined").errors,
+              HasSubstr("features: 40 of 40 sequences are in shared"));
   // One is not the other's run.
   expect_refused(run("train-predictor mean.yaml head.pooling=last"), 2, "head.pooling");
 }
