@@ -92,7 +92,9 @@ PromptBlock encode_block(const SampleJob& job, const std::optional<ConversationT
       else
         job.model.tokenizer.append_first(request.prompt->conversation.turns.back().value, ids);
       if (ids.empty())
-        fault = "the prompt is empty, and the tokenizer has no BOS that a text would start with";
+        fault =
+            "the prompt is empty, and the tokenizer has no BOS that a text would start with; give the model a text to "
+            "go on from";
       else if (static_cast<std::int64_t>(ids.size()) >= context)
         fault =
             fmt::format("the prompt is longer than the model's context: {} tokens, at most {} leave room for an answer",
