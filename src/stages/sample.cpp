@@ -193,12 +193,12 @@ Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context&
     };
     const std::vector<GenerationResult> results =
         generate(job.model.transformer, job.model.tokenizer, block.encoded, settings, watch);
-    const bool stopped = results.size() < block.encoded.size() || stop_requested();
-    if (alone || results.size() == block.encoded.size()) take_prompts(job, block, results, taken, piece);
+    const bool whole = results.size() == block.encoded.size();
+    if (whole || alone) take_prompts(job, block, results, taken, piece);
     piece.write(output);
     responses += last.done;
     tokens += last.tokens;
-    if (stopped) return tell_stopped(context);
+    if (!whole || stop_requested()) return tell_stopped(context);
   }
   progress.finish();
   if (const std::string speed = describe_throughput(responses, tokens, monotonic_seconds() - start); !speed.empty())

@@ -159,7 +159,7 @@ TEST_F(Stopping, GenerationGoesOnInsideABlock) {
   EXPECT_EQ(lines_of(read("s.jsonl")).size(), 3600u);
 
   ASSERT_EQ(run("generate --model model --input prompts.jsonl --max-new-tokens 9 --output whole.jsonl").code, 0);
-  EXPECT_EQ(
+  EXPECT_GE(
       stops_of("generate --model model --input prompts.jsonl --max-new-tokens 9 --output c.jsonl --max-minutes 1e-9",
                "--max-minutes"),
       2);
