@@ -198,7 +198,7 @@ Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context&
     piece.write(output);
     responses += last.done;
     tokens += last.tokens;
-    if (!whole || stop_requested()) return tell_stopped(context);
+    if (!whole || stop_requested()) return Outcome::stopped;
   }
   progress.finish();
   if (const std::string speed = describe_throughput(responses, tokens, monotonic_seconds() - start); !speed.empty())
