@@ -1,11 +1,13 @@
 // train-predictor, annotate, sft, bootstrap, steerlm2, evaluate, crossvalidate, run and pipeline: each takes a recipe.
-#include <limits>
+#include <algorithm>
+#include <charconv>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
 #include "cli/common_options.h"
+#include "steerlm/core/error.h"
 
 namespace steerlm {
 namespace {
@@ -30,6 +32,25 @@ CLI::App* add_recipe_command(CLI::App& app, const std::string& name, const std::
   return command;
 }
 
+// "1,2,3". Throws recipe.
+std::vector<std::int64_t> parse_seeds(const std::string& text) {
+  std::vector<std::int64_t> seeds;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    std::int64_t seed = 0;
+    const auto [last, error] = std::from_chars(text.data() + begin, text.data() + end, seed);
+    if (error != std::errc() || last != text.data() + end || seed < 0) {
+      fail(ExitCode::recipe, {.what = "no list of seeds",
+                              .where = "--seeds",
+                              .found = "'" + text + "'",
+                              .expected = "integers of at least 0, joined by commas, such as 1,2,3"});
+    }
+    seeds.push_back(seed);
+    begin = end + 1;
+  }
+  return seeds;
+}
+
 // What follows --merge OUT are shards: the first stands where a recipe does.
 JobArguments merge_of(const RecipeRun& arguments) {
   JobArguments job = arguments.job;
@@ -48,11 +69,9 @@ void add_stage_command(CLI::App& app, Invocation& invocation, const std::string&
   if (stage == Stage::pipeline) {
     command->add_option("--only", arguments->only, "run only the step of this name");
     command->add_option("--from", arguments->from, "start with the step of this name");
-    command
-        ->add_option("--seeds", arguments->seeds,
-                     "run once with each of these seeds, in run_dir/seed-K, and table the figures: 1,2,3")
-        ->delimiter(',')
-        ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
+    command->add_option_function<std::string>(
+        "--seeds", [arguments](const std::string& text) { arguments->seeds = parse_seeds(text); },
+        "run once with each of these seeds, in run_dir/seed-K, and table the figures: 1,2,3");
   }
   if (stage == Stage::annotate) add_merge_options(*command, arguments->job);
   command->callback([&invocation, arguments] {

@@ -415,17 +415,9 @@ void BlockOutput::end_ledger(const Json& sha256) {
   ledger_.finished = true;
 }
 
-bool BlockOutput::finish() {
-  if (ledger_.finished) return true;
-  if (!output_file_) open_files();
-  ledger_.finished = ledger_path_.empty();
-  if (ledger_.finished) return true;
+// Under the final names, then in the ledger.
+void BlockOutput::publish_files(std::optional<OutputFile>& packed) {
   const Path quarantine_part = part_of(ledger_.quarantine), output_part = part_of(ledger_.output);
-  std::optional<OutputFile> packed;
-  if (!place_.through && is_packed_name(ledger_.output.string())) {
-    packed = pack_beside(output_part, ledger_.output);
-    if (!packed) return false;
-  }
   // The hashes of what is published: nothing else is under these names.
   const Json sha256 = {place_.through ? "" : sha256_file(packed ? packed->path() : output_part, ExitCode::resources),
                        sha256_file(quarantine_part, ExitCode::resources)};
@@ -441,6 +433,24 @@ bool BlockOutput::finish() {
     publish_output(*output_file_, ledger_.output, options_.overwrite);
   }
   end_ledger(sha256);
+}
+
+bool BlockOutput::finish() {
+  if (ledger_.finished) return true;
+  if (!output_file_) open_files();
+  ledger_.finished = ledger_path_.empty();
+  if (ledger_.finished) return true;
+  std::optional<OutputFile> packed;
+  if (!place_.through && is_packed_name(ledger_.output.string())) {
+    packed = pack_beside(part_of(ledger_.output), ledger_.output);
+    if (!packed) return false;
+  }
+  try {
+    publish_files(packed);
+  } catch (...) {
+    if (packed) remove_file(packed->path());
+    throw;
+  }
   return true;
 }
 

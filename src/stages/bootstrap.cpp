@@ -125,7 +125,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
             return sampled;
           },
       .no_response = [&](size_t, const std::string&) { return SampledPrompt{.too_long = options.samples_per_prompt}; }};
-  if (sample_prompts(job, output, context) == Outcome::stopped) return Outcome::stopped;
+  if (sample_prompts(job, output, context) == Outcome::stopped) return tell_stopped(context);
   output.finish();
   run->finish(sampled_summary(output, output_path, context), {output_path});
   return Outcome::done;

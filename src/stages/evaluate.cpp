@@ -188,7 +188,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     options.counts = sampled_counts;
     BlockOutput output(sweep_file, run->files().grow("ledger.jsonl"), identity, options);
     const auto results = sample_sweep(recipe, *model, sweep, sweep_file, output, context);
-    if (!results) return Outcome::stopped;
+    if (!results) return tell_stopped(context);
     const std::optional<SweepReport> report =
         report_sweep(recipe, *model, predictor ? &*predictor : nullptr, other ? &*other : nullptr, sweep, *results);
     if (!report) return tell_stopped(context);

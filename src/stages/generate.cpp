@@ -69,7 +69,7 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
                                 .quarantine = quarantine_line(prompt.file, prompt.line, fault, prompt.text), .bad = 1};
                           },
                       .fault = [&](size_t p) { return prompts[p].fault; }};
-  if (sample_prompts(job, output, context) == Outcome::stopped) return Outcome::stopped;
+  if (sample_prompts(job, output, context) == Outcome::stopped) return tell_stopped(context);
   if (!output.finished()) {
     if (shard.is_part()) {
       write_shard_file(options.output, output, job_identity, shard, static_cast<std::int64_t>(sample_block_prompts),

@@ -92,7 +92,9 @@ PromptBlock encode_block(const SampleJob& job, const std::optional<ConversationT
       else
         job.model.tokenizer.append_first(request.prompt->conversation.turns.back().value, ids);
       if (ids.empty())
-        fault = "the prompt is empty, and the tokenizer has no BOS that a text would start with";
+        fault =
+            "the prompt is empty, and the tokenizer has no BOS that a text would start with; give the model a text to "
+            "go on from";
       else if (static_cast<std::int64_t>(ids.size()) >= context)
         fault =
             fmt::format("the prompt is longer than the model's context: {} tokens, at most {} leave room for an answer",
@@ -191,12 +193,12 @@ Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context&
     };
     const std::vector<GenerationResult> results =
         generate(job.model.transformer, job.model.tokenizer, block.encoded, settings, watch);
-    const bool stopped = results.size() < block.encoded.size() || stop_requested();
-    if (alone || results.size() == block.encoded.size()) take_prompts(job, block, results, taken, piece);
+    const bool whole = results.size() == block.encoded.size();
+    if (whole || alone) take_prompts(job, block, results, taken, piece);
     piece.write(output);
     responses += last.done;
     tokens += last.tokens;
-    if (stopped) return tell_stopped(context);
+    if (!whole || stop_requested()) return Outcome::stopped;
   }
   progress.finish();
   if (const std::string speed = describe_throughput(responses, tokens, monotonic_seconds() - start); !speed.empty())

@@ -135,7 +135,7 @@ Outcome sample(const Recipe& step, const std::string& output_path, const Context
       .lines = [&](size_t p, std::span<const SampleRequest>,
                    std::span<const GenerationResult> results) { return sampled_group(prompts[p], label, results); },
       .no_response = [&](size_t, const std::string&) { return SampledPrompt{.too_long = options.samples_per_prompt}; }};
-  if (sample_prompts(job, output, context) == Outcome::stopped) return Outcome::stopped;
+  if (sample_prompts(job, output, context) == Outcome::stopped) return tell_stopped(context);
   output.finish();
   run->finish(sampled_summary(output, output_path, context), {output_path});
   return Outcome::done;

@@ -198,6 +198,8 @@ TEST_F(ExperimentProgram, APipelineOverSeedsIsTabled) {
   EXPECT_EQ(figures("seeds/seeds.json")["seeds"], Json({1, 2}));
 
   expect_refused(run("pipeline toy.yaml --seeds 1,1 run_dir=twice"), 2, "a seed that is named twice");
+  for (const char* wrong : {"1,", "x", "-1", "1:2", "99999999999999999999"})
+    expect_refused(run(std::string("pipeline toy.yaml run_dir=wrong --seeds=") + wrong), 2, "no list of seeds");
   expect_refused(run("pipeline toy.yaml --seeds 1,2 --only measured run_dir=part"), 2, "--seeds runs whole pipelines");
   ASSERT_EQ(run("pipeline toy.yaml run_dir=single").code, 0);
   expect_refused(run("pipeline toy.yaml --seeds 1 run_dir=single"), 2, "the folder holds a run of its own");

@@ -159,11 +159,17 @@ TEST_F(Stopping, GenerationGoesOnInsideABlock) {
   EXPECT_EQ(lines_of(read("s.jsonl")).size(), 3600u);
 
   ASSERT_EQ(run("generate --model model --input prompts.jsonl --max-new-tokens 9 --output whole.jsonl").code, 0);
-  EXPECT_EQ(
+  EXPECT_GE(
       stops_of("generate --model model --input prompts.jsonl --max-new-tokens 9 --output c.jsonl --max-minutes 1e-9",
                "--max-minutes"),
       2);
   EXPECT_EQ(read("c.jsonl"), read("whole.jsonl"));
+  // What is said is the command's own word on what is kept.
+  const Result stopped =
+      run("generate --model model --input prompts.jsonl --max-new-tokens 9 --output d.jsonl --max-minutes 1e-9");
+  EXPECT_EQ(stopped.code, 75);
+  EXPECT_THAT(stopped.errors, HasSubstr("what is done is in d.jsonl.part, and the same command goes on"));
+  EXPECT_THAT(stopped.errors, testing::Not(HasSubstr("everything is saved")));
 }
 
 TEST_F(Stopping, ABadPromptIsPutAside) {

@@ -114,6 +114,7 @@ class BlockOutput {
   static std::optional<Ledger> read_ledger(const Path& path);
   static std::vector<Path> own_files(const Ledger& ledger);
   void adopt_ledger();
+  void publish_files(std::optional<OutputFile>& packed);
   void end_ledger(const Json& sha256);
   void keep_inputs(std::vector<Path>& own) const;
   void open_files();

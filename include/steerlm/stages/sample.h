@@ -70,10 +70,10 @@ struct SampleJob {
   std::function<std::string(size_t p)> fault = {};  // of prompt p itself, "" where it has none; not given: of none
 };
 
-// Answers the prompts that `output` lacks, and leaves its finish() to the caller, in blocks of sample_block_prompts, of
-// which a shard has every n-th. What is sampled together is of one block. On a CPU in fp32, where responses do not
-// depend on what is sampled beside them, the prompts of a block that are done are written every second, and a stop
-// costs those that are not; elsewhere a block is written as a whole.
+// Answers the prompts that `output` lacks, and leaves its finish() to the caller, who says too that it was stopped, in
+// blocks of sample_block_prompts, of which a shard has every n-th. What is sampled together is of one block. On a CPU
+// in fp32, where responses do not depend on what is sampled beside them, the prompts of a block that are done are
+// written every second, and a stop costs those that are not; elsewhere a block is written as a whole.
 inline constexpr size_t sample_block_prompts = 256;
 Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context& context);
 
