@@ -42,11 +42,14 @@ JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& op
       .inputs = options.inputs,
       .advice = "give the command as it was, choose another output, or start over with --fresh",
       .counts = std::move(counts)};
+  // Two equal commands would take each other's files for their own.
+  std::unique_ptr<OutputLock> lock;
+  if (!place.through) lock = std::make_unique<OutputLock>(arguments.output, place.file.string() + ".part.lock");
   Json job;
   KnownFiles known;
   if (!place.through) job = {{"settings", settings}, {"inputs", describe_inputs(std::move(inputs), known)}};
   if (shard.is_part()) check_shard_file(arguments.output, job, arguments.overwrite);
-  return {shard, job, arguments.output,
+  return {std::move(lock), shard, job, arguments.output,
           BlockOutput(arguments.output, place.through ? Path() : ledger_of(arguments.output),
                       {{"job", job}, {"shard", shard_text(shard)}}, block_options)};
 }

@@ -2,11 +2,13 @@
 // of time, shards, and putting shards together.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "steerlm/cli/compute.h"
+#include "steerlm/core/lock.h"
 #include "steerlm/core/output.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/data/shard.h"
@@ -21,6 +23,7 @@ Context begin_job(const JobArguments& arguments, Log& log);
 // Beside a file the output has OUTPUT.part with what is done and OUTPUT.part.ledger, which says of what: `settings` and
 // `inputs`, by their hashes. The same command goes on there. What is written straight through has neither.
 struct JobOutput {
+  std::unique_ptr<OutputLock> lock;
   Shard shard;
   Json job;  // what the shards of one job have in common
   std::string output;

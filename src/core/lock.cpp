@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace steerlm {
 
@@ -35,5 +37,33 @@ DirectoryLock::DirectoryLock(const Path& directory, const Path& file) {
 }
 
 DirectoryLock::~DirectoryLock() { ::close(descriptor_); }
+
+OutputLock::OutputLock(const std::string& output, Path lock) : lock_(std::move(lock)) {
+  for (;;) {
+    descriptor_ = ::open(lock_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (descriptor_ < 0)
+      fail(ExitCode::resources, {.what = std::string("cannot lock the output: ") + std::strerror(errno),
+                                 .where = lock_.string(),
+                                 .advice = "choose another output, or remove the file"});
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      ::close(descriptor_);
+      fail(ExitCode::resources, {.what = "another process writes this output",
+                                 .where = output,
+                                 .advice = "wait until it has ended, or choose another output"});
+    }
+    // Whoever held it before may have removed the file after it was opened here.
+    struct stat held {
+    }, there{};
+    if (::fstat(descriptor_, &held) == 0 && ::lstat(lock_.c_str(), &there) == 0 && held.st_ino == there.st_ino &&
+        held.st_dev == there.st_dev)
+      return;
+    ::close(descriptor_);
+  }
+}
+
+OutputLock::~OutputLock() {
+  ::unlink(lock_.c_str());
+  ::close(descriptor_);
+}
 
 }  // namespace steerlm

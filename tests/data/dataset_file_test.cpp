@@ -118,7 +118,7 @@ TEST_F(DatasetFile, EveryChangedByteIsNoticed) {
     EXPECT_FALSE(std::filesystem::exists(path));
     ++refused;
   }
-  EXPECT_EQ(refused, 5 * (16 + 1 + 8 + 40u)) << "all bytes of examples, and no others";
+  EXPECT_EQ(refused, 5 * (16 + 1 + 8 + 48u)) << "all bytes of examples, and no others";
 }
 
 TEST_F(DatasetFile, EveryCutIsNoticed) {
@@ -155,7 +155,7 @@ TEST_F(DatasetFile, SizesThatDoNotFitAreRefused) {
   const size_t foot = original_.size() - foot_bytes;
   std::uint64_t example_bytes = 0;
   std::memcpy(&example_bytes, original_.data() + foot + 16, 8);
-  ASSERT_EQ(example_bytes, 5 * 65u);
+  ASSERT_EQ(example_bytes, 5 * 73u);
   ASSERT_TRUE(open(changed(patched(original_, foot + 24, 4, 8))).dataset) << "what is patched with itself";
   for (const size_t number : {16u, 24u, 32u, 40u}) {
     for (const std::uint64_t value : {std::uint64_t{0}, std::uint64_t{1} << 20, std::uint64_t{1} << 59,
@@ -245,7 +245,7 @@ TEST_F(DatasetFile, TheSameDataGivesTheSameBytes) {
     return encode_preferences({.train = {source(pairs)}}, conversation_template, builder);
   });
   EXPECT_EQ(sha256_hex(hashes) + " of format " + std::to_string(dataset_file_format),
-            "c12454ed2d5f51a47a8a04abc2e59502a3f21ebf765c484c3642c5b9fbb3f6ab of format 1");
+            "b9b7f3a13723d8881aef80c40e3a4c0291563959a9d9888b46911be75b25654d of format 1");
 }
 
 }  // namespace

@@ -70,7 +70,7 @@ TEST(ExampleSetTest, ExamplesComeBackAsTheyWere) {
 TEST(ExampleSetTest, BytesOfAnExample) {
   std::string bytes;
   const ExampleEntry entry = append_example(example_of(9, true, 2), bytes);
-  EXPECT_EQ(bytes.size(), 9 * 4 + 2 + 2 * 4 + 5 * 8u);
+  EXPECT_EQ(bytes.size(), 9 * 4 + 2 + 2 * 4 + 6 * 8u);
   EXPECT_EQ(example_bytes(entry), bytes.size());
   EXPECT_EQ(bytes.substr(4, 4), std::string("\x07\0\0\0", 4));
   EXPECT_EQ(bytes.substr(36, 2), std::string("\x92\x00", 2)) << "tokens 1, 4 and 7 are targets";

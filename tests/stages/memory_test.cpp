@@ -1,5 +1,6 @@
 #include "stages/memory.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -44,7 +45,13 @@ class ChooseMicroBatchTokens : public testing::Test {
     recipe.data.shuffle = false;
   }
 
+  // Of a model whose threads share each micro-batch.
   TrainSettings settings() const {
+    TrainSettings shared = side_by_side();
+    shared.work.trained = 300'000'000;
+    return shared;
+  }
+  TrainSettings side_by_side() const {
     const HeadShape head{.language_model = true};
     const Parameters weights = parameters_from(config, head, init_parameters(config, head, 1));
     return {recipe, config, weights, {c10::Device(c10::DeviceType::CPU), Precision::fp32}};
@@ -86,6 +93,21 @@ TEST_F(ChooseMicroBatchTokens, TheForecastIsThatOfTheLargestMicroBatchThatThereI
   EXPECT_EQ(total(1), total(3000)) << "the longest example is computed by itself";
   recipe.train.steps = 1;
   EXPECT_EQ(total(8000), total(1'000'000));
+}
+
+// Of micro-batches of about 512 tokens a thread no more tokens are computed at the same time than the recipe says.
+TEST_F(ChooseMicroBatchTokens, TheForecastCountsTheMicroBatchesOfAllThreads) {
+  const int before = at::get_num_threads();
+  const auto bytes = [&](int threads, std::int64_t micro_batch_tokens) {
+    at::set_num_threads(threads);
+    return forecast_bytes(recipe, side_by_side(), examples, micro_batch_tokens);
+  };
+  const TrainBytes one = bytes(1, 16'384), two = bytes(2, 16'384);
+  EXPECT_EQ(two.state - one.state, 4 * side_by_side().work.trained) << "gradients of each thread's own";
+  EXPECT_EQ(two.activations, 2 * one.activations);
+  EXPECT_EQ(bytes(4, 6000).activations, 2 * one.activations) << "the longest example has 3,000 tokens";
+  EXPECT_EQ(bytes(4, 3000).activations, one.activations);
+  at::set_num_threads(before);
 }
 
 TEST_F(ChooseMicroBatchTokens, APairIsComputedTogether) {

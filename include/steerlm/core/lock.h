@@ -19,4 +19,19 @@ class DirectoryLock {
   int descriptor_;
 };
 
+// One process at a time that writes `output`, by a file `lock` beside it, which goes when the process is done. A kill
+// leaves the file, which locks nothing then. Throws resources: another process writes the output; the file cannot be
+// made.
+class OutputLock {
+ public:
+  OutputLock(const std::string& output, Path lock);
+  ~OutputLock();
+  OutputLock(const OutputLock&) = delete;
+  OutputLock& operator=(const OutputLock&) = delete;
+
+ private:
+  Path lock_;
+  int descriptor_ = -1;
+};
+
 }  // namespace steerlm
