@@ -68,7 +68,7 @@ std::string KnownFiles::sha256(const Path& path, ExitCode missing) {
   if (const auto known = known_sha256(path)) return *known;
   const std::optional<FileIdentity> before = identity_of(path);
   const std::int64_t begin_ns = now_ns();
-  const std::string hash = sha256_file(path, missing);
+  std::string hash = sha256_file(path, missing);
   const std::string name = name_of(path);
   files_.erase(name);
   if (!before || identity_of(path) != before) return hash;

@@ -68,7 +68,8 @@ TEST_F(ModelCommands, InfoSaysWhatIsInAFolder) {
   EXPECT_EQ(json.at("files").at("tokenizer.model").at("sha256"),
             sha256_file(models + "untied/tokenizer.model", ExitCode::model));
   EXPECT_EQ(info(models + "tied").at("parameters"), 25512) << "shards, the embedding counted once";
-  EXPECT_EQ(info(models + "classifier").at("head"), Json({{"kind", "regression"}, {"bias", false}, {"pooling", "last"}}));
+  EXPECT_EQ(info(models + "classifier").at("head"),
+            Json({{"kind", "regression"}, {"bias", false}, {"pooling", "last"}}));
 }
 
 TEST_F(ModelCommands, InfoSaysWhatTheModelNeeds) {
