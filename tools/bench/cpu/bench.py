@@ -210,7 +210,7 @@ def compare_sample(bench):
 
 def compare_lora(bench):
     folder = bench.smollm2.resolve()
-    data = bench.write("talk.jsonl", "\n".join(make_data.dialogues(make_data.Words(VOCABULARY, 2), 16 * 4, 256)) + "\n")
+    data = bench.write("talk.jsonl", "\n".join(make_data.dialogues(make_data.Words(VOCABULARY, 2), 4 * 4, 256)) + "\n")
     ids = token_rows(bench, folder, data, "--template", "chatml")
     recipe = f"""stage: sft
 run_dir: RUN
@@ -220,10 +220,10 @@ template: {{name: chatml}}
 model: {{path: {folder}}}
 lora: {{rank: 8}}
 data: {{train: [{{path: {data}}}], max_tokens: 1024, shuffle: false}}
-train: {{steps: 4, batch_size: 16}}
+train: {{steps: 4, batch_size: 4}}
 """
     bench.beside("LoRA r = 8, SmolLM2-135M, dialogues", "tok/s", lambda: bench.train("lora", recipe)[0],
-                 lambda: rival("lora", folder=folder, ids=ids, batch=16)["rate"], "PEFT")
+                 lambda: rival("lora", folder=folder, ids=ids, batch=4)["rate"], "PEFT")
 
 
 def compare_two(bench):
