@@ -21,11 +21,10 @@ void let_waiting_threads_sleep() {
   ::setenv("OMP_WAIT_POLICY", "passive", 1);
 }
 
-[[noreturn]] void refuse_library() {
-  const char* const reason = ::dlerror();
+[[noreturn]] void refuse_library(const char* reason) {
   fail(ExitCode::resources, {.what = "cannot load the half of the program that computes",
                              .where = library_name,
-                             .found = reason == nullptr ? "" : reason,
+                             .found = reason,
                              .expected = "the file of the same build, in lib/ beside the program or in ../lib/steerlm",
                              .advice = "keep program and libraries together: copy the build folder or the installed "
                                        "tree as a whole, or build again"});
@@ -36,10 +35,11 @@ void let_waiting_threads_sleep() {
 const ComputeCommands& load_compute_commands() {
   let_waiting_threads_sleep();
   void* const library = ::dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) refuse_library();
+  if (library == nullptr) refuse_library(::dlerror());
   const auto commands =
       reinterpret_cast<decltype(&steerlm_compute_commands)>(::dlsym(library, "steerlm_compute_commands"));
-  if (commands == nullptr) refuse_library();
+  if (commands == nullptr) refuse_library(::dlerror());
+  if (commands().build != STEERLM_COMPUTE) refuse_library("a library of another build");
   return commands();
 }
 

@@ -75,13 +75,7 @@ int commands::generate(const GenerateArguments& arguments) {
                       .prompts = prompts.size(),
                       .samples_per_prompt = arguments.samples,
                       .shard = output.shard,
-                      .requests =
-                          [&](size_t p) {
-                            std::vector<SampleRequest> requests;
-                            for (std::int64_t s = 0; s < arguments.samples; ++s)
-                              requests.push_back({&prompts[p], label, sample_key(p, arguments.samples, s)});
-                            return requests;
-                          },
+                      .requests = [&](size_t p) { return requests_of(prompts[p], p, arguments.samples, label); },
                       .lines = [&](size_t p, std::span<const SampleRequest>,
                                    std::span<const GenerationResult> results) { return answered(prompts[p], results); },
                       .no_response = [&](size_t p, const std::string& fault) -> SampledPrompt {

@@ -14,6 +14,7 @@ int run(const Arguments&... arguments) {
 }
 
 constexpr ComputeCommands table{
+    .build = STEERLM_COMPUTE,
     .version = commands::version,
     .run_recipe = run<commands::run_recipe>,
     .crossvalidate = run<commands::crossvalidate>,

@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -173,6 +175,18 @@ std::vector<Path> temporaries_of(const Path& path) {
     if (is_temporary_of(entry->path().filename().string(), temporary_stem(path))) found.push_back(entry->path());
   }
   return found;
+}
+
+void remove_dead_temporaries(const Path& path) {
+  for (const Path& temporary : temporaries_of(path)) {
+    struct stat status {};
+    if (::lstat(temporary.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    const std::string number = temporary.filename().string().substr(temporary_stem(path).size() + 1);
+    pid_t process = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), process);
+    if (error != std::errc() || process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH) continue;
+    remove_file(temporary);
+  }
 }
 
 TemporaryFile::~TemporaryFile() {

@@ -45,6 +45,14 @@ OutputLock::OutputLock(const std::string& output, Path lock) : lock_(std::move(l
       fail(ExitCode::resources, {.what = std::string("cannot lock the output: ") + std::strerror(errno),
                                  .where = lock_.string(),
                                  .advice = "choose another output, or remove the file"});
+    struct stat held {
+    }, there{};
+    if (::fstat(descriptor_, &held) != 0 || !S_ISREG(held.st_mode) || held.st_size > 0) {
+      ::close(descriptor_);
+      fail(ExitCode::resources, {.what = "a file that this run did not write is in the way",
+                                 .where = lock_.string(),
+                                 .advice = "choose another output, or remove the file"});
+    }
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
       ::close(descriptor_);
       fail(ExitCode::resources, {.what = "another process writes this output",
@@ -52,11 +60,7 @@ OutputLock::OutputLock(const std::string& output, Path lock) : lock_(std::move(l
                                  .advice = "wait until it has ended, or choose another output"});
     }
     // Whoever held it before may have removed the file after it was opened here.
-    struct stat held {
-    }, there{};
-    if (::fstat(descriptor_, &held) == 0 && ::lstat(lock_.c_str(), &there) == 0 && held.st_ino == there.st_ino &&
-        held.st_dev == there.st_dev)
-      return;
+    if (::lstat(lock_.c_str(), &there) == 0 && held.st_ino == there.st_ino && held.st_dev == there.st_dev) return;
     ::close(descriptor_);
   }
 }

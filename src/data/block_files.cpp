@@ -119,8 +119,7 @@ bool is_whole_packed(const Pieces& pieces, const Path& file) {
 }
 
 std::optional<OutputFile> pack_beside(const Path& part, const Path& output) {
-  // The part file is locked, so that what is there is of a process that was killed here.
-  for (const Path& left : temporaries_of(output)) remove_file(left);
+  remove_dead_temporaries(output);  // of a process that was killed here
   std::optional<OutputFile> packed = create_temporary(output);
   try {
     Compressor compressor(output.string(), [&](std::string_view bytes) { packed->write(bytes); });

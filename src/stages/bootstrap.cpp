@@ -107,10 +107,7 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
       .requests =
           [&](size_t p) {
             const Label& label = labels[Rng(seed, "bootstrap label", p).below(labels.size())];
-            std::vector<SampleRequest> requests;
-            for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
-              requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
-            return requests;
+            return requests_of(prompts[p], p, options.samples_per_prompt, label);
           },
       .lines =
           [&](size_t p, std::span<const SampleRequest> requests, std::span<const GenerationResult> results) {

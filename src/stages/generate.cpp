@@ -45,30 +45,24 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
                      output_given);
   const Json job_identity = shard_job(recipe, run->inputs());
   if (shard.is_part()) check_shard_file(options.output, job_identity, context.overwrite);
-  const SampleJob job{.model = model,
-                      .sampling = options.sampling,
-                      .seed = static_cast<std::uint64_t>(recipe.seed),
-                      .title = "generate",
-                      .prompts = prompts.size(),
-                      .samples_per_prompt = options.samples_per_prompt,
-                      .shard = shard,
-                      .requests =
-                          [&](size_t p) {
-                            std::vector<SampleRequest> requests;
-                            for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
-                              requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
-                            return requests;
-                          },
-                      .lines = [&](size_t p, std::span<const SampleRequest>,
-                                   std::span<const GenerationResult> results) { return answered(prompts[p], results); },
-                      .no_response =
-                          [&](size_t p, const std::string& fault) {
-                            const Prompt& prompt = prompts[p];
-                            if (stops) refuse_bad_record(prompt.file, prompt.line, fault);
-                            return SampledPrompt{
-                                .quarantine = quarantine_line(prompt.file, prompt.line, fault, prompt.text), .bad = 1};
-                          },
-                      .fault = [&](size_t p) { return prompts[p].fault; }};
+  const SampleJob job{
+      .model = model,
+      .sampling = options.sampling,
+      .seed = static_cast<std::uint64_t>(recipe.seed),
+      .title = "generate",
+      .prompts = prompts.size(),
+      .samples_per_prompt = options.samples_per_prompt,
+      .shard = shard,
+      .requests = [&](size_t p) { return requests_of(prompts[p], p, options.samples_per_prompt, label); },
+      .lines = [&](size_t p, std::span<const SampleRequest>,
+                   std::span<const GenerationResult> results) { return answered(prompts[p], results); },
+      .no_response =
+          [&](size_t p, const std::string& fault) {
+            const Prompt& prompt = prompts[p];
+            if (stops) refuse_bad_record(prompt.file, prompt.line, fault);
+            return SampledPrompt{.quarantine = quarantine_line(prompt.file, prompt.line, fault, prompt.text), .bad = 1};
+          },
+      .fault = [&](size_t p) { return prompts[p].fault; }};
   if (sample_prompts(job, output, context) == Outcome::stopped) return tell_stopped(context);
   if (!output.finished()) {
     if (shard.is_part()) {

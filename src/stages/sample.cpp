@@ -59,6 +59,13 @@ std::uint64_t sample_key(size_t prompt, std::int64_t samples_per_prompt, std::in
          static_cast<std::uint64_t>(sample);
 }
 
+std::vector<SampleRequest> requests_of(const Prompt& prompt, size_t p, std::int64_t samples,
+                                       const std::optional<Label>& label) {
+  std::vector<SampleRequest> requests;
+  for (std::int64_t s = 0; s < samples; ++s) requests.push_back({&prompt, label, sample_key(p, samples, s)});
+  return requests;
+}
+
 namespace {
 
 std::vector<std::int32_t> encode_request(const ConversationTemplate& conversation_template,

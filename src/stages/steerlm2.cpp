@@ -125,13 +125,7 @@ Outcome sample(const Recipe& step, const std::string& output_path, const Context
       .title = "sample",
       .prompts = prompts.size(),
       .samples_per_prompt = options.samples_per_prompt,
-      .requests =
-          [&](size_t p) {
-            std::vector<SampleRequest> requests;
-            for (std::int64_t s = 0; s < options.samples_per_prompt; ++s)
-              requests.push_back({&prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
-            return requests;
-          },
+      .requests = [&](size_t p) { return requests_of(prompts[p], p, options.samples_per_prompt, label); },
       .lines = [&](size_t p, std::span<const SampleRequest>,
                    std::span<const GenerationResult> results) { return sampled_group(prompts[p], label, results); },
       .no_response = [&](size_t, const std::string&) { return SampledPrompt{.too_long = options.samples_per_prompt}; }};

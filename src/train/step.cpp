@@ -180,10 +180,10 @@ PendingStep enqueue_step(Training& training, StepInput& input, const Loss& loss,
   training.gradients.flat.zero_();
   // Known before the first micro-batch: each adds its share of the mean.
   const double scale = mean_scale(input.weight);
-  pending.loss = at::zeros({1}, at::TensorOptions(at::kDouble).device(training.model.device()));
   if (options.thread_tokens > 0) {
     pending.loss = gradients_side_by_side(training, input, loss, scale, options);
   } else {
+    pending.loss = at::zeros({1}, at::TensorOptions(at::kDouble).device(training.model.device()));
     for (const PackedBatch& batch : input.micro_batches)
       pending.loss.add_(loss.gradient(training.model, batch, scale, options.recompute, training.gradients.views));
   }

@@ -278,5 +278,23 @@ TEST_F(FsTest, PublishRenames) {
   EXPECT_NE(message([&] { publish(file("nothing"), file("whole2")); }, ExitCode::resources), "");
 }
 
+TEST_F(FsTest, OnlyWhatDeadProcessesLeftIsRemoved) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  ::waitpid(child, nullptr, 0);  // its number is free now
+  const auto temporary = [&](pid_t process) { return file("f." + std::to_string(process) + "-0.part"); };
+  std::ofstream(temporary(child)) << "left";
+  std::ofstream(temporary(::getpid())) << "being written";
+  const Path folder = file("f." + std::to_string(child) + "-1.part"),
+             link = file("f." + std::to_string(child) + "-2.part");
+  std::filesystem::create_directory(folder);
+  std::filesystem::create_symlink("elsewhere", link);
+  remove_dead_temporaries(file("f"));
+  EXPECT_FALSE(std::filesystem::exists(temporary(child)));
+  EXPECT_TRUE(std::filesystem::exists(temporary(::getpid())));
+  EXPECT_TRUE(std::filesystem::exists(folder));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+}
+
 }  // namespace
 }  // namespace steerlm

@@ -245,7 +245,7 @@ TEST_F(DatasetFile, TheSameDataGivesTheSameBytes) {
     return encode_preferences({.train = {source(pairs)}}, conversation_template, builder);
   });
   EXPECT_EQ(sha256_hex(hashes) + " of format " + std::to_string(dataset_file_format),
-            "b9b7f3a13723d8881aef80c40e3a4c0291563959a9d9888b46911be75b25654d of format 1");
+            "bbab3d94fa406b9b3297806d68c3e94ac0158325d7ce46a97ef40c39281a58fb of format 2");
 }
 
 }  // namespace

@@ -6,6 +6,12 @@
 
 namespace steerlm {
 
+// Where a target writes its input: a folder of its own with a file of that name.
+inline Path tokenizer_place(const std::string& name) {
+  static const TemporaryFolder folder;
+  return folder.path() / name;
+}
+
 inline void use_tokenizer(const Path& file) {
   const Tokenizer tokenizer = Tokenizer::load(file);
   const auto check = [&](const std::vector<std::int32_t>& ids) {

@@ -4,12 +4,6 @@
 namespace steerlm {
 namespace {
 
-const Path& tokenizer_file() {
-  static const TemporaryFolder folder;
-  static const Path path = folder.path() / "tokenizer.json";
-  return path;
-}
-
 // The fixture with its first pieces alone, so that most edits meet its rules and not its vocabulary.
 std::string cut_fixture(const std::string& name, std::size_t pieces) {
   Json json = parse_json(fixture_bytes(name), name, ExitCode::bug);
@@ -46,8 +40,8 @@ std::vector<std::string> fuzz_seeds() {
     seeds.push_back(fixture_bytes(file));
     seeds.push_back(cut_fixture(file, 300));
     for (const std::string& seed : {seeds.back(), seeds[seeds.size() - 2]}) {
-      put_file(tokenizer_file(), seed);
-      use_tokenizer(tokenizer_file());  // throws where it is no seed
+      put_file(tokenizer_place("tokenizer.json"), seed);
+      use_tokenizer(tokenizer_place("tokenizer.json"));  // throws where it is no seed
     }
   }
   return seeds;
@@ -101,7 +95,7 @@ std::vector<std::string> fuzz_words() {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace steerlm;
-  put_file(tokenizer_file(), text_of(data, size));
-  read_or_refuse([] { use_tokenizer(tokenizer_file()); });
+  put_file(tokenizer_place("tokenizer.json"), text_of(data, size));
+  read_or_refuse([] { use_tokenizer(tokenizer_place("tokenizer.json")); });
   return 0;
 }

@@ -1,16 +1,6 @@
 #include "fuzz/tokenizer.h"
 
 namespace steerlm {
-namespace {
-
-const Path& tokenizer_file() {
-  static const TemporaryFolder folder;
-  static const Path path = folder.path() / "tokenizer.model";
-  return path;
-}
-
-}  // namespace
-
 std::vector<std::string> fuzz_seeds() {
   return {fixture_bytes("text/unigram.model"), fixture_bytes("text/bpe.model"), fixture_bytes("text/markers.model"),
           fixture_bytes("models/untied/tokenizer.model")};
@@ -49,7 +39,7 @@ std::vector<std::string> fuzz_words() {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace steerlm;
-  put_file(tokenizer_file(), text_of(data, size));
-  read_or_refuse([] { use_tokenizer(tokenizer_file()); });
+  put_file(tokenizer_place("tokenizer.model"), text_of(data, size));
+  read_or_refuse([] { use_tokenizer(tokenizer_place("tokenizer.model")); });
   return 0;
 }

@@ -143,6 +143,7 @@ struct ModelImportArguments {
 
 // What computes. Each command does its work and returns the exit code; it throws Error.
 struct ComputeCommands {
+  std::int64_t build;        // STEERLM_COMPUTE, of the text of these structs: program and library are of one build
   std::string (*version)();  // what --version prints
   int (*run_recipe)(const RecipeRun&);
   int (*crossvalidate)(const RecipeRun&);

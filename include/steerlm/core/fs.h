@@ -41,6 +41,8 @@ void write_directory_atomic(const Path& path, const std::function<void(const Pat
 void replace_file_by_folder(const Path& file, const Path& folder);
 // Temporaries beside `path`: those of processes that were killed, and of those that are writing just now.
 std::vector<Path> temporaries_of(const Path& path);
+// Removes those whose process is no more on this machine; a link or a folder of such a name is nobody's temporary file.
+void remove_dead_temporaries(const Path& path);
 // unlink(2); nothing may be there.
 void remove_file(const Path& path);
 // Recursively. For folders that this program has made, and knows that it has.

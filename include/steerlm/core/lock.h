@@ -19,9 +19,9 @@ class DirectoryLock {
   int descriptor_;
 };
 
-// One process at a time that writes `output`, by a file `lock` beside it, which goes when the process is done. A kill
-// leaves the file, which locks nothing then. Throws resources: another process writes the output; the file cannot be
-// made.
+// One process at a time that writes `output`, by an empty file `lock` beside it, which goes when the process is done. A
+// kill leaves the file, which locks nothing then. Throws resources: another process writes the output; the file cannot
+// be made, or something else has its name.
 class OutputLock {
  public:
   OutputLock(const std::string& output, Path lock);

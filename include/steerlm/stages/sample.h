@@ -40,6 +40,10 @@ struct SampleRequest {
   std::uint64_t key;           // of the random numbers
 };
 
+// `samples` requests of the p-th prompt, all with one label.
+std::vector<SampleRequest> requests_of(const Prompt& prompt, size_t p, std::int64_t samples,
+                                       const std::optional<Label>& label);
+
 // What one prompt has become.
 struct SampledPrompt {
   std::string lines, quarantine;
