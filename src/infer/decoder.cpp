@@ -70,10 +70,15 @@ void Decoder::enqueue() {
 
 DrawnTokens Decoder::step(const std::vector<bool>& active, const std::vector<double>& uniform) {
   if (!model_->device().is_cuda() || angles_depend_on_length(model_->config)) {
+    const std::vector<std::int64_t> slots = stepped_slots(*model_, active);
+    std::vector<double> draws;
+    for (const std::int64_t slot : slots) draws.push_back(uniform[slot]);
     const at::Tensor hidden_rd = decode_step(*model_, *cache_, ids_on_host(last_ids_r_), active);
-    const SampledTokens drawn = draw(hidden_rd, to_device(uniform, model_->device()));
-    last_ids_r_.copy_(appendable(drawn));
-    return DrawnTokens(in_one_tensor(drawn));
+    const SampledTokens drawn = draw(hidden_rd, to_device(draws, model_->device()));
+    const at::Tensor slots_r = to_device(slots, model_->device());
+    last_ids_r_.index_copy_(0, slots_r, appendable(drawn));
+    at::Tensor drawn_2r = at::zeros({2, last_ids_r_.numel()}, drawn.logprobs_r.options());
+    return DrawnTokens(drawn_2r.index_copy_(1, slots_r, in_one_tensor(drawn)));
   }
   upload(advance(*cache_, active), uniform);
   if (work_.recorded()) {

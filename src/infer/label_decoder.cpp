@@ -138,26 +138,30 @@ std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenize
     }
     if (std::ranges::find(active, true) == active.end()) return labels;
 
+    const std::vector<std::int64_t> stepped = stepped_slots(model, active);
+    const auto rows = static_cast<std::int64_t>(stepped.size());
     const at::Tensor hidden_rd = decode_step(model, cache, ids, active);
     // The logits of the values alone, of the slots that come to one.
-    std::vector<std::int64_t> columns(static_cast<size_t>(slots * values), 0);
+    std::vector<std::int64_t> columns(static_cast<size_t>(rows * values), 0);
     bool any = false;
-    for (std::int64_t slot = 0; slot < slots; ++slot) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const std::int64_t slot = stepped[row];
       Writer& writer = writers[slot];
       if (!active[slot]) continue;
       writer.fed.push_back(ids[slot]);
       if (writer.fed.size() < writer.goal.size()) continue;
-      std::ranges::copy(writer.value_tokens, columns.begin() + slot * values);
+      std::ranges::copy(writer.value_tokens, columns.begin() + row * values);
       any = true;
     }
     if (!any) continue;
     const at::Tensor logits_rv = linear_forward(hidden_rd, model.weights.output_vd());
     const at::Tensor of_values =
-        to_host(at::gather(logits_rv, 1, to_device(columns, model.device()).view({slots, values})).to(at::kFloat));
-    for (std::int64_t slot = 0; slot < slots; ++slot) {
+        to_host(at::gather(logits_rv, 1, to_device(columns, model.device()).view({rows, values})).to(at::kFloat));
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const std::int64_t slot = stepped[row];
       Writer& writer = writers[slot];
       if (!active[slot] || writer.fed.size() < writer.goal.size()) continue;
-      read_value(writer, {of_values.const_data_ptr<float>() + slot * values, static_cast<size_t>(values)}, attributes,
+      read_value(writer, {of_values.const_data_ptr<float>() + row * values, static_cast<size_t>(values)}, attributes,
                  labels[writer.request]);
       if (writer.attribute == attributes.names.size()) {
         writer.request = -1;

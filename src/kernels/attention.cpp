@@ -12,12 +12,16 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <tuple>
+#include <type_traits>
+#include <vector>
 
 #include "kernels/attention_cuda.h"
 #include "kernels/dispatch.h"
+#include "kernels/loops.h"
 #include "steerlm/kernels/device.h"
 
 namespace steerlm {
@@ -186,56 +190,90 @@ void cache_write(const at::Tensor& k_nge, const at::Tensor& v_nge, const at::Ten
   write(v_nge, v_rgte);
 }
 
+namespace {
+
+// One head of one row: out (e) = softmax(q k^T / sqrt(e)) v over the tokens first … end-1.
+template <class T>
+void attend(const T* q, const T* k, const T* v, std::int64_t e, std::int64_t first, std::int64_t end, T* out) {
+  using A = Accumulate<T>;
+  const A scale = A(1) / std::sqrt(A(e));
+  std::vector<A> score(static_cast<size_t>(end)), sum(static_cast<size_t>(e), A(0));
+  A largest = -std::numeric_limits<A>::infinity();
+  for (std::int64_t t = first; t < end; ++t) {
+    A dot = 0;
+    for (std::int64_t c = 0; c < e; ++c) dot += A(q[c]) * A(k[t * e + c]);
+    score[t] = dot * scale;
+    largest = std::max(largest, score[t]);
+  }
+  A total = 0;
+  for (std::int64_t t = first; t < end; ++t) {
+    const A weight = std::exp(score[t] - largest);
+    total += weight;
+    for (std::int64_t c = 0; c < e; ++c) sum[c] += weight * A(v[t * e + c]);
+  }
+  for (std::int64_t c = 0; c < e; ++c) out[c] = T(sum[c] / total);
+}
+
+// The same of the heads that share k and v, by loops.h.
+template <class T>
+void attend_together(const T* q, const T* k, const T* v, std::int64_t heads, std::int64_t e, std::int64_t first,
+                     std::int64_t end, T* out) {
+  const std::vector<float> q_he(q, q + heads * e);
+  std::vector<float> out_he(q_he.size()), scores(static_cast<size_t>(heads * (end - first + 15)));
+  loops()->decode_attention({heads, e, first, end, q_he.data(), k, v, std::is_same_v<T, at::BFloat16>,
+                             1 / std::sqrt(static_cast<float>(e)), out_he.data()},
+                            scores.data());
+  std::ranges::transform(out_he, out, [](float value) { return T(value); });
+}
+
+}  // namespace
+
 at::Tensor decode_attention(const at::Tensor& q_rhe, const at::Tensor& k_rgte, const at::Tensor& v_rgte,
-                            const at::Tensor& lengths_r, std::int64_t longest, std::int64_t window) {
+                            const at::Tensor& lengths_r, std::int64_t longest, std::int64_t window,
+                            const at::Tensor& slots_r) {
   require(lengths_r.scalar_type() == at::kInt && lengths_r.numel() == q_rhe.size(0),
           "decode_attention: a length a row, int32");
-  if (q_rhe.is_cuda()) return decode_attention_on_gpu(q_rhe, k_rgte, v_rgte, lengths_r, longest, window);
-  const std::span lengths(lengths_r.const_data_ptr<std::int32_t>(), static_cast<size_t>(lengths_r.numel()));
-  require(std::ranges::all_of(lengths, [&](std::int64_t length) { return length <= longest; }),
-          "decode_attention: no length above the longest");
-  require(q_rhe.dim() == 3 && k_rgte.dim() == 4 && q_rhe.is_contiguous() && k_rgte.is_contiguous() &&
-              v_rgte.is_contiguous() &&
-              std::all_of(lengths.begin() + std::min(q_rhe.size(0), k_rgte.size(0)), lengths.end(),
-                          [](std::int64_t length) { return length == 0; }),
-          "decode_attention: q is (r, h, e), k and v are (r, g, t, e); rows beyond theirs are empty");
+  if (q_rhe.is_cuda()) {
+    require(!slots_r.defined(), "decode_attention: on a GPU row r reads slot r");
+    return decode_attention_on_gpu(q_rhe, k_rgte, v_rgte, lengths_r, longest, window);
+  }
   const std::int64_t rows = q_rhe.size(0), heads = q_rhe.size(1), e = q_rhe.size(2);
-  const std::int64_t groups = k_rgte.size(1), capacity = k_rgte.size(2);
+  const std::int64_t groups = k_rgte.size(1), capacity = k_rgte.size(2), shared = heads / groups;
+  const std::int32_t* lengths = lengths_r.const_data_ptr<std::int32_t>();
+  std::vector<std::int32_t> slots(static_cast<size_t>(rows));
+  if (slots_r.defined())
+    std::copy_n(slots_r.const_data_ptr<std::int32_t>(), slots.size(), slots.begin());
+  else
+    std::iota(slots.begin(), slots.end(), 0);
+  require(q_rhe.dim() == 3 && k_rgte.dim() == 4 && q_rhe.is_contiguous() && k_rgte.is_contiguous() &&
+              v_rgte.is_contiguous() && heads % groups == 0,
+          "decode_attention: q is (r, h, e), k and v are (slots, g, t, e)");
+  for (size_t row = 0; row < slots.size(); ++row)
+    require(lengths[row] == 0 || (lengths[row] <= longest && slots[row] < k_rgte.size(0)),
+            "decode_attention: no length above the longest, no row without a slot");
   at::Tensor out_rhe = at::zeros_like(q_rhe);
   dispatch_dtype(q_rhe, [&](auto zero) {
     using T = decltype(zero);
-    using A = Accumulate<T>;
     const T* q_data = q_rhe.const_data_ptr<T>();
     const T* k_data = k_rgte.const_data_ptr<T>();
     const T* v_data = v_rgte.const_data_ptr<T>();
     T* out_data = out_rhe.mutable_data_ptr<T>();
-    const A scale = A(1) / std::sqrt(A(e));
-    at::parallel_for(0, rows * heads, 8, [&](std::int64_t begin, std::int64_t end) {
-      std::vector<A> score(static_cast<size_t>(capacity));
-      std::vector<A> sum(static_cast<size_t>(e));
+    at::parallel_for(0, rows * groups, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t row = i / heads, head = i % heads, length = lengths[row];
+        const std::int64_t row = i / groups, group = i % groups, length = lengths[row];
         if (length == 0) continue;
         const std::int64_t first = window > 0 ? std::max<std::int64_t>(0, length - window) : 0;
-        const std::int64_t cache = (row * groups + head / (heads / groups)) * capacity * e;
-        const T* q = q_data + i * e;
-        A largest = -std::numeric_limits<A>::infinity();
-        for (std::int64_t t = first; t < length; ++t) {
-          const T* k = k_data + cache + t * e;
-          A dot = 0;
-          for (std::int64_t c = 0; c < e; ++c) dot += A(q[c]) * A(k[c]);
-          score[t] = dot * scale;
-          largest = std::max(largest, score[t]);
+        const std::int64_t cache = (slots[row] * groups + group) * capacity * e;
+        const T *k = k_data + cache, *v = v_data + cache;
+        const std::int64_t of_heads = (row * heads + group * shared) * e;
+        if constexpr (!std::is_same_v<T, double>) {
+          if (loops() != nullptr && e % 16 == 0) {
+            attend_together(q_data + of_heads, k, v, shared, e, first, length, out_data + of_heads);
+            continue;
+          }
         }
-        std::fill(sum.begin(), sum.end(), A(0));
-        A total = 0;
-        for (std::int64_t t = first; t < length; ++t) {
-          const A weight = std::exp(score[t] - largest);
-          const T* v = v_data + cache + t * e;
-          total += weight;
-          for (std::int64_t c = 0; c < e; ++c) sum[c] += weight * A(v[c]);
-        }
-        for (std::int64_t c = 0; c < e; ++c) out_data[i * e + c] = T(sum[c] / total);
+        for (std::int64_t head = 0; head < shared; ++head)
+          attend(q_data + of_heads + head * e, k, v, e, first, length, out_data + of_heads + head * e);
       }
     });
   });

@@ -55,7 +55,7 @@ void add_product(const at::Tensor& a_mk, const at::Tensor& b_kn, double scale, a
 
 }  // namespace
 
-bool products_change_with_threads(at::ScalarType dtype) { return dtype != at::kFloat || !matmul_available(); }
+bool rows_are_independent(at::ScalarType dtype) { return dtype == at::kFloat && matmul_available(); }
 
 at::Tensor linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi) { return product(x_ni, w_oi.t()); }
 

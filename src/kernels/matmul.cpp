@@ -6,23 +6,10 @@
 #include <memory>
 #include <new>
 
+#include "kernels/loops.h"
+
 namespace steerlm {
 namespace {
-
-using OneThread = void (*)(const MatmulOperands&, float* workspace);
-
-OneThread choose() {
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return matmul_avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return matmul_avx2;
-  return nullptr;
-}
-
-OneThread one_thread() {
-  static const OneThread chosen = choose();
-  return chosen;
-}
 
 // Kept between the calls of a thread: a product takes less time than the system needs for a new one.
 float* workspace_of(std::int64_t k) {
@@ -66,7 +53,7 @@ std::int64_t begin_of(std::int64_t i, std::int64_t parts, std::int64_t size) {
 
 }  // namespace
 
-bool matmul_available() { return one_thread() != nullptr; }
+bool matmul_available() { return loops() != nullptr; }
 
 std::int64_t matmul_workspace(std::int64_t k) {
   return std::max(matmul_rows * matmul_depth + matmul_depth * matmul_columns, k * matmul_few_rows);
@@ -81,7 +68,7 @@ void matmul(const MatmulOperands& o) {
   const std::int64_t work = o.m * o.n * o.k;
   const std::int64_t threads =
       at::in_parallel_region() ? 1 : std::clamp<std::int64_t>(work / least_work, 1, at::get_num_threads());
-  if (threads == 1) return one_thread()(o, workspace_of(o.k));
+  if (threads == 1) return loops()->matmul(o, workspace_of(o.k));
   const auto [over_m, over_n] = grid(o, threads);
   at::parallel_for(0, threads, 1, [&, over_m = over_m, over_n = over_n](std::int64_t begin, std::int64_t end) {
     for (std::int64_t part = begin; part < end; ++part) {
@@ -93,7 +80,7 @@ void matmul(const MatmulOperands& o) {
       mine.a += i * o.a_row;
       mine.b += j * o.b_column;
       mine.c += i * o.c_row + j;
-      if (mine.m > 0 && mine.n > 0) one_thread()(mine, workspace_of(o.k));
+      if (mine.m > 0 && mine.n > 0) loops()->matmul(mine, workspace_of(o.k));
     }
   });
 }

@@ -32,13 +32,10 @@ bool matmul_available();
 // With the threads of at::parallel_for. Only where matmul_available().
 void matmul(const MatmulOperands& operands);
 
-// One thread's part, by instruction set; no size is 0; `workspace` has matmul_workspace() floats, aligned to 64 bytes.
 constexpr std::int64_t matmul_depth = 256;     // values of k in a block
 constexpr std::int64_t matmul_columns = 1024;  // columns of B in a block
 constexpr std::int64_t matmul_rows = 168;      // rows of A in a block: a multiple of both tiles' rows, 6 and 14
 constexpr std::int64_t matmul_few_rows = 32;   // so many rows of A at most leave B unpacked
 std::int64_t matmul_workspace(std::int64_t k);
-void matmul_avx2(const MatmulOperands& operands, float* workspace);
-void matmul_avx512(const MatmulOperands& operands, float* workspace);
 
 }  // namespace steerlm

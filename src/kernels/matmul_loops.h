@@ -1,25 +1,14 @@
-// The loops of matmul.h for one instruction set: the file that includes this one defines `lanes`, floats in a vector
-// register, and `tile_rows`. Nothing of the standard library's is used: a function of its headers that is compiled here
-// for AVX512 could be the one that the linker keeps for the whole program.
+// The loops of matmul.h for one instruction set: the file that includes this one defines `lanes` and `tile_rows`.
 #pragma once
 
-#include <cstdint>
-
 #include "kernels/matmul.h"
+#include "kernels/vector.h"
 
 namespace steerlm {
 namespace {
 
-using Index = std::int64_t;
-using Vector = float __attribute__((vector_size(lanes * sizeof(float))));
-// The same at any address.
-using Unaligned = float __attribute__((vector_size(lanes * sizeof(float)), aligned(alignof(float)), may_alias));
-
 constexpr Index tile_columns = 2 * lanes;
 static_assert(matmul_rows % tile_rows == 0 && matmul_columns % tile_columns == 0 && matmul_few_rows >= tile_columns);
-
-inline Index smaller(Index a, Index b) { return a < b ? a : b; }
-inline Index round_up(Index count, Index unit) { return (count + unit - 1) / unit * unit; }
 
 // c[tile_rows][vectors * lanes] = alpha a b, or the sum with c. Element (r, k) of a is a[r * a_row + k * a_step], of b
 // (k, ·) the next vectors * lanes floats.

@@ -6,60 +6,103 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "kernels/cuda_call.h"
 #include "kernels/dispatch.h"
+#include "kernels/loops.h"
 
 namespace steerlm {
 
+namespace {
+
+RowSums sums_of_row(std::span<const float> logits, double temperature) {
+  const double sharpness = temperature == 0 ? 1 : 1 / temperature;
+  if (loops() != nullptr)
+    return loops()->row_sums(logits.data(), static_cast<std::int64_t>(logits.size()), static_cast<float>(sharpness));
+  RowSums sums{*std::ranges::max_element(logits), true, 0, 0};
+  for (const float logit : logits) {
+    const double below = static_cast<double>(logit) - static_cast<double>(sums.largest);
+    sums.finite = sums.finite && std::isfinite(logit);
+    sums.sum += std::exp(below);
+    sums.sharpened += std::exp(below * sharpness);
+  }
+  return sums;
+}
+
+// The ids of a row by falling logit, the smaller id first on a tie, so that the order does not depend on the sort. Most
+// draws end among the few of the largest probabilities, so they are sorted band by band, as far as they are asked for.
+class FallingLogits {
+ public:
+  FallingLogits(std::span<const float> logits, float largest, double temperature)
+      : logits_(logits), largest_(largest), band_(8 * std::max(temperature, 0.01)) {}
+
+  // The place of the next `count` ids, of all if there are fewer.
+  std::span<const std::int32_t> first(size_t count) {
+    count = std::min(count, logits_.size());
+    while (ids_.size() < count) sort_next_band();
+    return std::span(ids_).first(count);
+  }
+
+ private:
+  void sort_next_band() {
+    const float lowest = static_cast<float>(static_cast<double>(largest_) - band_);
+    const auto sorted = static_cast<std::ptrdiff_t>(ids_.size());
+    for (size_t i = 0; i < logits_.size(); ++i) {
+      if (logits_[i] >= lowest && logits_[i] < above_) ids_.push_back(static_cast<std::int32_t>(i));
+    }
+    std::sort(ids_.begin() + sorted, ids_.end(), [&](std::int32_t a, std::int32_t b) {
+      return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
+    });
+    above_ = lowest;
+    band_ *= 2;
+  }
+
+  std::span<const float> logits_;
+  float largest_, above_ = std::numeric_limits<float>::infinity();  // what is sorted: all that is not below
+  double band_;                                                     // of what is sorted next, below the largest
+  std::vector<std::int32_t> ids_;
+};
+
+}  // namespace
+
 SampledToken sample_token(std::span<const float> logits, double temperature, std::int64_t top_k, double top_p,
                           double uniform) {
-  const auto largest = std::max_element(logits.begin(), logits.end());
-  const double max_logit = static_cast<double>(*largest);
-  double total = 0;
-  bool finite = true;
-  for (float logit : logits) {
-    finite = finite && std::isfinite(logit);
-    total += std::exp(static_cast<double>(logit) - max_logit);
-  }
-  if (!finite) return {0, std::numeric_limits<double>::quiet_NaN()};  // nothing can be sorted by them
+  const RowSums sums = sums_of_row(logits, temperature);
+  if (!sums.finite) return {0, std::numeric_limits<double>::quiet_NaN()};  // nothing can be sorted by them
+  const double largest = static_cast<double>(sums.largest);
   const auto result = [&](std::int32_t id) {
-    return SampledToken{id, static_cast<double>(logits[id]) - max_logit - std::log(total)};
+    return SampledToken{id, static_cast<double>(logits[id]) - largest - std::log(sums.sum)};
   };
-  if (temperature == 0) return result(static_cast<std::int32_t>(largest - logits.begin()));
+  if (temperature == 0)
+    return result(static_cast<std::int32_t>(std::ranges::find(logits, sums.largest) - logits.begin()));
 
-  // Candidates by falling logit; the smaller id first on a tie, so that the order does not depend on the sort.
-  const auto before = [&](std::int32_t a, std::int32_t b) {
-    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+  FallingLogits falling(logits, sums.largest, temperature);
+  const auto weight = [&](std::int32_t id) {
+    return std::exp((static_cast<double>(logits[id]) - largest) / temperature);
   };
-  std::vector<std::int32_t> ids(logits.size());
-  std::iota(ids.begin(), ids.end(), 0);
-  if (top_k > 0 && static_cast<size_t>(top_k) < ids.size()) {
-    std::nth_element(ids.begin(), ids.begin() + top_k, ids.end(), before);
-    ids.resize(static_cast<size_t>(top_k));
-  }
-  std::sort(ids.begin(), ids.end(), before);
-  std::vector<double> weight(ids.size());
-  double kept = 0;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    weight[i] = std::exp((static_cast<double>(logits[ids[i]]) - max_logit) / temperature);
-    kept += weight[i];
+  size_t candidates = logits.size();
+  double kept = sums.sharpened;
+  if (top_k > 0 && static_cast<size_t>(top_k) < candidates) {
+    candidates = static_cast<size_t>(top_k);
+    kept = 0;
+    for (const std::int32_t id : falling.first(candidates)) kept += weight(id);
   }
   if (top_p < 1) {
     // The smallest prefix whose probability reaches top_p; at least one token.
     double prefix = 0;
     size_t count = 0;
-    while (count < ids.size() && (count == 0 || prefix < top_p * kept)) prefix += weight[count++];
-    ids.resize(count);
+    while (count < candidates && (count == 0 || prefix < top_p * kept))
+      prefix += weight(falling.first(count + 1).back()), ++count;
+    candidates = count;
     kept = prefix;
   }
   double rest = uniform * kept;
-  for (size_t i = 0; i + 1 < ids.size(); ++i) {
-    if (rest < weight[i]) return result(ids[i]);
-    rest -= weight[i];
+  for (size_t i = 0;; ++i) {
+    const std::int32_t id = falling.first(i + 1).back();
+    const double own = weight(id);
+    if (rest < own || i + 1 == candidates) return result(id);
+    rest -= own;
   }
-  return result(ids.back());
 }
 
 SampledTokens sample_tokens(const at::Tensor& logits_rv, const at::Tensor& uniform_r, double temperature,

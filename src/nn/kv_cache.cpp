@@ -4,11 +4,11 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <numeric>
 #include <stdexcept>
 
 #include "steerlm/kernels/device.h"
 #include "steerlm/kernels/embedding.h"
+#include "steerlm/kernels/linear.h"
 #include "steerlm/kernels/rows.h"
 #include "steerlm/nn/rope.h"
 
@@ -100,34 +100,46 @@ HostRows advance(KvCache& cache, const std::vector<bool>& active) {
 at::Tensor decode_rows(const Transformer& model, KvCache& cache, const DecodeRows& rows, const RopeAngles& angles,
                        std::int64_t longest) {
   HiddenStates hidden{embedding_forward(rows.ids_r, model.weights.embedding_vd), {}};
+  const at::Tensor slots_r = model.device().is_cuda() ? at::Tensor() : rows.slots_r;
   for (size_t i = 0; i < model.weights.blocks.size(); ++i) {
     BlockSaved saved;
     block_input(model, i, hidden, angles, saved);
     cache_write(saved.k_nge, saved.v_nge, rows.slots_r, rows.positions_r, cache.k_rgte[i], cache.v_rgte[i]);
     const std::int64_t window = model.config.window(static_cast<std::int64_t>(i));
     hidden = block_output(
-        model, i, decode_attention(saved.q_nhe, cache.k_rgte[i], cache.v_rgte[i], rows.lengths_r, longest, window),
+        model, i,
+        decode_attention(saved.q_nhe, cache.k_rgte[i], cache.v_rgte[i], rows.lengths_r, longest, window, slots_r),
         saved);
   }
   return final_norm(model, hidden, nullptr);
 }
 
+std::vector<std::int64_t> stepped_slots(const Transformer& model, const std::vector<bool>& active) {
+  const bool all = model.device().is_cuda() || !rows_are_independent(model.dtype());
+  std::vector<std::int64_t> slots;
+  for (size_t slot = 0; slot < active.size(); ++slot) {
+    if (all || active[slot]) slots.push_back(static_cast<std::int64_t>(slot));
+  }
+  return slots;
+}
+
 at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vector<std::int32_t>& ids,
                        const std::vector<bool>& active) {
-  const HostRows rows = advance(cache, active);
+  const HostRows all = advance(cache, active);
   const at::Device device = model.device();
-  std::vector<std::int32_t> slots(ids.size());
-  std::iota(slots.begin(), slots.end(), 0);
-  std::vector<std::int64_t> appended(ids.size(), 0);
-  for (size_t slot = 0; slot < ids.size(); ++slot) {
-    if (active[slot]) appended[slot] = ids[slot];
+  std::vector<std::int64_t> appended;
+  std::vector<std::int32_t> slots, lengths, positions;
+  for (const std::int64_t slot : stepped_slots(model, active)) {
+    slots.push_back(static_cast<std::int32_t>(slot));
+    appended.push_back(active[slot] ? ids[slot] : 0);
+    positions.push_back(all.positions[slot]);
+    lengths.push_back(all.lengths[slot]);
   }
-  const RopeAngles angles =
-      rope_angles_of(model.config, {rows.positions.begin(), rows.positions.end()}, model.dtype(), device);
-  return decode_rows(model, cache,
-                     {to_device(appended, device), to_device(rows.positions, device), to_device(rows.lengths, device),
-                      to_device(slots, device)},
-                     angles, std::ranges::max(rows.lengths));
+  const RopeAngles angles = rope_angles_of(model.config, {positions.begin(), positions.end()}, model.dtype(), device);
+  return decode_rows(
+      model, cache,
+      {to_device(appended, device), to_device(positions, device), to_device(lengths, device), to_device(slots, device)},
+      angles, std::ranges::max(lengths));
 }
 
 }  // namespace steerlm

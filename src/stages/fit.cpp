@@ -141,8 +141,7 @@ std::optional<Best> resume(RunDirectory& run, const Recipe& recipe, Training& tr
   restore(tensors, "second_moment.", training.adamw.second_moment.views);
   round_masters(training);
   training.steps = snapshot->step;
-  const bool may_differ =
-      training.model.device().is_cpu() && products_change_with_threads(training.copy.flat.scalar_type());
+  const bool may_differ = training.model.device().is_cpu() && !rows_are_independent(training.copy.flat.scalar_type());
   if (const int threads = snapshot->state.value("threads", at::get_num_threads());
       may_differ && threads != at::get_num_threads()) {
     context.log->warn(

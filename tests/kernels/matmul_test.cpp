@@ -14,6 +14,7 @@
 #include <functional>
 
 #include "kernels/composition.h"
+#include "kernels/loops.h"
 #include "steerlm/kernels/linear.h"
 
 namespace steerlm {
@@ -28,9 +29,9 @@ struct InstructionSet {
 
 std::vector<InstructionSet> instruction_sets() {
   std::vector<InstructionSet> sets;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back({"AVX2", matmul_avx2});
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back({"AVX2", loops_avx2.matmul});
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-    sets.push_back({"AVX512", matmul_avx512});
+    sets.push_back({"AVX512", loops_avx512.matmul});
   return sets;
 }
 

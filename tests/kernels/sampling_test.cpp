@@ -3,12 +3,14 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/sort.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "steerlm/core/rng.h"
 #include "support/tensor_operators.h"
@@ -85,11 +87,32 @@ TEST(Sampling, EqualsTheCompositionForEveryDraw) {
           const SampledToken token = sample_token(many, temperature, top_k, top_p, uniform);
           const auto index = ends.le(uniform).sum().item<std::int64_t>();
           EXPECT_EQ(token.id, ids[index].item<std::int64_t>()) << temperature << " " << top_k << " " << top_p;
-          EXPECT_NEAR(token.logprob, log_p[token.id].item<double>(), 1e-12);
+          EXPECT_NEAR(token.logprob, log_p[token.id].item<double>(), 1e-7);  // the sum is of exponentials in fp32
         }
       }
     }
   }
+}
+
+// The candidates are sorted band by band; the order goes on from one to the next, and ties stay together.
+TEST(Sampling, DrawsAmongManyReachEveryOne) {
+  std::vector<float> many(3000);
+  Rng rng(4, "logits", 0);
+  for (float& logit : many) logit = static_cast<float>(std::round(40 * rng.normal()) / 2);
+  const auto [sorted, ids] = at::tensor(many).to(at::kDouble).sort(/*stable=*/true, 0, /*descending=*/true);
+  const double temperature = 8;
+  const at::Tensor ends = at::softmax(sorted / temperature, 0).cumsum(0);
+  std::set<std::int64_t> drawn;
+  for (std::int64_t i = 0; i < 3000; ++i) {
+    const double begin = i == 0 ? 0 : ends[i - 1].item<double>(), end = ends[i].item<double>();
+    if (end - begin < 1e-6) continue;  // as narrow as what fp32 exponentials leave open
+    EXPECT_EQ(sample_token(many, temperature, 0, 1, (begin + end) / 2).id, ids[i].item<std::int64_t>()) << i;
+    drawn.insert(i);
+  }
+  EXPECT_GT(drawn.size(), 300u);
+  const auto last = static_cast<std::int64_t>(std::ranges::min_element(many) - many.begin());
+  EXPECT_EQ(many[static_cast<size_t>(sample_token(many, 1e9, 0, 1, std::nextafter(1.0, 0.0)).id)],
+            many[static_cast<size_t>(last)]);
 }
 
 TEST(Sampling, LogitsThatAreNotFiniteGiveNoProbability) {

@@ -51,9 +51,11 @@ void cache_write(const at::Tensor& k_nge, const at::Tensor& v_nge, const at::Ten
                  const at::Tensor& positions_n, at::Tensor& k_rgte, at::Tensor& v_rgte);
 
 // One new token a row against its own cached keys and values: row r attends to the first lengths_r[r] (int32) tokens of
-// k_rgte[r], v_rgte[r] (r rows, g heads, t capacity, e), of which the window keeps the last. A row of length 0 gives
-// zeros, and needs no keys. Each row's bits depend on that row alone. `longest`: at least the largest length.
+// slot slots_r[r] (int32; undefined, as always on a GPU: of slot r) of k_rgte, v_rgte (slots, g heads, t capacity, e),
+// of which the window keeps the last. A row of length 0 gives zeros, and needs no slot. Each row's bits depend on that
+// row alone. `longest`: at least the largest length.
 at::Tensor decode_attention(const at::Tensor& q_rhe, const at::Tensor& k_rgte, const at::Tensor& v_rgte,
-                            const at::Tensor& lengths_r, std::int64_t longest, std::int64_t window);
+                            const at::Tensor& lengths_r, std::int64_t longest, std::int64_t window,
+                            const at::Tensor& slots_r = {});
 
 }  // namespace steerlm

@@ -5,9 +5,9 @@
 
 namespace steerlm {
 
-// Do the last bits of these products on a CPU depend on the number of threads? Those of ATen's may; this project's own,
-// in fp32 on a processor with AVX2, do not.
-bool products_change_with_threads(at::ScalarType dtype);
+// Do the bits of a row of these products on a CPU depend on that row alone, neither on how many rows there are nor on
+// the number of threads? This project's own products are so, in fp32 on a processor with AVX2; those of ATen are not.
+bool rows_are_independent(at::ScalarType dtype);
 
 at::Tensor linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi);
 

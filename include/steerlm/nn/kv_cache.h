@@ -17,8 +17,8 @@ struct KvCache {
   std::int64_t capacity = 0;
 };
 
-// Products of fewer than 8 rows round differently, so a step never has fewer: then, on CPU, a sequence's bits do not
-// depend on what its neighbours are. The rows beyond the slots hold nothing and stay idle.
+// ATen's products of fewer than 8 rows round differently, so a step of them never has fewer: then, on CPU, a sequence's
+// bits do not depend on what its neighbours are. The rows beyond the slots hold nothing and stay idle.
 inline constexpr std::int64_t min_slots = 8;
 
 KvCache make_kv_cache(const Transformer& model, std::int64_t slots, std::int64_t capacity);
@@ -38,7 +38,7 @@ struct DecodeRows {
   at::Tensor ids_r;        // int64: the token to append
   at::Tensor positions_r;  // int32: where it goes in its slot; -1: the slot is idle, and its row means nothing
   at::Tensor lengths_r;    // int32: tokens of the slot with it; 0: idle
-  at::Tensor slots_r;      // int32: 0 … r-1
+  at::Tensor slots_r;      // int32: the slot; on a GPU 0 … r-1
 };
 
 // The rows of a step on the host, in which each slot whose `active` is set (as long as cache.lengths) grows by one.
@@ -52,7 +52,10 @@ HostRows advance(KvCache& cache, const std::vector<bool>& active);
 at::Tensor decode_rows(const Transformer& model, KvCache& cache, const DecodeRows& rows, const RopeAngles& angles,
                        std::int64_t longest);
 
-// The two together: ids[slot] is appended to each active slot.
+// The slots that a step computes: the active ones, or all where a row's bits depend on how many there are.
+std::vector<std::int64_t> stepped_slots(const Transformer& model, const std::vector<bool>& active);
+
+// ids[slot] is appended to each active slot. Hidden states (r, d), row i of slot stepped_slots(model, active)[i].
 at::Tensor decode_step(const Transformer& model, KvCache& cache, const std::vector<std::int32_t>& ids,
                        const std::vector<bool>& active);
 
