@@ -17,6 +17,7 @@
 #include "steerlm/kernels/linear.h"
 #include "steerlm/kernels/linear_cross_entropy.h"
 #include "steerlm/kernels/rows.h"
+#include "steerlm/nn/cost.h"
 
 namespace steerlm {
 namespace {
@@ -63,10 +64,18 @@ std::vector<PlannedBatch> plan_batches(std::span<const Example> examples, const 
   return batches;
 }
 
+// Batches that are computed at the same time.
+std::int64_t batches_at_once(const Transformer& model, std::int64_t tokens) {
+  std::int64_t parameters = 0;
+  for_each_parameter(model.weights, [&](const std::string&, const at::Tensor& w) { parameters += w.numel(); });
+  if (!model.device().is_cpu() || !rows_are_independent(model.dtype()) || parameters > most_parameters_by_threads)
+    return 1;
+  return std::clamp<std::int64_t>(tokens / tokens_of_a_thread, 1, at::get_num_threads());
+}
+
 // Calls compute(batch, members) for each packed batch, and read(its result on the host, batch, members) after the next
 // ones were given to the device, so that a GPU does not wait for the host. After each read go_on(done) says whether
-// there is more to do. On a CPU each thread computes a batch by itself, where that changes no bit: the batches are as
-// much smaller.
+// there is more to do. Batches that are computed at the same time are as much smaller.
 template <class Compute, class Read, class GoOn>
 void for_each_batch(const Transformer& model, std::span<const Example> examples, const Batching& batching,
                     Compute&& compute, Read&& read, GoOn&& go_on) {
@@ -75,8 +84,7 @@ void for_each_batch(const Transformer& model, std::span<const Example> examples,
     Batch batch;
     const PlannedBatch* plan;
   };
-  const bool by_threads = model.device().is_cpu() && rows_are_independent(model.dtype());
-  const std::int64_t threads = by_threads ? at::get_num_threads() : 1;
+  const std::int64_t threads = batches_at_once(model, batching.tokens);
   const std::vector<PlannedBatch> batches =
       plan_batches(examples, {std::max<std::int64_t>(1, batching.tokens / threads), batching.units});
   const auto enqueue = [&](const PlannedBatch& plan) {

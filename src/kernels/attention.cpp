@@ -4,6 +4,7 @@
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -45,6 +46,20 @@ at::Tensor segment(const at::Tensor& x_nhe, std::int64_t begin, std::int64_t end
   return x_nhe.narrow(0, begin, end - begin).transpose(0, 1).unsqueeze(0);
 }
 
+// The same with zeros behind, `length` tokens in all.
+at::Tensor padded_segment(const at::Tensor& x_nhe, std::int64_t begin, std::int64_t end, std::int64_t length) {
+  const at::Tensor x_hte = segment(x_nhe, begin, end);
+  return length == end - begin ? x_hte : at::constant_pad_nd(x_hte, {0, 0, 0, length - (end - begin)});
+}
+
+// Tokens that ATen's kernel is given for a call of so many queries. Its threads have pieces of one scratch buffer, as
+// long as the call's tokens say, and MKL's products round by how their operands are aligned: of fewer than 32 queries
+// the bits would depend on which thread computes them. Multiples of 8 tokens keep the pieces aligned. What is added
+// comes last, so that no query sees it.
+std::int64_t given_tokens(std::int64_t tokens, std::int64_t queries) {
+  return queries < 32 ? (tokens + 7) / 8 * 8 : tokens;
+}
+
 void check(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v_nge,
            const std::vector<std::int64_t>& cu_seqlens) {
   require(q_nhe.dim() == 3 && k_nge.dim() == 3 && k_nge.sizes() == v_nge.sizes() && q_nhe.size(2) == k_nge.size(2) &&
@@ -61,6 +76,13 @@ void check(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v
 struct Call {
   std::int64_t query_begin, query_end, key_begin, key_end;
   bool plain;  // causal without a window: the kernel's own mask does
+
+  std::int64_t queries() const { return given_tokens(query_end - query_begin, query_end - query_begin); }
+  std::int64_t keys() const { return given_tokens(key_end - key_begin, query_end - query_begin); }
+  at::Tensor of_queries(const at::Tensor& x_nhe) const {
+    return padded_segment(x_nhe, query_begin, query_end, queries());
+  }
+  at::Tensor of_keys(const at::Tensor& x_nhe) const { return padded_segment(x_nhe, key_begin, key_end, keys()); }
 };
 
 // A sequence longer than its window is cut into blocks of queries, so that the cost stays linear in its length.
@@ -96,8 +118,7 @@ at::Tensor window_mask(std::int64_t queries, std::int64_t keys, std::int64_t fir
 
 std::optional<at::Tensor> mask_of(const Call& call, std::int64_t window, const at::TensorOptions& options) {
   if (call.plain) return std::nullopt;
-  return window_mask(call.query_end - call.query_begin, call.key_end - call.key_begin,
-                     call.query_begin - call.key_begin, window, options);
+  return window_mask(call.queries(), call.keys(), call.query_begin - call.key_begin, window, options);
 }
 
 }  // namespace
@@ -117,10 +138,10 @@ AttentionOutput attention_forward(const at::Tensor& q_nhe, const at::Tensor& k_n
   AttentionOutput output{.out_nhe = at::empty_like(q_nhe)};
   for (const Call& call : calls_of(sequences.cu_seqlens, window)) {
     auto [out, logsumexp] = at::_scaled_dot_product_flash_attention_for_cpu(
-        segment(q_nhe, call.query_begin, call.query_end), segment(k_nhe, call.key_begin, call.key_end),
-        segment(v_nhe, call.key_begin, call.key_end), 0.0, /*is_causal=*/call.plain,
+        call.of_queries(q_nhe), call.of_keys(k_nhe), call.of_keys(v_nhe), 0.0, /*is_causal=*/call.plain,
         mask_of(call, window, q_nhe.options()));
-    segment(output.out_nhe, call.query_begin, call.query_end).copy_(out);
+    segment(output.out_nhe, call.query_begin, call.query_end)
+        .copy_(out.narrow(2, 0, call.query_end - call.query_begin));
     output.logsumexp.push_back(logsumexp);
   }
   return output;
@@ -141,13 +162,13 @@ AttentionGradients attention_backward(const at::Tensor& dout_nhe, const at::Tens
   for (size_t i = 0; i < calls.size(); ++i) {
     const Call& call = calls[i];
     auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-        segment(dout_nhe, call.query_begin, call.query_end), segment(q_nhe, call.query_begin, call.query_end),
-        segment(k_nhe, call.key_begin, call.key_end), segment(v_nhe, call.key_begin, call.key_end),
-        segment(saved.out_nhe, call.query_begin, call.query_end), saved.logsumexp[i], 0.0, /*is_causal=*/call.plain,
+        call.of_queries(dout_nhe), call.of_queries(q_nhe), call.of_keys(k_nhe), call.of_keys(v_nhe),
+        call.of_queries(saved.out_nhe), saved.logsumexp[i], 0.0, /*is_causal=*/call.plain,
         mask_of(call, window, q_nhe.options()));
-    segment(dq_nhe, call.query_begin, call.query_end).copy_(dq);
-    segment(dk_nhe, call.key_begin, call.key_end).add_(dk);
-    segment(dv_nhe, call.key_begin, call.key_end).add_(dv);
+    const std::int64_t queries = call.query_end - call.query_begin, keys = call.key_end - call.key_begin;
+    segment(dq_nhe, call.query_begin, call.query_end).copy_(dq.narrow(2, 0, queries));
+    segment(dk_nhe, call.key_begin, call.key_end).add_(dk.narrow(2, 0, keys));
+    segment(dv_nhe, call.key_begin, call.key_end).add_(dv.narrow(2, 0, keys));
   }
   return {dq_nhe, sum_heads(dk_nhe, k_nge.size(1)), sum_heads(dv_nhe, k_nge.size(1))};
 }
@@ -160,10 +181,11 @@ at::Tensor cached_attention(const at::Tensor& q_nhe, const at::Tensor& k_gte, co
   if (q_nhe.is_cuda()) return cached_attention_on_gpu(q_nhe, k_gte, v_gte, window);
   const at::Tensor k_nhe = repeat_heads(k_gte.transpose(0, 1), q_nhe.size(1)),
                    v_nhe = repeat_heads(v_gte.transpose(0, 1), q_nhe.size(1));
-  const at::Tensor out = std::get<0>(
-      at::_scaled_dot_product_flash_attention_for_cpu(segment(q_nhe, 0, n), segment(k_nhe, 0, t), segment(v_nhe, 0, t),
-                                                      0.0, false, window_mask(n, t, t - n, window, q_nhe.options())));
-  return out.squeeze(0).transpose(0, 1).contiguous();
+  const Call call{0, n, 0, t, false};
+  const at::Tensor out = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
+      call.of_queries(q_nhe), call.of_keys(k_nhe), call.of_keys(v_nhe), 0.0, /*is_causal=*/false,
+      window_mask(call.queries(), call.keys(), t - n, window, q_nhe.options())));
+  return out.squeeze(0).transpose(0, 1).narrow(0, 0, n).contiguous();
 }
 
 void cache_write(const at::Tensor& k_nge, const at::Tensor& v_nge, const at::Tensor& slots_n,

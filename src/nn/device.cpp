@@ -128,6 +128,8 @@ std::string device_name(c10::Device device) {
                      card.multiprocessors, version_text(card.driver), version_text(card.runtime), cublas_version());
 }
 
+bool has_bf16_products() { return __builtin_cpu_supports("avx512bf16") || __builtin_cpu_supports("amx-bf16"); }
+
 at::ScalarType compute_dtype(Precision precision) { return precision == Precision::bf16 ? at::kBFloat16 : at::kFloat; }
 
 }  // namespace steerlm

@@ -258,6 +258,8 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
       "computes on {} in {}{}", device_name(computing.device), enum_name(computing.precision),
       options.thread_tokens > 0 ? fmt::format(", each thread micro-batches of about {} tokens", options.thread_tokens)
                                 : ""));
+  if (computing.device.is_cpu() && computing.precision == Precision::bf16 && !has_bf16_products())
+    context.log->warn("precision: bf16 is slower than fp32 on this processor, which has no AVX512-BF16 and no AMX");
   std::optional<Best> best = resume(run, recipe, training, options, context);
   if (automatic) context.log->info(fmt::format("train.micro_batch_tokens: auto takes {}", options.micro_batch_tokens));
   // Found after a step, it would cost that step. A damaged checkpoint is made again.

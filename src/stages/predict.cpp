@@ -1,5 +1,6 @@
 #include "steerlm/stages/predict.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,7 +19,7 @@ using Take = std::function<void(std::span<const RecordPrediction>)>;
 
 constexpr std::int64_t decoder_slots = 64;
 constexpr size_t decoded_records = 256;    // whose labels are written together
-constexpr std::int64_t cpu_tokens = 1024;  // that a CPU scores at once
+constexpr std::int64_t cpu_tokens = 1024;  // that each thread of a CPU scores at once
 
 std::string too_long(size_t turn, size_t tokens, std::int64_t context) {
   return fmt::format("turn {} needs {} tokens of context, the predictor has {}", turn + 1, tokens, context);
@@ -195,7 +196,8 @@ EncodedRecords encode_for_prediction(const OpenModel& model, std::span<const Rec
 }
 
 std::int64_t scored_at_once(const OpenModel& model, std::int64_t batch_tokens) {
-  return model.transformer.device().is_cuda() ? batch_tokens : std::min(batch_tokens, cpu_tokens);
+  return model.transformer.device().is_cuda() ? batch_tokens
+                                              : std::min(batch_tokens, cpu_tokens * at::get_num_threads());
 }
 
 bool predict_each(const OpenModel& model, std::span<const Record> records, const EncodedRecords& encoded,

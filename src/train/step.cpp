@@ -13,6 +13,7 @@
 #include "steerlm/data/packer.h"
 #include "steerlm/kernels/adamw.h"
 #include "steerlm/kernels/device.h"
+#include "steerlm/nn/cost.h"
 #include "steerlm/optim/schedule.h"
 
 namespace steerlm {
@@ -99,7 +100,7 @@ std::int64_t micro_batches_at_once(const StepOptions& options, std::int64_t most
 }
 
 std::int64_t thread_tokens_for(std::int64_t trained, at::Device device) {
-  return device.is_cpu() && trained <= 256'000'000 ? 512 : 0;
+  return device.is_cpu() && trained <= most_parameters_by_threads ? tokens_of_a_thread : 0;
 }
 
 namespace {

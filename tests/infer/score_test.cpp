@@ -1,12 +1,14 @@
 // Scores do not depend on how they are batched, nor on where a job was stopped.
 #include "steerlm/infer/score.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
 
 #include "infer/small_model.h"
 #include "steerlm/core/rng.h"
+#include "steerlm/kernels/linear.h"
 #include "steerlm/text/tokenizer.h"
 
 namespace steerlm {
@@ -54,6 +56,32 @@ TEST_F(Score, DoesNotDependOnTheBatch) {
       }
     }
   }
+}
+
+// Each thread has a batch of its own, as soon as there are tokens for several.
+TEST_F(Score, BitsDoNotDependOnTheThreads) {
+  if (!rows_are_independent(at::kFloat)) GTEST_SKIP() << "a processor without AVX2 takes ATen's products";
+  const std::vector<Example> few = examples_;
+  for (int i = 0; i < 9; ++i) examples_.insert(examples_.end(), few.begin(), few.end());
+  ASSERT_GT(tokens_of(0, examples_.size()), 4 * 1024);
+  units_.clear();
+  for (size_t end = 30; end <= examples_.size(); end += 30) units_.push_back(end);
+  const int before = at::get_num_threads();
+  std::vector<std::vector<TokenScores>> longest_first, in_order;
+  for (const int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    longest_first.push_back(token_log_probabilities(model_, examples_, 2048));
+    size_t done = 0;
+    in_order.push_back(token_log_probabilities(model_, examples_, {2048, units_}, [&](auto first) {
+      EXPECT_GT(first.size(), done);
+      done = first.size();
+      return true;
+    }));
+    EXPECT_EQ(done, examples_.size());
+  }
+  at::set_num_threads(before);
+  for (const auto& scores : longest_first) EXPECT_EQ(scores, longest_first.front());
+  for (const auto& scores : in_order) EXPECT_EQ(scores, longest_first.front());
 }
 
 TEST_F(Score, UnitsAreDoneOneAfterAnotherAndStayTogether) {

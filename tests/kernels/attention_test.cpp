@@ -1,7 +1,9 @@
 #include "steerlm/kernels/attention.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/stack.h>
 #include <gtest/gtest.h>
@@ -74,6 +76,36 @@ TEST(Attention, OfNewTokensOnCachedKeysEqualsTheComposition) {
       };
       expect_equals_composition(kernel, composition, inputs, random_tensor({n, 4, 16}, "do"),
                                 std::to_string(n) + " of " + std::to_string(t));
+    }
+  }
+}
+
+TEST(Attention, BitsDoNotDependOnTheThreads) {
+  std::vector<std::int64_t> cu_seqlens{0};
+  for (std::int64_t length = 1; length <= 45; ++length) cu_seqlens.push_back(cu_seqlens.back() + length);
+  const std::int64_t n = cu_seqlens.back();
+  const PackedSequences sequences(cu_seqlens);
+  const auto numbers = [&](const char* name, std::int64_t heads) {
+    return random_tensor({n, heads, 8}, name, 1.5).to(at::kFloat);
+  };
+  const at::Tensor q = numbers("q", 4), k = numbers("k", 2), v = numbers("v", 2), dout = numbers("do", 4);
+  const int before = at::get_num_threads();
+  for (const std::int64_t window : {0, 6}) {
+    std::vector<std::vector<at::Tensor>> results;
+    for (const int threads : {1, 2, 3, 4}) {
+      at::set_num_threads(threads);
+      const AttentionOutput out = attention_forward(q, k, v, sequences, window);
+      const AttentionGradients gradients = attention_backward(dout, q, k, v, out, sequences, window);
+      std::vector<at::Tensor>& result = results.emplace_back();
+      result = {out.out_nhe, gradients.dq_nhe, gradients.dk_nge, gradients.dv_nge};
+      for (const std::int64_t news : {1, 5, 13, 45})
+        result.push_back(cached_attention(q.narrow(0, n - news, news), k.narrow(0, n - 45, 45).transpose(0, 1),
+                                          v.narrow(0, n - 45, 45).transpose(0, 1), window));
+    }
+    at::set_num_threads(before);
+    for (size_t t = 1; t < results.size(); ++t) {
+      for (size_t i = 0; i < results[t].size(); ++i)
+        EXPECT_TRUE(at::equal(results[t][i], results[0][i])) << t + 1 << " threads, tensor " << i << ", " << window;
     }
   }
 }

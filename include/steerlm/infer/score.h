@@ -12,7 +12,8 @@
 namespace steerlm {
 
 // How sequences are batched: at most `tokens` at once, but a longer sequence is a batch by itself. On a CPU the threads
-// share them, each with a batch of its own, where no bit depends on it (fp32, linear.h).
+// share them, each with a batch of its own, for a model of the size that cost.h says and where no bit depends on it
+// (fp32, linear.h).
 //   without `units`  longest first, which fills batches best
 //   with `units`     in the order of the sequences, so that results come in their order. Entry u is the end of unit u,
 //                    whose sequences are the next ones from the end of unit u - 1 on. A unit is in one batch, or in

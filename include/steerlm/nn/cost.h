@@ -9,6 +9,11 @@ namespace steerlm {
 
 std::int64_t count_parameters(const ModelConfig& config, const HeadShape& head);
 
+// On a CPU each thread computes sequences by itself where a model has at most so many parameters: beyond, the threads
+// share each product, so that the weights are read once for all. A thread's part is of about so many tokens at least.
+inline constexpr std::int64_t most_parameters_by_threads = 256'000'000;
+inline constexpr std::int64_t tokens_of_a_thread = 512;
+
 // Floating-point operations of forward and backward for one token in a sequence of `length`: 6 a matmul parameter
 // (embedding left out, output layer counted), attention counted causally (half).
 double train_flops_per_token(const ModelConfig& config, const HeadShape& head, double length);

@@ -38,6 +38,9 @@ Computing choose_computing(const std::string& device, Precision precision, const
 // What is said of the device in logs: the name of the card, or "cpu".
 std::string device_name(c10::Device device);
 
+// Has this processor instructions for products in bf16 (AVX512-BF16 or AMX)? Without them fp32 is faster.
+bool has_bf16_products();
+
 // The dtype of weights and activations. `precision` is settled.
 at::ScalarType compute_dtype(Precision precision);
 

@@ -360,7 +360,9 @@ struct Recipe {
     field("seed", seed, at_least(0), "key of every random draw");
     field("run_dir", run_dir, "run directory: log, metrics, checkpoints, model");
     field("device", device, "auto, cpu, cuda or cuda:N; auto: a GPU where there is one");
-    field("precision", precision, "of the computation; auto: fp32 on cpu, bf16 on cuda");
+    field("precision", precision,
+          "of the computation; auto: fp32 on cpu, whatever the processor, so that the numbers are the same; bf16 on "
+          "cuda");
     if (stage == Stage::annotate || stage == Stage::generate || stage == Stage::bootstrap || steerlm2_stage ||
         evaluates || stage == Stage::pipeline) {
       field("max_minutes", max_minutes, at_least(0),
