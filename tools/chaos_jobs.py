@@ -138,7 +138,7 @@ JOBS = {  # name: its commands, one after the other
     "crossvalidate": ["crossvalidate ../crossvalidate.yaml --folds 2"],
     "annotate": [f"annotate ../annotate.yaml shard={i}/3 run_dir=run-{i} output=part-{i}.jsonl" for i in range(3)] +
                 ["annotate --merge annotated.jsonl.gz part-0.jsonl part-1.jsonl part-2.jsonl"],
-    "generate": ["generate ../generate.yaml"] +
+    "generate": ["run ../generate.yaml"] +
                 [f"generate --model {SETUP}/sft/model --input ../../data/prompts.jsonl --max-new-tokens 48 --shard {i}/2 "
                  f"--output part-{i}.jsonl.zst" for i in range(2)] +
                 ["generate --merge answers.jsonl.zst part-0.jsonl.zst part-1.jsonl.zst"],

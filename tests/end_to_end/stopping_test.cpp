@@ -1,5 +1,9 @@
 // Jobs that are stopped by a signal or a time limit end at once, lose nothing, and go on to the same bytes.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <numeric>
@@ -100,6 +104,25 @@ TEST_F(Stopping, ASignalEndsAnnotationInsideABlock) {
   expect_says(run(again), "goes on after");
   EXPECT_EQ(read("s.jsonl"), read("out.jsonl"));
   EXPECT_EQ(read("s.jsonl.quarantine.jsonl"), read("out.jsonl.quarantine.jsonl"));
+}
+
+// Before the first record was read: that the input has none is not known then.
+TEST_F(Stopping, ASignalBeforeTheFirstRecordIsAStop) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  const int pipe = ::open(path("pipe").c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(::write(pipe, "\n", 1), 1);  // a blank line is no record
+  int asked = 0;
+  const Result result = run_until(
+      "annotate annotate.yaml input=- <pipe", SIGTERM,
+      [&] {
+        int unread = 1;
+        if (asked == 0 && ::ioctl(pipe, FIONREAD, &unread) == 0 && unread > 0) return false;
+        if (++asked == 1) return true;
+        if (asked == 2) ::close(pipe);  // the input ends
+        return false;
+      },
+      2);
+  EXPECT_EQ(result.code, 75) << result.errors;
 }
 
 TEST_F(Stopping, SettingsThatChangeNoResultMayChange) {
