@@ -63,7 +63,11 @@ def contents(folder):
                 found[key + "/"] = None
             else:
                 found[key] = None if NAME_ONLY.search(key) else comparable(path, path.read_bytes())
-    return {key: value for key, value in found.items() if not key.endswith(".steerlm-run/staging/")}  # made where it is needed
+    # A stop saves a checkpoint of its own, and so another one is no longer kept. `staging` is made where it is needed.
+    latest = {key.removesuffix("LATEST") + value.decode().strip() + "/" for key, value in found.items() if key.endswith("checkpoints/LATEST")}
+    older = re.compile(r"^(.*checkpoints/step-\d+/)")
+    return {key: value for key, value in found.items() if not key.endswith(".steerlm-run/staging/") and
+            (not (match := older.match(key)) or match[1] in latest)}
 
 
 def first_difference(expected, found):
@@ -186,6 +190,12 @@ def draw_kills(draw, number, steps):
             for i, each in enumerate(signals)]
 
 
+def is_whole(folder, command):
+    """Whether a command without a run directory had done all of its work when it was killed: given again it says that the output exists."""
+    output = re.search(r"--(?:output|merge) (\S+)", command)
+    return bool(output) and (folder / output[1]).exists() and not (folder / f"{output[1]}.part.ledger").exists()
+
+
 class Job:
     def __init__(self, program, folder, name, draw, kills):
         self.program, self.folder, self.name, self.draw = program, folder / name, name, draw
@@ -226,6 +236,8 @@ class Job:
                     self.saving += kill.saving
                     self.early += code == -kill.signal and kill.signal != signal.SIGKILL
                     self.longest_stop = max(self.longest_stop, end.stop_seconds)
+                    if is_whole(folder, command):
+                        break
                 elif code == 0 and kill:  # too late: at another moment in the next round
                     kills[-1] = kill._replace(moment=kill.moment * 0.7)
         self.difference = first_difference(self.expected, contents(folder))
@@ -242,8 +254,10 @@ class Job:
 
 
 def failure(job, seed, finding):
-    errors = "\n".join(f"{path.name}: {path.read_text(errors='replace')[-600:]}" for path in job.folder.glob("*.errors"))
-    return f"{job.name}, round {job.rounds}, seed {seed}: {finding}\n{errors}\nThe files are in {job.folder}"
+    last = job.folder / ("reference" if job.rounds == 0 else f"round-{job.rounds}")
+    errors = last.with_suffix(".errors")
+    said = errors.read_text(errors="replace")[-1000:] if errors.exists() else ""
+    return f"{job.name}, seed {seed}: {finding}\nThe last command said:\n{said}\nThe files are in {last}"
 
 
 def all_jobs(program, folder, names, kills, seed):
