@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 
-from chaos_jobs import HAS_STEPS, JOBS, MANY, RECIPES, make_data, make_many
+from chaos_jobs import HAS_STEPS, JOBS, MANY, RECIPES, TWO_THREADS, make_data, make_many
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)
 SAVING = re.compile(r"\.part$|\.part\.ledger$|/ledger\.jsonl$|\.steerlm-run/staging/|\.new$")
@@ -182,9 +182,9 @@ def run(program, command, folder, threads, kill=None, span=0.0, saves_expected=0
     return End(code, sent is not None and code != 0, end - begin, saves, end - sent if sent else 0)
 
 
-def draw_kills(draw, number, steps):
+def draw_kills(draw, number, first=0, steps=False):
     """`number` kills: each signal as often as the others, in random order, every second one while something is saved."""
-    signals = [SIGNALS[i % len(SIGNALS)] for i in range(number)]
+    signals = [SIGNALS[(first + i) % len(SIGNALS)] for i in range(number)]
     draw.shuffle(signals)
     return [Kill(each, i % 2 == 1, draw.random(), draw.choice((0, 0.003 * draw.random())), steps and draw.random() < 0.5, draw.choice((1, 2)))
             for i, each in enumerate(signals)]
@@ -197,12 +197,11 @@ def is_whole(folder, command):
 
 
 class Job:
-    def __init__(self, program, folder, name, draw, kills):
+    def __init__(self, program, folder, name, draw, first, kills):
         self.program, self.folder, self.name, self.draw = program, folder / name, name, draw
         commands = JOBS[name]
-        # A command that is left out of the undisturbed run has no share of the kills.
-        self.kills = [draw_kills(draw, kills * (i + 1) // len(commands) - kills * i // len(commands), name in HAS_STEPS)
-                      for i in range(len(commands))]
+        drawn = draw_kills(draw, kills, first, name in HAS_STEPS)
+        self.kills = [drawn[kills * i // len(commands):kills * (i + 1) // len(commands)] for i in range(len(commands))]
         self.landed, self.saving, self.early, self.rounds, self.longest_stop = collections.Counter(), 0, 0, 0, 0.0
         self.difference = None
 
@@ -227,7 +226,8 @@ class Job:
             code = None
             while code != 0:
                 kill = kills[-1] if kills else None
-                end = run(self.program, command, folder, kill.threads if kill else self.draw.choice((1, 2)), kill,
+                threads = 2 if self.name in TWO_THREADS else kill.threads if kill else self.draw.choice((1, 2))
+                end = run(self.program, command, folder, threads, kill,
                           0.7 * undisturbed.seconds, undisturbed.saves / 2)
                 code = end.code
                 if end.landed:
@@ -267,9 +267,10 @@ def all_jobs(program, folder, names, kills, seed):
     for number, name in enumerate(JOBS):
         if name not in names and name != "pipeline":  # whose models the others need
             continue
-        share = kills * (done + 1) // len(names) - kills * done // len(names) if name in names else 0
+        first = kills * done // len(names)
         done += name in names
-        job = Job(program, folder, name, random.Random(f"{seed} {name}"), share)
+        share = kills * done // len(names) - first
+        job = Job(program, folder, name, random.Random(f"{seed} {name}"), first, share)
         begin = time.monotonic()
         try:
             job.reference()
@@ -316,7 +317,7 @@ def many_records(program, folder, records, kills, seed):
         work = folder / name
         work.mkdir()
         samples.clear()
-        left = draw_kills(draw, kills, False) if name == "killed" else []
+        left = draw_kills(draw, kills) if name == "killed" else []
         begin, code = time.monotonic(), None
         while code != 0:
             kill = left[-1] if left else None

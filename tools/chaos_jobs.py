@@ -150,6 +150,7 @@ JOBS = {  # name: its commands, one after the other
     "seeds": ["pipeline ../seeds.yaml --seeds 1,2"],
 }
 HAS_STEPS = {"pipeline", "crossvalidate", "seeds"}  # whose work is done by processes of their own
+TWO_THREADS = {"ridge"}  # is solved in fp64 by LAPACK, whose last bits depend on the number of threads
 
 
 def make_data(program, folder):
