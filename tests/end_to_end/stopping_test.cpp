@@ -144,6 +144,23 @@ TEST_F(Stopping, SettingsThatChangeNoResultMayChange) {
   EXPECT_EQ(run(again + "human_labels=keep").code, 2) << "that one changes the result";
 }
 
+// The ledger is the last to go: a kill after that leaves the output alone.
+TEST_F(Stopping, NothingIsLeftBesideAnOutputThatWasWholeWhenItsProcessWasKilled) {
+  write("in.jsonl", conversation("question", "answer"));
+  for (int i = 0; i < 5; ++i) {
+    bool begun = false;
+    run_until("score --model predictor --input in.jsonl --output s.jsonl", SIGKILL, [&] {
+      begun = begun || exists("s.jsonl.part.ledger");
+      return begun && !exists("s.jsonl.part.ledger");
+    });
+    EXPECT_TRUE(exists("s.jsonl"));
+    for (const char* left : {"s.jsonl.part", "s.jsonl.part.ledger", "s.jsonl.part.lock"})
+      EXPECT_FALSE(exists(left)) << left;
+    std::filesystem::remove(path("s.jsonl"));
+    std::filesystem::remove(path("s.jsonl.part.lock"));
+  }
+}
+
 TEST_F(Stopping, ScoreGoesOnWithItsPartFile) {
   std::string lines;
   for (int i = 0; i < 2600; ++i) lines += conversation("q" + std::to_string(i), std::string(i % 61 + 1, 'b'));
