@@ -106,6 +106,17 @@ TEST_F(Stopping, ASignalEndsAnnotationInsideABlock) {
   EXPECT_EQ(read("s.jsonl.quarantine.jsonl"), read("out.jsonl.quarantine.jsonl"));
 }
 
+// A quarter of a second goes by while the tensor half of the program is loaded.
+TEST_F(Stopping, ASignalWhileTheProgramIsLoadedIsAStop) {
+  write("in.jsonl", conversation("question", "answer"));
+  write("stop.sh", std::string("for signal in TERM USR1 HUP; do\n  ") + STEERLM_PROGRAM +
+                       " score --model predictor --input in.jsonl --output s.jsonl &\n"
+                       "  until grep -q libtorch_cpu /proc/$!/maps; do :; done\n"
+                       "  kill -$signal $!\n  wait $!\n  [ $? = 75 ] || exit 1\ndone\n");
+  expect_says(run("--version && bash stop.sh"), "stopped on request before anything was begun");
+  EXPECT_FALSE(exists("s.jsonl") || exists("s.jsonl.part"));
+}
+
 // Before the first record was read: that the input has none is not known then.
 TEST_F(Stopping, ASignalBeforeTheFirstRecordIsAStop) {
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
