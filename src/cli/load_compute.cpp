@@ -1,10 +1,13 @@
 #include <dlfcn.h>
+#include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
 #include "cli/app.h"
 #include "steerlm/core/error.h"
+#include "steerlm/core/stop.h"
 
 namespace steerlm {
 namespace {
@@ -30,11 +33,22 @@ void let_waiting_threads_sleep() {
                                        "tree as a whole, or build again"});
 }
 
+// Loading takes a quarter of a second, longer where the disk is asked, and a batch system does not wait for it with its
+// signals.
+void* load_library() {
+  install_stop_handlers(true);
+  void* const library = ::dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
+  remove_stop_handlers();
+  if (!stop_requested()) return library;
+  std::fputs("warning: stopped on request before anything was begun; the same command begins\n", stderr);
+  ::_exit(static_cast<int>(ExitCode::stopped));
+}
+
 }  // namespace
 
 const ComputeCommands& load_compute_commands() {
   let_waiting_threads_sleep();
-  void* const library = ::dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
+  void* const library = load_library();
   if (library == nullptr) refuse_library(::dlerror());
   const auto commands =
       reinterpret_cast<decltype(&steerlm_compute_commands)>(::dlsym(library, "steerlm_compute_commands"));

@@ -58,6 +58,7 @@ bool finish_job_output(JobOutput& job, std::int64_t block_records, std::int64_t 
   if (!job.blocks.finished() && job.shard.is_part())
     write_shard_file(job.output, job.blocks, job.job, job.shard, block_records, input_records);
   if (!job.blocks.finish()) return false;
+  job.lock.reset();  // its file goes before the ledger: without a ledger nobody comes back to tidy up
   remove_file(ledger_of(job.output));
   return true;
 }

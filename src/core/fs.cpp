@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -150,6 +151,7 @@ std::string read_file(const Path& path, ExitCode missing, std::string_view what)
 }
 
 OutputFile create_temporary(const Path& path) {
+  remove_dead_temporaries(path);
   std::optional<OutputFile> file;
   make_temporary(path, [&](const Path& part) {
     if (int error = injected("open", part)) fail_file("open", part, error);
@@ -160,8 +162,10 @@ OutputFile create_temporary(const Path& path) {
     const int failed = descriptor < 0 ? errno : 0;
     if (failed != 0) forget_at_signal(part);
     if (failed != 0 && failed != EEXIST) fail_file("open", part, failed);
-    if (descriptor >= 0) file.emplace(part, descriptor);
-    return file.has_value();
+    if (descriptor < 0) return false;
+    file.emplace(part, descriptor);
+    ::flock(descriptor, LOCK_EX | LOCK_NB);  // where there are no locks, nobody takes the file for a dead process's
+    return true;
   });
   return std::move(*file);
 }
@@ -185,7 +189,10 @@ void remove_dead_temporaries(const Path& path) {
     pid_t process = 0;
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), process);
     if (error != std::errc() || process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH) continue;
-    remove_file(temporary);
+    const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor < 0) continue;
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) ::unlink(temporary.c_str());
+    ::close(descriptor);
   }
 }
 

@@ -344,6 +344,19 @@ void RunFiles::write(const std::string& name, std::string_view bytes) {
   enter({entry_line("file", name, entry)});
 }
 
+void RunFiles::write_last(const std::string& name, std::string_view bytes) {
+  refuse_foreign(name);
+  compact();
+  TemporaryFile part(root_ / mark_folder / name);
+  part.file().write(bytes);
+  part.file().sync();
+  enter({entry_line("file", name)});
+  publish(part.path(), root_ / name);
+  part.keep();
+  enter(
+      {entry_line("file", name, Entry{.size = static_cast<std::int64_t>(bytes.size()), .sha256 = sha256_hex(bytes)})});
+}
+
 Path RunFiles::grow(const std::string& name) {
   refuse_foreign(name);
   if (!owns(name)) enter({entry_line("file", name)});

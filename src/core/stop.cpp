@@ -49,6 +49,13 @@ void install_stop_handlers(bool ends_at_closed_pipe) {
   if (!ends_at_closed_pipe) std::signal(SIGPIPE, SIG_IGN);
 }
 
+void remove_stop_handlers() {
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction now {};
+    if (::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == handle) std::signal(signal, SIG_DFL);
+  }
+}
+
 bool is_stop_signal(int signal) {
   return signal == SIGTERM || signal == SIGINT || std::ranges::find(warnings, signal) != std::end(warnings);
 }

@@ -119,7 +119,6 @@ bool is_whole_packed(const Pieces& pieces, const Path& file) {
 }
 
 std::optional<OutputFile> pack_beside(const Path& part, const Path& output) {
-  remove_dead_temporaries(output);  // of a process that was killed here
   std::optional<OutputFile> packed = create_temporary(output);
   try {
     Compressor compressor(output.string(), [&](std::string_view bytes) { packed->write(bytes); });

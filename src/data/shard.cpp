@@ -177,6 +177,11 @@ void check_blocks(const std::vector<ShardOutput>& shards) {
   }
 }
 
+const ShardBlock* block_at(const std::vector<ShardOutput>& shards, size_t block) {
+  const std::vector<ShardBlock>& blocks = shards[block % shards.size()].blocks;
+  return block / shards.size() < blocks.size() ? &blocks[block / shards.size()] : nullptr;
+}
+
 // The bytes of a shard's file, packed or not, piece by piece.
 class ShardBytes {
  public:
@@ -206,6 +211,24 @@ class ShardBytes {
   std::unique_ptr<Decoder> decoder_;
   Sha256 hash_;
 };
+
+std::deque<ShardBytes> open_quarantines(const std::vector<ShardOutput>& shards) {
+  std::deque<ShardBytes> files;  // which are not moved
+  for (const ShardOutput& shard : shards)
+    files.emplace_back(BlockOutput::quarantine_beside(shard.output).string(), shard.quarantine_sha256);
+  return files;
+}
+
+// A merge that was killed between its two files leaves the first: the bad records of these very shards.
+bool is_left_by_killed_merge(const Path& quarantine, const std::vector<ShardOutput>& shards) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(std::filesystem::symlink_status(quarantine, error))) return false;
+  std::deque<ShardBytes> bad = open_quarantines(shards);
+  Sha256 hash;
+  for (size_t block = 0; const ShardBlock* own = block_at(shards, block); ++block)
+    hash.update(bad[block % shards.size()].take(own->quarantine_bytes));
+  return sha256_file(quarantine, ExitCode::resources) == hash.hex();
+}
 
 }  // namespace
 
@@ -280,30 +303,28 @@ std::optional<Merged> merge_shards(const std::string& to, const std::vector<std:
   };
   const std::string quarantine_name = place.through ? "" : BlockOutput::quarantine_beside(to).string();
   const bool quarantines = !place.through && std::ranges::any_of(shards, has_quarantine);
-  if (!place.through && (quarantines || is_there(quarantine_name))) check_output(quarantine_name, options);
+  OutputOptions quarantine_options = options;
+  if (quarantines && !place.exists && is_left_by_killed_merge(quarantine_name, shards))
+    quarantine_options.overwrite = true;
+  if (!place.through && (quarantines || is_there(quarantine_name))) check_output(quarantine_name, quarantine_options);
 
-  std::deque<ShardBytes> lines, bad;  // which are not moved
-  for (const ShardOutput& shard : shards) {
-    lines.emplace_back(shard.output, shard.sha256);
-    bad.emplace_back(BlockOutput::quarantine_beside(shard.output).string(), shard.quarantine_sha256);
-  }
+  std::deque<ShardBytes> lines, bad = open_quarantines(shards);
+  for (const ShardOutput& shard : shards) lines.emplace_back(shard.output, shard.sha256);
   Output output(to, options);
   Compressor packed(to, [&](std::string_view bytes) { output.write(bytes); });
   std::optional<Output> quarantine;
   // With --overwrite an old list of bad records gives way to an empty one: it would speak of another output.
-  if (quarantines || (!place.through && is_there(quarantine_name))) quarantine.emplace(quarantine_name, options);
+  if (quarantines || (!place.through && is_there(quarantine_name)))
+    quarantine.emplace(quarantine_name, quarantine_options);
   Merged merged{.shards = std::ssize(shards), .records = shards.front().input_records};
-  std::vector<size_t> next(shards.size(), 0);
-  for (size_t block = 0;; ++block) {
+  for (size_t block = 0; const ShardBlock* own = block_at(shards, block); ++block) {
     if (stop_requested()) return std::nullopt;
     const size_t s = block % shards.size();
-    if (next[s] == shards[s].blocks.size()) break;
-    const ShardBlock& own = shards[s].blocks[next[s]++];
-    const std::string text = lines[s].take(own.bytes), bad_text = bad[s].take(own.quarantine_bytes);
-    if (std::ranges::count(text, '\n') != own.lines) {
+    const std::string text = lines[s].take(own->bytes), bad_text = bad[s].take(own->quarantine_bytes);
+    if (std::ranges::count(text, '\n') != own->lines) {
       refuse_shard(shards[s].output, "the shard was changed after it was finished", "run the shard again with --fresh");
     }
-    merged.lines += own.lines;
+    merged.lines += own->lines;
     merged.quarantined += std::ranges::count(bad_text, '\n');
     packed.write(text);
     if (quarantine) quarantine->write(bad_text);

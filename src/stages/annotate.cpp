@@ -191,7 +191,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
 
   RecordReader reader = open_input();
   std::vector<Input> first = read_block(reader, options.block_records);
-  if (first.empty()) refuse_empty_input("annotate", options.input);
+  if (first.empty() && !stop_requested()) refuse_empty_input("annotate", options.input);
   run->start();
   BlockOutputOptions output_given = output_options(recipe, context);
   output_given.counts = {"annotated", "bad", "turns", "not_kept"};

@@ -198,13 +198,12 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   run->files().write("evaluation.txt", all.text);
   run->files().write("evaluation.json", all.json.dump(2) + "\n");
   print_tables(all.text, run->path() / "evaluation.txt");
-  run->finish(Json::object());
   for (const char* file : {predictor_file, pairs_file, perplexity_file}) run->files().remove(file);
   if (recipe.dials) {
     remove_file(sweep_file);
     run->files().remove("ledger.jsonl");
   }
-  run->files().compact();
+  run->finish(Json::object());
   return Outcome::done;
 }
 

@@ -401,8 +401,7 @@ void RunDirectory::start() {
 void RunDirectory::finish(const Json& summary, const std::vector<std::string>& outputs) {
   files_.forget_outputs();  // those of an earlier run
   for (const std::string& output : outputs) files_.enter_output(output, true);
-  files_.write("done.json", summary.dump(2) + "\n");
-  files_.compact();
+  files_.write_last("done.json", summary.dump(2) + "\n");
 }
 
 std::optional<RunDirectory> begin_run(const Recipe& recipe, const Context& context) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -231,6 +232,32 @@ TEST_F(FsTest, ATemporaryNeverTakesANameThatIsThere) {
   write_file_atomic(file("f.1.part"), "foreign");
   write_file_atomic(file("f.12-.part"), "foreign");
   EXPECT_EQ(temporaries_of(file("f")).size(), 2u);
+}
+
+// A process of this machine that is no more, whose file nobody on another machine holds.
+TEST_F(FsTest, WhatAKilledProcessLeftIsRemovedByTheNextOne) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const OutputFile part = create_temporary(file("f"));
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  const std::vector<Path> left = temporaries_of(file("f"));
+  ASSERT_EQ(left.size(), 1u);
+  const Path folder = file("f." + std::to_string(child) + "-7.part"), other = file("f.1-0.part");
+  make_directory(folder);
+  write_text(other.filename(), "of a process that lives");
+  {
+    const OutputFile held(left[0], OutputFile::Mode::append);
+    ASSERT_EQ(::flock(held.descriptor(), LOCK_EX), 0);
+    write_file_atomic(file("f"), "1");
+    EXPECT_THAT(temporaries_of(file("f")), testing::UnorderedElementsAre(left[0], folder, other));
+  }
+  const OutputFile mine = create_temporary(file("f"));
+  EXPECT_THAT(temporaries_of(file("f")), testing::UnorderedElementsAre(mine.path(), folder, other));
+  const OutputFile second(mine.path(), OutputFile::Mode::append);
+  EXPECT_NE(::flock(second.descriptor(), LOCK_EX | LOCK_NB), 0) << "not held";
 }
 
 TEST_F(FsTest, ANameOfAnyLengthHasATemporary) {

@@ -42,6 +42,24 @@ TEST(StopTest, SignalsSetTheFlag) {
             75);
 }
 
+TEST(StopTest, HandlersThatAreRemovedLeaveTheSignalsAsTheyWere) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::signal(SIGALRM, SIG_IGN);
+      ::signal(SIGHUP, SIG_DFL);
+      install_stop_handlers(true);
+      remove_stop_handlers();
+      if (::signal(SIGALRM, SIG_IGN) != SIG_IGN) ::_exit(1);
+      ::raise(signal);
+      ::_exit(0);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == signal) << signal;
+  }
+}
+
 TEST(StopTest, AWarningThatTheCallerIgnoresStaysIgnored) {
   ::signal(SIGHUP, SIG_IGN);  // as nohup does
   EXPECT_EQ(exit_code([] { ::raise(SIGHUP); }), 0);

@@ -2,7 +2,10 @@
 #include "steerlm/data/shard.h"
 
 #include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 
 #include "data/decoder.h"
@@ -169,6 +172,44 @@ TEST_F(ShardTest, AnExistingFileStaysAndAStopWritesNothing) {
   EXPECT_EQ(read_all(merged()), "mine\n");
   EXPECT_TRUE(merge_shards(merged(), outputs, true).has_value());
   EXPECT_THAT(read_all(merged()), ::testing::StartsWith("record 0\n"));
+}
+
+// At every place of a kill; where the merged file is there, the merge was done.
+TEST_F(ShardTest, AKilledMergeLeavesNothingThatIsInTheWayOfTheSameOne) {
+  const std::vector<std::string> outputs = run_shards(2, 40);
+  ASSERT_TRUE(merge_shards(merged(), outputs, false).has_value());
+  const std::string whole = read_all(merged()), bad = read_all(merged() + ".quarantine.jsonl");
+  int halves = 0;  // kills between the two files
+  bool ended = false;
+  for (int last = 0; !ended; ++last) {
+    for (const std::string end : {"", ".quarantine.jsonl"}) remove_file(merged() + end);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      int operations = 0;
+      set_fs_fault([&](std::string_view, const Path&) {
+        if (operations++ == last) ::raise(SIGKILL);
+        return 0;
+      });
+      merge_shards(merged(), outputs, false);
+      ::_exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ended = WIFEXITED(status);
+    if (!std::filesystem::exists(merged())) {
+      halves += std::filesystem::exists(merged() + ".quarantine.jsonl");
+      ASSERT_TRUE(merge_shards(merged(), outputs, false).has_value());
+    }
+    EXPECT_EQ(read_all(merged()), whole);
+    EXPECT_EQ(read_all(merged() + ".quarantine.jsonl"), bad);
+    EXPECT_THAT(temporaries_of(merged()), ::testing::IsEmpty());
+  }
+  EXPECT_GT(halves, 0);
+  // Other bad records than these are somebody's.
+  remove_file(merged());
+  std::ofstream(merged() + ".quarantine.jsonl") << "mine\n";
+  EXPECT_NE(message_of(ExitCode::resources, [&] { merge_shards(merged(), outputs, false); }), "");
+  EXPECT_EQ(read_all(merged() + ".quarantine.jsonl"), "mine\n");
 }
 
 TEST_F(ShardTest, WhatIsWrittenAsAShardMustBeOne) {

@@ -1,5 +1,9 @@
 // Jobs that are stopped by a signal or a time limit end at once, lose nothing, and go on to the same bytes.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <numeric>
@@ -102,6 +106,36 @@ TEST_F(Stopping, ASignalEndsAnnotationInsideABlock) {
   EXPECT_EQ(read("s.jsonl.quarantine.jsonl"), read("out.jsonl.quarantine.jsonl"));
 }
 
+// A quarter of a second goes by while the tensor half of the program is loaded.
+TEST_F(Stopping, ASignalWhileTheProgramIsLoadedIsAStop) {
+  write("in.jsonl", conversation("question", "answer"));
+  write("stop.sh", std::string("for signal in TERM USR1 HUP; do\n  ") + STEERLM_PROGRAM +
+                       " score --model predictor --input in.jsonl --output s.jsonl &\n"
+                       "  until grep -q libtorch_cpu /proc/$!/maps; do :; done\n"
+                       "  kill -$signal $!\n  wait $!\n  [ $? = 75 ] || exit 1\ndone\n");
+  expect_says(run("--version && bash stop.sh"), "stopped on request before anything was begun");
+  EXPECT_FALSE(exists("s.jsonl") || exists("s.jsonl.part"));
+}
+
+// Before the first record was read: that the input has none is not known then.
+TEST_F(Stopping, ASignalBeforeTheFirstRecordIsAStop) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  const int pipe = ::open(path("pipe").c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(::write(pipe, "\n", 1), 1);  // a blank line is no record
+  int asked = 0;
+  const Result result = run_until(
+      "annotate annotate.yaml input=- <pipe", SIGTERM,
+      [&] {
+        int unread = 1;
+        if (asked == 0 && ::ioctl(pipe, FIONREAD, &unread) == 0 && unread > 0) return false;
+        if (++asked == 1) return true;
+        if (asked == 2) ::close(pipe);  // the input ends
+        return false;
+      },
+      2);
+  EXPECT_EQ(result.code, 75) << result.errors;
+}
+
 TEST_F(Stopping, SettingsThatChangeNoResultMayChange) {
   write("in.jsonl", many(100));
   ASSERT_EQ(run("annotate annotate.yaml").code, 0);
@@ -119,6 +153,23 @@ TEST_F(Stopping, SettingsThatChangeNoResultMayChange) {
   for (const Json& bad : json_lines(read("s.jsonl.quarantine.jsonl")))
     EXPECT_EQ(bad.at("record"), "{\"bad\": " + std::to_string(bad.at("line").get<int>() - 1) + "}");
   EXPECT_EQ(run(again + "human_labels=keep").code, 2) << "that one changes the result";
+}
+
+// The ledger is the last to go: a kill after that leaves the output alone.
+TEST_F(Stopping, NothingIsLeftBesideAnOutputThatWasWholeWhenItsProcessWasKilled) {
+  write("in.jsonl", conversation("question", "answer"));
+  for (int i = 0; i < 5; ++i) {
+    bool begun = false;
+    run_until("score --model predictor --input in.jsonl --output s.jsonl", SIGKILL, [&] {
+      begun = begun || exists("s.jsonl.part.ledger");
+      return begun && !exists("s.jsonl.part.ledger");
+    });
+    EXPECT_TRUE(exists("s.jsonl"));
+    for (const char* left : {"s.jsonl.part", "s.jsonl.part.ledger", "s.jsonl.part.lock"})
+      EXPECT_FALSE(exists(left)) << left;
+    std::filesystem::remove(path("s.jsonl"));
+    std::filesystem::remove(path("s.jsonl.part.lock"));
+  }
 }
 
 TEST_F(Stopping, ScoreGoesOnWithItsPartFile) {

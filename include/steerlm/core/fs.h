@@ -41,7 +41,8 @@ void write_directory_atomic(const Path& path, const std::function<void(const Pat
 void replace_file_by_folder(const Path& file, const Path& folder);
 // Temporaries beside `path`: those of processes that were killed, and of those that are writing just now.
 std::vector<Path> temporaries_of(const Path& path);
-// Removes those whose process is no more on this machine; a link or a folder of such a name is nobody's temporary file.
+// Removes the files among them that a killed process has left: no process of that number is on this machine, and no
+// other machine holds the file's lock. A link or a folder of such a name is nobody's temporary file.
 void remove_dead_temporaries(const Path& path);
 // unlink(2); nothing may be there.
 void remove_file(const Path& path);
@@ -73,7 +74,8 @@ class OutputFile {
   std::int64_t size_ = 0;
 };
 
-// A file of its own beside `path`, NAME.PID-N.part: nothing that was there before is opened.
+// A file of its own beside `path`, NAME.PID-N.part, locked (flock(2)) while it is open: nothing that was there before
+// is opened. What killed processes left there of this name is removed.
 OutputFile create_temporary(const Path& path);
 
 // A file of its own beside `path` that goes with this object, or when a signal ends the process, unless it was given a

@@ -9,6 +9,8 @@ namespace steerlm {
 
 // A closed pipe becomes a failed write with a message; with `ends_at_closed_pipe` it stays what it was.
 void install_stop_handlers(bool ends_at_closed_pipe = false);
+// These signals end the process again.
+void remove_stop_handlers();
 bool is_stop_signal(int signal);
 bool stop_requested();
 void request_stop();  // what a signal does; for tests and time limits

@@ -1,0 +1,63 @@
+// A run that is whole is not written to any more: nothing temporary may be in it, wherever a kill falls.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <set>
+
+#include "steerlm/core/run_files.h"
+#include "support/temporary_folder.h"
+
+namespace steerlm {
+namespace {
+
+std::set<std::string> names_in(const Path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.insert(entry.path().filename());
+  return names;
+}
+
+void run_to_the_end(const Path& root) {
+  RunFiles files = RunFiles::open(root, {});
+  files.write("metrics.jsonl", "first");
+  files.write("metrics.jsonl", "second");
+  files.remove("metrics.jsonl");  // the manifest has something to leave out
+  files.write_last("done.json", "{}");
+}
+
+TEST(FinishedRun, HasNothingTemporaryWhereverAKillFalls) {
+  bool ended = false;
+  int kills_before_the_end = 0;
+  for (int last = 0; !ended; ++last) {
+    const TemporaryFolder folder;
+    const Path root = folder.path() / "run";
+    const pid_t child = ::fork();
+    if (child == 0) {
+      int operations = 0;
+      set_fs_fault([&](std::string_view, const Path&) {
+        if (operations++ == last) ::raise(SIGKILL);
+        return 0;
+      });
+      run_to_the_end(root);
+      ::_exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ended = WIFEXITED(status);
+    ASSERT_TRUE(!ended || WEXITSTATUS(status) == 0);
+    if (!std::filesystem::exists(root / "done.json")) {
+      ++kills_before_the_end;
+      run_to_the_end(root);
+    }
+    EXPECT_EQ(names_in(root), (std::set<std::string>{".steerlm-run", "done.json"})) << last;
+    EXPECT_EQ(names_in(root / ".steerlm-run"), (std::set<std::string>{"files.jsonl", "lock", "run.json"})) << last;
+    EXPECT_TRUE(RunFiles::read(root).owns("done.json")) << last;
+    EXPECT_TRUE(RunFiles::read(root).differences("").empty()) << last;
+  }
+  EXPECT_GE(kills_before_the_end, 20);
+}
+
+}  // namespace
+}  // namespace steerlm
