@@ -146,7 +146,7 @@ def run(program, command, folder, threads, kill=None, span=0.0, saves_expected=0
         process = subprocess.Popen([program, *command.split()], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, stderr=errors)
     begin, saves, sent, caught, target = time.monotonic(), 0, None, False, process.pid
-    due_save = 1 + int(kill.moment * saves_expected) if kill and kill.saving else None
+    due_save = 1 + int(kill.moment ** 2 * saves_expected) if kill and kill.saving else None  # what goes on has fewer of them left
     try:
         while process.poll() is None:
             left = span * kill.moment - (time.monotonic() - begin) if kill and not kill.saving and sent is None else 0.02
@@ -231,7 +231,7 @@ class Job:
                 kill = kills[-1] if kills else None
                 threads = 2 if self.name in TWO_THREADS else kill.threads if kill else self.draw.choice((1, 2))
                 end = run(self.program, command, folder, threads, kill,
-                          0.7 * undisturbed.seconds, undisturbed.saves / 2)
+                          0.7 * undisturbed.seconds, undisturbed.saves)
                 code = end.code
                 if end.landed:
                     kills.pop()

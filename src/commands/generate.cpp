@@ -56,7 +56,7 @@ int commands::generate(const GenerateArguments& arguments) {
   check_text(arguments.system.value_or(""), "--system");
   check_sampling(arguments.sampling);
   const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.job.overwrite);
-  check_output(arguments.job.output, output_options);
+  check_job_output(arguments.job, output_options);
   Log log(arguments.job.quiet);
   const Context context = begin_job(arguments.job, log);
   TemplateRequest request = parse_template(arguments.text_template, arguments.system);

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "commands/commands.h"
+#include "steerlm/core/run_place.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/report/table.h"
 
@@ -27,10 +29,19 @@ Context begin_job(const JobArguments& arguments, Log& log) {
   return {.fresh = arguments.fresh, .overwrite = arguments.overwrite, .quiet = arguments.quiet || mixed, .log = &log};
 }
 
+OutputPlace check_job_output(const JobArguments& arguments, const OutputOptions& options) {
+  const OutputPlace place = find_output(arguments.output, options);
+  if (place.exists) {
+    const std::vector<Path> own = BlockOutput::own_files(ledger_of(arguments.output));
+    if (std::ranges::find(own, absolute_place(place.file)) != own.end()) return place;
+  }
+  return check_output(arguments.output, options);
+}
+
 JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& options, const Json& settings,
                           std::vector<RecipeInput> inputs, std::vector<std::string> counts) {
   const Shard shard = parse_shard(arguments.shard, "--shard");
-  const OutputPlace place = check_output(arguments.output, options);
+  const OutputPlace place = check_job_output(arguments, options);
   if (place.through && shard.is_part()) {
     fail(ExitCode::recipe, {.what = "a shard is written into a file, beside which a second one describes it",
                             .where = "--output",

@@ -29,6 +29,9 @@ struct JobOutput {
   std::string output;
   BlockOutput blocks;
 };
+// check_output, before anything is loaded; an output that is there is no fault where the ledger says that it is the
+// same command's: a kill may fall between its getting its name and the end of the ledger.
+OutputPlace check_job_output(const JobArguments& arguments, const OutputOptions& options);
 JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& options, const Json& settings,
                           std::vector<RecipeInput> inputs, std::vector<std::string> counts);
 

@@ -323,7 +323,7 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
 
 int commands::score(const ScoreArguments& arguments) {
   const OutputOptions output_options = output_beside(arguments.model, arguments.input, arguments.job.overwrite);
-  check_output(arguments.job.output, output_options);
+  check_job_output(arguments.job, output_options);
   parse_beta(arguments);  // a wrong word is told before a model is read
   Log log(arguments.job.quiet);
   const Context context = begin_job(arguments.job, log);

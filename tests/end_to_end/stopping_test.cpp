@@ -155,6 +155,31 @@ TEST_F(Stopping, SettingsThatChangeNoResultMayChange) {
   EXPECT_EQ(run(again + "human_labels=keep").code, 2) << "that one changes the result";
 }
 
+// As a kill leaves it that falls after the output has got its name, and before the ledger says so.
+TEST_F(Stopping, AnOutputThatHasItsNameBeforeItsLedgerEndsIsGoneOnWith) {
+  std::string lines;
+  for (int i = 0; i < 1100; ++i) lines += conversation("q" + std::to_string(i), std::string(i % 61 + 1, 'b'));
+  write("in.jsonl", lines);
+  write("prompts.jsonl", prompts(300));
+  for (const std::string command : {"score --model predictor --input in.jsonl",
+                                    "generate --model model --input prompts.jsonl --max-new-tokens 4"}) {
+    ASSERT_EQ(run(command + " --output whole.jsonl").code, 0);
+    ASSERT_EQ(run(command + " --output s.jsonl --max-minutes 1e-9").code, 75);
+    std::filesystem::rename(path("s.jsonl.part"), path("s.jsonl"));
+    const Result again = run(command + " --output s.jsonl");
+    ASSERT_EQ(again.code, 0) << again.errors;
+    EXPECT_EQ(read("s.jsonl"), read("whole.jsonl"));
+    for (const char* name : {"s.jsonl", "whole.jsonl"}) std::filesystem::remove(path(name));
+    // The same file without its ledger is anybody's.
+    ASSERT_EQ(run(command + " --output s.jsonl --max-minutes 1e-9").code, 75);
+    std::filesystem::rename(path("s.jsonl.part"), path("s.jsonl"));
+    std::filesystem::remove(path("s.jsonl.part.ledger"));
+    expect_refused(run(command + " --output s.jsonl"), 5, "the file exists already");
+    for (const char* name : {"s.jsonl", "s.jsonl.quarantine.jsonl.part", "s.jsonl.part.lock"})
+      std::filesystem::remove(path(name));
+  }
+}
+
 // The ledger is the last to go: a kill after that leaves the output alone.
 TEST_F(Stopping, NothingIsLeftBesideAnOutputThatWasWholeWhenItsProcessWasKilled) {
   write("in.jsonl", conversation("question", "answer"));
