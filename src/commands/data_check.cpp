@@ -15,6 +15,7 @@
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/preference.h"
 #include "steerlm/data/record_reader.h"
+#include "steerlm/data/response_group.h"
 #include "steerlm/data/statistics.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
@@ -34,7 +35,11 @@ struct Plan {
   TemplateOptions text_template;
   std::optional<Tokenizer> tokenizer;  // lengths are counted in tokens where there is one
   std::int64_t max_tokens = 0;         // what is longer is counted; 0: no limit
-  bool needs_target = false;           // a record without a target is a bad one
+  // What the records are trained by: one that cannot be encoded so is a bad one. `max_tokens` holds.
+  std::optional<Objective> objective;
+  OverLength over_length = OverLength::drop;
+  std::optional<DataOptions> response_groups;  // of steerlm2: what it trains on
+  std::string on_bad_record;                   // what the run does with bad records; "" where it is no run
 };
 
 void append(std::vector<SourceOptions>& to, const std::vector<SourceOptions>& more) {
@@ -50,7 +55,22 @@ void use_folder(Plan& plan, const Recipe& recipe, const std::string& path) {
   plan.text_template = folder.text_template;
   plan.tokenizer = tokenizer;
   print_notes(folder_notes(folder, tokenizer));
-  if (plan.max_tokens == 0) plan.max_tokens = folder.config.context_length();
+  const std::int64_t context = folder.config.context_length();
+  plan.max_tokens = plan.max_tokens == 0 ? context : std::min(plan.max_tokens, context);
+}
+
+// What a run of the recipe does with bad records.
+std::string bad_records_in(const Recipe& recipe) {
+  if (recipe.stage == Stage::evaluate || recipe.stage == Stage::tokenizer) return "the run stops at the first one";
+  const bool annotates = recipe.stage == Stage::annotate, generates = recipe.stage == Stage::generate;
+  const OnBadRecord action = annotates   ? recipe.annotate.on_bad_record
+                             : generates ? recipe.generate.on_bad_record
+                                         : recipe.bad_records.on_bad_record;
+  const double most = annotates   ? recipe.annotate.max_bad_share
+                      : generates ? recipe.generate.max_bad_share
+                                  : recipe.bad_records.max_bad_share;
+  if (action == OnBadRecord::stop) return "the run stops at the first one (on_bad_record: stop)";
+  return fmt::format("the run puts them aside where they are at most {:g} % (max_bad_share)", 100 * most);
 }
 
 Plan plan_of_recipe(const DataInput& input) {
@@ -60,14 +80,19 @@ Plan plan_of_recipe(const DataInput& input) {
   const bool open = trains && recipe.method == Method::steerlm && !recipe.attributes_given;
   if (open && are_rated_as_helpsteer(recipe.data.train))
     plan.attributes = make_attributes(method_attributes(Method::helpsteer2));
+  plan.on_bad_record = bad_records_in(recipe);
   append(plan.records, recipe.data.train);
   append(plan.records, recipe.data.validation);
   switch (recipe.stage) {
     case Stage::train_predictor:
     case Stage::sft:
     case Stage::evaluate:
-      plan.needs_target = recipe.stage == Stage::sft;
       plan.max_tokens = recipe.data.max_tokens;
+      plan.over_length = recipe.data.over_length;
+      if (recipe.stage == Stage::sft) plan.objective = Objective::response;
+      if (recipe.stage == Stage::train_predictor) {
+        plan.objective = recipe.head.kind == PredictorKind::language_model ? Objective::label : Objective::regression;
+      }
       if (recipe.model.init) {
         plan.tokenizer = Tokenizer::load(recipe.model.tokenizer);
         print_notes(plan.tokenizer->notes());
@@ -82,6 +107,7 @@ Plan plan_of_recipe(const DataInput& input) {
       if (recipe.stage == Stage::train_predictor && is_pairwise(recipe.head.loss)) {
         plan.pairs = plan.records;
         plan.trains_pairs = true;
+        plan.objective = Objective::preference;
         plan.reading.labels = Labels::dropped;
         plan.reading.weights = false;
       }
@@ -101,6 +127,10 @@ Plan plan_of_recipe(const DataInput& input) {
       plan.prompts = recipe.steerlm2.prompts;
       plan.max_tokens = recipe.data.max_tokens;
       use_folder(plan, recipe, recipe.steerlm2.policy);
+      if (plan.prompts.empty()) {
+        plan.response_groups = recipe.data;
+        plan.response_groups->max_tokens = plan.max_tokens;
+      }
       break;
     case Stage::generate:
       plan.prompts = recipe.generate.prompts;
@@ -162,13 +192,18 @@ bool has_target(const Conversation& conversation) {
   return false;
 }
 
+// Throws data where training could make nothing of it.
+void encode(const Record& record, const Plan& plan, const ConversationTemplate& conversation_template) {
+  std::vector<Example> examples;
+  DatasetCounts counts;
+  encode_record(record, conversation_template, {*plan.objective, plan.max_tokens, plan.over_length}, examples, counts);
+}
+
 void survey_record(const Record& record, const Plan& plan,
                    const std::optional<ConversationTemplate>& conversation_template, Survey& survey) {
   const bool plain = plan.text_template.name == TemplateName::plain;
   const bool target = plain || has_target(record.conversation);
-  if (plan.needs_target && !target) {
-    fail(ExitCode::data, {.what = "a record without a target: none of its turns is trained", .where = where(record)});
-  }
+  if (conversation_template && plan.objective && !plan.trains_pairs) encode(record, plan, *conversation_template);
   survey.statistics.add(record);
   for (const Turn& turn : record.conversation.turns) survey.context_turns += turn.context_only;
   survey.without_target += !target;
@@ -202,6 +237,9 @@ void survey_preference(const Preference& preference, const Plan& plan,
     ++survey.several;
     return;
   }
+  if (plan.trains_pairs && conversation_template) {
+    for (const Record& record : preference.responses) encode(record, plan, *conversation_template);
+  }
   ++survey.pairs;
   if (!conversation_template || plan.max_tokens == 0) return;
   survey.pairs_over_length += std::ranges::any_of(preference.responses, [&](const Record& record) {
@@ -209,6 +247,20 @@ void survey_preference(const Preference& preference, const Plan& plan,
     return static_cast<std::int64_t>(conversation_template->encode_scored_turn(record.conversation, last).ids.size()) >
            plan.max_tokens;
   });
+}
+
+// The lines that training puts aside. One that is bad as a record is said already.
+void survey_response_groups(const Plan& plan, const ConversationTemplate& conversation_template, Survey& survey) {
+  DatasetBuilder builder(DatasetBuilder::Bytes::dropped);
+  builder.puts_aside = true;
+  encode_response_groups(*plan.response_groups, plan.attributes, conversation_template, builder);
+  const Dataset dataset = builder.finish();
+  for (size_t i = 0; i < dataset.bad.size(); ++i) {
+    const BadRecord bad = dataset.bad.read(i, *plan.response_groups);
+    const std::string where = place(bad.file, bad.line);
+    if (!survey.bad_places.contains(where))
+      report_bad(survey, Error(ExitCode::data, {{.what = bad.reason, .where = where}}));
+  }
 }
 
 Survey survey_all(const Plan& plan, bool stop_at_first) {
@@ -229,12 +281,13 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
   }
   survey.notes = reader.notes();
   for (const SourceOptions& source : plan.prompts) {
-    try {
-      survey.prompts +=
-          static_cast<std::int64_t>(read_prompts({source}, plan.attributes, plan.text_template.system, 0).size());
-    } catch (const Error& error) {
-      if (stop_at_first || error.code() != ExitCode::data) throw;
-      report_bad(survey, error);
+    const auto prompts = read_prompts({source}, plan.attributes, plan.text_template.system, 0,
+                                      stop_at_first ? BadPrompts::refused : BadPrompts::kept);
+    for (const Prompt& prompt : prompts) {
+      if (prompt.fault.empty())
+        ++survey.prompts;
+      else
+        report_bad(survey, Error(ExitCode::data, {{.what = prompt.fault, .where = prompt.place()}}));
     }
   }
   PreferenceReader pairs(plan.pairs, plan.text_template.system);
@@ -249,6 +302,7 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
       if (!survey.bad_places.contains(error.faults().front().where)) report_bad(survey, error);
     }
   }
+  if (plan.response_groups) survey_response_groups(plan, *conversation_template, survey);
   return survey;
 }
 
@@ -337,7 +391,8 @@ int commands::check_data(const DataInput& input) {
   std::cout.flush();
   if (survey.bad > 0) {
     fail(ExitCode::data, {.what = format_count(survey.bad) + (survey.bad == 1 ? " bad record" : " bad records"),
-                          .advice = "each is listed with its line and reason on standard output"});
+                          .advice = "each is listed with its line and reason on standard output" +
+                                    (plan.on_bad_record.empty() ? "" : "; " + plan.on_bad_record)});
   }
   return 0;
 }

@@ -161,6 +161,8 @@ int score_groups(const OpenModel& model, const ScoreArguments& arguments, JobOut
   ResponseGroupReader reader = read_groups(model, score, input);
   std::int64_t read = 0, to_skip = output.blocks.records_done();
   Progress progress("score", "prompts", 0, progress_output(context), to_skip);
+  const double start = monotonic_seconds();
+  std::int64_t responses = 0, tokens = 0;  // by this process
   // The next groups of this shard, all of one block; none at the end.
   const auto next_groups = [&] {
     std::vector<ResponseGroup> groups;
@@ -180,13 +182,17 @@ int score_groups(const OpenModel& model, const ScoreArguments& arguments, JobOut
     std::vector<ResponseGroup> groups = next_groups();
     if (stop_requested()) return end_stopped(arguments.job, context);
     if (groups.empty()) break;
-    const size_t done = score_responses(model, score, parse_beta(arguments), batch_tokens, groups, goes_on);
+    const ScoredGroups scored = score_responses(model, score, parse_beta(arguments), batch_tokens, groups, goes_on);
+    const size_t done = scored.groups;
+    responses += scored.responses;
+    tokens += scored.tokens;
     if (done == groups.size() || computes_rows_alone(model)) {
       std::string lines;
       for (const ResponseGroup& group : std::span(groups).first(done)) lines += dump_json(group.json) + "\n";
       if (done > 0) output.blocks.append(static_cast<std::int64_t>(done), lines, "", Json::object());
     }
     if (done < groups.size()) return end_stopped(arguments.job, context);
+    if (const auto share = reader.share_read()) progress.share(*share);
     progress.update(output.blocks.records_done());
   }
   if (read == 0 && !output.blocks.finished()) refuse_empty_input("score", input);
@@ -194,6 +200,7 @@ int score_groups(const OpenModel& model, const ScoreArguments& arguments, JobOut
   progress.finish();
   context.log->info(
       fmt::format("the responses to {} prompts scored into {}", output.blocks.records_done(), arguments.job.output));
+  tell_throughput(context, responses, tokens, monotonic_seconds() - start);
   return 0;
 }
 
@@ -226,19 +233,23 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
   RecordReader reader(input, model.attributes, model.folder.text_template.system,
                       {.labels = labels, .weights = !predictor});
   std::int64_t number = 0, input_records = 0, to_skip = output.blocks.records_done();
+  std::optional<double> share_read = 0;
   // The blocks of this shard, what is left of them. On a GPU one is read and encoded while the one before is scored.
   MadeAhead<ScoreBlock> blocks(model.transformer.device().is_cuda(), [&]() -> std::optional<ScoreBlock> {
     while (!stop_requested()) {
-      ScoreBlock block{.share_before = reader.share_read()};
+      ScoreBlock block{.share_before = share_read};
       block.records = read_block(reader);
       if (block.records.empty()) return std::nullopt;
+      block.share_after = share_read = reader.share_read();
       input_records += std::ssize(block.records);
       if (!output.shard.has(number++)) continue;
       const auto done = std::min(to_skip, std::ssize(block.records));
       to_skip -= done;
+      if (block.share_before && block.share_after)
+        *block.share_before += (*block.share_after - *block.share_before) * static_cast<double>(done) /
+                               static_cast<double>(block.records.size());
       block.records.erase(block.records.begin(), block.records.begin() + done);
       if (block.records.empty()) continue;
-      block.share_after = reader.share_read();
       if (predictor)
         block.scored_turns = encode_for_prediction(model, block.records);
       else
@@ -257,20 +268,26 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
     if (!block) break;
     Piece piece;
     size_t next = 0;  // record of the block
+    double bytes = 0, bytes_taken = 0;
+    for (const Record& record : block->records) bytes += static_cast<double>(text_bytes(record));
+    const auto tell_share = [&] {
+      if (block->share_before && block->share_after)
+        progress.share(*block->share_before +
+                       (*block->share_after - *block->share_before) * (bytes > 0 ? bytes_taken / bytes : 1));
+    };
+    tell_share();
     const auto taken = [&] {
       if (monotonic_seconds() - written >= seconds_between_appends) {
         piece.write(output.blocks);
         written = monotonic_seconds();
       }
-      if (block->share_before && block->share_after) {
-        progress.share(*block->share_before + (*block->share_after - *block->share_before) * static_cast<double>(next) /
-                                                  static_cast<double>(block->records.size()));
-      }
+      tell_share();
       progress.update(output.blocks.records_done() + piece.records);
     };
     if (predictor) {
       const auto take = [&](std::span<const RecordPrediction> predictions) {
         for (const RecordPrediction& prediction : predictions) {
+          bytes_taken += static_cast<double>(text_bytes(block->records[next]));
           add_scores(block->records[next++], prediction, model, arguments, piece);
           tokens += prediction.tokens;
         }
@@ -282,6 +299,7 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
       for (size_t r = 0; r < block->records.size(); ++r) ends.push_back(r + 1);
       const auto take = [&](std::span<const TokenScores> log_p) {
         for (; next < log_p.size(); ++next) {
+          bytes_taken += static_cast<double>(text_bytes(block->records[next]));
           add_log_probabilities(*block, next, log_p[next], piece);
           tokens += std::ssize(log_p[next]);
         }
@@ -314,8 +332,7 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
   progress.finish();
   context.log->info(fmt::format("{} records ({} assistant turns) scored into {}", output.blocks.records_done(), turns,
                                 arguments.job.output));
-  if (const std::string speed = describe_throughput(scored, tokens, monotonic_seconds() - start); !speed.empty())
-    context.log->info(speed);
+  tell_throughput(context, scored, tokens, monotonic_seconds() - start);
   return 0;
 }
 

@@ -32,4 +32,15 @@ std::optional<size_t> find_invalid_utf8(std::string_view text) {
   return std::nullopt;
 }
 
+std::string as_utf8(std::string_view text) {
+  std::string valid;
+  for (std::string_view rest = text;;) {
+    const std::optional<size_t> bad = find_invalid_utf8(rest);
+    valid += rest.substr(0, bad.value_or(rest.size()));
+    if (!bad) return valid;
+    valid += "\uFFFD";
+    rest.remove_prefix(*bad + 1);
+  }
+}
+
 }  // namespace steerlm

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 #include <utility>
 
 #include "steerlm/core/error.h"
@@ -97,18 +98,26 @@ void encode_scored_turns(const Record& record, const ConversationTemplate& conve
 }
 
 // Adds the examples of every source to `part`, or to `held_out` where the split says so. False: stopped.
-bool encode_sources(const std::vector<SourceOptions>& sources, const DataOptions& split, const Attributes& attributes,
-                    const ConversationTemplate& conversation_template, const EncodeOptions& options,
-                    DatasetBuilder& builder, DatasetBuilder::Part& part, DatasetBuilder::Part& held_out) {
-  RecordReader reader(sources, attributes, conversation_template.options().system);
+bool encode_sources(const std::vector<SourceOptions>& sources, const DataOptions& split, const DataOptions& data,
+                    const Attributes& attributes, const ConversationTemplate& conversation_template,
+                    const EncodeOptions& options, DatasetBuilder& builder, DatasetBuilder::Part& part,
+                    DatasetBuilder::Part& held_out) {
+  RecordReader reader(sources, attributes, conversation_template.options().system, {.text = builder.puts_aside});
   std::vector<Example> examples;
   while (const auto entry = reader.next()) {
-    if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
-    const Record& record = std::get<Record>(*entry);
-    DatasetBuilder::Part& its = is_held_out(record.dialogue, split) ? held_out : part;
-    examples.clear();
-    encode_record(record, conversation_template, options, examples, its.counts);
-    for (const Example& example : examples) builder.add(its, example);
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) {
+      builder.refuse_or_put_aside(*bad, data);
+    } else {
+      const Record& record = std::get<Record>(*entry);
+      DatasetBuilder::Part& its = is_held_out(record.dialogue, split) ? held_out : part;
+      examples.clear();
+      const bool good = builder.encode_or_put_aside(its.counts, record, data, [&] {
+        encode_record(record, conversation_template, options, examples, its.counts);
+      });
+      for (const Example& example : examples) {
+        if (good) builder.add(its, example);
+      }
+    }
     if (!builder.record_read()) return false;
   }
   part.counts.unobeyed = reader.notes().unobeyed;
@@ -157,11 +166,56 @@ std::vector<Example> encode_dataset(std::span<const Record> records, const Conve
 DatasetBuilder::DatasetBuilder(Bytes bytes) : dropped_(bytes == Bytes::dropped) {}
 DatasetBuilder::DatasetBuilder(std::function<void(std::string_view)> write) : write_(std::move(write)) {}
 
+void DatasetBuilder::refuse_or_put_aside(const BadRecord& bad_record, const DataOptions& data) {
+  if (!puts_aside) {
+    fail(ExitCode::data, {.what = bad_record.reason,
+                          .where = place(bad_record.file, bad_record.line),
+                          .advice = "'steerlm data check --input FILE' lists every bad record of a file; "
+                                    "on_bad_record=quarantine puts them aside and goes on"});
+  }
+  std::uint32_t source = 0;
+  for (const std::vector<SourceOptions>* sources : {&data.train, &data.validation}) {
+    for (const SourceOptions& each : *sources) {
+      if (each.path == bad_record.file) {
+        const size_t begin = bytes_.size();
+        BadRecordEntry& entry = bad.emplace_back(append_bad_record(bad_record, bytes_));
+        entry.source = source;
+        advance(begin, entry.offset);
+        return;
+      }
+      ++source;
+    }
+  }
+  throw std::logic_error("a bad record of a file that is no source: " + bad_record.file);
+}
+
+bool DatasetBuilder::encode_or_put_aside(DatasetCounts& counts, const Record& record, const DataOptions& data,
+                                         const std::function<void()>& encode) {
+  if (!puts_aside) {
+    encode();
+    return true;
+  }
+  DatasetCounts before = counts;
+  try {
+    encode();
+    return true;
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::data) throw;
+    counts = std::move(before);
+    refuse_or_put_aside(bad_record(error, record.file, record.line, record.text), data);
+    return false;
+  }
+}
+
+void DatasetBuilder::advance(size_t begin, std::uint64_t& offset) {
+  offset = offset_;
+  offset_ += bytes_.size() - begin;
+  if (write_ && bytes_.size() >= write_bytes) flush();
+}
+
 void DatasetBuilder::add(Part& part, const Example& example) {
   const size_t begin = bytes_.size();
   ExampleEntry& entry = part.entries.emplace_back(append_example(example, bytes_));
-  entry.offset = offset_;
-  offset_ += bytes_.size() - begin;
   if (example.group >= 0 && example.group == part.last_group) entry.flags |= ExampleEntry::continues_group;
   part.last_group = example.group;
   part.counts.label_sums.resize(std::max(part.counts.label_sums.size(), example.labels.size()));
@@ -171,8 +225,8 @@ void DatasetBuilder::add(Part& part, const Example& example) {
     part.counts.label_sums[a] += static_cast<double>(example.labels[a]);
     ++part.counts.label_values[a];
   }
-  if (dropped_) bytes_.clear();
-  if (write_ && bytes_.size() >= write_bytes) flush();
+  if (dropped_) bytes_.resize(begin);
+  advance(begin, entry.offset);
 }
 
 bool DatasetBuilder::record_read() {
@@ -186,12 +240,13 @@ void DatasetBuilder::flush() {
 }
 
 Dataset DatasetBuilder::finish() {
-  std::shared_ptr<const ExampleBytes> bytes;
-  if (!dropped_) bytes = std::make_shared<const ExampleBytes>(std::move(bytes_));
-  return {.train = {std::move(train.entries), bytes, 0},
-          .validation = {std::move(validation.entries), bytes, 0},
+  const auto bytes = std::make_shared<const ExampleBytes>(std::move(bytes_));
+  const auto of_examples = dropped_ ? nullptr : bytes;
+  return {.train = {std::move(train.entries), of_examples, 0},
+          .validation = {std::move(validation.entries), of_examples, 0},
           .train_counts = std::move(train.counts),
-          .validation_counts = std::move(validation.counts)};
+          .validation_counts = std::move(validation.counts),
+          .bad = {std::move(bad), bytes}};
 }
 
 bool encode_conversations(const DataOptions& data, const Attributes& attributes,
@@ -199,7 +254,7 @@ bool encode_conversations(const DataOptions& data, const Attributes& attributes,
                           DatasetBuilder& builder) {
   const EncodeOptions options{objective, data.max_tokens, data.over_length};
   const bool own = !data.validation.empty();
-  if (!encode_sources(data.train, own ? DataOptions() : data, attributes, conversation_template, options, builder,
+  if (!encode_sources(data.train, own ? DataOptions() : data, data, attributes, conversation_template, options, builder,
                       builder.train, builder.validation))
     return false;
   if (builder.train.entries.empty()) {
@@ -212,8 +267,8 @@ bool encode_conversations(const DataOptions& data, const Attributes& attributes,
                           .found = describe(counts),
                           .expected = "one example or more"});
   }
-  return !own || encode_sources(data.validation, DataOptions(), attributes, conversation_template, options, builder,
-                                builder.validation, builder.validation);
+  return !own || encode_sources(data.validation, DataOptions(), data, attributes, conversation_template, options,
+                                builder, builder.validation, builder.validation);
 }
 
 Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
@@ -223,12 +278,12 @@ Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
   return builder.finish();
 }
 
-bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes) {
+bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes, bool bad_too) {
   if (std::ranges::any_of(sources, [](const SourceOptions& source) { return source.path == "-"; })) return true;
   RecordReader reader(sources, {}, "", {.rating_attributes = rating_attributes});
   while (const auto entry = reader.next()) {
     const Record* record = std::get_if<Record>(&*entry);
-    if (record == nullptr || std::ranges::any_of(record->conversation.turns, is_labelled_answer)) return true;
+    if (record == nullptr ? bad_too : std::ranges::any_of(record->conversation.turns, is_labelled_answer)) return true;
   }
   return false;
 }

@@ -24,12 +24,12 @@ constexpr size_t most_json_bytes = 16 << 20;
 struct Foot {
   char magic[8];
   std::uint32_t format, unused;
-  std::uint64_t example_bytes, train, validation, json_bytes;
+  std::uint64_t example_bytes, train, validation, bad, json_bytes;
   std::uint8_t content[32];  // SHA-256 of index and JSON
   std::uint8_t key[32];      // SHA-256 of the key's text
   std::uint32_t crc, unused_too;
 };
-static_assert(sizeof(Foot) == 120 && std::is_trivially_copyable_v<Foot>);
+static_assert(sizeof(Foot) == 128 && std::is_trivially_copyable_v<Foot>);
 
 std::uint32_t crc_of(const Foot& foot) {
   return static_cast<std::uint32_t>(::crc32_z(0, reinterpret_cast<const unsigned char*>(&foot), offsetof(Foot, crc)));
@@ -135,6 +135,14 @@ void check_entries(const std::vector<ExampleEntry>& entries, std::uint64_t all_b
   }
 }
 
+void check_entries(const std::vector<BadRecordEntry>& entries, std::uint64_t all_bytes, std::uint64_t& used) {
+  for (const BadRecordEntry& entry : entries) {
+    const bool fits = entry.offset <= all_bytes && entry.bytes <= all_bytes - entry.offset;
+    if (!fits || entry.bytes > all_bytes - used || entry.unused != 0) throw Unusable{"its index is wrong"};
+    used += entry.bytes;
+  }
+}
+
 Foot read_foot(const Descriptor& file, std::uint64_t size) {
   std::array<char, magic.size()> first{};
   const size_t begin = std::min<size_t>(first.size(), size);  // a kill of the machine may leave an empty file
@@ -159,26 +167,34 @@ bool sizes_fit(const Foot& foot, std::uint64_t size) {
     return true;
   };
   return take(foot.example_bytes, 1) && take(foot.train, sizeof(ExampleEntry)) &&
-         take(foot.validation, sizeof(ExampleEntry)) && take(foot.json_bytes, 1) && left == 0;
+         take(foot.validation, sizeof(ExampleEntry)) && take(foot.bad, sizeof(BadRecordEntry)) &&
+         take(foot.json_bytes, 1) && left == 0;
 }
 
 Dataset read_dataset(const Path& name, Descriptor& file, const Foot& foot, std::int64_t vocab_size) {
   std::vector<ExampleEntry> train(foot.train), validation(foot.validation);
+  std::vector<BadRecordEntry> bad(foot.bad);
   std::string json(foot.json_bytes, '\0');
   std::uint64_t offset = magic.size() + foot.example_bytes;
-  for (std::vector<ExampleEntry>* part : {&train, &validation}) {
-    file.read(part->data(), part->size() * sizeof(ExampleEntry), offset);
-    offset += part->size() * sizeof(ExampleEntry);
-  }
+  const auto read_index = [&](auto& entries) {
+    const std::uint64_t size = bytes_of(entries).size();
+    file.read(entries.data(), size, offset);
+    offset += size;
+  };
+  read_index(train);
+  read_index(validation);
+  read_index(bad);
   file.read(json.data(), json.size(), offset);
   Sha256 hash;
-  for (const std::string_view part : {bytes_of(train), bytes_of(validation), std::string_view(json)}) hash.update(part);
+  for (const std::string_view part : {bytes_of(train), bytes_of(validation), bytes_of(bad), std::string_view(json)})
+    hash.update(part);
   std::uint8_t content[32];
   put_hash(hash.hex(), content);
   if (std::memcmp(content, foot.content, sizeof content) != 0) throw Unusable{"its index was changed"};
   std::uint64_t used = 0;
   check_entries(train, foot.example_bytes, used);
   check_entries(validation, foot.example_bytes, used);
+  check_entries(bad, foot.example_bytes, used);
   if (used != foot.example_bytes || train.empty()) throw Unusable{"its index is wrong"};
   DatasetCounts train_counts, validation_counts;
   try {
@@ -194,7 +210,8 @@ Dataset read_dataset(const Path& name, Descriptor& file, const Foot& foot, std::
   return {.train = {std::move(train), bytes, vocab_size},
           .validation = {std::move(validation), bytes, vocab_size},
           .train_counts = std::move(train_counts),
-          .validation_counts = std::move(validation_counts)};
+          .validation_counts = std::move(validation_counts),
+          .bad = {std::move(bad), bytes}};
 }
 
 }  // namespace
@@ -210,13 +227,14 @@ bool write_dataset_file(OutputFile& file, const Json& key, const std::function<b
   foot.example_bytes = static_cast<std::uint64_t>(file.size()) - magic.size();
   foot.train = builder.train.entries.size();
   foot.validation = builder.validation.entries.size();
+  foot.bad = builder.bad.size();
   const std::string json = dump_json({{"key", key},
                                       {"train", counts_json(builder.train.counts)},
                                       {"validation", counts_json(builder.validation.counts)}});
   foot.json_bytes = json.size();
   Sha256 hash;
-  for (const std::string_view part :
-       {bytes_of(builder.train.entries), bytes_of(builder.validation.entries), std::string_view(json)}) {
+  for (const std::string_view part : {bytes_of(builder.train.entries), bytes_of(builder.validation.entries),
+                                      bytes_of(builder.bad), std::string_view(json)}) {
     hash.update(part);
     file.write(part);
   }

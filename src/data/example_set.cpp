@@ -25,10 +25,6 @@ static_assert(std::endian::native == std::endian::little, "encoded examples are 
 constexpr std::uint64_t fixed_bytes = 3 * sizeof(double) + sizeof(std::int64_t) + 2 * sizeof(std::uint64_t);
 static_assert(sizeof(size_t) == sizeof(std::uint64_t));
 
-std::uint32_t crc_of(std::string_view bytes) {
-  return static_cast<std::uint32_t>(::crc32_z(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
-}
-
 template <class T>
 void append(const T* values, size_t count, std::string& bytes) {
   bytes.append(reinterpret_cast<const char*>(values), count * sizeof(T));
@@ -71,8 +67,12 @@ ExampleEntry append_example(const Example& example, std::string& bytes) {
   append(&group, 1, bytes);
   append(&dialogue, 1, bytes);
   append(&pool_begin, 1, bytes);
-  entry.crc = crc_of(std::string_view(bytes).substr(begin));
+  entry.crc = example_crc(std::string_view(bytes).substr(begin));
   return entry;
+}
+
+std::uint32_t example_crc(std::string_view bytes) {
+  return static_cast<std::uint32_t>(::crc32_z(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
 }
 
 ExampleBytes::ExampleBytes(Path file, int descriptor, std::uint64_t begin)
@@ -101,23 +101,26 @@ void ExampleBytes::refuse_damaged(const std::string& found) const {
 }
 
 std::string ExampleBytes::read(const ExampleEntry& entry) const {
-  const std::uint64_t size = example_bytes(entry);
+  return read(entry.offset, example_bytes(entry), entry.crc);
+}
+
+std::string ExampleBytes::read(std::uint64_t offset, std::uint64_t size, std::uint32_t crc) const {
   std::string bytes;
   if (descriptor_ < 0) {
-    bytes = memory_.substr(entry.offset, size);
+    bytes = memory_.substr(offset, size);
   } else {
     bytes.resize(size);
     for (std::uint64_t done = 0; done < size;) {
       const ssize_t got =
-          ::pread(descriptor_, bytes.data() + done, size - done, static_cast<off_t>(begin_ + entry.offset + done));
+          ::pread(descriptor_, bytes.data() + done, size - done, static_cast<off_t>(begin_ + offset + done));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) fail_file("read", file_, errno);
       if (got == 0) refuse_damaged("the file has become shorter");
       done += static_cast<std::uint64_t>(got);
     }
   }
-  if (crc_of(bytes) != entry.crc)
-    refuse_damaged("an example at byte " + std::to_string(begin_ + entry.offset) + " that is not as it was written");
+  if (example_crc(bytes) != crc)
+    refuse_damaged("an example at byte " + std::to_string(begin_ + offset) + " that is not as it was written");
   return bytes;
 }
 

@@ -1,6 +1,7 @@
 #include "data/object_reader.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -154,6 +155,23 @@ std::optional<InputObject> ObjectReader::next_element() {
   if (format_ == Format::auto_detect) format_ = detect_format(object.value).value_or(Format::auto_detect);
   object.format = format_;
   return object;
+}
+
+std::optional<double> share_of_sources(const std::vector<SourceOptions>& sources, size_t source, std::int64_t repeat,
+                                       const ObjectReader* reader) {
+  double done = 0, all = 0;
+  for (size_t s = 0; s < sources.size(); ++s) {
+    std::error_code error;
+    const double bytes = static_cast<double>(std::filesystem::file_size(sources[s].path, error));
+    if (error || sources[s].path == "-") return std::nullopt;
+    const double passes = static_cast<double>(sources[s].repeat);
+    all += bytes * passes;
+    const std::optional<double> share = s == source && reader != nullptr ? reader->share_read() : 0.0;
+    if (!share) return std::nullopt;
+    if (s == source) done += bytes * (static_cast<double>(repeat) + *share);
+    if (s < source) done += bytes * passes;
+  }
+  return all > 0 ? std::optional(done / all) : std::nullopt;
 }
 
 Error unrecognised(const Json& value, const std::string& where) {

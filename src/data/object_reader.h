@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "steerlm/core/json.h"
 #include "steerlm/data/line_reader.h"
@@ -42,6 +43,12 @@ class ObjectReader {
   std::int64_t lines_read_ = 0;
   std::int64_t blank_lines_ = 0;
 };
+
+// How much has been read of several sources, each as often as it is repeated: those before `source` are behind, and
+// `repeat` passes through it; `reader` is in the next one, or null. By bytes of the files as they are now; nothing where
+// standard input is among them.
+std::optional<double> share_of_sources(const std::vector<SourceOptions>& sources, size_t source, std::int64_t repeat,
+                                       const ObjectReader* reader);
 
 // "no record was recognised …", naming the keys that were found.
 Error unrecognised(const Json& value, const std::string& where);

@@ -70,6 +70,17 @@ void settle(Preference& preference) {
   }
 }
 
+void check_responses(const Preference& preference) {
+  for (const Record& record : preference.responses) {
+    const std::vector<Turn>& turns = record.conversation.turns;
+    if (!turns.empty() && turns.back().from == "Assistant") continue;
+    fail(ExitCode::data, {.what = "a response that is no turn of the assistant",
+                          .where = preference.place() + ", '" + text_member(record.json, "response") + "'",
+                          .found = turns.empty() ? "no turn" : "a last turn of '" + turns.back().from + "'",
+                          .advice = "take the line out"});
+  }
+}
+
 // `group`: a number of its own.
 void encode_pair(const Preference& preference, std::int64_t group, const ConversationTemplate& conversation_template,
                  const EncodeOptions& options, DatasetBuilder& builder, DatasetBuilder::Part& part) {
@@ -101,14 +112,22 @@ void encode_pair(const Preference& preference, std::int64_t group, const Convers
 }
 
 // `split`: the keys that hold dialogues out.
-bool encode_sources(const std::vector<SourceOptions>& sources, const DataOptions& split,
+bool encode_sources(const std::vector<SourceOptions>& sources, const DataOptions& split, const DataOptions& data,
                     const ConversationTemplate& conversation_template, const EncodeOptions& options,
                     DatasetBuilder& builder, DatasetBuilder::Part& part, DatasetBuilder::Part& held_out) {
-  PreferenceReader reader(sources, conversation_template.options().system);
+  PreferenceReader reader(sources, conversation_template.options().system, builder.puts_aside);
   std::int64_t group = 0;
-  while (const auto preference = reader.next()) {
-    const bool is_other = is_held_out(preference->responses.front().dialogue, split);
-    encode_pair(*preference, group++, conversation_template, options, builder, is_other ? held_out : part);
+  while (const auto line = reader.next_or_bad()) {
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*line)) {
+      builder.refuse_or_put_aside(*bad, data);
+    } else {
+      const Preference& preference = std::get<Preference>(*line);
+      const Record& first = preference.responses.front();
+      DatasetBuilder::Part& its = is_held_out(first.dialogue, split) ? held_out : part;
+      builder.encode_or_put_aside(its.counts, first, data, [&] {
+        encode_pair(preference, group++, conversation_template, options, builder, its);
+      });
+    }
     if (!builder.record_read()) return false;
   }
   return true;
@@ -118,27 +137,34 @@ bool encode_sources(const std::vector<SourceOptions>& sources, const DataOptions
 
 std::string Preference::place() const { return steerlm::place(responses.front().file, responses.front().line); }
 
-PreferenceReader::PreferenceReader(std::vector<SourceOptions> sources, std::string default_system)
-    : reader_(std::move(sources), {}, std::move(default_system), {.labels = Labels::dropped, .weights = false}) {}
+PreferenceReader::PreferenceReader(std::vector<SourceOptions> sources, std::string default_system, bool text)
+    : reader_(std::move(sources), {}, std::move(default_system),
+              {.labels = Labels::dropped, .text = text, .weights = false}) {}
 
-std::optional<Preference> PreferenceReader::next() {
+std::optional<std::variant<Preference, BadRecord>> PreferenceReader::next_or_bad() {
   Preference preference;
   do {
     auto entry = reader_.next();
     if (!entry) return std::nullopt;
-    if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
+    if (BadRecord* bad = std::get_if<BadRecord>(&*entry)) return std::move(*bad);
     preference.responses.push_back(std::move(std::get<Record>(*entry)));
   } while (preference.responses.back().part + 1 < preference.responses.back().parts);
-  settle(preference);
-  for (const Record& record : preference.responses) {
-    const std::vector<Turn>& turns = record.conversation.turns;
-    if (!turns.empty() && turns.back().from == "Assistant") continue;
-    fail(ExitCode::data, {.what = "a response that is no turn of the assistant",
-                          .where = preference.place() + ", '" + text_member(record.json, "response") + "'",
-                          .found = turns.empty() ? "no turn" : "a last turn of '" + turns.back().from + "'",
-                          .advice = "take the line out"});
+  try {
+    settle(preference);
+    check_responses(preference);
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::data) throw;
+    const Record& first = preference.responses.front();
+    return bad_record(error, first.file, first.line, first.text);
   }
   return preference;
+}
+
+std::optional<Preference> PreferenceReader::next() {
+  auto line = next_or_bad();
+  if (!line) return std::nullopt;
+  if (const BadRecord* bad = std::get_if<BadRecord>(&*line)) refuse(*bad);
+  return std::move(std::get<Preference>(*line));
 }
 
 void refuse_several_responses(const Preference& preference) {
@@ -154,8 +180,8 @@ bool encode_preferences(const DataOptions& data, const ConversationTemplate& con
                         DatasetBuilder& builder) {
   const EncodeOptions options{Objective::preference, data.max_tokens, data.over_length};
   const bool own = !data.validation.empty();
-  if (!encode_sources(data.train, own ? DataOptions{} : data, conversation_template, options, builder, builder.train,
-                      builder.validation))
+  if (!encode_sources(data.train, own ? DataOptions{} : data, data, conversation_template, options, builder,
+                      builder.train, builder.validation))
     return false;
   if (builder.train.entries.empty()) {
     fail(ExitCode::data, {.what = "the training data has no pair of which one response is preferred",
@@ -163,7 +189,7 @@ bool encode_preferences(const DataOptions& data, const ConversationTemplate& con
                           .found = describe(builder.train.counts),
                           .expected = "one pair or more"});
   }
-  return !own || encode_sources(data.validation, DataOptions{}, conversation_template, options, builder,
+  return !own || encode_sources(data.validation, DataOptions{}, data, conversation_template, options, builder,
                                 builder.validation, builder.validation);
 }
 

@@ -30,18 +30,6 @@ std::string reason_of(const Error& error, const std::string& file, std::int64_t 
   return reason;
 }
 
-// Every byte that is not part of well-formed UTF-8 becomes U+FFFD, so that the line can be written down.
-std::string as_utf8(const std::string& text) {
-  std::string valid;
-  for (std::string_view rest = text;;) {
-    const std::optional<size_t> bad = find_invalid_utf8(rest);
-    valid += rest.substr(0, bad.value_or(rest.size()));
-    if (!bad) return valid;
-    valid += "\uFFFD";
-    rest.remove_prefix(*bad + 1);
-  }
-}
-
 void check_standard_input(const std::vector<SourceOptions>& sources) {
   std::int64_t times = 0;
   for (const SourceOptions& source : sources) times += source.path == "-" ? source.repeat : 0;
@@ -82,22 +70,8 @@ class Sources {
   const SourceOptions& source() const { return sources_[source_]; }
   const std::vector<SourceOptions>& all() const { return sources_; }
   std::int64_t passes() const { return passes_; }  // through a file that were begun
-  // Each pass through a file counts by its bytes; those that come are taken to be as they were at the beginning.
   std::optional<double> share_read() const {
-    double done = 0, all = 0;
-    for (size_t s = 0; s < sources_.size(); ++s) {
-      std::error_code error;
-      const double bytes = static_cast<double>(std::filesystem::file_size(sources_[s].path, error));
-      if (error || sources_[s].path == "-") return std::nullopt;
-      all += bytes * static_cast<double>(sources_[s].repeat);
-      const bool now = s == source_ && reader_.has_value();
-      const std::optional<double> share = now ? reader_->share_read() : 0.0;
-      if (!share) return std::nullopt;
-      done += bytes * (s < source_ ? static_cast<double>(sources_[s].repeat)
-                       : now       ? static_cast<double>(repeat_) + *share
-                                   : 0);
-    }
-    return all > 0 ? std::optional(done / all) : std::nullopt;
+    return share_of_sources(sources_, source_, repeat_, reader_ ? &*reader_ : nullptr);
   }
   std::int64_t blank_lines() const { return blank_lines_ + (reader_ ? reader_->blank_lines() : 0); }
 
@@ -314,6 +288,11 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
   Record record = std::move(s.waiting.front());
   s.waiting.pop_front();
   return record;
+}
+
+BadRecord bad_record(const Error& error, std::string file, std::int64_t line, std::string text) {
+  std::string reason = reason_of(error, file, line);
+  return {std::move(file), line, std::move(reason), std::move(text)};
 }
 
 void refuse(const BadRecord& bad) {

@@ -7,6 +7,7 @@
 #include "data/json_access.h"
 #include "data/object_reader.h"
 #include "data/sources/sources.h"
+#include "steerlm/core/utf8.h"
 #include "steerlm/data/batch.h"
 #include "steerlm/data/place.h"
 #include "steerlm/data/split.h"
@@ -18,6 +19,7 @@ struct ResponseGroupReader::State {
   Attributes attributes;
   std::string system;
   Labels labels;
+  bool text;
   size_t source = 0;
   std::int64_t repeat = 0;
   std::optional<ObjectReader> reader = {};
@@ -32,35 +34,58 @@ struct ResponseGroupReader::State {
     }
     return std::nullopt;
   }
+  ResponseGroup group_of(InputObject object) const;  // throws data
 };
 
 ResponseGroupReader::ResponseGroupReader(std::vector<SourceOptions> sources, Attributes attributes,
-                                         std::string default_system, Labels labels)
+                                         std::string default_system, Labels labels, bool text)
     : state_(std::make_unique<State>(
-          State{std::move(sources), std::move(attributes), std::move(default_system), labels})) {}
+          State{std::move(sources), std::move(attributes), std::move(default_system), labels, text})) {}
 ResponseGroupReader::ResponseGroupReader(ResponseGroupReader&&) noexcept = default;
 ResponseGroupReader::~ResponseGroupReader() = default;
 
-std::optional<ResponseGroup> ResponseGroupReader::next() {
-  State& s = *state_;
-  std::optional<InputObject> object = s.next_object();
-  if (!object) return std::nullopt;
-  if (object->error) throw *object->error;
-  const std::string& file = s.sources[s.source].path;
-  ResponseGroup group{.json = std::move(object->value), .place = place(file, object->line)};
-  if (object->format != Format::steerlm2) {
+ResponseGroup ResponseGroupReader::State::group_of(InputObject object) const {
+  if (object.error) throw *object.error;
+  const std::string& file = sources[source].path;
+  ResponseGroup group{.json = std::move(object.value), .place = place(file, object.line)};
+  if (object.format != Format::steerlm2) {
     fail(ExitCode::data, {.what = "a line that is no record of SteerLM 2.0",
                           .where = group.place,
                           .expected = "an object with prompt_turns, label and responses",
                           .advice = "docs/steerlm2.md shows one; sample responses with a recipe that has prompts"});
   }
   std::set<std::string> unobeyed;
-  for (Json& json : from_response_group(group.json, {s.attributes, s.labels, group.place, unobeyed})) {
-    group.records.push_back(parse_record(std::move(json), s.attributes, s.system, file, object->line, s.labels));
+  for (Json& json : from_response_group(group.json, {attributes, labels, group.place, unobeyed})) {
+    group.records.push_back(parse_record(std::move(json), attributes, system, file, object.line, labels));
     group.records.back().part = static_cast<std::int64_t>(group.records.size()) - 1;
   }
   for (Record& record : group.records) record.parts = static_cast<std::int64_t>(group.records.size());
+  if (text) group.records.front().text = as_utf8(object.text);
   return group;
+}
+
+std::optional<ResponseGroup> ResponseGroupReader::next() {
+  std::optional<InputObject> object = state_->next_object();
+  if (!object) return std::nullopt;
+  return state_->group_of(std::move(*object));
+}
+
+std::optional<std::variant<ResponseGroup, BadRecord>> ResponseGroupReader::next_or_bad() {
+  std::optional<InputObject> object = state_->next_object();
+  if (!object) return std::nullopt;
+  const std::int64_t line = object->line;
+  const std::string line_text = object->text;
+  try {
+    return state_->group_of(std::move(*object));
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::data) throw;
+    return bad_record(error, state_->sources[state_->source].path, line, as_utf8(line_text));
+  }
+}
+
+std::optional<double> ResponseGroupReader::share_read() const {
+  const State& s = *state_;
+  return share_of_sources(s.sources, s.source, s.repeat, s.reader ? &*s.reader : nullptr);
 }
 
 std::vector<double> response_weights(const std::vector<double>& log_w) {
@@ -134,17 +159,27 @@ void add_group(std::vector<Example> examples, const std::vector<double>& log_w, 
   counts.effective_responses += (1 / squares - counts.effective_responses) / static_cast<double>(++counts.groups);
 }
 
-bool encode_sources(const std::vector<SourceOptions>& sources, double validation_fraction, const Attributes& attributes,
-                    const ConversationTemplate& conversation_template, const EncodeOptions& options,
-                    DatasetBuilder& builder, DatasetBuilder::Part& part, DatasetBuilder::Part& held_out) {
-  ResponseGroupReader reader(sources, attributes, conversation_template.options().system);
+bool encode_sources(const std::vector<SourceOptions>& sources, double validation_fraction, const DataOptions& data,
+                    const Attributes& attributes, const ConversationTemplate& conversation_template,
+                    const EncodeOptions& options, DatasetBuilder& builder, DatasetBuilder::Part& part,
+                    DatasetBuilder::Part& held_out) {
+  ResponseGroupReader reader(sources, attributes, conversation_template.options().system, Labels::obeyed,
+                             builder.puts_aside);
   std::int64_t number = 0;
-  while (const auto group = reader.next()) {
-    DatasetBuilder::Part& its = is_validation(group->records.front().dialogue, validation_fraction) ? held_out : part;
-    std::vector<Example> examples;
-    std::vector<double> log_w;
-    encode_group(*group, number++, conversation_template, options, examples, log_w, its.counts);
-    add_group(std::move(examples), log_w, builder, its);
+  while (const auto line = reader.next_or_bad()) {
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*line)) {
+      builder.refuse_or_put_aside(*bad, data);
+    } else {
+      const ResponseGroup& group = std::get<ResponseGroup>(*line);
+      const Record& first = group.records.front();
+      DatasetBuilder::Part& its = is_validation(first.dialogue, validation_fraction) ? held_out : part;
+      std::vector<Example> examples;
+      std::vector<double> log_w;
+      const bool good = builder.encode_or_put_aside(its.counts, first, data, [&] {
+        encode_group(group, number++, conversation_template, options, examples, log_w, its.counts);
+      });
+      if (good) add_group(std::move(examples), log_w, builder, its);
+    }
     if (!builder.record_read()) return false;
   }
   return true;
@@ -156,8 +191,8 @@ bool encode_response_groups(const DataOptions& data, const Attributes& attribute
                             const ConversationTemplate& conversation_template, DatasetBuilder& builder) {
   const EncodeOptions options{Objective::response, data.max_tokens, data.over_length};
   const bool own = !data.validation.empty();
-  if (!encode_sources(data.train, own ? 0.0 : data.validation_fraction, attributes, conversation_template, options,
-                      builder, builder.train, builder.validation))
+  if (!encode_sources(data.train, own ? 0.0 : data.validation_fraction, data, attributes, conversation_template,
+                      options, builder, builder.train, builder.validation))
     return false;
   if (builder.train.counts.groups == 0) {
     fail(ExitCode::data, {.what = "no prompt of the training data has two responses or more",
@@ -165,7 +200,7 @@ bool encode_response_groups(const DataOptions& data, const Attributes& attribute
                           .found = describe(builder.train.counts),
                           .expected = "responses of one prompt to compare with each other"});
   }
-  return !own || encode_sources(data.validation, 0, attributes, conversation_template, options, builder,
+  return !own || encode_sources(data.validation, 0, data, attributes, conversation_template, options, builder,
                                 builder.validation, builder.validation);
 }
 

@@ -111,6 +111,7 @@ std::string training_section(Kind kind, const ModelCard& card) {
     if (part.records == 0) continue;
     text += fmt::format("| {} | {} | {} | {} | {} |\n", name, part.records, part.examples, part.tokens, part.targets);
   }
+  if (card.bad > 0) text += fmt::format("\n{} further records could not be used and were put aside.\n", card.bad);
   if (card.metrics.empty()) return text;
   text += "\nOn the validation part:\n\n| metric | value |\n| --- | --- |\n";
   for (const auto& [name, value] : card.metrics) {

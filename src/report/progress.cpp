@@ -22,6 +22,7 @@ constexpr size_t bar_width = 24;
 
 // Two or three digits that say something: "0.12", "4.1", "12,345".
 std::string format_rate(double rate) {
+  if (rate < 0.1) return fmt::format("{:.2g}", rate);
   if (rate < 1) return format_number(rate, 2);
   return rate < 100 ? format_number(rate, 1) : format_count(static_cast<std::int64_t>(rate));
 }
@@ -93,6 +94,10 @@ void Progress::update(std::int64_t done, std::string_view note) {
   done_ = done;
   note_ = note;
   const double now = output_.clock();
+  if (warm_ < 0) {
+    warm_ = now;
+    warm_work_ = work_done();
+  }
   if (output_.write && now - shown_ >= (output_.terminal ? terminal_seconds : plain_seconds)) show(false);
   if (output_.log && now - logged_ >= log_seconds) {
     logged_ = now;
@@ -122,6 +127,20 @@ double Progress::share_done() const {
   return share_;
 }
 
+double Progress::work_done() const { return share_ >= 0 ? share_ : share_done(); }
+
+// From the work since the first update, where there is some; else, of the first update, since the start.
+double Progress::remaining_seconds(double now) const {
+  const double done = work_done();
+  const double first = share_ >= 0  ? first_share_
+                       : total_ > 0 ? static_cast<double>(first_) / static_cast<double>(total_)
+                                    : 0;
+  const bool warm = done > warm_work_;
+  const double seconds = now - (warm ? warm_ : start_), work = done - (warm ? warm_work_ : first);
+  if (done < 0 || done >= 1 || work <= 0 || seconds <= 0) return -1;
+  return seconds * (1 - done) / work;
+}
+
 std::string Progress::bar(bool last) const {
   const double share = share_done();
   if (share < 0 || output_.columns < 60 + bar_width) return "";
@@ -133,7 +152,7 @@ std::string Progress::bar(bool last) const {
 }
 
 std::string Progress::figures(bool last, std::string_view separator, std::string_view share_format) const {
-  const double elapsed = output_.clock() - start_;
+  const double now = output_.clock(), elapsed = now - start_;
   const double rate = elapsed > 0 ? static_cast<double>(done_ - first_) / elapsed : 0;
   const double share = share_done();
   std::string text = format_count(done_);
@@ -146,10 +165,8 @@ std::string Progress::figures(bool last, std::string_view separator, std::string
   if (rate > 0) add(format_rate(rate) + " " + unit_ + "/s");
   if (last) {
     add("in " + format_duration(elapsed));
-  } else if (rate > 0 && total_ > done_) {
-    add(format_duration(static_cast<double>(total_ - done_) / rate) + " left");
-  } else if (total_ <= 0 && share > first_share_ && share < 1) {
-    add(format_duration(elapsed * (1 - share) / (share - first_share_)) + " left");
+  } else if (const double left = remaining_seconds(now); left >= 0) {
+    add(format_duration(left) + " left");
   }
   if (!note_.empty()) add(note_);
   return text;

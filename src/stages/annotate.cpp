@@ -83,7 +83,9 @@ struct Piece {
 class BlockWriter {
  public:
   BlockWriter(const Block& block, const OpenModel& predictor, const AnnotateOptions& options)
-      : block_(block), predictor_(predictor), options_(options) {}
+      : block_(block), predictor_(predictor), options_(options) {
+    for (const Record& record : block.records) bytes_ += text_bytes(record);
+  }
 
   void take(std::span<const RecordPrediction> predictions, Piece& piece) {
     for (const RecordPrediction& prediction : predictions) {
@@ -91,6 +93,7 @@ class BlockWriter {
       const Record& record = block_.records[record_++];
       ++input_;
       ++piece.records;
+      bytes_taken_ += text_bytes(record);
       if (!prediction.fault.empty()) {
         put_aside(record.file, record.line, prediction.fault, record.text, piece);
         continue;
@@ -104,8 +107,9 @@ class BlockWriter {
     if (record_ == block_.records.size()) put_bad_ones_aside(piece);
   }
 
+  // Of the work that the block is.
   double share_taken() const {
-    return block_.inputs.empty() ? 1 : static_cast<double>(input_) / static_cast<double>(block_.inputs.size());
+    return bytes_ == 0 ? 1 : static_cast<double>(bytes_taken_) / static_cast<double>(bytes_);
   }
 
  private:
@@ -127,6 +131,7 @@ class BlockWriter {
   const OpenModel& predictor_;
   const AnnotateOptions& options_;
   size_t input_ = 0, record_ = 0;  // the next ones
+  std::int64_t bytes_ = 0, bytes_taken_ = 0;
 };
 
 struct InputCounts {
@@ -207,20 +212,24 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   // The blocks of this shard that are not done yet; of the first one, which a stop may have cut, what is left. On a GPU
   // one is read and encoded while the one before is scored; on a CPU the threads that score are all that there are.
   std::int64_t number = 0, input_records = 0;
+  std::optional<double> share_read = 0;
   MadeAhead<Block> blocks(predictor.transformer.device().is_cuda(), [&]() -> std::optional<Block> {
     while (!stop_requested()) {
-      const std::optional<double> before = number == 0 ? 0 : reader.share_read();
+      std::optional<double> before = share_read;
       std::vector<Input> inputs = number == 0 ? std::move(first) : read_block(reader, options.block_records);
       if (inputs.empty()) return std::nullopt;
+      share_read = reader.share_read();
       input_records += std::ssize(inputs);
       if (!shard.has(number++)) continue;
       const auto done = std::min(to_skip, static_cast<std::int64_t>(inputs.size()));
       to_skip -= done;
+      if (before && share_read)
+        *before += (*share_read - *before) * static_cast<double>(done) / static_cast<double>(inputs.size());
       inputs.erase(inputs.begin(), inputs.begin() + done);
       if (inputs.empty()) continue;
       Block block = encode_block(predictor, std::move(inputs));
       block.share_before = before;
-      block.share_after = reader.share_read();
+      block.share_after = share_read;
       return block;
     }
     return std::nullopt;
@@ -245,14 +254,17 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
       piece = {};
       written = monotonic_seconds();
     };
+    const auto tell_share = [&](double taken) {
+      if (block->share_before && block->share_after)
+        progress.share(*block->share_before + (*block->share_after - *block->share_before) * taken);
+    };
+    tell_share(0);
     const auto take = [&](std::span<const RecordPrediction> predictions) {
       writer.take(predictions, piece);
       for (const RecordPrediction& prediction : predictions) new_tokens += prediction.tokens;
       new_records += static_cast<std::int64_t>(predictions.size());
       if (monotonic_seconds() - written >= seconds_between_appends) write();
-      if (block->share_before && block->share_after) {
-        progress.share(*block->share_before + (*block->share_after - *block->share_before) * writer.share_taken());
-      }
+      tell_share(writer.share_taken());
       progress.update(counts.annotated + counts.bad + piece.records, fmt::format("{} bad", counts.bad));
     };
     const bool whole = predict_each(predictor, block->records, block->encoded, options.batch_tokens, take,
@@ -265,9 +277,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   const auto& [annotated, bad, turns, not_kept] = counts;
   context.log->info(fmt::format("{} records ({} assistant turns) annotated into {}, {} put aside{}", annotated, turns,
                                 options.output, bad, bad > 0 ? " in " + output.quarantine_path().string() : ""));
-  if (const std::string speed = describe_throughput(new_records, new_tokens, monotonic_seconds() - begin);
-      !speed.empty())
-    context.log->info(speed);
+  tell_throughput(context, new_records, new_tokens, monotonic_seconds() - begin);
   if (not_kept > 0) {
     context.log->warn(
         fmt::format("{} values that people gave are not integers from {} to {} and could not be kept; "

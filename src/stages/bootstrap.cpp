@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "stages/bad_records.h"
 #include "stages/train.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/data/block_job.h"
@@ -24,15 +25,29 @@ namespace {
 
 constexpr const char* requested_key = "requested_label";
 
-// Distinct label strings of annotated records, in the order of their bytes.
-std::vector<Label> observed_labels(const std::string& path, const Attributes& attributes, const std::string& system) {
+// Distinct label strings of annotated records, in the order of their bytes. Bad records are appended to `bad`, or the
+// first one ends the run.
+std::vector<Label> observed_labels(const std::string& path, const OpenModel& policy, const BadRecordOptions& options,
+                                   std::vector<BadRecord>& bad) {
   std::map<std::string, Label> labels;
-  RecordReader reader({{.path = path}}, attributes, system);
-  while (const auto input = reader.next()) {
-    if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) refuse(*bad);
+  std::int64_t records = 0;
+  const size_t before = bad.size();
+  RecordReader reader({{.path = path}}, policy.attributes, policy.folder.text_template.system);
+  while (auto input = reader.next()) {
+    ++records;
+    if (BadRecord* each = std::get_if<BadRecord>(&*input)) {
+      if (options.on_bad_record == OnBadRecord::stop) refuse_bad_record(each->file, each->line, each->reason);
+      bad.push_back(std::move(*each));
+      continue;
+    }
     for (const Turn& turn : std::get<Record>(*input).conversation.turns) {
       if (turn.label && !turn.label->text.empty()) labels.emplace(turn.label->text, *turn.label);
     }
+  }
+  if (bad.size() > before) {
+    check_bad_share(static_cast<std::int64_t>(bad.size() - before), records, options.max_bad_share,
+                    place(path, bad[before].line),
+                    "here: " + bad[before].reason + "; `steerlm data check --input FILE` lists all of a file");
   }
   std::vector<Label> distinct;
   for (auto& [text, label] : labels) distinct.push_back(std::move(label));
@@ -84,14 +99,15 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   tell_template(policy.folder, context);
   warn_notes(policy.notes, context);
   require_dials(policy);
-  const std::string& system = policy.folder.text_template.system;
-  const std::vector<Label> labels = select_labels(observed_labels(options.labels_from, policy.attributes, system),
+  std::vector<BadRecord> bad;
+  const std::vector<Label> labels = select_labels(observed_labels(options.labels_from, policy, recipe.bad_records, bad),
                                                   options, policy.attributes, context);
-  const std::vector<Prompt> prompts = read_prompts(options.prompts, policy.attributes, system, options.max_prompts);
-  if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
+  const std::vector<Prompt> prompts =
+      read_good_prompts(options.prompts, options.max_prompts, policy, recipe.bad_records, bad);
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
   run->start();
+  write_quarantine(*run, bad, context);
   BlockOutputOptions options_given = output_options(step, context);
   options_given.counts = sampled_counts;
   BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
@@ -126,6 +142,19 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   output.finish();
   run->finish(sampled_summary(output, output_path, context), {output_path});
   return Outcome::done;
+}
+
+// What fine-tuning will read beside the samples, how many of which there will be is not known yet: their share of bad
+// records is not judged.
+void look_at_records(const std::vector<SourceOptions>& sources, const OpenModel& policy,
+                     const BadRecordOptions& options, std::vector<BadRecord>& bad) {
+  RecordReader reader(sources, policy.attributes, policy.folder.text_template.system);
+  while (auto input = reader.next()) {
+    BadRecord* each = std::get_if<BadRecord>(&*input);
+    if (each == nullptr) continue;
+    if (options.on_bad_record == OnBadRecord::stop) refuse_bad_record(each->file, each->line, each->reason);
+    bad.push_back(std::move(*each));
+  }
 }
 
 // How far the predictor's labels of the samples are from the labels that were asked for.
@@ -208,15 +237,14 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
     }
     std::vector<SourceOptions> more = recipe.data.validation;  // what fine-tuning reads beside the samples
     if (options.mix_original) more.insert(more.end(), recipe.data.train.begin(), recipe.data.train.end());
-    read_records(more, policy.attributes, policy.folder.text_template.system);
-    const auto labels =
-        select_labels(observed_labels(options.labels_from, policy.attributes, policy.folder.text_template.system),
-                      options, policy.attributes, context);
-    const auto prompts =
-        read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
-    if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
-    context.log->info(fmt::format("would sample {} responses at {} distinct labels",
-                                  prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size()));
+    std::vector<BadRecord> bad;
+    look_at_records(more, policy, recipe.bad_records, bad);
+    const auto labels = select_labels(observed_labels(options.labels_from, policy, recipe.bad_records, bad), options,
+                                      policy.attributes, context);
+    const auto prompts = read_good_prompts(options.prompts, options.max_prompts, policy, recipe.bad_records, bad);
+    context.log->info(fmt::format("would sample {} responses at {} distinct labels; {} bad records",
+                                  prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size(),
+                                  bad.size()));
     return Outcome::done;
   }
   std::optional<RunDirectory> run = begin_run(recipe, context);

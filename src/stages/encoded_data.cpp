@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "stages/bad_records.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
@@ -114,6 +115,7 @@ std::optional<EncodedData> open_data(const Recipe& recipe, const Encoding& encod
     const double begin = monotonic_seconds();
     std::int64_t records = 0;
     bool whole = false;
+    builder.puts_aside = recipe.bad_records.on_bad_record == OnBadRecord::quarantine;
     {
       Progress progress("encoding", "conversations", 0, standard_error_progress(context.quiet));
       builder.on_record = [&](std::int64_t count) {
@@ -149,6 +151,7 @@ std::optional<EncodedData> open_data(const Recipe& recipe, const Encoding& encod
     if (opened.dataset) {
       context.log->info("the training data is encoded already, in " + result.name_.string());
       result.dataset = std::move(*opened.dataset);
+      check_bad_records(result.dataset, recipe);
       return result;
     }
     if (opened.foreign && !is_in_run(recipe)) refuse_in_the_way(result.name_);
@@ -159,6 +162,7 @@ std::optional<EncodedData> open_data(const Recipe& recipe, const Encoding& encod
     DatasetBuilder builder(DatasetBuilder::Bytes::dropped);
     if (!encode_visibly(builder)) return std::nullopt;
     result.dataset = builder.finish();
+    check_bad_records(result.dataset, recipe);
     return result;
   }
   TemporaryFile part = begin_file(result.name_, is_in_run(recipe) || streams, *run);
@@ -171,6 +175,7 @@ std::optional<EncodedData> open_data(const Recipe& recipe, const Encoding& encod
                                .advice = "choose another data.cache_dir"});
   }
   result.dataset = std::move(*written.dataset);
+  check_bad_records(result.dataset, recipe);
   if (!streams) result.new_file_.emplace(std::move(part));
   return result;
 }
@@ -178,6 +183,7 @@ std::optional<EncodedData> open_data(const Recipe& recipe, const Encoding& encod
 void EncodedData::keep(const Recipe& recipe, RunDirectory& run, const Context& context) {
   if (new_file_) publish_in_cache(*new_file_, name_, recipe, run);
   new_file_.reset();
+  write_quarantine(run, dataset, recipe.data, context);
   KnownFiles& known = run.known_files();
   if (recipe.without_labels) {
     if (const auto fact = fact_of_no_labels(recipe, known)) known.learn(*fact);

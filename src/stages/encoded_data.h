@@ -29,7 +29,7 @@ class EncodedData {
   Dataset dataset;
 
   // After RunDirectory::start(): what is new gets its name in the cache, in a run directory with an entry in its
-  // manifest. Until then the cache is as it was.
+  // manifest. Until then the cache is as it was. What was put aside is written to run_dir/quarantine.jsonl and said.
   void keep(const Recipe& recipe, RunDirectory& run, const Context& context);
 
  private:
@@ -41,8 +41,11 @@ class EncodedData {
 
 // The data of the cache, else what `encode` makes. A dry run, whose `run` is none, writes nothing: what is not in the
 // cache is encoded without keeping its tokens. Standard input is encoded each time. Nothing: stopped on request.
-// Throws data for a file that was changed while it was read, resources for a file in the way that is none of ours, and
-// as `encode`.
+// Bad records are put aside where the recipe says so.
+// Which they are is kept with the examples and is no part of the key: of data without bad ones on_bad_record changes
+// nothing, and other data is refused where the recipe stops, encoded or not.
+// Throws data for a file that was changed while it was read, and as check_bad_records, resources for a file in the way
+// that is none of ours, and as `encode`.
 std::optional<EncodedData> open_data(const Recipe& recipe, const Encoding& encoding, RunDirectory* run,
                                      const std::function<bool(DatasetBuilder&)>& encode, const Context& context);
 

@@ -111,7 +111,8 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     preferences = read_preferences(recipe.pairs->sources, predictor->folder.text_template.system);
   }
   if (predicts)
-    records = validation_records(predictor->attributes, predictor->folder.text_template.system, recipe.data);
+    records = validation_records(predictor->attributes, predictor->folder.text_template.system, recipe.data,
+                                 OnBadRecord::stop);
   if (predicts && records.empty())
     fail(ExitCode::data, {.what = "no record is there to predict the labels of", .where = "data.validation"});
   if (model) examples = perplexity_examples(recipe, *model, counts, context);
@@ -151,8 +152,12 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
        add(kept_part(
            *run, predictor_file, identity,
            [&]() -> std::optional<Part> {
+             const double begin = monotonic_seconds();
              const auto predictions = predict_records(*predictor, records, batch_tokens, go_on);
              if (predictions.size() < records.size()) return std::nullopt;
+             std::int64_t tokens = 0;
+             for (const RecordPrediction& prediction : predictions) tokens += prediction.tokens;
+             tell_throughput(context, std::ssize(records), tokens, monotonic_seconds() - begin, "predictor");
              const PredictorReport report =
                  report_predictions(predictor->attributes, records, predictions, {}, context);
              if (report.rows == 0 && !model && !recipe.pairs) {
@@ -171,9 +176,11 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
                                       }))) &&
       (!model || add(kept_part(*run, perplexity_file, identity, [&]() -> std::optional<Part> {
         Part part{Json::object(), "perplexity on " + describe(counts) + "\n"};
+        const double begin = monotonic_seconds();
         const Metrics metrics = validate_language_model(model->transformer, examples,
                                                         scored_at_once(*model, batch_tokens), ExitCode::model, go_on);
         if (metrics.empty()) return std::nullopt;
+        tell_throughput(context, counts.examples, counts.tokens, monotonic_seconds() - begin, "perplexity");
         for (const auto& [name, value] : metrics) {
           part.json[name] = value;
           part.text += fmt::format("{}  {:.4f}\n", name, value);

@@ -139,8 +139,12 @@ std::optional<at::Tensor> frozen_features(const Transformer& model, HeadPooling 
                                 format_count(distinct - static_cast<std::int64_t>(missing.size())),
                                 format_count(distinct), folder.string()));
 
-  Progress progress("features", "sequences", distinct, standard_error_progress(context.quiet),
+  Progress progress("features", "sequences", distinct, progress_output(context),
                     distinct - static_cast<std::int64_t>(missing.size()));
+  std::int64_t tokens = 0, all_tokens = 0;  // that this process reads
+  for (const Example& example : missing) all_tokens += std::ssize(example.ids);
+  progress.share(0);
+  const double computing = monotonic_seconds();
   for (size_t first = 0; first < missing.size(); first += block_examples) {
     const double minutes = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / 60;
     if (stop_requested() || (first > 0 && max_minutes > 0 && minutes >= max_minutes)) {
@@ -162,9 +166,12 @@ std::optional<at::Tensor> frozen_features(const Transformer& model, HeadPooling 
         features_nd.select(0, place).copy_(rows_md.select(0, static_cast<std::int64_t>(row)));
     }
     note_progress();
+    for (const Example& example : block) tokens += std::ssize(example.ids);
+    progress.share(static_cast<double>(tokens) / static_cast<double>(all_tokens));
     progress.update(distinct - static_cast<std::int64_t>(missing.size() - first - block.size()));
   }
   progress.finish();
+  tell_throughput(context, std::ssize(missing), tokens, monotonic_seconds() - computing);
   return features_nd;
 }
 

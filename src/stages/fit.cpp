@@ -220,6 +220,23 @@ PendingStep enqueue_within_memory(Training& training, PreparedStep& step, const 
   }
 }
 
+// Tokens of the first `steps` steps.
+double tokens_of_steps(std::int64_t steps, const ExampleSet& examples, const ExampleGroups& groups, Order& order,
+                       std::int64_t batch_size) {
+  const auto count = static_cast<std::int64_t>(groups.size());
+  const auto tokens_of = [&](std::int64_t item) {
+    const ExampleGroup group = groups[static_cast<size_t>(item)];
+    std::int64_t tokens = 0;
+    for (size_t e = group.first; e < group.first + group.size; ++e) tokens += examples.length(e);
+    return tokens;
+  };
+  std::int64_t epoch = 0, rest = 0;
+  for (std::int64_t item = 0; item < count; ++item) epoch += tokens_of(item);
+  const std::int64_t visited = step_positions(steps, count, batch_size).first;
+  for (std::int64_t i = visited - visited % count; i < visited; ++i) rest += tokens_of(order.item_at(i));
+  return static_cast<double>(visited / count) * static_cast<double>(epoch) + static_cast<double>(rest);
+}
+
 }  // namespace
 
 std::int64_t total_steps(const Recipe& recipe, std::int64_t groups) {
@@ -268,7 +285,23 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   MetricsFile metrics(run.files().grow("metrics.jsonl"));
   metrics.cut_back(training.steps);
   Order order(static_cast<std::uint64_t>(recipe.seed), count, recipe.data.shuffle);
-  Progress progress("training", "steps", total, standard_error_progress(context.quiet), training.steps);
+  const std::int64_t every = recipe.evaluate.every_steps > 0 ? recipe.evaluate.every_steps : epoch_steps;
+  // By what takes the time: the tokens of the steps, and those of the validations, whose forward pass is a third of the
+  // work of a step.
+  const auto validation_work = [&](std::int64_t steps) {
+    const bool last_too = steps == total && total % every != 0;
+    return static_cast<double>(steps / every + last_too) * static_cast<double>(task.validation_tokens) / 3;
+  };
+  const std::int64_t batch_size = recipe.train.batch_size;
+  const double all_work = tokens_of_steps(total, examples, groups, order, batch_size) + validation_work(total);
+  const double tokens_before = tokens_of_steps(training.steps, examples, groups, order, batch_size);
+  std::int64_t sequences = 0, tokens = 0;  // trained by this process
+  Progress progress("training", "steps", total, progress_output(context), training.steps);
+  const auto tell_share = [&](std::int64_t validated_steps) {
+    progress.share((tokens_before + static_cast<double>(tokens) + validation_work(validated_steps)) / all_work);
+  };
+  tell_share(training.steps);
+  const Clock::time_point first_step = Clock::now();
 
   const auto save = [&] {
     metrics.sync();
@@ -316,6 +349,7 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   if (training.steps < total) next = prepare(training.steps);
   while (training.steps < total) {
     const Clock::time_point step_begin = Clock::now();
+    const std::int64_t own_sequences = std::ssize(next.examples);
     const PendingStep pending = enqueue_within_memory(training, next, task.loss, options, prepare, context);
     if (training.steps + 1 < total) next = prepare(training.steps + 1);  // while a GPU computes this one
     const StepResult step = finish_step(training, pending);
@@ -341,11 +375,16 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     }
     metrics.write(training.steps, step_metrics);
     speeds.push_back(flops_per_second);
+    sequences += own_sequences;
+    tokens += step.tokens;
+    tell_share(training.steps - 1);
     progress.update(training.steps, fmt::format("loss {:.4f}  {}", step.loss, speed));
 
     const bool last = training.steps == total;
-    const std::int64_t every = recipe.evaluate.every_steps > 0 ? recipe.evaluate.every_steps : epoch_steps;
-    if (task.validate && (training.steps % every == 0 || last)) validate();
+    if (task.validate && (training.steps % every == 0 || last)) {
+      validate();
+      tell_share(training.steps);
+    }
     note_progress();
     const bool time_is_up = recipe.train.max_minutes > 0 && seconds_since(begin) >= 60 * recipe.train.max_minutes;
     const bool stopping = (stop_requested() || time_is_up) && !last;
@@ -358,6 +397,8 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     }
   }
   progress.finish();
+
+  tell_throughput(context, sequences, tokens, seconds_since(first_step));
 
   FitResult result{.weights = training.masters.views, .steps = total, .weights_step = total};
   if (!speeds.empty()) {

@@ -18,6 +18,7 @@ struct FitTask {
   Loss loss;
   // With so many tokens computed at once; empty: nothing to validate on.
   std::function<Metrics(const Transformer&, std::int64_t batch_tokens)> validate;
+  std::int64_t validation_tokens = 0;  // that it reads: the remaining time counts them
 };
 
 struct FitResult {

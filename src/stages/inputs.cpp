@@ -48,6 +48,7 @@ Json output_identity(const Recipe& recipe, const Json& inputs) {
   same.run_dir.clear();
   same.device = "auto";
   same.max_minutes = 0;
+  same.bad_records = {};
   same.annotate.batch_tokens = AnnotateOptions().batch_tokens;
   same.annotate.on_bad_record = AnnotateOptions().on_bad_record;
   same.annotate.max_bad_share = AnnotateOptions().max_bad_share;

@@ -180,8 +180,10 @@ void open_inputs(const Step& step, const StepsThatRan& ran) {
     const ModelFolder folder = open_model_folder(input.path);
     check_weights(folder, own_weights(folder));
   }
+  const bool training_puts_aside = step.recipe.bad_records.on_bad_record == OnBadRecord::quarantine;
   const bool bad_ones_are_put_aside =
-      step.recipe.stage == Stage::annotate && step.recipe.annotate.on_bad_record == OnBadRecord::quarantine;
+      training_puts_aside ||
+      (step.recipe.stage == Stage::annotate && step.recipe.annotate.on_bad_record == OnBadRecord::quarantine);
   for (const SourceOptions& source : record_sources(step.recipe)) {
     if (is_to_come(step, source.path, ran)) continue;
     RecordReader reader({source}, {}, "");
@@ -192,8 +194,8 @@ void open_inputs(const Step& step, const StepsThatRan& ran) {
     }
   }
   for (const SourceOptions& source : prompt_sources(step.recipe)) {
-    const bool kept =
-        step.recipe.stage == Stage::generate && step.recipe.generate.on_bad_record == OnBadRecord::quarantine;
+    const bool kept = training_puts_aside || (step.recipe.stage == Stage::generate &&
+                                              step.recipe.generate.on_bad_record == OnBadRecord::quarantine);
     if (!is_to_come(step, source.path, ran))
       read_prompts({source}, {}, "", 0, kept ? BadPrompts::kept : BadPrompts::refused);
   }

@@ -214,6 +214,12 @@ bool predict_each(const OpenModel& model, std::span<const Record> records, const
   return true;
 }
 
+std::int64_t text_bytes(const Record& record) {
+  std::int64_t bytes = 0;
+  for (const Turn& turn : record.conversation.turns) bytes += std::ssize(turn.value);
+  return bytes;
+}
+
 std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
                                               std::int64_t batch_tokens, const std::function<bool()>& go_on) {
   std::vector<RecordPrediction> predictions;

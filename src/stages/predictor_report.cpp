@@ -94,15 +94,18 @@ void append_predictor_metrics(Metrics& metrics, const std::vector<AttributeMetri
   }
 }
 
-std::vector<Record> validation_records(const Attributes& attributes, const std::string& system,
-                                       const DataOptions& data) {
-  if (!data.validation.empty()) return read_records(data.validation, attributes, system);
+std::vector<Record> validation_records(const Attributes& attributes, const std::string& system, const DataOptions& data,
+                                       OnBadRecord on_bad_record) {
+  const bool own = !data.validation.empty();
   std::vector<Record> records;
-  RecordReader reader(data.train, attributes, system);
+  RecordReader reader(own ? data.validation : data.train, attributes, system);
   while (auto entry = reader.next()) {  // the records of the training part are not kept
-    if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*entry)) {
+      if (on_bad_record == OnBadRecord::stop) refuse(*bad);
+      continue;
+    }
     Record& record = std::get<Record>(*entry);
-    if (is_held_out(record.dialogue, data)) records.push_back(std::move(record));
+    if (own || is_held_out(record.dialogue, data)) records.push_back(std::move(record));
   }
   return records;
 }

@@ -25,9 +25,10 @@ struct PredictorReport {
   std::string lines;  // validation.jsonl: a line a labelled assistant turn
 };
 
-// The records of data.validation, or the held-out share of those of data.train.
-std::vector<Record> validation_records(const Attributes& attributes, const std::string& system,
-                                       const DataOptions& data);
+// The records of data.validation, or the held-out share of those of data.train. Throws data at the first bad one, or
+// leaves them out.
+std::vector<Record> validation_records(const Attributes& attributes, const std::string& system, const DataOptions& data,
+                                       OnBadRecord on_bad_record);
 
 // Whether an assistant turn has a label to measure by.
 bool is_rated(const Turn& turn);

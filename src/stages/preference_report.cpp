@@ -32,17 +32,20 @@ double weighted_sum(std::span<const float> scores, const std::vector<double>& we
 }
 
 // The scores of each response, line by line; none for one that is longer than the context. Nothing where `go_on` has
-// said no.
+// said no. `tokens`: how many the predictor has read.
 std::optional<std::vector<std::vector<float>>> response_scores(const OpenModel& predictor,
                                                                std::span<const Preference> preferences,
-                                                               const std::function<bool()>& go_on) {
+                                                               const std::function<bool()>& go_on,
+                                                               std::int64_t& tokens) {
   std::vector<std::vector<float>> scores;
   if (predictor.folder.head.kind == HeadKind::language_model) {
     std::vector<Record> records;
     for (const Preference& preference : preferences)
       records.insert(records.end(), preference.responses.begin(), preference.responses.end());
-    for (const RecordPrediction& prediction : predict_records(predictor, records, batch_tokens, go_on))
+    for (const RecordPrediction& prediction : predict_records(predictor, records, batch_tokens, go_on)) {
+      tokens += prediction.tokens;
       scores.push_back(prediction.fault.empty() ? prediction.turns.back().scores : std::vector<float>());
+    }
     return scores.size() == records.size() ? std::optional(scores) : std::nullopt;
   }
   const ConversationTemplate conversation_template = make_template(predictor.folder, predictor.tokenizer);
@@ -55,6 +58,7 @@ std::optional<std::vector<std::vector<float>>> response_scores(const OpenModel& 
           scored_example(conversation_template.encode_scored_turn(conversation, conversation.turns.size() - 1));
       scores.emplace_back();
       if (static_cast<std::int64_t>(example.ids.size()) > predictor.folder.config.context_length()) continue;
+      tokens += std::ssize(example.ids);
       examples.push_back(std::move(example));
       places.push_back(scores.size() - 1);
     }
@@ -73,9 +77,13 @@ std::optional<std::vector<std::vector<float>>> response_scores(const OpenModel& 
 // `go_on` has said no.
 using Rewards = std::vector<std::vector<double>>;
 std::optional<Rewards> rewards_of(const OpenModel& predictor, std::span<const Preference> preferences,
-                                  const std::vector<double>& weights, const std::function<bool()>& go_on) {
-  const auto scored = response_scores(predictor, preferences, go_on);
+                                  const std::vector<double>& weights, const Context& context,
+                                  const std::function<bool()>& go_on) {
+  const double begin = monotonic_seconds();
+  std::int64_t tokens = 0;
+  const auto scored = response_scores(predictor, preferences, go_on, tokens);
   if (!scored) return std::nullopt;
+  tell_throughput(context, std::ssize(*scored), tokens, monotonic_seconds() - begin, "pairs");
   const std::vector<std::vector<float>>& scores = *scored;
   Rewards rewards;
   size_t next = 0;
@@ -309,7 +317,7 @@ std::vector<Preference> read_preferences(const std::vector<SourceOptions>& sourc
 std::optional<PreferenceReport> report_preferences(const OpenModel& predictor, std::span<const Preference> preferences,
                                                    const std::vector<double>& weights, std::uint64_t seed,
                                                    const Context& context, const std::function<bool()>& go_on) {
-  const std::optional<Rewards> rewards = rewards_of(predictor, preferences, weights, go_on);
+  const std::optional<Rewards> rewards = rewards_of(predictor, preferences, weights, context, go_on);
   if (!rewards) return std::nullopt;
   const Counted counted = count_lines(preferences, *rewards);
   if (counted.too_long > 0)

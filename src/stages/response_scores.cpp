@@ -33,23 +33,25 @@ void set_logarithm(ResponseGroup& group, size_t response, std::string_view key, 
   group.json.at("responses").at(response)[key] = value;
 }
 
-size_t set_label_given_response(const OpenModel& model, const BetaOptions& beta, std::int64_t batch_tokens,
-                                std::span<ResponseGroup> groups, const std::function<bool()>& go_on) {
+ScoredGroups set_label_given_response(const OpenModel& model, const BetaOptions& beta, std::int64_t batch_tokens,
+                                      std::span<ResponseGroup> groups, const std::function<bool()>& go_on) {
   std::vector<Record> records;
   for (const ResponseGroup& group : groups) records.insert(records.end(), group.records.begin(), group.records.end());
   const std::vector<RecordPrediction> predictions = predict_records(model, records, batch_tokens, go_on);
   auto prediction = predictions.begin();
-  size_t done = 0;
-  for (; done < groups.size(); ++done) {
-    ResponseGroup& group = groups[done];
+  ScoredGroups done;
+  for (ResponseGroup& group : groups) {
     if (predictions.end() - prediction < std::ssize(group.records)) break;
     require_label(group);
+    std::int64_t tokens = 0;
     for (size_t r = 0; r < group.records.size(); ++r, ++prediction) {
+      tokens += prediction->tokens;
       if (!prediction->fault.empty()) fail(ExitCode::data, {.what = prediction->fault, .where = place_of(group, r)});
       const Label& label = *group.records[r].conversation.turns.back().label;
       set_logarithm(group, r, label_given_response_key,
                     label_log_probability(prediction->turns.back().scores, label, model.attributes, beta));
     }
+    done.add(group.records.size(), tokens);
   }
   return done;
 }
@@ -67,8 +69,8 @@ void set_tokens(ResponseGroup& group, size_t response, std::int64_t tokens) {
   entry[response_tokens_key] = tokens;
 }
 
-size_t set_response(const OpenModel& model, std::string_view key, std::int64_t batch_tokens,
-                    std::span<ResponseGroup> groups, const std::function<bool()>& go_on) {
+ScoredGroups set_response(const OpenModel& model, std::string_view key, std::int64_t batch_tokens,
+                          std::span<ResponseGroup> groups, const std::function<bool()>& go_on) {
   const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
   if (conversation_template.options().name == TemplateName::plain) {
     fail(ExitCode::recipe, {.what = "under the template plain a response has no probability of its own",
@@ -96,16 +98,19 @@ size_t set_response(const OpenModel& model, std::string_view key, std::int64_t b
   }
   const auto log_p = token_log_probabilities(model.transformer, examples, {scored_at_once(model, batch_tokens), ends},
                                              [&](std::span<const TokenScores>) { return !go_on || go_on(); });
-  size_t done = 0;
-  for (size_t e = 0; done < groups.size(); ++done) {
-    ResponseGroup& group = groups[done];
-    if (ends[done] > e && log_p[ends[done] - 1].empty()) break;
+  ScoredGroups done;
+  for (size_t e = 0; ResponseGroup & group : groups) {
+    const size_t end = ends[done.groups];
+    if (end > e && log_p[end - 1].empty()) break;
+    std::int64_t read = 0;
     for (size_t r = 0; r < group.records.size(); ++r, ++e) {
       double sum = 0;
       for (const double value : log_p[e]) sum += value;  // 0 where nothing is trained
+      read += std::ssize(examples[e].ids);
       set_tokens(group, r, target_count(examples[e]));
       set_logarithm(group, r, key, sum);
     }
+    done.add(group.records.size(), read);
   }
   return done;
 }
@@ -120,8 +125,9 @@ ResponseGroupReader read_groups(const OpenModel& model, ResponseScore score,
 
 size_t scored_groups(const OpenModel& model) { return computes_rows_alone(model) ? 4 : 64; }
 
-size_t score_responses(const OpenModel& model, ResponseScore score, const BetaOptions& beta, std::int64_t batch_tokens,
-                       std::span<ResponseGroup> groups, const std::function<bool()>& go_on) {
+ScoredGroups score_responses(const OpenModel& model, ResponseScore score, const BetaOptions& beta,
+                             std::int64_t batch_tokens, std::span<ResponseGroup> groups,
+                             const std::function<bool()>& go_on) {
   switch (score) {
     case ResponseScore::label_given_response:
       return set_label_given_response(model, beta, batch_tokens, groups, go_on);

@@ -211,6 +211,11 @@ void refuse_foreign_data(const RunFiles& files) {
   for (const char* name : {"data/examples.bin", "data/inputs.json"}) files.refuse_foreign(name);
 }
 
+// Of a training stage: where it puts no record aside, a file of that name is in nobody's way.
+void refuse_foreign_quarantine(const RunFiles& files, const Recipe& recipe) {
+  if (recipe.bad_records.on_bad_record == OnBadRecord::quarantine) files.refuse_foreign("quarantine.jsonl");
+}
+
 // The things to set aside: changed files and outputs, a model as a whole.
 std::vector<Path> changed_things(const RunFiles& files) {
   const Path model = files.root() / "model";
@@ -240,6 +245,7 @@ void refuse_foreign_step(const Recipe& recipe, Stage stage, const std::string& n
     const RunFiles files = RunFiles::read(root);
     if (!context.fresh && is_there(root / "done.json", ExitCode::resources)) return;
     for (const std::string& each : stage_names(stage)) files.refuse_foreign(each);
+    refuse_foreign_quarantine(files, recipe);
     if (stage == Stage::sft || stage == Stage::steerlm2)
       refuse_foreign_checkpoints(files, context.fresh, recipe.train.steps);
     if (context.fresh) files.check_removal(kept_at_fresh);
@@ -253,6 +259,7 @@ void refuse_foreign_step(const Recipe& recipe, Stage stage, const std::string& n
 // Before anything is removed or written.
 void refuse_foreign_files(const RunFiles& files, const Recipe& recipe, const Context& context) {
   for (const std::string& name : stage_names(recipe.stage)) files.refuse_foreign(name);
+  refuse_foreign_quarantine(files, recipe);
   if (!data_cache_folder(recipe).empty() && recipe.data.cache_dir.empty()) refuse_foreign_data(files);
   if (recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft || recipe.stage == Stage::steerlm2)
     refuse_foreign_checkpoints(files, context.fresh, recipe.train.steps);

@@ -208,8 +208,7 @@ Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context&
     if (!whole || stop_requested()) return Outcome::stopped;
   }
   progress.finish();
-  if (const std::string speed = describe_throughput(responses, tokens, monotonic_seconds() - start); !speed.empty())
-    context.log->info(speed);
+  tell_throughput(context, responses, tokens, monotonic_seconds() - start, job.title);
   return Outcome::done;
 }
 

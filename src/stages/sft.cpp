@@ -76,6 +76,7 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
   FitTask task;
   task.examples = &dataset.train;
   task.loss = language_model_objective;
+  task.validation_tokens = dataset.validation_counts.tokens;
   if (!dataset.validation.empty()) {
     task.validate = [&](const Transformer& model, std::int64_t batch_tokens) {
       return validate_language_model(model, dataset.validation, batch_tokens, ExitCode::diverged);

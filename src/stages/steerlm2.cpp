@@ -8,6 +8,7 @@
 #include <cmath>
 #include <optional>
 
+#include "stages/bad_records.h"
 #include "stages/encoded_data.h"
 #include "stages/train.h"
 #include "steerlm/core/stop.h"
@@ -108,12 +109,13 @@ Outcome sample(const Recipe& step, const std::string& output_path, const Context
   tell_template(policy.folder, context);
   warn_notes(policy.notes, context);
   const Label label = *dial_label(policy.attributes, options.set, options.policy);
+  std::vector<BadRecord> bad;
   const std::vector<Prompt> prompts =
-      read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
-  if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
+      read_good_prompts(options.prompts, options.max_prompts, policy, step.bad_records, bad);
   context.log->info(
       fmt::format("{} prompts, {} responses each at {}", prompts.size(), options.samples_per_prompt, label.text));
   run->start();
+  write_quarantine(*run, bad, context);
   BlockOutputOptions output_settings = output_options(step, context);
   output_settings.counts = sampled_counts;
   BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
@@ -153,6 +155,9 @@ Outcome score(const Recipe& step, ResponseScore what, const std::string& folder,
   ResponseGroupReader reader = read_groups(model, what, step.data.train);
   for (std::int64_t skipped = 0; skipped < output.records_done(); ++skipped) reader.next();
   Progress progress("score", "prompts", total, progress_output(context), output.records_done());
+  if (const auto share = reader.share_read()) progress.share(*share);
+  const double begin = monotonic_seconds();
+  std::int64_t responses = 0, tokens = 0;  // by this process
   while (!output.finished()) {
     std::vector<ResponseGroup> groups;
     while (groups.size() < scored_groups(model) && !stop_requested()) {
@@ -165,17 +170,22 @@ Outcome score(const Recipe& step, ResponseScore what, const std::string& folder,
       output.finish();
       break;
     }
-    const size_t done = score_responses(model, what, step.steerlm2.beta, step.steerlm2.batch_tokens, groups,
-                                        [] { return !stop_requested(); });
+    const ScoredGroups scored = score_responses(model, what, step.steerlm2.beta, step.steerlm2.batch_tokens, groups,
+                                                [] { return !stop_requested(); });
+    const size_t done = scored.groups;
+    responses += scored.responses;
+    tokens += scored.tokens;
     if (done == groups.size() || computes_rows_alone(model)) {
       std::string lines;
       for (const ResponseGroup& group : std::span(groups).first(done)) lines += dump_json(group.json) + "\n";
       if (done > 0) output.append(static_cast<std::int64_t>(done), lines, "", Json::object());
     }
     if (done < groups.size()) return tell_stopped(context);
+    if (const auto share = reader.share_read()) progress.share(*share);
     progress.update(output.records_done(), "");
   }
   progress.finish();
+  tell_throughput(context, responses, tokens, monotonic_seconds() - begin);
   run->finish({{"prompts", total}}, {output_path});
   return Outcome::done;
 }
@@ -230,7 +240,8 @@ Outcome train(const Recipe& recipe, const Context& context) {
 
   run->start();
   encoded->keep(recipe, *run, context);
-  FitTask task{.examples = &dataset.train, .loss = response_objective};
+  FitTask task{
+      .examples = &dataset.train, .loss = response_objective, .validation_tokens = dataset.validation_counts.tokens};
   if (!dataset.validation.empty()) {
     task.validate = [&](const Transformer& model, std::int64_t batch_tokens) -> Metrics {
       const auto [loss, distance] = mean_group_loss(model, dataset.validation, batch_tokens);
@@ -299,12 +310,11 @@ Outcome run_steerlm2(const Recipe& recipe, const Context& context) {
     tell_template(policy.folder, context);
     warn_notes(policy.notes, context);
     const Label label = *dial_label(policy.attributes, options.set, options.policy);
-    const auto prompts =
-        read_prompts(options.prompts, policy.attributes, policy.folder.text_template.system, options.max_prompts);
-    if (prompts.empty()) refuse_empty_input("sample from", options.prompts);
-    context.log->info(fmt::format("would sample {} responses at {} in each of {} iterations",
+    std::vector<BadRecord> bad;
+    const auto prompts = read_good_prompts(options.prompts, options.max_prompts, policy, recipe.bad_records, bad);
+    context.log->info(fmt::format("would sample {} responses at {} in each of {} iterations; {} bad prompts",
                                   prompts.size() * static_cast<size_t>(options.samples_per_prompt), label.text,
-                                  options.iterations));
+                                  options.iterations, bad.size()));
     return Outcome::done;
   }
   if (context.fresh && !reads_standard_input(recipe)) {

@@ -293,6 +293,7 @@ std::optional<Json> train_and_write(const Recipe& recipe, RunDirectory& run, Bas
                        .predictor = recipe.stage == Stage::train_predictor,
                        .base_model = recipe.model.path,
                        .steps = result.weights_step,
+                       .bad = static_cast<std::int64_t>(dataset.bad.size()),
                        .training = card_part(dataset.train_counts),
                        .validation = card_part(dataset.validation_counts),
                        .metrics = validation};
@@ -303,7 +304,7 @@ std::optional<Json> train_and_write(const Recipe& recipe, RunDirectory& run, Bas
     else
       write_model_folder(part, base.folder, tensors, base.tokenizer, default_max_shard_bytes, card);
   });
-  Json summary = {{"steps", result.steps}, {"weights_step", result.weights_step}};
+  Json summary = {{"steps", result.steps}, {"weights_step", result.weights_step}, {"bad", dataset.bad.size()}};
   add_metrics(summary, validation);
   return summary;
 }

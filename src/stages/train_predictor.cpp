@@ -50,7 +50,9 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   encoded->keep(recipe, *run, context);
   const bool validates = !dataset.validation.empty();
   if (pairwise) {
-    FitTask task{.examples = &dataset.train, .loss = pairwise_objective(recipe.head.loss, weights)};
+    FitTask task{.examples = &dataset.train,
+                 .loss = pairwise_objective(recipe.head.loss, weights),
+                 .validation_tokens = dataset.validation_counts.tokens};
     if (validates) {
       task.validate = [&](const Transformer& transformer, std::int64_t batch_tokens) {
         return validate_preferences(transformer, dataset.validation, recipe.head.loss, weights, batch_tokens);
@@ -61,8 +63,9 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
     finish_training(*run, *summary, context);
     return Outcome::done;
   }
-  const std::vector<Record> held_out =
-      validates ? validation_records(attributes, base.folder.text_template.system, data) : std::vector<Record>();
+  const std::vector<Record> held_out = validates ? validation_records(attributes, base.folder.text_template.system,
+                                                                      data, recipe.bad_records.on_bad_record)
+                                                 : std::vector<Record>();
   const std::vector<double> baseline = regression ? label_means(dataset.train_counts) : std::vector<double>();
 
   FitTask task;
@@ -82,6 +85,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
     return metrics;
   };
   if (!validates) task.validate = nullptr;
+  task.validation_tokens = dataset.validation_counts.tokens;
   std::optional<Json> summary = train_and_write(recipe, *run, std::move(base), dataset, task, context);
   if (!summary) return Outcome::stopped;
 

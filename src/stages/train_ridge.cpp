@@ -6,6 +6,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "stages/bad_records.h"
 #include "stages/features.h"
 #include "stages/predictor_report.h"
 #include "stages/train.h"
@@ -125,14 +126,19 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
   const std::vector<std::string>& names = attributes.names;
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
   const DataOptions data = within_context(recipe.data, base.folder.config, context);
-  const Dataset dataset = load_dataset(data, attributes, conversation_template, Objective::regression);
+  DatasetBuilder builder;
+  builder.puts_aside = recipe.bad_records.on_bad_record == OnBadRecord::quarantine;
+  encode_conversations(data, attributes, conversation_template, Objective::regression, builder);
+  const Dataset dataset = builder.finish();
+  check_bad_records(dataset, recipe);
   report_dataset(dataset, recipe, context);
   const std::vector<double> means = label_means(dataset.train_counts);
   require_labels(means, recipe, names);
   HeldOut held_out;
   if (!dataset.validation.empty())
-    held_out = hold_out(validation_records(attributes, base.folder.text_template.system, data), conversation_template,
-                        base.folder.config.context_length());
+    held_out = hold_out(
+        validation_records(attributes, base.folder.text_template.system, data, recipe.bad_records.on_bad_record),
+        conversation_template, base.folder.config.context_length());
   std::vector<Example> inputs = dataset.train.read_all();
   inputs.insert(inputs.end(), held_out.inputs.begin(), held_out.inputs.end());
   if (context.dry_run) {
@@ -141,6 +147,7 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
   }
 
   run->start();
+  write_quarantine(*run, dataset, recipe.data, context);
   const Computing computing = computing_of(recipe);
   const Path folder = recipe.head.features.empty() ? run->path() / "features" : Path(recipe.head.features);
   if (recipe.head.features.empty()) run->files().enter_run("features");
@@ -188,6 +195,7 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
   const ModelCard card{.predictor = true,
                        .ridge = true,
                        .base_model = recipe.model.path,
+                       .bad = static_cast<std::int64_t>(dataset.bad.size()),
                        .training = card_part(dataset.train_counts),
                        .validation = card_part(dataset.validation_counts),
                        .metrics = metrics};
@@ -195,7 +203,7 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
     write_model_folder(part, base.folder, to_named_tensors(base.weights), base.tokenizer, default_max_shard_bytes,
                        card);
   });
-  Json summary = Json::object();
+  Json summary = {{"bad", dataset.bad.size()}};
   add_metrics(summary, metrics);
   add_training_means(summary, names, means);
   finish_training(*run, summary, context);

@@ -18,16 +18,21 @@ namespace {
 using ::testing::HasSubstr;
 using namespace steerlm::testing;
 
-constexpr size_t foot_bytes = 120;
+constexpr size_t foot_bytes = 128;
+// {"line":7,"reason":"no record","record":"{\"a\": \"ü\"}"}
+constexpr size_t bad_bytes = 58;
 
 class DatasetFile : public ::testing::Test {
  protected:
-  // Four training examples, of which two are a group, and one held out.
+  static DataOptions data() { return {.train = {source("a.jsonl"), source("b.jsonl")}, .validation = {source("c")}}; }
+  // Four training examples, of which two are a group, one held out, and a record of the second file that is put aside.
   static bool encode(DatasetBuilder& builder) {
+    builder.puts_aside = true;
     for (std::int32_t i = 0; i < 5; ++i) {
       Example example{.ids = {i, i + 1, 28, i}, .target = {0, 1, 0, 1}, .labels = {static_cast<float>(i), NAN}};
       example.group = i < 2 ? -1 : i / 2;
       builder.add(i == 4 ? builder.validation : builder.train, example);
+      if (i == 2) builder.refuse_or_put_aside({"b.jsonl", 7, "no record", "{\"a\": \"ü\"}"}, data());
     }
     builder.train.counts.examples = 4;
     builder.train.counts.unobeyed = {{"'tools'", 2}};
@@ -54,7 +59,7 @@ class DatasetFile : public ::testing::Test {
     const size_t index = 8 + example_bytes;
     const std::string hash = sha256_hex(std::string_view(bytes).substr(index, foot - index));
     for (size_t i = 0; i < 32; ++i)
-      bytes[foot + 48 + i] = static_cast<char>(std::stoi(hash.substr(2 * i, 2), nullptr, 16));
+      bytes[foot + 56 + i] = static_cast<char>(std::stoi(hash.substr(2 * i, 2), nullptr, 16));
     const auto crc = static_cast<std::uint32_t>(
         ::crc32(0, reinterpret_cast<const unsigned char*>(bytes.data() + foot), foot_bytes - 8));
     std::memcpy(bytes.data() + foot + foot_bytes - 8, &crc, 4);
@@ -87,6 +92,17 @@ TEST_F(DatasetFile, HasWhatWasAdded) {
   EXPECT_EQ(found.train_counts.label_values, (std::vector<std::int64_t>{4, 0}));
   EXPECT_EQ(found.train_counts.unobeyed.at("'tools'"), 2);
   EXPECT_EQ(found.validation_counts.effective_responses, 1.0 / 3);
+  for (const Dataset* dataset : {&found, &wanted}) {
+    ASSERT_EQ(dataset->bad.size(), 1u);
+    const BadRecord bad = dataset->bad.read(0, data());
+    EXPECT_EQ(bad.file, "b.jsonl");
+    EXPECT_EQ(bad.line, 7);
+    EXPECT_EQ(bad.reason, "no record");
+    EXPECT_EQ(bad.text, "{\"a\": \"ü\"}");
+  }
+  DataOptions moved = data();
+  moved.train[1].path = "elsewhere/b.jsonl";
+  EXPECT_EQ(found.bad.read(0, moved).file, "elsewhere/b.jsonl") << "as the run that reads it calls the file";
   EXPECT_EQ(read_all(write("again")), original_) << "no time, path or chance is in it";
 }
 
@@ -113,12 +129,13 @@ TEST_F(DatasetFile, EveryChangedByteIsNoticed) {
     const std::string message = message_of(ExitCode::resources, [&] {
       opened.dataset->train.read_all();
       opened.dataset->validation.read_all();
+      opened.dataset->bad.read(0, data());
     });
     EXPECT_THAT(message, HasSubstr("is damaged and was removed")) << "byte " << i;
     EXPECT_FALSE(std::filesystem::exists(path));
     ++refused;
   }
-  EXPECT_EQ(refused, 5 * (16 + 1 + 8 + 48u)) << "all bytes of examples, and no others";
+  EXPECT_EQ(refused, 5 * (16 + 1 + 8 + 48u) + bad_bytes) << "all bytes before the index, and no others";
 }
 
 TEST_F(DatasetFile, EveryCutIsNoticed) {
@@ -155,9 +172,9 @@ TEST_F(DatasetFile, SizesThatDoNotFitAreRefused) {
   const size_t foot = original_.size() - foot_bytes;
   std::uint64_t example_bytes = 0;
   std::memcpy(&example_bytes, original_.data() + foot + 16, 8);
-  ASSERT_EQ(example_bytes, 5 * 73u);
+  ASSERT_EQ(example_bytes, 5 * 73u + bad_bytes);
   ASSERT_TRUE(open(changed(patched(original_, foot + 24, 4, 8))).dataset) << "what is patched with itself";
-  for (const size_t number : {16u, 24u, 32u, 40u}) {
+  for (const size_t number : {16u, 24u, 32u, 40u, 48u}) {
     for (const std::uint64_t value : {std::uint64_t{0}, std::uint64_t{1} << 20, std::uint64_t{1} << 59,
                                       std::uint64_t{1} << 60, std::uint64_t{1} << 61, ~std::uint64_t{0}}) {
       const OpenedDataset opened = open(changed(patched(original_, foot + number, value, 8)));
@@ -180,6 +197,15 @@ TEST_F(DatasetFile, SizesThatDoNotFitAreRefused) {
   EXPECT_FALSE(entry(20, 3, 2).dataset) << "labels of another number of attributes";
   EXPECT_FALSE(entry(22, 3, 2).dataset) << "the first example continues no group";
   EXPECT_FALSE(entry(22, 5, 2).dataset) << "an unknown flag";
+  constexpr size_t bad = 5 * 24;  // behind the entries of the examples
+  EXPECT_TRUE(entry(bad + 8, bad_bytes, 4).dataset) << "what is patched with itself";
+  EXPECT_FALSE(entry(bad, example_bytes - 1, 8).dataset);
+  EXPECT_FALSE(entry(bad + 8, bad_bytes - 1, 4).dataset) << "bytes that are nobody's";
+  EXPECT_FALSE(entry(bad + 8, ~0u, 4).dataset);
+  EXPECT_FALSE(entry(bad + 20, 1, 4).dataset);
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { entry(bad + 16, 3, 4).dataset->bad.read(0, data()); }),
+              HasSubstr("is damaged"))
+      << "of a fourth file";
 }
 
 TEST_F(DatasetFile, WhatTheIndexSaysOfAnExampleIsHeldAgainstIt) {
@@ -245,7 +271,7 @@ TEST_F(DatasetFile, TheSameDataGivesTheSameBytes) {
     return encode_preferences({.train = {source(pairs)}}, conversation_template, builder);
   });
   EXPECT_EQ(sha256_hex(hashes) + " of format " + std::to_string(dataset_file_format),
-            "bbab3d94fa406b9b3297806d68c3e94ac0158325d7ce46a97ef40c39281a58fb of format 2");
+            "099cf076aa8eb2f270ce98518bfeacb6c57d764545d32dc62c895b42e9e72c68 of format 3");
 }
 
 }  // namespace

@@ -141,7 +141,7 @@ TEST_F(PreferenceTest, Refusals) {
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":"x"},{"from":"Assistant","value":"y"}]})"),
               HasSubstr("holds no preference"));
   EXPECT_THAT(refusal(R"({"chosen":"\n\nHuman: A","rejected":"\n\nHuman: A\n\nAssistant: B"})"),
-              HasSubstr(":1, 'chosen': a response that is no turn of the assistant (found a last turn of 'User')"));
+              HasSubstr(":1: 'chosen': a response that is no turn of the assistant (found a last turn of 'User')"));
   EXPECT_THAT(refusal(R"({"prompt":"x","chosen":[],"rejected":["a"],"subset":"Math"})"),
               HasSubstr("'chosen' is empty"));
   EXPECT_THAT(refusal(R"({"prompt":"x","chosen":["a"],"rejected":["b"],"num_correct":2,"subset":"Math"})"),

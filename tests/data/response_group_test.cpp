@@ -127,7 +127,7 @@ TEST_F(ResponseGroupFiles, HeldOutPromptsAreWhole) {
 TEST_F(ResponseGroupFiles, WhatCannotBeUsedIsRefused) {
   const std::string good = response("a", numbers(-1, -2, -3));
   EXPECT_THAT(refused(group(good + "," + response("b", R"j("log(P(a|x,y))":"-1.9")j"))),
-              AllOf(HasSubstr("groups.jsonl:1, response 2"), HasSubstr("the text \"-1.9\""),
+              AllOf(HasSubstr("groups.jsonl:1: response 2"), HasSubstr("the text \"-1.9\""),
                     HasSubstr("write it without quotes")));
   EXPECT_THAT(refused(group(good + "," + response("b", R"j("log(P(y|x))":0.5)j"))), HasSubstr("at most 0"));
   EXPECT_THAT(refused(group(good + "," + response("b", R"j("log(P(y|x))":-1e999)j"))), HasSubstr("finite"));

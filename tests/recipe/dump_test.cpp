@@ -96,11 +96,13 @@ std::vector<std::string> top_keys(const std::string& text) {
 
 TEST(DumpTest, HasEveryKeyThatHadASayAndNoOthers) {
   using Keys = std::vector<std::string>;
-  EXPECT_EQ(top_keys(smallest(Stage::sft)), (Keys{"stage", "method", "seed", "run_dir", "device", "model", "attributes",
-                                                  "data", "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
-  EXPECT_EQ(top_keys(smallest(Stage::train_predictor) + "device: cpu\n"),
-            (Keys{"stage", "method", "seed", "run_dir", "device", "precision", "model", "attributes", "data", "head",
-                  "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
+  EXPECT_EQ(top_keys(smallest(Stage::sft)),
+            (Keys{"stage", "method", "seed", "run_dir", "device", "model", "attributes", "data", "on_bad_record",
+                  "max_bad_share", "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
+  EXPECT_EQ(
+      top_keys(smallest(Stage::train_predictor) + "device: cpu\n"),
+      (Keys{"stage", "method", "seed", "run_dir", "device", "precision", "model", "attributes", "data", "on_bad_record",
+            "max_bad_share", "head", "optimizer", "schedule", "train", "evaluate", "checkpoint"}));
   EXPECT_EQ(top_keys(smallest(Stage::annotate) + "method: helpsteer\nseed: 5\n"),
             (Keys{"stage", "run_dir", "device", "max_minutes", "predictor", "input", "output", "shard", "batch_tokens",
                   "block_records", "human_labels", "on_bad_record", "max_bad_share"}));
@@ -114,28 +116,14 @@ TEST(DumpTest, HasEveryKeyThatHadASayAndNoOthers) {
                   "samples_per_prompt", "sampling", "output", "shard", "on_bad_record", "max_bad_share"}));
   EXPECT_EQ(top_keys(smallest(Stage::evaluate)),
             (Keys{"stage", "seed", "run_dir", "device", "max_minutes", "data", "predictor"}));
-  EXPECT_EQ(top_keys(smallest(Stage::bootstrap)), (Keys{"stage",
-                                                        "method",
-                                                        "seed",
-                                                        "run_dir",
-                                                        "device",
-                                                        "max_minutes",
-                                                        "data",
-                                                        "optimizer",
-                                                        "schedule",
-                                                        "train",
-                                                        "evaluate",
-                                                        "checkpoint",
-                                                        "policy",
-                                                        "predictor",
-                                                        "prompts",
-                                                        "max_prompts",
-                                                        "labels_from",
-                                                        "select",
-                                                        "samples_per_prompt",
-                                                        "sampling",
-                                                        "start_from",
-                                                        "mix_original"}));
+  EXPECT_EQ(top_keys(smallest(Stage::bootstrap)), (Keys{"stage",       "method",        "seed",
+                                                        "run_dir",     "device",        "max_minutes",
+                                                        "data",        "on_bad_record", "max_bad_share",
+                                                        "optimizer",   "schedule",      "train",
+                                                        "evaluate",    "checkpoint",    "policy",
+                                                        "predictor",   "prompts",       "max_prompts",
+                                                        "labels_from", "select",        "samples_per_prompt",
+                                                        "sampling",    "start_from",    "mix_original"}));
 }
 
 // With responses at hand nothing is sampled and no other model is asked.

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
+#include <numeric>
+#include <sstream>
 #include <vector>
 
 #include "steerlm/report/table.h"
@@ -132,10 +135,75 @@ TEST(Progress, AShareOfTheInputGivesTotalAndRemainingTime) {
   EXPECT_EQ(screen.texts.back(), "annotate: 10,000 records (55 %), 100 records/s, in 1 min 30 s, 2 bad\n");
 }
 
+// A job whose batches take as long as they have tokens, with a first one that takes long besides, gives its remaining
+// time to 10 % from a tenth of its time on, whatever the order of the lengths is.
+class RemainingTime : public ::testing::TestWithParam<std::vector<std::int64_t>> {};
+
+// "2 h 05 min" as seconds; rounded as it was shown.
+double seconds_of(const std::string& text) {
+  double seconds = 0;
+  std::istringstream words(text);
+  double number = 0;
+  for (std::string unit; words >> number >> unit;)
+    seconds += number * (unit == "d" ? 86400 : unit == "h" ? 3600 : unit == "min" ? 60 : 1);
+  return seconds;
+}
+
+TEST_P(RemainingTime, IsRightFromATenthOn) {
+  const std::vector<std::int64_t>& lengths = GetParam();
+  const double all = static_cast<double>(std::reduce(lengths.begin(), lengths.end()));
+  for (const bool total_known : {false, true}) {
+    for (const size_t resumed_at : {size_t{0}, lengths.size() / 2}) {
+      Screen screen;
+      const auto steps = static_cast<std::int64_t>(lengths.size());
+      double done = 0;
+      for (size_t i = 0; i < resumed_at; ++i) done += static_cast<double>(lengths[i]);
+      Progress progress("training", "steps", total_known ? steps : 0, screen.output(false),
+                        static_cast<std::int64_t>(resumed_at));
+      progress.share(done / all);
+      const double job_seconds = (all - done) + 500;  // at a token a second, and what the first batch takes besides
+      const double begin = screen.now;
+      screen.now += 500;
+      int lines = 0;
+      for (size_t i = resumed_at; i < lengths.size(); ++i) {
+        screen.now += static_cast<double>(lengths[i]);
+        done += static_cast<double>(lengths[i]);
+        progress.share(done / all);
+        progress.update(static_cast<std::int64_t>(i) + 1);
+        const double elapsed = screen.now - begin, left = job_seconds - elapsed;
+        if (elapsed < job_seconds / 10 || left < 60) continue;
+        const std::string line = screen.texts.back();
+        const size_t end = line.find(" left"), start = line.rfind(", ", end) + 2;
+        ASSERT_NE(end, std::string::npos) << line;
+        EXPECT_NEAR(seconds_of(line.substr(start, end - start)), left, left / 10 + 31) << line << " batch " << i;
+        ++lines;
+      }
+      EXPECT_GT(lines, 50);
+    }
+  }
+}
+
+std::vector<std::int64_t> lengths_of(int count, const std::function<std::int64_t(int)>& length) {
+  std::vector<std::int64_t> lengths;
+  for (int i = 0; i < count; ++i) lengths.push_back(length(i));
+  return lengths;
+}
+
+INSTANTIATE_TEST_SUITE_P(Jobs, RemainingTime,
+                         ::testing::Values(lengths_of(400, [](int) { return 30; }),
+                                           lengths_of(400, [](int i) { return 15 + i; }),
+                                           lengths_of(400, [](int i) { return 415 - i; }),
+                                           lengths_of(400, [](int i) { return i % 7 == 0 ? 300 : 20; })));
+
 TEST(Progress, ThroughputIsToldInMachineDays) {
   // 1e9 tokens at 1,000 tokens/s are 1e6 s, 11.57 days.
   EXPECT_EQ(describe_throughput(50, 10'000, 10),
             "5.0 conversations/s, 1,000 tokens/s, 11.6 machine-days per billion tokens");
+  // 3 conversations of 1e9 / 86,400 tokens each in 3 s: a day for a billion.
+  EXPECT_EQ(describe_throughput(3, 3 * 1'000'000'000LL / 86'400, 3),
+            "1.0 conversations/s, 11,574 tokens/s, 1.0 machine-days per billion tokens");
+  EXPECT_EQ(describe_throughput(1, 4'000'000, 2),
+            "0.50 conversations/s, 2,000,000 tokens/s, 0.0058 machine-days per billion tokens");
   EXPECT_EQ(describe_throughput(0, 0, 10), "");
 }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "steerlm/data/bad_record_set.h"
 #include "steerlm/data/example.h"
 #include "steerlm/data/example_set.h"
 #include "steerlm/data/options.h"
@@ -74,6 +75,7 @@ struct Dataset {
   ExampleSet validation;
   DatasetCounts train_counts;
   DatasetCounts validation_counts;
+  BadRecordSet bad;  // what DatasetBuilder has put aside; the counts say nothing of it
 };
 
 // Takes the examples of both parts in the order in which they are read.
@@ -89,6 +91,16 @@ class DatasetBuilder {
   explicit DatasetBuilder(Bytes bytes = Bytes::kept);
   explicit DatasetBuilder(std::function<void(std::string_view bytes)> write);
 
+  // Bad records are put aside: what of the data cannot be used is left out, and its description kept in Dataset::bad,
+  // of dropped bytes too. Without this a bad record ends the reading.
+  bool puts_aside = false;
+  // One of `data`. Throws data where nothing is put aside.
+  void refuse_or_put_aside(const BadRecord& bad, const DataOptions& data);
+  // Calls encode(), which throws before it changes anything but `counts`. Where it throws data and bad records are put
+  // aside, nothing of it is left in `counts`, `record`, whose text was kept, is put aside, and the answer is no.
+  bool encode_or_put_aside(DatasetCounts& counts, const Record& record, const DataOptions& data,
+                           const std::function<void()>& encode);
+
   void add(Part& part, const Example& example);
   bool record_read();  // one more, of whatever part; false: reading is to end here
   // What is not written yet is.
@@ -97,19 +109,24 @@ class DatasetBuilder {
   Dataset finish();
 
   Part train, validation;
+  std::vector<BadRecordEntry> bad;
   std::function<bool(std::int64_t records)> on_record;  // called after each record: false stops; may be empty
 
  private:
+  // Behind what was appended to bytes_ at `begin`, whose `offset` is set.
+  void advance(size_t begin, std::uint64_t& offset);
+
   std::function<void(std::string_view bytes)> write_;
   bool dropped_ = false;
   std::string bytes_;         // kept, or not written yet
-  std::uint64_t offset_ = 0;  // of the next example
+  std::uint64_t offset_ = 0;  // of the next bytes
   std::int64_t records_ = 0;
 };
 
 // Reads data.train and data.validation; without data.validation, data.fold or the share validation_fraction of the
-// training dialogues is held out. Records are dropped as soon as they are encoded. Throws data at the first bad record,
-// and when no training example is left. False: stopped by the builder.
+// training dialogues is held out. Records are dropped as soon as they are encoded. A bad record, of which encode_record
+// makes nothing, is put aside where the builder does so. Throws data at the first one otherwise, and when no training
+// example is left. False: stopped by the builder.
 bool encode_conversations(const DataOptions& data, const Attributes& attributes,
                           const ConversationTemplate& conversation_template, Objective objective,
                           DatasetBuilder& builder);
@@ -117,9 +134,9 @@ bool encode_conversations(const DataOptions& data, const Attributes& attributes,
 Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
                      const ConversationTemplate& conversation_template, Objective objective);
 
-// Whether an assistant turn of the sources has a label that is not empty. A bad record, whose fault may be its label,
-// counts as having one, and so does standard input, which can be read only once.
-bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes);
+// Whether an assistant turn of the sources has a label that is not empty. With `bad_too` a bad record, whose fault may
+// be its label, counts as having one. So does standard input, which can be read only once.
+bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes, bool bad_too = true);
 
 // One line for the log: "1200 conversations, 1187 examples, 13 over 4096 tokens dropped, …"
 std::string describe(const DatasetCounts& counts);

@@ -1,12 +1,13 @@
 // A file of encoded training data. All numbers are little-endian; nothing in it depends on time, host or path.
 //
 //   "SLMDATA\n"
-//   bytes of the examples of both parts, in the order in which they were read (data/example_set.h)
-//   the index: 24 bytes an example, those of the training part first
+//   bytes of the examples of both parts (data/example_set.h), and of the records that were put aside
+//     (data/bad_record_set.h), in the order in which they were read
+//   the index: 24 bytes an example, those of the training part first, then 24 bytes a record that was put aside
 //   JSON: {"key", "train", "validation"}, the latter two DatasetCounts
-//   the foot, 120 bytes: "SLMDATA\n", format and 0 (uint32), bytes of the examples, number of training and of
-//     validation examples, bytes of the JSON (uint64), SHA-256 of index and JSON, SHA-256 of the key's text, CRC-32 of
-//     the foot so far and 0 (uint32)
+//   the foot, 128 bytes: "SLMDATA\n", format and 0 (uint32), bytes before the index, number of training and of
+//     validation examples, number of records put aside, bytes of the JSON (uint64), SHA-256 of index and JSON, SHA-256
+//     of the key's text, CRC-32 of the foot so far and 0 (uint32)
 //
 // At opening the foot, all sizes, the index and the JSON are checked; the bytes of an example are held against the
 // CRC-32 in its entry each time that they are read. So a file that was cut or changed is never trained on, and opening
@@ -25,7 +26,7 @@
 namespace steerlm {
 
 // Raised whenever other examples are made of the same data, or their bytes are laid out otherwise: a test notices both.
-inline constexpr int dataset_file_format = 2;
+inline constexpr int dataset_file_format = 3;
 
 // Writes what `encode` adds to the builder. `key` says what the examples are made of. False: `encode` was stopped, and
 // the file is of no use.

@@ -34,6 +34,9 @@ std::uint64_t example_bytes(const ExampleEntry& entry);
 // Appends them, and returns the entry, less offset and continues_group.
 ExampleEntry append_example(const Example& example, std::string& bytes);
 
+// CRC-32 as zlib computes it.
+std::uint32_t example_crc(std::string_view bytes);
+
 // Where the bytes of examples are: in memory, in a file, or thrown away (a dry run looks at the index alone). A file is
 // read with pread(2): of a mapping, a file that another process shortens would end this one with SIGBUS. The kernel
 // keeps its pages for all processes that read it.
@@ -48,6 +51,8 @@ class ExampleBytes {
   // Throws resources where the bytes cannot be read or are not those that the entry is of; what of a file is damaged is
   // removed, so that the next run makes it again.
   std::string read(const ExampleEntry& entry) const;
+  // The same for `size` bytes at `offset`.
+  std::string read(std::uint64_t offset, std::uint64_t size, std::uint32_t crc) const;
   [[noreturn]] void refuse_damaged(const std::string& found) const;
 
  private:

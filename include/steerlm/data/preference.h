@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "steerlm/data/dataset.h"
@@ -27,10 +28,13 @@ struct Preference {
 
 class PreferenceReader {
  public:
-  PreferenceReader(std::vector<SourceOptions> sources, std::string default_system);
+  // `text`: Record::text of the responses is kept.
+  PreferenceReader(std::vector<SourceOptions> sources, std::string default_system, bool text = false);
   // Nothing at the end. Throws data at the first bad line, for a line that holds no preference, and for a response that
   // does not end in the assistant's turn.
   std::optional<Preference> next();
+  // The same, but what is wrong with a line is given instead of thrown.
+  std::optional<std::variant<Preference, BadRecord>> next_or_bad();
 
  private:
   RecordReader reader_;
@@ -42,8 +46,9 @@ class PreferenceReader {
 // The pairs of data.train and data.validation, or of the share data.validation_fraction of the training dialogues: two
 // neighbours of one group, the better one first, each encoded as a regression input that ends in its last turn.
 // A pair of which one side is over data.max_tokens is left out whole (counted), or an error, as data.over_length says;
-// one without a preference is left out (counted). Throws data as PreferenceReader, for a line with more than two
-// responses, and where no training pair is left. False: stopped by the builder.
+// one without a preference is left out (counted). A bad line, or one with more than two responses, is put aside where
+// the builder does so. Throws data for the first one otherwise, and where no training pair is left. False: stopped by
+// the builder.
 bool encode_preferences(const DataOptions& data, const ConversationTemplate& conversation_template,
                         DatasetBuilder& builder);
 

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "steerlm/core/error.h"
 #include "steerlm/data/options.h"
 #include "steerlm/data/place.h"
 #include "steerlm/data/record.h"
@@ -24,6 +25,9 @@ struct BadRecord {
   std::string reason;  // without file:line
   std::string text;
 };
+
+// What an Error of ExitCode::data says of a line.
+BadRecord bad_record(const Error& error, std::string file, std::int64_t line, std::string text);
 
 // What a command that takes no bad record ends with. Throws data.
 [[noreturn]] void refuse(const BadRecord& bad);

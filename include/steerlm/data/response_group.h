@@ -11,10 +11,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "steerlm/data/dataset.h"
 #include "steerlm/data/record.h"
+#include "steerlm/data/record_reader.h"
 
 namespace steerlm {
 
@@ -32,16 +34,21 @@ struct ResponseGroup {
   std::string place;  // file:line
 };
 
-// Streams the groups of sources. With `labels` dropped the records are chat without labels: P(y|x).
+// Streams the groups of sources. With `labels` dropped the records are chat without labels: P(y|x). `text`:
+// Record::text of the first record is kept.
 class ResponseGroupReader {
  public:
   ResponseGroupReader(std::vector<SourceOptions> sources, Attributes attributes, std::string default_system,
-                      Labels labels = Labels::obeyed);
+                      Labels labels = Labels::obeyed, bool text = false);
   ResponseGroupReader(ResponseGroupReader&&) noexcept;
   ~ResponseGroupReader();
 
   // Nothing at the end. Throws data at the first bad line, and for a line of another format.
   std::optional<ResponseGroup> next();
+  // The same, but what is wrong with a line is given instead of thrown.
+  std::optional<std::variant<ResponseGroup, BadRecord>> next_or_bad();
+  // How much of the input that was, from 0 to 1, by bytes of the files; nothing where standard input is read.
+  std::optional<double> share_read() const;
 
  private:
   struct State;
@@ -54,9 +61,10 @@ std::vector<double> response_weights(const std::vector<double>& log_w);
 
 // The responses of a prompt side by side, a group each; Example::weight is w', sampling_log_p is log Q'(y|a,x). Of
 // data.train and data.validation, or the share data.validation_fraction of the training prompts. A response over
-// data.max_tokens is left out (counted) or an error, as data.over_length says. Throws data at the first bad line, for a
-// response without one of the three numbers or with another number of tokens than they are of, and where no group of
-// two responses is left to train on. False: stopped by the builder.
+// data.max_tokens is left out (counted) or an error, as data.over_length says. A bad line is put aside where the
+// builder does so, also one with a response without one of the three numbers or with another number of tokens than they
+// are of. Throws data for the first one otherwise, and where no group of two responses is left to train on. False:
+// stopped by the builder.
 bool encode_response_groups(const DataOptions& data, const Attributes& attributes,
                             const ConversationTemplate& conversation_template, DatasetBuilder& builder);
 

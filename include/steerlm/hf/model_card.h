@@ -25,6 +25,7 @@ struct ModelCard {
   bool ridge = false;      // the head was solved on the frozen base model, without steps
   std::string base_model;  // the folder that training started from; "": fresh weights
   std::int64_t steps = 0;  // optimiser steps that made the weights; 0: nothing was trained
+  std::int64_t bad = 0;    // records that could not be used and were put aside
   Part training;
   Part validation;
   std::vector<std::pair<std::string, double>> metrics;  // of the validation at that step

@@ -117,6 +117,17 @@ struct EnumNames<OnBadRecord> {
   static constexpr std::array<std::pair<OnBadRecord, std::string_view>, 2> table{
       {{OnBadRecord::stop, "stop"}, {OnBadRecord::quarantine, "quarantine"}}};
 };
+// What a training stage does with records, prompts and labels that cannot be used.
+struct BadRecordOptions {
+  OnBadRecord on_bad_record = OnBadRecord::stop;
+  double max_bad_share = 0.05;
+
+  void fields(auto& field) {
+    field("on_bad_record", on_bad_record,
+          "stop at the first record that cannot be used, or put it aside in run_dir/quarantine.jsonl and go on");
+    field("max_bad_share", max_bad_share, between(0, 1), "a larger share of bad records ends with exit 3");
+  }
+};
 enum class StartFrom { policy, base };
 template <>
 struct EnumNames<StartFrom> {
@@ -331,6 +342,7 @@ struct Recipe {
   TemplateOptions text_template;  // key `template`
   TemplateGiven template_given;
   DataOptions data;
+  BadRecordOptions bad_records;  // of training stages, keys at the top level
   PredictorOptions head;
   std::optional<LoraOptions> lora;  // training stages: train an adapter of model.path instead of all weights
   OptimizerOptions optimizer;
@@ -375,6 +387,7 @@ struct Recipe {
       field("attributes", attributes, "the dials");
     if (trains || evaluates || answers || stage == Stage::pipeline) field("template", text_template, "prompt format");
     if (trains || evaluates) field("data", data, "records");
+    if (trains) bad_records.fields(field);
     if (stage == Stage::train_predictor) field("head", head, "what predicts the attributes");
     if (trains) {
       field("lora", lora, "train a LoRA adapter of model.path; model/ is then PEFT's adapter folder");

@@ -19,7 +19,7 @@ struct ProgressOutput {
   std::function<void(std::string_view line)> log;     // gets a plain line a minute; empty: none
 };
 
-// What a job that reads conversations ends with: "12.3 conversations/s, 4,567 tokens/s, 2.53 machine-days per billion
+// What a job ends with: "12.3 conversations/s, 4,567 tokens/s, 2.53 machine-days per billion
 // tokens"; "" where nothing was done.
 std::string describe_throughput(std::int64_t conversations, std::int64_t tokens, double seconds);
 
@@ -39,15 +39,18 @@ class Progress {
 
   // `note`: what else the line says ("loss 2.31").
   void update(std::int64_t done, std::string_view note = {});
-  // The share of the work that is done, from 0 to 1, where it is known and the total is not: the total is then told as
-  // what it comes to at this rate. To be told before update(); first where a resumed loop starts.
+  // The share of the work that is done, from 0 to 1, where what is counted does not take equally long each or its total
+  // is not known, which is then told as what it comes to at this rate. The remaining time goes by the share. To be told
+  // before update(); first where the loop starts.
   void share(double done);
   // Shows the last state with the time that it took.
   void finish();
 
  private:
   void show(bool last);
-  double share_done() const;  // below 0: unknown
+  double share_done() const;               // as it is shown; below 0: unknown
+  double work_done() const;                // as the time goes by it; below 0: unknown
+  double remaining_seconds(double) const;  // at this time; below 0: unknown
   std::string figures(bool last, std::string_view separator, std::string_view share_format) const;
   std::string bar(bool last) const;
 
@@ -62,6 +65,9 @@ class Progress {
   double shown_;   // when the line was last shown
   double logged_;  // and last logged
   double first_share_ = -1, share_ = -1;
+  // The first update: what comes before it is not as fast as the rest (memory is taken, kernels are chosen). Below 0:
+  // none yet.
+  double warm_ = -1, warm_work_ = 0;
   bool finished_ = false;
   bool line_open_ = false;  // the terminal's cursor is behind a bar
 };

@@ -1,6 +1,7 @@
 // What the command line says beside the recipe, and where a stage speaks.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -34,6 +35,15 @@ inline ProgressOutput progress_output(const Context& context) {
   ProgressOutput output = standard_error_progress(context.quiet);
   output.log = [log = context.log](std::string_view line) { log->note(line); };
   return output;
+}
+
+// How fast a job was, at its end; nothing where it did nothing. `seconds` are those of computing and writing, of this
+// process alone, without what opening models and encoding training data takes; `of`: what, where a job has several
+// parts.
+inline void tell_throughput(const Context& context, std::int64_t conversations, std::int64_t tokens, double seconds,
+                            const std::string& of = "") {
+  const std::string speed = describe_throughput(conversations, tokens, seconds);
+  if (!speed.empty()) context.log->info(of.empty() ? speed : of + ": " + speed);
 }
 
 // How a stage ended. Stopping on request is no error: everything is saved.

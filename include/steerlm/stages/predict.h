@@ -49,6 +49,9 @@ bool predict_each(const OpenModel& model, std::span<const Record> records, const
                   std::int64_t batch_tokens, const std::function<void(std::span<const RecordPrediction>)>& take,
                   const std::function<bool()>& go_on = {});
 
+// Bytes of the turns' texts, which say about how long a record takes.
+std::int64_t text_bytes(const Record& record);
+
 // All of them. Stopped by `go_on` they are fewer than the records.
 std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
                                               std::int64_t batch_tokens, const std::function<bool()>& go_on = {});

@@ -2,6 +2,8 @@
 // stage steerlm2 share.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
 
@@ -21,14 +23,27 @@ enum class ResponseScore {
 // Reads the groups as the score needs them. Labels are checked against the model's attributes.
 ResponseGroupReader read_groups(const OpenModel& model, ResponseScore score, const std::vector<SourceOptions>& sources);
 
+// What was done: groups, and the responses and tokens that the model has read for them.
+struct ScoredGroups {
+  size_t groups = 0;
+  std::int64_t responses = 0, tokens = 0;
+
+  void add(size_t more_responses, std::int64_t more_tokens) {
+    ++groups;
+    responses += static_cast<std::int64_t>(more_responses);
+    tokens += more_tokens;
+  }
+};
+
 // Sets the score's key in each response of the groups, and of a language model `tokens`, the number of tokens that it
 // is the sum of: the response, the end of its turn and what generation stops with. What is batched together depends on
 // these groups alone. Throws data for a conversation longer than the model's context, for a group without a label where
 // the score is of one, and where `tokens` is another number already: the models tokenise differently.
 //
-// Returns how many of the first groups are done: all, or fewer where `go_on`, which is asked after each batch, said no.
-size_t score_responses(const OpenModel& model, ResponseScore score, const BetaOptions& beta, std::int64_t batch_tokens,
-                       std::span<ResponseGroup> groups, const std::function<bool()>& go_on = {});
+// Of the first groups, as many as are done: all, or fewer where `go_on`, which is asked after each batch, said no.
+ScoredGroups score_responses(const OpenModel& model, ResponseScore score, const BetaOptions& beta,
+                             std::int64_t batch_tokens, std::span<ResponseGroup> groups,
+                             const std::function<bool()>& go_on = {});
 
 // How many groups are given to one call. Where numbers do not depend on what is computed beside them it may be few, so
 // that a stop costs little.
