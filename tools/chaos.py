@@ -5,9 +5,9 @@ undisturbed run: the same files, byte for byte, and no temporary one.
   tools/chaos.py build/release/steerlm [--kills 200] [--seed 1] [--stages sft,score] [--folder DIR]
   tools/chaos.py build/release/steerlm --records 1000000 [--kills 20]
 
-Signals are KILL, TERM and USR1. Moments are random, or those at which something is being saved, or a file of a run gets its name: the kernel
-reports it (inotify) when a file of the kinds in SAVING is made, written, renamed or removed, or one in NAMED is renamed. A run may end with 0, 75 (stopped on request)
-or by KILL. It may end by TERM or USR1 only where the program had not yet asked the kernel for them (SigCgt in /proc/PID/status). What
+Signals are KILL, TERM and USR1. Moments are random, or those at which something is being saved, or a file gets its name: the kernel reports
+it (inotify) when a file of the kinds in SAVING is made, written, renamed or removed, or one in NAMED is renamed. A run may end with 0,
+75 (stopped on request) or by KILL. It may end by TERM or USR1 only where the program had not yet asked the kernel for them (SigCgt in /proc/PID/status). What
 is killed goes on with one thread or two. A signal counts when it has ended a run.
 """
 import argparse
@@ -299,12 +299,14 @@ def all_jobs(program, folder, names, kills, seed):
 
 
 def print_table(jobs):
-    print("| job | KILL | TERM | USR1 | of these while saving | when a file got its name | before signals are caught | longest stop | rounds | as undisturbed |")
+    print("| job | KILL | TERM | USR1 | of these while saving | when a file got its name | before signals are caught | longest stop | rounds | "
+          "as undisturbed |")
     print("|" + " --- |" * 10)
     for job in jobs:
         print(f"| {job.name} | {' | '.join(str(job.landed[each]) for each in SIGNALS)} | {job.when['saving']} | {job.when['naming']} | {job.early} | "
               f"{job.longest_stop:.1f} s | {job.rounds} | {'yes' if job.equal else 'NO'} |")
-    print(f"{sum(job.landed.total() for job in jobs)} kills ended a run, {sum(job.when['saving'] + job.when['naming'] for job in jobs)} of them while something was saved or named")
+    at_files = sum(job.when["saving"] + job.when["naming"] for job in jobs)
+    print(f"{sum(job.landed.total() for job in jobs)} kills ended a run, {at_files} of them while something was saved or got its name")
 
 
 def memory_at(samples, whole):
