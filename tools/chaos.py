@@ -5,14 +5,15 @@ undisturbed run: the same files, byte for byte, and no temporary one.
   tools/chaos.py build/release/steerlm [--kills 200] [--seed 1] [--stages sft,score] [--folder DIR]
   tools/chaos.py build/release/steerlm --records 1000000 [--kills 20]
 
-Signals are KILL, TERM and USR1. Half of the moments are random, the other half are those at which something is being saved: the kernel
-reports it (inotify) when a file of the kinds in SAVING is made, written, renamed or removed. A run may end with 0, 75 (stopped on request)
-or by KILL. It may end by TERM or USR1 only where the program had not yet asked the kernel for them (SigCgt in /proc/PID/status). What
+Signals are KILL, TERM and USR1. Moments are random, or those at which something is being saved, or a file gets its name: the kernel reports
+it (inotify) when a file of the kinds in SAVING is made, written, renamed or removed, or one in NAMED is renamed. A run may end with 0,
+75 (stopped on request) or by KILL. It may end by TERM or USR1 only where the program had not yet asked the kernel for them (SigCgt in /proc/PID/status). What
 is killed goes on with one thread or two. A signal counts when it has ended a run.
 """
 import argparse
 import collections
 import ctypes
+import itertools
 import json
 import os
 import pathlib
@@ -30,7 +31,9 @@ import time
 from chaos_jobs import HAS_STEPS, JOBS, MANY, RECIPES, TWO_THREADS, make_data, make_many
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)
-SAVING = re.compile(r"\.part$|\.part\.ledger$|/ledger\.jsonl$|\.steerlm-run/staging/|\.new$")
+SAVING = re.compile(r"\.part(\.|$)|/ledger\.jsonl$|/\.steerlm-run/|\.new$")
+# The files that say that something is whole, or are it; others of a run directory follow each other all the time.
+NAMED = re.compile(r"/(done\.json|model|(evaluation|crossvalidation|seeds)\.json|[^/]*(?<!/ledger)\.jsonl(\.gz|\.zst)?)$")
 MADE, WRITTEN, RENAMED_FROM, RENAMED_TO, REMOVED, IS_FOLDER = 0x100, 0x2, 0x40, 0x80, 0x200, 0x40000000
 LONGEST_STOP = 60  # seconds
 
@@ -90,6 +93,7 @@ class Watch:
     def __init__(self, folder):
         self.descriptor = self.libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         self.folders = {}
+        self.counts = collections.Counter()
         self.add(str(folder))
 
     def close(self):
@@ -104,24 +108,26 @@ class Watch:
             if entry.is_dir(follow_symlinks=False):
                 self.add(entry.path)
 
-    def saves(self, timeout):
-        """The number of times at which something was being saved, as soon as there is one."""
+    def look(self, timeout):
+        """Counts at how many moments something was being saved, and at how many a file got its name, as soon as there are any."""
         if not select.select([self.descriptor], [], [], timeout)[0]:
-            return 0
-        events, at, count = os.read(self.descriptor, 1 << 16), 0, 0
+            return
+        events, at = os.read(self.descriptor, 1 << 16), 0
         while at < len(events):
             number, mask, _, length = struct.unpack_from("iIII", events, at)
             name = os.fsdecode(events[at + 16:at + 16 + length].rstrip(b"\0"))
             at += 16 + length
             path = f"{self.folders.get(number, '')}/{name}"
-            count += bool(SAVING.search(path))
+            if SAVING.search(path):
+                self.counts["saving"] += 1
+            elif mask & RENAMED_TO and NAMED.search(path):
+                self.counts["naming"] += 1
             if mask & IS_FOLDER and mask & (MADE | RENAMED_TO):
                 self.add(path)
-        return count
 
 
-Kill = collections.namedtuple("Kill", "signal saving moment delay step threads")
-End = collections.namedtuple("End", "code landed seconds saves stop_seconds")
+Kill = collections.namedtuple("Kill", "signal when moment delay step threads")
+End = collections.namedtuple("End", "code landed seconds counts stop_seconds")
 
 
 class Finding(Exception):
@@ -138,27 +144,28 @@ def step_of(process):
     return int(children[0]) if children else process
 
 
-def run(program, command, folder, threads, kill=None, span=0.0, saves_expected=0, observe=None):
-    """One run of a command, killed at `kill`'s moment: a share of `span` seconds, or of the `saves_expected` events of saving."""
+def run(program, command, folder, threads, kill=None, span=0.0, expected=None, observe=None):
+    """One run of a command, killed at `kill`'s moment: a share of `span` seconds, or of the `expected` moments of its kind."""
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(threads)}
     watch = Watch(folder)
     with open(folder.with_suffix(".errors"), "wb") as errors:
         process = subprocess.Popen([program, *command.split()], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, stderr=errors)
-    begin, saves, sent, caught, target = time.monotonic(), 0, None, False, process.pid
-    due_save = 1 + int(kill.moment ** 2 * saves_expected) if kill and kill.saving else None  # what goes on has fewer of them left
+    begin, sent, caught, target = time.monotonic(), None, False, process.pid
+    timed = kill is not None and kill.when == "random"
+    due = 1 + int(kill.moment ** 2 * expected[kill.when]) if kill and not timed else None  # what goes on has fewer of them left
     try:
         while process.poll() is None:
-            left = span * kill.moment - (time.monotonic() - begin) if kill and not kill.saving and sent is None else 0.02
-            saves += watch.saves(min(max(left, 0), 0.02))
+            left = span * kill.moment - (time.monotonic() - begin) if timed and sent is None else 0.02
+            watch.look(min(max(left, 0), 0.02))
             if observe is not None:
                 observe(process.pid)
             if sent is not None and time.monotonic() - sent > LONGEST_STOP:
                 process.kill()
                 raise Finding(f"went on for {LONGEST_STOP} s after {kill.signal.name}")
-            if kill is None or sent is not None or (saves < due_save if kill.saving else left > 0):
+            if kill is None or sent is not None or (left > 0 if timed else watch.counts[kill.when] < due):
                 continue
-            if kill.saving:
+            if not timed:
                 time.sleep(kill.delay)
             try:
                 target = step_of(process.pid) if kill.step else process.pid
@@ -182,15 +189,17 @@ def run(program, command, folder, threads, kill=None, span=0.0, saves_expected=0
             accepted.add(5)  # contracts.md section 3: what the pipeline says of a step that the system has killed
     if code not in accepted:
         raise Finding(f"ended with {code}" + (f" after {kill.signal.name}{'' if caught else ', not yet caught'}" if sent else ""))
-    return End(code, sent is not None and code != 0, end - begin, saves, end - sent if sent else 0)
+    return End(code, sent is not None and code != 0, end - begin, watch.counts, end - sent if sent else 0)
 
 
 def draw_kills(draw, number, first=0, steps=False):
-    """`number` kills: each signal as often as the others, in random order, every second one while something is saved."""
+    """`number` kills: each signal as often as the others, in random order, at moments of each kind. What gets its name last is done after it:
+    only KILL comes in time."""
+    kinds = {each: itertools.cycle(("random", "saving", "naming") if each == signal.SIGKILL else ("saving", "random")) for each in SIGNALS}
     signals = [SIGNALS[(first + i) % len(SIGNALS)] for i in range(number)]
     draw.shuffle(signals)
-    return [Kill(each, i % 2 == 1, draw.random(), draw.choice((0, 0.003 * draw.random())), steps and draw.random() < 0.5, draw.choice((1, 2)))
-            for i, each in enumerate(signals)]
+    return [Kill(each, next(kinds[each]), draw.random(), draw.choice((0, 0.003 * draw.random())), steps and draw.random() < 0.5, draw.choice((1, 2)))
+            for each in signals]
 
 
 def is_whole(folder, command):
@@ -205,7 +214,8 @@ class Job:
         commands = JOBS[name]
         drawn = draw_kills(draw, kills, first, name in HAS_STEPS)
         self.kills = [drawn[kills * i // len(commands):kills * (i + 1) // len(commands)] for i in range(len(commands))]
-        self.landed, self.saving, self.early, self.rounds, self.longest_stop = collections.Counter(), 0, 0, 0, 0.0
+        self.landed, self.when = collections.Counter(), collections.Counter()
+        self.early, self.rounds, self.longest_stop = 0, 0, 0.0
         self.equal = False
 
     def reference(self):
@@ -231,18 +241,18 @@ class Job:
                 kill = kills[-1] if kills else None
                 threads = 2 if self.name in TWO_THREADS else kill.threads if kill else self.draw.choice((1, 2))
                 end = run(self.program, command, folder, threads, kill,
-                          0.7 * undisturbed.seconds, undisturbed.saves)
+                          0.7 * undisturbed.seconds, undisturbed.counts)
                 code = end.code
                 if end.landed:
                     kills.pop()
                     self.landed[kill.signal] += 1
-                    self.saving += kill.saving
+                    self.when[kill.when] += 1
                     self.early += code == -kill.signal and kill.signal != signal.SIGKILL
                     self.longest_stop = max(self.longest_stop, end.stop_seconds)
                     if kill.signal == signal.SIGKILL and is_whole(folder, command):
                         break
-                elif code == 0 and kill:  # too late to stop it: in the next round at a moment of the other kind
-                    kills[-1] = kill._replace(moment=0.7 * self.draw.random(), saving=not kill.saving)
+                elif code == 0 and kill:  # too late to stop it: in the next round at another moment
+                    kills[-1] = kill._replace(moment=0.7 * self.draw.random(), when=self.draw.choice(("random", "saving")))
         difference = first_difference(self.expected, contents(folder))
         if difference:
             raise Finding(difference)
@@ -289,12 +299,14 @@ def all_jobs(program, folder, names, kills, seed):
 
 
 def print_table(jobs):
-    print("| job | KILL | TERM | USR1 | of these while saving | before signals are caught | longest stop | rounds | as undisturbed |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| job | KILL | TERM | USR1 | of these while saving | when a file got its name | before signals are caught | longest stop | rounds | "
+          "as undisturbed |")
+    print("|" + " --- |" * 10)
     for job in jobs:
-        print(f"| {job.name} | {' | '.join(str(job.landed[each]) for each in SIGNALS)} | {job.saving} | {job.early} | "
+        print(f"| {job.name} | {' | '.join(str(job.landed[each]) for each in SIGNALS)} | {job.when['saving']} | {job.when['naming']} | {job.early} | "
               f"{job.longest_stop:.1f} s | {job.rounds} | {'yes' if job.equal else 'NO'} |")
-    print(f"{sum(job.landed.total() for job in jobs)} kills ended a run, {sum(job.saving for job in jobs)} of them while something was saved")
+    at_files = sum(job.when["saving"] + job.when["naming"] for job in jobs)
+    print(f"{sum(job.landed.total() for job in jobs)} kills ended a run, {at_files} of them while something was saved or got its name")
 
 
 def memory_at(samples, whole):
@@ -322,16 +334,18 @@ def many_records(program, folder, records, kills, seed):
         work = folder / name
         work.mkdir()
         samples.clear()
-        left = draw_kills(draw, kills) if name == "killed" else []
+        left, span, expected = [], 0.0, None
+        if name == "killed":  # spread over the job, whose output gets its name once
+            left = [kill._replace(when="random") if kill.when == "naming" else kill for kill in draw_kills(draw, kills)]
+            span, expected = 1.6 * whole.seconds / kills, {"saving": 1.6 * whole.counts["saving"] / kills}
         begin, code = time.monotonic(), None
         while code != 0:
             kill = left[-1] if left else None
-            end = run(program, MANY, work, kill.threads if kill else 2, kill, *((1.6 * whole.seconds / kills, 1.6 * whole.saves / kills)
-                                                                                if kill else ()), observe=observe)
+            end = run(program, MANY, work, kill.threads if kill else 2, kill, span, expected, observe)
             code = end.code
             if end.landed:
                 left.pop()
-                landed, saving = landed + 1, saving + kill.saving
+                landed, saving = landed + 1, saving + (kill.when != "random")
         whole = end
         outputs.append(work / "annotated.jsonl")
         tables.append(memory_at(samples, outputs[-1].stat().st_size))

@@ -23,9 +23,8 @@ Path mark_path(const Path& root) { return root / mark_folder / "run.json"; }
 Path manifest_path(const Path& root) { return root / mark_folder / "files.jsonl"; }
 Path staging_path(const Path& root) { return root / mark_folder / "staging"; }
 
-// Nothing that leads out of the folder, whatever a damaged manifest says. A name ends at a NUL for the system: "..\0"
-// is
-// "..", too.
+// Nothing that leads out of the folder, whatever a damaged manifest says. For the system a name ends at a NUL: "..\0"
+// is "..", too.
 bool is_inner_name(const std::string& name) {
   if (name.empty() || name.front() == '/' || name.find('\0') != std::string::npos) return false;
   return std::ranges::none_of(
@@ -353,8 +352,7 @@ void RunFiles::write_last(const std::string& name, std::string_view bytes) {
   enter({entry_line("file", name)});
   publish(part.path(), root_ / name);
   part.keep();
-  enter(
-      {entry_line("file", name, Entry{.size = static_cast<std::int64_t>(bytes.size()), .sha256 = sha256_hex(bytes)})});
+  enter({entry_line("file", name, record(root_ / name))});
 }
 
 Path RunFiles::grow(const std::string& name) {
@@ -443,15 +441,6 @@ void RunFiles::enter_output(const Path& named, bool hash) {
   }
   entry.by = folder_identity(root_);
   enter({output_line(path, entry)});
-}
-
-void RunFiles::remove_files(const std::vector<std::string>& names) const {
-  for (const std::string& name : names) {
-    if (!entries_.at(name).folder && !entries_.at(name).run) remove_one(root_, name, false);
-  }
-  for (auto name = names.rbegin(); name != names.rend(); ++name) {  // what is deeper comes later
-    if (entries_.at(*name).folder) remove_one(root_, *name, true);
-  }
 }
 
 void RunFiles::remove(const std::string& name) {

@@ -35,6 +35,15 @@ void RunFiles::check_removal(const std::vector<std::string>& keep) const {
   }
 }
 
+void RunFiles::remove_files(const std::vector<std::string>& names) const {
+  for (const std::string& name : names) {
+    if (!entries_.at(name).folder && !entries_.at(name).run) remove_one(root_, name, false);
+  }
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {  // what is deeper comes later
+    if (entries_.at(*name).folder) remove_one(root_, *name, true);
+  }
+}
+
 void RunFiles::remove_all(const std::vector<std::string>& keep) {
   const std::vector<std::string> names = removable(keep);
   remove_files(names);
