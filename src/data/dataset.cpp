@@ -264,7 +264,7 @@ bool encode_conversations(const DataOptions& data, const Attributes& attributes,
     fail(ExitCode::data, {.what = unlabelled ? "no assistant turn of the training data has a label"
                                              : "the training part of the data is empty",
                           .where = data.train.empty() ? "" : data.train.front().path,
-                          .found = describe(counts),
+                          .found = describe_empty(builder),
                           .expected = "one example or more"});
   }
   return !own || encode_sources(data.validation, DataOptions(), data, attributes, conversation_template, options,
@@ -272,20 +272,26 @@ bool encode_conversations(const DataOptions& data, const Attributes& attributes,
 }
 
 Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
-                     const ConversationTemplate& conversation_template, Objective objective) {
+                     const ConversationTemplate& conversation_template, Objective objective, bool puts_aside) {
   DatasetBuilder builder;
+  builder.puts_aside = puts_aside;
   encode_conversations(data, attributes, conversation_template, objective, builder);
   return builder.finish();
 }
 
-bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes, bool bad_too) {
+bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes) {
   if (std::ranges::any_of(sources, [](const SourceOptions& source) { return source.path == "-"; })) return true;
   RecordReader reader(sources, {}, "", {.rating_attributes = rating_attributes});
   while (const auto entry = reader.next()) {
     const Record* record = std::get_if<Record>(&*entry);
-    if (record == nullptr ? bad_too : std::ranges::any_of(record->conversation.turns, is_labelled_answer)) return true;
+    if (record == nullptr || std::ranges::any_of(record->conversation.turns, is_labelled_answer)) return true;
   }
   return false;
+}
+
+std::string describe_empty(const DatasetBuilder& builder) {
+  const std::string text = describe(builder.train.counts);
+  return builder.bad.empty() ? text : text + ", " + std::to_string(builder.bad.size()) + " bad records put aside";
 }
 
 std::string describe(const DatasetCounts& counts) {

@@ -45,8 +45,8 @@ class ObjectReader {
 };
 
 // How much has been read of several sources, each as often as it is repeated: those before `source` are behind, and
-// `repeat` passes through it; `reader` is in the next one, or null. By bytes of the files as they are now; nothing where
-// standard input is among them.
+// `repeat` passes through it; `reader` is in the next one, or null. By bytes of the files as they are now; nothing
+// where standard input is among them.
 std::optional<double> share_of_sources(const std::vector<SourceOptions>& sources, size_t source, std::int64_t repeat,
                                        const ObjectReader* reader);
 

@@ -186,7 +186,7 @@ bool encode_preferences(const DataOptions& data, const ConversationTemplate& con
   if (builder.train.entries.empty()) {
     fail(ExitCode::data, {.what = "the training data has no pair of which one response is preferred",
                           .where = data.train.empty() ? "" : data.train.front().path,
-                          .found = describe(builder.train.counts),
+                          .found = describe_empty(builder),
                           .expected = "one pair or more"});
   }
   return !own || encode_sources(data.validation, DataOptions{}, data, conversation_template, options, builder,

@@ -197,7 +197,7 @@ bool encode_response_groups(const DataOptions& data, const Attributes& attribute
   if (builder.train.counts.groups == 0) {
     fail(ExitCode::data, {.what = "no prompt of the training data has two responses or more",
                           .where = data.train.empty() ? "" : data.train.front().path,
-                          .found = describe(builder.train.counts),
+                          .found = describe_empty(builder),
                           .expected = "responses of one prompt to compare with each other"});
   }
   return !own || encode_sources(data.validation, 0, data, attributes, conversation_template, options, builder,

@@ -45,10 +45,9 @@ void settle_attributes(const ModelFolder& folder, Recipe& recipe) {
 void settle_dials(Recipe& recipe) {
   const bool plain = recipe.text_template.name == TemplateName::plain;
   if (recipe.stage != Stage::sft || plain || recipe.attributes_given) return;
-  const bool stops = recipe.bad_records.on_bad_record == OnBadRecord::stop;
   const KnownFiles known = known_inputs(recipe);
   const std::optional<std::string> fact = fact_of_no_labels(recipe, known);
-  if (!(fact && known.knows(*fact)) && has_labels(recipe.data.train, make_attributes(recipe.attributes), stops)) return;
+  if (!(fact && known.knows(*fact)) && has_labels(recipe.data.train, make_attributes(recipe.attributes))) return;
   recipe.attributes = {};
   recipe.attributes_given = true;
   recipe.without_labels = true;

@@ -126,10 +126,8 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
   const std::vector<std::string>& names = attributes.names;
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
   const DataOptions data = within_context(recipe.data, base.folder.config, context);
-  DatasetBuilder builder;
-  builder.puts_aside = recipe.bad_records.on_bad_record == OnBadRecord::quarantine;
-  encode_conversations(data, attributes, conversation_template, Objective::regression, builder);
-  const Dataset dataset = builder.finish();
+  const Dataset dataset = load_dataset(data, attributes, conversation_template, Objective::regression,
+                                       recipe.bad_records.on_bad_record == OnBadRecord::quarantine);
   check_bad_records(dataset, recipe);
   report_dataset(dataset, recipe, context);
   const std::vector<double> means = label_means(dataset.train_counts);

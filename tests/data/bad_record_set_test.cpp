@@ -13,6 +13,7 @@
 namespace steerlm {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using namespace steerlm::testing;
@@ -157,6 +158,12 @@ TEST_F(BadRecordSetTest, ADryRunKnowsThem) {
   EXPECT_EQ(dataset.train.size(), 2u);
   ASSERT_EQ(dataset.bad.size(), 2u);
   EXPECT_EQ(dataset.bad.read(1, data).text, "[]");
+}
+
+TEST_F(BadRecordSetTest, WhereNothingIsLeftTheirNumberIsSaid) {
+  const DataOptions data = of(turns("one", "a", R"(,"mask":"User,Assistant")") + "{}\n");
+  EXPECT_THAT(message_of(ExitCode::data, [&] { encode(data, conversations(Objective::response), true); }),
+              ContainsRegex("the training part of the data is empty.* 2 bad records put aside"));
 }
 
 // A file that is damaged as a whole is no bad record.

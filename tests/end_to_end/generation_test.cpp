@@ -1,4 +1,6 @@
 // generate and score, and the stages that sample, bootstrap and evaluate: contracts.md sections 2 and 4.
+#include <gmock/gmock.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -370,6 +372,8 @@ TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   write_evaluation("prompts.jsonl", "humor", "predictor");
   const Result result = run("evaluate evaluate.yaml");
   ASSERT_EQ(result.code, 0) << result.errors;
+  for (const char* part : {"predictor: ", "perplexity: ", "dial sweep: "})
+    EXPECT_THAT(result.errors, testing::ContainsRegex(std::string(part) + "[0-9.,]* conversations/s, .* tokens/s"));
   // The tables of predictor, perplexity and dials are printed, those that say more of the dials are in the file.
   const std::string all = read("run/evaluation.txt");
   const size_t details = all.find("\nin detail\n\n");

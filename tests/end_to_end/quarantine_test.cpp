@@ -132,6 +132,52 @@ TEST_F(Quarantine, AResumeAndTheCacheKeepThem) {
   EXPECT_EQ(model_of("good"), model_of("run"));
 }
 
+// The speed of a run that goes on is that of its own steps: without any it has none.
+TEST_F(Quarantine, SpeedIsOfThisProcessAlone) {
+  const std::string command = sft("data.train=good.jsonl");
+  ASSERT_EQ(run(command + " train.max_minutes=1e-9").code, 75);
+  EXPECT_THAT(run(command).errors, ContainsRegex(throughput));
+  std::filesystem::remove(path("run/model/model.safetensors"));
+  const Result again = run(command);
+  ASSERT_EQ(again.code, 0) << again.errors;
+  EXPECT_TRUE(exists("run/model/model.safetensors"));
+  EXPECT_THAT(again.errors, Not(HasSubstr("conversations/s")));
+}
+
+// What data check calls bad is what training puts aside, of pairs and of over-long records too.
+TEST_F(Quarantine, DataCheckAgreesWithTraining) {
+  const std::string long_one(300, 'x');
+  write("long.jsonl", read("train.jsonl") + conversation("q", long_one, "quality:1"));
+  const auto pair = [](const std::string& answer) {
+    return R"({"chosen":"\n\nHuman: a\n\nAssistant: )" + answer + R"(","rejected":"\n\nHuman: a\n\nAssistant: c"})" +
+           "\n";
+  };
+  write("pairs.jsonl", pair("b") + pair(long_one) + "{}\n" + pair("d"));
+  const std::string options = " on_bad_record=quarantine max_bad_share=0.5 data.over_length=error ";
+  const std::string recipe = "sed 's/stage: sft/stage: train-predictor/' sft.yaml |";
+  const auto places = [&](const std::string& text) {
+    std::vector<std::string> found;
+    for (const Json& bad : json_lines(text))
+      found.push_back(bad.at("file").get<std::string>() + ":" + std::to_string(bad.at("line").get<int>()) + ": ");
+    return found;
+  };
+  struct Case {
+    std::string name, command, stage, before;
+  };
+  for (const Case& each : {Case{"a", "sft.yaml data.train=long.jsonl", "sft", ""},
+                           Case{"b", "- data.train=long.jsonl head.kind=regression", "train-predictor", recipe},
+                           Case{"c", "- data.train=pairs.jsonl head.kind=regression head.loss=bradley_terry",
+                                "train-predictor", recipe}}) {
+    const Result trained = run(each.stage + " " + each.command + options + "run_dir=" + each.name, each.before);
+    ASSERT_EQ(trained.code, 0) << trained.errors;
+    const std::vector<std::string> bad = places(read(each.name + "/quarantine.jsonl"));
+    const Result checked = run("data check " + each.command + options, each.before);
+    EXPECT_EQ(checked.code, 3);
+    EXPECT_THAT(checked.errors, HasSubstr(std::to_string(bad.size()) + " bad records")) << checked.output;
+    for (const std::string& place : bad) EXPECT_THAT(checked.output, HasSubstr(place));
+  }
+}
+
 TEST_F(Quarantine, AFileOfThatNameIsNotReplaced) {
   ASSERT_EQ(run(sft("data.train=good.jsonl train.max_minutes=1e-9")).code, 75);
   write("run/quarantine.jsonl", "mine\n");

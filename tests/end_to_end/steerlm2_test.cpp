@@ -77,7 +77,13 @@ TEST_F(Steerlm2Program, TwoIterationsOfSamplingScoresAndTraining) {
   // The numbers are those that `score` gives.
   ASSERT_EQ(run("score --model prior --responses --no-labels --input run/sampled-1.jsonl --output a.jsonl").code, 0);
   ASSERT_EQ(run("score --model policy --responses --input a.jsonl --output b.jsonl").code, 0);
-  ASSERT_EQ(run("score --model predictor --responses --input b.jsonl --output c.jsonl").code, 0);
+  const Result scored = run("score --model predictor --responses --input b.jsonl --output c.jsonl");
+  ASSERT_EQ(scored.code, 0) << scored.errors;
+  const std::string speed = "machine-days per billion tokens";
+  EXPECT_THAT(scored.errors, testing::HasSubstr(speed));
+  int parts = 0;
+  for (size_t at = result.errors.find(speed); at != std::string::npos; at = result.errors.find(speed, at + 1)) ++parts;
+  EXPECT_EQ(parts, 2 * 5) << "sampling, three scores and training in each iteration";
   EXPECT_EQ(read("c.jsonl"), read("run/responses-1.jsonl"));
   const auto before = contents();
   expect_says(run("steerlm2 steerlm2.yaml"), "finished already");

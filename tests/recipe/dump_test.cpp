@@ -129,32 +129,18 @@ TEST(DumpTest, HasEveryKeyThatHadASayAndNoOthers) {
 // With responses at hand nothing is sampled and no other model is asked.
 TEST(DumpTest, Steerlm2HasTheKeysOfItsTwoForms) {
   using Keys = std::vector<std::string>;
-  EXPECT_EQ(top_keys(smallest(Stage::steerlm2)), (Keys{"stage",
-                                                       "method",
-                                                       "seed",
-                                                       "run_dir",
-                                                       "device",
-                                                       "max_minutes",
-                                                       "data",
-                                                       "optimizer",
-                                                       "schedule",
-                                                       "train",
-                                                       "evaluate",
-                                                       "checkpoint",
-                                                       "policy",
-                                                       "prior",
-                                                       "predictor",
-                                                       "prompts",
-                                                       "max_prompts",
-                                                       "set",
-                                                       "samples_per_prompt",
-                                                       "sampling",
-                                                       "beta",
-                                                       "batch_tokens",
+  EXPECT_EQ(top_keys(smallest(Stage::steerlm2)), (Keys{"stage",       "method",        "seed",
+                                                       "run_dir",     "device",        "max_minutes",
+                                                       "data",        "on_bad_record", "max_bad_share",
+                                                       "optimizer",   "schedule",      "train",
+                                                       "evaluate",    "checkpoint",    "policy",
+                                                       "prior",       "predictor",     "prompts",
+                                                       "max_prompts", "set",           "samples_per_prompt",
+                                                       "sampling",    "beta",          "batch_tokens",
                                                        "iterations"}));
   EXPECT_EQ(top_keys("stage: steerlm2\nrun_dir: r\npolicy: m\ndata: {train: a}\n"),
-            (Keys{"stage", "method", "seed", "run_dir", "device", "max_minutes", "data", "optimizer", "schedule",
-                  "train", "evaluate", "checkpoint", "policy"}));
+            (Keys{"stage", "method", "seed", "run_dir", "device", "max_minutes", "data", "on_bad_record",
+                  "max_bad_share", "optimizer", "schedule", "train", "evaluate", "checkpoint", "policy"}));
 }
 
 TEST(DumpTest, KeysThatAnotherKeyPutsOutOfWorkAreLeftOut) {

@@ -130,15 +130,17 @@ class DatasetBuilder {
 bool encode_conversations(const DataOptions& data, const Attributes& attributes,
                           const ConversationTemplate& conversation_template, Objective objective,
                           DatasetBuilder& builder);
-// The same, into memory.
+// The same, into memory; `puts_aside`: DatasetBuilder's.
 Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
-                     const ConversationTemplate& conversation_template, Objective objective);
+                     const ConversationTemplate& conversation_template, Objective objective, bool puts_aside = false);
 
-// Whether an assistant turn of the sources has a label that is not empty. With `bad_too` a bad record, whose fault may
-// be its label, counts as having one. So does standard input, which can be read only once.
-bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes, bool bad_too = true);
+// Whether an assistant turn of the sources has a label that is not empty. A bad record, whose fault may be its label,
+// counts as having one, and so does standard input, which can be read only once.
+bool has_labels(const std::vector<SourceOptions>& sources, const Attributes& rating_attributes);
 
 // One line for the log: "1200 conversations, 1187 examples, 13 over 4096 tokens dropped, …"
 std::string describe(const DatasetCounts& counts);
+// The same of what gave a builder no training example, and how many records it has put aside.
+std::string describe_empty(const DatasetBuilder& builder);
 
 }  // namespace steerlm
