@@ -70,8 +70,9 @@ class RunFiles {
 
   // A whole file, in place of an own one. Throws resources where something else is at its place.
   void write(const std::string& name, std::string_view bytes);
-  // The same of the file that says that the run is whole: it takes its name when the manifest is compact and nothing
-  // temporary is left, since nobody tidies up in a finished run.
+  // The same of the file that says that the run is whole: it takes its name when the manifest is compact, with this
+  // file in it, and nothing temporary is left, since nobody tidies up in a finished run. After a kill just before that
+  // the file is one that is gone.
   void write_last(const std::string& name, std::string_view bytes);
   // Enters a file that the caller opens for appending, and returns its path. Throws as write.
   Path grow(const std::string& name);
