@@ -180,12 +180,13 @@ void RunFiles::load() {
     return;
   }
   const std::string bytes = read_file(manifest_path(root_), ExitCode::resources, "the run directory's manifest");
-  size_t begin = 0, lines = 0;
-  for (size_t end = 0; (end = bytes.find('\n', begin)) != std::string::npos; begin = end + 1, ++lines)
+  for (size_t begin = 0; begin < bytes.size();) {
+    const size_t end = bytes.find('\n', begin);
+    if (end == std::string::npos) break;  // torn by a kill: what it speaks of was not done
     apply(parse_json(std::string_view(bytes).substr(begin, end - begin), manifest_path(root_).string(),
                      ExitCode::resources));
-  // A line without its end is torn by a kill: what it speaks of was not done.
-  tidy_ = begin == bytes.size() && lines <= entries_.size() + outputs_.size() + 1;
+    begin = end + 1;
+  }
 }
 
 void RunFiles::apply(const Json& line) {
@@ -235,8 +236,9 @@ void RunFiles::compact() {
   }
   for (const auto& [path, entry] : outputs_) bytes += dump_json(output_line(path, entry)) + "\n";
   manifest_.reset();
-  if (!tidy_) write_file_atomic(manifest_path(root_), bytes);
-  tidy_ = true;
+  if (!is_file(manifest_path(root_)) ||
+      read_file(manifest_path(root_), ExitCode::resources, "the run directory's manifest") != bytes)
+    write_file_atomic(manifest_path(root_), bytes);
   manifest_.emplace(manifest_path(root_), OutputFile::Mode::append);
   remove_one(root_, std::string(mark_folder) + "/staging", true);
 }
@@ -246,7 +248,6 @@ void RunFiles::enter(const std::vector<Json>& lines) {
   for (const Json& line : lines) bytes += dump_json(line) + "\n";
   manifest_->write(bytes);
   manifest_->sync();
-  tidy_ = false;
   for (const Json& line : lines) apply(line);
 }
 

@@ -105,8 +105,7 @@ class RunFiles {
   static void check_set_aside(const Path& path);  // throws as set_aside for a name that is taken
   // A file elsewhere that the caller knows to be the run's own moves into the folder.
   void take_in(const Path& path, const std::string& name);
-  // The manifest without what it has struck out. What write_last leaves is left: a command that does nothing to a
-  // finished run changes nothing in it.
+  // The manifest without what it has struck out.
   void compact();
 
   struct Entry {
@@ -132,7 +131,6 @@ class RunFiles {
   Json mark_;
   std::unique_ptr<DirectoryLock> lock_;
   std::optional<OutputFile> manifest_;
-  bool tidy_ = false;                     // its lines are whole, and at most one is superseded, as write_last leaves it
   std::map<std::string, Entry> entries_;  // by name, relative to the root
   std::map<std::string, Entry> outputs_;  // by path
   int staged_ = 0;
