@@ -226,7 +226,7 @@ TEST_F(DataCommands, CheckOfARecipe) {
   const Outcome outcome = run({"check", recipe});
   EXPECT_EQ(outcome.code, 3);
   EXPECT_THAT(outcome.out, StartsWith(data + ":2: a record without a target"));
-  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("records over 500 tokens +1\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("records over 256 tokens +1\n"));
   EXPECT_THAT(outcome.out, HasSubstr("tokens of a record"));
   EXPECT_FALSE(std::filesystem::exists(path("run")));
 }
