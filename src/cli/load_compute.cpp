@@ -14,14 +14,15 @@ namespace {
 
 constexpr const char* library_name = "libsteerlm_compute.so";
 
-// A thread that waits for others sleeps. OpenMP's default, to spin, slows two jobs on the same cores to a twentieth
-// (docs/bench.md); the threads of a training wait seldom. libgomp reads this once, when it is loaded. What the user
-// has set holds.
+// A thread that waits for others looks for them some microseconds long (600 rounds), which is as long as a decoding
+// step does between its products, and then sleeps. OpenMP's default, to spin for milliseconds, slows two jobs on the
+// same cores to a twentieth (docs/bench.md). libgomp reads this once, when it is loaded. What the user has set holds.
 void let_waiting_threads_sleep() {
   for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}) {
     if (std::getenv(name) != nullptr) return;
   }
   ::setenv("OMP_WAIT_POLICY", "passive", 1);
+  ::setenv("GOMP_SPINCOUNT", "600", 1);
 }
 
 [[noreturn]] void refuse_library(const char* reason) {

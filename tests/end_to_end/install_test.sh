@@ -27,6 +27,7 @@ libraries=$(ldd "$place/moved/lib/steerlm/libsteerlm_compute.so")
 
 # Threads that wait sleep, unless the user says otherwise.
 [[ $(env -i OMP_DISPLAY_ENV=true "$program" --version 2>&1) == *"OMP_WAIT_POLICY = 'PASSIVE'"* ]] || fail "waiting threads spin"
+[[ $(env -i OMP_DISPLAY_ENV=verbose "$program" --version 2>&1) == *"GOMP_SPINCOUNT = '600'"* ]] || fail "waiting threads sleep at once"
 [[ $(env -i OMP_DISPLAY_ENV=true OMP_WAIT_POLICY=active "$program" --version 2>&1) == *"OMP_WAIT_POLICY = 'ACTIVE'"* ]] ||
   fail "OMP_WAIT_POLICY of the user is not obeyed"
 [[ $(env -i OMP_DISPLAY_ENV=verbose GOMP_SPINCOUNT=12345 "$program" --version 2>&1) == *"GOMP_SPINCOUNT = '12345'"* ]] ||
