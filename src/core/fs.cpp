@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "core/end_signals.h"
+#include "steerlm/core/stop.h"
 
 namespace steerlm {
 namespace {
@@ -307,9 +308,13 @@ OutputFile::OutputFile(const Path& path, Mode mode) : path_(path) {
   if (mode == Mode::create) flags |= O_CREAT | O_TRUNC;
   if (mode == Mode::create_new) flags |= O_CREAT | O_EXCL;
   if (mode == Mode::append) flags |= O_CREAT | O_APPEND;
-  if (mode == Mode::through) flags |= O_NOCTTY;
-  descriptor_ = ::open(path.c_str(), flags, 0666);
-  if (descriptor_ < 0) fail_file("open", path, errno);
+  // A named pipe without a reader would be waited for in open(2), which a signal does not end.
+  if (mode == Mode::through) flags |= O_NOCTTY | O_NONBLOCK;
+  while ((descriptor_ = ::open(path.c_str(), flags, 0666)) < 0) {
+    if (errno != ENXIO || mode != Mode::through || !std::filesystem::is_fifo(path)) fail_file("open", path, errno);
+    end_waiting_at_stop("a reader of the pipe " + path.string());
+    ::poll(nullptr, 0, 50);
+  }
   struct stat status {};
   if (::fstat(descriptor_, &status) == 0) size_ = status.st_size;
 }
@@ -340,9 +345,9 @@ void OutputFile::write(std::string_view bytes) {
   while (done < bytes.size()) {
     const ssize_t count = ::write(descriptor_, bytes.data() + done, bytes.size() - done);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno == EAGAIN) {  // a pipe that whoever started us made non-blocking
+    if (count < 0 && errno == EAGAIN) {  // a pipe; one that whoever started us made non-blocking, too
       pollfd ready{descriptor_, POLLOUT, 0};
-      ::poll(&ready, 1, -1);
+      if (::poll(&ready, 1, 1000) == 0) end_waiting_at_stop("the reader of " + path_.string());
       continue;
     }
     if (count < 0) fail_file("write", path_, errno);

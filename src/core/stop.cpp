@@ -1,9 +1,11 @@
 #include "steerlm/core/stop.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <csignal>
@@ -12,6 +14,8 @@
 #include <ctime>
 #include <iterator>
 #include <string_view>
+
+#include "steerlm/core/error.h"
 
 namespace steerlm {
 namespace {
@@ -96,5 +100,20 @@ std::string stop_at_slurm_end() {
 }
 
 std::string stop_reason() { return requested.load() ? "on request" : "by " + deadline_name; }
+
+void wait_to_read(int descriptor, const std::string& from) {
+  for (;;) {
+    pollfd ready{descriptor, POLLIN, 0};
+    const int count = ::poll(&ready, 1, 200);                // a time limit sends no signal
+    if (count > 0 || (count < 0 && errno != EINTR)) return;  // of a fault read(2) tells
+    end_waiting_at_stop(from);
+  }
+}
+
+void end_waiting_at_stop(const std::string& waiting_for) {
+  if (!stop_requested()) return;
+  fail(ExitCode::stopped, {.what = "stopped " + stop_reason() + " while waiting for " + waiting_for,
+                           .advice = "what was finished is kept; the same command goes on, or begins again"});
+}
 
 }  // namespace steerlm

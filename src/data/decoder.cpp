@@ -16,6 +16,7 @@
 #include "data/file_kind.h"
 #include "steerlm/core/fs.h"
 #include "steerlm/core/paths.h"
+#include "steerlm/core/stop.h"
 
 namespace steerlm {
 namespace {
@@ -155,6 +156,7 @@ struct Decoder::State {
     if (input_ended) return false;
     if (input_used == input_size) input_used = input_size = 0;
     for (;;) {
+      wait_to_read(descriptor, place());
       const ssize_t count = ::read(descriptor, input.data() + input_size, input.size() - input_size);
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) give_up("cannot read the data file: " + std::string(std::strerror(errno)));

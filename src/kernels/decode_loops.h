@@ -2,6 +2,7 @@
 // defines `lanes`.
 #pragma once
 
+#include "kernels/exp.h"
 #include "kernels/loops.h"
 #include "kernels/vector.h"
 
@@ -26,22 +27,7 @@ inline Vector load(const std::uint16_t* p) {
 
 inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
 
-// exp(x) for x <= 0 within 2 units of the last place; 0 below -87, NaN of NaN. exp(x) = 2^n exp(r), r = x - n ln 2,
-// with the polynomial of Moshier's Cephes library (expf) for |r| <= ln 2 / 2.
-inline Vector exp_of(Vector x) {
-  const Vector to_integer = 12582912.0f - Vector{};  // 1.5 * 2^23: a sum with it has no digits behind the point
-  const Vector n = (x * 1.44269504088896341f + to_integer) - to_integer;
-  const Vector r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
-  Vector p = 1.9875691500e-4f - Vector{};
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  const Vector y = p * (r * r) + (r + 1.0f);
-  const Integers exponent = (__builtin_convertvector(n, Integers) + 127) << 23;
-  return x < -87.0f ? Vector{} : y * reinterpret_cast<Vector>(exponent);
-}
+inline Vector exp_of(Vector x) { return exp_of<Vector, Integers>(x); }
 
 // The sum over 16 lanes: lane l and l + 8 first, then l and l + 4, then l and l + 2.
 inline float sum_of(const Vector (&x)[parts]) {
@@ -186,10 +172,11 @@ RowSums row_sums(const float* logits, Index n, float sharpness) {
     Vector weight[parts];
     for (Index part = 0; part < parts; ++part) weight[part] = exp_of(x[part] - largest);
     sum.add(weight);
+    if (sharpness == 1) continue;
     for (Index part = 0; part < parts; ++part) weight[part] = exp_of((x[part] - largest) * sharpness);
     sharpened.add(weight);
   }
-  return {largest, sum_of(not_finite) == 0.0f, sum.total(), sharpened.total()};
+  return {largest, sum_of(not_finite) == 0.0f, sum.total(), sharpness == 1 ? sum.total() : sharpened.total()};
 }
 
 }  // namespace

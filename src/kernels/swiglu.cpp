@@ -4,33 +4,16 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
-#include <bit>
 #include <cmath>
 
 #include "kernels/cuda_call.h"
 #include "kernels/dispatch.h"
+#include "kernels/exp.h"
 
 namespace steerlm {
 namespace {
 
-// exp(x) by arithmetic alone, so that the compiler vectorises the loops around it and every element goes through the
-// same operations wherever it stands: with a library's exp the last elements of a range round differently from the
-// others. Within 2 units in the last place. x = k ln 2 + r, |r| <= ln 2 / 2, exp(x) = 2^k exp(r); polynomial of Cephes'
-// expf (Moshier).
-inline float exp_of(float x) {
-  x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
-  const float shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: rounds to an integer, in the low bits
-  const float k = shifted - 12582912.0f;
-  const float r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  const float e = p * r * r + r + 1.0f;
-  return e * std::bit_cast<float>((std::bit_cast<std::int32_t>(shifted) + 127) << 23);
-}
+inline float exp_of(float x) { return exp_of<float, std::int32_t>(x); }
 inline double exp_of(double x) { return std::exp(x); }
 
 template <class A>

@@ -378,9 +378,10 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     sequences += own_sequences;
     tokens += step.tokens;
     tell_share(training.steps - 1);
-    progress.update(training.steps, fmt::format("loss {:.4f}  {}", step.loss, speed));
-
     const bool last = training.steps == total;
+    // The last step's speed would stand in the line that is left, and that step may be a small one.
+    progress.update(training.steps, fmt::format("loss {:.4f}{}", step.loss, last ? "" : "  " + speed));
+
     if (task.validate && (training.steps % every == 0 || last)) {
       validate();
       tell_share(training.steps);

@@ -1,13 +1,11 @@
 // A run that is whole is not written to any more: nothing temporary may be in it, wherever a kill falls.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <csignal>
 #include <set>
 
 #include "steerlm/core/run_files.h"
+#include "support/killed_process.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -33,20 +31,7 @@ TEST(FinishedRun, HasNothingTemporaryWhereverAKillFalls) {
   for (int last = 0; !ended; ++last) {
     const TemporaryFolder folder;
     const Path root = folder.path() / "run";
-    const pid_t child = ::fork();
-    if (child == 0) {
-      int operations = 0;
-      set_fs_fault([&](std::string_view, const Path&) {
-        if (operations++ == last) ::raise(SIGKILL);
-        return 0;
-      });
-      run_to_the_end(root);
-      ::_exit(0);
-    }
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    ended = WIFEXITED(status);
-    ASSERT_TRUE(!ended || WEXITSTATUS(status) == 0);
+    ended = is_done_before_kill(last, [&] { run_to_the_end(root); });
     if (!std::filesystem::exists(root / "done.json")) {
       ++kills_before_the_end;
       run_to_the_end(root);

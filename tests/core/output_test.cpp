@@ -10,8 +10,10 @@
 
 #include <cerrno>
 #include <fstream>
+#include <functional>
 #include <thread>
 
+#include "steerlm/core/stop.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -158,6 +160,30 @@ TEST_F(OutputTest, DevicesAndPipesAreWrittenStraightThrough) {
   EXPECT_EQ(got, "new\n");
   EXPECT_TRUE(std::filesystem::is_fifo(at("pipe")));
   EXPECT_EQ(count_files(), 2u);
+}
+
+TEST_F(OutputTest, APipeWithoutAReaderOrWithAFullOneIsLeftAtAStop) {
+  ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
+  const auto stops = [&](const std::function<void()>& action) {
+    clear_stop();
+    std::thread stopping([] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      request_stop();
+    });
+    ExitCode code = ExitCode::done;
+    try {
+      action();
+    } catch (const Error& error) {
+      code = error.code();
+    }
+    stopping.join();
+    clear_stop();
+    return code == ExitCode::stopped;
+  };
+  EXPECT_TRUE(stops([&] { Output(at("pipe"), {}); })) << "without a reader";
+  const int reader = ::open(at("pipe").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  EXPECT_TRUE(stops([&] { Output(at("pipe"), {}).write(std::string(1 << 20, 'x')); })) << "with one that reads nothing";
+  ::close(reader);
 }
 
 // A descriptor that is redirected into a file is no path to that file: what is in it already stays.

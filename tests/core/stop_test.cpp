@@ -10,6 +10,8 @@
 #include <string>
 #include <utility>
 
+#include "steerlm/core/error.h"
+
 namespace steerlm {
 namespace {
 
@@ -91,6 +93,28 @@ TEST(StopTest, RequestAndClear) {
   EXPECT_TRUE(stop_requested());
   clear_stop();
   EXPECT_FALSE(stop_requested());
+}
+
+TEST(StopTest, WaitingForInputEndsAtAStop) {
+  clear_stop();
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_EQ(::write(ends[1], "x", 1), 1);
+  request_stop();
+  EXPECT_NO_THROW(wait_to_read(ends[0], "a pipe")) << "something is there";
+  char byte = 0;
+  ASSERT_EQ(::read(ends[0], &byte, 1), 1);
+  try {
+    wait_to_read(ends[0], "a pipe");
+    FAIL() << "nothing is there";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::stopped);
+    EXPECT_EQ(error.faults().front().what, "stopped on request while waiting for a pipe");
+  }
+  ::close(ends[1]);
+  EXPECT_NO_THROW(wait_to_read(ends[0], "a pipe")) << "the end is there";
+  ::close(ends[0]);
+  clear_stop();
 }
 
 TEST(StopTest, OfSeveralTimeLimitsTheFirstCounts) {

@@ -2,15 +2,13 @@
 #include "steerlm/data/shard.h"
 
 #include <gmock/gmock.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <csignal>
 #include <fstream>
 
 #include "data/decoder.h"
 #include "data/helpers.h"
 #include "steerlm/core/stop.h"
+#include "support/killed_process.h"
 
 namespace steerlm::testing {
 namespace {
@@ -183,19 +181,7 @@ TEST_F(ShardTest, AKilledMergeLeavesNothingThatIsInTheWayOfTheSameOne) {
   bool ended = false;
   for (int last = 0; !ended; ++last) {
     for (const std::string end : {"", ".quarantine.jsonl"}) remove_file(merged() + end);
-    const pid_t child = ::fork();
-    if (child == 0) {
-      int operations = 0;
-      set_fs_fault([&](std::string_view, const Path&) {
-        if (operations++ == last) ::raise(SIGKILL);
-        return 0;
-      });
-      merge_shards(merged(), outputs, false);
-      ::_exit(0);
-    }
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    ended = WIFEXITED(status);
+    ended = is_done_before_kill(last, [&] { merge_shards(merged(), outputs, false); });
     if (!std::filesystem::exists(merged())) {
       halves += std::filesystem::exists(merged() + ".quarantine.jsonl");
       ASSERT_TRUE(merge_shards(merged(), outputs, false).has_value());

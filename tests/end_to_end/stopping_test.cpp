@@ -136,6 +136,23 @@ TEST_F(Stopping, ASignalBeforeTheFirstRecordIsAStop) {
   EXPECT_EQ(result.code, 75) << result.errors;
 }
 
+// Whoever writes into standard input, or reads from a named pipe, may take his time; a stop does not wait for him.
+TEST_F(Stopping, ASignalWhileAnotherProgramIsWaitedForIsAStop) {
+  write("in.jsonl", many(20));
+  ASSERT_EQ(::mkfifo(path("input").c_str(), 0600), 0);
+  ASSERT_EQ(::mkfifo(path("output").c_str(), 0600), 0);
+  const int writer = ::open(path("input").c_str(), O_RDWR | O_CLOEXEC);  // it stays open, and writes nothing
+  for (const char* files : {"--input - --output out.jsonl <input", "--input in.jsonl --output output"}) {
+    const auto begin = std::chrono::steady_clock::now();
+    const Result result = run_until(std::string("score --model predictor ") + files, SIGTERM,
+                                    [&] { return std::chrono::steady_clock::now() - begin > std::chrono::seconds(4); });
+    EXPECT_EQ(result.code, 75) << result.errors;
+    EXPECT_THAT(result.errors, HasSubstr("while waiting for")) << files;
+  }
+  ::close(writer);
+  EXPECT_FALSE(exists("out.jsonl"));
+}
+
 TEST_F(Stopping, SettingsThatChangeNoResultMayChange) {
   write("in.jsonl", many(100));
   ASSERT_EQ(run("annotate annotate.yaml").code, 0);

@@ -1,6 +1,7 @@
 // Stopping on request or by a time limit. SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2 set a flag that loops
 // look at between steps; a second SIGINT ends the process at once with exit code 130. Of these SIGHUP and those after
-// it stay ignored where the caller ignores them, as nohup does. Stopping is a return value, never an exception.
+// it stay ignored where the caller ignores them, as nohup does. Stopping is a return value, and an exception only
+// where another program is waited for.
 #pragma once
 
 #include <string>
@@ -29,5 +30,11 @@ std::string stop_at_slurm_end();
 
 // "on request" or "by max_minutes": why stop_requested() is true.
 std::string stop_reason();
+
+// Waits until `descriptor` has something to read or is at its end: read(2) itself would wait on after a signal. Throws
+// stopped where a stop is requested meanwhile; `from` names what is waited for.
+void wait_to_read(int descriptor, const std::string& from);
+// For waits of other kinds: throws stopped where a stop is requested.
+void end_waiting_at_stop(const std::string& waiting_for);
 
 }  // namespace steerlm
