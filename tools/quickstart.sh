@@ -2,6 +2,7 @@
 # From a fresh clone to a steered model: builds the program, makes the toy language's data and runs all four stages on it.
 # Run again, it goes on where it stopped.
 set -euo pipefail
+[ $# = 0 ] || { echo "usage: tools/quickstart.sh" >&2; exit 2; }
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 say "building the program"

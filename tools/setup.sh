@@ -5,6 +5,10 @@
 # tools/quickstart.sh and tools/test.sh source it (more_packages: what they need besides); run by itself it does just that. Asks nothing; a
 # second run takes a second.
 set -euo pipefail
+if [ "${BASH_SOURCE[0]}" = "$0" ] && [ $# -gt 0 ]; then
+  echo "usage: tools/setup.sh" >&2
+  exit 2
+fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 source tools/shared.sh

@@ -4,7 +4,7 @@
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -20,6 +20,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/attention_blocks.h"
 #include "kernels/attention_cuda.h"
 #include "kernels/dispatch.h"
 #include "kernels/loops.h"
@@ -46,20 +47,6 @@ at::Tensor segment(const at::Tensor& x_nhe, std::int64_t begin, std::int64_t end
   return x_nhe.narrow(0, begin, end - begin).transpose(0, 1).unsqueeze(0);
 }
 
-// The same with zeros behind, `length` tokens in all.
-at::Tensor padded_segment(const at::Tensor& x_nhe, std::int64_t begin, std::int64_t end, std::int64_t length) {
-  const at::Tensor x_hte = segment(x_nhe, begin, end);
-  return length == end - begin ? x_hte : at::constant_pad_nd(x_hte, {0, 0, 0, length - (end - begin)});
-}
-
-// Tokens that ATen's kernel is given for a call of so many queries. Its threads have pieces of one scratch buffer, as
-// long as the call's tokens say, and MKL's products round by how their operands are aligned: of fewer than 32 queries
-// the bits would depend on which thread computes them. Multiples of 8 tokens keep the pieces aligned. What is added
-// comes last, so that no query sees it.
-std::int64_t given_tokens(std::int64_t tokens, std::int64_t queries) {
-  return queries < 32 ? (tokens + 7) / 8 * 8 : tokens;
-}
-
 void check(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v_nge,
            const std::vector<std::int64_t>& cu_seqlens) {
   require(q_nhe.dim() == 3 && k_nge.dim() == 3 && k_nge.sizes() == v_nge.sizes() && q_nhe.size(2) == k_nge.size(2) &&
@@ -72,17 +59,12 @@ void check(const at::Tensor& q_nhe, const at::Tensor& k_nge, const at::Tensor& v
   }
 }
 
-// One call of ATen's kernel: queries against keys, both as token numbers of the packed axis.
-struct Call {
-  std::int64_t query_begin, query_end, key_begin, key_end;
+// One call of ATen's kernel. With fewer than 32 queries its last bits depend on the number of threads.
+struct Call : AttentionSpan {
   bool plain;  // causal without a window: the kernel's own mask does
 
-  std::int64_t queries() const { return given_tokens(query_end - query_begin, query_end - query_begin); }
-  std::int64_t keys() const { return given_tokens(key_end - key_begin, query_end - query_begin); }
-  at::Tensor of_queries(const at::Tensor& x_nhe) const {
-    return padded_segment(x_nhe, query_begin, query_end, queries());
-  }
-  at::Tensor of_keys(const at::Tensor& x_nhe) const { return padded_segment(x_nhe, key_begin, key_end, keys()); }
+  at::Tensor of_queries(const at::Tensor& x_nhe) const { return segment(x_nhe, query_begin, query_end); }
+  at::Tensor of_keys(const at::Tensor& x_nhe) const { return segment(x_nhe, key_begin, key_end); }
 };
 
 // A sequence longer than its window is cut into blocks of queries, so that the cost stays linear in its length.
@@ -92,13 +74,13 @@ std::vector<Call> calls_of(const std::vector<std::int64_t>& cu_seqlens, std::int
   for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s) {
     const std::int64_t begin = cu_seqlens[s], end = cu_seqlens[s + 1];
     if (window == 0 || end - begin <= window) {
-      calls.push_back({begin, end, begin, end, true});
+      calls.push_back({{begin, end, begin, end}, true});
       continue;
     }
     const std::int64_t block = std::max(window, smallest_block);
     for (std::int64_t from = begin; from < end; from += block) {
       const std::int64_t to = std::min(from + block, end);
-      calls.push_back({from, to, std::max(begin, from - window + 1), to, false});
+      calls.push_back({{from, to, std::max(begin, from - window + 1), to}, false});
     }
   }
   return calls;
@@ -118,7 +100,18 @@ at::Tensor window_mask(std::int64_t queries, std::int64_t keys, std::int64_t fir
 
 std::optional<at::Tensor> mask_of(const Call& call, std::int64_t window, const at::TensorOptions& options) {
   if (call.plain) return std::nullopt;
-  return window_mask(call.queries(), call.keys(), call.query_begin - call.key_begin, window, options);
+  return window_mask(call.query_end - call.query_begin, call.key_end - call.key_begin,
+                     call.query_begin - call.key_begin, window, options);
+}
+
+// Each sequence's queries against its keys.
+std::vector<AttentionSpan> spans_of(const PackedSequences& sequences) {
+  std::vector<AttentionSpan> spans;
+  for (size_t s = 0; s + 1 < sequences.cu_seqlens.size(); ++s) {
+    const std::int64_t begin = sequences.cu_seqlens[s], end = sequences.cu_seqlens[s + 1];
+    spans.push_back({begin, end, begin, end});
+  }
+  return spans;
 }
 
 }  // namespace
@@ -133,6 +126,12 @@ AttentionOutput attention_forward(const at::Tensor& q_nhe, const at::Tensor& k_n
                                   const PackedSequences& sequences, std::int64_t window) {
   check(q_nhe, k_nge, v_nge, sequences.cu_seqlens);
   if (q_nhe.is_cuda()) return attention_forward_on_gpu(q_nhe, k_nge, v_nge, sequences, window);
+  if (attention_is_by_blocks(q_nhe.scalar_type())) {
+    AttentionOutput output{.out_nhe = at::empty_like(q_nhe, at::MemoryFormat::Contiguous)};
+    output.logsumexp.push_back(at::empty({q_nhe.size(0), q_nhe.size(1)}, q_nhe.options()));
+    attention_blocks_forward(q_nhe, k_nge, v_nge, spans_of(sequences), window, output.out_nhe, output.logsumexp[0]);
+    return output;
+  }
   const at::Tensor k_nhe = repeat_heads(k_nge, q_nhe.size(1));
   const at::Tensor v_nhe = repeat_heads(v_nge, q_nhe.size(1));
   AttentionOutput output{.out_nhe = at::empty_like(q_nhe)};
@@ -140,8 +139,7 @@ AttentionOutput attention_forward(const at::Tensor& q_nhe, const at::Tensor& k_n
     auto [out, logsumexp] = at::_scaled_dot_product_flash_attention_for_cpu(
         call.of_queries(q_nhe), call.of_keys(k_nhe), call.of_keys(v_nhe), 0.0, /*is_causal=*/call.plain,
         mask_of(call, window, q_nhe.options()));
-    segment(output.out_nhe, call.query_begin, call.query_end)
-        .copy_(out.narrow(2, 0, call.query_end - call.query_begin));
+    segment(output.out_nhe, call.query_begin, call.query_end).copy_(out);
     output.logsumexp.push_back(logsumexp);
   }
   return output;
@@ -152,6 +150,9 @@ AttentionGradients attention_backward(const at::Tensor& dout_nhe, const at::Tens
                                       const PackedSequences& sequences, std::int64_t window) {
   check(q_nhe, k_nge, v_nge, sequences.cu_seqlens);
   if (q_nhe.is_cuda()) return attention_backward_on_gpu(dout_nhe, q_nhe, k_nge, v_nge, saved, sequences, window);
+  if (attention_is_by_blocks(q_nhe.scalar_type()))
+    return attention_blocks_backward(dout_nhe, q_nhe, k_nge, v_nge, saved.out_nhe, saved.logsumexp[0],
+                                     spans_of(sequences), window);
   const at::Tensor k_nhe = repeat_heads(k_nge, q_nhe.size(1));
   const at::Tensor v_nhe = repeat_heads(v_nge, q_nhe.size(1));
   at::Tensor dq_nhe = at::empty_like(q_nhe);
@@ -165,10 +166,9 @@ AttentionGradients attention_backward(const at::Tensor& dout_nhe, const at::Tens
         call.of_queries(dout_nhe), call.of_queries(q_nhe), call.of_keys(k_nhe), call.of_keys(v_nhe),
         call.of_queries(saved.out_nhe), saved.logsumexp[i], 0.0, /*is_causal=*/call.plain,
         mask_of(call, window, q_nhe.options()));
-    const std::int64_t queries = call.query_end - call.query_begin, keys = call.key_end - call.key_begin;
-    segment(dq_nhe, call.query_begin, call.query_end).copy_(dq.narrow(2, 0, queries));
-    segment(dk_nhe, call.key_begin, call.key_end).add_(dk.narrow(2, 0, keys));
-    segment(dv_nhe, call.key_begin, call.key_end).add_(dv.narrow(2, 0, keys));
+    segment(dq_nhe, call.query_begin, call.query_end).copy_(dq);
+    segment(dk_nhe, call.key_begin, call.key_end).add_(dk);
+    segment(dv_nhe, call.key_begin, call.key_end).add_(dv);
   }
   return {dq_nhe, sum_heads(dk_nhe, k_nge.size(1)), sum_heads(dv_nhe, k_nge.size(1))};
 }
@@ -179,13 +179,19 @@ at::Tensor cached_attention(const at::Tensor& q_nhe, const at::Tensor& k_gte, co
   require(t >= n && q_nhe.size(1) % k_gte.size(0) == 0,
           "cached_attention: q is (n, h, e), k and v are (g, t, e), t >= n");
   if (q_nhe.is_cuda()) return cached_attention_on_gpu(q_nhe, k_gte, v_gte, window);
+  if (attention_is_by_blocks(q_nhe.scalar_type())) {
+    at::Tensor out_nhe = at::empty_like(q_nhe, at::MemoryFormat::Contiguous), not_wanted;
+    attention_blocks_forward(q_nhe, k_gte.transpose(0, 1), v_gte.transpose(0, 1), {{0, n, 0, t}}, window, out_nhe,
+                             not_wanted);
+    return out_nhe;
+  }
   const at::Tensor k_nhe = repeat_heads(k_gte.transpose(0, 1), q_nhe.size(1)),
                    v_nhe = repeat_heads(v_gte.transpose(0, 1), q_nhe.size(1));
-  const Call call{0, n, 0, t, false};
+  const Call call{{0, n, 0, t}, false};
   const at::Tensor out = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
       call.of_queries(q_nhe), call.of_keys(k_nhe), call.of_keys(v_nhe), 0.0, /*is_causal=*/false,
-      window_mask(call.queries(), call.keys(), t - n, window, q_nhe.options())));
-  return out.squeeze(0).transpose(0, 1).narrow(0, 0, n).contiguous();
+      window_mask(n, t, t - n, window, q_nhe.options())));
+  return out.squeeze(0).transpose(0, 1).contiguous();
 }
 
 void cache_write(const at::Tensor& k_nge, const at::Tensor& v_nge, const at::Tensor& slots_n,

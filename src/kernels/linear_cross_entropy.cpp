@@ -1,15 +1,19 @@
 #include "steerlm/kernels/linear_cross_entropy.h"
 
-#include <ATen/ops/_log_softmax.h>
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cmath>
+#include <type_traits>
+#include <vector>
 
 #include "kernels/cuda_call.h"
 #include "kernels/dispatch.h"
+#include "kernels/loops.h"
 #include "steerlm/kernels/device.h"
 #include "steerlm/kernels/linear.h"
 #include "steerlm/kernels/rows.h"
@@ -19,17 +23,82 @@ namespace {
 
 constexpr std::int64_t logit_bytes = 64 << 20;
 constexpr std::int64_t logit_bytes_on_gpu = 1 << 30;
+constexpr std::int64_t few_rows = 64;  // of a chunk at least, also where they take more
 
-// Rows with a target, in chunks; calls chunk(first, x of rows first …, log-probabilities (c, v) in fp32 or fp64).
+// Rows with a target, in chunks; calls chunk(first, x of rows first …, their logits (c, v) in fp32 or fp64).
 template <class Chunk>
-void for_each_chunk(const at::Tensor& x_kd, const at::Tensor& w_vd, Chunk&& chunk) {
+void for_each_chunk(const at::Tensor& x_kd, const at::Tensor& w_vd, std::int64_t least_rows, Chunk&& chunk) {
   const at::ScalarType dtype = accumulate_dtype(x_kd);
   const std::int64_t k = x_kd.size(0);
   const std::int64_t step =
-      std::max<std::int64_t>(64, logit_bytes / (w_vd.size(0) * static_cast<std::int64_t>(sizeof(float))));
+      std::max(least_rows, logit_bytes / (w_vd.size(0) * static_cast<std::int64_t>(sizeof(float))));
   for (std::int64_t first = 0; first < k; first += step) {
     const at::Tensor x_cd = x_kd.narrow(0, first, std::min(step, k - first));
-    chunk(first, x_cd, at::_log_softmax(linear_forward(x_cd, w_vd).to(dtype), 1, false));
+    at::Tensor logits_cv = linear_forward(x_cd, w_vd).to(dtype);
+    chunk(first, x_cd, logits_cv);
+  }
+}
+
+// log softmax(logits)[target] of a row of v logits. With `factor` the gradient of -factor times that takes their place:
+// factor (softmax - onehot).
+template <class A>
+double cross_entropy_row(A* logits, std::int64_t v, std::int64_t target, const double* factor) {
+  const auto largest = static_cast<double>(*std::max_element(logits, logits + v));
+  const double of_target = static_cast<double>(logits[target]) - largest;
+  double sum = 0;
+  for (std::int64_t i = 0; i < v; ++i) sum += std::exp(static_cast<double>(logits[i]) - largest);
+  if (factor != nullptr) {
+    for (std::int64_t i = 0; i < v; ++i)
+      logits[i] = static_cast<A>(*factor / sum * std::exp(static_cast<double>(logits[i]) - largest));
+    logits[target] -= static_cast<A>(*factor);
+  }
+  return of_target - std::log(sum);
+}
+
+double cross_entropy_row_by_loops(float* logits, std::int64_t v, std::int64_t target, const double* factor) {
+  const RowSums sums = loops()->row_sums(logits, v, 1);
+  const double of_target = static_cast<double>(logits[target]) - static_cast<double>(sums.largest);
+  if (factor != nullptr) {
+    loops()->exponentials(logits, v, sums.largest, static_cast<float>(*factor / sums.sum));
+    logits[target] -= static_cast<float>(*factor);
+  }
+  return of_target - std::log(sums.sum);
+}
+
+// A target and a number of log_p a row, and a factor where the gradient is wanted.
+void cross_entropy_rows(at::Tensor& logits_cv, const std::int64_t* targets, const double* factors, double* log_p) {
+  const std::int64_t v = logits_cv.size(1);
+  dispatch_dtype(logits_cv, [&](auto zero) {
+    using A = decltype(zero);
+    A* logits = logits_cv.mutable_data_ptr<A>();
+    at::parallel_for(0, logits_cv.size(0), grain(v), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t c = begin; c < end; ++c) {
+        const double* factor = factors == nullptr ? nullptr : factors + c;
+        if constexpr (std::is_same_v<A, float>) {
+          if (loops() != nullptr) {
+            log_p[c] = cross_entropy_row_by_loops(logits + c * v, v, targets[c], factor);
+            continue;
+          }
+        }
+        log_p[c] = cross_entropy_row(logits + c * v, v, targets[c], factor);
+      }
+    });
+  });
+}
+
+// dw += dlogits^T x, some rows of dw after the other where other micro-batches add to it too. A stage is passed after
+// the micro-batch's last chunk (`last`).
+void add_weight_gradient(const at::Tensor& dlogits_cv, const at::Tensor& x_cd, const GradientTurn& turn, bool last,
+                         at::Tensor& dw_vd) {
+  if (turn.alone()) return linear_backward_weight(dlogits_cv, x_cd, 1, dw_vd);
+  const std::int64_t v = dw_vd.size(0);
+  for (std::int64_t first = 0; first < v; first += gradient_rows) {
+    const std::int64_t rows = std::min(gradient_rows, v - first);
+    const auto stage = static_cast<std::int32_t>(first / gradient_rows);
+    at::Tensor part_vd = dw_vd.narrow(0, first, rows);
+    turn.wait(stage);
+    linear_backward_weight(dlogits_cv.narrow(1, first, rows), x_cd, 1, part_vd);
+    if (last) turn.pass(stage);
   }
 }
 
@@ -134,51 +203,35 @@ at::Tensor linear_log_probabilities(const at::Tensor& x_nd, const at::Tensor& w_
   check(x_nd, w_vd);
   if (x_nd.is_cuda()) return log_probabilities_on_gpu(x_nd, w_vd, targets);
   const at::Tensor x_kd = gather_rows(x_nd, targets.rows_k);
-  at::Tensor result_k = at::empty({x_kd.size(0)}, x_kd.options().dtype(accumulate_dtype(x_kd)));
-  const std::int64_t* target = targets.targets_k.const_data_ptr<std::int64_t>();
-  for_each_chunk(x_kd, w_vd, [&](std::int64_t first, const at::Tensor&, const at::Tensor& log_p_cv) {
-    const std::int64_t v = log_p_cv.size(1);
-    dispatch_dtype(log_p_cv, [&](auto zero) {
-      using A = decltype(zero);
-      const A* log_p = log_p_cv.const_data_ptr<A>();
-      A* result = result_k.mutable_data_ptr<A>() + first;
-      for (std::int64_t c = 0; c < log_p_cv.size(0); ++c) result[c] = log_p[c * v + target[first + c]];
-    });
+  const at::Tensor log_p_k = at::empty({x_kd.size(0)}, x_kd.options().dtype(at::kDouble));
+  for_each_chunk(x_kd, w_vd, few_rows, [&](std::int64_t first, const at::Tensor&, at::Tensor& logits_cv) {
+    cross_entropy_rows(logits_cv, targets.targets_k.const_data_ptr<std::int64_t>() + first, nullptr,
+                       log_p_k.mutable_data_ptr<double>() + first);
   });
-  return result_k;
+  return log_p_k.to(accumulate_dtype(x_kd));
 }
 
 LinearCrossEntropy linear_cross_entropy(const at::Tensor& x_nd, const at::Tensor& w_vd, const TargetRows& targets,
-                                        double scale, at::Tensor& dw_vd) {
+                                        double scale, at::Tensor& dw_vd, const GradientTurn& turn) {
   check(x_nd, w_vd);
   if (x_nd.is_cuda()) return loss_on_gpu(x_nd, w_vd, targets, scale, dw_vd);
   const at::Tensor x_kd = gather_rows(x_nd, targets.rows_k);
   at::Tensor dx_kd = at::empty_like(x_kd);
+  const std::int64_t k = x_kd.size(0);
   const std::int64_t* target = targets.targets_k.const_data_ptr<std::int64_t>();
   const float* weight = targets.weights_k.const_data_ptr<float>();
-  double loss_sum = 0;
-  for_each_chunk(x_kd, w_vd, [&](std::int64_t first, const at::Tensor& x_cd, at::Tensor log_p_cv) {
-    const std::int64_t v = log_p_cv.size(1), rows = log_p_cv.size(0);
-    // dlogits = scale * weight * (softmax - onehot)
-    std::vector<double> factor(static_cast<size_t>(rows));
-    dispatch_dtype(log_p_cv, [&](auto zero) {
-      const auto* log_p = log_p_cv.template const_data_ptr<decltype(zero)>();
-      for (std::int64_t c = 0; c < rows; ++c) {
-        const double row_weight = static_cast<double>(weight[first + c]);
-        loss_sum -= row_weight * static_cast<double>(log_p[c * v + target[first + c]]);
-        factor[c] = row_weight * scale;
-      }
-    });
-    at::Tensor dlogits_cv = log_p_cv.exp_().mul_(to_device(factor, at::kCPU).to(log_p_cv.scalar_type()).unsqueeze(1));
-    dispatch_dtype(dlogits_cv, [&](auto zero) {
-      using A = decltype(zero);
-      A* d = dlogits_cv.template mutable_data_ptr<A>();
-      for (std::int64_t c = 0; c < rows; ++c) d[c * v + target[first + c]] -= static_cast<A>(factor[c]);
-    });
-    dlogits_cv = dlogits_cv.to(x_cd.scalar_type());
+  std::vector<double> factor(static_cast<size_t>(k)), log_p(factor.size());
+  for (std::int64_t i = 0; i < k; ++i) factor[i] = static_cast<double>(weight[i]) * scale;
+  const std::int64_t least_rows = turn.alone() ? few_rows : rows_in_turn;
+  for_each_chunk(x_kd, w_vd, least_rows, [&](std::int64_t first, const at::Tensor& x_cd, at::Tensor& logits_cv) {
+    const std::int64_t rows = x_cd.size(0);
+    cross_entropy_rows(logits_cv, target + first, factor.data() + first, log_p.data() + first);
+    const at::Tensor dlogits_cv = logits_cv.to(x_cd.scalar_type());
     dx_kd.narrow(0, first, rows).copy_(linear_backward_input(dlogits_cv, w_vd));
-    if (dw_vd.defined()) linear_backward_weight(dlogits_cv, x_cd, 1, dw_vd);
+    if (dw_vd.defined()) add_weight_gradient(dlogits_cv, x_cd, turn, first + rows == k, dw_vd);
   });
+  double loss_sum = 0;
+  for (std::int64_t i = 0; i < k; ++i) loss_sum -= static_cast<double>(weight[i]) * log_p[i];
   return {to_device(std::vector<double>{loss_sum}, at::kCPU), scatter_rows(dx_kd, targets.rows_k, x_nd.size(0))};
 }
 

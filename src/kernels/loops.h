@@ -35,6 +35,12 @@ struct Loops {
   void (*decode_attention)(const DecodeHeads& heads, float* scores);
   // n > 0
   RowSums (*row_sums)(const float* logits, std::int64_t n, float sharpness);
+  // x = factor exp(x - shift), 0 where that is below 1e-30; returns their sum. n > 0, here and below.
+  float (*exponentials)(float* x, std::int64_t n, float shift, float factor);
+  // A NaN is passed over, unless it comes first.
+  float (*largest)(const float* x, std::int64_t n);
+  // x = weight (x - mean)
+  void (*score_gradient)(float* x, const float* weight, std::int64_t n, float mean);
 };
 extern const Loops loops_avx2, loops_avx512;
 

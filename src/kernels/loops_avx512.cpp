@@ -3,7 +3,7 @@
 
 constexpr std::int64_t lanes = 16, tile_rows = 14;  // 28 sums, 2 vectors of B and one of A in 32 registers
 
-#include "kernels/decode_loops.h"
 #include "kernels/matmul_loops.h"
+#include "kernels/row_loops.h"
 
-const steerlm::Loops steerlm::loops_avx512{multiply, attend, row_sums};
+const steerlm::Loops steerlm::loops_avx512{multiply, attend, row_sums, exponentials, largest, score_gradient};

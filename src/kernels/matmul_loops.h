@@ -61,24 +61,25 @@ inline void transpose_8(const float* from, Index from_row, float* out, Index out
 
 // Columns of B as panels of `width`: out[panel][k][column], zeros right of the last column. The rows of A are the
 // columns of its transpose.
-void pack_columns(Index k, Index n, Index width, const float* b, Index row, Index column, float* out) {
+template <Index width>
+void pack_columns(Index k, Index n, const float* b, Index row, Index column, float* out) {
   for (Index j = 0; j < n; j += width, out += k * width) {
     const Index columns = smaller(width, n - j);
     const float* from = b + j * column;
-    if (column == 1) {
-      for (Index p = 0; p < k; ++p) {
-        for (Index q = 0; q < width; ++q) out[p * width + q] = q < columns ? from[p * row + q] : 0;
-      }
+    if (column == 1 && columns == width) {
+      for (Index p = 0; p < k; ++p) __builtin_memcpy(out + p * width, from + p * row, width * sizeof(float));
       continue;
     }
-    const Index whole = row == 1 ? columns / 8 * 8 : 0, deep = k / 8 * 8;
-    for (Index q = 0; q < whole; q += 8) {
+    const bool transposes = row == 1 && columns >= 8;
+    const Index deep = k / 8 * 8;
+    for (Index next = 0; transposes && next < columns; next += 8) {
+      const Index q = smaller(next, columns - 8);  // the last 8 may repeat some
       for (Index p = 0; p < deep; p += 8) transpose_8(from + q * column + p, column, out + p * width + q, width);
       for (Index p = deep; p < k; ++p) {
         for (Index l = q; l < q + 8; ++l) out[p * width + l] = from[p + l * column];
       }
     }
-    for (Index q = whole; q < width; ++q) {
+    for (Index q = transposes ? columns : 0; q < width; ++q) {
       for (Index p = 0; p < k; ++p) out[p * width + q] = q < columns ? from[p * row + q * column] : 0;
     }
   }
@@ -108,10 +109,10 @@ void multiply_blocks(const MatmulOperands& o, float* workspace) {
     for (Index p0 = 0; p0 < o.k; p0 += matmul_depth) {
       const Index k = smaller(matmul_depth, o.k - p0);
       const bool add = o.add || p0 > 0;
-      pack_columns(k, n, tile_columns, o.b + p0 * o.b_row + j0 * o.b_column, o.b_row, o.b_column, packed_b);
+      pack_columns<tile_columns>(k, n, o.b + p0 * o.b_row + j0 * o.b_column, o.b_row, o.b_column, packed_b);
       for (Index i0 = 0; i0 < o.m; i0 += matmul_rows) {
         const Index m = smaller(matmul_rows, o.m - i0);
-        pack_columns(k, m, tile_rows, o.a + i0 * o.a_row + p0 * o.a_column, o.a_column, o.a_row, packed_a);
+        pack_columns<tile_rows>(k, m, o.a + i0 * o.a_row + p0 * o.a_column, o.a_column, o.a_row, packed_a);
         for (Index j = 0; j < n; j += tile_columns) {
           for (Index i = 0; i < m; i += tile_rows) {
             float* const c = o.c + (i0 + i) * o.c_row + j0 + j;
@@ -135,7 +136,7 @@ void multiply_blocks(const MatmulOperands& o, float* workspace) {
 template <Index vectors>
 void multiply_few_rows(const MatmulOperands& o, float* packed_a) {
   constexpr Index width = vectors * lanes;
-  pack_columns(o.k, o.m, width, o.a, o.a_column, o.a_row, packed_a);
+  pack_columns<width>(o.k, o.m, o.a, o.a_column, o.a_row, packed_a);
   alignas(64) float c[tile_rows * width] = {};
   for (Index j = 0; j < o.n; j += tile_rows) {
     const Index first =

@@ -9,21 +9,10 @@
 
 #include "kernels/cuda_call.h"
 #include "kernels/dispatch.h"
+#include "kernels/sum_lanes.h"
 
 namespace steerlm {
 namespace {
-
-// Eight partial sums: the compiler may use vector registers without changing the order of any sum.
-template <class T, class Term>
-Accumulate<T> sum_lanes(std::int64_t d, Term&& term) {
-  Accumulate<T> lanes[8] = {};
-  std::int64_t j = 0;
-  for (; j + 8 <= d; j += 8) {
-    for (int l = 0; l < 8; ++l) lanes[l] += term(j + l);
-  }
-  for (; j < d; ++j) lanes[j % 8] += term(j);
-  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
-}
 
 void check(const at::Tensor& x_nd, const at::Tensor& w_d) {
   require(x_nd.dim() == 2 && w_d.dim() == 1 && x_nd.size(1) == w_d.size(0), "rms_norm: x is (n, d), w is (d)");

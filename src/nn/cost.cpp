@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "steerlm/kernels/attention.h"
+#include "steerlm/kernels/linear_cross_entropy.h"
+
 namespace steerlm {
 
 std::int64_t count_parameters(const ModelConfig& config, const HeadShape& head) {
@@ -70,29 +73,40 @@ std::int64_t attention_backward_bytes(const ModelConfig& c, std::int64_t size, b
   return (4 * w.d + 2 * w.q + 2 * w.kv + (gpu && !c.qk_norm ? w.q + 2 * w.kv : 0)) * size;
 }
 
-// What attention's backward takes beside its results. CPU: keys and values repeated for every query head, and their
-// gradients so, where heads share them. GPU (FlashAttention-2, deterministic): keys' and values' gradients for every
-// query head where heads share them, and dq in fp32 in ceil(multiprocessors / (sequences * h)) copies, each of
-// n + 128 sequences rows with heads rounded up to 32 wide, with one number a head and row beside it.
+// What attention's backward takes beside its results. CPU, ATen's kernel: keys and values repeated for every query
+// head, and their gradients so, where heads share them; this project's: nothing to speak of. GPU (FlashAttention-2,
+// deterministic): keys' and values' gradients for every query head where heads share them, and dq in fp32 in
+// ceil(multiprocessors / (sequences * h)) copies, each of n + 128 sequences rows with heads rounded up to 32 wide, with
+// one number a head and row beside it.
 std::int64_t attention_bytes(const ModelConfig& c, const TrainWork& work, std::int64_t size) {
   const Widths w(c);
   const std::int64_t shared = w.grouped ? 2 * work.tokens * w.q * size : 0;
-  if (work.multiprocessors == 0) return 2 * shared;
+  if (work.multiprocessors == 0) return attention_is_by_blocks(work.bf16 ? at::kBFloat16 : at::kFloat) ? 0 : 2 * shared;
   const std::int64_t blocks = work.sequences * w.heads;
   const std::int64_t copies = (work.multiprocessors + blocks - 1) / blocks;
   const std::int64_t e = c.head_dim <= 192 ? (c.head_dim + 31) / 32 * 32 : 256;
   return shared + (work.tokens + 128 * work.sequences) * w.heads * (copies * e + 1) * fp32;
 }
 
-// linear_cross_entropy: x_kd and dx_kd, and the larger of a chunk (logits of at most 64 MiB in fp32 and as many bytes
-// of log-probabilities, on a GPU one buffer of at most 1 GiB; the chunk's gradient) and dx_nd.
+// The gradients of a block, which a micro-batch in turn has to itself: those of its products, or of LoRA.
+std::int64_t block_gradient_bytes(const ModelConfig& c, const TrainWork& work) {
+  const Widths w(c);
+  const std::int64_t products = 2 * w.d * (w.q + w.kv) + 3 * w.d * w.f;
+  return (work.frozen > 0 ? work.trained / c.num_hidden_layers : products) * fp32;
+}
+
+// What oneDNN took beside a product in bf16, whatever its size between 1,080 x 64 and 1,080 x 20,000.
+constexpr std::int64_t onednn_bytes = 1 << 20;
+
+// linear_cross_entropy: x_kd and dx_kd, and the larger of a chunk (logits in fp32, whose gradient takes their place;
+// the chunk's gradient) and dx_nd.
 std::int64_t logits_bytes(const ModelConfig& c, const TrainWork& work, std::int64_t size) {
   const bool gpu = work.multiprocessors > 0;
   const std::int64_t row = c.vocab_size * (gpu ? size : fp32), budget = gpu ? 1 << 30 : 64 << 20;
-  const std::int64_t rows =
-      std::min(work.target_rows, std::max<std::int64_t>(gpu ? 512 : 64, budget / std::max<std::int64_t>(1, row)));
-  // In bf16 a CPU holds the product and the gradient in bf16 too.
-  const std::int64_t copies = gpu ? row : 2 * row + (size < fp32 ? 2 * c.vocab_size * size : 0);
+  const std::int64_t least = gpu ? 512 : work.side_by_side > 0 ? rows_in_turn : 64;
+  const std::int64_t rows = std::min(work.target_rows, std::max(least, budget / std::max<std::int64_t>(1, row)));
+  // In bf16 a CPU holds the product, then the gradient, in bf16 too.
+  const std::int64_t copies = row + (gpu || size == fp32 ? 0 : c.vocab_size * size);
   const std::int64_t chunk = rows * (copies + c.hidden_size * size);
   return 2 * work.target_rows * c.hidden_size * size + std::max(chunk, work.tokens * c.hidden_size * size);
 }
@@ -109,7 +123,9 @@ TrainBytes train_bytes(const ModelConfig& c, const TrainWork& work) {
   const std::int64_t size = work.bf16 ? 2 : fp32, n = work.tokens, layers = c.num_hidden_layers;
   const std::int64_t block = n * saved_bytes(c, size), x = n * c.hidden_size * size;
   TrainBytes bytes;
-  bytes.state = work.trained * ((4 + work.side_by_side) * fp32 + (work.bf16 ? size : 0)) + work.frozen * size;
+  const bool by_tokens = work.side_by_side > 0 && work.frozen == 0 && work.target_rows > 0 && c.tie_word_embeddings;
+  bytes.state = work.trained * (4 * fp32 + (work.bf16 ? size : 0)) + work.frozen * size +
+                (by_tokens ? c.vocab_size * c.hidden_size * fp32 : 0);
   bytes.inputs = 2 * work.step_tokens * (3 * 8 + c.head_dim * fp32);
   bytes.activations = layers * x + (work.recompute ? 0 : layers * block) + 2 * x;
   bytes.logits = logits_bytes(c, work, size);
@@ -118,8 +134,10 @@ TrainBytes train_bytes(const ModelConfig& c, const TrainWork& work) {
   bytes.workspace = std::max(attention_bytes(c, work, size), 3 * x);
   bytes.block_backward = std::max(n * ffn_backward_bytes(c, size) - bytes.workspace,
                                   n * attention_backward_bytes(c, size, work.multiprocessors > 0));
-  const std::int64_t widest = c.hidden_size * std::max(c.intermediate_size, work.target_rows > 0 ? c.vocab_size : 0);
-  bytes.products = work.multiprocessors > 0 ? 32 << 20 : work.bf16 ? widest * (size + fp32) : 0;
+  if (work.side_by_side > 0) bytes.block_backward += block_gradient_bytes(c, work);
+  const std::int64_t output = work.side_by_side > 0 ? std::min(c.vocab_size, gradient_rows) : c.vocab_size;
+  const std::int64_t widest = c.hidden_size * std::max(c.intermediate_size, work.target_rows > 0 ? output : 0);
+  bytes.products = work.multiprocessors > 0 ? 32 << 20 : work.bf16 ? widest * (size + fp32) + onednn_bytes : 0;
   if (work.side_by_side > 1) {
     for (std::int64_t* part : {&bytes.activations, &bytes.logits, &bytes.recomputed_block, &bytes.block_backward,
                                &bytes.workspace, &bytes.products})

@@ -1,5 +1,7 @@
 #include "steerlm/nn/transformer.h"
 
+#include <ATen/ops/zeros_like.h>
+
 #include "steerlm/kernels/device.h"
 #include "steerlm/kernels/embedding.h"
 #include "steerlm/kernels/linear.h"
@@ -176,8 +178,11 @@ at::Tensor trunk_forward(const Transformer& model, const PackedTokens& tokens, T
 }
 
 void trunk_backward(const Transformer& model, const PackedTokens& tokens, const at::Tensor& dhidden_nd,
-                    TrunkSaved& saved, Parameters& gradients) {
+                    TrunkSaved& saved, Parameters& gradients, const GradientTurn& turn) {
+  std::int32_t stage = trunk_stage;
+  turn.wait(stage);
   at::Tensor dx_nd = rms_norm_backward(dhidden_nd, saved.x_nd, model.weights.norm_d, saved.rstd_n, gradients.norm_d);
+  turn.pass(stage);
   for (size_t i = saved.blocks.size(); i-- > 0;) {
     BlockSaved& block = saved.blocks[i];
     if (saved.recompute) {
@@ -185,10 +190,24 @@ void trunk_backward(const Transformer& model, const PackedTokens& tokens, const 
       block_attention(model, i, tokens, block);
       block_middle(model, i, block.attention.out_nhe, block);
     }
-    dx_nd = block_backward(model, i, dx_nd, tokens, block, gradients.blocks[i]);
+    if (turn.alone()) {
+      dx_nd = block_backward(model, i, dx_nd, tokens, block, gradients.blocks[i]);
+    } else {
+      // Computed beside those of other micro-batches, and then added in turn: an addition is all that others wait for.
+      Parameters sum{.blocks = {gradients.blocks[i]}}, own = sum;
+      for_each_parameter(own, [](const std::string&, at::Tensor& tensor) { tensor = at::zeros_like(tensor); });
+      dx_nd = block_backward(model, i, dx_nd, tokens, block, own.blocks[0]);
+      const std::vector<at::Tensor> sums = to_list(sum), added = to_list(own);
+      turn.wait(++stage);
+      for (size_t k = 0; k < sums.size(); ++k) sums[k].add_(added[k]);
+      turn.pass(stage);
+    }
     saved.blocks.pop_back();
   }
-  if (gradients.embedding_vd.defined()) embedding_backward(dx_nd, tokens.ids_n, gradients.embedding_vd);
+  if (!gradients.embedding_vd.defined()) return;
+  turn.wait(++stage);
+  embedding_backward(dx_nd, tokens.ids_n, gradients.embedding_vd);
+  turn.pass(stage);
 }
 
 std::vector<std::int64_t> last_rows(const std::vector<std::int64_t>& cu_seqlens) {

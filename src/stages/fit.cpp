@@ -270,7 +270,7 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   std::vector<double> speeds;  // FLOP/s of each step
   Training training = make_training(config, std::move(weights), compute_dtype(computing.precision), computing.device,
                                     [&](const std::string& name) { return !recipe.lora || is_trained_by_lora(name); });
-  options.thread_tokens = thread_tokens_for(training.masters.flat.numel(), computing.device);
+  options.thread_tokens = thread_tokens_for(computing.device);
   context.log->info(fmt::format(
       "computes on {} in {}{}", device_name(computing.device), enum_name(computing.precision),
       options.thread_tokens > 0 ? fmt::format(", each thread micro-batches of about {} tokens", options.thread_tokens)

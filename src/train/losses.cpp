@@ -43,12 +43,12 @@ PackedBatch pack_batch(const Transformer& model, const Batch& batch) {
 }
 
 at::Tensor language_model_gradient(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
-                                   Parameters& gradients) {
+                                   Parameters& gradients, const GradientTurn& turn) {
   TrunkSaved saved{.recompute = recompute};
   const at::Tensor hidden_nd = trunk_forward(model, batch.tokens, &saved);
   const LinearCrossEntropy loss =
-      linear_cross_entropy(hidden_nd, model.weights.output_vd(), batch.targets, scale, gradients.output_vd());
-  trunk_backward(model, batch.tokens, loss.dx_nd, saved, gradients);
+      linear_cross_entropy(hidden_nd, model.weights.output_vd(), batch.targets, scale, gradients.output_vd(), turn);
+  trunk_backward(model, batch.tokens, loss.dx_nd, saved, gradients, turn);
   return loss.loss_sum;
 }
 
@@ -78,27 +78,29 @@ Scored score_forward(const Transformer& model, const PackedBatch& batch, bool re
 
 // dscores_ba in fp64
 void score_backward(const Transformer& model, const PackedBatch& batch, Scored& scored, const at::Tensor& exact_ba,
-                    Parameters& gradients) {
+                    Parameters& gradients, const GradientTurn& turn) {
   const at::ScalarType dtype = scored.scores_ba.scalar_type();
   const at::Tensor dscores_ba = exact_ba.to(dtype);
+  turn.wait(0);
   linear_backward_weight(dscores_ba, scored.last_bd.to(dtype), 1, gradients.score_ad);
   if (gradients.score_bias_a.defined()) gradients.score_bias_a.add_(dscores_ba.sum(0));
+  turn.pass(0);
 
   const at::Tensor dlast_bd =
       linear_backward_input(dscores_ba, model.weights.score_ad.to(dtype)).to(scored.hidden_nd.scalar_type());
   trunk_backward(model, batch.tokens, scatter_rows(dlast_bd, batch.last_rows_b, scored.hidden_nd.size(0)), scored.saved,
-                 gradients);
+                 gradients, turn);
 }
 
 }  // namespace
 
 at::Tensor regression_gradient(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
-                               Parameters& gradients) {
+                               Parameters& gradients, const GradientTurn& turn) {
   Scored scored = score_forward(model, batch, recompute);
   // dscore = scale * 2 (score - label) where the label is known
   const at::Tensor difference_ba =
       scored.scores_ba.to(at::kDouble).sub(batch.labels_ba).masked_fill_(at::isnan(batch.labels_ba), 0);
-  score_backward(model, batch, scored, difference_ba.mul(scale * 2), gradients);
+  score_backward(model, batch, scored, difference_ba.mul(scale * 2), gradients, turn);
   return at::sum(difference_ba.square()).view({1});
 }
 
@@ -109,8 +111,8 @@ double pair_loss(HeadLoss loss, double difference, double strength) {
 }
 
 at::Tensor pairwise_gradient(const Transformer& model, const PackedBatch& batch, HeadLoss loss,
-                             const std::vector<double>& weights_a, double scale, bool recompute,
-                             Parameters& gradients) {
+                             const std::vector<double>& weights_a, double scale, bool recompute, Parameters& gradients,
+                             const GradientTurn& turn) {
   Scored scored = score_forward(model, batch, recompute);
   const at::Tensor w_a = to_device(weights_a, model.device());
   const at::Tensor rewards_p2 = at::mv(scored.scores_ba.to(at::kDouble), w_a).view({-1, 2});
@@ -125,7 +127,7 @@ at::Tensor pairwise_gradient(const Transformer& model, const PackedBatch& batch,
     dx_p = dx_p.mul(strength_p);
   }
   const at::Tensor drewards_b = at::stack({dx_p, dx_p.neg()}, 1).view({-1});
-  score_backward(model, batch, scored, at::outer(drewards_b, w_a).mul(scale), gradients);
+  score_backward(model, batch, scored, at::outer(drewards_b, w_a).mul(scale), gradients, turn);
   return at::sum(loss_p).view({1});
 }
 
@@ -134,14 +136,15 @@ const Loss regression_objective{
     label_count, [](const Example& example) { return static_cast<double>(label_count(example)); }, regression_gradient};
 
 Loss pairwise_objective(HeadLoss loss, std::vector<double> weights_a) {
-  return {.count = [](const Example&) { return std::int64_t{1}; },
-          .weight = [](const Example&) { return 0.5; },
-          .gradient =
-              [loss, weights_a = std::move(weights_a)](const Transformer& model, const PackedBatch& batch, double scale,
-                                                       bool recompute, Parameters& gradients) {
-                return pairwise_gradient(model, batch, loss, weights_a, scale, recompute, gradients);
-              },
-          .whole_groups = true};
+  return {
+      .count = [](const Example&) { return std::int64_t{1}; },
+      .weight = [](const Example&) { return 0.5; },
+      .gradient =
+          [loss, weights_a = std::move(weights_a)](const Transformer& model, const PackedBatch& batch, double scale,
+                                                   bool recompute, Parameters& gradients, const GradientTurn& turn) {
+            return pairwise_gradient(model, batch, loss, weights_a, scale, recompute, gradients, turn);
+          },
+      .whole_groups = true};
 }
 
 }  // namespace steerlm

@@ -2,12 +2,17 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <exception>
+#include <mutex>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "steerlm/data/packer.h"
@@ -52,56 +57,68 @@ std::int64_t most_tokens(const StepInput& input) {
   return most;
 }
 
-// Adds the gradients of all micro-batches, several computed at the same time; returns the loss summed up. Each has
-// gradients of its own, which are added in the order of the micro-batches: how many there are at the same time changes
-// no bit.
+// Adds the gradients of all micro-batches, several computed at the same time and added in their order; returns the loss
+// summed up.
 at::Tensor gradients_side_by_side(Training& training, const StepInput& input, const Loss& loss, double scale,
                                   const StepOptions& options) {
   const auto count = static_cast<std::int64_t>(input.micro_batches.size());
-  const std::int64_t at_once =
-      std::min(count, micro_batches_at_once(options, most_tokens(input), training.masters.flat.numel()));
-  std::vector<FlatParameters>& gradients = training.side_by_side;
-  while (static_cast<std::int64_t>(gradients.size()) < at_once)
-    gradients.push_back(flat_zeros(training.masters.views, training.masters.flat.scalar_type(), at::kCPU));
-  at::Tensor sum = at::zeros({1}, at::kDouble);
-  std::vector<at::Tensor> losses(static_cast<size_t>(at_once));
-  for (std::int64_t first = 0; first < count; first += at_once) {
-    const std::int64_t now = std::min(at_once, count - first);
-    const auto compute = [&](std::int64_t i) {
-      FlatParameters& own = gradients[static_cast<size_t>(i)];
-      own.flat.zero_();
-      losses[static_cast<size_t>(i)] = loss.gradient(
-          training.model, input.micro_batches[static_cast<size_t>(first + i)], scale, options.recompute, own.views);
-    };
-    if (now == 1) {
-      compute(0);  // all threads share it
-    } else {
-      at::parallel_for(0, now, 1, [&](std::int64_t begin, std::int64_t end) {
-        const c10::InferenceMode no_autograd;
-        for (std::int64_t i = begin; i < end; ++i) compute(i);
-      });
-    }
-    for (std::int64_t i = 0; i < now; ++i) {
-      training.gradients.flat.add_(gradients[static_cast<size_t>(i)].flat);
-      sum.add_(losses[static_cast<size_t>(i)]);
-    }
+  const std::int64_t at_once = std::min(count, micro_batches_at_once(options, most_tokens(input)));
+  Parameters sums = training.gradients.views;
+  const bool tied = sums.embedding_vd.defined() && !sums.lm_head_vd.defined() && !sums.score_ad.defined();
+  if (tied) {
+    // A micro-batch comes to the embedding twice, as output layer and by its tokens. In one sum all of them would have
+    // to wait for the end of the one before.
+    if (!training.by_tokens_vd.defined()) training.by_tokens_vd = at::empty_like(sums.embedding_vd);
+    sums.lm_head_vd = std::exchange(sums.embedding_vd, training.by_tokens_vd.zero_());
   }
+
+  GradientOrder order(count);
+  std::vector<at::Tensor> losses(static_cast<size_t>(count));
+  const auto compute = [&](std::int64_t i) {
+    losses[static_cast<size_t>(i)] = loss.gradient(training.model, input.micro_batches[static_cast<size_t>(i)], scale,
+                                                   options.recompute, sums, {&order, i});
+    order.pass(i, last_stage);
+  };
+  // All threads share one that is left over, or each where there is one at once.
+  std::int64_t by_threads = count;
+  if (at_once == 1)
+    by_threads = 0;
+  else if (count % at_once == 1)
+    by_threads = count - 1;
+  std::atomic<std::int64_t> next = 0;
+  std::exception_ptr failure;
+  std::once_flag failed;
+  at::parallel_for(0, by_threads > 0 ? at_once : 0, 1, [&](std::int64_t, std::int64_t) {
+    const c10::InferenceMode no_autograd;
+    for (std::int64_t i = next++; i < by_threads; i = next++) {
+      try {
+        compute(i);
+      } catch (const GradientOrder::Abandoned&) {
+        return;
+      } catch (...) {
+        std::call_once(failed, [&] { failure = std::current_exception(); });
+        order.abandon();
+        return;
+      }
+    }
+  });
+  if (failure) std::rethrow_exception(failure);
+  for (std::int64_t i = by_threads; i < count; ++i) compute(i);
+  if (tied) sums.lm_head_vd.add_(sums.embedding_vd);
+  at::Tensor sum = at::zeros({1}, at::kDouble);
+  for (const at::Tensor& one : losses) sum.add_(one);
   return sum;
 }
 
 }  // namespace
 
-std::int64_t micro_batches_at_once(const StepOptions& options, std::int64_t most_tokens, std::int64_t trained) {
+std::int64_t micro_batches_at_once(const StepOptions& options, std::int64_t most_tokens) {
   if (options.thread_tokens == 0) return 1;
-  constexpr std::int64_t gradient_bytes = std::int64_t{2} << 30;  // of all that are computed at the same time
-  const std::int64_t fit = std::min(options.micro_batch_tokens / std::max<std::int64_t>(1, most_tokens),
-                                    gradient_bytes / (4 * std::max<std::int64_t>(1, trained)));
-  return std::clamp<std::int64_t>(fit, 1, at::get_num_threads());
+  return std::clamp<std::int64_t>(options.micro_batch_tokens / std::max<std::int64_t>(1, most_tokens), 1,
+                                  at::get_num_threads());
 }
 
-std::int64_t thread_tokens_for(std::int64_t trained, at::Device device) {
-  return device.is_cpu() && trained <= most_parameters_by_threads ? tokens_of_a_thread : 0;
-}
+std::int64_t thread_tokens_for(at::Device device) { return device.is_cpu() ? tokens_of_a_thread : 0; }
 
 namespace {
 
@@ -186,7 +203,7 @@ PendingStep enqueue_step(Training& training, StepInput& input, const Loss& loss,
   } else {
     pending.loss = at::zeros({1}, at::TensorOptions(at::kDouble).device(training.model.device()));
     for (const PackedBatch& batch : input.micro_batches)
-      pending.loss.add_(loss.gradient(training.model, batch, scale, options.recompute, training.gradients.views));
+      pending.loss.add_(loss.gradient(training.model, batch, scale, options.recompute, training.gradients.views, {}));
   }
   if (loss.weigh != nullptr) pending.loss.fill_(input.loss_sum);
   pending.norm = global_norm(training.gradients.flat);

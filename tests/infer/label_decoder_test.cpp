@@ -9,8 +9,11 @@
 #include <set>
 
 #include "infer/small_model.h"
+#include "steerlm/core/fs.h"
+#include "steerlm/core/json.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/infer/score.h"
+#include "support/temporary_folder.h"
 
 namespace steerlm {
 namespace {
@@ -89,6 +92,43 @@ TEST_F(LabelDecoder, ALabelDoesNotDependOnItsNeighbours) {
     EXPECT_EQ(alone[0].best, together[i].best) << i;
     EXPECT_EQ(alone[0].expected, together[i].expected) << i;
   }
+}
+
+// With "0," to "4," one piece each, and "5," two, labels take different numbers of steps: some are done while their
+// neighbours, in later slots, are not.
+TEST_F(LabelDecoder, LabelsOfDifferentNumbersOfPiecesDoNotMix) {
+  const TemporaryFolder folder;
+  Json json = Json::parse(read_file(Path(STEERLM_SOURCE_DIR) / "tests/fixtures/tokenizers/mistral/tokenizer.json",
+                                    ExitCode::data, "tokenizer"));
+  Json& vocab = json["model"]["vocab"];
+  const auto pieces = static_cast<std::int64_t>(vocab.size());
+  for (int digit = 0; digit < 5; ++digit) {
+    vocab[std::to_string(digit) + ","] = pieces + digit;
+    json["model"]["merges"].push_back({std::to_string(digit), ","});
+  }
+  for (Json& token : json["added_tokens"]) {
+    if (token["id"] >= pieces) token["id"] = token["id"].get<std::int64_t>() + 5;
+  }
+  const Path file = folder.path() / "tokenizer.json";
+  write_file_atomic(file, json.dump());
+  const Tokenizer tokenizer = Tokenizer::load(file);
+  ASSERT_EQ(tokenizer.encode_line("4,").size() + 1, tokenizer.encode_line("5,").size());
+  const Transformer model = small_model(tokenizer.vocab_size(), [](ModelConfig& config) {
+    config.max_position_embeddings = 128;
+    config.initializer_range = 0.4;
+  });
+
+  std::vector<std::vector<std::int32_t>> prefixes;
+  for (std::uint64_t i = 0; i < 16; ++i) prefixes.push_back(prefix(i, 2 + 3 * i));
+  const std::vector<DecodedLabel> labels = decode_labels(model, tokenizer, attributes_, prefixes, 8);
+  std::set<std::int64_t> pieces_of_labels;
+  for (size_t i = 0; i < prefixes.size(); ++i) {
+    const DecodedLabel expected = brute_force(model, tokenizer, attributes_, prefixes[i]);
+    EXPECT_EQ(labels[i].best, expected.best) << i;
+    for (size_t a = 0; a < 3; ++a) EXPECT_NEAR(labels[i].expected[a], expected.expected[a], 1e-4f) << i;
+    pieces_of_labels.insert(std::ranges::count_if(labels[i].best, [](float value) { return value < 5; }));
+  }
+  EXPECT_GT(pieces_of_labels.size(), 1u) << "all labels have as many pieces: the test would see nothing";
 }
 
 TEST_F(LabelDecoder, NothingGivesNothing) {

@@ -4,10 +4,12 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/stack.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -37,7 +39,10 @@ TEST(Attention, EqualsTheCompositionForwardAndBackward) {
   };
   for (const Shape& shape :
        {Shape{{0, 5}, 2, 1, 4, 0}, Shape{{0, 9, 10, 40}, 4, 2, 16, 0}, Shape{{0, 33, 70}, 4, 1, 8, 0},
-        Shape{{0, 20, 24}, 2, 2, 8, 5}, Shape{{0, 300}, 2, 1, 16, 70}, Shape{{0, 131, 150}, 4, 4, 64, 0}}) {
+        Shape{{0, 20, 24}, 2, 2, 8, 5}, Shape{{0, 300}, 2, 1, 16, 70}, Shape{{0, 131, 150}, 4, 4, 64, 0},
+        Shape{{0, 600}, 6, 2, 20, 0}, Shape{{0, 3, 700}, 2, 1, 16, 300}, Shape{{0, 513}, 1, 1, 8, 2},
+        Shape{{0, 4, 7}, 90, 1, 4, 0}, Shape{{0, 84, 169}, 9, 1, 8, 0}, Shape{{0, 255, 511, 768}, 5, 1, 8, 0},
+        Shape{{0, 600}, 1, 1, 8, 256}, Shape{{0, 600}, 1, 1, 8, 257}}) {
     const std::int64_t n = shape.cu_seqlens.back();
     const auto composition = [&](const std::vector<at::Tensor>& in) {
       std::vector<at::Tensor> parts;
@@ -81,8 +86,10 @@ TEST(Attention, OfNewTokensOnCachedKeysEqualsTheComposition) {
 }
 
 TEST(Attention, BitsDoNotDependOnTheThreads) {
+  if (!attention_is_by_blocks(at::kFloat)) GTEST_SKIP() << "a processor without AVX2 takes ATen's kernel";
   std::vector<std::int64_t> cu_seqlens{0};
   for (std::int64_t length = 1; length <= 45; ++length) cu_seqlens.push_back(cu_seqlens.back() + length);
+  for (const std::int64_t length : {300, 45}) cu_seqlens.push_back(cu_seqlens.back() + length);
   const std::int64_t n = cu_seqlens.back();
   const PackedSequences sequences(cu_seqlens);
   const auto numbers = [&](const char* name, std::int64_t heads) {
@@ -106,6 +113,55 @@ TEST(Attention, BitsDoNotDependOnTheThreads) {
     for (size_t t = 1; t < results.size(); ++t) {
       for (size_t i = 0; i < results[t].size(); ++i)
         EXPECT_TRUE(at::equal(results[t][i], results[0][i])) << t + 1 << " threads, tensor " << i << ", " << window;
+    }
+  }
+}
+
+// The bits of a query's output are those of any sequence that begins in the same way, wherever it stands, and of cached
+// keys.
+TEST(Attention, ARowDependsOnItsSequenceUpToItAlone) {
+  if (!attention_is_by_blocks(at::kFloat)) GTEST_SKIP() << "a processor without AVX2 takes ATen's kernel";
+  constexpr std::int64_t n = 600, whole = 530;
+  const auto numbers = [&](const char* name, std::int64_t heads) {
+    return random_tensor({n, heads, 16}, name, 1.5).to(at::kFloat);
+  };
+  const at::Tensor q = numbers("q", 6), k = numbers("k", 2), v = numbers("v", 2);
+  for (const std::int64_t window : {0, 100}) {
+    const at::Tensor out = attention_forward(q, k, v, std::vector<std::int64_t>{0, whole, n}, window).out_nhe;
+    for (const std::int64_t length : {1, 27, 28, 256, 257, 400}) {
+      const auto first = [&](const at::Tensor& x) { return x.narrow(0, 0, length); };
+      const at::Tensor alone =
+          attention_forward(first(q), first(k), first(v), std::vector<std::int64_t>{0, length}, window).out_nhe;
+      EXPECT_TRUE(at::equal(alone, first(out))) << length << " tokens, window " << window;
+      const std::int64_t news = std::min<std::int64_t>(length, 5);
+      const at::Tensor cached = cached_attention(q.narrow(0, length - news, news), first(k).transpose(0, 1),
+                                                 first(v).transpose(0, 1), window);
+      EXPECT_TRUE(at::equal(cached, out.narrow(0, length - news, news))) << length << " cached, window " << window;
+    }
+    const auto last = [&](const at::Tensor& x) { return x.narrow(0, whole, n - whole); };
+    EXPECT_TRUE(
+        at::equal(attention_forward(last(q), last(k), last(v), std::vector<std::int64_t>{0, n - whole}, window).out_nhe,
+                  last(out)));
+  }
+}
+
+TEST(Attention, WhatIsNotFiniteShows) {
+  constexpr std::int64_t n = 300;
+  for (const double bad : {NAN, INFINITY, -INFINITY}) {
+    for (const std::int64_t place : {0, 40, 290}) {
+      for (const int which : {0, 1, 2}) {
+        std::vector<at::Tensor> inputs;
+        for (const char* name : {"q", "k", "v"}) inputs.push_back(random_tensor({n, 1, 16}, name).to(at::kFloat));
+        inputs[static_cast<size_t>(which)].select(0, place).fill_(bad);
+        const AttentionOutput output =
+            attention_forward(inputs[0], inputs[1], inputs[2], std::vector<std::int64_t>{0, n}, 0);
+        const at::Tensor finite_n = at::isfinite(output.out_nhe).all(-1).all(-1);
+        EXPECT_FALSE(finite_n[place].item<bool>()) << bad << " in tensor " << which << " at " << place;
+        const at::Tensor dout = random_tensor({n, 1, 16}, "do").to(at::kFloat);
+        const AttentionGradients gradients =
+            attention_backward(dout, inputs[0], inputs[1], inputs[2], output, std::vector<std::int64_t>{0, n}, 0);
+        EXPECT_FALSE(at::isfinite(gradients.dq_nhe).all().item<bool>()) << bad << " in " << which << " at " << place;
+      }
     }
   }
 }

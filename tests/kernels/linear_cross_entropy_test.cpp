@@ -1,10 +1,17 @@
 #include "steerlm/kernels/linear_cross_entropy.h"
 
+#include <ATen/ops/equal.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <future>
+#include <thread>
 
 #include "kernels/composition.h"
 
@@ -69,6 +76,56 @@ TEST(LinearCrossEntropy, ChunksOfRowsGiveTheSameNumbers) {
   EXPECT_LE(distance(dw, dw_halves), 1e-6 * dw.norm().item<double>());
 }
 
+// 10,000 rows of the weight are ten parts; 40,000 columns leave 512 of 600 rows to a chunk.
+TEST(LinearCrossEntropy, InTurnTheWeightGradientHasTheSameBits) {
+  for (const std::int64_t v : {10'000, 40'000}) {
+    constexpr std::int64_t n = 600, d = 8;
+    Rows rows = rows_of(n, v);
+    std::ranges::fill(rows.weights, 0.5f);
+    const at::Tensor x = random_tensor({n, d}, "x").to(at::kFloat), w = random_tensor({v, d}, "w").to(at::kFloat);
+    at::Tensor wanted = zero_sum_of(w), dw = zero_sum_of(w);
+    GradientOrder order(2), one_by_one(2);
+    linear_cross_entropy(x, w, chosen(rows), 1, wanted, {&one_by_one, 0});
+    linear_cross_entropy(x, w, chosen(rows), 1, wanted, {&one_by_one, 1});
+    std::thread second([&] { linear_cross_entropy(x, w, chosen(rows), 1, dw, {&order, 1}); });
+    linear_cross_entropy(x, w, chosen(rows), 1, dw, {&order, 0});
+    second.join();
+    EXPECT_TRUE(at::equal(dw, wanted)) << v;
+    const auto last = static_cast<std::int32_t>((v - 1) / gradient_rows);
+    GradientOrder passed(2);
+    linear_cross_entropy(x, w, chosen(rows), 1, dw, {&passed, 0});
+    auto next = std::async(std::launch::async, [&] { passed.wait(1, last); });
+    EXPECT_EQ(next.wait_for(std::chrono::minutes(1)), std::future_status::ready) << "it has not passed its last stage";
+    passed.abandon();
+  }
+}
+
+// One weight of the output layer makes one logit of every row what it is.
+TEST(LinearCrossEntropy, LogitsThatAreNotFiniteShowAndSmallOnesCountForNothing) {
+  constexpr std::int64_t n = 3, d = 4, v = 40, target = 5;
+  const TargetRows rows = target_rows(std::vector<std::int64_t>(n, target), std::vector<float>(n, 1), at::kCPU);
+  const at::Tensor x = at::ones({n, d}, at::kFloat);
+  const auto loss_with = [&](std::int64_t column, double logit, at::Tensor& dw) {
+    at::Tensor w = random_tensor({v, d}, "w").to(at::kFloat);
+    w.select(0, column).fill_(0).select(0, 0).fill_(logit);
+    dw = at::zeros({v, d}, at::kFloat);
+    return linear_cross_entropy(x, w, rows, 1, dw).loss_sum.item<double>();
+  };
+  at::Tensor dw;
+  for (const double bad : {NAN, INFINITY}) {
+    for (const std::int64_t column : {target, target + 20})
+      EXPECT_FALSE(std::isfinite(loss_with(column, bad, dw))) << bad;
+  }
+  EXPECT_FALSE(std::isfinite(loss_with(target, -INFINITY, dw)));
+  EXPECT_TRUE(std::isfinite(loss_with(target + 20, -INFINITY, dw)));
+  EXPECT_EQ(dw[target + 20][0].item<float>(), 0) << "it has no weight";
+  // log sum exp is 200 to the last digit where one logit is 200.
+  const double far = loss_with(target + 20, 200, dw) / n, near = loss_with(target, 200, dw) / n;
+  const double of_target = random_tensor({v, d}, "w").select(0, target).to(at::kFloat).sum().item<double>();
+  EXPECT_NEAR(far, 200 - of_target, 1e-5);
+  EXPECT_NEAR(near, 0, 1e-12);
+}
+
 TEST(LinearCrossEntropy, LogProbabilitiesAreThoseOfTheLoss) {
   const at::Tensor x = random_tensor({9, 16}, "x").to(at::kFloat), w = random_tensor({37, 16}, "w").to(at::kFloat);
   const TargetRows rows = chosen(rows_of(9, 37));
@@ -86,7 +143,7 @@ TEST(LinearCrossEntropy, LogProbabilitiesAreThoseOfTheLoss) {
     EXPECT_NEAR(log_p, exact[row][target].item<double>(), 2e-6);
     sum -= rows.weights_k[i].item<double>() * log_p;
   }
-  EXPECT_NEAR(loss.loss_sum.item<double>(), sum, 1e-12 * sum);
+  EXPECT_NEAR(loss.loss_sum.item<double>(), sum, 1e-7 * sum) << "of numbers that were rounded to fp32";
   EXPECT_FALSE(none.defined());
 }
 

@@ -20,9 +20,9 @@ namespace {
 std::int64_t tokens_that_fit = 0;
 
 at::Tensor gradient_within_memory(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
-                                  Parameters& gradients) {
+                                  Parameters& gradients, const GradientTurn& turn) {
   // Not at once: what a failed step has added to the gradients must not count.
-  const at::Tensor loss = language_model_gradient(model, batch, scale, recompute, gradients);
+  const at::Tensor loss = language_model_gradient(model, batch, scale, recompute, gradients, turn);
   if (batch.tokens.ids_n.numel() > tokens_that_fit)
     throw c10::OutOfMemoryError({__func__, __FILE__, __LINE__}, "CUDA out of memory");
   return loss;
@@ -33,14 +33,14 @@ TEST(FitGroups, AStepTakesWholeGroups) {
   static std::vector<std::vector<std::int64_t>> steps;  // the first ids of the examples of each micro-batch
   steps.clear();
   const auto watching = [](const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
-                           Parameters& gradients) {
+                           Parameters& gradients, const GradientTurn& turn) {
     std::vector<std::int64_t> firsts;
     const std::vector<std::int64_t>& cu_seqlens = batch.tokens.sequences.cu_seqlens;
     for (size_t s = 0; s + 1 < cu_seqlens.size(); ++s)
       firsts.push_back(batch.tokens.ids_n[cu_seqlens[s]].item<std::int64_t>());
     std::ranges::sort(firsts);
     steps.push_back(firsts);
-    return language_model_gradient(model, batch, scale, recompute, gradients);
+    return language_model_gradient(model, batch, scale, recompute, gradients, turn);
   };
   std::vector<Example> examples;
   const std::int64_t groups[] = {7, 7, 7, -1, 3, 3};

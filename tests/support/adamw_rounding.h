@@ -24,8 +24,9 @@ struct ShakenGradient {
   static inline std::uint64_t key = 0;
 
   static at::Tensor gradient(const Transformer& model, const PackedBatch& batch, double scale, bool recompute,
-                             Parameters& gradients) {
-    const at::Tensor loss = language_model_gradient(model, batch, scale, recompute, gradients);
+                             Parameters& gradients, const GradientTurn& turn) {
+    if (!turn.alone()) throw std::logic_error("it adds to gradients whose turn has passed");
+    const at::Tensor loss = language_model_gradient(model, batch, scale, recompute, gradients, turn);
     size_t i = 0;
     for_each_parameter(gradients, [&](const std::string& name, at::Tensor& tensor) {
       at::Tensor error = at::empty(tensor.sizes(), at::kDouble);

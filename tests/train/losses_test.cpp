@@ -280,8 +280,8 @@ TEST_P(LossGradients, OfRecomputedBlocksAreEqualToTheBit) {
     const PackedBatch batch = pack_batch(model, batch_of(c, {9, 14, 30}, 2));
     Parameters kept = zeros_like(model.weights, at::kFloat), recomputed = zeros_like(model.weights, at::kFloat);
     const Loss loss_of = c.attributes == 0 ? language_model_objective : regression_objective;
-    const at::Tensor loss = loss_of.gradient(model, batch, 0.25, false, kept);
-    EXPECT_TRUE(at::equal(loss, loss_of.gradient(model, batch, 0.25, true, recomputed)));
+    const at::Tensor loss = loss_of.gradient(model, batch, 0.25, false, kept, {});
+    EXPECT_TRUE(at::equal(loss, loss_of.gradient(model, batch, 0.25, true, recomputed, {})));
     const std::vector<at::Tensor> a = to_list(kept), b = to_list(recomputed);
     for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i], b[i])) << i;
   }

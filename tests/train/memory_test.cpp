@@ -53,7 +53,8 @@ struct Case {
   at::ScalarType dtype = at::kFloat;
   bool recompute = false;
   bool qk_norm = false;
-  bool side_by_side = false;  // two threads, a micro-batch each
+  std::int64_t threads = 0;  // 0: a micro-batch that adds to the step's gradients; else in turn, one a thread
+  bool tied = false;
 };
 class StepMemory : public testing::TestWithParam<Case> {};
 
@@ -65,6 +66,7 @@ TEST_P(StepMemory, IsWhatTheForecastSays) {
                                               .num_hidden_layers = 4,
                                               .num_attention_heads = 8,
                                               .num_key_value_heads = test.key_value_heads,
+                                              .tie_word_embeddings = test.tied,
                                               .qk_norm = test.qk_norm},
                                              test.vocab_size, 512);
   const HeadShape head{test.attributes == 0, test.attributes, test.attributes > 0};
@@ -90,13 +92,13 @@ TEST_P(StepMemory, IsWhatTheForecastSays) {
   const Loss loss = test.attributes > 0 ? regression_objective : language_model_objective;
   StepOptions options{.total_steps = 10, .micro_batch_tokens = 100000, .recompute = test.recompute};
   const int threads = at::get_num_threads();
-  if (test.side_by_side) {
-    at::set_num_threads(2);
-    options.thread_tokens = (work.tokens + 1) / 2;
-    work.side_by_side = 2;
+  if (test.threads > 0) {
+    at::set_num_threads(static_cast<int>(test.threads));
+    options.thread_tokens = (work.tokens + test.threads - 1) / test.threads;
+    work.side_by_side = test.threads;
     work.tokens = options.thread_tokens;
-    work.target_rows /= 2;
-    work.sequences /= 2;
+    work.target_rows /= test.threads;
+    work.sequences /= test.threads;
   }
 
   c10::Allocator* const usual = c10::GetCPUAllocator();
@@ -107,7 +109,7 @@ TEST_P(StepMemory, IsWhatTheForecastSays) {
                                       test.dtype, at::kCPU, [](const std::string&) { return true; });
     StepInput input = prepare_step(training.model, members, loss, options);
     const StepInput next = prepare_step(training.model, members, loss, options);
-    ASSERT_EQ(input.micro_batches.size(), test.side_by_side ? 2u : 1u);
+    ASSERT_EQ(input.micro_batches.size(), static_cast<size_t>(std::max<std::int64_t>(1, test.threads)));
     CountingAllocator::peak = CountingAllocator::now;
     EXPECT_TRUE(finish_step(training, enqueue_step(training, input, loss, options)).applied);
   }
@@ -116,7 +118,7 @@ TEST_P(StepMemory, IsWhatTheForecastSays) {
   const TrainBytes bytes = train_bytes(config, work);
   const double forecast = static_cast<double>(bytes.tensors()), real = static_cast<double>(CountingAllocator::peak);
   // Two threads need not be at their largest moments together.
-  EXPECT_LE(forecast / real, test.side_by_side ? 1.2 : 1.03) << forecast << " forecast, " << real << " held";
+  EXPECT_LE(forecast / real, test.threads > 1 ? 1.2 : 1.03) << forecast << " forecast, " << real << " held";
   EXPECT_GE(forecast / real, 0.97) << forecast << " forecast, " << real << " held";
 }
 
@@ -129,8 +131,12 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{.name = "many_pieces_recompute", .vocab_size = 20000, .recompute = true},
                     Case{.name = "norms_of_heads", .key_value_heads = 4, .qk_norm = true},
                     Case{.name = "norms_of_heads_recompute", .key_value_heads = 4, .recompute = true, .qk_norm = true},
-                    Case{.name = "regression", .attributes = 3}, Case{.name = "side_by_side", .side_by_side = true},
-                    Case{.name = "many_pieces_side_by_side", .vocab_size = 20000, .side_by_side = true},
+                    Case{.name = "regression", .attributes = 3}, Case{.name = "in_turn", .threads = 1},
+                    Case{.name = "in_turn_tied", .vocab_size = 5000, .threads = 1, .tied = true},
+                    Case{.name = "in_turn_recompute", .recompute = true, .threads = 1},
+                    Case{.name = "in_turn_bf16", .vocab_size = 5000, .dtype = at::kBFloat16, .threads = 1},
+                    Case{.name = "side_by_side", .threads = 2},
+                    Case{.name = "many_pieces_side_by_side", .vocab_size = 20000, .threads = 2},
                     Case{.name = "bf16", .key_value_heads = 2, .dtype = at::kBFloat16},
                     Case{.name = "bf16_many_pieces", .vocab_size = 20000, .dtype = at::kBFloat16}),
     [](const auto& test) { return std::string(test.param.name); });

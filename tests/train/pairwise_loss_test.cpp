@@ -164,8 +164,8 @@ TEST(PairwiseLoss, RecomputedBlocksGiveTheSameBits) {
   const PackedBatch batch = pack_batch(model, make_batch(pointers_to(examples)));
   const Loss loss = pairwise_objective(HeadLoss::scaled, weights_a);
   Parameters kept = zeros_like(model.weights, at::kFloat), recomputed = zeros_like(model.weights, at::kFloat);
-  EXPECT_TRUE(
-      at::equal(loss.gradient(model, batch, 0.5, false, kept), loss.gradient(model, batch, 0.5, true, recomputed)));
+  EXPECT_TRUE(at::equal(loss.gradient(model, batch, 0.5, false, kept, {}),
+                        loss.gradient(model, batch, 0.5, true, recomputed, {})));
   const std::vector<at::Tensor> a = to_list(kept), b = to_list(recomputed);
   for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i], b[i])) << i;
 }

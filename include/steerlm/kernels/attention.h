@@ -22,9 +22,13 @@ struct PackedSequences {
   std::int64_t longest = 0;
 };
 
+// Does a CPU compute attention of this dtype by this project's blocks, without copies of what heads share
+// (kernels/attention_blocks.h)? Else ATen's kernel does.
+bool attention_is_by_blocks(at::ScalarType dtype);
+
 struct AttentionOutput {
   at::Tensor out_nhe;
-  std::vector<at::Tensor> logsumexp;  // one a call of ATen's kernel, as it returns them
+  std::vector<at::Tensor> logsumexp;  // (n, h); of ATen's kernels one a call, as they return them
   at::Tensor rng_state, unused;       // of the call on a GPU: the backward wants them back
 };
 

@@ -9,9 +9,7 @@ namespace steerlm {
 
 std::int64_t count_parameters(const ModelConfig& config, const HeadShape& head);
 
-// On a CPU each thread computes sequences by itself where a model has at most so many parameters: beyond, the threads
-// share each product, so that the weights are read once for all. A thread's part is of about so many tokens at least.
-inline constexpr std::int64_t most_parameters_by_threads = 256'000'000;
+// On a CPU each thread computes sequences by itself, of about so many tokens at least.
 inline constexpr std::int64_t tokens_of_a_thread = 512;
 
 // Floating-point operations of forward and backward for one token in a sequence of `length`: 6 a matmul parameter
@@ -32,8 +30,8 @@ struct TrainWork {
   std::int64_t sequences = 1;    // in it
   std::int64_t target_rows = 0;  // of them those that the output layer predicts; 0 with a regression head
   std::int64_t step_tokens = 0;  // of all micro-batches of the step
-  // On a CPU: micro-batches that threads compute at the same time, each with gradients of its own; 0: one, which adds
-  // to those of the step.
+  // Micro-batches that are computed at the same time, a thread each or one by all, each with the gradients of one block
+  // of its own; 0, on a GPU: one that adds to those of the step.
   std::int64_t side_by_side = 0;
   std::int64_t trained = 0;          // parameters
   std::int64_t frozen = 0;           // with LoRA
@@ -46,16 +44,16 @@ struct TrainWork {
 // chunk of the output layer or the backward of the last block; both find the activations of the whole trunk. Beside it
 // are what the program takes without a model and, on a GPU, the CUDA context (about 0.6 GB).
 struct TrainBytes {
-  // Masters, gradients, those of the micro-batches side by side, two moments in fp32; the compute copy in bf16; what is
-  // frozen.
+  // Masters, gradients, two moments in fp32, side by side the gradient of a tied embedding by its tokens; the compute
+  // copy in bf16; what is frozen.
   std::int64_t state = 0;
   std::int64_t inputs = 0;            // ids, targets and angles of this step and the next
   std::int64_t activations = 0;       // BlockSaved of every block, the final norm's input and output
   std::int64_t logits = 0;            // the output layer: rows with a target, their gradient, one chunk of logits
   std::int64_t recomputed_block = 0;  // BlockSaved of the one block that is computed again
-  std::int64_t block_backward = 0;    // what block_backward holds from its begin to its end
+  std::int64_t block_backward = 0;    // what block_backward holds from its begin to its end; a block's gradients
   std::int64_t workspace = 0;         // what it takes beside that, in attention or in what follows
-  std::int64_t products = 0;          // the workspace of cuBLAS; on a CPU in bf16 a gradient before it is added
+  std::int64_t products = 0;  // the workspace of cuBLAS; on a CPU in bf16 a gradient before it is added, and oneDNN's
   // On a CPU: what the heap holds beyond its tensors, since pieces that were freed are kept and fit only in part.
   std::int64_t heap = 0;
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "steerlm/core/gradient_turn.h"
 #include "steerlm/kernels/attention.h"
 #include "steerlm/kernels/rope.h"
 #include "steerlm/nn/parameters.h"
@@ -67,10 +68,10 @@ struct TrunkSaved {
 // hidden_nd after the final norm. `saved` null: nothing is kept.
 at::Tensor trunk_forward(const Transformer& model, const PackedTokens& tokens, TrunkSaved* saved);
 
-// Adds the gradients of the trunk's weights to those members of `gradients` that are there. What the forward kept is
-// let go block by block.
+// Adds the gradients of the trunk's weights to those members of `gradients` that are there, in `turn` where other
+// micro-batches add to them too. What the forward kept is let go block by block.
 void trunk_backward(const Transformer& model, const PackedTokens& tokens, const at::Tensor& dhidden_nd,
-                    TrunkSaved& saved, Parameters& gradients);
+                    TrunkSaved& saved, Parameters& gradients, const GradientTurn& turn = {});
 
 // A block in three parts, of which generation replaces the middle one by attention over cached keys and values.
 // block_input leaves x, q, k and v in `saved`; block_output goes on from the heads' outputs.

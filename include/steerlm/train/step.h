@@ -15,9 +15,9 @@ namespace steerlm {
 
 // What a step changes, and what it computes with.
 struct Training {
-  FlatParameters masters;                    // what is trained: fp32 (fp64 in tests)
-  FlatParameters gradients;                  // of the last step, before clipping; dtype of the masters
-  std::vector<FlatParameters> side_by_side;  // gradients of micro-batches that threads compute at the same time
+  FlatParameters masters;    // what is trained: fp32 (fp64 in tests)
+  FlatParameters gradients;  // of the last step, before clipping; dtype of the masters
+  at::Tensor by_tokens_vd;   // CPU, tied output: the embedding's gradient by its tokens, before it is added to that
   AdamwState adamw;
   FlatParameters copy;     // the masters rounded to the compute dtype; the masters themselves where that is theirs
   Transformer model;       // its trained weights are views of `copy`
@@ -36,15 +36,14 @@ struct StepOptions {
   std::int64_t total_steps = 0;         // of the run, for the schedule
   std::int64_t micro_batch_tokens = 0;  // tokens of a forward and backward; a longer sequence is one by itself
   bool recompute = false;               // TrunkSaved's
-  // CPU: tokens of a micro-batch that one thread computes by itself, beside those of the other threads; 0: all threads
-  // share the work of each micro-batch.
+  // CPU: tokens of a micro-batch that one thread computes by itself, beside those of the other threads; 0, on a GPU:
+  // one micro-batch after the other.
   std::int64_t thread_tokens = 0;
 };
 
-// StepOptions::thread_tokens for a training of `trained` parameters: 0 on a GPU and for more than 256 million, whose
-// gradients would take too much memory once more a thread. It depends on nothing else, so that the bits of a training
-// are those of any number of threads.
-std::int64_t thread_tokens_for(std::int64_t trained, at::Device device);
+// StepOptions::thread_tokens: 0 on a GPU. It depends on nothing else, so that the bits of a training are those of any
+// number of threads.
+std::int64_t thread_tokens_for(at::Device device);
 
 // The examples of a step, packed, on the device of the model.
 struct StepInput {
@@ -86,8 +85,8 @@ struct SequenceSize {
 std::vector<std::vector<size_t>> micro_batches(std::span<const SequenceSize> sequences, std::int64_t budget,
                                                bool whole_groups, std::int64_t thread_tokens = 0);
 // How many of them, of at most `most_tokens` each, are computed at the same time: as many as there are threads,
-// together not more tokens than options.micro_batch_tokens, and not more than 2 GiB of gradients.
-std::int64_t micro_batches_at_once(const StepOptions& options, std::int64_t most_tokens, std::int64_t trained);
+// together not more tokens than options.micro_batch_tokens.
+std::int64_t micro_batches_at_once(const StepOptions& options, std::int64_t most_tokens);
 
 // The examples of a group stand side by side.
 StepInput prepare_step(const Transformer& model, std::span<const Example* const> examples, const Loss& loss,

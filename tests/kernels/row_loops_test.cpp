@@ -1,4 +1,4 @@
-// The loops of decoding of each instruction set against fp64, and against each other to the bit.
+// The loops over rows of each instruction set against fp64, and against each other to the bit.
 #include <ATen/ops/equal.h>
 #include <c10/util/BFloat16.h>
 #include <gtest/gtest.h>
@@ -55,7 +55,7 @@ std::vector<double> exact_attention(const DecodeHeads& o, const std::vector<floa
   return out;
 }
 
-TEST(DecodeLoops, AttentionIsThatOfFp64ForEveryLengthAndShape) {
+TEST(RowLoops, AttentionIsThatOfFp64ForEveryLengthAndShape) {
   if (instruction_sets().empty()) GTEST_SKIP() << "no AVX2";
   for (const std::int64_t e : {16, 32, 64, 80, 128, 192}) {
     for (const std::int64_t heads : {1, 3}) {
@@ -98,7 +98,7 @@ TEST(DecodeLoops, AttentionIsThatOfFp64ForEveryLengthAndShape) {
   }
 }
 
-TEST(DecodeLoops, AttentionShowsWhatIsNotFinite) {
+TEST(RowLoops, AttentionShowsWhatIsNotFinite) {
   for (const Loops* set : instruction_sets()) {
     for (const float bad : {NAN, INFINITY}) {
       const std::vector<float> q(16, 1);
@@ -111,7 +111,7 @@ TEST(DecodeLoops, AttentionShowsWhatIsNotFinite) {
   }
 }
 
-TEST(DecodeLoops, ARowReadsTheSlotThatItIsSaidTo) {
+TEST(RowLoops, ARowReadsTheSlotThatItIsSaidTo) {
   const at::Tensor q = random_tensor({3, 4, 32}, "q").to(at::kFloat);
   const at::Tensor k = random_tensor({5, 2, 20, 32}, "k").to(at::kFloat),
                    v = random_tensor({5, 2, 20, 32}, "v").to(at::kFloat);
@@ -130,7 +130,7 @@ TEST(DecodeLoops, ARowReadsTheSlotThatItIsSaidTo) {
                std::logic_error);
 }
 
-TEST(DecodeLoops, SumsOfARowAreThoseOfFp64) {
+TEST(RowLoops, SumsOfARowAreThoseOfFp64) {
   if (instruction_sets().empty()) GTEST_SKIP() << "no AVX2";
   for (const std::int64_t n : {1, 15, 16, 17, 100, 49152}) {
     for (const float sharpness : {1.0f, 0.4f, 3.0f, 100.0f}) {
@@ -156,7 +156,40 @@ TEST(DecodeLoops, SumsOfARowAreThoseOfFp64) {
   }
 }
 
-TEST(DecodeLoops, ARowIsFiniteOnlyIfAllOfItIs) {
+TEST(RowLoops, WeightsAndTheirGradientsAreThoseOfFp64) {
+  if (instruction_sets().empty()) GTEST_SKIP() << "no AVX2";
+  for (const std::int64_t n : {1, 15, 16, 17, 100, 4097}) {
+    const std::vector<float> scores = normal_numbers(n, "scores", 4), gradient = normal_numbers(n, "gradient");
+    const float largest = *std::max_element(scores.begin(), scores.end());
+    std::vector<std::vector<float>> results;
+    for (const Loops* set : instruction_sets()) {
+      EXPECT_EQ(set->largest(scores.data(), n), largest) << n;
+      // What lies behind the row must stay.
+      std::vector<float> weights = scores, dscores = gradient;
+      weights.push_back(7);
+      dscores.push_back(7);
+      const float total = set->exponentials(weights.data(), n, largest, 0.25f);
+      set->score_gradient(dscores.data(), weights.data(), n, 0.5f);
+      double sum = 0;
+      for (size_t i = 0; i < scores.size(); ++i) {
+        const double weight = 0.25 * std::exp(static_cast<double>(scores[i] - largest));
+        sum += weight;
+        EXPECT_NEAR(weights[i], weight, 1e-6 * weight);
+        const double wanted = static_cast<double>(weights[i]) * (static_cast<double>(gradient[i]) - 0.5);
+        EXPECT_NEAR(dscores[i], wanted, 2e-7 * std::abs(wanted));
+      }
+      EXPECT_NEAR(total, sum, 1e-6 * sum);
+      EXPECT_EQ(weights.back(), 7);
+      EXPECT_EQ(dscores.back(), 7);
+      weights.push_back(total);
+      weights.insert(weights.end(), dscores.begin(), dscores.end());
+      results.push_back(weights);
+    }
+    EXPECT_EQ(results.front(), results.back()) << n;
+  }
+}
+
+TEST(RowLoops, ARowIsFiniteOnlyIfAllOfItIs) {
   for (const Loops* set : instruction_sets()) {
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
       for (std::int64_t place = 0; place < 37; ++place) {

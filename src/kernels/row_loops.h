@@ -1,5 +1,5 @@
-// What a step of decoding does beside its products, for one instruction set: loops.h. The file that includes this one
-// defines `lanes`.
+// Attention of decoding, and the loops over rows of scores and logits, for one instruction set: loops.h. The file that
+// includes this one defines `lanes`.
 #pragma once
 
 #include "kernels/exp.h"
@@ -177,6 +177,53 @@ RowSums row_sums(const float* logits, Index n, float sharpness) {
     sharpened.add(weight);
   }
   return {largest, sum_of(not_finite) == 0.0f, sum.total(), sharpness == 1 ? sum.total() : sharpened.total()};
+}
+
+// What load_16 loaded, or as much of it as the row has.
+inline void store_16(float* row, Index i, Index n, const Vector (&x)[parts]) {
+  float last[16];
+  const bool whole = i + 16 <= n;
+  for (Index part = 0; part < parts; ++part) store((whole ? row + i : last) + part * lanes, x[part]);
+  for (Index l = i; !whole && l < n; ++l) row[l] = last[l - i];
+}
+
+// What is next to nothing becomes 0: products of denormal numbers are slow.
+float exponentials(float* row, Index n, float shift, float factor) {
+  constexpr float tiny = 1e-30f;
+  Vector sum[parts] = {}, x[parts];
+  for (Index i = 0; i < n; i += 16) {
+    load_16(row, i, n, -__builtin_inff(), x);
+    for (Index part = 0; part < parts; ++part) {
+      x[part] = factor * exp_of(x[part] - shift);
+      x[part] = (x[part] < tiny) & (x[part] > -tiny) ? Vector{} : x[part];
+      sum[part] += x[part];
+    }
+    store_16(row, i, n, x);
+  }
+  return sum_of(sum);
+}
+
+float largest(const float* row, Index n) {
+  Vector most[parts], x[parts];
+  load_16(row, 0, n, row[0], most);
+  for (Index i = 16; i < n; i += 16) {
+    load_16(row, i, n, row[0], x);
+    for (Index part = 0; part < parts; ++part) most[part] = larger(x[part], most[part]);
+  }
+  float lane[16], result = row[0];
+  for (Index part = 0; part < parts; ++part) store(lane + part * lanes, most[part]);
+  for (const float value : lane) result = value > result ? value : result;
+  return result;
+}
+
+void score_gradient(float* row, const float* weight, Index n, float mean) {
+  Vector x[parts], w[parts];
+  for (Index i = 0; i < n; i += 16) {
+    load_16(row, i, n, 0, x);
+    load_16(weight, i, n, 0, w);
+    for (Index part = 0; part < parts; ++part) x[part] = w[part] * (x[part] - mean);
+    store_16(row, i, n, x);
+  }
 }
 
 }  // namespace
