@@ -235,7 +235,8 @@ void print_levels(const MeasureBins& bins, const LevelCounts& counts) {
 
 void refuse_one_output_twice(const MeasureInput& input, const OutputOptions& options) {
   const OutputPlace records = find_output(input.output, options), edges = find_output(input.write_edges_path, options);
-  if (records.through || edges.through || records.file != edges.file) return;
+  const bool one_stream = input.output == "-" && input.write_edges_path == "-";
+  if (!one_stream && (records.through || edges.through || records.file != edges.file)) return;
   fail(ExitCode::recipe, {.what = "two outputs that are one file",
                           .where = "--write-edges",
                           .found = input.write_edges_path,

@@ -28,7 +28,7 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   CLI::Option* model = command->add_option("--model", generate->model, "model folder");
   CLI::Option* prompt = command->add_option("--prompt", generate->prompt, "the user's text");
   CLI::Option* input =
-      command->add_option("--input", generate->input, "records whose last turn is the user's, or lines with prompt");
+      command->add_option("--input", generate->input, "records, each up to its last user turn, or lines with prompt");
   prompt->excludes(input);
   command->add_option("--set", generate->set, "dials, such as quality=9,humor=0");
   command->add_option_function<std::string>(

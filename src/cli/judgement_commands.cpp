@@ -1,4 +1,5 @@
 // judgements: answers of several models as comparisons for a judge, and what the judge said as win rates and Elo.
+#include <limits>
 #include <memory>
 
 #include "cli/commands.h"
@@ -33,7 +34,9 @@ void add_read(CLI::App& group, Invocation& invocation) {
   command->add_option("--comparisons", arguments->comparisons, "the file that `judgements write` wrote")->required();
   command->add_option("--judged", arguments->judged, "JSON lines with `id`, and `winner` or `preference`")->required();
   command->add_option("--output", arguments->output, "the figures as JSON");
-  command->add_option("--seed", arguments->seed, "of the random orders and the intervals")->capture_default_str();
+  command->add_option("--seed", arguments->seed, "of the random orders and the intervals")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
+      ->capture_default_str();
   add_overwrite(*command, arguments->overwrite);
   command->callback([&invocation, arguments] {
     invocation.action = [&invocation, arguments] { return invocation.compute().read_judgements(*arguments); };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -67,7 +68,9 @@ void add_model_init(CLI::App& group, Invocation& invocation) {
   add_overwrite(*command, arguments->overwrite);
   command->add_option("--tokenizer", arguments->tokenizer, "sentencepiece model file, or a folder that holds one")
       ->required();
-  command->add_option("--seed", arguments->seed, "seed of the weights")->capture_default_str();
+  command->add_option("--seed", arguments->seed, "seed of the weights")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
+      ->capture_default_str();
   AddOptions add_options{command};
   arguments->config.fields(add_options);
   add_shard_size(*command, arguments->max_shard_size);

@@ -1,5 +1,6 @@
 #include <cstdio>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -108,8 +109,10 @@ void add_tokenizer_commands(CLI::App& app, Invocation& invocation) {
                             "what the files hold: " + join(enum_choices<Format>()) +
                                 " (default: auto, which recognises records, and texts by a name that ends in .txt)");
   train_command->add_option("--kind", arguments->kind, "unigram or bpe (default: unigram)");
-  train_command->add_option("--seed", arguments->training.seed,
-                            "seed of the choice of lines where there are more than five million (default: 1234)");
+  train_command
+      ->add_option("--seed", arguments->training.seed,
+                   "seed of the choice of lines where there are more than five million (default: 1234)")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()));
   set_action(train_command, [&invocation](const TokenizerArguments& given) {
     return invocation.compute().train_tokenizer(parse_training(given));
   });

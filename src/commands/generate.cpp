@@ -59,6 +59,12 @@ int commands::generate(const GenerateArguments& arguments) {
   check_job_output(arguments.job, output_options);
   Log log(arguments.job.quiet);
   const Context context = begin_job(arguments.job, log);
+  for (const auto& [option, given] : {std::pair{"--set", !arguments.set.empty()},
+                                      {"--system", arguments.system.has_value()},
+                                      {"--template", !arguments.text_template.empty()}}) {
+    if (arguments.raw && given)
+      log.warn(std::string(option) + " has no effect with --raw, which gives the model the prompt as it is");
+  }
   TemplateRequest request = parse_template(arguments.text_template, arguments.system);
   request.required = !arguments.raw;
   const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision, request);

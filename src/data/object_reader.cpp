@@ -185,6 +185,11 @@ Error unrecognised(const Json& value, const std::string& where) {
     std::vector<std::string> keys;
     for (const auto& [key, member] : value.items()) keys.push_back("'" + key + "'");
     fault.found = keys.empty() ? "an empty object" : (keys.size() == 1 ? "the key " : "the keys ") + join(keys);
+    for (const char* key : {"conversations", "messages", "prompt", "response", "chosen", "rejected"}) {
+      if (fault.advice.empty() && value.contains(key) && value[key].is_null())
+        fault.advice =
+            std::string("'") + key + "' is null, which is the same as missing: leave the record out, or fill it in";
+    }
     for (const auto& [key, member] : value.items()) {
       if (fault.advice.empty())
         fault.advice = suggest(key, {"conversations", "messages", "prompt", "response", "chosen", "rejected"});

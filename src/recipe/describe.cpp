@@ -1,5 +1,6 @@
 #include "recipe/describe.h"
 
+#include <cmath>
 #include <type_traits>
 
 #include "recipe/encode.h"
@@ -112,7 +113,11 @@ std::vector<KeyInfo> describe(Recipe recipe) {
 
 std::string range_text(const Range& range) {
   const bool has_min = range.min != Range{}.min, has_max = range.max != Range{}.max;
-  const std::string low = encode(range.min).text, high = encode(range.max).text;
+  const auto text = [](double bound) {
+    const bool whole = std::abs(bound) < 1e15 && bound == std::floor(bound);
+    return whole ? std::to_string(static_cast<std::int64_t>(bound)) : encode(bound).text;
+  };
+  const std::string low = text(range.min), high = text(range.max);
   if (has_min && has_max)
     return (range.open_min ? "above " : "from ") + low + (range.open_max ? " to below " : " to ") + high;
   if (has_min) return (range.open_min ? "above " : "of at least ") + low;

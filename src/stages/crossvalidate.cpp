@@ -224,6 +224,8 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
     run_settled_stage(first, look_ahead(context, silent));
   }
   if (context.dry_run) {
+    Log silent = Log::silent();
+    for (std::int64_t k = 1; k <= folds; ++k) report_run(fold_recipe(recipe, k, folds), look_ahead(context, silent));
     context.log->info(fmt::format("would train {} folds, each in {}/fold-K; the first one:", folds, recipe.run_dir));
     return run_settled_stage(first, context) == Outcome::done ? 0 : static_cast<int>(ExitCode::stopped);
   }

@@ -161,6 +161,32 @@ std::string comparison_id(std::int64_t number, const std::string& first, const s
   return fmt::format("{}/{}/{}", number, first, second);
 }
 
+// The same prompt in both orders, and each response on the other side.
+void check_other_order(const Comparison& comparison, const Comparison& other) {
+  const std::pair<const char*, const char*> same[] = {{"prompt", "prompt"},
+                                                      {"system", "system"},
+                                                      {"earlier_turns", "earlier_turns"},
+                                                      {"first_response", "second_response"},
+                                                      {"second_response", "first_response"}};
+  const auto value = [](const Comparison& of, const char* key) {
+    const auto found = of.line.find(key);
+    return found == of.line.end() ? Json() : *found;
+  };
+  const auto refuse = [&](const char* key, const Json& expected) {
+    fail(ExitCode::data, {.what = std::string("'") + key + "' is not that of the comparison in the other order",
+                          .where = comparison.where,
+                          .found = shortened_json(value(comparison, key), 80),
+                          .expected = shortened_json(expected, 80) + ", as at " + other.where,
+                          .advice = comparisons_advice});
+  };
+  for (const auto& [key, of_other] : same) {
+    if (value(comparison, key) != value(other, of_other)) refuse(key, value(other, of_other));
+  }
+  const Json order = value(comparison, "order"), of_other = value(other, "order");
+  if (order != 1 && order != 2) refuse("order", of_other == 1 ? 2 : 1);
+  if (order == of_other) refuse("order", order == 1 ? 2 : 1);
+}
+
 Comparisons read_comparisons(const std::string& path) {
   Comparisons all;
   for_each_object(path, [&](Json object, std::int64_t line) {
@@ -197,7 +223,10 @@ Comparisons read_comparisons(const std::string& path) {
   for (const Comparison& comparison : all.lines) {
     const Json& line = comparison.line;
     const std::string other = comparison_id(line["number"], line["second"], line["first"]);
-    if (all.by_id.contains(other)) continue;
+    if (const auto found = all.by_id.find(other); found != all.by_id.end()) {
+      check_other_order(comparison, all.lines[found->second]);
+      continue;
+    }
     fail(ExitCode::data, {.what = "a comparison without the one in the other order",
                           .where = comparison.where,
                           .expected = "also a line with the id '" + other + "'",
@@ -252,8 +281,12 @@ void check_unchanged(const Json& judged, const Comparison& comparison, const std
 }
 
 void read_judged(const std::string& path, const std::string& comparisons_path, Comparisons& all) {
-  for_each_object(path, [&](const Json& object, std::int64_t line) {
+  for_each_object(path, [&](const Json& given, std::int64_t line) {
     const std::string where = place(path, line);
+    Json object = Json::object();  // null is the same as missing
+    for (const auto& [key, value] : given.items()) {
+      if (!value.is_null()) object[key] = value;
+    }
     const std::string& id =
         text_at(object, "id", where, "keep the 'id' of the comparison in what the judge says of it");
     const auto found = all.by_id.find(id);

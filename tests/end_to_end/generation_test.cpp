@@ -118,7 +118,10 @@ TEST_F(Generation, SystemAndRawChangeWhatTheModelSees) {
   EXPECT_NE(generated("--prompt hi --system 'Be bad.'"), by_default);
   const std::string raw = generated("--prompt hi --raw");
   EXPECT_NE(raw, by_default);
-  EXPECT_EQ(generated("--prompt hi --raw --set humor=3"), raw) << "no template, no dials";
+  const Result dialled = run("generate --model model --prompt hi --raw --set humor=3 --system X --max-new-tokens 4");
+  EXPECT_THAT(dialled.errors, testing::HasSubstr("warning: --set has no effect with --raw"));
+  EXPECT_THAT(dialled.errors, testing::HasSubstr("warning: --system has no effect with --raw"));
+  EXPECT_THAT(dialled.errors, testing::Not(testing::HasSubstr("--template")));
 }
 
 TEST_F(Generation, WrongDialsAreRefused) {

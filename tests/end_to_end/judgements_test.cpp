@@ -230,7 +230,7 @@ TEST_F(JudgementsProgram, JudgementsThatAreNotOfTheComparisons) {
   expect_refused(read_judged(first_line(R"({"id":"0/a/b","winner":"c"})")), 3,
                  "'winner' is no answer of the comparison");
   expect_refused(read_judged(first_line(R"({"id":"0/a/b","preference":0})")), 3, "'preference' is no preference");
-  expect_refused(read_judged(first_line(R"({"id":"0/a/b","preference":null})")), 3, "'preference' is no preference");
+  expect_refused(read_judged(first_line(R"({"id":"0/a/b","preference":null})")), 3, "judged.jsonl:1: no judgement");
   expect_refused(read_judged(first_line(R"({"winner":"a"})")), 3, "judged.jsonl:1: 'id' is missing");
   expect_refused(read_judged(first_line("[]")), 3, "judged.jsonl:1: a line that is no JSON object");
   EXPECT_FALSE(exists("r.json"));
@@ -245,10 +245,22 @@ TEST_F(JudgementsProgram, JudgementsThatAreNotOfTheComparisons) {
   write("comparisons.jsonl", other);
   expect_refused(read_judged(good), 3,
                  "comparisons.jsonl:1: the id of the comparison is not that of its number and systems");
+  const auto refuse_with = [&](const std::string& from, const std::string& to, const std::string& what) {
+    std::string changed = comparisons;
+    changed.replace(changed.find(from), from.size(), to);
+    write("comparisons.jsonl", changed);
+    expect_refused(read_judged(good), 3, what + " is not that of the comparison in the other order");
+  };
+  refuse_with(R"("prompt":"q0")", R"("prompt":"zzz")", "comparisons.jsonl:1: 'prompt'");
+  refuse_with(R"("second_response":"bbbbb")", R"("second_response":"z")", "comparisons.jsonl:1: 'second_response'");
+  refuse_with(R"("order":2)", R"("order":1)", "comparisons.jsonl:1: 'order'");
+  refuse_with(R"("order":1)", R"("order":7)", "comparisons.jsonl:1: 'order'");
   write("comparisons.jsonl", "");
   expect_refused(read_judged(good), 3, "comparisons.jsonl: no comparison is in the file");
   write("comparisons.jsonl", comparisons);
   EXPECT_EQ(read_judged(good).code, 0);
+  EXPECT_EQ(read_judged(first_line(R"({"id":"0/a/b","winner":"a","preference":null,"first":null})")).code, 0)
+      << "null is the same as missing";
   expect_refused(run("judgements read --comparisons comparisons.jsonl --judged judged.jsonl --output r.json"), 5,
                  "r.json");
 }

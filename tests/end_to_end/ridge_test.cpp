@@ -256,6 +256,7 @@ TEST_F(RidgeProgram, CrossvalidationHoldsOutEachDialogueOnce) {
   EXPECT_THAT(read("page.html"), testing::Not(HasSubstr("missing or damaged")));
 
   // Fewer folds are other trainings.
+  EXPECT_EQ(run("crossvalidate ridge.yaml --folds 3 --dry-run").code, 2);
   EXPECT_EQ(run("crossvalidate ridge.yaml --folds 3").code, 2);
   const Result fewer = run("crossvalidate ridge.yaml --folds 3 --fresh");
   EXPECT_EQ(fewer.code, 0) << fewer.errors;

@@ -78,7 +78,7 @@ INSTANTIATE_TEST_SUITE_P(
              "5:29: wrong value of 'train.micro_batch_tokens' (found a list, expected an integer of at least 1, or "
              "auto)"},
         Case{Stage::sft, "train: {batch_size: auto}\n",
-             "5:21: wrong value of 'train.batch_size' (found 'auto', expected an integer of at least 1)"},
+             "5:21: wrong value of 'train.batch_size' (found 'auto', expected an integer from 1 to 1000000)"},
         Case{Stage::bootstrap, "select: max\n",
              "7:9: wrong value of 'select' (found 'max', expected names with an integer or max each)"},
         Case{Stage::bootstrap, "select: {quality: mx}\n",
@@ -101,12 +101,25 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Stage::sft, "optimizer: {betas: [0.9, 1]}\n",
                          "5:26: 'optimizer.betas[1]' is out of range (found 1, expected a number from 0 to below 1)"},
                     Case{Stage::sft, "train: {batch_size: 0}\n",
-                         "5:21: 'train.batch_size' is out of range (found 0, expected an integer of at least 1)"},
+                         "5:21: 'train.batch_size' is out of range (found 0, expected an integer from 1 to 1000000)"},
                     Case{Stage::sft, "train: {micro_batch_tokens: 0}\n",
                          "5:29: 'train.micro_batch_tokens' is out of range (found 0, expected an integer of at least "
                          "1, or auto)"},
                     Case{Stage::sft, "train: {steps: 0}\n",
-                         "5:16: 'train.steps' is out of range (found 0, expected an integer of at least 1)"},
+                         "5:16: 'train.steps' is out of range (found 0, expected an integer from 1 to 1000000000)"},
+                    // What is multiplied must not overflow.
+                    Case{Stage::sft, "train: {epochs: 9223372036854775807}\n",
+                         "5:17: 'train.epochs' is out of range (found 9223372036854775807, expected an integer from 1 "
+                         "to 1000000)"},
+                    Case{Stage::sft, "train: {batch_size: 9223372036854775807}\n",
+                         "5:21: 'train.batch_size' is out of range (found 9223372036854775807, expected an integer "
+                         "from 1 to 1000000)"},
+                    Case{Stage::generate, "sampling: {max_new_tokens: 9223372036854775807}\n",
+                         "6:28: 'sampling.max_new_tokens' is out of range (found 9223372036854775807, expected an "
+                         "integer from 1 to 1000000)"},
+                    Case{Stage::bootstrap, "samples_per_prompt: 10001\n",
+                         "7:21: 'samples_per_prompt' is out of range (found 10001, expected an integer from 1 to "
+                         "10000)"},
                     Case{Stage::annotate, "max_bad_share: 2\n",
                          "6:16: 'max_bad_share' is out of range (found 2, expected a number from 0 to 1)"}));
 
@@ -229,7 +242,7 @@ TEST(DecodeTest, EveryFaultOfARecipeInOnePass) {
             "r.yaml:2:1: unknown key 'methd'; did you mean 'method'?\n"
             "r.yaml:3:10: wrong value of 'run_dir' (found '5', expected a text); quote it: \"5\"\n"
             "r.yaml:4:9: unknown key 'model.pth'; did you mean 'path'?\n"
-            "r.yaml:5:32: 'data.max_tokens' is out of range (found 1, expected an integer of at least 2)\n"
+            "r.yaml:5:32: 'data.max_tokens' is out of range (found 1, expected an integer from 2 to 1000000)\n"
             "r.yaml:6:1: the stage 'sft' has no key 'head'; it belongs to train-predictor\n"
             "r.yaml:7:7: wrong value of 'seed' (found 'x', expected an integer of at least 0)");
 }

@@ -275,7 +275,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{Stage::steerlm2, "data: {over_length: truncate}\n",
              "7:21: a response that is cut off has another log-probability (expected drop or error)"},
         Case{Stage::steerlm2, "samples_per_prompt: 1\n",
-             "7:21: 'samples_per_prompt' is out of range (found 1, expected an integer of at least 2)"},
+             "7:21: 'samples_per_prompt' is out of range (found 1, expected an integer from 2 to 10000)"},
         Case{Stage::steerlm2, "beta: {edges: halves}\n",
              "7:15: wrong value of 'beta.edges' (found 'halves', expected one of equal, half)"}));
 

@@ -77,7 +77,7 @@ TEST(RidgeRecipeTest, WhatARidgeHeadCannotHave) {
   EXPECT_THAT(message(predictor("head: {kind: ridge, penalties: 3}\n")),
               HasSubstr("expected a list of numbers above 0"));
   EXPECT_THAT(message(predictor("head: {kind: ridge, penalties: [a]}\n")), HasSubstr("expected a number above 0"));
-  EXPECT_THAT(message(predictor("head: {kind: ridge, penalty_folds: 1}\n")), HasSubstr("of at least 2"));
+  EXPECT_THAT(message(predictor("head: {kind: ridge, penalty_folds: 1}\n")), HasSubstr("from 2 to 1000"));
   EXPECT_THAT(message(predictor("head: {kind: regression, penalties: [1]}\n")),
               HasSubstr("'head.penalties' is for 'head.kind: ridge' alone"));
   EXPECT_THAT(message(predictor("head: {kind: regression, pooling: mean}\n")),

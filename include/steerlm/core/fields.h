@@ -27,6 +27,10 @@ constexpr Range between(double min, double max) { return {min, max}; }
 constexpr Range half_open(double min, double max) { return {.min = min, .max = max, .open_max = true}; }
 constexpr Range at_least(double min) { return {.min = min}; }
 constexpr Range above(double min) { return {.min = min, .open_min = true}; }
+// Counts that are multiplied with each other have a largest value, far from where a product would overflow.
+namespace largest_count {
+constexpr double steps = 1e9, epochs = 1e6, batch = 1e6, samples = 1e4, tokens = 1e6, width = 1e6;
+}
 
 // How a recipe may write a value beside its plain form: one item for a list of one, `all` for a list, {path: …} for a
 // path, `auto` for a count, which is stored as 0.

@@ -61,7 +61,7 @@ struct SourceOptions {
   void fields(auto& field) {
     field("path", path, "file; .gz and .zst are unpacked; '-' is standard input");
     field("format", format, "what the file holds; auto recognises it");
-    field("repeat", repeat, at_least(1), "how often the source is taken");
+    field("repeat", repeat, between(1, largest_count::samples), "how often the source is taken");
     field("limit", limit, at_least(0), "lines of the file that are read; 0: all");
     field("labels", labels,
           "controls of a comparison: drop: read as chat without labels; shuffle: labels of data.train and "
@@ -94,7 +94,7 @@ struct DataOptions {
           "share of the training dialogues that is held out, by tree or first user text");
     field("fold", fold,
           "k/n: the k-th of n equal parts of the training dialogues (k from 1) is held out, for cross-validation");
-    field("max_tokens", max_tokens, at_least(2), "longest conversation, in tokens");
+    field("max_tokens", max_tokens, between(2, largest_count::tokens), "longest conversation, in tokens");
     field("over_length", over_length, "what happens to a longer one");
     field("shuffle", shuffle, "false: file order");
     field("cache_dir", cache_dir,

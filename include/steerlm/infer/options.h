@@ -16,7 +16,7 @@ struct SamplingOptions {
     field("top_k", top_k, at_least(0), "sample from the k most probable tokens; 0: all");
     field("temperature", temperature, at_least(0), "0: greedy");
     field("top_p", top_p, between(0, 1), "sample from the smallest set of tokens with this probability");
-    field("max_new_tokens", max_new_tokens, at_least(1), "longest response, in tokens");
+    field("max_new_tokens", max_new_tokens, between(1, largest_count::tokens), "longest response, in tokens");
   }
 };
 

@@ -111,20 +111,22 @@ struct ModelConfig {
   }
 
   void fields(auto& field) {
-    field("vocab_size", vocab_size, at_least(0), "rows of the embedding; 0: the tokenizer's pieces");
-    field("hidden_size", hidden_size, at_least(1), "width of the model");
-    field("intermediate_size", intermediate_size, at_least(0),
+    field("vocab_size", vocab_size, between(0, 1e7), "rows of the embedding; 0: the tokenizer's pieces");
+    field("hidden_size", hidden_size, between(1, largest_count::width), "width of the model");
+    field("intermediate_size", intermediate_size, between(0, largest_count::width),
           "width of the feed-forward layer; 0: 8/3 of hidden_size");
-    field("num_hidden_layers", num_hidden_layers, at_least(1), "number of blocks");
-    field("num_attention_heads", num_attention_heads, at_least(1), "query heads");
-    field("num_key_value_heads", num_key_value_heads, at_least(0), "key and value heads; 0: as many as query heads");
-    field("head_dim", head_dim, at_least(0), "width of a head; 0: hidden_size / num_attention_heads");
-    field("max_position_embeddings", max_position_embeddings, at_least(0),
+    field("num_hidden_layers", num_hidden_layers, between(1, 10000), "number of blocks");
+    field("num_attention_heads", num_attention_heads, between(1, 10000), "query heads");
+    field("num_key_value_heads", num_key_value_heads, between(0, 10000),
+          "key and value heads; 0: as many as query heads");
+    field("head_dim", head_dim, between(0, largest_count::width),
+          "width of a head; 0: hidden_size / num_attention_heads");
+    field("max_position_embeddings", max_position_embeddings, between(0, 1e7),
           "longest context; 0: the larger of 4096 and data.max_tokens");
     field("rope_theta", rope_theta, above(0), "base of the rotary frequencies");
     field("rms_norm_eps", rms_norm_eps, above(0), "epsilon of RMSNorm");
     field("tie_word_embeddings", tie_word_embeddings, "the output layer is the embedding");
-    field("initializer_range", initializer_range, above(0), "standard deviation of fresh weights");
+    field("initializer_range", initializer_range, Range{0, 1000, true}, "standard deviation of fresh weights");
   }
 };
 

@@ -41,11 +41,11 @@ struct ScheduleOptions {
 
   void fields(auto& field) {
     field("kind", kind, "shape after warm-up; wsd: constant, then a linear decay over the last decay_steps");
-    field("warmup_steps", warmup_steps, at_least(0),
+    field("warmup_steps", warmup_steps, between(0, largest_count::steps),
           "steps of linear warm-up; step k of them has k/warmup_steps of the rate");
     field("min_learning_rate", min_learning_rate, at_least(0),
           "where a decay goes to, at most learning_rate; the last step is one step before it");
-    field("decay_steps", decay_steps, at_least(0), "steps of the decay; 0: all after warm-up");
+    field("decay_steps", decay_steps, between(0, largest_count::steps), "steps of the decay; 0: all after warm-up");
   }
 };
 

@@ -97,7 +97,7 @@ struct PredictorOptions {
     field("penalties", penalties, above(0),
           "ridge: penalties to choose from, for each attribute on held-out dialogues; factors of the squared weights "
           "of standardised features beside the sum of squared errors");
-    field("penalty_folds", penalty_folds, at_least(2),
+    field("penalty_folds", penalty_folds, between(2, 1000),
           "ridge: parts of the training dialogues, each of which is held out once for the choice of the penalty");
     field("features", features,
           "ridge: folder that keeps the model's hidden states, also for other runs; not given: "
@@ -193,7 +193,7 @@ struct BootstrapOptions {
     field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
     field("labels_from", labels_from, "annotated records whose distinct labels are drawn from");
     field("select", select, "values that a drawn label must have: a number, or max for the largest that occurs");
-    field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt");
+    field("samples_per_prompt", samples_per_prompt, between(1, largest_count::samples), "answers for each prompt");
     field("sampling", sampling, "how answers are sampled");
     field("start_from", start_from, "what the second fine-tuning starts from: policy, or base (model.path)");
     field("mix_original", mix_original, "add data.train to the sampled records");
@@ -225,11 +225,12 @@ struct Steerlm2Options {
           "responses");
     field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
     field("set", set, "dials of the one label; the others take the policy's defaults");
-    field("samples_per_prompt", samples_per_prompt, at_least(2), "responses for each prompt, n of the paper");
+    field("samples_per_prompt", samples_per_prompt, between(2, largest_count::samples),
+          "responses for each prompt, n of the paper");
     field("sampling", sampling, "how responses are sampled");
     field("beta", beta, "from the predictor's scores to the probability of the label");
     field("batch_tokens", batch_tokens, at_least(1), "tokens scored at once; bounds memory, never changes a score");
-    field("iterations", iterations, at_least(1),
+    field("iterations", iterations, between(1, 1000),
           "rounds of sampling and training, each from the policy of the one before");
   }
 };
@@ -252,7 +253,7 @@ struct GenerateOptions {
           "sources: each record up to its last user turn, or lines with prompt or turns");
     field("max_prompts", max_prompts, at_least(0), "prompts taken; 0: all");
     field("set", set, "dials; the others take the model folder's defaults");
-    field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt");
+    field("samples_per_prompt", samples_per_prompt, between(1, largest_count::samples), "answers for each prompt");
     field("sampling", sampling, "how answers are sampled");
     field("output", output, "JSON lines");
     field("shard", shard, "i/n: answer the i-th of n parts of the prompts (i from 0) into an output of its own");
@@ -280,7 +281,8 @@ struct DialOptions {
     field("attributes", attributes, Shape::all_or_list, "dials that are swept; all: every one");
     field("levels", levels, Shape::all_or_list,
           "levels that each dial is set to; all: from the smallest to the largest");
-    field("samples_per_prompt", samples_per_prompt, at_least(1), "answers for each prompt and level");
+    field("samples_per_prompt", samples_per_prompt, between(1, largest_count::samples),
+          "answers for each prompt and level");
     field("sampling", sampling, "how answers are sampled");
     field(
         "judge", judge,
@@ -318,7 +320,7 @@ struct TokenizerOptions {
   void fields(auto& field) {
     field("input", input, Shape::one_or_list, "text or record files");
     field("format", format, "what the files hold; auto recognises records, and texts by a name that ends in .txt");
-    field("vocab_size", vocab_size, at_least(1), "pieces");
+    field("vocab_size", vocab_size, between(1, 1e7), "pieces");
     field("kind", kind, "unigram or bpe");
     field("output", output, "the sentencepiece model");
   }

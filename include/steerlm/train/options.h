@@ -25,9 +25,9 @@ struct TrainOptions {
   double max_minutes = 0;
 
   void fields(auto& field) {
-    field("epochs", epochs, at_least(1), "passes over the training data");
-    field("steps", steps, at_least(1), "optimiser steps");
-    field("batch_size", batch_size, at_least(1), "conversations of one optimiser step");
+    field("epochs", epochs, between(1, largest_count::epochs), "passes over the training data");
+    field("steps", steps, between(1, largest_count::steps), "optimiser steps");
+    field("batch_size", batch_size, between(1, largest_count::batch), "conversations of one optimiser step");
     field("micro_batch_tokens", micro_batch_tokens, Shape::count_or_auto,
           "tokens computed at once; bounds memory, never changes what is optimised; auto: as many as fit");
     field(
@@ -41,7 +41,8 @@ struct TrainOptions {
 struct EvaluateOptions {
   std::int64_t every_steps = 0;
   void fields(auto& field) {
-    field("every_steps", every_steps, at_least(0), "steps between validations; 0: at the end of each epoch");
+    field("every_steps", every_steps, between(0, largest_count::steps),
+          "steps between validations; 0: at the end of each epoch");
   }
 };
 
@@ -67,7 +68,7 @@ struct CheckpointOptions {
   std::optional<KeepBestOptions> keep_best;
 
   void fields(auto& field) {
-    field("every_steps", every_steps, at_least(1), "steps between checkpoints");
+    field("every_steps", every_steps, between(1, largest_count::steps), "steps between checkpoints");
     field("keep", keep, at_least(1), "checkpoints kept");
     field("keep_best", keep_best, "model/ gets the weights of the best validation instead of the last step's");
   }
