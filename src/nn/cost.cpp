@@ -126,7 +126,7 @@ TrainBytes train_bytes(const ModelConfig& c, const TrainWork& work) {
   const bool by_tokens = work.side_by_side > 0 && work.frozen == 0 && work.target_rows > 0 && c.tie_word_embeddings;
   bytes.state = work.trained * (4 * fp32 + (work.bf16 ? size : 0)) + work.frozen * size +
                 (by_tokens ? c.vocab_size * c.hidden_size * fp32 : 0);
-  bytes.inputs = 2 * work.step_tokens * (3 * 8 + c.head_dim * fp32);
+  bytes.inputs = 2 * work.step_tokens * (3 * std::int64_t{8} + c.head_dim * fp32);
   bytes.activations = layers * x + (work.recompute ? 0 : layers * block) + 2 * x;
   bytes.logits = logits_bytes(c, work, size);
   bytes.recomputed_block = work.recompute ? block : 0;

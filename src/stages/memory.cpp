@@ -56,9 +56,7 @@ TrainSettings::TrainSettings(const Recipe& recipe, const ModelConfig& model, con
   work.recompute = recipe.train.recompute == Recompute::block;
 }
 
-std::int64_t TrainSettings::thread_tokens() const {
-  return work.multiprocessors > 0 ? 0 : thread_tokens_for(at::kCPU);
-}
+std::int64_t TrainSettings::thread_tokens() const { return work.multiprocessors > 0 ? 0 : thread_tokens_for(at::kCPU); }
 
 std::int64_t TrainSettings::at_once(std::int64_t micro_batch_tokens, std::int64_t largest, std::int64_t count) const {
   const StepOptions options{.micro_batch_tokens = micro_batch_tokens, .thread_tokens = thread_tokens()};

@@ -65,7 +65,8 @@ class ChooseMicroBatchTokens : public testing::Test {
 
 TEST_F(ChooseMicroBatchTokens, TakesTheLargestStepWhereThatFits) {
   EXPECT_EQ(choose_micro_batch_tokens(recipe, settings(), examples, plenty), 24'000);
-  EXPECT_EQ(choose_micro_batch_tokens(recipe, side_by_side(), examples, plenty), 16'384) << "a CPU gains nothing beyond";
+  EXPECT_EQ(choose_micro_batch_tokens(recipe, side_by_side(), examples, plenty), 16'384)
+      << "a CPU gains nothing beyond";
   recipe.train.steps = 2;
   EXPECT_EQ(choose_micro_batch_tokens(recipe, settings(), examples, plenty), 8000) << "a run of two steps";
 }
