@@ -64,10 +64,10 @@ std::vector<PlannedBatch> plan_batches(std::span<const Example> examples, const 
   return batches;
 }
 
-// Batches that are computed at the same time. The threads share each product where a model has more parameters than
-// these, so that the weights are read once for all.
+// The threads share each product of a model that has more parameters, so that the weights are read once for all.
 constexpr std::int64_t most_parameters_by_threads = 256'000'000;
 
+// Batches that are computed at the same time.
 std::int64_t batches_at_once(const Transformer& model, std::int64_t tokens) {
   std::int64_t parameters = 0;
   for_each_parameter(model.weights, [&](const std::string&, const at::Tensor& w) { parameters += w.numel(); });
