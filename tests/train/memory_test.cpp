@@ -55,6 +55,7 @@ struct Case {
   bool qk_norm = false;
   std::int64_t threads = 0;  // 0: a micro-batch that adds to the step's gradients; else in turn, one a thread
   bool tied = false;
+  std::int64_t intermediate_size = 160, layers = 4, sequences = 16;
 };
 class StepMemory : public testing::TestWithParam<Case> {};
 
@@ -62,15 +63,16 @@ TEST_P(StepMemory, IsWhatTheForecastSays) {
   const Case& test = GetParam();
   const ModelConfig config = complete_config({.vocab_size = test.vocab_size,
                                               .hidden_size = 64,
-                                              .intermediate_size = 160,
-                                              .num_hidden_layers = 4,
+                                              .intermediate_size = test.intermediate_size,
+                                              .num_hidden_layers = test.layers,
                                               .num_attention_heads = 8,
                                               .num_key_value_heads = test.key_value_heads,
                                               .tie_word_embeddings = test.tied,
                                               .qk_norm = test.qk_norm},
                                              test.vocab_size, 512);
   const HeadShape head{test.attributes == 0, test.attributes, test.attributes > 0};
-  TrainWork work{.tokens = 0, .sequences = 16, .bf16 = test.dtype == at::kBFloat16, .recompute = test.recompute};
+  TrainWork work{
+      .tokens = 0, .sequences = test.sequences, .bf16 = test.dtype == at::kBFloat16, .recompute = test.recompute};
   std::vector<Example> examples(static_cast<size_t>(work.sequences));
   for (size_t s = 0; s < examples.size(); ++s) {
     Rng rng(3, "example", s);
@@ -135,6 +137,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{.name = "in_turn_tied", .vocab_size = 5000, .threads = 1, .tied = true},
                     Case{.name = "in_turn_recompute", .recompute = true, .threads = 1},
                     Case{.name = "in_turn_bf16", .vocab_size = 5000, .dtype = at::kBFloat16, .threads = 1},
+                    // The gradients of a block are much of it.
+                    Case{.name = "in_turn_wide", .threads = 1, .intermediate_size = 4000, .layers = 1, .sequences = 2},
                     Case{.name = "side_by_side", .threads = 2},
                     Case{.name = "many_pieces_side_by_side", .vocab_size = 20000, .threads = 2},
                     Case{.name = "bf16", .key_value_heads = 2, .dtype = at::kBFloat16},
