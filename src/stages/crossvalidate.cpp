@@ -188,6 +188,16 @@ void remove_further_folds(RunFiles& files, std::int64_t folds) {
   }
 }
 
+// A table of an earlier run that somebody has changed since is kept.
+void set_aside_changed(RunFiles& files, const std::string& name, const Context& context) {
+  for (const RunFiles::Difference& other : files.differences(name)) {
+    if (other.gone) continue;
+    const Path kept = files.set_aside(other.path);
+    context.log->warn(other.path.string() + " was changed after it was written: it is kept as " + kept.string() +
+                      " and made again");
+  }
+}
+
 }  // namespace
 
 int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::string& program, const Context& context) {
@@ -235,6 +245,7 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
   for (const char* name : {"log.txt", "recipe.yaml", "crossvalidation.txt", "crossvalidation.json"})
     files.refuse_foreign(name);
   context.log->open_file(files.grow("log.txt"));
+  for (const char* name : {"crossvalidation.txt", "crossvalidation.json"}) set_aside_changed(files, name, context);
   if (context.fresh) remove_further_folds(files, folds);
   files.write("recipe.yaml", dump_recipe(recipe));
   if (recipe.head.kind == PredictorKind::ridge && recipe.head.features.empty()) files.enter_run("features");

@@ -251,6 +251,15 @@ TEST_F(RidgeProgram, CrossvalidationHoldsOutEachDialogueOnce) {
   EXPECT_THAT(again.errors, HasSubstr("finished already"));
   EXPECT_EQ(read("run/fold-2/model/model.safetensors"), before.at("run/fold-2/model/model.safetensors"));
 
+  // What somebody has written into a table is not lost.
+  const std::string table = read("run/crossvalidation.txt");
+  write("run/crossvalidation.txt", "mine");
+  const Result kept = run("crossvalidate ridge.yaml --folds 4");
+  EXPECT_EQ(kept.code, 0) << kept.errors;
+  EXPECT_THAT(kept.errors, HasSubstr("it is kept as"));
+  EXPECT_EQ(read("run/crossvalidation.txt.previous"), "mine");
+  EXPECT_EQ(read("run/crossvalidation.txt"), table);
+
   ASSERT_EQ(run("report run --out page.html").code, 0);
   EXPECT_THAT(read("page.html"), HasSubstr("4 of 4 runs in it finished"));
   EXPECT_THAT(read("page.html"), testing::Not(HasSubstr("missing or damaged")));
