@@ -4,7 +4,6 @@
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,6 +17,7 @@
 
 #include "commands/commands.h"
 #include "commands/doctor_gpu.h"
+#include "steerlm/core/disk.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/fs.h"
 #include "steerlm/kernels/linear.h"
@@ -55,17 +55,16 @@ std::string folder_text(const Path& folder, std::vector<Fault>& faults) {
   }
   ::close(descriptor);
   ::unlink(name.c_str());
-  struct statvfs space {};
-  if (::statvfs(folder.c_str(), &space) != 0) return "unknown";
-  return format_bytes(static_cast<std::int64_t>(space.f_bavail) * static_cast<std::int64_t>(space.f_frsize)) +
-         " free in " + folder.string();
+  const std::optional<std::int64_t> free = free_disk_bytes(folder);
+  return free ? format_bytes(*free) + " free in " + folder.string() : "unknown";
 }
 
 // (n, n) of small integers, which every dtype holds exactly.
 at::Tensor small_integers(std::int64_t n, std::int64_t modulus, at::ScalarType dtype) {
   at::Tensor matrix = at::empty({n, n}, at::kFloat);
   float* const values = matrix.mutable_data_ptr<float>();
-  for (std::int64_t i = 0; i < n * n; ++i) values[i] = static_cast<float>(i % modulus - modulus / 2);
+  const std::int64_t half = modulus / 2;
+  for (std::int64_t i = 0; i < n * n; ++i) values[i] = static_cast<float>(i % modulus - half);
   return matrix.to(dtype);
 }
 

@@ -50,8 +50,9 @@ void check_folders(const Recipe& recipe, const Context& context) {
   const ModelFolder prior = open_folder(options.prior, template_request(recipe)).folder;
   require_language_model(prior, "prior");
   if (!prior.attributes.names.empty())
-    context.log->warn(options.prior +
-                      " was trained with labels: P(y|x) is read without one, which it may never have seen");
+    context.log->warn(
+        options.prior + " has attributes (" + join(prior.attributes.names) +
+        "): P(y|x) is read without a label, which a model has seen if it was trained with `labels: drop`");
   const ModelFolder predictor = open_model_folder(options.predictor);
   require_predictor(predictor);
   for (const ModelFolder& folder : {prior, predictor}) check_weights(folder, own_weights(folder));

@@ -6,16 +6,20 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
+#include <numeric>
 #include <set>
 #include <sstream>
 
 #include "stages/memory.h"
 #include "stages/predictor_report.h"
+#include "steerlm/core/disk.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/order.h"
 #include "steerlm/data/packer.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/data/split.h"
+#include "steerlm/hf/dtype.h"
 #include "steerlm/kernels/device.h"
 #include "steerlm/kernels/finite.h"
 #include "steerlm/kernels/linear.h"
@@ -163,6 +167,35 @@ std::int64_t weight_bytes(const Parameters& weights) {
   return bytes;
 }
 
+// What of a training is on the disk at most. A checkpoint has weights, first and second moment in fp32 of what is
+// trained; a new one is written before the oldest is removed, and the model is written beside all that are kept.
+std::int64_t forecast_disk_bytes(const Recipe& recipe, const BaseModel& base, std::int64_t steps) {
+  const ModelFolder& folder = base.folder;
+  std::int64_t trained = count_parameters(folder.config, base.head);
+  if (base.adapter) {
+    trained = 0;
+    for (const auto& [name, shape] : lora_shapes(folder.config, base.adapter->lora))
+      trained += std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+  }
+  const std::int64_t checkpoint = 12 * trained,
+                     model = trained * static_cast<std::int64_t>(c10::elementSize(scalar_type(folder.dtype)));
+  const std::int64_t every = recipe.checkpoint.every_steps, written = (steps + every - 1) / every,
+                     best = recipe.checkpoint.keep_best ? 1 : 0;
+  const std::int64_t kept = std::min(written, recipe.checkpoint.keep) + best,
+                     while_saving = std::min(written, recipe.checkpoint.keep + 1) + best;
+  return std::max(while_saving * checkpoint, kept * checkpoint + model);
+}
+
+// What an earlier part of this run has taken of the disk is not asked for again.
+void tell_small_disk(const Recipe& recipe, std::int64_t bytes, const Context& context) {
+  const std::optional<std::int64_t> free = free_disk_bytes(recipe.run_dir);
+  if (!free || bytes <= *free + disk_bytes_of(Path(recipe.run_dir) / "checkpoints")) return;
+  context.log->warn(
+      fmt::format("{}: {} of disk are free, and checkpoints and model take at most about {}. Less takes a smaller "
+                  "checkpoint.keep ({}), or lora",
+                  recipe.run_dir, format_bytes(*free), format_bytes(bytes), recipe.checkpoint.keep));
+}
+
 // What a process takes of a card before it has a tensor.
 constexpr std::int64_t cuda_context_bytes = 600'000'000;
 
@@ -207,11 +240,13 @@ void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset&
   }
   const std::int64_t memory =
       forecast_bytes(recipe, settings, dataset.train, micro_batch_tokens).total() + besides + resident;
-  context.log->info(fmt::format("forecast: {} steps, {} tokens, {} parameters, {}, about {} {} ({} {})",
-                                format_count(steps), format_count(static_cast<std::int64_t>(tokens)),
-                                format_count(count_parameters(base.folder.config, base.head)),
-                                describe_time(operations, forecast_speed(recipe, context)), format_bytes(memory),
-                                memory_of, format_bytes(free), context.machine ? "is what it has" : "are free"));
+  const std::int64_t disk = forecast_disk_bytes(recipe, base, steps);
+  context.log->info(fmt::format(
+      "forecast: {} steps, {} tokens, {} parameters, {}, about {} {} ({} {}), at most {} of disk", format_count(steps),
+      format_count(static_cast<std::int64_t>(tokens)), format_count(count_parameters(base.folder.config, base.head)),
+      describe_time(operations, forecast_speed(recipe, context)), format_bytes(memory), memory_of, format_bytes(free),
+      context.machine ? "is what it has" : "are free", format_bytes(disk)));
+  if (!context.machine) tell_small_disk(recipe, disk, context);
   tell_idle_cards(context);
   if (context.machine && memory > free) {
     context.log->warn(fmt::format(
@@ -286,6 +321,8 @@ Metrics validate_language_model(const Transformer& model, const ExampleSet& exam
 
 std::optional<Json> train_and_write(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset,
                                     const FitTask& task, const Context& context) {
+  const auto groups = static_cast<std::int64_t>(ExampleGroups(dataset.train).size());
+  tell_small_disk(recipe, forecast_disk_bytes(recipe, base, total_steps(recipe, groups)), context);
   const FitResult result = fit(recipe, run, base.folder.config, std::move(base.weights), task, context);
   if (result.outcome == Outcome::stopped) return std::nullopt;
   const Metrics validation = validation_at(run.path() / "metrics.jsonl", result.weights_step);

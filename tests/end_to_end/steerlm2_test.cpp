@@ -184,7 +184,7 @@ TEST_F(Steerlm2Program, WhatDoesNotFitTogetherIsRefusedBeforeAnythingIsSampled) 
     EXPECT_FALSE(exists(Path(folder) / "sampled-1.jsonl")) << folder;
   expect_says(run("steerlm2 steerlm2.yaml run_dir=dry --dry-run"), "would sample 40 responses at quality:3");
   EXPECT_FALSE(exists("dry"));
-  expect_says(run("steerlm2 steerlm2.yaml run_dir=labels prior=policy iterations=1"), "was trained with labels");
+  expect_says(run("steerlm2 steerlm2.yaml run_dir=labels prior=policy iterations=1"), "has attributes (");
 }
 
 TEST_F(Steerlm2Program, ScoreTellsTheThreeProbabilities) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "end_to_end/training_program.h"
+#include "steerlm/core/disk.h"
 #include "steerlm/core/hash.h"
 
 namespace steerlm {
@@ -363,6 +364,23 @@ TEST_F(TrainingProgram, DryRunWritesNothing) {
   EXPECT_EQ(result.code, 0) << result.errors;
   EXPECT_NE(result.errors.find("forecast: 6 steps"), std::string::npos) << result.errors;
   EXPECT_FALSE(exists("run"));
+}
+
+TEST_F(TrainingProgram, DryRunSaysWhatTheDiskHolds) {
+  const std::string options = " checkpoint.every_steps=2 checkpoint.keep=1";
+  const Result dry = run("sft sft.yaml --dry-run" + options);
+  const size_t at = dry.errors.find("at most ");
+  ASSERT_NE(at, std::string::npos) << dry.errors;
+  EXPECT_EQ(dry.errors.find("of disk are free"), std::string::npos) << dry.errors;
+  const double forecast = std::stod(dry.errors.substr(at + 8)) * 1e3;
+  ASSERT_NE(dry.errors.find(" KB of disk"), std::string::npos) << dry.errors;
+  ASSERT_EQ(run("sft sft.yaml" + options).code, 0);
+  // The checkpoint that is kept, and a new one while it is written.
+  const double checkpoint = static_cast<double>(disk_bytes_of(path("run/checkpoints")));
+  EXPECT_NEAR(forecast / (2 * checkpoint), 1, 0.2) << forecast << " and " << checkpoint;
+  expect_says(run("sft sft.yaml run_dir=huge --dry-run checkpoint.every_steps=1 checkpoint.keep=1000000000 "
+                  "train.steps=1000000000"),
+              "of disk are free, and checkpoints and model take at most about");
 }
 
 TEST_F(TrainingProgram, DryRunForAnotherMachine) {
