@@ -44,6 +44,7 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   add_device_options(*command, generate->device, generate->precision);
   command->callback([&invocation, generate, model, prompt, input] {
     if (!generate->job.merge.empty()) {
+      generate->job.command = "generate";
       invocation.action = [&invocation, generate] { return invocation.compute().merge(generate->job); };
       return;
     }
@@ -83,6 +84,7 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   add_device_options(*command, score->device, score->precision);
   command->callback([&invocation, score, model, input, output] {
     if (!score->job.merge.empty()) {
+      score->job.command = "score";
       invocation.action = [&invocation, score] { return invocation.compute().merge(score->job); };
       return;
     }

@@ -57,6 +57,7 @@ JobArguments merge_of(const RecipeRun& arguments) {
   job.overwrite = arguments.overwrite;
   job.quiet = arguments.quiet;
   job.shards = {arguments.recipe};
+  job.command = "annotate";
   job.shards.insert(job.shards.end(), arguments.overrides.begin(), arguments.overrides.end());
   return job;
 }

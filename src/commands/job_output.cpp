@@ -58,7 +58,10 @@ JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& op
   if (!place.through) lock = std::make_unique<OutputLock>(arguments.output, place.file.string() + ".part.lock");
   Json job;
   KnownFiles known;
-  if (!place.through) job = {{"settings", settings}, {"inputs", describe_inputs(std::move(inputs), known)}};
+  if (!place.through)
+    job = {{"command", settings.at("command")},
+           {"settings", settings},
+           {"inputs", describe_inputs(std::move(inputs), known)}};
   if (shard.is_part()) check_shard_file(arguments.output, job, arguments.overwrite);
   return {std::move(lock), shard, job, arguments.output,
           BlockOutput(arguments.output, place.through ? Path() : ledger_of(arguments.output),
@@ -96,7 +99,8 @@ int commands::merge(const JobArguments& arguments) {
                             .where = "--merge",
                             .expected = "the outputs of all shards behind the options"});
   }
-  const std::optional<Merged> merged = merge_shards(arguments.merge, arguments.shards, arguments.overwrite);
+  const std::optional<Merged> merged =
+      merge_shards(arguments.merge, arguments.shards, arguments.command, arguments.overwrite);
   Log log(arguments.quiet);
   if (!merged) {
     log.warn("stopped " + stop_reason() + "; nothing was written, the same command begins again");

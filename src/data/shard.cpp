@@ -101,11 +101,19 @@ ShardOutput read_shard(const std::string& output) {
   return shard;
 }
 
-// The shards in their order, all of one job, each there once.
-std::vector<ShardOutput> read_shards(const std::vector<std::string>& outputs) {
+// The shards in their order, all of one job of the command, each there once.
+std::vector<ShardOutput> read_shards(const std::vector<std::string>& outputs, const std::string& command) {
   std::vector<ShardOutput> shards;
   for (const std::string& output : outputs) {
     ShardOutput shard = read_shard(output);
+    if (const std::string made_by = shard.job.value("command", ""); made_by != command) {
+      fail(ExitCode::data, {.what = "the shard is of another command",
+                            .where = output,
+                            .found = made_by.empty() ? "none that is named" : made_by,
+                            .expected = command,
+                            .advice = made_by.empty() ? "run the shard again with --fresh"
+                                                      : "steerlm " + made_by + " --merge puts its shards together"});
+    }
     if (!shards.empty() && shard.job != shards.front().job) {
       const auto [found, expected] = first_difference(shard.job, shards.front().job);
       fail(ExitCode::data, {.what = "the shards are not of one job",
@@ -289,14 +297,15 @@ void write_shard_file(const std::string& output, BlockOutput& blocks, const Json
   write_file_atomic(shard_file(output), dump_json(json) + "\n");
 }
 
-std::optional<Merged> merge_shards(const std::string& to, const std::vector<std::string>& outputs, bool overwrite) {
+std::optional<Merged> merge_shards(const std::string& to, const std::vector<std::string>& outputs,
+                                   const std::string& command, bool overwrite) {
   OutputOptions options{.overwrite = overwrite, .inputs = outputs, .make_folder = true};
   for (const std::string& output : outputs) {
     options.inputs.push_back(shard_file(output).string());
     options.inputs.push_back(BlockOutput::quarantine_beside(output).string());
   }
   const OutputPlace place = check_output(to, options);
-  const std::vector<ShardOutput> shards = read_shards(outputs);
+  const std::vector<ShardOutput> shards = read_shards(outputs, command);
   check_blocks(shards);
   const auto has_quarantine = [](const ShardOutput& shard) {
     return std::ranges::any_of(shard.blocks, [](const ShardBlock& block) { return block.quarantine_bytes > 0; });

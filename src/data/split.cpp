@@ -36,9 +36,12 @@ bool is_validation(const std::string& dialogue, double fraction) {
 bool is_held_out(const std::string& dialogue, const DataOptions& data) {
   if (data.fold.empty()) return is_validation(dialogue, data.validation_fraction);
   const Fold fold = parse_fold(data.fold);
+  return fold_of(dialogue, fold.count) == fold.index;
+}
+
+std::int64_t fold_of(const std::string& dialogue, std::int64_t count) {
   // floor(u n) of the hash's upper 32 bits as u in [0, 1)
-  const std::uint64_t part = (hash64(dialogue) >> 32) * static_cast<std::uint64_t>(fold.count) >> 32;
-  return static_cast<std::int64_t>(part) == fold.index - 1;
+  return static_cast<std::int64_t>((hash64(dialogue) >> 32) * static_cast<std::uint64_t>(count) >> 32) + 1;
 }
 
 bool holds_out(const DataOptions& data) { return data.validation_fraction > 0 || !data.fold.empty(); }

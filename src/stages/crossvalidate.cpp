@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <optional>
+#include <set>
 #include <sstream>
 
 #include "stages/predictor_report.h"
@@ -15,6 +18,7 @@
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/version.h"
+#include "steerlm/data/record_reader.h"
 #include "steerlm/data/split.h"
 #include "steerlm/eval/correlation.h"
 #include "steerlm/recipe/load.h"
@@ -26,7 +30,8 @@
 namespace steerlm {
 namespace {
 
-constexpr const char* crossvalidate_stage = "crossvalidate";
+constexpr const char *crossvalidate_stage = "crossvalidate", *text_name = "crossvalidation.txt",
+                     *json_name = "crossvalidation.json";
 
 // The held-out answers of a fold, as its training has written them.
 struct HeldOut {
@@ -61,13 +66,32 @@ Recipe fold_recipe(const Recipe& recipe, std::int64_t k, std::int64_t folds) {
   return fold;
 }
 
+[[noreturn]] void refuse_empty_fold(std::int64_t k, std::int64_t folds, const std::string& where) {
+  fail(ExitCode::data, {.what = fmt::format("fold {} of {} holds out no answer with a label", k, folds),
+                        .where = where,
+                        .advice = "take fewer --folds, or more data"});
+}
+
+// Before anything is trained. A fold whose rated answers are all too long is seen when it has been trained.
+void require_rated_folds(const Recipe& recipe, std::int64_t folds) {
+  if (reads_standard_input(recipe)) return;
+  std::set<std::int64_t> rated;
+  RecordReader reader(recipe.data.train, make_attributes(recipe.attributes), "");
+  while (std::ssize(rated) < folds) {
+    const auto entry = reader.next();
+    if (!entry) break;
+    const Record* const record = std::get_if<Record>(&*entry);  // a bad one is the training's to judge
+    if (record != nullptr && std::ranges::any_of(record->conversation.turns, is_rated))
+      rated.insert(fold_of(record->dialogue, folds));
+  }
+  for (std::int64_t k = 1; k <= folds; ++k) {
+    if (!rated.contains(k)) refuse_empty_fold(k, folds, recipe.data.train.front().path);
+  }
+}
+
 HeldOut read_fold(const Path& run_dir, const std::vector<std::string>& names, std::int64_t k, std::int64_t folds) {
   const Path path = run_dir / "validation.jsonl", done_path = run_dir / "done.json";
-  if (!is_there(path, ExitCode::resources)) {
-    fail(ExitCode::data, {.what = fmt::format("fold {} of {} holds out no answer with a label", k, folds),
-                          .where = run_dir.string(),
-                          .advice = "take fewer --folds, or more data"});
-  }
+  if (!is_there(path, ExitCode::resources)) refuse_empty_fold(k, folds, run_dir.string());
   HeldOut held_out;
   const Json done =
       parse_json(read_file(done_path, ExitCode::resources, "end of the run"), done_path.string(), ExitCode::resources);
@@ -188,6 +212,19 @@ void remove_further_folds(RunFiles& files, std::int64_t folds) {
   }
 }
 
+// Whether the run directory has both tables as they were written, of this recipe and of so many folds. What the folds
+// are now, their own runs say.
+bool is_finished(const Recipe& recipe, std::int64_t folds) {
+  const RunFiles files = RunFiles::read(recipe.run_dir);
+  for (std::int64_t k = 1; k <= folds; ++k) {
+    if (!files.owns_run(fold_name(k))) return false;
+  }
+  return std::ranges::all_of(std::array{text_name, json_name},
+                             [&](const char* name) { return files.owns(name) && files.differences(name).empty(); }) &&
+         files.owns("recipe.yaml") && is_there(Path(recipe.run_dir) / "recipe.yaml", ExitCode::resources) &&
+         read_file(Path(recipe.run_dir) / "recipe.yaml", ExitCode::resources, "recipe") == dump_recipe(recipe);
+}
+
 // A table of an earlier run that somebody has changed since is kept.
 void set_aside_changed(RunFiles& files, const std::string& name, const Context& context) {
   for (const RunFiles::Difference& other : files.differences(name)) {
@@ -227,6 +264,7 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
                               .advice = "choose another run_dir"});
     }
   }
+  require_rated_folds(recipe, folds);
   Recipe first = fold_recipe(recipe, 1, folds);
   first.without_effect.clear();  // said above
   if (context.fresh && !context.dry_run && !reads_standard_input(recipe)) {
@@ -240,15 +278,20 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
     return run_settled_stage(first, context) == Outcome::done ? 0 : static_cast<int>(ExitCode::stopped);
   }
 
-  RunFiles files =
-      RunFiles::open(recipe.run_dir, {{"made_by", "steerlm " + program_version()}, {"stage", crossvalidate_stage}});
-  for (const char* name : {"log.txt", "recipe.yaml", "crossvalidation.txt", "crossvalidation.json"})
-    files.refuse_foreign(name);
-  context.log->open_file(files.grow("log.txt"));
-  for (const char* name : {"crossvalidation.txt", "crossvalidation.json"}) set_aside_changed(files, name, context);
-  if (context.fresh) remove_further_folds(files, folds);
-  files.write("recipe.yaml", dump_recipe(recipe));
-  if (recipe.head.kind == PredictorKind::ridge && recipe.head.features.empty()) files.enter_run("features");
+  std::optional<RunFiles> files;  // none of a finished run, which may be read-only, until it turns out to be another
+  const auto open_files = [&] {
+    files.emplace(
+        RunFiles::open(recipe.run_dir, {{"made_by", "steerlm " + program_version()}, {"stage", crossvalidate_stage}}));
+    for (const char* name : {"log.txt", "recipe.yaml", text_name, json_name}) files->refuse_foreign(name);
+    context.log->open_file(files->grow("log.txt"));
+  };
+  if (context.fresh || place.kind != RunFiles::Place::Kind::marked || !is_finished(recipe, folds)) {
+    open_files();
+    for (const char* name : {text_name, json_name}) set_aside_changed(*files, name, context);
+    if (context.fresh) remove_further_folds(*files, folds);
+    files->write("recipe.yaml", dump_recipe(recipe));
+    if (recipe.head.kind == PredictorKind::ridge && recipe.head.features.empty()) files->enter_run("features");
+  }
 
   std::vector<std::string> arguments{"run", "-"};
   if (context.fresh) arguments.push_back("--fresh");
@@ -256,7 +299,7 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
   if (context.quiet) arguments.push_back("--quiet");
   std::vector<HeldOut> held_out;
   for (std::int64_t k = 1; k <= folds; ++k) {
-    files.enter_run(fold_name(k));
+    if (files) files->enter_run(fold_name(k));
     const Recipe fold = fold_recipe(recipe, k, folds);
     const int code = run_step({fmt::format("fold {} of {}", k, folds), arguments, dump_recipe(fold)}, program, context);
     if (code != 0) return code;
@@ -264,9 +307,16 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
     if (stop_requested() && k < folds) return static_cast<int>(ExitCode::stopped);
   }
   const Tables tables = make_tables(held_out, recipe.attributes);
-  files.write("crossvalidation.txt", tables.text);
-  files.write("crossvalidation.json", tables.json.dump(2) + "\n");
-  files.compact();
+  const std::string json = tables.json.dump(2) + "\n";
+  const auto says = [&](const char* name, const std::string& text) {
+    return read_file(Path(recipe.run_dir) / name, ExitCode::resources, "table") == text;
+  };
+  if (!files && !(says(text_name, tables.text) && says(json_name, json))) open_files();
+  if (files) {
+    files->write(text_name, tables.text);
+    files->write(json_name, json);
+    files->compact();
+  }
   std::fputs(tables.text.c_str(), stdout);
   return 0;
 }

@@ -64,7 +64,9 @@ Json shard_job(const Recipe& recipe, const Json& inputs) {
   same.annotate.shard = AnnotateOptions().shard;
   same.generate.output.clear();
   same.generate.shard = GenerateOptions().shard;
-  return output_identity(same, inputs);
+  Json job = output_identity(same, inputs);
+  job["command"] = enum_name(recipe.stage);
+  return job;
 }
 
 std::vector<std::string> outputs_of(const std::string& output, const Shard& shard) {

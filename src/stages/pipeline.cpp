@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <optional>
 #include <span>
 
 #include "stages/environment.h"
@@ -108,16 +110,16 @@ std::vector<std::string> step_arguments(const StepPlan& plan, const Context& con
 }
 
 // A page about what the steps have left. The pipeline is done whatever becomes of it.
-void write_report(RunFiles& files, const Context& context) {
+void write_report(const std::string& run_dir, const std::function<RunFiles&()>& writing, const Context& context) {
   constexpr const char* name = "report.html";
-  const Path path = files.root() / name;
+  const Path path = Path(run_dir) / name;
   try {
-    const std::string root = files.root().string();
-    const std::string page = make_report(std::span(&root, 1));
+    const std::string page = make_report(std::span(&run_dir, 1));
     // One that tells the same already stays as it is.
-    const bool same = files.owns(name) && is_there(path, ExitCode::resources) &&
+    const bool same = RunFiles::read(run_dir).owns(name) && is_there(path, ExitCode::resources) &&
                       read_file(path, ExitCode::resources, "report") == page;
     if (!same) {
+      RunFiles& files = writing();
       files.write(name, page);
       files.compact();
     }
@@ -148,9 +150,15 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
     Log silent = Log::silent();
     dry_run(steps, look_ahead(context, silent));  // before the first step removes anything
   }
-  RunFiles files = RunFiles::open(pipeline.run_dir,
-                                  {{"made_by", "steerlm " + program_version()}, {"stage", enum_name(Stage::pipeline)}});
-  context.log->open_file(files.grow("log.txt"));
+  std::optional<RunFiles> files;  // none until something is written: a finished pipeline may be read-only
+  const auto writing = [&]() -> RunFiles& {
+    if (!files) {
+      files.emplace(RunFiles::open(
+          pipeline.run_dir, {{"made_by", "steerlm " + program_version()}, {"stage", enum_name(Stage::pipeline)}}));
+      context.log->open_file(files->grow("log.txt"));
+    }
+    return *files;
+  };
 
   const Clock::time_point begin = Clock::now();
   StepsThatRan ran;
@@ -163,7 +171,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
       if (plan.action == StepPlan::Action::skip) continue;
       check_outputs(step, context);
       if (plan.action == StepPlan::Action::again) keep_previous(step, context);
-      if (ran.again.empty()) write_recipe(files, pipeline);
+      if (ran.again.empty()) write_recipe(writing(), pipeline);
       const int code = run_step({step.title, step_arguments(plan, context), step.recipe_yaml}, program, context);
       if (code != 0) return code;
       // What was made again of a finished step has the bytes that it had.
@@ -181,7 +189,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
   }
   context.log->info(
       fmt::format("pipeline done in {}; everything is in {}", format_duration(seconds_since(begin)), pipeline.run_dir));
-  write_report(files, context);
+  write_report(pipeline.run_dir, writing, context);
   return 0;
 }
 

@@ -27,8 +27,9 @@ class ShardTest : public ::testing::Test {
   }
 
   // What a shard's run does; the pieces that are written do not end where blocks do.
-  void run_shard(const Shard& shard, std::int64_t records, const std::string& to, const Json& job = {{"is", "this"}},
-                 std::int64_t piece_records = 3, bool finish = true) {
+  void run_shard(const Shard& shard, std::int64_t records, const std::string& to,
+                 const Json& job = {{"command", "tests"}, {"is", "this"}}, std::int64_t piece_records = 3,
+                 bool finish = true) {
     BlockOutput blocks(to, to + ".ledger", {{"job", job}}, {});
     std::string lines, bad;
     std::int64_t piece = 0;
@@ -60,7 +61,7 @@ class ShardTest : public ::testing::Test {
 
   std::string merged() const { return (folder_.path() / "merged.jsonl").string(); }
   std::string refused(const std::vector<std::string>& outputs) const {
-    const std::string message = message_of(ExitCode::data, [&] { merge_shards(merged(), outputs, false); });
+    const std::string message = message_of(ExitCode::data, [&] { merge_shards(merged(), outputs, "tests", false); });
     EXPECT_FALSE(std::filesystem::exists(merged())) << message;
     return message;
   }
@@ -75,7 +76,7 @@ TEST_F(ShardTest, TheMergedBytesAreThoseOfTheWhole) {
       run_shard({0, 1}, records, whole);
       std::vector<std::string> outputs = run_shards(count, records);
       std::ranges::reverse(outputs);
-      const Merged result = merge_shards(merged(), outputs, false).value();
+      const Merged result = merge_shards(merged(), outputs, "tests", false).value();
       EXPECT_EQ(result.records, records);
       EXPECT_EQ(result.lines + result.quarantined, records);
       EXPECT_EQ(result.shards, count);
@@ -91,7 +92,7 @@ TEST_F(ShardTest, PackedShardsGiveThePackedWhole) {
     const std::string whole = (folder_.path() / ("whole.jsonl" + ending)).string();
     run_shard({0, 1}, 120, whole);
     const std::vector<std::string> outputs = run_shards(3, 120, ending);
-    ASSERT_TRUE(merge_shards(merged() + ending, outputs, false).has_value());
+    ASSERT_TRUE(merge_shards(merged() + ending, outputs, "tests", false).has_value());
     EXPECT_EQ(read_all(merged() + ending), read_all(whole));
     std::string unpacked;
     Decoder decoder(merged() + ending);
@@ -107,7 +108,7 @@ TEST_F(ShardTest, AShardThatIsMissingUnfinishedOrThereTwiceIsNamed) {
   EXPECT_THAT(refused({outputs[0], outputs[2]}), HasSubstr("a shard is missing: 1/3"));
   EXPECT_THAT(refused({outputs[0], outputs[1], outputs[1], outputs[2]}), HasSubstr("the shard 1/3 is there twice"));
   EXPECT_THAT(refused({outputs[0], output(7)}), HasSubstr("part-7.jsonl: the shard is missing"));
-  run_shard({1, 3}, 40, output(8), {{"is", "this"}}, 3, false);
+  run_shard({1, 3}, 40, output(8), {{"command", "tests"}, {"is", "this"}}, 3, false);
   EXPECT_THAT(refused({outputs[0], output(8), outputs[2]}), HasSubstr("part-8.jsonl: the shard is unfinished"));
   std::ofstream(output(9)) << "x\n";
   EXPECT_THAT(refused({outputs[0], output(9)}), HasSubstr("this is no output of a shard"));
@@ -115,10 +116,13 @@ TEST_F(ShardTest, AShardThatIsMissingUnfinishedOrThereTwiceIsNamed) {
 
 TEST_F(ShardTest, ShardsOfAnotherJobDoNotFit) {
   const std::vector<std::string> outputs = run_shards(2, 40);
-  run_shard({1, 2}, 40, output(5), {{"is", "another"}});
+  run_shard({1, 2}, 40, output(5), {{"command", "tests"}, {"is", "another"}});
   const std::string message = refused({outputs[0], output(5)});
   EXPECT_THAT(message, HasSubstr("the shards are not of one job"));
   EXPECT_THAT(message, HasSubstr("\"is\": \"another\""));
+  run_shard({1, 2}, 40, output(4), {{"command", "score"}});
+  EXPECT_THAT(refused({output(4)}), HasSubstr("the shard is of another command (found score, expected tests)"));
+  EXPECT_THAT(refused({output(4)}), HasSubstr("steerlm score --merge"));
   run_shard({1, 3}, 40, output(6));
   EXPECT_THAT(refused({outputs[0], output(6)}), HasSubstr("the shards do not fit together"));
   run_shard({1, 2}, 41, output(7));
@@ -155,36 +159,36 @@ TEST_F(ShardTest, WhatWasChangedOrLostIsFound) {
     EXPECT_NE(refused(outputs), "") << broken;
   }
   write(outputs[1] + ".shard.json", description);
-  EXPECT_TRUE(merge_shards(merged(), outputs, false).has_value());
+  EXPECT_TRUE(merge_shards(merged(), outputs, "tests", false).has_value());
 }
 
 TEST_F(ShardTest, AnExistingFileStaysAndAStopWritesNothing) {
   const std::vector<std::string> outputs = run_shards(2, 40);
   std::ofstream(merged()) << "mine\n";
-  EXPECT_NE(message_of(ExitCode::resources, [&] { merge_shards(merged(), outputs, false); }), "");
+  EXPECT_NE(message_of(ExitCode::resources, [&] { merge_shards(merged(), outputs, "tests", false); }), "");
   EXPECT_EQ(read_all(merged()), "mine\n");
-  EXPECT_NE(message_of(ExitCode::recipe, [&] { merge_shards(outputs[0], outputs, true); }), "");
+  EXPECT_NE(message_of(ExitCode::recipe, [&] { merge_shards(outputs[0], outputs, "tests", true); }), "");
   request_stop();
-  EXPECT_FALSE(merge_shards(merged(), outputs, true).has_value());
+  EXPECT_FALSE(merge_shards(merged(), outputs, "tests", true).has_value());
   clear_stop();
   EXPECT_EQ(read_all(merged()), "mine\n");
-  EXPECT_TRUE(merge_shards(merged(), outputs, true).has_value());
+  EXPECT_TRUE(merge_shards(merged(), outputs, "tests", true).has_value());
   EXPECT_THAT(read_all(merged()), ::testing::StartsWith("record 0\n"));
 }
 
 // At every place of a kill; where the merged file is there, the merge was done.
 TEST_F(ShardTest, AKilledMergeLeavesNothingThatIsInTheWayOfTheSameOne) {
   const std::vector<std::string> outputs = run_shards(2, 40);
-  ASSERT_TRUE(merge_shards(merged(), outputs, false).has_value());
+  ASSERT_TRUE(merge_shards(merged(), outputs, "tests", false).has_value());
   const std::string whole = read_all(merged()), bad = read_all(merged() + ".quarantine.jsonl");
   int halves = 0;  // kills between the two files
   bool ended = false;
   for (int last = 0; !ended; ++last) {
     for (const std::string end : {"", ".quarantine.jsonl"}) remove_file(merged() + end);
-    ended = is_done_before_kill(last, [&] { merge_shards(merged(), outputs, false); });
+    ended = is_done_before_kill(last, [&] { merge_shards(merged(), outputs, "tests", false); });
     if (!std::filesystem::exists(merged())) {
       halves += std::filesystem::exists(merged() + ".quarantine.jsonl");
-      ASSERT_TRUE(merge_shards(merged(), outputs, false).has_value());
+      ASSERT_TRUE(merge_shards(merged(), outputs, "tests", false).has_value());
     }
     EXPECT_EQ(read_all(merged()), whole);
     EXPECT_EQ(read_all(merged() + ".quarantine.jsonl"), bad);
@@ -194,7 +198,7 @@ TEST_F(ShardTest, AKilledMergeLeavesNothingThatIsInTheWayOfTheSameOne) {
   // Other bad records than these are somebody's.
   remove_file(merged());
   std::ofstream(merged() + ".quarantine.jsonl") << "mine\n";
-  EXPECT_NE(message_of(ExitCode::resources, [&] { merge_shards(merged(), outputs, false); }), "");
+  EXPECT_NE(message_of(ExitCode::resources, [&] { merge_shards(merged(), outputs, "tests", false); }), "");
   EXPECT_EQ(read_all(merged() + ".quarantine.jsonl"), "mine\n");
 }
 
@@ -206,10 +210,10 @@ TEST_F(ShardTest, WhatIsWrittenAsAShardMustBeOne) {
 
 TEST_F(ShardTest, AFileThatDescribesAnotherJobIsNotWrittenOver) {
   run_shard({0, 2}, 40, output(0));
-  check_shard_file(output(0), {{"is", "this"}}, false);
-  check_shard_file(output(1), {{"is", "this"}}, false);
-  EXPECT_NE(message_of(ExitCode::resources, [&] { check_shard_file(output(0), {{"is", "another"}}, false); }), "");
-  check_shard_file(output(0), {{"is", "another"}}, true);
+  check_shard_file(output(0), {{"command", "tests"}, {"is", "this"}}, false);
+  check_shard_file(output(1), {{"command", "tests"}, {"is", "this"}}, false);
+  EXPECT_NE(message_of(ExitCode::resources, [&] { check_shard_file(output(0), {{"command", "another"}}, false); }), "");
+  check_shard_file(output(0), {{"command", "another"}}, true);
 }
 
 }  // namespace

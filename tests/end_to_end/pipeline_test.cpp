@@ -71,7 +71,10 @@ TEST_F(PipelineProgram, RunsOnceAndThenSkipsEveryStep) {
     EXPECT_TRUE(exists(file)) << file;
   }
   const auto before = contents();
+  const std::string log = read("run/log.txt"), manifest = read("run/.steerlm-run/files.jsonl");
   EXPECT_EQ(steps(run("pipeline pipeline.yaml")), "skipped predictor,skipped annotation,skipped sft,");
+  EXPECT_EQ(read("run/log.txt"), log) << "a finished run may be read-only";
+  EXPECT_EQ(read("run/.steerlm-run/files.jsonl"), manifest);
   EXPECT_EQ(changes_since(before), "");
   EXPECT_EQ(steps(run("pipeline pipeline.yaml --fresh")), "predictor,annotation,sft,");
   EXPECT_EQ(read("run/sft/model/model.safetensors"), before.at("run/sft/model/model.safetensors"));

@@ -22,6 +22,7 @@ namespace steerlm {
 struct JobArguments {
   std::string output, shard = "0/1", merge;
   std::vector<std::string> shards;  // of merge
+  std::string command;              // that made them
   double max_minutes = 0;
   bool overwrite = false, fresh = false, quiet = false;
 };

@@ -44,9 +44,10 @@ struct Merged {
 };
 
 // Puts the outputs `shards` together in the order of the input, into `to`; lists of bad records likewise. The bytes are
-// those of a run without shards. Throws data: a shard that is missing, unfinished, there twice or of another job, one
-// that was changed, records that are missing; and as Output for `to`. Nothing where a stop was requested: nothing is
-// written.
-std::optional<Merged> merge_shards(const std::string& to, const std::vector<std::string>& shards, bool overwrite);
+// those of a run without shards. `command` made them: a job's "command". Throws data: a shard that is missing,
+// unfinished, there twice, of another job or command, one that was changed, records that are missing; and as Output for
+// `to`. Nothing where a stop was requested: nothing is written.
+std::optional<Merged> merge_shards(const std::string& to, const std::vector<std::string>& shards,
+                                   const std::string& command, bool overwrite);
 
 }  // namespace steerlm

@@ -18,6 +18,8 @@ bool is_validation(const std::string& dialogue, double fraction);
 // Whether data.fold or data.validation_fraction holds the dialogue out of data.train. Of fold k/n that number lies in
 // [(k - 1)/n, k/n): each dialogue is in one fold. Throws recipe for a fold that is not k/n.
 bool is_held_out(const std::string& dialogue, const DataOptions& data);
+// The fold of a dialogue among `count`, from 1.
+std::int64_t fold_of(const std::string& dialogue, std::int64_t count);
 // Whether one of these keys asks for that.
 bool holds_out(const DataOptions& data);
 
