@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "stages/keep_changed.h"
 #include "stages/predictor_report.h"
 #include "stages/settle.h"
 #include "stages/step_process.h"
@@ -225,16 +226,6 @@ bool is_finished(const Recipe& recipe, std::int64_t folds) {
          read_file(Path(recipe.run_dir) / "recipe.yaml", ExitCode::resources, "recipe") == dump_recipe(recipe);
 }
 
-// A table of an earlier run that somebody has changed since is kept.
-void set_aside_changed(RunFiles& files, const std::string& name, const Context& context) {
-  for (const RunFiles::Difference& other : files.differences(name)) {
-    if (other.gone) continue;
-    const Path kept = files.set_aside(other.path);
-    context.log->warn(other.path.string() + " was changed after it was written: it is kept as " + kept.string() +
-                      " and made again");
-  }
-}
-
 }  // namespace
 
 int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::string& program, const Context& context) {
@@ -287,7 +278,7 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
   };
   if (context.fresh || place.kind != RunFiles::Place::Kind::marked || !is_finished(recipe, folds)) {
     open_files();
-    for (const char* name : {text_name, json_name}) set_aside_changed(*files, name, context);
+    for (const char* name : {text_name, json_name}) keep_changed(*files, name, context);
     if (context.fresh) remove_further_folds(*files, folds);
     files->write("recipe.yaml", dump_recipe(recipe));
     if (recipe.head.kind == PredictorKind::ridge && recipe.head.features.empty()) files->enter_run("features");

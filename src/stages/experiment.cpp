@@ -10,6 +10,7 @@
 #include <set>
 
 #include "stages/interval_json.h"
+#include "stages/keep_changed.h"
 #include "stages/step_process.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/run_files.h"
@@ -234,6 +235,7 @@ int run_experiments(const std::vector<std::string>& files, const ExperimentRun& 
       verdicts.push_back(judge(threshold, experiment.measures, figures));
     const std::string text = results_text(name, experiment, runs, run.quick, figures, verdicts);
     const std::string file = run.quick ? name + "-quick" : name;
+    for (const char* ending : {".json", ".txt"}) keep_changed(*folder, file + ending, context);
     folder->write(file + ".json", results_json(name, experiment, runs, run.quick, figures, verdicts).dump(2) + "\n");
     folder->write(file + ".txt", text);
     std::fputs((text + "\n").c_str(), stdout);

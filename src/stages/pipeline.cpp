@@ -9,6 +9,7 @@
 #include <span>
 
 #include "stages/environment.h"
+#include "stages/keep_changed.h"
 #include "stages/pipeline_outputs.h"
 #include "stages/pipeline_step.h"
 #include "stages/settle.h"
@@ -120,6 +121,7 @@ void write_report(const std::string& run_dir, const std::function<RunFiles&()>& 
                       read_file(path, ExitCode::resources, "report") == page;
     if (!same) {
       RunFiles& files = writing();
+      keep_changed(files, name, context);
       files.write(name, page);
       files.compact();
     }

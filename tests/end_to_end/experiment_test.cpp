@@ -91,6 +91,11 @@ TEST_F(ExperimentProgram, TablesTheFiguresOfItsRuns) {
   const auto before = contents();
   EXPECT_EQ(run("experiment m1.yaml --out out").code, 0);
   EXPECT_EQ(changes_since(before), "");
+  const std::string table = read("out/m1.txt");
+  write("out/m1.txt", "mine");
+  EXPECT_THAT(run("experiment m1.yaml --out out").errors, testing::HasSubstr("it is kept as out/m1.txt.previous"));
+  EXPECT_EQ(read("out/m1.txt.previous"), "mine");
+  EXPECT_EQ(read("out/m1.txt"), table);
   ASSERT_EQ(run("report out --out page.html").code, 0);
   EXPECT_THAT(read("page.html"), testing::HasSubstr("2 of 2 runs in it finished"));
   EXPECT_THAT(read("page.html"), testing::Not(testing::HasSubstr("missing or damaged")));

@@ -76,6 +76,11 @@ TEST_F(PipelineProgram, RunsOnceAndThenSkipsEveryStep) {
   EXPECT_EQ(read("run/log.txt"), log) << "a finished run may be read-only";
   EXPECT_EQ(read("run/.steerlm-run/files.jsonl"), manifest);
   EXPECT_EQ(changes_since(before), "");
+  const std::string page = read("run/report.html");
+  write("run/report.html", "mine");
+  EXPECT_THAT(run("pipeline pipeline.yaml").errors, testing::HasSubstr("it is kept as run/report.html.previous"));
+  EXPECT_EQ(read("run/report.html.previous"), "mine");
+  EXPECT_EQ(read("run/report.html"), page);
   EXPECT_EQ(steps(run("pipeline pipeline.yaml --fresh")), "predictor,annotation,sft,");
   EXPECT_EQ(read("run/sft/model/model.safetensors"), before.at("run/sft/model/model.safetensors"));
 }
