@@ -34,6 +34,35 @@ TEST(SourcesTest, OasstPaths) {
   EXPECT_THAT(texts("oasst.jsonl", Format::oasst), expected);
 }
 
+// What `generate` wrote: the response is the answer to the last turn of the user.
+TEST(SourcesTest, GeneratedResponsesAreTurns) {
+  TemporaryFolder folder;
+  const std::string more = R"("response":"A plum.","token_ids":[1,2],"logprob":-1.5,"finish":"stop"})";
+  const auto read = [&](const std::string& prompt) {
+    return read_records({source(write_file(folder, "f.jsonl", "{" + prompt + "," + more))}, make_test_attributes(), "");
+  };
+  const auto said = [](const Record& record) {
+    std::string text;
+    for (const Turn& turn : record.conversation.turns) text += turn.from + ": " + turn.value + " | ";
+    return text;
+  };
+  EXPECT_EQ(said(read(R"("prompt":"Name a fruit.")").at(0)), "User: Name a fruit. | Assistant: A plum. | ");
+  EXPECT_EQ(said(read(R"("question_id":7,"turns":["Name a fruit."])").at(0)),
+            "User: Name a fruit. | Assistant: A plum. | ");
+  const Record record = read(R"("system":"S","conversations":[{"from":"User","value":"Hi"},{"from":"Assistant",)"
+                             R"("value":"Hello","label":"quality:3"},{"from":"User","value":"Name a fruit."},)"
+                             R"({"from":"Assistant","value":"An apple.","label":"quality:1"}],"id":9)")
+                            .at(0);
+  EXPECT_EQ(said(record), "User: Hi | Assistant: Hello | User: Name a fruit. | Assistant: A plum. | ")
+      << "the answer of the input is another one";
+  EXPECT_FALSE(record.conversation.turns.back().label) << "the label was of the other answer";
+  EXPECT_EQ(record.conversation.system, "S");
+  EXPECT_EQ(record.json.at("id"), 9);
+  EXPECT_EQ(record.json.at("token_ids"), Json({1, 2})) << "other keys travel along";
+  EXPECT_FALSE(record.json.contains("response")) << "read again it is a record like any other";
+  EXPECT_THAT(refusal(R"({"prompt":"x","response":3,"token_ids":[],"finish":"stop"})"), HasSubstr("'response'"));
+}
+
 TEST(SourcesTest, OasstRatingsAreRoundedHalfToEven) {
   // quality 0.75 * 9 = 6.75 -> 7, humor 0.5 * 9 = 4.5 -> 4; 0.1666666 * 9 = 1.4999994 -> 1
   EXPECT_THAT(texts("oasst.jsonl", Format::oasst, 9)[1],

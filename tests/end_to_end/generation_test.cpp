@@ -91,6 +91,18 @@ TEST_F(Generation, LinesKeepTheirOrderTheirKeysAndTheirNumber) {
     EXPECT_EQ(dump_json(rest), dump_json(inputs[i / 2]));
   }
   EXPECT_EQ(lines[0].at("logprob"), lines[2].at("logprob")) << "a record is a prompt up to its last user turn";
+
+  // What was answered is read as records, whose last turn is the response.
+  ASSERT_EQ(run("data convert --input out.jsonl --output records.jsonl").code, 0);
+  const std::vector<Json> records = json_lines(read("records.jsonl"));
+  ASSERT_EQ(records.size(), 6u);
+  for (size_t i = 0; i < records.size(); ++i) {
+    const Json& turns = records[i].at("conversations");
+    EXPECT_EQ(turns.size(), i < 4 ? 2u : 4u);
+    EXPECT_EQ(turns.back().at("value"), lines[i].at("response"));
+  }
+  EXPECT_EQ(run("score --model predictor --input out.jsonl --output -").output,
+            run("score --model predictor --input records.jsonl --output -").output);
 }
 
 TEST_F(Generation, DialsReachTheModelAndTheOthersTakeTheFoldersDefaults) {

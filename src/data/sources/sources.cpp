@@ -26,6 +26,7 @@ Format conversations_or_sharegpt(const Json& turns) {
 std::optional<Format> detect_format(const Json& object) {
   if (!object.is_object()) return std::nullopt;
   const auto has = [&](std::string_view key) { return find_member(object, key) != nullptr; };
+  if (is_generated(object)) return Format::conversations;
   if (has("conversations")) return conversations_or_sharegpt(*find_member(object, "conversations"));
   if (has("messages")) return Format::messages;
   if (has("prompt_turns") && has("responses")) return Format::steerlm2;
@@ -51,7 +52,7 @@ std::vector<Json> convert(Format format, Json object, const Conversion& conversi
   switch (format) {
     case Format::conversations: {
       std::vector<Json> records;
-      records.push_back(std::move(object));
+      records.push_back(is_generated(object) ? from_generated(object, conversion) : std::move(object));
       return records;
     }
     case Format::oasst:

@@ -38,4 +38,37 @@ Json from_prompt_line(const Json& object, const std::string& where) {
   return record;
 }
 
+namespace {
+
+bool is_of_user(const Json& turn) {
+  const Json* from = turn.is_object() ? find_member(turn, "from") : nullptr;
+  return from != nullptr && *from == "User";
+}
+
+}  // namespace
+
+bool is_generated(const Json& object) {
+  const auto has = [&](const char* key) { return find_member(object, key) != nullptr; };
+  return object.is_object() && has("response") && has("token_ids") && has("finish") &&
+         (has("conversations") || has("prompt") || has("turns"));
+}
+
+Json from_generated(const Json& object, const Conversion& conversion) {
+  Json answer = make_turn("Assistant", as_text(find_member(object, "response"), "'response'", conversion.where));
+  Json record;
+  if (const Json* conversation = find_member(object, "conversations")) {
+    Json turns = as_array(conversation, "'conversations'", conversion.where);
+    while (!turns.empty() && !is_of_user(turns.back())) turns.erase(turns.size() - 1);
+    record = object;
+    record.erase("response");
+    record["conversations"] = std::move(turns);
+  } else {
+    record = from_prompt_line(object, conversion.where);
+    constexpr std::string_view taken[] = {"prompt", "turns", "system", "response"};
+    carry_over(object, taken, record, conversion.unobeyed);
+  }
+  record["conversations"].push_back(std::move(answer));
+  return record;
+}
+
 }  // namespace steerlm
