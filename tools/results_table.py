@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Puts the results of experiments into a page, as tables.
 
-    results_table.py DIR [--page FILE] [--check]
+    results_table.py DIR… [--page FILE] [--check]
 
 DIR is the --out of `steerlm experiment`: each DIR/NAME.json becomes a section, in the order of the names (m2 before m10). All figures stand
 there, those too that met no expectation. Results of --quick are one seed after little training: they are left out, and said so.
-What stands between the lines `<!-- results: begin -->` and `<!-- results: end -->` of the page (docs/papers.md) is replaced. --check only
-compares, and exits 1 where the page says something else. Anything that is not as expected exits 2.
+What stands between the lines `<!-- results: begin -->` and `<!-- results: end -->` of the page (docs/papers.md) is replaced, but for the
+sections of experiments that no DIR has. --check only compares, and exits 1 where the page says something else. Anything that is not as
+expected exits 2.
 """
 
 import argparse
@@ -78,12 +79,14 @@ def natural(name):
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def read_results(folder):
-    """The results of DIR, and the names of those of --quick."""
-    if not folder.is_dir():
-        raise Fault(f"{folder}: no such folder")
-    results, quick = {}, []
-    for path in folder.glob("*.json"):
+def read_results(folders):
+    """The results of all DIRs, and the names of those of --quick."""
+    results, quick, paths = {}, [], []
+    for folder in folders:
+        if not folder.is_dir():
+            raise Fault(f"{folder}: no such folder")
+        paths += sorted(folder.glob("*.json"))
+    for path in paths:
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -95,33 +98,43 @@ def read_results(folder):
             raise Fault(f"{path}: no result of this version: without {', '.join(missing)}")
         if result["quick"]:
             quick.append(result["experiment"])
+        elif result["experiment"] in results:
+            raise Fault(f"{path}: a second result of {result['experiment']}")
         else:
             results[result["experiment"]] = result
     if not results:
-        raise Fault(f"{folder}: no result of `steerlm experiment` but those of --quick")
+        raise Fault(f"{' '.join(map(str, folders))}: no result of `steerlm experiment` but those of --quick")
     return [results[name] for name in sorted(results, key=natural)], sorted(quick, key=natural)
 
 
-def tables(folder):
-    results, quick = read_results(folder)
+def sections_of(page):
+    """The sections that stand there, by experiment."""
+    parts = re.split(r"^### (.+)$", page, flags=re.MULTILINE)
+    return {name: f"### {name}{text}".strip() for name, text in zip(parts[1::2], parts[2::2])}
+
+
+def tables(folders, before):
+    results, quick = read_results(folders)
     versions = sorted({result["version"] for result in results})
     intro = (f"Made by `tools/results_table.py` from what `steerlm experiment` of version {', '.join(versions)} wrote. The interval is Student's, "
              "over the seeds; the column paper has the paper's figure on its own scale, which is compared with nothing here; an expectation was "
              "written down before the runs, is of the mean or, with above, of the differences seed by seed, and its miss is a result.")
     if quick:
         intro += f" Quick runs are no results and stand nowhere here ({', '.join(quick)})."
-    return "\n\n".join([prose(intro)] + [section(result) for result in results])
+    sections = sections_of(before) | {result["experiment"]: section(result) for result in results}
+    return "\n\n".join([prose(intro)] + [sections[name] for name in sorted(sections, key=natural)])
 
 
-def replaced(page, text, name):
+def replaced(page, folders, name):
     if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise Fault(f"{name}: needs one line {BEGIN} and after it one line {END}")
-    return page[:page.index(BEGIN) + len(BEGIN)] + "\n" + text + "\n" + page[page.index(END):]
+    begin, end = page.index(BEGIN) + len(BEGIN), page.index(END)
+    return page[:begin] + "\n" + tables(folders, page[begin:end]) + "\n" + page[end:]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", metavar="DIR", type=Path, help="--out of steerlm experiment")
+    parser.add_argument("folders", metavar="DIR", type=Path, nargs="+", help="--out of steerlm experiment")
     parser.add_argument("--page", type=Path, default=Path(__file__).resolve().parent.parent / "docs/papers.md", help="docs/papers.md")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where the page differs")
     arguments = parser.parse_args()
@@ -129,15 +142,16 @@ def main():
         if not arguments.page.is_file():
             raise Fault(f"{arguments.page}: no such page")
         page = arguments.page.read_text(encoding="utf-8")
-        made = replaced(page, tables(arguments.folder), arguments.page)
+        made = replaced(page, arguments.folders, arguments.page)
     except Fault as fault:
         print(f"error: {fault}", file=sys.stderr)
         return 2
+    named = " ".join(map(str, arguments.folders))
     if made == page:
-        print(f"{arguments.page}: the tables are those of {arguments.folder}")
+        print(f"{arguments.page}: the tables are those of {named}")
         return 0
     if arguments.check:
-        print(f"{arguments.page}: the tables are not those of {arguments.folder}; run results_table.py {arguments.folder}", file=sys.stderr)
+        print(f"{arguments.page}: the tables are not those of {named}; run results_table.py {named}", file=sys.stderr)
         return 1
     arguments.page.write_text(made, encoding="utf-8")
     print(f"{arguments.page}: written")

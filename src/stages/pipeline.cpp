@@ -167,7 +167,11 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
   for (const Step& step : steps) {
     try {
       require_results(step, ran);
-      const StepPlan plan = plan_step(step, ran, context);
+      StepPlan plan = plan_step(step, ran, context);
+      if (plan.action != StepPlan::Action::skip && !files) {
+        writing();  // another pipeline may have run the step until now: with the lock it is planned again
+        plan = plan_step(step, ran, context);
+      }
       if (plan.action == StepPlan::Action::skip || !plan.reasons.empty())
         context.log->info(step.title + ": " + describe(plan, ""));
       if (plan.action == StepPlan::Action::skip) continue;

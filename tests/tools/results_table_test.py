@@ -45,7 +45,7 @@ def main():
         page, out = folder / "page.md", folder / "out"
 
         def run(*options):
-            return subprocess.run([sys.executable, script, str(out), "--page", str(page), *options], capture_output=True, text=True, check=False)
+            return subprocess.run([sys.executable, script, str(out), *options, "--page", str(page)], capture_output=True, text=True, check=False)
 
         def write(results):
             out.mkdir(exist_ok=True)
@@ -81,6 +81,18 @@ def main():
         check("long lines", [line for line in text.split("\n") if len(line) > 140 and not line.startswith("|")], [])
         check("check after", run("--check").returncode, 0)
         check("again", (run().returncode, page.read_text(encoding="utf-8")), (0, text))
+
+        # Results of another folder are added; the section of an experiment that it does not have stays.
+        write({"m2-new.json": dict(second, experiment="m2-new")})
+        check("added", run().returncode, 0)
+        added = page.read_text(encoding="utf-8")
+        check("all sections", [line for line in added.split("\n") if line.startswith("### ")], ["### m2-new", "### m9-other", "### m10-pairs"])
+        check("kept rows", ROWS in added, True)
+        other = folder / "other"
+        other.mkdir()
+        (other / "m2-new.json").write_text((out / "m2-new.json").read_text(encoding="utf-8"), encoding="utf-8")
+        twice = run(str(other))
+        check("one experiment twice", (twice.returncode, "a second result of m2-new" in twice.stderr), (2, True))
 
         write({"a.json": dict(FIRST, thresholds=[{"expected": "other at least 1", "outcome": "missed"}])})
         refused("foreign expectation", "no measure has the expectation 'other at least 1'")
