@@ -30,7 +30,7 @@ Context begin_job(const JobArguments& arguments, Log& log) {
 }
 
 OutputPlace check_job_output(const JobArguments& arguments, const OutputOptions& options) {
-  const OutputPlace place = find_output(arguments.output, options);
+  OutputPlace place = find_output(arguments.output, options);
   if (place.exists) {
     const std::vector<Path> own = BlockOutput::own_files(ledger_of(arguments.output));
     if (std::ranges::find(own, absolute_place(place.file)) != own.end()) return place;
