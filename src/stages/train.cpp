@@ -177,13 +177,15 @@ std::int64_t forecast_disk_bytes(const Recipe& recipe, const BaseModel& base, st
     for (const auto& [name, shape] : lora_shapes(folder.config, base.adapter->lora))
       trained += std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
   }
-  const std::int64_t checkpoint = 12 * trained,
-                     model = trained * static_cast<std::int64_t>(c10::elementSize(scalar_type(folder.dtype)));
   const std::int64_t every = recipe.checkpoint.every_steps, written = (steps + every - 1) / every,
                      best = recipe.checkpoint.keep_best ? 1 : 0;
-  const std::int64_t kept = std::min(written, recipe.checkpoint.keep) + best,
-                     while_saving = std::min(written, recipe.checkpoint.keep + 1) + best;
-  return std::max(while_saving * checkpoint, kept * checkpoint + model);
+  const std::int64_t kept = std::min(written, recipe.checkpoint.keep), while_saving = std::min(written, kept + 1);
+  // In doubles: all checkpoints of a long run of a large model are more than 2^63 bytes.
+  const double checkpoint = 12 * static_cast<double>(trained),
+               model = static_cast<double>(trained) * static_cast<double>(c10::elementSize(scalar_type(folder.dtype)));
+  const double most = std::max(static_cast<double>(while_saving + best) * checkpoint,
+                               static_cast<double>(kept + best) * checkpoint + model);
+  return static_cast<std::int64_t>(std::min(most, 0x1p62));
 }
 
 // What an earlier part of this run has taken of the disk is not asked for again.
