@@ -61,7 +61,7 @@ class ShardTest : public ::testing::Test {
 
   std::string merged() const { return (folder_.path() / "merged.jsonl").string(); }
   std::string refused(const std::vector<std::string>& outputs) const {
-    const std::string message = message_of(ExitCode::data, [&] { merge_shards(merged(), outputs, "tests", false); });
+    std::string message = message_of(ExitCode::data, [&] { merge_shards(merged(), outputs, "tests", false); });
     EXPECT_FALSE(std::filesystem::exists(merged())) << message;
     return message;
   }

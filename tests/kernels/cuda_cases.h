@@ -28,7 +28,7 @@ inline const at::Device gpu{at::kCUDA, 0};
 
 // Empty where there is a GPU to test on, otherwise why there is none.
 inline std::string no_gpu() {
-  if (const std::string missing = open_cuda(); !missing.empty()) return missing;
+  if (std::string missing = open_cuda(); !missing.empty()) return missing;
   return cuda_cards().missing;
 }
 
