@@ -25,7 +25,23 @@ import torch
 import transformers
 import yaml
 
-from compare_ridge import encode, read_held_out
+from compare_ridge import encode, rated_records, read_held_out
+
+
+def refuse_others(recipe, own):
+    """Ends where the recipe asks for what is not computed here."""
+    for what, found, expected in (
+            ("head.kind", own["head"]["kind"], ("regression",)),
+            ("head.loss", own["head"].get("loss", "mse"), ("mse",)),
+            ("template", own["template"]["name"], ("chatml",)),
+            ("schedule.kind", recipe["schedule"]["kind"], ("constant", "cosine")),
+            ("schedule.min_learning_rate", float(recipe["schedule"].get("min_learning_rate", 0)), (0,)),
+            ("schedule.decay_steps", recipe["schedule"].get("decay_steps", 0), (0,)),
+            ("train.steps", recipe["train"].get("steps"), (None,)),
+            ("lora", recipe.get("lora"), (None,)),
+            ("checkpoint.keep_best", recipe.get("checkpoint", {}).get("keep_best"), (None,))):
+        if found not in expected:
+            sys.exit(f"{what} is {found!r} in the run; compared is only {' or '.join(map(repr, expected))}")
 
 
 def learning_rate(recipe, step, steps):
@@ -79,7 +95,8 @@ def fit(folder, recipe, rows, labels, device, seed):
             known = ~torch.isnan(target)
             error = scores(model, head, [rows[i] for i in chosen], device) - torch.nan_to_num(target)
             (torch.square(error)[known].sum() / known.sum()).backward()
-            torch.nn.utils.clip_grad_norm_(parameters, options["clip_grad_norm"])
+            if options["clip_grad_norm"] > 0:
+                torch.nn.utils.clip_grad_norm_(parameters, options["clip_grad_norm"])
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, step, epochs * steps_per_epoch)
             optimizer.step()
@@ -104,16 +121,11 @@ def main():
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
     recipe = yaml.safe_load((arguments.run / "fold-1/recipe.yaml").read_text())
     own = json.loads((arguments.run / "fold-1/model/steerlm.json").read_text())
+    refuse_others(recipe, own)
     recipe["head_bias"] = own["head"]["bias"]
     held_out = read_held_out(arguments.run)
 
-    with open(arguments.records, encoding="utf-8") as file:
-        records = [json.loads(line) for line in file]
-    rated = [record for record in records if any(turn.get("label") for turn in record["conversations"])]
-    places = sorted({(line["file"], line["line"], line["part"]) for line in held_out})
-    if len(rated) != len(places):
-        sys.exit(f"{len(rated)} records of {arguments.records} are rated, {len(places)} are in validation.jsonl of the folds")
-    by_place = dict(zip(places, rated))
+    by_place = rated_records(arguments.records, held_out)
     rows = [encode(by_place[line["file"], line["line"], line["part"]], line["turn"], own["template"]["system"], tokenizer)[0]
             for line in held_out]
     names = list(held_out[0]["scores"])

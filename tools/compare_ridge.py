@@ -67,6 +67,17 @@ def read_held_out(run):
     return sorted(lines, key=lambda line: (line["file"], line["line"], line["part"], line["turn"]))
 
 
+def rated_records(path, held_out):
+    """{(file, line, part): record} of the records with a rated answer, which are in the order of the file in the held-out lines."""
+    with open(path, encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    rated = [record for record in records if any(turn.get("label") for turn in record["conversations"])]
+    places = sorted({(line["file"], line["line"], line["part"]) for line in held_out})
+    if len(rated) != len(places):
+        sys.exit(f"{len(rated)} records of {path} are rated, {len(places)} are in validation.jsonl of the folds")
+    return dict(zip(places, rated))
+
+
 def dialogue_parts(dialogues, count):
     """As dialogue_folds of the program: the distinct hashes in an order of their own, dealt out in turn."""
     hashes = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") for text in dialogues]
@@ -99,14 +110,7 @@ def main():
     own = json.loads((arguments.run / "fold-1/model/steerlm.json").read_text())
     system, pooling = own["template"]["system"], own["head"].get("pooling", "last")
 
-    # The records in the order of the file, of which those with a rated answer are in validation.jsonl.
-    with open(arguments.records) as file:
-        records = [json.loads(line) for line in file]
-    rated = [record for record in records if any(turn.get("label") for turn in record["conversations"])]
-    places = sorted({(line["file"], line["line"], line["part"]) for line in held_out})
-    if len(rated) != len(places):
-        sys.exit(f"{len(rated)} records are rated, {len(places)} are in validation.jsonl")
-    by_place = dict(zip(places, rated))
+    by_place = rated_records(arguments.records, held_out)
     keys = []  # ids, and the first token whose state is pooled
     for line in held_out:
         ids, begin = encode(by_place[line["file"], line["line"], line["part"]], line["turn"], system, tokenizer)

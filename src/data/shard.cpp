@@ -28,6 +28,7 @@ struct ShardBlock {
 struct ShardOutput {
   std::string output;
   Json job;
+  std::string command;  // the job's; "": none is named
   Shard shard;
   std::int64_t block_records = 0, input_records = 0;
   std::string sha256, quarantine_sha256;
@@ -84,6 +85,7 @@ ShardOutput read_shard(const std::string& output) {
   ShardOutput shard{.output = output};
   try {
     shard.job = json.at("job");
+    shard.command = shard.job.value("command", "");
     shard.shard = parse_shard(json.at("shard").get<std::string>(), file.string());
     shard.block_records = count_in(json.at("block_records"));
     shard.input_records = count_in(json.at("input_records"));
@@ -106,13 +108,14 @@ std::vector<ShardOutput> read_shards(const std::vector<std::string>& outputs, co
   std::vector<ShardOutput> shards;
   for (const std::string& output : outputs) {
     ShardOutput shard = read_shard(output);
-    if (const std::string made_by = shard.job.value("command", ""); made_by != command) {
+    if (shard.command != command) {
+      const bool named = !shard.command.empty();
       fail(ExitCode::data, {.what = "the shard is of another command",
                             .where = output,
-                            .found = made_by.empty() ? "none that is named" : made_by,
+                            .found = named ? shard.command : "none that is named",
                             .expected = command,
-                            .advice = made_by.empty() ? "run the shard again with --fresh"
-                                                      : "steerlm " + made_by + " --merge puts its shards together"});
+                            .advice = named ? "steerlm " + shard.command + " --merge puts its shards together"
+                                            : "run the shard again with --fresh"});
     }
     if (!shards.empty() && shard.job != shards.front().job) {
       const auto [found, expected] = first_difference(shard.job, shards.front().job);

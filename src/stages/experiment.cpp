@@ -212,7 +212,9 @@ int run_experiments(const std::vector<std::string>& files, const ExperimentRun& 
     const std::string name = Path(files[i]).stem().string();
     const ExperimentOptions& experiment = experiments[i];
     const Runs runs = runs_of(experiment, run);
+    const std::string file = run.quick ? name + "-quick" : name;
     if (folder) {
+      for (const char* ending : {".json", ".txt"}) keep_changed(*folder, file + ending, context);
       folder->make_folder("runs");
       folder->make_folder(runs.folder.string());
     }
@@ -234,8 +236,6 @@ int run_experiments(const std::vector<std::string>& files, const ExperimentRun& 
     for (const ThresholdOptions& threshold : experiment.thresholds)
       verdicts.push_back(judge(threshold, experiment.measures, figures));
     const std::string text = results_text(name, experiment, runs, run.quick, figures, verdicts);
-    const std::string file = run.quick ? name + "-quick" : name;
-    for (const char* ending : {".json", ".txt"}) keep_changed(*folder, file + ending, context);
     folder->write(file + ".json", results_json(name, experiment, runs, run.quick, figures, verdicts).dump(2) + "\n");
     folder->write(file + ".txt", text);
     std::fputs((text + "\n").c_str(), stdout);

@@ -158,6 +158,12 @@ TEST_F(ShardTest, WhatWasChangedOrLostIsFound) {
     write(outputs[1] + ".shard.json", broken);
     EXPECT_NE(refused(outputs), "") << broken;
   }
+  for (const Json& job : {Json(5), Json({{"command", 5}}), Json::array()}) {
+    json = Json::parse(description);
+    json["job"] = job;
+    write(outputs[1] + ".shard.json", json.dump());
+    EXPECT_THAT(refused(outputs), HasSubstr("does not say what it should")) << job;
+  }
   write(outputs[1] + ".shard.json", description);
   EXPECT_TRUE(merge_shards(merged(), outputs, "tests", false).has_value());
 }

@@ -60,7 +60,8 @@ TEST(SourcesTest, GeneratedResponsesAreTurns) {
   EXPECT_EQ(record.json.at("id"), 9);
   EXPECT_EQ(record.json.at("token_ids"), Json({1, 2})) << "other keys travel along";
   EXPECT_FALSE(record.json.contains("response")) << "read again it is a record like any other";
-  EXPECT_THAT(refusal(R"({"prompt":"x","response":3,"token_ids":[],"finish":"stop"})"), HasSubstr("'response'"));
+  EXPECT_THAT(refusal(R"({"prompt":"x","response":3,"token_ids":[],"logprob":0,"finish":"stop"})"),
+              HasSubstr("'response'"));
 }
 
 TEST(SourcesTest, OasstRatingsAreRoundedHalfToEven) {

@@ -245,11 +245,16 @@ TEST_F(RidgeProgram, CrossvalidationHoldsOutEachDialogueOnce) {
   // Features are computed once for all folds; the command again runs nothing again.
   EXPECT_THAT(read("run/fold-4/log.txt"), HasSubstr("sequences are in run/features"));
   const auto before = contents();
+  const std::string log = read("run/log.txt"), manifest = read("run/.steerlm-run/files.jsonl");
+  const auto written = std::filesystem::last_write_time(path("run/crossvalidation.txt"));
   const Result again = run("crossvalidate ridge.yaml --folds 4");
   EXPECT_EQ(again.code, 0) << again.errors;
   EXPECT_EQ(again.output, result.output);
   EXPECT_THAT(again.errors, HasSubstr("finished already"));
-  EXPECT_EQ(changes_since(before), "") << "a finished run may be read-only";
+  EXPECT_EQ(changes_since(before), "");
+  EXPECT_EQ(read("run/log.txt"), log) << "a finished run may be read-only";
+  EXPECT_EQ(read("run/.steerlm-run/files.jsonl"), manifest);
+  EXPECT_EQ(std::filesystem::last_write_time(path("run/crossvalidation.txt")), written);
 
   // What somebody has written into a table is not lost.
   const std::string table = read("run/crossvalidation.txt");

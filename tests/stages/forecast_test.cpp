@@ -70,6 +70,15 @@ TEST_F(Forecast, IsWhatWasMeasuredOnAnH100) {
   EXPECT_THAT(text, Not(HasSubstr("would do nothing")));
 }
 
+// 1,235,814,400 numbers, 12 bytes each in a checkpoint and 4 in the model.
+TEST_F(Forecast, OfTheDiskIsWhatIsThereAtMost) {
+  EXPECT_THAT(said("h100"), HasSubstr("at most 44.5 GB of disk")) << "two that are kept, and a new one";
+  recipe.checkpoint.every_steps = 12525;
+  EXPECT_THAT(said("h100"), HasSubstr("at most 19.8 GB of disk")) << "the one checkpoint, and the model";
+  recipe.checkpoint.keep_best.emplace();
+  EXPECT_THAT(said("h100"), HasSubstr("at most 34.6 GB of disk")) << "and that of the best validation";
+}
+
 TEST_F(Forecast, TheLastStepOfAnEpochMayBeSmaller) {
   recipe.train.steps.reset();
   recipe.train.epochs = 2;

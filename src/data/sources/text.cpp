@@ -49,7 +49,7 @@ bool is_of_user(const Json& turn) {
 
 bool is_generated(const Json& object) {
   const auto has = [&](const char* key) { return find_member(object, key) != nullptr; };
-  return object.is_object() && has("response") && has("token_ids") && has("finish") &&
+  return object.is_object() && has("response") && has("token_ids") && has("logprob") && has("finish") &&
          (has("conversations") || has("prompt") || has("turns"));
 }
 
