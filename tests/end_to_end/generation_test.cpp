@@ -70,6 +70,16 @@ TEST_F(Generation, LinesKeepTheirOrderTheirKeysAndTheirNumber) {
             run("score --model predictor --input records.jsonl --output -").output);
 }
 
+TEST_F(Generation, ShardsAreMergedByTheirOwnCommand) {
+  generated("--input prompts.jsonl --output whole.jsonl");
+  for (const char* i : {"0", "1"})
+    generated(std::string("--input prompts.jsonl --shard ") + i + "/2 --output part-" + i + ".jsonl");
+  expect_refused(run("score --merge scores.jsonl part-0.jsonl part-1.jsonl"), 3, "steerlm generate --merge");
+  EXPECT_FALSE(exists("scores.jsonl"));
+  ASSERT_EQ(run("generate --merge merged.jsonl part-0.jsonl part-1.jsonl").code, 0);
+  EXPECT_EQ(read("merged.jsonl"), read("whole.jsonl"));
+}
+
 TEST_F(Generation, DialsReachTheModelAndTheOthersTakeTheFoldersDefaults) {
   const std::string by_default = generated("--prompt hi");
   EXPECT_EQ(generated("--prompt hi --set quality=4,humor=0"), by_default);

@@ -46,7 +46,7 @@ class Forecast : public testing::Test {
                    .head = head,
                    .tokenizer = Tokenizer::load(STEERLM_SOURCE_DIR "/tests/fixtures/models/untied"),
                    .weights = weights,
-                   .adapter = std::nullopt,
+                   .adapter = adapter,
                    .notes = {}};
     base.folder.config = config;
     report_forecast(recipe, base, dataset, context);
@@ -56,6 +56,7 @@ class Forecast : public testing::Test {
   ModelConfig config = small_llama(0, 0.02);
   const HeadShape head{.language_model = true};
   Parameters weights;
+  std::optional<Adapter> adapter;
   Dataset dataset;
   Recipe recipe;
 };
@@ -77,6 +78,8 @@ TEST_F(Forecast, OfTheDiskIsWhatIsThereAtMost) {
   EXPECT_THAT(said("h100"), HasSubstr("at most 19.8 GB of disk")) << "the one checkpoint, and the model";
   recipe.checkpoint.keep_best.emplace();
   EXPECT_THAT(said("h100"), HasSubstr("at most 34.6 GB of disk")) << "and that of the best validation";
+  adapter = {.base = "b", .lora = {.rank = 16, .alpha = 16, .targets = {"q_proj"}}, .head = HeadKind::language_model};
+  EXPECT_THAT(said("h100"), HasSubstr("at most 29.4 MB of disk")) << "16 layers, 2 x 16 x 2,048 each";
 }
 
 TEST_F(Forecast, TheLastStepOfAnEpochMayBeSmaller) {
