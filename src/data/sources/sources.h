@@ -67,8 +67,8 @@ std::optional<std::string_view> our_role(std::string_view role);
 bool is_prompt_line(const Json& object);
 Json from_prompt_line(const Json& object, const std::string& where);
 
-// A line of `generate`: a prompt of any kind with `response`, `token_ids`, `logprob` and `finish`. The response becomes the turn
-// behind the last one of the user; what the input had there gives way to it.
+// A line of `generate`: a prompt of any kind with `response`, `token_ids`, `logprob` and `finish`. The response becomes
+// the turn behind the last one of the user; what the input had there gives way to it.
 bool is_generated(const Json& object);
 Json from_generated(const Json& object, const Conversion& conversion);
 
