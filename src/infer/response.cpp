@@ -36,7 +36,8 @@ bool ends_in_stop_text(const Tokenizer& tokenizer, const std::vector<std::int32_
 at::Tensor response_logits(const Transformer& model, const at::Tensor& hidden_rd) {
   const at::Tensor& w_vd = model.weights.output_vd();
   if (hidden_rd.is_cuda() && hidden_rd.scalar_type() == at::kBFloat16) return at::mm(hidden_rd, w_vd.t(), at::kFloat);
-  if (hidden_rd.is_cuda() || hidden_rd.size(0) >= min_slots || rows_are_independent(hidden_rd.scalar_type()))
+  if (hidden_rd.is_cuda() || hidden_rd.size(0) >= min_slots ||
+      rows_are_independent(hidden_rd.scalar_type(), hidden_rd.size(0)))
     return linear_forward(hidden_rd, w_vd).to(at::kFloat).contiguous();
   std::vector<at::Tensor> rows;
   for (std::int64_t i = 0; i < hidden_rd.size(0); ++i)

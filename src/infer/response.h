@@ -6,9 +6,8 @@
 
 namespace steerlm {
 
-// Logits (r, v) in fp32 of hidden states (r, d); where the bits of a row depend on their number, a row of few
-// is computed as one of min_slots equal rows, so
-// that the product rounds as it does in the steps that follow.
+// Logits (r, v) in fp32 of hidden states (r, d). Where the bits of a row depend on their number, a row of few is
+// computed as one of min_slots equal rows, so that the product rounds as it does in the steps that follow.
 at::Tensor response_logits(const Transformer& model, const at::Tensor& hidden_rd);
 
 // The random number in [0, 1) that draws token number `index` of response number `sample`.

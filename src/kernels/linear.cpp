@@ -36,7 +36,30 @@ void own_matmul(const at::Tensor& a_mk, const at::Tensor& b_kn, double scale, bo
           .add = add});
 }
 
+// Few rows on a CPU by the rows of a weight matrix, as a step of decoding has them.
+bool takes_own_bf16(const at::Tensor& x_mk, const at::Tensor& w_kn) {
+  return x_mk.device().is_cpu() && x_mk.scalar_type() == at::kBFloat16 && w_kn.scalar_type() == at::kBFloat16 &&
+         x_mk.size(0) <= matmul_bf16_rows && x_mk.stride(1) == 1 && w_kn.stride(0) == 1 && x_mk.size(1) > 0 &&
+         matmul_available();
+}
+
+at::Tensor own_bf16(const at::Tensor& x_mk, const at::Tensor& w_kn) {
+  require(x_mk.size(1) == w_kn.size(0), "linear: the shapes of a product");
+  at::Tensor y_mn = at::empty({x_mk.size(0), w_kn.size(1)}, x_mk.options());
+  matmul_bf16({.m = x_mk.size(0),
+               .n = w_kn.size(1),
+               .k = x_mk.size(1),
+               .x = static_cast<const std::uint16_t*>(x_mk.const_data_ptr()),
+               .x_row = x_mk.stride(0),
+               .w = static_cast<const std::uint16_t*>(w_kn.const_data_ptr()),
+               .w_row = w_kn.stride(1),
+               .y = static_cast<std::uint16_t*>(y_mn.mutable_data_ptr()),
+               .y_row = y_mn.stride(0)});
+  return y_mn;
+}
+
 at::Tensor product(const at::Tensor& a_mk, const at::Tensor& b_kn) {
+  if (takes_own_bf16(a_mk, b_kn)) return own_bf16(a_mk, b_kn);
   if (!takes_own_matmul(a_mk, b_kn)) return at::mm(a_mk, b_kn);
   at::Tensor c_mn = at::empty({a_mk.size(0), b_kn.size(1)}, a_mk.options());
   own_matmul(a_mk, b_kn, 1, false, c_mn);
@@ -50,12 +73,14 @@ void add_product(const at::Tensor& a_mk, const at::Tensor& b_kn, double scale, a
   else if (c_mn.is_cuda() || (c_mn.scalar_type() == a_mk.scalar_type() && c_mn.scalar_type() != at::kBFloat16))
     c_mn.addmm_(a_mk, b_kn, 1, scale);  // summed in fp32 inside cuBLAS, without another pass
   else
-    c_mn.add_(at::mm(a_mk, b_kn), scale);
+    c_mn.add_(product(a_mk, b_kn), scale);
 }
 
 }  // namespace
 
-bool rows_are_independent(at::ScalarType dtype) { return dtype == at::kFloat && matmul_available(); }
+bool rows_are_independent(at::ScalarType dtype, std::int64_t most_rows) {
+  return matmul_available() && (dtype == at::kFloat || (dtype == at::kBFloat16 && most_rows <= matmul_bf16_rows));
+}
 
 at::Tensor linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi) { return product(x_ni, w_oi.t()); }
 

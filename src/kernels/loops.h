@@ -7,6 +7,7 @@
 namespace steerlm {
 
 struct MatmulOperands;  // matmul.h
+struct Bf16Product;
 
 // The query heads that share a key/value head, of one new token, against the tokens first … end-1 of its cache:
 // out = softmax(scale q k^T) v. e is a multiple of 16.
@@ -31,6 +32,8 @@ struct RowSums {
 struct Loops {
   // One thread's part of a product; no size is 0; `workspace` has matmul_workspace() floats, aligned to 64 bytes.
   void (*matmul)(const MatmulOperands& operands, float* workspace);
+  // The same with matmul_bf16_workspace().
+  void (*matmul_bf16)(const Bf16Product& product, float* workspace);
   // `scores` has heads * (end - first + 15) floats.
   void (*decode_attention)(const DecodeHeads& heads, float* scores);
   // n > 0

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/matmul.h"
+#include "kernels/pack_columns.h"
 #include "kernels/vector.h"
 
 namespace steerlm {
@@ -39,50 +40,6 @@ template <Index vectors, bool packed>
 [[gnu::noinline]] void whole_tile(Index depth, const float* a, const float* b, float* c, Index c_row, float alpha,
                                   bool add) {
   tile<2, true>(depth, a, tile_rows, b, c, c_row, alpha, add);
-}
-
-// The transpose of 8 by 8 floats: out[p * out_row + q] = from[q * from_row + p].
-inline void transpose_8(const float* from, Index from_row, float* out, Index out_row) {
-  using Eight = float __attribute__((vector_size(8 * sizeof(float))));
-  using Anywhere = float __attribute__((vector_size(8 * sizeof(float)), aligned(alignof(float)), may_alias));
-  Eight rows[8], mixed[8];
-  for (Index q = 0; q < 8; ++q) rows[q] = *reinterpret_cast<const Anywhere*>(from + q * from_row);
-    // Three times "interleave the first half with the second" brings element (q, p) of 8 by 8 to (p, q).
-#pragma GCC unroll 3
-  for (int stage = 0; stage < 3; ++stage) {
-    for (Index q = 0; q < 4; ++q) {
-      mixed[2 * q] = __builtin_shufflevector(rows[q], rows[q + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-      mixed[2 * q + 1] = __builtin_shufflevector(rows[q], rows[q + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-    }
-    for (Index q = 0; q < 8; ++q) rows[q] = mixed[q];
-  }
-  for (Index p = 0; p < 8; ++p) *reinterpret_cast<Anywhere*>(out + p * out_row) = rows[p];
-}
-
-// Columns of B as panels of `width`: out[panel][k][column], zeros right of the last column. The rows of A are the
-// columns of its transpose.
-template <Index width>
-void pack_columns(Index k, Index n, const float* b, Index row, Index column, float* out) {
-  for (Index j = 0; j < n; j += width, out += k * width) {
-    const Index columns = smaller(width, n - j);
-    const float* from = b + j * column;
-    if (column == 1 && columns == width) {
-      for (Index p = 0; p < k; ++p) __builtin_memcpy(out + p * width, from + p * row, width * sizeof(float));
-      continue;
-    }
-    const bool transposes = row == 1 && columns >= 8;
-    const Index deep = k / 8 * 8;
-    for (Index next = 0; transposes && next < columns; next += 8) {
-      const Index q = smaller(next, columns - 8);  // the last 8 may repeat some
-      for (Index p = 0; p < deep; p += 8) transpose_8(from + q * column + p, column, out + p * width + q, width);
-      for (Index p = deep; p < k; ++p) {
-        for (Index l = q; l < q + 8; ++l) out[p * width + l] = from[p + l * column];
-      }
-    }
-    for (Index q = transposes ? columns : 0; q < width; ++q) {
-      for (Index p = 0; p < k; ++p) out[p * width + q] = q < columns ? from[p * row + q * column] : 0;
-    }
-  }
 }
 
 // Copies between a tile that is all there and the part of it that C has: element (r, q) of C and tile[r * row + q *
@@ -160,6 +117,37 @@ void multiply(const MatmulOperands& o, float* workspace) {
     multiply_few_rows<1>(o, workspace);
   else
     multiply_few_rows<2>(o, workspace);
+}
+
+// Few rows of bf16, of which w is read once and where it lies: a block of its rows becomes fp32 beside the packed rows
+// of x, and then it is the product above, whose sums are rounded once.
+template <Index vectors>
+void multiply_bf16(const Bf16Product& o, float* workspace) {
+  constexpr Index width = vectors * lanes;
+  float* const block = workspace;  // (tile_rows, matmul_depth)
+  float* const packed_x = block + tile_rows * matmul_depth;
+  float* const wide_x = packed_x + round_up(o.m, width) * o.k;
+  for (Index i = 0; i < o.m; ++i) widen(o.x + i * o.x_row, o.k, wide_x + i * o.k);
+  pack_columns<width>(o.k, o.m, wide_x, 1, o.k, packed_x);
+  alignas(64) float c[tile_rows * width];
+  for (Index j = 0; j < o.n; j += tile_rows) {
+    const Index columns = smaller(tile_rows, o.n - j);
+    for (Index i = 0; i < o.m; i += width) {
+      for (Index p = 0; p < o.k; p += matmul_depth) {
+        const Index depth = smaller(matmul_depth, o.k - p);
+        // Past the last row the block keeps what it held: those sums are not written.
+        for (Index r = 0; r < columns; ++r) widen(o.w + (j + r) * o.w_row + p, depth, block + r * matmul_depth);
+        tile<vectors, false>(depth, block, matmul_depth, packed_x + i * o.k + p * width, c, width, 1, p > 0);
+      }
+      for (Index q = 0; q < smaller(width, o.m - i); ++q) {
+        for (Index r = 0; r < columns; ++r) o.y[(i + q) * o.y_row + j + r] = to_bf16(c[r * width + q]);
+      }
+    }
+  }
+}
+
+void multiply_bf16(const Bf16Product& o, float* workspace) {
+  o.m <= lanes ? multiply_bf16<1>(o, workspace) : multiply_bf16<2>(o, workspace);
 }
 
 }  // namespace

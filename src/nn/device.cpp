@@ -98,7 +98,7 @@ c10::Device choose_device(const std::string& device, const std::string& where) {
   if (const std::string missing = open_cuda(); !missing.empty())
     return refuse("the CUDA half of the program cannot be used: " + missing,
                   "STEERLM_CUDA=on tools/setup.sh fetches and builds it");
-  const CudaCards found = cuda_cards();
+  const CudaCards& found = cuda_cards();
   if (found.cards.empty())
     return refuse("no GPU can be used: " + found.missing,
                   "NVIDIA's driver 580 or later has to be there; 'nvidia-smi' tells which one is");
@@ -128,7 +128,7 @@ std::string device_name(c10::Device device) {
                      card.multiprocessors, version_text(card.driver), version_text(card.runtime), cublas_version());
 }
 
-bool has_bf16_products() { return __builtin_cpu_supports("avx512bf16") || __builtin_cpu_supports("amx-bf16"); }
+bool has_bf16_products() { return __builtin_cpu_supports("avx512bf16"); }  // so has every processor with AMX
 
 at::ScalarType compute_dtype(Precision precision) { return precision == Precision::bf16 ? at::kBFloat16 : at::kFloat; }
 

@@ -115,7 +115,8 @@ at::Tensor decode_rows(const Transformer& model, KvCache& cache, const DecodeRow
 }
 
 std::vector<std::int64_t> stepped_slots(const Transformer& model, const std::vector<bool>& active) {
-  const bool all = model.device().is_cuda() || !rows_are_independent(model.dtype());
+  const bool all =
+      model.device().is_cuda() || !rows_are_independent(model.dtype(), static_cast<std::int64_t>(active.size()));
   std::vector<std::int64_t> slots;
   for (size_t slot = 0; slot < active.size(); ++slot) {
     if (all || active[slot]) slots.push_back(static_cast<std::int64_t>(slot));

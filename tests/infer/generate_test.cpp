@@ -119,19 +119,22 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Generate, ASampleDoesNotDependOnItsNeighbours) {
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
-  const Transformer model = small_model(tokenizer.vocab_size());
+  Transformer model = small_model(tokenizer.vocab_size());
   GenerationSettings settings;
   settings.sampling = {.top_k = 50, .temperature = 1, .top_p = 0.95, .max_new_tokens = 20};
   settings.seed = 3;
   std::vector<GenerationRequest> requests;
   for (std::uint64_t i = 0; i < 40; ++i) requests.push_back({prompt(i, 3 + i % 11, tokenizer.vocab_size()), i});
-  const auto together = generate(model, tokenizer, requests, settings, {});
-  for (size_t i : {size_t{0}, size_t{17}, size_t{39}}) {
-    const auto alone = generate(model, tokenizer, std::span(&requests[i], 1), settings, {});
-    EXPECT_EQ(alone[0].ids, together[i].ids);
-    EXPECT_EQ(alone[0].logprob, together[i].logprob);
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    for_each_parameter(model.weights, [&](const std::string&, at::Tensor& tensor) { tensor = tensor.to(dtype); });
+    const auto together = generate(model, tokenizer, requests, settings, {});
+    for (size_t i : {size_t{0}, size_t{17}, size_t{39}}) {
+      const auto alone = generate(model, tokenizer, std::span(&requests[i], 1), settings, {});
+      EXPECT_EQ(alone[0].ids, together[i].ids) << dtype;
+      EXPECT_EQ(alone[0].logprob, together[i].logprob) << dtype;
+    }
+    EXPECT_NE(together[0].ids, together[11].ids) << dtype;
   }
-  EXPECT_NE(together[0].ids, together[11].ids);
 }
 
 // What a GPU does: the next steps are given to it before the host knows that a response has ended.

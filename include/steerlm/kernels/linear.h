@@ -3,11 +3,14 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <limits>
+
 namespace steerlm {
 
-// Do the bits of a row of these products on a CPU depend on that row alone, neither on how many rows there are nor on
-// the number of threads? This project's own products are so, in fp32 on a processor with AVX2; those of ATen are not.
-bool rows_are_independent(at::ScalarType dtype);
+// Do the bits of a row of these products on a CPU depend on that row alone, neither on how many rows there are, up to
+// `most_rows`, nor on the number of threads? This project's own products are so, on a processor with AVX2: those in
+// fp32, and x W^T of at most 64 rows in bf16. Those of ATen are not.
+bool rows_are_independent(at::ScalarType dtype, std::int64_t most_rows = std::numeric_limits<std::int64_t>::max());
 
 at::Tensor linear_forward(const at::Tensor& x_ni, const at::Tensor& w_oi);
 

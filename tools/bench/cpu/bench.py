@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """The program beside its rivals on a CPU, by turns, in fp32, on the same folders and the same tokens; prints a table of ratios.
 
-    bench.py [--works sft,score,sample,lora,two] [--rounds 2] [--smollm2 FOLDER] [--work build/cpu_bench] [--output cpu_bench.json]
+    bench.py [--works sft,score,sample,lora,two] [--rounds 2] [--smollm2 FOLDER] [--work build/cpu_bench] [--output FILE]
 
 sft     SFT steps of a model of 24.4 M parameters, V = 32,000, 8 x 256 tokens, beside Transformers; peak memory of both processes
 score   regression scores of 600 dialogues of different lengths, the same trunk, beside Transformers sorted by length and padded
-sample  24 prompts, up to 220 new tokens each, of the folder that --smollm2 names, beside `generate` of Transformers
+sample  24 prompts, up to 220 new tokens each, of the folder that --smollm2 names, fp32 and bf16, beside `generate` of Transformers
 lora    SFT with LoRA, r = 8, of that folder on dialogues, beside PEFT
 two     two trainings of the toy model on the same cores at the same time, beside one alone
 
@@ -195,17 +195,18 @@ def compare_sample(bench):
     prompts = [f"Write a few sentences about {word}." for word in make_model.words_of(1024)[300:324]]
     bench.write("prompts.jsonl", "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
 
-    def generate(new_tokens):
+    def generate(precision, new_tokens):
         out, seconds = steerlm("generate", "--model", bench.smollm2, "--input", bench.work / "prompts.jsonl", "--max-new-tokens", new_tokens,
-                               "--temperature", 0.7, "--device", "cpu")
+                               "--temperature", 0.7, "--device", "cpu", "--precision", precision)
         return sum(len(json.loads(line)["token_ids"]) for line in out.splitlines()), seconds
 
-    def own():
-        (few, start), (tokens, seconds) = generate(1), generate(220)
+    def own(precision):
+        (few, start), (tokens, seconds) = generate(precision, 1), generate(precision, 220)
         return (tokens - few) / (seconds - start)
 
-    bench.beside("sampling, SmolLM2-135M, 24 prompts, up to 220 tokens", "tok/s", own,
-                 lambda: rival("generate", folder=bench.smollm2, prompts=bench.work / "prompts.jsonl")["rate"], "generate")
+    for precision, dtype in ("fp32", "float32"), ("bf16", "bfloat16"):
+        bench.beside(f"sampling, SmolLM2-135M, 24 prompts, up to 220 tokens, {precision}", "tok/s", lambda: own(precision),
+                     lambda: rival("generate", folder=bench.smollm2, prompts=bench.work / "prompts.jsonl", dtype=dtype)["rate"], "generate")
 
 
 def compare_lora(bench):
@@ -251,7 +252,7 @@ train: {{steps: 400, batch_size: 64}}
 
 # ----- the rivals -------------------------------------------------------------------------------------------------------------------
 
-def run_rival(kind, folder, ids="", batch=0, prompts=""):
+def run_rival(kind, folder, ids="", batch=0, prompts="", dtype="float32"):
     import resource
 
     import torch
@@ -280,7 +281,7 @@ def run_rival(kind, folder, ids="", batch=0, prompts=""):
                 model(input_ids=ids_bt, attention_mask=mask_bt)
             result["rate"] = len(rows) / (time.perf_counter() - begin)
     else:
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), attn_implementation="sdpa").eval()
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         questions = [json.loads(line)["prompt"] for line in pathlib.Path(prompts).read_text().splitlines()]
@@ -304,7 +305,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--smollm2", type=pathlib.Path)
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/cpu_bench")
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("cpu_bench.json"))
+    parser.add_argument("--output", type=pathlib.Path, help="default: result.json in --work")
     parser.add_argument("--rival", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.rival:
@@ -318,7 +319,7 @@ def main():
             bench.row(name, "left out: no --smollm2", "", "")
             continue
         works[name](bench)
-    arguments.output.write_text(json.dumps(bench.raw | {"rows": bench.rows}, indent=1) + "\n", encoding="utf-8")
+    (arguments.output or bench.work / "result.json").write_text(json.dumps(bench.raw | {"rows": bench.rows}, indent=1) + "\n", encoding="utf-8")
     return None
 
 
