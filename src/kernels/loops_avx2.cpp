@@ -6,4 +6,5 @@ constexpr std::int64_t lanes = 8, tile_rows = 6;  // 12 sums, 2 vectors of B and
 #include "kernels/matmul_loops.h"
 #include "kernels/row_loops.h"
 
-const steerlm::Loops steerlm::loops_avx2{multiply, multiply_bf16, attend, row_sums, exponentials, largest, score_gradient};
+const steerlm::Loops steerlm::loops_avx2{multiply,     multiply_bf16, attend,        row_sums,
+                                         exponentials, largest,       score_gradient};

@@ -6,4 +6,5 @@ constexpr std::int64_t lanes = 16, tile_rows = 14;  // 28 sums, 2 vectors of B a
 #include "kernels/matmul_loops.h"
 #include "kernels/row_loops.h"
 
-const steerlm::Loops steerlm::loops_avx512{multiply, multiply_bf16, attend, row_sums, exponentials, largest, score_gradient};
+const steerlm::Loops steerlm::loops_avx512{multiply,     multiply_bf16, attend,        row_sums,
+                                           exponentials, largest,       score_gradient};
