@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -44,8 +45,13 @@ Runs runs_of(const ExperimentOptions& experiment, const ExperimentRun& run) {
   return runs;
 }
 
+// Relative to the folder of the experiments.
+std::string run_name(const Runs& runs, std::int64_t seed) {
+  return (runs.folder / ("seed-" + std::to_string(seed))).string();
+}
+
 Path seed_folder(const Runs& runs, const ExperimentRun& run, std::int64_t seed) {
-  return Path(run.output) / runs.folder / ("seed-" + std::to_string(seed));
+  return Path(run.output) / run_name(runs, seed);
 }
 
 int run_seed(const std::string& title, const ExperimentOptions& experiment, const Runs& runs, const ExperimentRun& run,
@@ -190,6 +196,19 @@ std::string results_text(const std::string& name, const ExperimentOptions& exper
   return text;
 }
 
+// Whether the folder has both tables as they were written, and a run of each seed. What the runs are now, their own
+// pipelines say.
+bool is_finished(const std::string& output, const std::string& file, const Runs& runs) {
+  if (RunFiles::look(output).kind != RunFiles::Place::Kind::marked) return false;
+  const RunFiles files = RunFiles::read(output);
+  for (std::int64_t seed = 1; seed <= runs.seeds; ++seed) {
+    if (!files.owns_run(run_name(runs, seed))) return false;
+  }
+  return std::ranges::all_of(std::array{file + ".json", file + ".txt"}, [&](const std::string& name) {
+    return files.owns(name) && files.differences(name).empty();
+  });
+}
+
 }  // namespace
 
 int run_experiments(const std::vector<std::string>& files, const ExperimentRun& run, const std::string& program,
@@ -204,25 +223,30 @@ int run_experiments(const std::vector<std::string>& files, const ExperimentRun& 
                             .found = "'" + Path(file).stem().string() + "'",
                             .advice = "rename one of the files, or give them another --out each"});
   }
-  std::optional<RunFiles> folder;
-  if (!context.dry_run)
-    folder = RunFiles::open(run.output, {{"made_by", "steerlm " + program_version()}, {"stage", "experiment"}});
+  std::optional<RunFiles> folder;  // none until something is written: what is finished may be read-only
+  const auto writing = [&]() -> RunFiles& {
+    if (!folder)
+      folder.emplace(
+          RunFiles::open(run.output, {{"made_by", "steerlm " + program_version()}, {"stage", "experiment"}}));
+    return *folder;
+  };
   std::set<Path> done;  // experiments may share runs
   for (size_t i = 0; i < files.size(); ++i) {
     const std::string name = Path(files[i]).stem().string();
     const ExperimentOptions& experiment = experiments[i];
     const Runs runs = runs_of(experiment, run);
     const std::string file = run.quick ? name + "-quick" : name;
-    if (folder) {
-      for (const char* ending : {".json", ".txt"}) keep_changed(*folder, file + ending, context);
-      folder->make_folder("runs");
-      folder->make_folder(runs.folder.string());
+    const bool finished = !context.dry_run && is_finished(run.output, file, runs);
+    if (!context.dry_run && !finished) {
+      for (const char* ending : {".json", ".txt"}) keep_changed(writing(), file + ending, context);
+      writing().make_folder("runs");
+      writing().make_folder(runs.folder.string());
     }
     std::vector<std::vector<double>> values(experiment.measures.size());
     for (std::int64_t seed = 1; seed <= runs.seeds; ++seed) {
       if (done.insert(seed_folder(runs, run, seed)).second) {
         const std::string title = fmt::format("{}, seed {} of {}", name, seed, runs.seeds);
-        if (folder) folder->enter_run((runs.folder / ("seed-" + std::to_string(seed))).string());
+        if (!context.dry_run && !finished) writing().enter_run(run_name(runs, seed));
         if (const int code = run_seed(title, experiment, runs, run, seed, program, context); code != 0) return code;
       }
       if (context.dry_run) continue;
@@ -236,8 +260,12 @@ int run_experiments(const std::vector<std::string>& files, const ExperimentRun& 
     for (const ThresholdOptions& threshold : experiment.thresholds)
       verdicts.push_back(judge(threshold, experiment.measures, figures));
     const std::string text = results_text(name, experiment, runs, run.quick, figures, verdicts);
-    folder->write(file + ".json", results_json(name, experiment, runs, run.quick, figures, verdicts).dump(2) + "\n");
-    folder->write(file + ".txt", text);
+    const auto write = [&](const std::string& table, const std::string& bytes) {
+      if (!finished || read_file(Path(run.output) / table, ExitCode::resources, "table") != bytes)
+        writing().write(table, bytes);
+    };
+    write(file + ".json", results_json(name, experiment, runs, run.quick, figures, verdicts).dump(2) + "\n");
+    write(file + ".txt", text);
     std::fputs((text + "\n").c_str(), stdout);
   }
   if (folder) folder->compact();

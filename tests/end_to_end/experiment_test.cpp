@@ -1,5 +1,8 @@
 // An experiment over two seeds of a small pipeline: its figures are those of the runs, and nothing is done twice.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <cmath>
 
@@ -88,9 +91,16 @@ TEST_F(ExperimentProgram, TablesTheFiguresOfItsRuns) {
   EXPECT_THAT(result.output, testing::EndsWith(read("out/m1.txt") + "\n")) << "after what the steps print";
   EXPECT_THAT(result.output, testing::HasSubstr("missed: baseline at most 0.5"));
 
+  // What is finished is neither written to nor locked.
   const auto before = contents();
+  const auto time = std::filesystem::last_write_time(path("out/m1.json"));
+  const int lock = ::open(path("out/.steerlm-run/lock").c_str(), O_RDWR);
+  ASSERT_EQ(::flock(lock, LOCK_EX), 0);
   EXPECT_EQ(run("experiment m1.yaml --out out").code, 0);
+  EXPECT_EQ(run("experiment m1.yaml --out out --seeds 3").code, 5);
+  ::close(lock);
   EXPECT_EQ(changes_since(before), "");
+  EXPECT_EQ(std::filesystem::last_write_time(path("out/m1.json")), time);
   const std::string table = read("out/m1.txt");
   write("out/m1.txt", "mine");
   EXPECT_THAT(run("experiment m1.yaml --out out").errors, testing::HasSubstr("it is kept as out/m1.txt.previous"));
