@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "core/end_signals.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
 
 namespace steerlm {
@@ -127,20 +128,25 @@ bool is_endless(int descriptor) {
 std::string read_file(const Path& path, ExitCode missing, std::string_view what) {
   // A recipe may come through a pipe (a shell's <(…)). Anywhere else a pipe would be waited for without an end.
   const bool pipe_is_right = missing == ExitCode::recipe;
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | (pipe_is_right ? 0 : O_NONBLOCK));
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const int error = descriptor < 0 ? errno : 0;
   const auto give_up = [&](const std::string& reason) {
     if (descriptor >= 0) ::close(descriptor);
-    fail(missing, {.what = "cannot read " + std::string(what) + ": " + reason, .where = path.string()});
+    fail(code_of_open(error, missing), {.what = "cannot read " + std::string(what) + ": " + reason,
+                                        .where = path.string(),
+                                        .advice = advice_of_open(error)});
   };
-  if (descriptor < 0) give_up(std::strerror(errno));
+  if (descriptor < 0) give_up(std::strerror(error));
   if (is_endless(descriptor)) give_up("it is a device");
   std::string bytes;
   struct stat status {};
-  if (::fstat(descriptor, &status) == 0 && S_ISFIFO(status.st_mode) && !pipe_is_right)
-    give_up("it is a pipe, where a file is expected");
+  const bool pipe = ::fstat(descriptor, &status) == 0 && S_ISFIFO(status.st_mode);
+  if (pipe && !pipe_is_right) give_up("it is a pipe, where a file is expected");
+  if (pipe) ::fcntl(descriptor, F_SETFL, O_RDONLY);  // open(2) would have waited for a writer, deaf to signals
   if (S_ISREG(status.st_mode)) bytes.reserve(static_cast<size_t>(status.st_size));
   char buffer[1 << 16];
   for (;;) {
+    if (pipe) wait_to_read(descriptor, path.string());
     const ssize_t count = ::read(descriptor, buffer, sizeof buffer);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) give_up(std::strerror(errno));

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "steerlm/core/paths.h"
+
 namespace steerlm {
 
 Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
@@ -47,7 +49,10 @@ std::string sha256_file(const Path& path, ExitCode missing) {
   }
   std::ifstream file(path, std::ios::binary);
   const auto give_up = [&] {
-    fail(missing, {.what = std::string("cannot read the file: ") + std::strerror(errno), .where = path.string()});
+    const int reason = errno;
+    fail(code_of_open(reason, missing), {.what = std::string("cannot read the file: ") + std::strerror(reason),
+                                         .where = path.string(),
+                                         .advice = advice_of_open(reason)});
   };
   if (!file) give_up();
   Sha256 hash;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cstdlib>
 
 #include "steerlm/core/utf8.h"
@@ -85,6 +86,15 @@ std::optional<Fault> unexpanded(const std::string& path) {
   if (value != nullptr)
     advice = "write " + std::string(path).replace(variable->begin, variable->end - variable->begin, value);
   return Fault{.what = "variables of the shell are not expanded here", .found = "'" + path + "'", .advice = advice};
+}
+
+ExitCode code_of_open(int error, ExitCode code) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM ? ExitCode::resources : code;
+}
+
+std::string advice_of_open(int error) {
+  if (error == EMFILE) return "raise the limit of open files: ulimit -n 1024";
+  return error == ENFILE ? "the machine has too many files open" : "";
 }
 
 std::string download_advice(const std::string& path) {

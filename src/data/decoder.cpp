@@ -110,14 +110,18 @@ struct Decoder::State {
     if (path == "-") {
       descriptor = 0;
     } else {
-      descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+      descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
       if (descriptor < 0) {
         const int error = errno;
-        give_up("cannot read the data file: " + std::string(std::strerror(error)),
-                error == ENOENT ? download_advice(path) : "");
+        fail(code_of_open(error, ExitCode::data),
+             {.what = "cannot read the data file: " + std::string(std::strerror(error)),
+              .where = place(),
+              .advice = error == ENOENT ? download_advice(path) : advice_of_open(error)});
       }
       struct stat status {};
       if (::fstat(descriptor, &status) == 0) {
+        // Of a pipe open(2) would have waited for a writer, deaf to signals; fill() waits for it.
+        if (S_ISFIFO(status.st_mode)) ::fcntl(descriptor, F_SETFL, O_RDONLY);
         if (S_ISDIR(status.st_mode)) give_up("a folder where a data file is expected");
         if (is_endless(descriptor)) give_up("a device where a data file is expected");
         if (S_ISREG(status.st_mode)) file_bytes = status.st_size;

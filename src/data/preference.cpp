@@ -130,6 +130,7 @@ bool encode_sources(const std::vector<SourceOptions>& sources, const DataOptions
     }
     if (!builder.record_read()) return false;
   }
+  part.counts.unobeyed = reader.notes().unobeyed;
   return true;
 }
 
@@ -149,6 +150,8 @@ std::optional<std::variant<Preference, BadRecord>> PreferenceReader::next_or_bad
     if (BadRecord* bad = std::get_if<BadRecord>(&*entry)) return std::move(*bad);
     preference.responses.push_back(std::move(std::get<Record>(*entry)));
   } while (preference.responses.back().part + 1 < preference.responses.back().parts);
+  const Json& json = preference.responses.front().json;
+  strengths_ += text_member(json, "response") == "response_1" && find_member(json, "preference_strength") != nullptr;
   try {
     settle(preference);
     check_responses(preference);
@@ -158,6 +161,13 @@ std::optional<std::variant<Preference, BadRecord>> PreferenceReader::next_or_bad
     return bad_record(error, first.file, first.line, first.text);
   }
   return preference;
+}
+
+ReadNotes PreferenceReader::notes() const {
+  ReadNotes notes = reader_.notes();
+  const auto strength = notes.unobeyed.find("'preference_strength'");
+  if (strength != notes.unobeyed.end() && (strength->second -= strengths_) <= 0) notes.unobeyed.erase(strength);
+  return notes;
 }
 
 std::optional<Preference> PreferenceReader::next() {

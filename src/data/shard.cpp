@@ -81,6 +81,9 @@ ShardOutput read_shard(const std::string& output) {
     }
     refuse_shard(output, "the shard is missing", "run it: its command with its `shard` and this output");
   }
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(output, error))
+    refuse_shard(output, "the shard is no file", "name the file that its run wrote");
   const Json json = parse_json(read_file(file, ExitCode::data, "shard"), file.string(), ExitCode::data);
   ShardOutput shard{.output = output};
   try {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kernels/cuda_call.h"
@@ -32,13 +33,15 @@ void adamw_step(const at::Tensor& weights, const at::Tensor& gradients, const at
           "adamw: loss and norm are one fp64 each");
   const double correction1 = 1 - std::pow(s.beta1, static_cast<double>(t));
   const double root_correction2 = std::sqrt(1 - std::pow(s.beta2, static_cast<double>(t)));
+  // One that fp32 rounds to 0 would make 0 / 0 of a weight without a gradient.
+  const double eps = std::max(s.eps, static_cast<double>(std::numeric_limits<float>::min()));
   if (weights.is_cuda()) {
     require_one_device("adamw: one device", weights, gradients, first_moments, second_moments, copy, guard.loss,
                        guard.norm);
     check_launch(cuda().adamw(weights.mutable_data_ptr<float>(), gradients.const_data_ptr<float>(),
                               first_moments.mutable_data_ptr<float>(), second_moments.mutable_data_ptr<float>(),
                               copy.defined() ? copy.mutable_data_ptr() : nullptr, weights.numel(), s.learning_rate,
-                              s.weight_decay, s.beta1, s.beta2, s.eps, correction1, root_correction2,
+                              s.weight_decay, s.beta1, s.beta2, eps, correction1, root_correction2,
                               guard.loss.const_data_ptr<double>(), guard.norm.const_data_ptr<double>(),
                               guard.largest_norm, stream_of(weights.device())),
                  "adamw");
@@ -57,13 +60,13 @@ void adamw_step(const at::Tensor& weights, const at::Tensor& gradients, const at
     const T decay = static_cast<T>(1 - s.learning_rate * s.weight_decay),
             step = static_cast<T>(s.learning_rate / correction1), factor = static_cast<T>(gradient_factor);
     const T b1 = static_cast<T>(1 - s.beta1), b2 = static_cast<T>(s.beta2), c2 = static_cast<T>(1 - s.beta2);
-    const T eps = static_cast<T>(s.eps), root = static_cast<T>(root_correction2);
+    const T least = static_cast<T>(eps), root = static_cast<T>(root_correction2);
     at::parallel_for(0, weights.numel(), 16384, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t j = begin; j < end; ++j) {
         const T gradient = g[j] * factor;
         m[j] += b1 * (gradient - m[j]);
         v[j] = b2 * v[j] + c2 * gradient * gradient;
-        w[j] = w[j] * decay - step * m[j] / (std::sqrt(v[j]) / root + eps);
+        w[j] = w[j] * decay - step * m[j] / (std::sqrt(v[j]) / root + least);
       }
       for (std::int64_t j = begin; j < end && rounded != nullptr; ++j) rounded[j] = static_cast<float>(w[j]);
     });

@@ -16,7 +16,9 @@ namespace steerlm {
 namespace {
 
 RowSums sums_of_row(std::span<const float> logits, double temperature) {
-  const double sharpness = temperature == 0 ? 1 : 1 / temperature;
+  // Finite in fp32 too: of the largest, infinity would make 0 * infinity.
+  const double sharpest = static_cast<double>(std::numeric_limits<float>::max());
+  const double sharpness = temperature == 0 ? 1 : std::min(1 / temperature, sharpest);
   if (loops() != nullptr)
     return loops()->row_sums(logits.data(), static_cast<std::int64_t>(logits.size()), static_cast<float>(sharpness));
   RowSums sums{*std::ranges::max_element(logits), true, 0, 0};

@@ -10,14 +10,16 @@
 #include <utility>
 
 #include "steerlm/core/error.h"
+#include "steerlm/core/paths.h"
 
 namespace steerlm {
 namespace {
 
 [[noreturn]] void unreadable(const Path& path, const std::string& what, int error) {
-  fail(ExitCode::model,
+  fail(code_of_open(error, ExitCode::model),
        {.what = "cannot read " + what + ": " + (error != 0 ? std::strerror(error) : "the file has become shorter"),
-        .where = path.string()});
+        .where = path.string(),
+        .advice = advice_of_open(error)});
 }
 
 }  // namespace

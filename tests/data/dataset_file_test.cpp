@@ -271,7 +271,7 @@ TEST_F(DatasetFile, TheSameDataGivesTheSameBytes) {
     return encode_preferences({.train = {source(pairs)}}, conversation_template, builder);
   });
   EXPECT_EQ(sha256_hex(hashes) + " of format " + std::to_string(dataset_file_format),
-            "099cf076aa8eb2f270ce98518bfeacb6c57d764545d32dc62c895b42e9e72c68 of format 3");
+            "af597dfc835c46d9bcdc4ac3e473a3334f422d3049d267f337c2150573df8a70 of format 4");
 }
 
 }  // namespace

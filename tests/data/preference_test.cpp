@@ -208,6 +208,18 @@ TEST_F(LoadPreferences, WhatPrefersNeitherIsLeftOutAndNothingLeftIsAnError) {
               HasSubstr(":1: more than two responses"));
 }
 
+TEST_F(LoadPreferences, WhatIsNotObeyedIsCounted) {
+  std::string weighted = hh;
+  weighted.insert(1, R"("weight":0,"margin":3,"preference_strength":1,)");
+  const std::map<std::string, std::int64_t> unobeyed{{"'margin'", 1}, {"'preference_strength'", 1}, {"'weight'", 1}};
+  const std::string path = file(std::string(helpsteer2) + "\n" + helpsteer2 + "\n");
+  const Dataset dataset = load({.train = {source(path), source(file(weighted))}});
+  EXPECT_EQ(dataset.train_counts.unobeyed, unobeyed) << "the strength of HelpSteer2 is obeyed";
+  const Dataset own = load({.train = {source(path)}, .validation = {source(file(weighted))}});
+  EXPECT_TRUE(own.train_counts.unobeyed.empty());
+  EXPECT_EQ(own.validation_counts.unobeyed, unobeyed);
+}
+
 TEST_F(LoadPreferences, ValidationIsAnotherFileOrAShareOfTheDialogues) {
   std::string lines;
   for (int i = 0; i < 60; ++i) {

@@ -229,6 +229,47 @@ TEST(RecordReaderTest, TrainingKeysThatAreNotObeyedAreNamed) {
   EXPECT_EQ(unobeyed("", R"("reward":0.5,)"), "'reward' of a turn (1 line)");
 }
 
+TEST(RecordReaderTest, KeysOfASystemMessageAndOfPartsAreNamed) {
+  TemporaryFolder folder;
+  const auto unobeyed = [&](const std::string& line) {
+    RecordReader reader({source(write_file(folder, "f.jsonl", line))}, make_test_attributes(), "S");
+    const Record record = std::get<Record>(*reader.next());
+    RecordReader again({source(write_file(folder, "g.jsonl", dump_json(record.json)))}, make_test_attributes(), "S");
+    again.next();
+    EXPECT_EQ(again.notes().unobeyed, reader.notes().unobeyed) << "what was converted says the same";
+    return describe_unobeyed(reader.notes().unobeyed);
+  };
+  const std::string user = R"({"role":"user","content":"a"})";
+  EXPECT_EQ(unobeyed(R"({"messages":[{"role":"system","content":"S","name":"Bo","id":1},)" + user + "]}"),
+            "'name' of the system message (1 line)");
+  EXPECT_EQ(
+      unobeyed(R"({"messages":[{"role":"system","content":[{"type":"text","text":"S","cache_control":{"a":1}}]},)" +
+               user + "]}"),
+      "'cache_control' of a part of the system message (1 line)");
+  EXPECT_EQ(
+      unobeyed(
+          R"({"messages":[{"role":"user","content":[{"type":"text","text":"a","cache_control":{"a":1},"x":1}]}]})"),
+      "'cache_control' of a part of a turn (1 line)");
+  EXPECT_EQ(unobeyed(R"({"system_message":"T","messages":[)" + user + "]}"), "");
+}
+
+TEST(RecordReaderTest, LabelsOfResponsesThatAreNotTheGroupsAreNamed) {
+  TemporaryFolder folder;
+  const auto unobeyed = [&](const std::string& label) {
+    RecordReader reader(
+        {source(write_file(
+            folder, "f.jsonl",
+            R"({"prompt_turns":[{"from":"User","value":"a"}],"label":"quality:4","responses":[{"from":"Assistant","value":"b","label":)" +
+                label + "}]}"))},
+        make_test_attributes(), "S");
+    EXPECT_TRUE(std::holds_alternative<Record>(*reader.next()));
+    return describe_unobeyed(reader.notes().unobeyed);
+  };
+  EXPECT_EQ(unobeyed(R"("quality:1")"), "'label' of a response (1 line)");
+  EXPECT_EQ(unobeyed(R"("quality:4")"), "");
+  EXPECT_EQ(unobeyed("null"), "");
+}
+
 // A key that is called as one of ours is lost in conversion, so it is named.
 TEST(RecordReaderTest, KeysInThePlaceOfOursAreNamed) {
   const auto unobeyed = [&](const std::string& line) {

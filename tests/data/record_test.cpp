@@ -199,6 +199,15 @@ class RecordAnnotation : public ::testing::Test {
     const std::vector<TurnScores> scores{{1, make_label(attributes_, values), {3.9f, -0.1f}}};
     return dump_json(annotate(record, scores, keep_human, attributes_));
   }
+  // "label | gt_label" of a turn with these keys where what people gave is kept and the predictor says 4 and 0.
+  std::string kept(const std::string& keys) {
+    const std::string line = R"({"conversations":[{"from":"Assistant","value":"Yo",)" + keys + "}]}";
+    const Record record =
+        parse_record(parse_json_as_written(line, "f", ExitCode::data), attributes_, "", "f", 1, Labels::kept);
+    const std::vector<TurnScores> scores{{0, make_label(attributes_, std::vector<float>{4, 0}), {4, 0}}};
+    const Json turn = annotate(record, scores, true, attributes_)["conversations"][0];
+    return turn["label"].get<std::string>() + " | " + (turn.contains("gt_label") ? turn["gt_label"].dump() : "none");
+  }
 };
 
 TEST_F(RecordAnnotation, WritesLabelAndScores) {
@@ -254,6 +263,42 @@ TEST_F(RecordAnnotation, AgainOnAnAnnotatedRecord) {
       R"({"from":"Assistant","value":"Yo","label":"quality:1,humor:1","scores":{"quality":1.0,"humor":1.0}})";
   EXPECT_THAT(annotated(predicted, true),
               HasSubstr(R"("label":"quality:4,humor:0","scores":{"quality":3.9,"humor":-0.1}}])"));
+}
+
+// Keys of these names are an annotation only where they say what one writes; else the label is a person's.
+TEST_F(RecordAnnotation, ScoresOfSomethingElseLeaveTheHumanLabel) {
+  const std::string human = R"(quality:3,humor:3 | "quality:3,humor:3")";
+  for (const char* scores : {R"({"readability":0.3})", "{}", "[3,3]", "3", R"({"quality":3.0})",
+                             R"({"quality":3.1,"humor":"3"})", R"({"humor":3.0,"quality":3.0})",
+                             R"({"quality":3.0,"humor":3.0,"readability":3.0})", R"({"quality":0.3,"humor":2.9})"}) {
+    EXPECT_EQ(kept(R"("label":"quality:3,humor:3","scores":)" + std::string(scores)), human) << scores;
+  }
+  EXPECT_EQ(kept(R"("label":"quality:3","scores":{"quality":3.0,"humor":3.0})"), R"(quality:3,humor:0 | "quality:3")");
+  EXPECT_EQ(kept(R"("label":"good","scores":{"quality":3.0,"humor":3.0})"), R"(quality:4,humor:0 | "good")");
+  EXPECT_EQ(kept(R"("label":3,"scores":{"quality":3.0})"), "quality:4,humor:0 | 3");
+  EXPECT_EQ(kept(R"("label":"quality:1","gt_label":"humor:2")"), R"(quality:1,humor:2 | "quality:1,humor:2")");
+  EXPECT_EQ(kept(R"("label":"quality:1","gt_label":"quality:2")"), R"(quality:1,humor:0 | "quality:1")");
+  EXPECT_EQ(kept(R"("label":"","gt_label":"humor:2")"), R"(quality:4,humor:2 | "humor:2")");
+  EXPECT_EQ(kept(R"("label":"quality:1","gt_label":4)"), R"(quality:1,humor:0 | "quality:1")");
+}
+
+// What predictors of every kind write, and what `data measure` adds to it, is nobody's word.
+TEST_F(RecordAnnotation, AgainOnWhatEveryPredictorWrites) {
+  const std::string none = "quality:4,humor:0 | none";
+  EXPECT_EQ(kept(R"("label":"quality:4,humor:0","scores":{"quality":5.2,"humor":-1.7})"), none) << "clamped";
+  EXPECT_EQ(kept(R"("label":"quality:2,humor:4","scores":{"quality":2.5,"humor":3.5})"), none) << "half to even";
+  EXPECT_EQ(kept(R"("label":"quality:0,humor:4","scores":{"quality":2.33,"humor":1.67})"), none)
+      << "most probable values: of 0, 3 and 4 the mean is 2 1/3";
+  EXPECT_EQ(kept(R"("label":"violence:7","scores":{"violence":6.8})"), none) << "of another predictor";
+  EXPECT_EQ(
+      kept(R"("label":"quality:4,humor:2","scores":{"quality":3.9,"humor":-0.1},"gt_label":"violence:1,humor:2")"),
+      R"(quality:4,humor:2 | "violence:1,humor:2")");
+  EXPECT_EQ(
+      kept(R"("label":"quality:4,humor:0,length:9","scores":{"quality":3.9,"humor":0.0},"measures":{"length":80})"),
+      none);
+  EXPECT_EQ(kept(R"("label":"quality:0","measures":{"quality":8},"gt_label":"quality:2")"),
+            R"(quality:2,humor:0 | "quality:2")")
+      << "measured anew";
 }
 
 TEST_F(RecordAnnotation, ScoresMustBeFinite) {

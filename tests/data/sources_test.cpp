@@ -82,7 +82,31 @@ TEST(SourcesTest, OasstKeepsTheTree) {
   EXPECT_EQ(records[4].line, 3);
   EXPECT_EQ(
       dump_json(records[4].json),
-      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Hi","label":null},{"from":"Assistant","value":"Hello","label":"quality:2,creativity:4"}],"tree_id":"tree-c"})");
+      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Hi","label":null,"message_id":"c0"},{"from":"Assistant","value":"Hello","label":"quality:2,creativity:4","message_id":"c1"}],"tree_id":"tree-c"})");
+}
+
+// What the tree and its messages have besides, but for `labels` and `replies`.
+TEST(SourcesTest, OasstKeysTravelAndAreObeyed) {
+  TemporaryFolder folder;
+  const std::string path = write_file(
+      folder, "f.jsonl",
+      R"({"message_tree_id":"t","tree_state":"growing","system":"Be brief.","origin":1.50,"prompt":{"message_id":"m0","role":"prompter","text":"Hi","replies":[{"message_id":"m1","role":"assistant","text":"a","label":"quality:4","labels":{"quality":{"value":0.25}},"weight":0,"rank":null,"replies":[{"role":"prompter","text":"And?","lang":"en","replies":[{"role":"assistant","text":"b","train":false,"deleted":true,"review_result":false},{"role":"assistant","text":"c","deleted":false,"review_result":true}]}]}]}})");
+  RecordReader reader({source(path)}, make_test_attributes(), "S");
+  const Record first = std::get<Record>(*reader.next()), second = std::get<Record>(*reader.next());
+  EXPECT_EQ(text_of(first.conversation), "User: Hi | Assistant(quality:4): a | User: And? | Assistant: b");
+  EXPECT_EQ(first.conversation.system, "Be brief.");
+  EXPECT_TRUE(first.conversation.turns[1].context_only);
+  EXPECT_TRUE(first.conversation.turns[3].context_only);
+  EXPECT_FALSE(second.conversation.turns[3].context_only);
+  EXPECT_EQ(
+      dump_json(first.json),
+      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"Hi","label":null,"message_id":"m0"},{"from":"Assistant","value":"a","label":"quality:4","message_id":"m1","weight":0,"rank":null},{"from":"User","value":"And?","label":null,"lang":"en"},{"from":"Assistant","value":"b","label":null,"train":false,"deleted":true,"review_result":false}],"tree_id":"t","tree_state":"growing","system":"Be brief.","origin":1.50})");
+  EXPECT_THAT(reader.notes().unobeyed,
+              ElementsAre(std::pair{"'deleted' of a turn", 1}, std::pair{"'labels' of a turn, beside 'label'", 1},
+                          std::pair{"'review_result' of a turn", 1}));
+  EXPECT_THAT(
+      refusal(R"({"prompt":{"role":"prompter","text":"x","replies":[{"role":"assistant","text":"y","weight":2}]}})"),
+      HasSubstr(":1, turn 2: 'weight' is neither 0 nor 1"));
 }
 
 TEST(SourcesTest, OasstRefusals) {
@@ -105,6 +129,12 @@ TEST(SourcesTest, OasstRefusals) {
               HasSubstr("the label 'quality' has no 'value'"));
   EXPECT_THAT(refusal(tree(R"({"role":"assistant","text":"x","labels":{"name":["quality"],"value":[]}})")),
               HasSubstr("1 names and 0 values"));
+  EXPECT_THAT(
+      refusal(tree(
+          R"({"message_id":"m2","role":"assistant","text":"x","labels":{"name":["quality","quality"],"value":[0.75,0.2]}})")),
+      HasSubstr(":1, message m2: 'labels.name' has a label twice (found 'quality', expected each label at most once)"));
+  EXPECT_EQ(refusal(tree(R"({"role":"assistant","text":"x","labels":{"name":["spam","spam"],"value":[0,1]}})")), "")
+      << "it is no attribute";
   EXPECT_THAT(refusal(R"({"prompt":"x"})", Format::oasst),
               HasSubstr(":1: 'prompt' has the wrong type (found text, expected an object)"));
 }
@@ -288,6 +318,21 @@ TEST(SourcesTest, ContentInParts) {
               HasSubstr(":1, turn 1: a part of 'content' is not text (found the type \"image_url\""));
   EXPECT_THAT(refusal(R"({"messages":[{"role":"user","content":[3]}]})"),
               HasSubstr("a part of 'content' has the wrong type"));
+}
+
+// The keys of a leading system message, and of the parts of a text, have no turn or text of their own any more.
+TEST(SourcesTest, KeysOfASystemMessageAndOfPartsTravel) {
+  EXPECT_EQ(
+      converted(
+          R"({"messages":[{"role":"system","content":[{"type":"text","text":"S","cache_control":{"type":"ephemeral"}}],"id":1.50,"name":"Bo"},{"role":"user","content":["a",{"type":"text","text":"b","id":7}],"x":1},{"role":"assistant","content":[{"type":"text","text":"c"}]}],"id":2})"),
+      R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"ab","label":null,"content_parts":[{},{"id":7}],"x":1},{"from":"Assistant","value":"c","label":null}],"system":"S","system_message":{"content_parts":[{"cache_control":{"type":"ephemeral"}}],"id":1.50,"name":"Bo"},"id":2})");
+  EXPECT_THAT(
+      converted(
+          R"({"conversations":[{"from":"system","value":"S","label":"quality:1"},{"from":"human","value":"a"}]})"),
+      HasSubstr(R"("system":"S","system_message":{"label":"quality:1"}})"));
+  EXPECT_THAT(
+      converted(R"({"messages":[{"role":"system","content":"S"},{"role":"user","content":"a"}],"system_message":"T"})"),
+      HasSubstr(R"("system":"S","system_message":"T"})"));
 }
 
 // Exports of tables write null for what a row lacks.

@@ -34,6 +34,21 @@ void compose_step(Moments& x, const at::Tensor& g, std::int64_t t) {
   x.w.addcdiv_(x.m, (x.v.sqrt() / root).add_(s.eps), -step);
 }
 
+// Of a weight without a gradient the step is 0 / eps.
+TEST(Adamw, AnEpsilonBeyondFp32MakesNoNan) {
+  AdamwSettings tiny = settings;
+  for (const double eps : {1e-45, 1e-46, 1e-300}) {
+    tiny.eps = eps;
+    at::Tensor w = at::ones({3}, at::kFloat), m = at::zeros({3}, at::kFloat), v = at::zeros({3}, at::kFloat);
+    at::Tensor g = at::zeros({3}, at::kFloat), none;
+    g[0].fill_(1e-30f);
+    adamw_step(w, g, m, v, none, tiny, guard(0, 1), 1);
+    const double kept = 1 - tiny.learning_rate * tiny.weight_decay;
+    EXPECT_NEAR(w[1].item<double>(), kept, 1e-7) << eps;
+    EXPECT_TRUE(std::isfinite(w[0].item<double>())) << eps;
+  }
+}
+
 TEST(Adamw, TenStepsEqualTheComposition) {
   for (const std::int64_t size : {101, 1000, 40'001}) {
     const auto start = [&](at::ScalarType dtype) {

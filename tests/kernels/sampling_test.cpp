@@ -56,6 +56,16 @@ TEST(Sampling, TemperatureSharpens) {
   EXPECT_NEAR(share.at(0), 0.01 / 0.30, 0.015);
 }
 
+// The limit is the most probable token; 1 / temperature is beyond fp32 below 3e-39, and beyond fp64 below 6e-309.
+TEST(Sampling, AsTheTemperatureFallsItBecomesGreedy) {
+  for (const double temperature : {1e-3, 1e-38, 1e-39, 1e-60, 1e-310}) {
+    for (const std::int64_t top_k : {0, 2}) {
+      for (const double draw : {0.0, 0.5, 0.999})
+        EXPECT_EQ(sample_token(logits, temperature, top_k, 1, draw).id, 1) << temperature << " " << top_k;
+    }
+  }
+}
+
 TEST(Sampling, TopKAndTopPKeepTheLargest) {
   const auto top_k = shares(logits, 1, 2, 1);
   EXPECT_EQ(top_k.size(), 2u);

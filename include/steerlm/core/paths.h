@@ -25,6 +25,11 @@ std::vector<Path> files_of(const Path& folder, ExitCode code);
 // that it stands for as advice. Nothing where it has none, or a file of that very name is there.
 std::optional<Fault> unexpanded(const std::string& path);
 
+// Of a file that cannot be opened: its `code`, but for the errors that are none of the file's (too many files are open,
+// no memory), and what to do about those; else "".
+ExitCode code_of_open(int error, ExitCode code);
+std::string advice_of_open(int error);
+
 // What to do where no data file is at `path` and it reads like a data set's name on the Hugging Face hub
 // (nvidia/HelpSteer2) or like an address; else "".
 std::string download_advice(const std::string& path);

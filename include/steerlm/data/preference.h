@@ -35,9 +35,12 @@ class PreferenceReader {
   std::optional<Preference> next();
   // The same, but what is wrong with a line is given instead of thrown.
   std::optional<std::variant<Preference, BadRecord>> next_or_bad();
+  // Of what has been read so far; HelpSteer2's `preference_strength`, which is obeyed here, is not among them.
+  ReadNotes notes() const;
 
  private:
   RecordReader reader_;
+  std::int64_t strengths_ = 0;  // lines whose `preference_strength` was obeyed
 };
 
 // Throws data: a line of more than two responses has no pair to train on.

@@ -67,6 +67,21 @@ std::string value_of(const Json& content, const std::string& name, const std::st
   return value;
 }
 
+// What the parts have besides `type` and `text`, an object for each; null where none has anything.
+Json keys_of_parts(const Json& content) {
+  if (!content.is_array()) return nullptr;
+  Json keys = Json::array();
+  bool any = false;
+  for (const Json& part : content) {
+    Json own = part.is_object() ? part : Json::object();
+    own.erase("type");
+    own.erase("text");
+    any |= !own.empty();
+    keys.push_back(std::move(own));
+  }
+  return any ? keys : Json(nullptr);
+}
+
 // The first of two keys that the turn has; the second where it has none.
 std::string key_of(const Json& turn, const char* first, const char* second) {
   return find_member(turn, first) != nullptr || find_member(turn, second) == nullptr ? first : second;
@@ -96,13 +111,18 @@ ChatTurn parse_chat_turn(const Json& entry, const char* role_key, const char* va
   if (content == nullptr) as_text(content, "'" + value_name + "'", where);
   Json turn = make_turn(role, value_of(*content, "'" + value_name + "'", where));
   if (const Json* label = find_member(entry, "label")) turn["label"] = *label;
-  for (const auto& [key, member] : entry.items()) {
-    if (key == role_name || key == value_name || key == "label") continue;
-    const bool ours = turn.contains(key);
-    if (!ours) turn[key] = member;
-    if (ours && !member.is_null() && turn[key] != member) unobeyed.insert("'" + key + "' of a turn");
-  }
+  if (Json keys = keys_of_parts(*content); !keys.is_null()) turn["content_parts"] = std::move(keys);
+  const std::string_view taken[] = {role_name, value_name, "label"};
+  carry_over_to_turn(entry, taken, turn, unobeyed);
   return {role, std::move(turn)};
+}
+
+// What a system message has besides its role and its text.
+Json further_keys(Json turn) {
+  turn.erase("from");
+  turn.erase("value");
+  if (turn["label"].is_null()) turn.erase("label");
+  return turn;
 }
 
 bool names_system(const std::string& mask) { return ("," + mask + ",").find(",System,") != std::string::npos; }
@@ -134,7 +154,8 @@ void take_mask_and_type(const Json& object, Json& record, std::set<std::string>&
   record["mask"] = ours;
 }
 
-// A leading system message becomes `system`; a later one stays a turn that is never trained. Other keys travel along.
+// A leading system message becomes `system`, and what it has besides its text `system_message`; a later one stays a
+// turn that is never trained. Other keys travel along.
 std::vector<Json> from_chat(const Json& object, const char* list_key, const char* role_key, const char* value_key,
                             const Conversion& conversion) {
   const std::string& where = conversion.where;
@@ -151,6 +172,7 @@ std::vector<Json> from_chat(const Json& object, const char* list_key, const char
       const Json* other = find_member(object, "system");
       if (other != nullptr && *other != record["system"])
         conversion.unobeyed.insert("'system', beside a system message");
+      if (Json keys = further_keys(std::move(turn.json)); !keys.empty()) record["system_message"] = std::move(keys);
       continue;
     }
     later_system |= turn.role == "System";

@@ -23,8 +23,17 @@ Json label_of(const Json& message, const Conversion& conversion, const std::stri
             .where = where,
             .found = std::to_string(names->size()) + " names and " + std::to_string(values.size()) + " values"});
     }
-    for (size_t i = 0; i < values.size(); ++i)
-      label.rate(as_text(&(*names)[i], "'labels.name'", where), values[i], where);
+    std::set<std::string> named;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const std::string& name = as_text(&(*names)[i], "'labels.name'", where);
+      if (!named.insert(name).second && conversion.attributes.index(name) && conversion.labels != Labels::ignored) {
+        fail(ExitCode::data, {.what = "'labels.name' has a label twice",
+                              .where = where,
+                              .found = "'" + name + "'",
+                              .expected = "each label at most once"});
+      }
+      label.rate(name, values[i], where);
+    }
     return label.json();
   }
   for (const auto& [name, entry] : labels->items()) {
@@ -37,6 +46,20 @@ Json label_of(const Json& message, const Conversion& conversion, const std::stri
     }
   }
   return label.json();
+}
+
+// `labels`, which the label is made of, and `replies` do not travel: they would be most of the record.
+Json turn_of(const Json& message, bool assistant, const Conversion& conversion, const std::string& where) {
+  constexpr std::string_view taken[] = {"role", "text", "label", "labels", "replies"};
+  Json turn = make_turn(assistant ? "Assistant" : "User", as_text(find_member(message, "text"), "'text'", where));
+  if (assistant) turn["label"] = label_of(message, conversion, where);
+  if (const Json* label = find_member(message, "label")) {
+    if (!turn["label"].is_null() && turn["label"] != *label)
+      conversion.unobeyed.insert("'labels' of a turn, beside 'label'");
+    turn["label"] = *label;
+  }
+  carry_over_to_turn(message, taken, turn, conversion.unobeyed);
+  return turn;
 }
 
 // Adds the paths of the subtree of `message`, which comes after the turns of `path`.
@@ -53,9 +76,7 @@ void walk(const Json& message, const Conversion& conversion, Json& path, std::ve
                           .expected = "prompter or assistant",
                           .advice = suggest(role, {"prompter", "assistant"})});
   }
-  const bool assistant = role == "assistant";
-  path.push_back(make_turn(assistant ? "Assistant" : "User", as_text(find_member(message, "text"), "'text'", place)));
-  if (assistant) path.back()["label"] = label_of(message, conversion, place);
+  path.push_back(turn_of(message, role == "assistant", conversion, place));
   const Json* replies = find_member(message, "replies");
   if (replies != nullptr && !as_array(replies, "'replies'", place).empty()) {
     for (const Json& reply : *replies) walk(reply, conversion, path, paths);
@@ -72,11 +93,13 @@ std::vector<Json> from_oasst(const Json& tree, const Conversion& conversion) {
   std::vector<Json> paths;
   Json path = Json::array();
   walk(root, conversion, path, paths);
+  constexpr std::string_view taken[] = {"message_tree_id", "prompt"};
   const Json* id = find_member(tree, "message_tree_id");
   std::vector<Json> records;
   for (Json& turns : paths) {
     records.push_back(make_record(std::move(turns)));
     if (id != nullptr) records.back()["tree_id"] = *id;
+    carry_over(tree, taken, records.back(), conversion.unobeyed);
   }
   return records;
 }

@@ -21,6 +21,18 @@ Format conversations_or_sharegpt(const Json& turns) {
   return known && *known != role ? Format::sharegpt : Format::conversations;
 }
 
+// Copies the members that are not in `taken`. The answer: those of which `to` has another value already.
+std::vector<std::string> copy_members(const Json& from, std::span<const std::string_view> taken, Json& to) {
+  std::vector<std::string> lost;
+  for (const auto& [key, member] : from.items()) {
+    if (std::ranges::find(taken, key) != taken.end()) continue;
+    const bool there = to.contains(key);
+    if (!there) to[key] = member;
+    if (there && !member.is_null() && to[key] != member) lost.push_back(key);
+  }
+  return lost;
+}
+
 }  // namespace
 
 std::optional<Format> detect_format(const Json& object) {
@@ -101,12 +113,12 @@ Json make_record(Json turns) {
 
 void carry_over(const Json& object, std::span<const std::string_view> taken, Json& record,
                 std::set<std::string>& unobeyed) {
-  for (const auto& [key, member] : object.items()) {
-    if (std::ranges::find(taken, key) != taken.end()) continue;
-    const bool ours = record.contains(key);
-    if (!ours) record[key] = member;
-    if (ours && !member.is_null() && record[key] != member) unobeyed.insert("'" + key + "'");
-  }
+  for (const std::string& key : copy_members(object, taken, record)) unobeyed.insert("'" + key + "'");
+}
+
+void carry_over_to_turn(const Json& entry, std::span<const std::string_view> taken, Json& turn,
+                        std::set<std::string>& unobeyed) {
+  for (const std::string& key : copy_members(entry, taken, turn)) unobeyed.insert("'" + key + "' of a turn");
 }
 
 RatedLabel::RatedLabel(const Conversion& conversion, double low, double high)

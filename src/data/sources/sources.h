@@ -86,6 +86,9 @@ Json make_record(Json turns);
 // of the object is lost, which is noted.
 void carry_over(const Json& object, std::span<const std::string_view> taken, Json& record,
                 std::set<std::string>& unobeyed);
+// The same for the keys of a turn.
+void carry_over_to_turn(const Json& entry, std::span<const std::string_view> taken, Json& turn,
+                        std::set<std::string>& unobeyed);
 
 // A label from ratings: min + (rating - low) / (high - low) * (max - min), rounded half to even.
 class RatedLabel {

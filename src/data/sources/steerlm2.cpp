@@ -83,6 +83,8 @@ std::vector<Json> from_response_group(const Json& group, const Conversion& conve
     }
     as_text(find_member(entry, "value"), "'value'", place);
     check_numbers(entry, place);
+    const Json* own = find_member(entry, "label");
+    if (own != nullptr && (label == nullptr || *own != *label)) conversion.unobeyed.insert("'label' of a response");
     Json turns = prompt;
     turns.push_back(entry);
     turns.back()["label"] = label != nullptr ? *label : Json(nullptr);

@@ -72,7 +72,7 @@ constexpr std::array turn_keys{"tool_calls", "tool_call_id", "function_call", "n
                                "labels",     "recipient",    "channel",       "cache_control", "mask",
                                "is_masked",  "ignore",       "learn",         "do_train",      "calculate_loss",
                                "score",      "reward",       "rating",        "ratings",       "rejected",
-                               "deleted"};
+                               "deleted",    "review_result"};
 
 // Of these false says that something is not trained; true asks for what is done anyway.
 constexpr std::array false_matters{"train", "training", "trainable",      "train_on_turn", "loss",
@@ -89,6 +89,19 @@ bool asks_for_something(const std::string& key, const Json& value) {
   return !(key == "split" && value.is_string() && value.get_ref<const std::string&>().starts_with("train"));
 }
 
+// The keys of a turn and of the parts of its text; `of` is what the note calls it ("a turn").
+void note_keys(const Json& turn, const std::string& of, std::set<std::string>& unobeyed) {
+  for (const auto& [key, member] : turn.items()) {
+    if (std::ranges::find(turn_keys, key) != turn_keys.end() && asks_for_something(key, member))
+      unobeyed.insert("'" + key + "' of " + of);
+  }
+  const Json* parts = find_member(turn, "content_parts");
+  if (parts == nullptr || !parts->is_array()) return;
+  for (const Json& part : *parts) {
+    if (part.is_object()) note_keys(part, "a part of " + of, unobeyed);
+  }
+}
+
 }  // namespace
 
 void note_unobeyed(const Record& record, const Attributes& attributes, std::set<std::string>& unobeyed) {
@@ -96,13 +109,14 @@ void note_unobeyed(const Record& record, const Attributes& attributes, std::set<
     const bool known = std::ranges::find(record_keys, key) != record_keys.end() || attributes.index(key).has_value();
     if (known && asks_for_something(key, member)) unobeyed.insert("'" + key + "'");
   }
-  const std::vector<Turn>& turns = record.conversation.turns;
-  for (size_t t = 0; t < turns.size(); ++t) {
-    for (const auto& [key, member] : record.json.at("conversations")[t].items()) {
-      // Spellings of a weight that have other meanings too are obeyed only where they are true or false, 0 or 1.
-      const bool other_meaning = (key == "loss" || key == "masked") && !member.is_null() && !truth_of(member);
-      const bool known = std::ranges::find(turn_keys, key) != turn_keys.end() && asks_for_something(key, member);
-      if (known || other_meaning) unobeyed.insert("'" + key + "' of a turn");
+  const Json* system = find_member(record.json, "system_message");
+  if (system != nullptr && system->is_object()) note_keys(*system, "the system message", unobeyed);
+  for (const Json& turn : record.json.at("conversations")) {
+    note_keys(turn, "a turn", unobeyed);
+    // Spellings of a weight that have other meanings too are obeyed only where they are true or false, 0 or 1.
+    for (const std::string key : {"loss", "masked"}) {
+      const Json* value = find_member(turn, key);
+      if (value != nullptr && !truth_of(*value)) unobeyed.insert("'" + key + "' of a turn");
     }
   }
 }
