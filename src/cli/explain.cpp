@@ -136,8 +136,10 @@ Fault explain(CLI::App& root, int argc, char** argv, const CLI::ParseError& erro
 namespace {
 
 // Arguments that name files and folders.
-constexpr std::array<std::string_view, 7> paths{"RECIPE",   "DIR",         "--model", "--input",
-                                                "--output", "--tokenizer", "--base"};
+constexpr std::array<std::string_view, 19> paths{"RECIPE",  "DIR",     "FILE",          "RUN",           "NAME",
+                                                 "SHARDS",  "--model", "--input",       "--output",      "--tokenizer",
+                                                 "--base",  "--edges", "--write-edges", "--comparisons", "--judged",
+                                                 "--merge", "--gguf",  "--answers",     "--out"};
 // The only ones that may be empty: texts of a conversation.
 constexpr std::array<std::string_view, 2> texts{"--prompt", "--system"};
 
@@ -160,7 +162,8 @@ void check_argument(const CLI::Option& option, const std::string& value, std::ve
                       .found = "'" + value + "'",
                       .expected = "an integer of 64 bits"});
   if (std::ranges::find(paths, name) == paths.end()) return;
-  if (std::optional<Fault> fault = unexpanded(value)) {
+  const std::string path = name == "--answers" ? value.substr(value.find('=') + 1) : value;  // NAME=FILE
+  if (std::optional<Fault> fault = unexpanded(path)) {
     fault->where = name;
     faults.push_back(std::move(*fault));
   }

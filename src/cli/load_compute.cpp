@@ -25,7 +25,16 @@ void let_waiting_threads_sleep() {
   ::setenv("GOMP_SPINCOUNT", "600", 1);
 }
 
-[[noreturn]] void refuse_library(const char* reason) {
+[[noreturn]] void refuse_library(const std::string& reason) {
+  const auto says = [&](const char* words) { return reason.find(words) != std::string::npos; };
+  if (says("failed to map segment") || says("annot allocate memory") || says("Too many open files")) {
+    fail(ExitCode::resources,
+         {.what = "cannot load the half of the program that computes: too little memory, or too low a limit",
+          .where = library_name,
+          .found = reason,
+          .expected = "some 2 GB of address space and 40 open files",
+          .advice = "raise the limits: ulimit -v unlimited, ulimit -n 1024"});
+  }
   fail(ExitCode::resources, {.what = "cannot load the half of the program that computes",
                              .where = library_name,
                              .found = reason,

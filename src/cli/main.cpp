@@ -1,6 +1,8 @@
+#include <fcntl.h>
 #include <malloc.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <exception>
 
@@ -20,9 +22,20 @@ void end_quietly(int) { ::_exit(static_cast<int>(steerlm::ExitCode::resources));
   }));
 }
 
+// A descriptor 0, 1 or 2 that the caller has closed would be the next file that is opened, and messages would be
+// written into it. What takes its place fails as a closed one does: one for reading cannot be written, and the other
+// way round.
+void occupy_standard_files() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(descriptor, F_GETFD) < 0 && errno == EBADF)
+      ::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  occupy_standard_files();
   std::set_terminate(end_uncaught);
   std::signal(SIGPIPE, end_quietly);
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grows over `ulimit -f` is a failed write with a message

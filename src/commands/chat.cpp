@@ -11,6 +11,7 @@
 #include "commands/template_request.h"
 #include "steerlm/cli/chat_lines.h"
 #include "steerlm/core/output.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/data/record.h"
@@ -155,6 +156,10 @@ void save(Chat& chat, const std::string& argument) {
   if (file.empty())
     fail(ExitCode::recipe,
          {.what = "a file is missing", .where = "/save", .expected = "/save FILE, or /save --overwrite FILE"});
+  if (std::optional<Fault> fault = unexpanded(file)) {
+    fault->where = "/save";
+    fail(ExitCode::recipe, *fault);
+  }
   require_turns(chat, "/save");
   std::vector<std::string> inputs = model_inputs(chat.model.folder.path.string());
   inputs.push_back("-");  // a script on standard input is still being read

@@ -146,6 +146,17 @@ TEST(AppTest, PathsThatOnlyAShellExpands) {
         {"data", "convert", "--input", "~/x", "--output", "b"},
         {"data", "convert", "--input", "b", "--output", "~/x"},
         {"tokenizer", "train", "--input", "b", "--input", "~/x", "--output", "b", "--vocab-size", "9"},
+        {"recipe", "init", "sft", "~/x"},
+        {"report", "~/x", "--out", "page.html"},
+        {"report", "run", "--out", "~/x"},
+        {"experiment", "~/x", "--out", "out"},
+        {"experiment", "m1-dials", "--out", "~/x"},
+        {"score", "--merge", "~/x", "a", "b"},
+        {"score", "--merge", "whole", "a", "~/x"},
+        {"model", "import", "--gguf", "~/x", "--output", "folder"},
+        {"data", "measure", "--input", "a", "--output", "b", "--attributes", "verbosity:words", "--edges", "~/x"},
+        {"data", "measure", "--input", "a", "--output", "b", "--attributes", "verbosity:words", "--write-edges", "~/x"},
+        {"judgements", "write", "--answers", "A=~/x", "--answers", "B=b", "--output", "c"},
         {"recipe", "check", "~/x"}}) {
     const Outcome outcome = run(words);
     EXPECT_EQ(outcome.code, 2);

@@ -153,6 +153,24 @@ TEST_F(Stopping, ASignalWhileAnotherProgramIsWaitedForIsAStop) {
   EXPECT_FALSE(exists("out.jsonl"));
 }
 
+// open(2) of a pipe that nobody writes into would wait for a writer without hearing a signal.
+TEST_F(Stopping, ASignalWhileAPipeHasNoWriterIsAStop) {
+  ASSERT_EQ(::mkfifo(path("nobody").c_str(), 0600), 0);
+  for (const char* command : {"generate --model model --input nobody --output out.jsonl", "annotate nobody"}) {
+    const auto begin = std::chrono::steady_clock::now();
+    const Result result =
+        run_until(command, SIGTERM, [&] { return std::chrono::steady_clock::now() - begin > std::chrono::seconds(2); });
+    EXPECT_EQ(result.code, 75) << command << "\n" << result.errors;
+  }
+  // A shard that is none is no pipe to be waited for either.
+  write("in.jsonl", many(20));
+  ASSERT_EQ(run("score --model predictor --input in.jsonl --output s.jsonl --shard 0/1").code, 0);
+  std::filesystem::remove(path("s.jsonl"));
+  ASSERT_EQ(::mkfifo(path("s.jsonl").c_str(), 0600), 0);
+  expect_refused(run("score --merge whole.jsonl s.jsonl"), 3, "the shard is no file");
+  EXPECT_FALSE(exists("whole.jsonl"));
+}
+
 TEST_F(Stopping, SettingsThatChangeNoResultMayChange) {
   write("in.jsonl", many(100));
   ASSERT_EQ(run("annotate annotate.yaml").code, 0);

@@ -246,6 +246,20 @@ TEST_F(TrainingProgram, AFinishedRunIsNotWrittenTo) {
   EXPECT_EQ(std::filesystem::last_write_time(path("run/.steerlm-run")), time);
 }
 
+// As a daemon starts it: what is opened first must not be taken for standard error.
+TEST_F(TrainingProgram, WithoutStandardFilesAMessageGoesIntoNoOtherFile) {
+  ASSERT_EQ(run("sft sft.yaml").code, 0);
+  write("closed.sh", std::string(STEERLM_PROGRAM) + " sft sft.yaml run_dir=closed 0<&- 1>&- 2>&-\necho $?\n");
+  EXPECT_EQ(run("--version >/dev/null && bash closed.sh").output, "0\n");
+  EXPECT_EQ(read("closed/model/model.safetensors"), read("run/model/model.safetensors"));
+  for (const char* file : {"data/examples.bin", ".steerlm-run/lock"}) {
+    ASSERT_TRUE(exists(Path("run") / file)) << file;
+    EXPECT_EQ(std::filesystem::file_size(path(Path("closed") / file)),
+              std::filesystem::file_size(path(Path("run") / file)))
+        << file;
+  }
+}
+
 TEST_F(TrainingProgram, ACheckpointThatDoesNotFitIsNotLeftBehind) {
   const Result result = run("sft sft.yaml", "ulimit -f 64;");
   expect_refused(result, 5, "File too large");
