@@ -34,6 +34,21 @@ std::vector<Prompt> prompts_of(const GenerateArguments& arguments, const OpenMod
   return prompts;
 }
 
+// At temperature 0 an answer is the most probable token each time.
+void warn_of_greedy_sampling(const GenerateArguments& arguments, Log& log) {
+  if (arguments.sampling.temperature != 0) return;
+  const GenerateArguments defaults;
+  for (const auto& [option, given] : {std::pair{"--top-k", arguments.sampling.top_k != defaults.sampling.top_k},
+                                      {"--top-p", arguments.sampling.top_p != defaults.sampling.top_p},
+                                      {"--seed", arguments.seed != defaults.seed}}) {
+    if (given) log.warn(std::string(option) + " has no effect at --temperature 0, which draws nothing at random");
+  }
+  if (arguments.samples > 1) {
+    log.warn(fmt::format("the {} answers to a prompt are equal at --temperature 0, which draws nothing at random",
+                         arguments.samples));
+  }
+}
+
 // What the answers depend on, beside model and input.
 Json settings_of(const GenerateArguments& arguments, const OpenModel& model) {
   const SamplingOptions& sampling = arguments.sampling;
@@ -65,6 +80,7 @@ int commands::generate(const GenerateArguments& arguments) {
     if (arguments.raw && given)
       log.warn(std::string(option) + " has no effect with --raw, which gives the model the prompt as it is");
   }
+  warn_of_greedy_sampling(arguments, log);
   TemplateRequest request = parse_template(arguments.text_template, arguments.system);
   request.required = !arguments.raw;
   const OpenModel model = open_text_model(arguments.model, arguments.device, arguments.precision, request);

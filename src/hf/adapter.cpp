@@ -1,7 +1,11 @@
 #include "steerlm/hf/adapter.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <optional>
+#include <set>
+#include <string_view>
 
 #include "hf/folder_json.h"
 #include "hf/weight_files.h"
@@ -26,19 +30,24 @@ constexpr std::string_view known_keys[] = {
     "lora_dropout", "inference_mode", "peft_version", "auto_mapping", "revision", "megatron_core", "qalora_group_size",
     "runtime_config", "ensure_weight_tying", "unsloth_version", "transformers_version"};
 
+constexpr const char* merge_advice =
+    "in Python load the adapter with PEFT, call merge_and_unload and save the whole model and its tokenizer with "
+    "save_pretrained";
+
 // Keys that change the computation, with the values that change nothing; null does not either.
 struct Neutral {
   const char* key;
   std::vector<Json> values;
+  bool merges = true;  // what PEFT merges and saves of such an adapter is a model folder that can be read
 };
 
 const std::vector<Neutral>& neutral_keys() {
   static const std::vector<Neutral> keys{
-      {"peft_type", {"LORA"}},
+      {"peft_type", {"LORA"}, false},
       {"bias", {"none"}},
       {"use_dora", {false}},
-      {"use_qalora", {false}},
-      {"use_bdlora", {false}},
+      {"use_qalora", {false}, false},
+      {"use_bdlora", {false}, false},
       {"lora_bias", {false}},
       {"fan_in_fan_out", {false}},
       {"rank_pattern", {Json::object()}},
@@ -46,19 +55,19 @@ const std::vector<Neutral>& neutral_keys() {
       {"loftq_config", {Json::object()}},
       {"layers_to_transform", {}},
       {"layers_pattern", {}},
-      {"layer_replication", {}},
+      {"layer_replication", {}, false},
       {"exclude_modules", {Json::array()}},
       {"target_parameters", {Json::array()}},
       {"trainable_token_indices", {}},
-      {"alora_invocation_tokens", {}},
-      {"megatron_config", {}},
+      {"alora_invocation_tokens", {}, false},
+      {"megatron_config", {}, false},
       {"eva_config", {}},
       {"corda_config", {}},
       {"lora_ga_config", {}},
-      {"arrow_config", {}},
-      {"velora_config", {}},
-      {"kasa_config", {}},
-      {"monteclora_config", {}},
+      {"arrow_config", {}, false},
+      {"velora_config", {}, false},
+      {"kasa_config", {}, false},
+      {"monteclora_config", {}, false},
   };
   return keys;
 }
@@ -75,8 +84,18 @@ void check_initialisation(JsonFields& reader) {
       "save_pretrained(folder, path_initial_model_for_weight_conversion=…)");
 }
 
+void check_neutral(const Neutral& neutral, JsonFields& reader) {
+  const Json* value = reader.find(neutral.key);
+  if (value == nullptr || std::ranges::find(neutral.values, *value) != neutral.values.end()) return;
+  std::vector<std::string> choices;
+  for (const Json& choice : neutral.values) choices.push_back(dump_json(choice));
+  choices.emplace_back("null");
+  reader.refuse("'" + std::string(neutral.key) + "' is not implemented", shortened_json(*value), join(choices, " or "),
+                neutral.merges ? merge_advice : "");
+}
+
 void check_keys(JsonFields& reader) {
-  for (const Neutral& neutral : neutral_keys()) reader.only(neutral.key, neutral.values);
+  for (const Neutral& neutral : neutral_keys()) check_neutral(neutral, reader);
   check_initialisation(reader);
   const auto known = [](const std::string& key) {
     return key == "init_lora_weights" || std::ranges::find(known_keys, key) != std::end(known_keys) ||
@@ -93,16 +112,75 @@ void check_keys(JsonFields& reader) {
   if (!faults.empty()) throw Error(ExitCode::model, std::move(faults));
 }
 
-std::vector<std::string> read_targets(JsonFields& reader) {
+// A name of target_modules: the end of a module's name, or all of it, which "all-linear" becomes: q_proj,
+// self_attn.q_proj, model.layers.0.self_attn.q_proj.
+struct Target {
+  std::string projection;
+  std::optional<std::int64_t> layer;  // nothing: every layer
+};
+
+bool take(std::string_view& text, std::string_view front) {
+  if (!text.starts_with(front)) return false;
+  text.remove_prefix(front.size());
+  return true;
+}
+
+// A name of another form is returned whole; lora_shapes refuses it.
+Target split_target(const std::string& name) {
+  std::string_view rest = name;
+  Target target;
+  if (take(rest, "model.layers.") || take(rest, "layers.")) {
+    std::int64_t layer = -1;
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
+    rest.remove_prefix(static_cast<size_t>(end - rest.data()));
+    if (error != std::errc{} || layer < 0 || !take(rest, ".")) return {.projection = name, .layer = {}};
+    target.layer = layer;
+  }
+  if (!take(rest, "self_attn.") && !take(rest, "mlp.") && target.layer) return {.projection = name, .layer = {}};
+  target.projection = rest;
+  return target;
+}
+
+std::vector<Target> read_targets(JsonFields& reader) {
   const Json* targets = reader.find("target_modules");
-  if (targets == nullptr || !targets->is_array() || targets->empty())
-    reader.refuse("'target_modules'", targets == nullptr ? "nothing" : dump_json(*targets), "a list of names");
-  std::vector<std::string> names;
+  if (targets == nullptr || !targets->is_array() || targets->empty()) {
+    reader.refuse("'target_modules'", targets == nullptr ? "nothing" : dump_json(*targets), "a list of names",
+                  merge_advice);
+  }
+  std::vector<Target> result;
   for (const Json& target : *targets) {
     if (!target.is_string()) reader.refuse_value("target_modules", target, "a name");
-    names.push_back(target.get<std::string>());
+    result.push_back(split_target(target.get<std::string>()));
+  }
+  return result;
+}
+
+std::vector<std::string> projections_of(const std::vector<Target>& targets) {
+  std::vector<std::string> names;
+  for (const Target& target : targets) {
+    if (std::ranges::find(names, target.projection) == names.end()) names.push_back(target.projection);
   }
   return names;
+}
+
+// A projection that target_modules names by layer must be named in every layer.
+void check_layers(JsonFields& reader, std::int64_t layers) {
+  const std::vector<Target> targets = read_targets(reader);
+  for (const std::string& projection : projections_of(targets)) {
+    std::set<std::int64_t> named;
+    bool all = false;
+    for (const Target& target : targets) {
+      if (target.projection != projection) continue;
+      if (target.layer) named.insert(*target.layer);
+      all = all || !target.layer;
+    }
+    for (std::int64_t layer = 0; layer < layers && !all; ++layer) {
+      if (named.contains(layer)) continue;
+      reader.refuse("'target_modules' adapts a projection in some layers alone, which is not implemented",
+                    "no " + projection + " of layer " + std::to_string(layer),
+                    "each projection in all " + std::to_string(layers) + " layers", merge_advice);
+    }
+  }
 }
 
 [[noreturn]] void refuse_embedding(const std::string& where, const std::string& found) {
@@ -126,7 +204,7 @@ HeadKind read_task(JsonFields& reader) {
   for (const Json& module : modules) {
     if (module == "embed_tokens" || module == "lm_head") refuse_embedding(reader.where(), dump_json(*saved));
     if (module != "score" && module != "classifier")
-      reader.refuse("'modules_to_save' is not implemented", dump_json(*saved), "null or [\"score\"]");
+      reader.refuse("'modules_to_save' is not implemented", dump_json(*saved), "null or [\"score\"]", merge_advice);
     score = score || module == "score";
   }
   if (task == nullptr || *task == "CAUSAL_LM") {
@@ -175,7 +253,7 @@ Adapter read_adapter_config(const Path& folder) {
   adapter.lora.alpha = reader.positive("lora_alpha");
   // Rank-stabilised (Kalajdzievski 2023): s = alpha / sqrt(r). The alpha that gives this s as alpha / r:
   if (reader.flag("use_rslora", false)) adapter.lora.alpha *= std::sqrt(static_cast<double>(adapter.lora.rank));
-  adapter.lora.targets = read_targets(reader);
+  adapter.lora.targets = projections_of(read_targets(reader));
   adapter.head = read_task(reader);
   return adapter;
 }
@@ -222,9 +300,15 @@ NamedShapes expected_tensors(const Path& folder, const Adapter& adapter, const M
     expected = lora_shapes(config, adapter.lora);
   } catch (const Error& error) {  // the targets are the folder's, not a recipe's
     std::vector<Fault> faults = error.faults();
-    for (Fault& fault : faults) fault.where = (folder / config_file).string() + ", target_modules";
+    for (Fault& fault : faults) {
+      fault.where = (folder / config_file).string() + ", target_modules";
+      fault.advice = merge_advice;
+    }
     throw Error(ExitCode::model, faults);
   }
+  const Json json = read_folder_json(folder / config_file, "adapter config");
+  JsonFields reader(json, (folder / config_file).string());
+  check_layers(reader, config.num_hidden_layers);
   for (const auto& [name, shape] : parameter_shapes(config, adapter_head(folder, adapter))) {
     if (name.starts_with("score.")) expected.emplace_back(name, shape);
   }

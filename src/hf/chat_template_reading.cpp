@@ -46,9 +46,8 @@ std::string kind_of(std::string_view source) {
 // The conversations that the template is asked for.
 constexpr std::string_view system_probe = "Speak briefly.", question = "Why?", answer = "Because.",
                            next_question = "And then?";
-// Spaces at the ends, and reasoning, which some templates take off.
-constexpr std::string_view spaced_question = " \nWhy?\n ", reason = "why",
-                           reasoned_answer = "<think>\nwhy\n</think>\n\nBecause.";
+// Reasoning, which some templates take off.
+constexpr std::string_view reason = "why", reasoned_answer = "<think>\nwhy\n</think>\n\nBecause.";
 
 Json message(std::string_view role, std::string_view content) { return {{"role", role}, {"content", content}}; }
 
@@ -133,16 +132,29 @@ class Comparison {
 
   void compare() {
     given_system();
-    const std::string turns = own_system_ + writer_.turn("user", question) + writer_.turn("assistant", answer);
-    const auto whole =
-        render(Json::array({message("user", question), message("assistant", answer), message("user", next_question)}),
-               true, "a conversation with an earlier answer");
-    if (whole && *whole != turns + writer_.turn("user", next_question) + begin_)
-      differs("writes earlier answers in another way");
-    const auto trained = render(Json::array({message("user", question), message("assistant", answer)}), false,
-                                "a conversation that ends with an answer");
-    if (trained && *trained != turns) differs("writes the last answer of a conversation in another way");
-    spaces();
+    const std::string turns = writer_.turn("user", question) + writer_.turn("assistant", answer);
+    const std::string prompt = writer_.turn("user", next_question) + begin_;
+    const Json ended = Json::array({message("user", question), message("assistant", answer)});
+    Json going = ended;
+    going.push_back(message("user", next_question));
+    const auto whole = render(going, true, "a conversation with an earlier answer");
+    const bool same = whole && *whole == own_system_ + turns + prompt;
+    if (whole && !same) differs("writes earlier answers in another way");
+    auto trained = render(ended, false, "a conversation that ends with an answer");
+    if (trained && *trained != own_system_ + turns) {
+      differs("writes the last answer of a conversation in another way");
+      trained.reset();
+    }
+    ends_of("user turns", simple_, Json::array({message("user", question)}), 0, true);
+    if (whole) ends_of("answers", *whole, going, 1, true);
+    if (trained) ends_of("answers", *trained, ended, 1, false);
+    if (given_)
+      ends_of("system prompts", *given_, Json::array({message("system", system_probe), message("user", question)}), 0,
+              true);
+    say_ends();
+    if (same) longer(turns, prompt);
+    empty_text(simple_, Json::array({message("user", question)}), 0);
+    if (whole) empty_text(*whole, going, 1);
     if (whole) reasoning(*whole);
   }
 
@@ -167,20 +179,71 @@ class Comparison {
         render(Json::array({message("system", system_probe), message("user", question)}), true, "a system prompt");
     if (!text) return;
     if (text->find(system_probe) == text->npos) return differs("leaves out a system prompt that is given");
+    const std::string written = *text;
     const std::string prompt = writer_.take_system(*text).value_or("");
     const size_t at = prompt.find(system_probe);
     if (at == prompt.npos || *text != writer_.turn("user", question) + begin_)
       return differs("writes a system prompt that is given in another way");
+    given_ = written;
     if (prompt != system_probe)
       differs("puts " + quoted(prompt.substr(0, at) + "…" + prompt.substr(at + system_probe.size())) +
               " around a system prompt that is given");
   }
-  void spaces() {
-    const auto text = render(Json::array({message("user", spaced_question)}), true, "a text with spaces at its ends");
-    if (!text || *text == with_last(simple_, question, spaced_question)) return;
-    differs(text->size() < simple_.size() + spaced_question.size() - question.size()
-                ? "takes spaces off the ends of texts"
-                : "writes texts with spaces at their ends in another way");
+  // `plain`: what it writes of `messages`; the one at `at`, a turn of `role`, then gets spaces and line ends around it.
+  void ends_of(const std::string& role, const std::string& plain, Json messages, size_t at, bool prompt) {
+    const auto text = messages[at]["content"].get<std::string>();
+    if (std::ranges::find(roles_, role) == roles_.end()) roles_.push_back(role);
+    const auto known = [&](const std::vector<std::string>& roles) { return !roles.empty() && roles.back() == role; };
+    if (known(without_spaces_) || known(without_line_ends_) || known(other_ends_)) return;
+    for (const std::string& spaced : {" \n" + text + "\n ", "\n " + text + " \n"}) {
+      messages[at]["content"] = spaced;
+      const auto written = render(messages, prompt, "a text with spaces at its ends");
+      const std::string expected = with_last(plain, text, spaced);
+      if (!written) return;
+      if (*written == expected) continue;
+      std::vector<std::string>& shorter = spaced.starts_with(' ') ? without_spaces_ : without_line_ends_;
+      (written->size() < expected.size() ? shorter : other_ends_).push_back(role);
+      return;
+    }
+  }
+  void say_ends() {
+    const auto names = [&](const std::vector<std::string>& roles) {
+      return roles == roles_ ? "texts" : join(roles, " and ");
+    };
+    if (!without_spaces_.empty()) differs("takes spaces off the ends of " + names(without_spaces_));
+    if (!without_line_ends_.empty()) differs("takes line ends off the ends of " + names(without_line_ends_));
+    if (!other_ends_.empty()) differs("writes " + names(other_ends_) + " with spaces at their ends in another way");
+  }
+  // `turns`: a question and its answer; `prompt`: the next one.
+  void longer(const std::string& turns, const std::string& prompt) {
+    Json messages = Json::array();
+    std::string expected;
+    for (int i = 0; i < 4; ++i) {
+      messages.push_back(message("user", question));
+      messages.push_back(message("assistant", answer));
+      expected += turns;
+    }
+    messages.push_back(message("user", next_question));
+    expected = own_system_ + expected + prompt;
+    const auto text = render(messages, true, "a long conversation");
+    if (text && *text != expected) {
+      return differs(text->size() < expected.size() ? "leaves out turns of a long conversation"
+                                                    : "writes long conversations in another way");
+    }
+    if (!given_ || !text) return;
+    const size_t behind = writer_.turn("user", question).size() + begin_.size();
+    const auto with_system = render(Json::array({message("system", system_probe), message("user", question),
+                                                 message("assistant", answer), message("user", next_question)}),
+                                    true, "a system prompt before an earlier answer");
+    if (with_system && *with_system != given_->substr(0, given_->size() - behind) + turns + prompt)
+      differs("writes a system prompt before an earlier answer in another way");
+  }
+  // `plain`: what it writes of `messages`; the one at `at` then is empty.
+  void empty_text(const std::string& plain, Json messages, size_t at) {
+    const auto text = messages[at]["content"].get<std::string>();
+    messages[at]["content"] = "";
+    const auto written = render(messages, true, "an empty text");
+    if (written && *written != with_last(plain, text, "")) differs("writes empty texts in another way");
   }
   // `whole`: what it writes of the same conversation without reasoning.
   void reasoning(const std::string& whole) {
@@ -196,6 +259,9 @@ class Comparison {
   const Writer& writer_;
   std::string simple_, own_system_, begin_;
   ChatTemplateReading& reading_;
+  std::optional<std::string> given_;  // what it writes of a system prompt and the question, where that is as ours
+  std::vector<std::string> roles_, without_spaces_, without_line_ends_,
+      other_ends_;  // of texts with spaces around them
 };
 
 // Whether it writes the turns of `name`; then `reading` says how well.

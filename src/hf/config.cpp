@@ -228,6 +228,8 @@ HfConfig parse_hf_config(const Json& json, const std::string& where) {
   config.names_code = reader.find("auto_map") != nullptr;
   if (const Json* bos = reader.find("bos_token_id"))
     config.bos_token_id = as_integer(*bos, 0, config.model.vocab_size - 1);
+  if (const Json* pad = reader.find("pad_token_id"))
+    config.pad_token_id = as_integer(*pad, 0, config.model.vocab_size - 1);
   config.eos_token_ids = parse_eos_token_ids(json, config.model.vocab_size, where);
   return config;
 }

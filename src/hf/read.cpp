@@ -151,6 +151,7 @@ std::optional<bool> read_own_files(ModelFolder& folder) {
   if (is_there(own_path, ExitCode::model)) {
     const SteerlmJson own = parse_steerlm_json(read_folder_json(own_path, "steerlm.json"), own_path.string());
     apply_steerlm_json(folder, own, own_path.string());
+    folder.has_steerlm_json = true;
     bias = own.head_bias;
     folder.head.loss = own.head_loss;
     folder.head.pooling = own.head_pooling;
@@ -198,6 +199,7 @@ void apply_adapter(ModelFolder& folder, const Path& path, const Adapter& adapter
   if (is_there(path / "tokenizer.model", ExitCode::model) || is_there(path / "tokenizer.json", ExitCode::model))
     folder.tokenizer_path = path;
   folder.head = {.kind = adapter.head};  // not the base's
+  folder.has_steerlm_json = false;
   if (adapter.head != HeadKind::regression) return;
   const HeadShape head = adapter_head(path, adapter);
   folder.num_labels = head.attributes;
@@ -254,6 +256,7 @@ ModelFolder open_model_folder(const Path& path, const Path& base) {
   folder.num_labels = config.num_labels;
   folder.label_names = config.label_names;
   folder.dtype = config.dtype;
+  folder.pad_token_id = config.pad_token_id;
   folder.eos_token_ids = config.eos_token_ids;
   folder.names_code = config.names_code;
   const std::optional<bool> bias = read_own_files(folder);

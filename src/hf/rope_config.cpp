@@ -49,7 +49,8 @@ RopeScaling read_scaling(JsonFields& reader, JsonFields& section, const ModelCon
       scaling.attention_factor = section.positive("attention_factor");
     scaling.mscale = section.optional_number("mscale");
     scaling.mscale_all_dim = section.optional_number("mscale_all_dim");
-    scaling.truncate = section.flag("truncate", true);
+    // Transformers' get("truncate", True): a key that is null is false there.
+    scaling.truncate = !section.has("truncate") || section.optional_flag("truncate").value_or(false);
   }
   return scaling;
 }

@@ -178,6 +178,11 @@ class Checks {
                                        .expected = "head.loss bradley_terry, margin or scaled"});
     }
     attribute_weights("head.attribute_weights", options.attribute_weights);
+    if (has("head.bias") && options.kind == PredictorKind::language_model) {
+      fault("head.bias", {.what = "'head.bias' is of a head that gives scores",
+                          .found = "head.kind: language_model",
+                          .advice = "leave it out, or give head.kind: regression"});
+    }
     if (!ridge) {
       for (const char* key : {"head.pooling", "head.penalties", "head.penalty_folds", "head.features"}) {
         if (has(key))
@@ -348,9 +353,38 @@ class Checks {
     if (has("dials")) {
       require("dials.prompts");
       require("model.path", "the dials are those of a model");
-      if (!decoder_.faulty("dials")) judge();
+      if (!decoder_.faulty("dials")) {
+        sweep();
+        judge();
+      }
     } else if (!has("model") && !has("predictor") && !has("pairs")) {
       fault("", {.what = "nothing to evaluate", .expected = "predictor, model or dials"});
+    }
+  }
+
+  // An answer that is counted twice makes intervals too small.
+  void sweep() {
+    const DialOptions& options = *recipe_.dials;
+    for (const char* key : {"dials.attributes", "dials.levels"}) {
+      const Yaml* list = find_path(tree_, key);
+      if (list == nullptr || list->kind != Yaml::Kind::sequence) continue;
+      if (list->items.empty())
+        fault(key, {.what = "'" + std::string(key) + "' is empty", .expected = "all, or a list that names some"});
+    }
+    std::set<std::string> names;
+    for (const std::string& name : options.attributes) {
+      if (!names.insert(name).second) fault("dials.attributes", {.what = "the dial '" + name + "' is named twice"});
+    }
+    std::set<std::int64_t> levels;
+    for (const std::int64_t level : options.levels) {
+      if (!levels.insert(level).second)
+        fault("dials.levels", {.what = "the level " + std::to_string(level) + " is named twice"});
+    }
+    if (options.samples_per_prompt > 1 && options.sampling.temperature == 0) {
+      fault("dials.samples_per_prompt",
+            {.what = "equal answers would be counted as if each were drawn by itself",
+             .found = std::to_string(options.samples_per_prompt) + " samples at temperature 0",
+             .expected = "1, or dials.sampling.temperature above 0"});
     }
   }
 

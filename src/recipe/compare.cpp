@@ -40,7 +40,7 @@ bool has_grown(const std::string& before, const std::string& now) {
 
 }  // namespace
 
-std::vector<std::string> differing_keys(const std::string& before, const std::string& now) {
+std::vector<std::string> differing_keys(const std::string& before, const std::string& now, bool of_steps) {
   const auto old_leaves = leaves_of(before), new_leaves = leaves_of(now);
   std::map<std::string, std::string> all = old_leaves;
   all.insert(new_leaves.begin(), new_leaves.end());
@@ -48,12 +48,20 @@ std::vector<std::string> differing_keys(const std::string& before, const std::st
     const auto found = leaves.find(path);
     return found == leaves.end() ? std::string("(none)") : found->second;
   };
+  // "runs/2/base/model" of a step whose run_dir is runs/2/sft -> "/base/model"
+  const auto in_pipeline = [&](const std::map<std::string, std::string>& leaves, const std::string& value) {
+    const std::string own = text(leaves, "run_dir");
+    const std::string folder = own.substr(0, own.find_last_of('/') + 1);
+    return of_steps && !folder.empty() && value.starts_with(folder) ? value.substr(folder.size() - 1) : value;
+  };
   std::vector<std::string> keys;
   for (const auto& [path, unused] : all) {
     const std::string a = text(old_leaves, path), b = text(new_leaves, path);
     const bool length = path == "train.steps" || path == "train.epochs";
     const bool both = old_leaves.contains(path) && new_leaves.contains(path);
-    if (a == b || never_counts(path) || (length && both && has_grown(a, b))) continue;
+    if (a == b || in_pipeline(old_leaves, a) == in_pipeline(new_leaves, b) || never_counts(path) ||
+        (length && both && has_grown(a, b)))
+      continue;
     keys.push_back(path + ": " + a + " -> " + b);
   }
   return keys;

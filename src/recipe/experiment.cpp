@@ -1,7 +1,10 @@
 #include "steerlm/recipe/experiment.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "recipe/decode.h"
 #include "recipe/resolve.h"
@@ -19,6 +22,12 @@ struct FieldNames {
     names.emplace_back(name);
   }
 };
+
+// "seed" of "seed=9" and "~seed".
+std::string key_of(const std::string& override_text) {
+  const size_t begin = override_text.starts_with('~') ? 1 : 0;
+  return override_text.substr(begin, override_text.find('=') - begin);
+}
 
 bool is_json_pointer(const std::string& text) {
   try {
@@ -55,6 +64,17 @@ ExperimentOptions load_experiment(const std::string& path) {
   for (const char* key : {"mirrors", "question", "shows", "cannot_show", "pipeline", "measures"}) {
     if (find(tree, key) == nullptr) fault(key, std::string("missing key '") + key + "' of an experiment");
   }
+  for (const auto& [key, list] : {std::pair{"overrides", &experiment.overrides}, {"quick", &experiment.quick}}) {
+    for (const std::string& text : *list) {
+      const std::string set = key_of(text);
+      if (set != "seed" && set != "run_dir") continue;
+      fault(key, "'" + set + "' is the experiment's own: each run has another one", "overrides of other keys",
+            set == "seed" ? "say with 'seeds' how many runs there are" : "say with --out where the runs are");
+    }
+  }
+  const Yaml* measures = find(tree, "measures");
+  if (measures != nullptr && measures->kind == Yaml::Kind::sequence && measures->items.empty())
+    fault("measures", "'measures' is empty", "a list of figures, each with name, step and at");
   std::vector<std::string> names;
   for (size_t i = 0; i < experiment.measures.size(); ++i) {
     const MeasureOptions& measure = experiment.measures[i];
@@ -76,6 +96,12 @@ ExperimentOptions load_experiment(const std::string& path) {
     if (!threshold.above.empty()) check_name(threshold.above);
     if (!threshold.at_least && !threshold.at_most && threshold.above.empty())
       fault("thresholds", "the threshold of '" + threshold.measure + "' expects nothing", "at_least, at_most or above");
+    if (threshold.at_least && threshold.at_most && *threshold.at_least > *threshold.at_most) {
+      fault("thresholds", fmt::format("no mean can reach the threshold of '{}': at_least {:g} is above at_most {:g}",
+                                      threshold.measure, *threshold.at_least, *threshold.at_most));
+    }
+    if (threshold.above == threshold.measure && !threshold.measure.empty())
+      fault("thresholds", "no measure is above itself, '" + threshold.measure + "'", "another measure in 'above'");
   }
   throw_faults(std::move(faults));
   if (Path(experiment.pipeline).is_relative())

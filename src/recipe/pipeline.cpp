@@ -79,11 +79,15 @@ class PipelineReader {
     earlier_.push_back(result.name);
     if (!stage) return;
     result.stage = *stage;
+    // The pipeline's attributes are those that its steps train; who reads a model folder has the folder's.
+    const bool of_folder = *stage == Stage::bootstrap || *stage == Stage::evaluate;
+    const bool own_attributes = find(recipe, "attributes") != nullptr;
     merge_defaults(recipe, *stage);
     recipe.entries.push_back({"run_dir", item.where, make_text(directory_of(result.name), item.where)});
     const Recipe read = resolve(recipe, *stage, faults_);
     Yaml resolved = recipe_tree(read);
-    if (!read.attributes_given) remove_key(resolved, "attributes");  // the model folder and the data say it
+    if (!read.attributes_given || (of_folder && !own_attributes))
+      remove_key(resolved, "attributes");  // the model folder and the data say it
     Yaml listed = resolved;
     remove_key(listed, "run_dir");
     listed.entries.insert(listed.entries.begin(), {"name", "", make_text(result.name, "")});

@@ -162,7 +162,8 @@ constexpr std::string_view pipeline_text = R"(
 (in quotes, because `@` is reserved in YAML), and `"@self/…"` that of the step itself: where outputs are given so, `seed=2 run_dir=runs/2`
 on the command line makes another run of the whole. `steps.NAME.key=value` there changes a step, `steps.NAME.key=null` unsets a key of
 it, and `steps.NAME=null` leaves the step out. `method`, `seed`, `device`, `precision`, `attributes` and `template` of the pipeline are the
-defaults of the steps that use them.
+defaults of the steps that use them; evaluate and bootstrap take no `attributes` from there, annotate and generate no `template`, since
+these are their model folders'.
 )";
 
 }  // namespace

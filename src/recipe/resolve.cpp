@@ -10,6 +10,7 @@
 #include "recipe/decode.h"
 #include "recipe/overrides.h"
 #include "recipe/paths.h"
+#include "recipe/without_effect.h"
 #include "steerlm/core/fs.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/recipe/load.h"
@@ -171,15 +172,17 @@ Recipe resolve(const Yaml& given, Stage stage, std::vector<Fault>& faults, const
   recipe.attributes_given = has("attributes");
   recipe.template_given = {has("template.name"), has("template.system"), has("template.special_tokens")};
   const bool own_labels = has("attributes.names") || has("attributes.min") || has("attributes.max");
-  if (own_labels) recipe.attributes.defaults.clear();
   const bool trains_labels = stage == Stage::train_predictor || stage == Stage::sft;
+  // Where the attributes are a model folder's, the recipe's defaults are those that it gives: they must be the
+  // folder's.
+  if (own_labels || !trains_labels) recipe.attributes.defaults.clear();
   if (!trains_labels && !recipe.attributes_given) recipe.attributes = {};
   if (has("train.epochs")) recipe.train.steps.reset();
   if (has("train.steps")) recipe.train.epochs.reset();
 
   Decoder decoder(stage, faults);
   decoder.section(tree, recipe, "", besides);
-  fill_defaults(recipe.attributes);
+  if (trains_labels) fill_defaults(recipe.attributes);
   for (auto* sources : {&recipe.data.train, &recipe.data.validation}) {
     for (SourceOptions& source : *sources) source.seed = static_cast<std::uint64_t>(recipe.seed);
   }
@@ -192,6 +195,7 @@ Recipe resolve(const Yaml& given, Stage stage, std::vector<Fault>& faults, const
     recipe.train.steps.reset();
     recipe.checkpoint = {};
   }
+  if (stage != Stage::train_predictor) recipe.without_effect = keys_without_effect(recipe, tree);
   if (recipe.device != "auto") recipe.precision = settled_precision(recipe.precision, recipe.device);
   check_recipe(recipe, tree, decoder, faults);
   return recipe;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "stages/bad_records.h"
+#include "stages/recipe_shard.h"
 #include "steerlm/core/made_ahead.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/block_job.h"
@@ -164,8 +165,10 @@ InputCounts count_input(RecordReader reader, const Shard& shard, const AnnotateO
 
 Outcome run_annotate(const Recipe& recipe, const Context& context) {
   const AnnotateOptions& options = recipe.annotate;
+  const Shard shard = recipe_shard(options.shard, options.output);
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
+  warn_notes(recipe.without_effect, context);
 
   const OpenModel predictor = open_model(options.predictor, computing_of(recipe), template_request(recipe));
   tell_template(predictor.folder, context);
@@ -183,7 +186,6 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
     return RecordReader(options.input, predictor.attributes, predictor.folder.text_template.system,
                         {.labels = keep ? Labels::kept : Labels::ignored, .text = true, .weights = false});
   };
-  const Shard shard = parse_shard(options.shard, "shard");
   // Standard input can be read once: what is wrong with it shows on the way.
   const bool looks_ahead = context.dry_run || (context.fresh && !reads_standard_input(recipe));
   const InputCounts counted = looks_ahead ? count_input(open_input(), shard, options) : InputCounts();

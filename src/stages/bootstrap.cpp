@@ -9,6 +9,7 @@
 #include <set>
 
 #include "stages/bad_records.h"
+#include "stages/settle.h"
 #include "stages/train.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/data/block_job.h"
@@ -208,6 +209,7 @@ Recipe sft_recipe(const Recipe& recipe, const ModelFolder& policy, const std::st
   Recipe step = recipe;
   step.stage = Stage::sft;
   step.run_dir = recipe.run_dir + "/sft";
+  step.without_effect.clear();  // said already
   step.attributes = policy.attributes;
   step.attributes_given = true;
   step.text_template = policy.text_template;
@@ -224,12 +226,15 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
   check_keep_best(recipe, context);
   if (context.dry_run) {
+    warn_notes(recipe.without_effect, context);
     const OpenModel policy = open_model(options.policy, computing_of(recipe), template_request(recipe));
     tell_template(policy.folder, context);
     warn_notes(policy.notes, context);
     require_dials(policy);
+    check_dials(policy.folder, recipe);
     const ModelFolder predictor = open_model_folder(options.predictor);
     require_predictor(predictor);
+    check_labels(predictor, recipe);
     check_weights(predictor, own_weights(predictor));
     if (options.start_from == StartFrom::base) {
       const ModelFolder base = open_model_folder(recipe.model.path);
@@ -249,7 +254,11 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   }
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run->finished()) return Outcome::done;
-  require_predictor(open_model_folder(options.predictor));  // before anything is sampled for it
+  warn_notes(recipe.without_effect, context);
+  const ModelFolder predictor = open_model_folder(options.predictor);  // before anything is sampled for it
+  require_predictor(predictor);
+  check_labels(predictor, recipe);
+  check_dials(open_model_folder(options.policy), recipe);
   if (context.fresh && !reads_standard_input(recipe)) {
     Log silent = Log::silent();
     run_bootstrap(recipe, look_ahead(context, silent));

@@ -47,8 +47,6 @@ std::vector<int> swept_levels(const DialOptions& options, const Attributes& attr
   }
   for (int level = attributes.min; options.levels.empty() && level <= attributes.max; ++level) levels.push_back(level);
   std::sort(levels.begin(), levels.end());
-  if (std::adjacent_find(levels.begin(), levels.end()) != levels.end())
-    fail(ExitCode::recipe, {.what = "a level that is named twice", .where = "dials.levels"});
   return levels;
 }
 

@@ -10,6 +10,7 @@
 #include "stages/perplexity.h"
 #include "stages/predictor_report.h"
 #include "stages/preference_report.h"
+#include "stages/settle.h"
 #include "stages/train.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/stages/inputs.h"
@@ -79,6 +80,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     print_tables(read_file(file, ExitCode::resources, "evaluation"), file);
     return Outcome::done;
   }
+  warn_notes(recipe.without_effect, context);
   std::optional<OpenModel> predictor, model, other;  // other: what the answers' perplexity is measured under
   // The recipe's template is the model's; the predictor's where nothing says that.
   TemplateRequest request = template_request(recipe);
@@ -88,6 +90,8 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   for (const auto& opened : {std::cref(model), std::cref(predictor)}) {
     if (opened.get()) tell_template(opened.get()->folder, context);
   }
+  if (predictor) check_labels(predictor->folder, recipe);
+  if (model) check_dials(model->folder, recipe);
   if (predictor) warn_notes(predictor->notes, context);
   if (model) warn_notes(model->notes, context);
   if (recipe.dials && !recipe.dials->perplexity_model.empty())
@@ -115,6 +119,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
                                  OnBadRecord::stop);
   if (predicts && records.empty())
     fail(ExitCode::data, {.what = "no record is there to predict the labels of", .where = "data.validation"});
+  if (predicts) leave_out_long_records(*predictor, recipe.data, records, context);
   if (model) examples = perplexity_examples(recipe, *model, counts, context);
   if (recipe.dials) sweep = plan_sweep(recipe, *model);
   if (other) check_perplexity_model(*other, sweep.prompts);

@@ -15,6 +15,7 @@
 #include "stages/step_process.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/run_files.h"
+#include "steerlm/core/suggest.h"
 #include "steerlm/core/version.h"
 #include "steerlm/eval/correlation.h"
 #include "steerlm/eval/student.h"
@@ -34,14 +35,26 @@ struct Runs {
   std::int64_t seeds = 0;
 };
 
-Runs runs_of(const ExperimentOptions& experiment, const ExperimentRun& run) {
+// Throws recipe for a pipeline that cannot be read, and for a measure of a step that it does not have.
+Runs runs_of(const std::string& file, const ExperimentOptions& experiment, const ExperimentRun& run) {
   Runs runs{{}, experiment.overrides, run.quick ? 1 : experiment.seeds};
   if (run.quick) runs.overrides.insert(runs.overrides.end(), experiment.quick.begin(), experiment.quick.end());
   if (run.seeds) runs.seeds = *run.seeds;
   std::vector<std::string> same = runs.overrides;  // what each seed sets otherwise is the same in the name
   same.insert(same.end(), {"seed=1", "run_dir=run"});
-  const std::string what = load_pipeline(experiment.pipeline, same).recipe_yaml;
-  runs.folder = Path("runs") / (Path(experiment.pipeline).stem().string() + "-" + sha256_hex(what).substr(0, 8));
+  const Pipeline pipeline = load_pipeline(experiment.pipeline, same);
+  std::vector<std::string> steps;
+  for (const PipelineStep& step : pipeline.steps) steps.push_back(step.name);
+  for (const MeasureOptions& measure : experiment.measures) {
+    if (std::ranges::find(steps, measure.step) != steps.end()) continue;
+    fail(ExitCode::recipe, {.what = "the measure '" + measure.name + "' is of a step that the pipeline does not have",
+                            .where = file,
+                            .found = "step '" + measure.step + "'",
+                            .expected = "one of " + join(steps) + ", as " + experiment.pipeline + " says",
+                            .advice = suggest(measure.step, steps)});
+  }
+  runs.folder =
+      Path("runs") / (Path(experiment.pipeline).stem().string() + "-" + sha256_hex(pipeline.recipe_yaml).substr(0, 8));
   return runs;
 }
 
@@ -223,6 +236,8 @@ int run_experiments(const std::vector<std::string>& files, const ExperimentRun& 
                             .found = "'" + Path(file).stem().string() + "'",
                             .advice = "rename one of the files, or give them another --out each"});
   }
+  std::vector<Runs> planned;
+  for (size_t i = 0; i < files.size(); ++i) planned.push_back(runs_of(files[i], experiments[i], run));
   std::optional<RunFiles> folder;  // none until something is written: what is finished may be read-only
   const auto writing = [&]() -> RunFiles& {
     if (!folder)
@@ -234,7 +249,7 @@ int run_experiments(const std::vector<std::string>& files, const ExperimentRun& 
   for (size_t i = 0; i < files.size(); ++i) {
     const std::string name = Path(files[i]).stem().string();
     const ExperimentOptions& experiment = experiments[i];
-    const Runs runs = runs_of(experiment, run);
+    const Runs& runs = planned[i];
     const std::string file = run.quick ? name + "-quick" : name;
     const bool finished = !context.dry_run && is_finished(run.output, file, runs);
     if (!context.dry_run && !finished) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "stages/bad_records.h"
+#include "stages/recipe_shard.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/data/shard.h"
 #include "steerlm/stages/inputs.h"
@@ -16,14 +17,15 @@ namespace steerlm {
 
 Outcome run_generate(const Recipe& recipe, const Context& context) {
   const GenerateOptions& options = recipe.generate;
+  const Shard shard = recipe_shard(options.shard, options.output);
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
+  warn_notes(recipe.without_effect, context);
 
   const OpenModel model = open_model(options.model, computing_of(recipe), template_request(recipe));
   tell_template(model.folder, context);
   warn_notes(model.notes, context);
   const std::optional<Label> label = dial_label(model.attributes, options.set, options.model);
-  const Shard shard = parse_shard(options.shard, "shard");
   const bool stops = options.on_bad_record == OnBadRecord::stop;
   const std::vector<Prompt> prompts = read_prompts(options.prompts, model.attributes, model.folder.text_template.system,
                                                    options.max_prompts, stops ? BadPrompts::refused : BadPrompts::kept);

@@ -40,7 +40,7 @@ void encode_scored_turns(const OpenModel& model, const ConversationTemplate& con
     std::vector<Example> own;
     std::vector<EncodedRecords::Place> own_places;
     for (size_t turn : assistant_turns(records[r].conversation)) {
-      own.push_back(scored_example(conversation_template.encode_scored_turn(records[r].conversation, turn)));
+      own.push_back(scored_example(scored_turn(model.folder, conversation_template, records[r].conversation, turn)));
       own_places.push_back({r, turn});
       const size_t tokens = own.back().ids.size();
       if (static_cast<std::int64_t>(tokens) > context && encoded.faults[r].empty())
@@ -193,6 +193,12 @@ EncodedRecords encode_for_prediction(const OpenModel& model, std::span<const Rec
   if (model.folder.head.kind == HeadKind::regression)
     encode_scored_turns(model, make_template(model.folder, model.tokenizer), records, encoded);
   return encoded;
+}
+
+ScoredTurn scored_turn(const ModelFolder& folder, const ConversationTemplate& conversation_template,
+                       const Conversation& conversation, size_t turn) {
+  if (folder.has_steerlm_json) return conversation_template.encode_scored_turn(conversation, turn);
+  return conversation_template.encode_whole_turn(conversation, turn, folder.pad_token_id);
 }
 
 std::int64_t scored_at_once(const OpenModel& model, std::int64_t batch_tokens) {

@@ -30,7 +30,13 @@ struct PredictorReport {
 std::vector<Record> validation_records(const Attributes& attributes, const std::string& system, const DataOptions& data,
                                        OnBadRecord on_bad_record);
 
-// Whether an assistant turn has a label to measure by.
+// Takes out the records that are longer than data.max_tokens as the predictor reads them, and warns of them; throws
+// data at the first one under over_length: error, or where none is left. Those that only its context leaves out, of
+// which their predictions say why, stay where that is no error.
+void leave_out_long_records(const OpenModel& predictor, const DataOptions& data, std::vector<Record>& records,
+                            const Context& context);
+
+// Whether an assistant turn has a label to measure by; "" is none.
 bool is_rated(const Turn& turn);
 
 // `baseline`: what predict-the-mean says; empty: the mean of these labels. Warns where nothing is labelled or records

@@ -54,8 +54,8 @@ std::optional<std::vector<std::vector<float>>> response_scores(const OpenModel& 
   for (const Preference& preference : preferences) {
     for (const Record& record : preference.responses) {
       const Conversation& conversation = record.conversation;
-      Example example =
-          scored_example(conversation_template.encode_scored_turn(conversation, conversation.turns.size() - 1));
+      Example example = scored_example(
+          scored_turn(predictor.folder, conversation_template, conversation, conversation.turns.size() - 1));
       scores.emplace_back();
       if (static_cast<std::int64_t>(example.ids.size()) > predictor.folder.config.context_length()) continue;
       tokens += std::ssize(example.ids);

@@ -53,6 +53,12 @@ void compare_inputs(const Path& root, const Json& inputs, std::vector<std::strin
   }
 }
 
+bool is_step_of_pipeline(const Path& root) {
+  const Path parent = root.parent_path();
+  return RunFiles::look(parent).kind == RunFiles::Place::Kind::marked &&
+         RunFiles::read(parent).mark().value("stage", "") == enum_name(Stage::pipeline);
+}
+
 // What keeps the run in the folder from being one of this recipe and these inputs; empty: nothing.
 std::vector<std::string> run_differences(const RunFiles& files, const Recipe& recipe, const Json& inputs) {
   const std::string stage(enum_name(recipe.stage));
@@ -63,8 +69,9 @@ std::vector<std::string> run_differences(const RunFiles& files, const Recipe& re
     if (!has_results(files)) return {};
     return {"its recipe.yaml is gone"};
   }
-  std::vector<std::string> changed = differing_keys(
-      read_file(files.root() / "recipe.yaml", ExitCode::resources, "the run's recipe"), dump_recipe(recipe));
+  std::vector<std::string> changed =
+      differing_keys(read_file(files.root() / "recipe.yaml", ExitCode::resources, "the run's recipe"),
+                     dump_recipe(recipe), is_step_of_pipeline(files.root()));
   if (has_results(files)) compare_inputs(files.root(), inputs, changed);
   if (!changed.empty()) return changed;
   for (const std::string& output : recipe_outputs(recipe)) {

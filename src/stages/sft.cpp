@@ -16,7 +16,15 @@ namespace {
 
 // What the training data makes of the dials: a model learns them from labels alone.
 void settle_dials(const Recipe& recipe, std::int64_t labelled, ModelFolder& folder, const Context& context) {
-  if (folder.text_template.name == TemplateName::plain) return;
+  if (folder.text_template.name == TemplateName::plain) {
+    if (labelled > 0) {
+      context.log->warn(
+          fmt::format("{} answers have labels, but template.name is plain, which writes none: nothing is learned of "
+                      "them, and the model has no dials; 'labels: drop' on a source says that this is meant",
+                      labelled));
+    }
+    return;
+  }
   const bool declared = !folder.attributes.names.empty();
   if (labelled > 0) {
     if (declared) return;
@@ -49,6 +57,7 @@ Outcome run_sft(const Recipe& recipe, const Context& context) {
   check_keep_best(recipe, context);
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
+  warn_notes(recipe.without_effect, context);
 
   BaseModel base = open_base_model(recipe, {.kind = HeadKind::language_model});
   warn_notes(base.notes, context);

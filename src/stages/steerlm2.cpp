@@ -209,10 +209,13 @@ Outcome train(const Recipe& recipe, const Context& context) {
   check_keep_best(recipe, context);
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
+  warn_notes(recipe.without_effect, context);
 
   const ModelFolder policy = open_folder(recipe.steerlm2.policy, template_request(recipe)).folder;
   require_language_model(policy, "policy");
   require_dials(policy);
+  // Nothing is sampled at `set` here; a dial that the policy does not have is a mistake all the same.
+  dial_label(make_attributes(policy.attributes), recipe.steerlm2.set, recipe.steerlm2.policy);
   Recipe training = recipe;
   training.model = {.path = recipe.steerlm2.policy};
   training.attributes = policy.attributes;
@@ -294,6 +297,7 @@ Outcome iterate(const Recipe& recipe, std::int64_t iteration, const std::string&
   announce(part, "training");
   Recipe training = part_of(recipe, parts[part], policy, output(part - 1));
   training.steerlm2 = {.policy = policy};
+  training.without_effect.clear();  // said already
   return train(training, context);
 }
 
@@ -305,6 +309,7 @@ Outcome run_steerlm2(const Recipe& recipe, const Context& context) {
   check_keep_best(recipe, context);
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
+  warn_notes(recipe.without_effect, context);
   check_folders(recipe, context);
   if (context.dry_run) {
     const OpenModel policy = open_model(options.policy, computing_of(recipe), template_request(recipe));

@@ -90,7 +90,7 @@ bool spaces_start_words(const TokenizerJson& json) {
 
 }  // namespace
 
-JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, const TokenizerConfig& config)
+JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, TokenizerConfig config)
     : bytes_(std::move(bytes)),
       json_(read_tokenizer_json(bytes_, file.string())),
       split_special_(config.split_special) {
@@ -127,8 +127,9 @@ JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, const Tokenize
   find_ends(config);
 }
 
-// The file's added tokens, and over them what the folder says, as Transformers adds it: a description replaces the
-// file's, a bare name makes a token special. A name that is in no vocabulary is left out.
+// The file's added tokens, and over them what the folder says, as Transformers adds it: a description in
+// added_tokens_decoder replaces the file's, any other only makes a token of the file special. A name that is in no
+// vocabulary is left out.
 void JsonTokenizer::add_tokens(const TokenizerConfig& config, const std::string& where) {
   for (const AddedToken& token : json_.added) {
     ids_.emplace(token.text, *token.id);
@@ -160,7 +161,8 @@ void JsonTokenizer::add_tokens(const TokenizerConfig& config, const std::string&
     }
     token.id = known->second;
     const auto before = added_.find(known->second);
-    if (before != added_.end() && std::ranges::find(config.bare, token.text) != config.bare.end()) {
+    const bool replaces = config.decoder && std::ranges::find(*config.decoder, token.text) != config.decoder->end();
+    if (before != added_.end() && !replaces) {
       before->second.special = before->second.special || token.special;
     } else {
       added_[known->second] = token;

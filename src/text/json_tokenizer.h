@@ -20,7 +20,7 @@ namespace steerlm {
 
 class JsonTokenizer {
  public:
-  JsonTokenizer(std::string bytes, const Path& file, const TokenizerConfig& config);
+  JsonTokenizer(std::string bytes, const Path& file, TokenizerConfig config);
 
   std::int64_t vocab_size() const { return static_cast<std::int64_t>(pieces_.size()); }
   std::string piece(std::int32_t id) const;

@@ -98,7 +98,8 @@ std::optional<std::int32_t> SpmTokenizer::find(std::string_view piece) const {
 }
 
 // Gives every token of the config its id: the file's, else the model's; one without either is in no vocabulary and is
-// left out.
+// left out. Of the model's control and user-defined pieces only added_tokens_decoder changes what is matched:
+// Transformers enters them as plain tokens behind all others.
 void SpmTokenizer::add_tokens() {
   for (const int id : {plain_->unk_id(), plain_->bos_id(), plain_->eos_id()}) {
     if (id < 0) continue;
@@ -114,12 +115,19 @@ void SpmTokenizer::add_tokens() {
       vocab_size_ = std::max<std::int64_t>(vocab_size_, *token.id + 1);
     }
   }
+  const auto is_plain = [&](const AddedToken& token, std::int32_t id) {
+    if (id >= spm_size() ||
+        (config_.decoder && std::ranges::find(*config_.decoder, token.text) != config_.decoder->end()))
+      return false;
+    const PieceType type = spm_.pieces[static_cast<size_t>(id)].type;
+    return type == PieceType::control || type == PieceType::user_defined;
+  };
   std::vector<std::string> left_out;
   for (const AddedToken& token : config_.tokens) {
     const auto id = token.id ? token.id : find(token.text);
     if (!id) left_out.push_back(token.text);
     if (!id || (config_.split_special && token.special)) continue;
-    tokens_.push_back(token);
+    tokens_.push_back(is_plain(token, *id) ? AddedToken{.text = token.text, .special = token.special} : token);
     tokens_.back().id = id;
     matcher_.add(token.text, tokens_.back(), false);
   }

@@ -197,6 +197,14 @@ ScoredTurn ConversationTemplate::encode_scored_turn(const Conversation& conversa
   return {std::move(segments.encoded.ids), value_begin};
 }
 
+ScoredTurn ConversationTemplate::encode_whole_turn(const Conversation& conversation, size_t turn,
+                                                   std::optional<std::int64_t> pad) const {
+  ScoredTurn scored = encode_scored_turn(conversation, turn);
+  if (layout_ != nullptr) tokenizer_->append_continuation(layout_->after, scored.ids);
+  while (scored.ids.size() > 1 && scored.ids.back() == pad) scored.ids.pop_back();
+  return scored;
+}
+
 std::vector<std::int32_t> ConversationTemplate::encode_label_prefix(const Conversation& conversation,
                                                                     size_t turn) const {
   if (options_.name == TemplateName::plain) {

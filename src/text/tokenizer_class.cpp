@@ -93,12 +93,59 @@ void build_byte_level(TokenizerJson& json, const TokenizerConfig& config, bool q
   json.fuse_unknown = json.byte_fallback = false;
 }
 
-void add_contradictions(const TokenizerJson& json, const TokenizerConfig& config, bool built,
+std::optional<std::int32_t> id_of(const TokenizerJson& json, std::string_view text) {
+  const auto added = std::ranges::find(json.added, text, &AddedToken::text);
+  if (added != json.added.end()) return added->id;
+  const auto piece = std::ranges::find(json.vocabulary, text, [](const auto& entry) { return entry.first; });
+  return piece == json.vocabulary.end() ? std::nullopt : std::optional(piece->second);
+}
+
+// A special token that a class has where the folder has no key for it.
+struct ClassToken {
+  const char* key;
+  const char* text;
+};
+
+std::vector<ClassToken> class_tokens(Class kind, bool code_llama) {
+  constexpr const char* end = "<|endoftext|>";
+  if (kind == Class::qwen2) return {{"unk_token", end}, {"eos_token", end}, {"pad_token", end}};
+  if (kind == Class::gpt2) return {{"unk_token", end}, {"bos_token", end}, {"eos_token", end}};
+  std::vector<ClassToken> tokens{{"unk_token", "<unk>"}, {"bos_token", "<s>"}, {"eos_token", "</s>"}};
+  if (!code_llama) return tokens;
+  tokens.insert(tokens.end(), {{"prefix_token", "\xE2\x96\x81<PRE>"},
+                               {"middle_token", "\xE2\x96\x81<MID>"},
+                               {"suffix_token", "\xE2\x96\x81<SUF>"},
+                               {"eot_token", "\xE2\x96\x81<EOT>"},
+                               {"fill_token", "<FILL_ME>"}});
+  return tokens;
+}
+
+// Those in the vocabulary; Transformers makes new ids for the others, which the model has no rows for.
+void add_class_tokens(Class kind, bool code_llama, TokenizerJson& json, TokenizerConfig& config) {
+  for (const auto& [key, text] : class_tokens(kind, code_llama)) {
+    const bool given = std::ranges::find(config.token_keys, key) != config.token_keys.end();
+    if (given || !id_of(json, text)) continue;
+    name_special_token(text, config);
+    if (key == std::string_view("bos_token")) config.bos = text;
+    if (key == std::string_view("eos_token")) config.eos = text;
+  }
+  if (kind != Class::qwen2) return;
+  // Qwen2Tokenizer enters the special tokens that are named once more, without what was said of them.
+  const auto make_plain = [&](AddedToken& token) {
+    if (std::ranges::find(config.named, token.text) != config.named.end())
+      token = {.text = token.text, .id = token.id, .special = true};
+  };
+  std::ranges::for_each(json.added, make_plain);
+  std::ranges::for_each(config.tokens, make_plain);
+}
+
+void add_contradictions(const TokenizerJson& json, const TokenizerConfig& config, bool built, bool code_llama,
                         std::vector<std::string>& notes) {
   const auto text = [](bool value) { return value ? "true" : "false"; };
   if (config.add_bos && *config.add_bos != json.first.has_value()) {
-    notes.push_back(std::string("tokenizer_config.json has add_bos_token: ") + text(*config.add_bos) +
-                    ", but the post-processor of tokenizer.json puts " + (json.first ? "BOS" : "no BOS") +
+    notes.push_back(std::string("tokenizer_config.json has add_bos_token: ") + text(*config.add_bos) + ", but " +
+                    (code_llama ? "CodeLlamaTokenizer" : "the post-processor of tokenizer.json") + " puts " +
+                    (json.first ? "BOS" : "no BOS") +
                     " before a text, which is what Transformers 5 does and what is done here");
   }
   if (!built && config.add_prefix_space && *config.add_prefix_space != has_prefix(json)) {
@@ -110,12 +157,24 @@ void add_contradictions(const TokenizerJson& json, const TokenizerConfig& config
 
 }  // namespace
 
-void apply_tokenizer_class(TokenizerJson& json, const TokenizerConfig& config, const std::string& where,
+void apply_tokenizer_class(TokenizerJson& json, TokenizerConfig& config, const std::string& where,
                            std::vector<std::string>& notes) {
   const bool byte_level =
       !json.pre_tokenizer.empty() && json.pre_tokenizer.back().kind == PreTokenizerStep::Kind::byte_level;
   const Class kind = class_of(config, byte_level, where);
-  add_contradictions(json, config, kind != Class::file, notes);
+  const bool code_llama = kind == Class::llama && config.class_name == "CodeLlamaTokenizer";
+  // Beside an added_tokens_decoder the file's own added tokens are not read.
+  if (kind != Class::file && config.decoder) {
+    std::erase_if(json.added, [&](const AddedToken& token) {
+      return std::ranges::find(*config.decoder, token.text) == config.decoder->end();
+    });
+  }
+  if (kind != Class::file) add_class_tokens(kind, code_llama, json, config);
+  if (code_llama) {  // it makes the post-processor itself
+    json.first = config.bos.empty() ? std::nullopt : id_of(json, config.bos);
+    json.last.reset();
+  }
+  add_contradictions(json, config, kind != Class::file, code_llama, notes);
   if (kind == Class::file) return;
   if (kind == Class::llama) {
     build_llama(json, config);
@@ -124,11 +183,6 @@ void apply_tokenizer_class(TokenizerJson& json, const TokenizerConfig& config, c
   }
   json.unknown.reset();
   json.ignore_merges = false;
-  // Beside an added_tokens_decoder the file's own added tokens are not read.
-  if (!config.decoder) return;
-  std::erase_if(json.added, [&](const AddedToken& token) {
-    return std::ranges::find(*config.decoder, token.text) == config.decoder->end();
-  });
 }
 
 void check_spm_class(const TokenizerConfig& config, const std::string& where) {

@@ -10,8 +10,9 @@
 
 namespace steerlm {
 
-// Changes `json` so. Throws model for a class that is not implemented. What a user must be told goes into `notes`.
-void apply_tokenizer_class(TokenizerJson& json, const TokenizerConfig& config, const std::string& where,
+// Changes `json` so, and adds the class's own special tokens to `config`. Throws model for a class that is not
+// implemented. What a user must be told goes into `notes`.
+void apply_tokenizer_class(TokenizerJson& json, TokenizerConfig& config, const std::string& where,
                            std::vector<std::string>& notes);
 
 // Throws model where the class reads a tokenizer.model in another way than LlamaTokenizer.

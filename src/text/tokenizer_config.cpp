@@ -45,15 +45,11 @@ std::optional<AddedToken> read_token(const Json& json, const std::string& where)
 }
 
 // The first description of a token counts.
-void add_token(std::optional<AddedToken> token, bool bare, TokenizerConfig& config) {
-  if (!token) return;
-  const auto known = std::ranges::find(config.tokens, token->text, &AddedToken::text);
-  if (known == config.tokens.end()) {
-    if (bare) config.bare.push_back(token->text);
-    config.tokens.push_back(std::move(*token));
-  } else if (!known->id) {
-    known->id = token->id;
-  }
+AddedToken& add_token(AddedToken token, TokenizerConfig& config) {
+  const auto known = std::ranges::find(config.tokens, token.text, &AddedToken::text);
+  if (known == config.tokens.end()) return config.tokens.emplace_back(std::move(token));
+  if (!known->id) known->id = token.id;
+  return *known;
 }
 
 void read_decoder(const Json& json, const std::string& where, TokenizerConfig& config) {
@@ -77,20 +73,23 @@ void read_decoder(const Json& json, const std::string& where, TokenizerConfig& c
     if (!token) continue;
     token->id = check_token_id(id, token->text, where);
     config.decoder->push_back(token->text);
-    add_token(std::move(token), value.is_string(), config);
+    add_token(std::move(*token), config);
   }
 }
 
-// bos_token and the like, as tokenizer_config.json and special_tokens_map.json have them.
+// bos_token and the like, as tokenizer_config.json and special_tokens_map.json have them. Of a key that both have, even
+// as null, the first that is read counts.
 void read_special_tokens(const Json& json, const std::string& where, TokenizerConfig& config) {
   for (const auto& [key, value] : json.items()) {
-    if (!is_token_key(key)) continue;
+    if (!is_token_key(key) || std::ranges::find(config.token_keys, key) != config.token_keys.end()) continue;
+    config.token_keys.push_back(key);
     auto token = read_token(value, where);
     if (!token) continue;
-    token->special = true;
-    if (key == "bos_token" && config.bos.empty()) config.bos = token->text;
-    if (key == "eos_token" && config.eos.empty()) config.eos = token->text;
-    add_token(std::move(token), value.is_string(), config);
+    const std::string text = token->text;
+    if (key == "bos_token") config.bos = text;
+    if (key == "eos_token") config.eos = text;
+    add_token(std::move(*token), config);
+    name_special_token(text, config);
   }
   // A list, or an object of names and tokens.
   for (const char* key : {"additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens"}) {
@@ -101,7 +100,12 @@ void read_special_tokens(const Json& json, const std::string& where, TokenizerCo
                              .found = shortened_json(json[key]),
                              .expected = "a list of tokens, or an object of names and tokens"});
     }
-    for (const Json& entry : json[key]) add_token(read_token(entry, where), entry.is_string(), config);
+    for (const Json& entry : json[key]) {
+      if (auto token = read_token(entry, where)) {
+        config.named.push_back(token->text);
+        add_token(std::move(*token), config);
+      }
+    }
   }
 }
 
@@ -124,7 +128,28 @@ void settle_class(std::optional<bool> legacy, bool has_legacy, bool has_json, To
                                   config.class_name == "CodeLlamaTokenizer"));
 }
 
+// Transformers reads it where there is no added_tokens_decoder, and takes its tokens as plain ones, whatever a
+// description says.
+void read_added_tokens(const Json& json, const std::string& where, TokenizerConfig& config) {
+  for (const auto& [text, id] : json.items()) {
+    if (!id.is_number_integer())
+      fail(ExitCode::model, {.what = "the id of '" + text + "' is not an integer", .where = where});
+    if (text.empty()) continue;
+    AddedToken plain{.text = text, .id = check_token_id(id.get<std::int64_t>(), text, where)};
+    AddedToken& token = add_token(plain, config);
+    if (config.decoder) continue;
+    plain.special = std::ranges::find(config.named, text) != config.named.end();
+    plain.normalized = !plain.special;
+    token = plain;
+  }
+}
+
 }  // namespace
+
+void name_special_token(const std::string& text, TokenizerConfig& config) {
+  add_token({.text = text, .special = true}, config).special = true;
+  config.named.push_back(text);
+}
 
 std::int32_t check_token_id(std::int64_t id, const std::string& token, const std::string& where) {
   if (id < 0 || id > largest_id) {
@@ -146,11 +171,17 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
   TokenizerConfig config;
   std::optional<bool> legacy;
   bool has_legacy = false;
+  const bool has_json = is_there(folder / "tokenizer.json", ExitCode::model);
+  const Path map = folder / "special_tokens_map.json";
+  const auto tokens = read_object(map);
+  if (tokens) check_special_tokens_map_keys(*tokens, map.string());
   const Path main = folder / "tokenizer_config.json";
   if (const auto json = read_object(main)) {
     JsonFields fields(*json, main.string());
     check_tokenizer_config_keys(*json, main.string());
     config.add_bos = fields.optional_flag("add_bos_token");
+    // A key that is null means false; beside a tokenizer.json nobody reads it.
+    if (fields.has("add_bos_token") && !has_json) config.add_bos = config.add_bos.value_or(false);
     config.add_eos = fields.flag("add_eos_token", false);
     config.add_prefix_space = fields.optional_flag("add_prefix_space");
     config.split_special = fields.flag("split_special_tokens", false);
@@ -158,30 +189,20 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
     legacy = fields.optional_flag("legacy");
     has_legacy = fields.has("legacy");
     read_decoder(*json, main.string(), config);
+    // Without an added_tokens_decoder Transformers puts the keys of special_tokens_map.json over these.
+    if (tokens && !config.decoder) read_special_tokens(*tokens, map.string(), config);
     read_special_tokens(*json, main.string(), config);
   }
-  const Path map = folder / "special_tokens_map.json";
-  if (const auto json = read_object(map)) {
-    check_special_tokens_map_keys(*json, map.string());
-    read_special_tokens(*json, map.string(), config);
-  }
+  if (tokens) read_special_tokens(*tokens, map.string(), config);
   const Path added = folder / "added_tokens.json";
-  if (const auto json = read_object(added)) {
-    for (const auto& [text, id] : json->items()) {
-      if (!id.is_number_integer())
-        fail(ExitCode::model, {.what = "the id of '" + text + "' is not an integer", .where = added.string()});
-      if (!text.empty())
-        add_token(AddedToken{.text = text, .id = check_token_id(id.get<std::int64_t>(), text, added.string())}, true,
-                  config);
-    }
-  }
+  if (const auto json = read_object(added)) read_added_tokens(*json, added.string(), config);
   const Path model = folder / "config.json";
   if (const auto json = read_object(model)) {
     JsonFields fields(*json, model.string());
     config.model_type = fields.text("model_type", "");
     if (config.class_name.empty()) config.class_name = without_fast(fields.text("tokenizer_class", ""));
   }
-  settle_class(legacy, has_legacy, is_there(folder / "tokenizer.json", ExitCode::model), config);
+  settle_class(legacy, has_legacy, has_json, config);
   return config;
 }
 

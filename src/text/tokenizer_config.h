@@ -33,13 +33,16 @@ struct TokenizerConfig {
   std::string bos;                                  // "": the model's own
   std::string eos;
   std::vector<AddedToken> tokens;
-  std::vector<std::string>
-      bare;  // tokens that only a bare text names: it makes them special and says nothing else of them
+  std::vector<std::string> named;       // those of them that keys like pad_token and lists of special tokens name
+  std::vector<std::string> token_keys;  // keys like pad_token that the files have, null or not
 };
 
 // Files of a model folder that belong to its tokenizer, beside tokenizer.model or tokenizer.json.
 inline constexpr const char* tokenizer_side_files[] = {"tokenizer_config.json", "special_tokens_map.json",
                                                        "added_tokens.json"};
+
+// Adds a special token by its text, or makes the one that is there special.
+void name_special_token(const std::string& text, TokenizerConfig& config);
 
 // The id, if it is one that a vocabulary can have: 0 to 2^24. Throws model.
 std::int32_t check_token_id(std::int64_t id, const std::string& token, const std::string& where);

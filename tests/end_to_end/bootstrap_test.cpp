@@ -94,6 +94,12 @@ TEST_F(Bootstrap, WhatCannotBeSelectedIsRefused) {
   expect_refused(
       run("bootstrap bootstrap.yaml run_dir=short sampling.max_new_tokens=1 max_prompts=1 samples_per_prompt=1"), 3,
       "max_new_tokens");
+  // contracts.md section 6: the folders' attributes hold.
+  expect_refused(run("bootstrap bootstrap.yaml run_dir=names attributes.names=[quality]"), 2,
+                 "the recipe contradicts the model folder");
+  EXPECT_FALSE(exists("names/sampled.jsonl"));
+  expect_refused(run("bootstrap bootstrap.yaml run_dir=names attributes.names=[quality] --dry-run"), 2,
+                 "expected quality, humor, length, as its steerlm.json says");
   EXPECT_FALSE(exists("run/model"));
 }
 
@@ -191,6 +197,23 @@ TEST_F(Bootstrap, AnEvaluationOfNothingIsRefused) {
   expect_refused(run("evaluate evaluate.yaml"), 3, "no prompt");
   write_evaluation("prompts.jsonl", "humor", "predictor");
   expect_refused(run("evaluate evaluate.yaml run_dir=other data.validation[0].path=empty.jsonl"), 3, "no record");
+}
+
+TEST_F(Bootstrap, WhatAnEvaluationMeasuresThePredictorOn) {
+  write("evaluate.yaml",
+        "stage: evaluate\npredictor: predictor\ndata: {validation: [{path: records.jsonl}]}\nrun_dir: run\n");
+  const std::string empty =
+      R"({"conversations":[{"from":"User","value":"a"},{"from":"Assistant","value":"b","label":""}]})";
+  write("records.jsonl", empty + "\n");
+  expect_refused(run("evaluate evaluate.yaml"), 3, "no record has a label to measure the predictor on");
+  write("records.jsonl", conversation("a", "b", "quality:3") + conversation("a", std::string(180, 'y'), "quality:3"));
+  const std::string dry = "evaluate evaluate.yaml run_dir=dry --dry-run ";
+  expect_says(run(dry), "would predict the labels of 2 records");
+  const Result limited = run(dry + "data.max_tokens=120");
+  expect_says(limited, "1 validation records are longer than data.max_tokens 120 and were left out");
+  expect_says(limited, "would predict the labels of 1 records");
+  expect_refused(run(dry + "data.max_tokens=120 data.over_length=error"), 3, "records.jsonl:2: a conversation longer");
+  expect_refused(run(dry + "attributes.names=[quality]"), 2, "the recipe contradicts the model folder predictor");
 }
 
 // The sweep at a level is what `generate` writes at it with the same seed; its means are the oracle's over those

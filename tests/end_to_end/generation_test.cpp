@@ -38,6 +38,11 @@ TEST_F(Generation, TheSameSeedGivesTheSameBytes) {
   EXPECT_EQ(generated(sampled + "--seed 5"), first);
   EXPECT_NE(generated(sampled + "--seed 6"), first);
   EXPECT_EQ(generated("--prompt hi --seed 5"), generated("--prompt hi --seed 6")) << "temperature 0 draws nothing";
+  const Result greedy = run("generate --model model --prompt hi --max-new-tokens 2 --samples 3 --top-k 4 --seed 5");
+  expect_says(greedy, "warning: the 3 answers to a prompt are equal at --temperature 0");
+  for (const char* option : {"--top-k", "--seed"})
+    expect_says(greedy, std::string("warning: ") + option + " has no effect at --temperature 0");
+  EXPECT_EQ(greedy.errors.find("--top-p"), std::string::npos);
 }
 
 TEST_F(Generation, LinesKeepTheirOrderTheirKeysAndTheirNumber) {

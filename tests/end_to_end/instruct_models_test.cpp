@@ -277,6 +277,10 @@ TEST_F(Dials, AnEmptyListAsksForNone) {
   expect_no_dials("runs/sft.yaml/model");
   write("train.jsonl", conversation("ask", "good way", "quality:4"));
   expect_says(run("sft sft.yaml run_dir=labelled"), "warning: 1 answers have labels, but attributes.names is empty");
+  // Nor does the template plain write them, whatever names are given.
+  const std::string plain = "sft sft.yaml run_dir=plain template.name=plain attributes.names=[quality] --dry-run ";
+  expect_says(run(plain), "warning: 1 answers have labels, but template.name is plain, which writes none");
+  EXPECT_EQ(run(plain + "data.train[0].labels=drop").errors.find("have labels"), std::string::npos);
   for (const std::string stage : {"train-predictor", "bootstrap"}) {
     write_recipe("other.yaml", stage, "model: {path: base}\nattributes: {names: []}\n");
     expect_refused(run(stage + " other.yaml"), 2, "at least one attribute");

@@ -146,6 +146,9 @@ TEST_F(Steerlm2Program, TrainsOnAFileOfResponses) {
         "stage: steerlm2\npolicy: policy\ndata: {train: scored.jsonl, max_tokens: 256}\nrun_dir: ready\n"
         "optimizer: {learning_rate: 1e-3}\ntrain: {steps: 5, batch_size: 2}\n");
   expect_says(run(recipe + " --dry-run"), "forecast: 5 steps");
+  expect_says(run(recipe + " --dry-run iterations=3"),
+              "warning: iterations has no effect: data.train has the responses");
+  expect_refused(run(recipe + " --dry-run set.qualty=1"), 2, "did you mean 'quality'?");
   EXPECT_FALSE(exists("ready"));
   const Result result = run(recipe);
   expect_says(result, "training: 2 prompts");

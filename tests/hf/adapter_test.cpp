@@ -42,7 +42,7 @@ class AdapterConfig : public ::testing::Test {
   std::string message_with(const char* key, const Json& value) {
     const Json before = json_;
     json_[key] = value;
-    const std::string text = message();
+    std::string text = message();
     json_ = before;
     return text;
   }
@@ -131,6 +131,72 @@ TEST_F(AdapterConfig, AnEmbeddingOfItsOwnIsNamed) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), AllOf(HasSubstr("adapter_model.safetensors: the adapter brings a whole embedding"),
                                     HasSubstr("embed_tokens.weight' of shape [41,8]")));
+  }
+}
+
+// What PEFT 0.21 merges and saves of these, Transformers and this program read as a model.
+TEST_F(AdapterConfig, RefusalsSayToMergeWherePeftCan) {
+  for (const auto& [key, value] :
+       std::vector<std::pair<const char*, Json>>{{"bias", "lora_only"},
+                                                 {"use_dora", true},
+                                                 {"lora_bias", true},
+                                                 {"rank_pattern", {{"q_proj", 8}}},
+                                                 {"alpha_pattern", {{"q_proj", 8}}},
+                                                 {"layers_to_transform", {0}},
+                                                 {"exclude_modules", {"q_proj"}},
+                                                 {"target_parameters", {"mlp.gate_proj.weight"}},
+                                                 {"trainable_token_indices", {1}},
+                                                 {"modules_to_save", {"norm"}},
+                                                 {"target_modules", ".*\\.q_proj"}})
+    EXPECT_THAT(message_with(key, value), AllOf(HasSubstr("merge_and_unload"), HasSubstr("save_pretrained"))) << key;
+  for (const auto& [key, value] : std::vector<std::pair<const char*, Json>>{
+           {"peft_type", "PROMPT_TUNING"}, {"alora_invocation_tokens", {1}}, {"layer_replication", {{0, 2}, {1, 2}}}})
+    EXPECT_THAT(message_with(key, value), Not(HasSubstr("merge_and_unload"))) << key << ": that fails in PEFT";
+}
+
+// PEFT writes target_modules="all-linear" so.
+TEST_F(AdapterConfig, FullNamesOfAllLayersAreTheirProjections) {
+  ModelConfig config{.vocab_size = 40,
+                     .hidden_size = 8,
+                     .intermediate_size = 8,
+                     .num_hidden_layers = 2,
+                     .num_attention_heads = 1,
+                     .num_key_value_heads = 1,
+                     .head_dim = 8};
+  const std::string layers = "model.layers.";
+  json_["target_modules"] = {layers + "1.self_attn.v_proj", layers + "0.mlp.up_proj", layers + "0.self_attn.v_proj",
+                             layers + "1.mlp.up_proj"};
+  const Adapter adapter = read();
+  EXPECT_THAT(adapter.lora.targets, ::testing::UnorderedElementsAre("v_proj", "up_proj"));
+  NamedTensors tensors;
+  for (const auto& [name, shape] : lora_shapes(config, adapter.lora)) tensors.emplace_back(name, at::zeros(shape));
+  EXPECT_EQ(tensors.size(), 8u);
+  write_safetensors(folder_.path() / "adapter_model.safetensors", with_peft_names(tensors), {});
+  check_adapter_tensors(folder_.path(), adapter, config);
+  const auto refusal = [&]() -> std::string {
+    try {
+      check_adapter_tensors(folder_.path(), read(), config);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::model);
+      return error.what();
+    }
+    return "accepted";
+  };
+  for (const Json& names :
+       {Json{"layers.0.self_attn.v_proj", "v_proj", "mlp.up_proj"}, Json{"self_attn.v_proj", "up_proj"}}) {
+    json_["target_modules"] = names;
+    EXPECT_EQ(refusal(), "accepted") << names;
+  }
+  json_["target_modules"] = {layers + "0.self_attn.v_proj", "up_proj"};
+  EXPECT_THAT(refusal(),
+              AllOf(HasSubstr("'target_modules' adapts a projection in some layers alone, which is not implemented"),
+                    HasSubstr("found no v_proj of layer 1, expected each projection in all 2 layers"),
+                    HasSubstr("merge_and_unload")));
+  json_["target_modules"] = {"q_proj", "lm_head"};
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("LoRA cannot adapt 'lm_head'"), HasSubstr("merge_and_unload")));
+  for (const std::string name : {"model.layers.x.self_attn.v_proj", "model.layers.0", "model.layers.0.v_proj"}) {
+    json_["target_modules"] = {name};
+    EXPECT_THAT(refusal(), HasSubstr("LoRA cannot adapt '" + name + "'"));
   }
 }
 

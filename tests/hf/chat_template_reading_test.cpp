@@ -243,6 +243,7 @@ TEST_F(ChatTemplateReader, OneDifferenceIsNotTakenForAnother) {
                     begins = "begins an answer with \"<think>\\n\"", earlier = "writes earlier answers in another way",
                     last = "writes the last answer of a conversation in another way",
                     spaces = "takes spaces off the ends of texts",
+                    line_ends = "takes line ends off the ends of answers",
                     think = "leaves <think>…</think> out of earlier answers";
   const std::string
       of_answers = "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}",
@@ -258,10 +259,10 @@ TEST_F(ChatTemplateReader, OneDifferenceIsNotTakenForAnother) {
            {chatml(unless_given(""), whole, of_answers), "", {block, earlier, last}},
            {chatml("", whole, of_answers), "", {earlier, last}},
            {chatml("", "m['content'] | trim", of_answers), "", {earlier, last, spaces}},
-           {chatml("", without, of_answers), "", {earlier, last, think}},
-           {chatml("", without, "", "<think>\\n"), "", {begins, think}},
+           {chatml("", without, of_answers), "", {earlier, last, line_ends, think}},
+           {chatml("", without, "", "<think>\\n"), "", {begins, line_ends, think}},
            {chatml(unless_given("Say why. Why?"), whole, ""), "Say why. Why?", {}},
-           {chatml(unless_given("Say why. Why?"), without, ""), "Say why. Why?", {think}},
+           {chatml(unless_given("Say why. Why?"), without, ""), "Say why. Why?", {line_ends, think}},
            {chatml("", "m['content'].replace('<think>', '(').replace('</think>', ')')", ""),
             "",
             {"writes <think>…</think> of earlier answers in another way"}},
@@ -280,6 +281,47 @@ TEST_F(ChatTemplateReader, OneDifferenceIsNotTakenForAnother) {
     EXPECT_EQ(reading.unreadable, "") << c.source;
     EXPECT_EQ(reading.system, c.system) << c.source;
     EXPECT_EQ(reading.differences, c.differences) << c.source;
+  }
+}
+
+// Each changes the bytes of some conversation, as Transformers 5.24 renders it, and of no simpler one.
+TEST_F(ChatTemplateReader, ChangesOfSomeConversationsAreNoticed) {
+  const auto chatml = [](const std::string& content, const std::string& before = "") {
+    return before + "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + " + content +
+           " + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+  };
+  const auto of = [](const std::string& role, const std::string& change) {
+    return "(m['content']" + change + " if m['role'] == '" + role + "' else m['content'])";
+  };
+  const std::string whole = "m['content']", spaces = "takes spaces off the ends of ",
+                    line_ends = "takes line ends off the ends of ";
+  for (const auto& [source, difference] : std::vector<std::pair<std::string, std::string>>{
+           {chatml(of("assistant", " | trim")), spaces + "answers"},
+           {chatml(of("system", " | trim")), spaces + "system prompts"},
+           {chatml(of("user", " | trim")), spaces + "user turns"},
+           {chatml("(m['content'] if m['role'] == 'user' else m['content'] | trim)"),
+            spaces + "answers and system prompts"},
+           {chatml("m['content'].strip('\\n')"), line_ends + "texts"},
+           {chatml(of("assistant", ".strip('\\n')")), line_ends + "answers"},
+           {chatml(of("system", ".rstrip('\\n')")), line_ends + "system prompts"},
+           {chatml("(m['content'] | trim if loop.last and m['role'] == 'assistant' else m['content'])"),
+            spaces + "answers"},
+           {chatml("m['content'].replace('\\n ', '\\n  ')"), "writes texts with spaces at their ends in another way"},
+           {chatml(whole, "{% set messages = messages[-3:] %}"), "leaves out turns of a long conversation"},
+           {chatml(whole, "{% set messages = messages[-5:] %}"), "leaves out turns of a long conversation"},
+           {chatml("m['content'] + ('!' if loop.index0 == 4 else '')"), "writes long conversations in another way"},
+           {chatml("m['content'] + (' [sys]' if messages | length > 3 and m['role'] == 'system' else '')"),
+            "writes a system prompt before an earlier answer in another way"},
+           {chatml("(m['content'] if m['content'] else ' ')"), "writes empty texts in another way"},
+           {chatml("(m['content'] if m['content'] or m['role'] == 'user' else ' ')"),
+            "writes empty texts in another way"},
+           {chatml(whole, "{% if not messages[0]['content'] %}{{ raise_exception('empty') }}{% endif %}"),
+            "refuses an empty text"},
+       }) {
+    const ChatTemplateReading reading = read_chat_template(source, plain_);
+    ASSERT_EQ(reading.name, TemplateName::chatml) << source << "\n" << reading.kind;
+    EXPECT_EQ(reading.unreadable, "") << source;
+    EXPECT_THAT(reading.differences, ElementsAre(difference)) << source;
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "steerlm/core/error.h"
 #include "steerlm/core/fs.h"
+#include "steerlm/nn/rope.h"
 
 namespace steerlm {
 namespace {
@@ -298,6 +299,26 @@ TEST(HfConfigTest, AStretchedRotaryEmbeddingReachesFurther) {
   EXPECT_EQ(linear.context_length(), 4 * linear.max_position_embeddings);
   const ModelConfig yarn = parse_hf_config(family("yarn"), "config.json").model;
   EXPECT_EQ(yarn.context_length(), 128);
+}
+
+// The second frequency is Transformers' (5.24): of the keys of yarn this one alone is false where it is null, and true
+// where it is missing.
+TEST(HfConfigTest, ATruncateOfNullIsFalse) {
+  for (const char* section : {"rope_parameters", "rope_scaling"}) {
+    Json json = family("yarn");
+    json[section] = Json(json["rope_parameters"]);
+    if (std::string(section) != "rope_parameters") json.erase("rope_parameters");
+    const auto second = [&] { return inverse_frequencies(parse_hf_config(json, "config.json").model, 1).at(1); };
+    EXPECT_FLOAT_EQ(second(), 0.19764235615730286F);
+    for (const Json& value : {Json(nullptr), Json(false)}) {
+      json[section]["truncate"] = value;
+      EXPECT_FLOAT_EQ(second(), 0.14849025011062622F) << value;
+    }
+    json[section]["truncate"] = true;
+    for (const char* key : {"beta_fast", "beta_slow", "mscale", "mscale_all_dim", "attention_factor"})
+      json[section][key] = nullptr;
+    EXPECT_FLOAT_EQ(second(), 0.19764235615730286F);
+  }
 }
 
 TEST(HfConfigTest, HeadsMustDivideTheWidth) {

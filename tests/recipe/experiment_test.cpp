@@ -65,5 +65,24 @@ TEST(ExperimentTest, FaultsSayWhere) {
             std::string::npos);
 }
 
+TEST(ExperimentTest, WhatMakesNoSenseIsRefused) {
+  const std::string overrides = "\"steps.sft.train.epochs=1\"";
+  for (const std::string set : {"seed=9", "~seed", "run_dir=x"}) {
+    const std::string key = set.find("seed") == std::string::npos ? "run_dir" : "seed";
+    const std::string expected = "'" + key + "' is the experiment's own: each run has another one";
+    EXPECT_NE(faults_of(whole, overrides, overrides + ", \"" + set + "\"").find(expected), std::string::npos) << set;
+    EXPECT_NE(faults_of(whole, "measures:", "quick: [\"" + set + "\"]\nmeasures:").find(expected), std::string::npos);
+  }
+  EXPECT_EQ(faults_of(whole, overrides, "\"steps.sft.seed=9\""), "none") << "a step's own is not the run's";
+  EXPECT_NE(faults_of(whole, "at_least: 0.5", "at_least: 0.5, at_most: 0.25")
+                .find("no mean can reach the threshold of 'slope': at_least 0.5 is above at_most 0.25"),
+            std::string::npos);
+  EXPECT_EQ(faults_of(whole, "at_least: 0.5", "at_least: 0.5, at_most: 0.5"), "none");
+  EXPECT_NE(faults_of(whole, "above: control", "above: slope").find("no measure is above itself, 'slope'"),
+            std::string::npos);
+  const std::string empty = faults_of(whole.substr(0, whole.find("measures:")) + "measures: []\n");
+  EXPECT_NE(empty.find("'measures' is empty"), std::string::npos) << empty;
+}
+
 }  // namespace
 }  // namespace steerlm

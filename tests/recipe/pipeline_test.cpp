@@ -81,6 +81,26 @@ TEST(PipelineTest, ItsKeysAreDefaultsOfTheStepsThatUseThem) {
   EXPECT_EQ(sft.attributes.defaults.at("quality"), 0) << "its own range takes no defaults from above";
 }
 
+// Whose model folder has the attributes takes none from the pipeline, which may train models of several.
+TEST(PipelineTest, ItsAttributesAreNotThoseOfAModelFolder) {
+  const std::string evaluate =
+      "  - {name: look, stage: evaluate, model: {path: '@sft/model'}, predictor: '@predictor/model',\n"
+      "     data: {validation: a.jsonl}";
+  const Pipeline pipeline = read(good() + evaluate + "}\n");
+  for (const size_t step : {3u, 4u}) {
+    EXPECT_EQ(pipeline.steps[step].recipe_yaml.find("attributes:"), std::string::npos) << pipeline.steps[step].name;
+    EXPECT_FALSE(load_recipe_text(pipeline.steps[step].recipe_yaml, "step").attributes_given);
+  }
+  // What the step itself says holds, and what it names is looked at before anything runs.
+  const Pipeline own = read(good() + evaluate + ", attributes: {max: 9}}\n");
+  const Recipe look = load_recipe_text(own.steps[4].recipe_yaml, "look");
+  EXPECT_EQ(look.attributes.names, (std::vector<std::string>{"quality", "humor"}));
+  EXPECT_EQ(look.attributes.max, 9);
+  EXPECT_TRUE(look.attributes.defaults.empty()) << "none is given";
+  EXPECT_EQ(faults(good() + "    select: {qualty: max}\n"),
+            "r.yaml:32:22: unknown attribute 'qualty' in 'select'; did you mean 'quality'?");
+}
+
 TEST(PipelineTest, ReferencesBecomePathsAndDependencies) {
   const Pipeline pipeline = read(good());
   using Names = std::vector<std::string>;

@@ -87,6 +87,10 @@ TEST(RidgeRecipeTest, WhatARidgeHeadCannotHave) {
   EXPECT_THAT(message(predictor("head: {kind: ridge, pooling: first}\n")), HasSubstr("expected one of last, mean"));
   EXPECT_THAT(message(predictor("head: {kind: language_model, features: f}\n")),
               HasSubstr("'head.features' is for 'head.kind: ridge' alone"));
+  for (const char* bias : {"true", "false"}) {
+    EXPECT_THAT(message(predictor("head: {kind: language_model, bias: " + std::string(bias) + "}\n")),
+                HasSubstr("'head.bias' is of a head that gives scores (found head.kind: language_model)"));
+  }
 }
 
 TEST(FoldRecipeTest, WhatAFoldIs) {

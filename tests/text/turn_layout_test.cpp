@@ -137,6 +137,20 @@ TEST_F(TurnLayouts, AScoredTurnEndsWithItsEndMarkerAndHasNoLabels) {
                              testing::Not(HasSubstr("quality"))));
 }
 
+// As apply_chat_template and GenericForSequenceClassification of Transformers have it.
+TEST_F(TurnLayouts, AWholeTurnGoesOnBehindItsEndMarkerAndLeavesPadOut) {
+  const Conversation of = conversation(cases_["conversations"][0]);
+  const auto whole = [&](TemplateName name, std::optional<std::int64_t> pad) {
+    return make(name).encode_whole_turn(of, 1, pad).ids;
+  };
+  const Ids chatml = make(TemplateName::chatml).encode_scored_turn(of, 1).ids;
+  const Ids llama3 = make(TemplateName::llama3).encode_scored_turn(of, 1).ids;
+  EXPECT_THAT(spell(TemplateName::chatml, whole(TemplateName::chatml, {})), testing::EndsWith("Really.<|im_end|>\n"));
+  EXPECT_EQ(whole(TemplateName::chatml, chatml.back()), whole(TemplateName::chatml, {})) << "not the last token";
+  EXPECT_EQ(whole(TemplateName::llama3, {}), llama3);
+  EXPECT_THAT(spell(TemplateName::llama3, whole(TemplateName::llama3, llama3.back())), testing::EndsWith("Really."));
+}
+
 TEST_F(TurnLayouts, APromptIsAPrefixOfTrainingAndTheTargetFollows) {
   for (const TemplateName name : chat_names) {
     for (const size_t i : {0u, 1u, 2u}) {

@@ -19,6 +19,7 @@ struct HfConfig {
   std::vector<std::string> label_names;  // and what id2label calls them, LABEL_i where it does not
   std::string dtype = "fp32";            // fp32, bf16 or fp16
   std::optional<std::int64_t> bos_token_id;
+  std::optional<std::int64_t> pad_token_id;
   std::vector<std::int64_t> eos_token_ids;
   bool names_code = false;  // 'auto_map' names Python code of the model's own, which is never run
 };

@@ -38,10 +38,12 @@ struct ModelFolder {
   std::string dtype = "fp32";            // of the weights on disk: fp32, bf16 or fp16
   std::int64_t num_labels = 0;           // regression: rows of score.weight
   std::vector<std::string> label_names;  // regression: config.json's names of the rows, for a folder without attributes
-  std::vector<std::int64_t> eos_token_ids;  // generation_config.json's, else config.json's
-  bool names_code = false;                  // config.json has an 'auto_map'; the code is never run
-  std::optional<Adapter> adapter;           // PEFT's: config and trunk are those of its base
-  Path weights_path;                        // folder of the trunk's weights: `path`, or the adapter's base
+  bool has_steerlm_json = false;
+  std::optional<std::int64_t> pad_token_id;  // config.json's
+  std::vector<std::int64_t> eos_token_ids;   // generation_config.json's, else config.json's
+  bool names_code = false;                   // config.json has an 'auto_map'; the code is never run
+  std::optional<Adapter> adapter;            // PEFT's: config and trunk are those of its base
+  Path weights_path;                         // folder of the trunk's weights: `path`, or the adapter's base
   Path tokenizer_path;  // folder of the tokenizer: `path`, or the base of an adapter that PEFT wrote without one
 };
 

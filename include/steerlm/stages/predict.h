@@ -56,6 +56,10 @@ std::int64_t text_bytes(const Record& record);
 std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
                                               std::int64_t batch_tokens, const std::function<bool()>& go_on = {});
 
+// What the folder's regression head reads: its own text, or, without a steerlm.json, that of its chat template.
+ScoredTurn scored_turn(const ModelFolder& folder, const ConversationTemplate& conversation_template,
+                       const Conversation& conversation, size_t turn);
+
 // How many tokens are scored at once where `batch_tokens` are allowed. On a CPU more than a thousand make nothing
 // faster, and a batch is what a stop on request waits for.
 std::int64_t scored_at_once(const OpenModel& model, std::int64_t batch_tokens);

@@ -67,6 +67,10 @@ class ConversationTemplate {
   // in steerlm, with the turn's end marker in chatml and llama3. plain: the values up to it, as one text
   // (value_begin 0).
   ScoredTurn encode_scored_turn(const Conversation& conversation, size_t turn) const;
+  // The same of a reward model that was trained elsewhere, on the text of its chat template: that goes on behind the
+  // end marker, in chatml with "\n". Tokens `pad` at the end are left out, as the ...ForSequenceClassification of
+  // Transformers take the hidden state of the last token that is another one.
+  ScoredTurn encode_whole_turn(const Conversation& conversation, size_t turn, std::optional<std::int64_t> pad) const;
 
   // What a language-model predictor continues with the label of `turn`: TEXT_TO_VALUE up to where the label begins; the
   // turns before with the labels that they have. Throws recipe for plain, which has no labels.
