@@ -148,8 +148,8 @@ std::vector<std::int64_t> input_tokens(const OpenModel& predictor, std::span<con
       tokens = written_tokens(predictor, conversation_template, record);
     for (size_t t = 0; predictor.folder.head.kind == HeadKind::regression && t < turns.size(); ++t) {
       if (turns[t].from != "Assistant") continue;
-      tokens = std::max<std::int64_t>(tokens,
-                                      std::ssize(conversation_template.encode_scored_turn(record.conversation, t).ids));
+      tokens = std::max<std::int64_t>(
+          tokens, std::ssize(scored_turn(predictor.folder, conversation_template, record.conversation, t).ids));
     }
   }
   return longest;
