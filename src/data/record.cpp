@@ -194,7 +194,7 @@ Json human_label(const Json& turn, const Attributes& attributes) {
     const Json* label = find_member(turn, key);
     return label == nullptr || *label == "" ? Json(nullptr) : *label;
   };
-  const Json label = said("label"), kept = said("gt_label");
+  Json label = said("label"), kept = said("gt_label");
   if (label.is_null() || is_annotated(turn, attributes)) return kept;
   if (!kept.is_string()) return label;
   const std::string more = kept;
