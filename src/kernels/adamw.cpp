@@ -80,7 +80,8 @@ at::Tensor global_norm(const at::Tensor& tensor) {
   if (tensor.is_cuda()) {
     const at::TensorOptions wide = tensor.options().dtype(at::kDouble);
     if (pieces == 0) return at::zeros({1}, wide);
-    const at::Tensor partial = at::empty({pieces}, wide), norm = at::empty({1}, wide);
+    const at::Tensor partial = at::empty({pieces}, wide);
+    at::Tensor norm = at::empty({1}, wide);
     check_launch(cuda().global_norm(tensor.const_data_ptr<float>(), tensor.numel(), partial.mutable_data_ptr<double>(),
                                     norm.mutable_data_ptr<double>(), stream_of(tensor.device())),
                  "global_norm");

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <utility>
 
 #include "stages/bad_records.h"
 #include "stages/recipe_shard.h"
@@ -218,7 +219,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   MadeAhead<Block> blocks(predictor.transformer.device().is_cuda(), [&]() -> std::optional<Block> {
     while (!stop_requested()) {
       std::optional<double> before = share_read;
-      std::vector<Input> inputs = number == 0 ? std::move(first) : read_block(reader, options.block_records);
+      std::vector<Input> inputs = number == 0 ? std::exchange(first, {}) : read_block(reader, options.block_records);
       if (inputs.empty()) return std::nullopt;
       share_read = reader.share_read();
       input_records += std::ssize(inputs);

@@ -64,7 +64,7 @@ std::optional<Part> kept_part(RunDirectory& run, const std::string& file, const 
         parse_json(read_file(path, ExitCode::resources, "measurement"), path.string(), ExitCode::resources);
     if (kept.at("identity") == identity) return Part{kept.at("json"), kept.at("text").get<std::string>()};
   }
-  const std::optional<Part> part = measure();
+  std::optional<Part> part = measure();
   if (!part) return std::nullopt;
   run.files().write(file, Json{{"identity", identity}, {"json", part->json}, {"text", part->text}}.dump() + "\n");
   note_progress();
