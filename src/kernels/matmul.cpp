@@ -108,7 +108,8 @@ bool has_amx() {
 
 void matmul_bf16(const Bf16Product& o) {
   if (o.m == 0 || o.n == 0) return;
-  const bool amx = o.k % 32 == 0 && o.x_row % 2 == 0 && has_amx();
+  const bool pairs = o.x_row % 2 == 0 && reinterpret_cast<std::uintptr_t>(o.x) % (2 * sizeof(*o.x)) == 0;
+  const bool amx = o.k % 32 == 0 && pairs && has_amx();
   const std::int64_t threads = threads_for(o.m * o.n * o.k);
   at::parallel_for(0, threads, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t part = begin; part < end; ++part) {

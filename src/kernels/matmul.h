@@ -57,7 +57,7 @@ constexpr std::int64_t matmul_bf16_rows = 64;  // the most
 void matmul_bf16(const Bf16Product& product);
 std::int64_t matmul_bf16_workspace(std::int64_t k);  // floats
 
-// The same by AMX, one thread's part; k a multiple of 32 and x_row of 2. Only where has_amx().
+// The same by AMX, one thread's part; k is a multiple of 32, x_row of 2 and x of 4 bytes. Only where has_amx().
 void multiply_bf16_amx(const Bf16Product& product, float* workspace);
 // Has this processor AMX with bf16, and does the kernel let this process use it?
 bool has_amx();

@@ -187,15 +187,11 @@ Recipe resolve(const Yaml& given, Stage stage, std::vector<Fault>& faults, const
     for (SourceOptions& source : *sources) source.seed = static_cast<std::uint64_t>(recipe.seed);
   }
   if (recipe.head.kind == PredictorKind::ridge) {
-    for (const char* path : {"optimizer", "schedule", "evaluate", "checkpoint", "train.epochs", "train.steps",
-                             "train.batch_size", "train.recompute", "data.shuffle", "data.cache_dir"}) {
-      if (has(path)) recipe.without_effect.emplace_back(path);
-    }
     recipe.train.epochs.reset();
     recipe.train.steps.reset();
     recipe.checkpoint = {};
   }
-  if (stage != Stage::train_predictor) recipe.without_effect = keys_without_effect(recipe, tree);
+  recipe.without_effect = keys_without_effect(recipe, tree);
   if (recipe.device != "auto") recipe.precision = settled_precision(recipe.precision, recipe.device);
   check_recipe(recipe, tree, decoder, faults);
   return recipe;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "steerlm/core/suggest.h"
+
 namespace steerlm {
 namespace {
 
@@ -27,6 +29,15 @@ void greedy_sampling(const std::string& section, const SamplingOptions& given, c
 void bad_share(OnBadRecord on_bad_record, double share, double default_share, std::vector<std::string>& found) {
   if (on_bad_record == OnBadRecord::stop && share != default_share)
     found.push_back("max_bad_share has no effect: on_bad_record is stop, so that the first bad record ends the run");
+}
+
+void closed_form(const Yaml& tree, std::vector<std::string>& found) {
+  std::vector<std::string> keys;
+  for (const char* key : {"optimizer", "schedule", "evaluate", "checkpoint", "train.epochs", "train.steps",
+                          "train.batch_size", "train.recompute", "data.shuffle", "data.cache_dir"}) {
+    if (find_path(tree, key) != nullptr) keys.emplace_back(key);
+  }
+  if (!keys.empty()) found.push_back("head.kind: ridge is solved in closed form: without effect are " + join(keys));
 }
 
 }  // namespace
@@ -69,7 +80,11 @@ std::vector<std::string> keys_without_effect(const Recipe& recipe, const Yaml& t
       break;
     case Stage::sft:
       break;
-    case Stage::train_predictor:
+    case Stage::train_predictor:  // crossvalidate holds out what a recipe does not: its validation is not looked for
+      if (recipe.head.kind == PredictorKind::ridge) closed_form(tree, found);
+      bad_share(recipe.bad_records.on_bad_record, recipe.bad_records.max_bad_share, defaults.bad_records.max_bad_share,
+                found);
+      return found;
     case Stage::tokenizer:
     case Stage::pipeline:
       return found;

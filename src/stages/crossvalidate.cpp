@@ -238,8 +238,7 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
   }
   require_open_split(given);
   const Recipe recipe = settle_recipe(given);
-  if (!recipe.without_effect.empty())
-    context.log->warn("head.kind: ridge is solved in closed form: without effect are " + join(recipe.without_effect));
+  warn_notes(recipe.without_effect, context);
   if (recipe.checkpoint.keep_best)
     context.log->warn(
         "checkpoint.keep_best chooses each fold's weights by the answers that it is measured on: the figures flatter");

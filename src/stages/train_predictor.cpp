@@ -18,6 +18,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
 
+  warn_notes(recipe.without_effect, context);
   BaseModel base = open_base_model(recipe, recipe.head.model_head());
   warn_notes(base.notes, context);
   tell_template(base.folder, context);

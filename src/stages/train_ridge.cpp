@@ -116,8 +116,7 @@ void score(HeldOut& held_out, const Transformer& model, const at::Tensor& featur
 Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
-  if (!recipe.without_effect.empty())
-    context.log->warn("head.kind: ridge is solved in closed form: without effect are " + join(recipe.without_effect));
+  warn_notes(recipe.without_effect, context);
 
   BaseModel base = open_base_model(recipe, recipe.head.model_head());
   warn_notes(base.notes, context);

