@@ -32,7 +32,6 @@ void let_waiting_threads_sleep() {
          {.what = "cannot load the half of the program that computes: too little memory, or too low a limit",
           .where = library_name,
           .found = reason,
-          .expected = "some 2 GB of address space and 40 open files",
           .advice = "raise the limits: ulimit -v unlimited, ulimit -n 1024"});
   }
   fail(ExitCode::resources, {.what = "cannot load the half of the program that computes",

@@ -23,12 +23,10 @@ void end_quietly(int) { ::_exit(static_cast<int>(steerlm::ExitCode::resources));
 }
 
 // A descriptor 0, 1 or 2 that the caller has closed would be the next file that is opened, and messages would be
-// written into it. What takes its place fails as a closed one does: one for reading cannot be written, and the other
-// way round.
+// written into it. What takes its place can be neither read nor written, as if it were closed still.
 void occupy_standard_files() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (::fcntl(descriptor, F_GETFD) < 0 && errno == EBADF)
-      ::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    if (::fcntl(descriptor, F_GETFD) < 0 && errno == EBADF) ::open("/dev/null", O_PATH);
   }
 }
 

@@ -87,6 +87,7 @@ std::optional<Status> status_at(const OutputPlace& place) {
   Status status{};
   const int flags = ::fcntl(place.descriptor, F_GETFL);
   if (flags < 0 || ::fstat(place.descriptor, &status) != 0) refuse_errno(place.named, EBADF);
+  if ((flags & O_PATH) != 0) refuse(place.named, "it is closed", "name another output");
   if ((flags & O_ACCMODE) == O_RDONLY) refuse(place.named, "it is open for reading only", "name another output");
   return status;
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "steerlm/core/hash.h"
 #include "steerlm/core/utf8.h"
 #include "support/temporary_folder.h"
 
@@ -64,6 +66,20 @@ TEST_F(FsTest, AMissingFileEndsWithTheCodeOfItsKind) {
   EXPECT_EQ(message([&] { read_file(file("pipe"), ExitCode::model, "model config"); }, ExitCode::model),
             "pipe: cannot read model config: it is a pipe, where a file is expected");
   EXPECT_EQ(read_file("/dev/null", ExitCode::data, "records"), "");
+}
+
+// The limit is none of the file's faults.
+TEST_F(FsTest, TooManyOpenFilesIsNoFaultOfTheFile) {
+  write_text("f", "text");
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const std::string read = message([&] { read_file(file("f"), ExitCode::model, "model config"); }, ExitCode::resources);
+  const std::string hashed = message([&] { sha256_file(file("f"), ExitCode::data); }, ExitCode::resources);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(read, "f: cannot read model config: Too many open files; raise the limit of open files: ulimit -n 1024");
+  EXPECT_EQ(hashed, "f: cannot read the file: Too many open files; raise the limit of open files: ulimit -n 1024");
 }
 
 // With an exchange of the two names, and where the file system has none.

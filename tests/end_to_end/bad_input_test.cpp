@@ -293,6 +293,7 @@ TEST_F(BadInput, LimitsOfTheShellAreTold) {
   expect_refused(small, 5, "ulimit -f");
   expect_refused(run("sft sft.yaml run_dir=files", R"(bash -c 'ulimit -n 5; exec "$0" "$@"')"), 5,
                  "Too many open files");
+  expect_refused(run("sft sft.yaml run_dir=unloaded", "ulimit -v 300000;"), 5, "raise the limits: ulimit -v unlimited");
   const Result memory = run("sft sft.yaml run_dir=memory data.max_tokens=200 train.batch_size=12", "ulimit -v 900000;");
   EXPECT_TRUE(memory.code == 0 || memory.code == 5) << memory.code << "\n" << memory.errors;
 }

@@ -122,10 +122,12 @@ TEST_F(Chat, AModelWithoutDialsTalksToo) {
 
 TEST_F(Chat, ASavedConversationIsARecordThatTheProgramReads) {
   write("there.jsonl", "mine\n");
-  const Result result =
-      chat("hi \"é\"\n/set humor=2\nand now?\n/save there.jsonl\n/save none/talk.jsonl\n/save my talk.jsonl \n");
+  const Result result = chat(
+      "hi \"é\"\n/set humor=2\nand now?\n/save there.jsonl\n/save none/talk.jsonl\n/save ~/talk.jsonl\n/save my "
+      "talk.jsonl \n");
   expect_says(result, "there.jsonl: the file exists already");
   expect_says(result, "none/talk.jsonl");
+  expect_says(result, "/save: '~' is not expanded to a home folder here");
   expect_says(result, "saved as one record in my talk.jsonl");
   EXPECT_EQ(read("there.jsonl"), "mine\n");
   const std::vector<Json> records = json_lines(read("my talk.jsonl"));

@@ -67,6 +67,32 @@ TEST_F(MovedRuns, WhatIsMadeInTheOldPlaceIsNotTheMovedRuns) {
   }
 }
 
+// What its steps have made of each other lies in its run directory, and moves with it.
+TEST_F(MovedRuns, AMovedAndACopiedPipelineAreFinished) {
+  const std::string step =
+      ", stage: annotate, predictor: " + path("predictor").string() + ", output: \"@self/o.jsonl\", input: ";
+  write("p/pipeline.yaml", "stage: pipeline\nrun_dir: first\nsteps:\n  - {name: one" + step +
+                               "in.jsonl}\n  - {name: two" + step + "\"@one/o.jsonl\"}\n");
+  const auto pipeline = [&](const std::string& run_dir) {
+    return run("pipeline pipeline.yaml run_dir=" + run_dir + ")", "(cd p &&");
+  };
+  ASSERT_EQ(pipeline("first").code, 0);
+  const std::string made = read("p/first/two/o.jsonl");
+  std::filesystem::rename(path("p/first"), path("p/second"));
+  copy("p/second", path("p/third"));
+  for (const std::string run_dir : {"second", "third"}) {
+    const Result again = pipeline(run_dir);
+    expect_says(again, "one (annotate): done already, skipped");
+    expect_says(again, "two (annotate): done already, skipped");
+  }
+  EXPECT_EQ(read("p/third/two/o.jsonl"), made);
+  write("p/in.jsonl", conversation("another question", "an answer"));
+  const Result changed = pipeline("second");
+  EXPECT_EQ(changed.code, 0) << changed.errors;
+  EXPECT_NE(read("p/second/two/o.jsonl"), made);
+  EXPECT_EQ(read("p/third/two/o.jsonl"), made);
+}
+
 // The ledger is finished and the run is not: a changed output is in the way before anything is removed.
 TEST_F(MovedRuns, AChangedOutputOfARunThatEndedBadlyStopsAFreshOne) {
   write("p/in.jsonl", read("p/in.jsonl") + "{\"bad\":1}\n");

@@ -252,6 +252,9 @@ TEST_F(TrainingProgram, WithoutStandardFilesAMessageGoesIntoNoOtherFile) {
   write("closed.sh", std::string(STEERLM_PROGRAM) + " sft sft.yaml run_dir=closed 0<&- 1>&- 2>&-\necho $?\n");
   EXPECT_EQ(run("--version >/dev/null && bash closed.sh").output, "0\n");
   EXPECT_EQ(read("closed/model/model.safetensors"), read("run/model/model.safetensors"));
+  write("closed.sh", std::string(STEERLM_PROGRAM) + " data convert --input train.jsonl --output - 1>&-\n");
+  expect_refused(run("--version >/dev/null && bash closed.sh"), 5,
+                 "standard output: it is closed; name another output");
   for (const char* file : {"data/examples.bin", ".steerlm-run/lock"}) {
     ASSERT_TRUE(exists(Path("run") / file)) << file;
     EXPECT_EQ(std::filesystem::file_size(path(Path("closed") / file)),

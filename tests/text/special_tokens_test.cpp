@@ -14,6 +14,12 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using Ids = std::vector<std::int32_t>;
 
+struct ClassCase {
+  std::string config, model_type, text;
+  Ids ids;
+  std::int32_t bos, eos;
+};
+
 class SpecialTokens : public testing::Test {
  protected:
   // Of a fixture's tokenizer.json without its config.
@@ -37,15 +43,15 @@ class SpecialTokens : public testing::Test {
     if (!map.empty()) write_text(folder_ / "m" / "special_tokens_map.json", map);
     return Tokenizer::load(folder_ / "m");
   }
+  void expect_tokens(const ClassCase& entry) {
+    const Tokenizer tokenizer = load(entry.config, entry.model_type);
+    EXPECT_EQ(tokenizer.encode_line(entry.text), entry.ids) << entry.config << entry.model_type;
+    EXPECT_EQ(tokenizer.bos_id(), entry.bos) << entry.config << entry.model_type;
+    EXPECT_EQ(tokenizer.eos_id(), entry.eos) << entry.config << entry.model_type;
+  }
 
   TemporaryFolder folder_;
   Json json_;
-};
-
-struct ClassCase {
-  std::string config, model_type, text;
-  Ids ids;
-  std::int32_t bos, eos;
 };
 
 TEST_F(SpecialTokens, LlamaTokenizerHasItsOwn) {
@@ -69,10 +75,7 @@ TEST_F(SpecialTokens, LlamaTokenizerHasItsOwn) {
             2},
            {R"({"tokenizer_class": "PreTrainedTokenizerFast"})", "llama", "a</s>b", {262, 63, 50, 574, 65, 585}, 1, -1},
            {R"({"tokenizer_class": "LlamaTokenizer"})", "mistral", "a</s>b", {262, 63, 50, 574, 65, 585}, 1, -1}}) {
-    const Tokenizer tokenizer = load(entry.config, entry.model_type);
-    EXPECT_EQ(tokenizer.encode_line(entry.text), entry.ids) << entry.config << entry.model_type;
-    EXPECT_EQ(tokenizer.bos_id(), entry.bos) << entry.config << entry.model_type;
-    EXPECT_EQ(tokenizer.eos_id(), entry.eos) << entry.config << entry.model_type;
+    expect_tokens(entry);
   }
 }
 
@@ -92,10 +95,7 @@ TEST_F(SpecialTokens, ByteLevelClassesHaveTheirOwn) {
             {64, 343, 930, 371, 65},
             -1,
             -1}}) {
-    const Tokenizer tokenizer = load(entry.config, entry.model_type);
-    EXPECT_EQ(tokenizer.encode_line(entry.text), entry.ids) << entry.config << entry.model_type;
-    EXPECT_EQ(tokenizer.bos_id(), entry.bos) << entry.config << entry.model_type;
-    EXPECT_EQ(tokenizer.eos_id(), entry.eos) << entry.config << entry.model_type;
+    expect_tokens(entry);
   }
 }
 

@@ -38,7 +38,7 @@ struct ModelFolder {
   std::string dtype = "fp32";            // of the weights on disk: fp32, bf16 or fp16
   std::int64_t num_labels = 0;           // regression: rows of score.weight
   std::vector<std::string> label_names;  // regression: config.json's names of the rows, for a folder without attributes
-  bool has_steerlm_json = false;
+  bool has_steerlm_json = false;         // without one a head was trained elsewhere, and reads what it read there
   std::optional<std::int64_t> pad_token_id;  // config.json's
   std::vector<std::int64_t> eos_token_ids;   // generation_config.json's, else config.json's
   bool names_code = false;                   // config.json has an 'auto_map'; the code is never run
