@@ -52,8 +52,9 @@ TEST_F(TrainingProgram, APredictorOnABaseOfPlainTextValidatesEveryAttribute) {
         "stage: train-predictor\nmodel: {path: base/model}\nattributes: {names: [quality, humor], min: 0, max: 4}\n"
         "data: {train: [{path: train.jsonl}], validation: [{path: train.jsonl}], max_tokens: 256}\n"
         "run_dir: predictor\ntrain: {steps: 2, batch_size: 4}\n");
-  const Result predictor = run("train-predictor predictor.yaml");
+  const Result predictor = run("train-predictor predictor.yaml max_bad_share=0.2");
   ASSERT_EQ(predictor.code, 0) << predictor.errors;
+  EXPECT_NE(predictor.errors.find("max_bad_share has no effect: on_bad_record is stop"), std::string::npos);
   EXPECT_NE(read("predictor/metrics.jsonl").find("validation/mae/quality"), std::string::npos);
   const Result again = run("train-predictor predictor/recipe.yaml");
   EXPECT_EQ(again.code, 0) << again.errors;

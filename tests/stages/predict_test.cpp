@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "stages/preference_report.h"
 #include "steerlm/core/json.h"
 #include "support/computing.h"
 #include "support/temporary_folder.h"
@@ -24,9 +25,13 @@ class EncodeForPrediction : public testing::Test {
     config["pad_token_id"] = id;
     std::ofstream(file) << config.dump();
   }
-  std::vector<std::int32_t> ids() const {
+  static Record record(const std::string& answer) {
     Record record;
-    record.conversation = {.turns = {{.from = "User", .value = "Why?"}, {.from = "Assistant", .value = "Because."}}};
+    record.conversation = {.turns = {{.from = "User", .value = "Why?"}, {.from = "Assistant", .value = answer}}};
+    return record;
+  }
+  std::vector<std::int32_t> ids() const {
+    const Record record = this->record("Because.");
     const OpenModel model = open_model(model_, cpu_fp32);
     return encode_for_prediction(model, std::span(&record, 1)).examples.at(0).ids;
   }
@@ -50,6 +55,31 @@ TEST_F(EncodeForPrediction, PaddingAtTheEndIsNotReadWithoutASteerlmJson) {
   const std::vector<std::int32_t> own = ids();
   set_pad(own.back());
   EXPECT_EQ(ids(), own);
+}
+
+// Pairs are compared by the scores that their responses have alone.
+TEST_F(EncodeForPrediction, PairsAreScoredAtTheSameToken) {
+  std::vector<Preference> pairs(40);
+  std::vector<Record> responses;
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    for (const char* answer : {"yes ", "a house "}) responses.push_back(record(answer + std::to_string(i)));
+    pairs[i].responses = {responses[2 * i], responses[2 * i + 1]};
+  }
+  std::vector<double> accuracies;
+  const std::int32_t last = ids().back();
+  for (const bool padded : {false, true}) {
+    if (padded) set_pad(last);
+    const OpenModel model = open_model(model_, cpu_fp32);
+    const std::vector<RecordPrediction> alone = predict_records(model, responses, 4096);
+    double right = 0;
+    for (size_t i = 0; i < pairs.size(); ++i)
+      right += alone[2 * i].turns[0].scores[0] > alone[2 * i + 1].turns[0].scores[0];
+    Log log = Log::silent();
+    const auto report = report_preferences(model, pairs, {1, 0, 0}, 1, {.log = &log}, [] { return true; });
+    accuracies.push_back(report.value().json.at("accuracy"));
+    EXPECT_DOUBLE_EQ(accuracies.back(), right / static_cast<double>(pairs.size()));
+  }
+  EXPECT_NE(accuracies[0], accuracies[1]) << "it matters where they are read";
 }
 
 }  // namespace
