@@ -57,6 +57,15 @@ std::vector<std::string> keys_without_effect(const Recipe& recipe, const Yaml& t
       return found;
     case Stage::evaluate:
       if (recipe.dials) greedy_sampling("dials.sampling", recipe.dials->sampling, DialOptions().sampling, 1, found);
+      if (!has("data.validation")) {
+        const auto add = [&](const std::string& key) {
+          found.push_back(key +
+                          " has no effect: there is no data.validation; lines of pairs are left out only where a "
+                          "response is longer than the predictor's context");
+        };
+        if (recipe.data.max_tokens != defaults.data.max_tokens) add("data.max_tokens");
+        if (recipe.data.over_length != defaults.data.over_length) add("data.over_length");
+      }
       return found;
     case Stage::bootstrap:
       if (has("model") && recipe.bootstrap.start_from == StartFrom::policy)

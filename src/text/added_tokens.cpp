@@ -61,8 +61,8 @@ std::set<std::string> special_texts(const Path& folder) {
   return texts;
 }
 
-// Beside an 'added_tokens_decoder' Transformers reads neither added_tokens.json nor, for some classes, the added tokens
-// of tokenizer.json: a new one takes over what they name.
+// Beside an 'added_tokens_decoder' Transformers reads neither added_tokens.json and special_tokens_map.json nor, for
+// some classes, the added tokens of tokenizer.json: a new one takes over what they name, and its file the map's keys.
 Json new_decoder(const Path& folder) {
   Json decoder = Json::object();
   if (is_there(folder / "tokenizer.json", ExitCode::model)) {
@@ -86,10 +86,13 @@ void enter_tokenizer_config(const Path& folder, const std::vector<NewToken>& tok
   const Path path = folder / "tokenizer_config.json";
   if (!is_there(path, ExitCode::model)) return;
   Json json = read_object(path);
+  if (!json.contains("added_tokens_decoder") || json["added_tokens_decoder"].is_null()) {
+    if (!is_there(folder / "tokenizer.model", ExitCode::model)) return;  // tokenizer.json says it all
+    const Path map = folder / "special_tokens_map.json";
+    if (is_there(map, ExitCode::model)) json.update(read_object(map));
+    json["added_tokens_decoder"] = new_decoder(folder);
+  }
   Json& decoder = json["added_tokens_decoder"];
-  if (decoder.is_null() && !is_there(folder / "tokenizer.model", ExitCode::model))
-    return;  // tokenizer.json says it all
-  if (decoder.is_null()) decoder = new_decoder(folder);
   if (!decoder.is_object())
     fail(ExitCode::model, {.what = "'added_tokens_decoder' is not an object", .where = path.string()});
   for (const NewToken& token : tokens) decoder[std::to_string(token.id)] = describe(token.text, true);

@@ -128,8 +128,7 @@ void settle_class(std::optional<bool> legacy, bool has_legacy, bool has_json, To
                                   config.class_name == "CodeLlamaTokenizer"));
 }
 
-// Transformers reads it where there is no added_tokens_decoder, and takes its tokens as plain ones, whatever a
-// description says.
+// Transformers takes the tokens of added_tokens.json as plain ones, whatever a description says.
 void read_added_tokens(const Json& json, const std::string& where, TokenizerConfig& config) {
   for (const auto& [text, id] : json.items()) {
     if (!id.is_number_integer())
@@ -137,7 +136,6 @@ void read_added_tokens(const Json& json, const std::string& where, TokenizerConf
     if (text.empty()) continue;
     AddedToken plain{.text = text, .id = check_token_id(id.get<std::int64_t>(), text, where)};
     AddedToken& token = add_token(plain, config);
-    if (config.decoder) continue;
     plain.special = std::ranges::find(config.named, text) != config.named.end();
     plain.normalized = !plain.special;
     token = plain;
@@ -172,11 +170,17 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
   std::optional<bool> legacy;
   bool has_legacy = false;
   const bool has_json = is_there(folder / "tokenizer.json", ExitCode::model);
-  const Path map = folder / "special_tokens_map.json";
-  const auto tokens = read_object(map);
-  if (tokens) check_special_tokens_map_keys(*tokens, map.string());
   const Path main = folder / "tokenizer_config.json";
-  if (const auto json = read_object(main)) {
+  const auto json = read_object(main);
+  if (json) read_decoder(*json, main.string(), config);
+  // Transformers reads the two other files only where there is no added_tokens_decoder, and puts the keys of
+  // special_tokens_map.json over those of tokenizer_config.json.
+  const Path map = folder / "special_tokens_map.json";
+  if (const auto tokens = config.decoder ? std::nullopt : read_object(map)) {
+    check_special_tokens_map_keys(*tokens, map.string());
+    read_special_tokens(*tokens, map.string(), config);
+  }
+  if (json) {
     JsonFields fields(*json, main.string());
     check_tokenizer_config_keys(*json, main.string());
     config.add_bos = fields.optional_flag("add_bos_token");
@@ -188,17 +192,14 @@ TokenizerConfig read_tokenizer_config(const Path& folder) {
     config.class_name = without_fast(fields.text("tokenizer_class", ""));
     legacy = fields.optional_flag("legacy");
     has_legacy = fields.has("legacy");
-    read_decoder(*json, main.string(), config);
-    // Without an added_tokens_decoder Transformers puts the keys of special_tokens_map.json over these.
-    if (tokens && !config.decoder) read_special_tokens(*tokens, map.string(), config);
     read_special_tokens(*json, main.string(), config);
   }
-  if (tokens) read_special_tokens(*tokens, map.string(), config);
   const Path added = folder / "added_tokens.json";
-  if (const auto json = read_object(added)) read_added_tokens(*json, added.string(), config);
+  if (const auto tokens = config.decoder ? std::nullopt : read_object(added))
+    read_added_tokens(*tokens, added.string(), config);
   const Path model = folder / "config.json";
-  if (const auto json = read_object(model)) {
-    JsonFields fields(*json, model.string());
+  if (const auto keys = read_object(model)) {
+    JsonFields fields(*keys, model.string());
     config.model_type = fields.text("model_type", "");
     if (config.class_name.empty()) config.class_name = without_fast(fields.text("tokenizer_class", ""));
   }

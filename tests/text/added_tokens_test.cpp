@@ -68,17 +68,19 @@ TEST_F(AddedTokens, ADecoderThatIsThereIsKeptInStep) {
   EXPECT_EQ(config.at("model_max_length"), 7);
 }
 
-// Without a decoder Transformers reads added_tokens.json, with one it does not.
+// Without a decoder Transformers reads added_tokens.json and special_tokens_map.json, with one it does not.
 TEST_F(AddedTokens, ANewDecoderTakesOverAddedTokensJson) {
   copy_model();
   const std::int64_t pieces = Tokenizer::load(path("tokenizer.model")).vocab_size();
   const std::string first = std::to_string(pieces), second = std::to_string(pieces + 1);
-  write("tokenizer_config.json", "{}");
+  write("tokenizer_config.json", R"({"eos_token": "<plain>"})");
   write("added_tokens.json", R"({"<old>": )" + first + R"(, "<plain>": )" + second + "}");
-  write("special_tokens_map.json", R"({"additional_special_tokens": ["<old>"]})");
+  write("special_tokens_map.json", R"({"additional_special_tokens": ["<old>"], "eos_token": "</s>"})");
   const auto id = static_cast<std::int32_t>(pieces + 2);
   enter_new_tokens(folder_.path(), {{"<n>", id}});
-  const Json decoder = read("tokenizer_config.json").at("added_tokens_decoder");
+  const Json config = read("tokenizer_config.json");
+  EXPECT_EQ(config.at("eos_token"), "</s>");
+  const Json decoder = config.at("added_tokens_decoder");
   EXPECT_EQ(decoder.at(first).at("content"), "<old>");
   EXPECT_EQ(decoder.at(first).at("special"), true);
   EXPECT_EQ(decoder.at(second).at("special"), false);
@@ -86,6 +88,7 @@ TEST_F(AddedTokens, ANewDecoderTakesOverAddedTokensJson) {
   EXPECT_EQ(read("added_tokens.json").at("<n>"), id);
   const Tokenizer tokenizer = Tokenizer::load(folder_.path());
   EXPECT_EQ(tokenizer.vocab_size(), id + 1);
+  EXPECT_EQ(tokenizer.eos_id(), tokenizer.piece_id("</s>"));
   EXPECT_EQ(tokenizer.encode_line("<n><old>"), (std::vector<std::int32_t>{id, id - 2}));
 }
 

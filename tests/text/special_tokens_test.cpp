@@ -177,12 +177,15 @@ TEST_F(SpecialTokens, APieceOfASentencepieceModelKeepsItsFlags) {
       (Ids{262, 2, 585}));
 }
 
-TEST_F(SpecialTokens, TheMapsKeysAreReadBeforeTheConfigsWithoutADecoder) {
+TEST_F(SpecialTokens, TheMapsKeysAreReadBeforeTheConfigsAndOnlyWithoutADecoder) {
   use_json("both");
   const std::string config = R"("bos_token": "<s>", "eos_token": "<s>")";
   const std::string map = R"({"eos_token": "</s>"})";
   EXPECT_EQ(load("{" + config + "}", "llama", map).eos_id(), 2);
   EXPECT_EQ(load("{" + config + R"(, "added_tokens_decoder": {}})", "llama", map).eos_id(), 1);
+  EXPECT_EQ(load(R"({"tokenizer_class": "PreTrainedTokenizerFast"})", "llama", map).eos_id(), 2);
+  EXPECT_EQ(load(R"({"tokenizer_class": "PreTrainedTokenizerFast", "added_tokens_decoder": {}})", "llama", map).eos_id(),
+            -1);
 }
 
 TEST_F(SpecialTokens, CodeLlamaTokenizerPutsBosWhateverTheJsonSays) {
