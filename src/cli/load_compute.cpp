@@ -3,7 +3,12 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
+#include <latch>
 #include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
 
 #include "cli/app.h"
 #include "steerlm/core/error.h"
@@ -53,6 +58,26 @@ void* load_library() {
   ::_exit(static_cast<int>(ExitCode::stopped));
 }
 
+// Starts as many threads as the computing will, and ends them: where a limit forbids one, OpenMP ends the process later
+// with a message of its own and exit 1.
+void check_threads(void* library) {
+  const auto most = reinterpret_cast<int (*)()>(::dlsym(library, "omp_get_max_threads"));
+  const int count = most == nullptr ? 1 : most();
+  std::latch all_started(1);
+  std::vector<std::jthread> threads;
+  try {
+    while (std::ssize(threads) < count) threads.emplace_back([&] { all_started.wait(); });
+  } catch (const std::system_error&) {
+    all_started.count_down();
+    fail(ExitCode::resources,
+         {.what = "cannot start the threads that compute: a limit on processes and threads, or too little memory",
+          .found = std::to_string(threads.size()) + " threads",
+          .expected = std::to_string(count),
+          .advice = "raise the limit (ulimit -u), or set OMP_NUM_THREADS to less"});
+  }
+  all_started.count_down();
+}
+
 }  // namespace
 
 const ComputeCommands& load_compute_commands() {
@@ -63,6 +88,7 @@ const ComputeCommands& load_compute_commands() {
       reinterpret_cast<decltype(&steerlm_compute_commands)>(::dlsym(library, "steerlm_compute_commands"));
   if (commands == nullptr) refuse_library(::dlerror());
   if (commands().build != STEERLM_COMPUTE) refuse_library("a library of another build");
+  check_threads(library);
   return commands();
 }
 

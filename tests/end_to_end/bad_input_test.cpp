@@ -294,6 +294,10 @@ TEST_F(BadInput, LimitsOfTheShellAreTold) {
   expect_refused(run("sft sft.yaml run_dir=files", R"(bash -c 'ulimit -n 5; exec "$0" "$@"')"), 5,
                  "Too many open files");
   expect_refused(run("sft sft.yaml run_dir=unloaded", "ulimit -v 300000;"), 5, "raise the limits: ulimit -v unlimited");
+  // A limit on memory stands for one on threads, which root does not have.
+  expect_refused(
+      run("sft sft.yaml run_dir=threads", "OMP_NUM_THREADS=20000; export OMP_NUM_THREADS; ulimit -v 16000000;"), 5,
+      "set OMP_NUM_THREADS to less");
   const Result memory = run("sft sft.yaml run_dir=memory data.max_tokens=200 train.batch_size=12", "ulimit -v 900000;");
   EXPECT_TRUE(memory.code == 0 || memory.code == 5) << memory.code << "\n" << memory.errors;
 }
