@@ -295,7 +295,8 @@ def check_adapter_scores(work):
         warnings.simplefilter("ignore")
         verbosity = transformers.utils.logging.get_verbosity()
         transformers.utils.logging.set_verbosity_error()
-        _, model = load_adapter(work, AutoModelForSequenceClassification, "runs/lora-predictor/model", num_labels=2)
+        _, model = load_adapter(work, AutoModelForSequenceClassification, "runs/lora-predictor/model", num_labels=2,
+                                pad_token_id=None)
         transformers.utils.logging.set_verbosity(verbosity)
     return compare_scores(work, "runs/lora-predictor/model", "runs/sft/model", model)
 

@@ -88,7 +88,9 @@ int parse_and_run(int argc, char** argv, const ComputeCommands& (*compute)()) {
   std::cout.flush();
   if (!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     fail(ExitCode::resources,
-         {.what = "cannot write all of the output: the device is full or closed", .where = "standard output"});
+         {.what = "cannot write all of the output",
+          .where = "standard output",
+          .advice = "it is closed, its disk is full, or the file size limit (ulimit -f) is too small"});
   }
   return *code;
 }

@@ -10,6 +10,8 @@
 #include "steerlm/cli/notes.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/data/compressor.h"
+#include "steerlm/data/place.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/eval/options.h"
 #include "steerlm/recipe/load.h"
@@ -80,6 +82,20 @@ Json with_canonical_labels(Record record) {
   return std::move(record.json);
 }
 
+// The command line of the `data check` that reads the input as `data convert` does. `helpsteer`: its ratings have their
+// own attributes, which neither command need be told.
+std::string check_command(const DataArguments& arguments, bool helpsteer) {
+  std::string command = "steerlm data check --input '" + arguments.input + "'";
+  const auto add = [&](const char* option, const std::string& value) { command += option + (" " + value); };
+  if (arguments.format != "auto") add(" --format", arguments.format);
+  if (!arguments.method.empty()) add(" --method", arguments.method);
+  if (!arguments.attributes.empty()) add(" --attributes", join(arguments.attributes, ","));
+  if (arguments.method.empty() && arguments.attributes.empty() && !helpsteer) add(" --method", "steerlm");
+  if (arguments.min) add(" --min", std::to_string(*arguments.min));
+  if (arguments.max) add(" --max", std::to_string(*arguments.max));
+  return command;
+}
+
 // Calls write(lines) with the converted records, some MiB at once. Returns how many there were; throws data at the
 // first bad one.
 template <class Write>
@@ -90,7 +106,12 @@ std::int64_t convert_records(const DataArguments& arguments, Write write) {
   std::int64_t records = 0;
   std::string lines;
   while (auto entry = reader.next()) {
-    if (const auto* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
+    if (const auto* bad = std::get_if<BadRecord>(&*entry)) {
+      fail(ExitCode::data,
+           {.what = bad->reason,
+            .where = place(bad->file, bad->line),
+            .advice = "`" + check_command(arguments, reader.notes().helpsteer) + "` lists every bad record"});
+    }
     lines += dump_json(with_canonical_labels(std::move(std::get<Record>(*entry)))) + "\n";
     ++records;
     if (lines.size() < buffered) continue;
@@ -106,7 +127,9 @@ std::int64_t convert_records(const DataArguments& arguments, Write write) {
 
 int convert(const DataArguments& arguments) {
   Output output(arguments.output, {.overwrite = arguments.overwrite, .inputs = {arguments.input}});
-  const std::int64_t records = convert_records(arguments, [&](const std::string& lines) { output.write(lines); });
+  Compressor packed(arguments.output, [&](std::string_view bytes) { output.write(bytes); });
+  const std::int64_t records = convert_records(arguments, [&](const std::string& lines) { packed.write(lines); });
+  packed.finish();
   output.finish();
   if (arguments.output != "-") std::cerr << arguments.output << ": " << records << " records\n";
   return 0;

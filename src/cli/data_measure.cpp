@@ -10,6 +10,8 @@
 #include "steerlm/core/json_fields.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/data/compressor.h"
+#include "steerlm/data/human_label.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/eval/measure_bins.h"
 #include "steerlm/eval/text_measures.h"
@@ -79,13 +81,23 @@ ReadOptions reading_of(const MeasureInput& input, const MeasureBins& bins) {
 
 bool is_measured(const Turn& turn) { return turn.from == "Assistant"; }
 
+// `data check` without --method reads every rating that may become a label here.
+[[noreturn]] void refuse_bad_record(const BadRecord& bad, const SourceOptions& source) {
+  const std::string format =
+      source.format == Format::auto_detect ? "" : " --format " + std::string(enum_name(source.format));
+  fail(ExitCode::data,
+       {.what = bad.reason,
+        .where = place(bad.file, bad.line),
+        .advice = "`steerlm data check --input '" + source.path + "'" + format + "` lists every bad record"});
+}
+
 // Calls act(record) for each record of the input. Throws data at the first bad one, and where there is none.
 template <class Act>
 ReadNotes for_each_record(const MeasureInput& input, const MeasureBins& bins, Act act) {
   RecordReader reader({input.source}, {}, "", reading_of(input, bins));
   bool any = false;
   while (auto entry = reader.next()) {
-    if (const auto* bad = std::get_if<BadRecord>(&*entry)) refuse(*bad);
+    if (const auto* bad = std::get_if<BadRecord>(&*entry)) refuse_bad_record(*bad, input.source);
     act(std::get<Record>(*entry));
     any = true;
   }
@@ -200,7 +212,9 @@ void measure_turn(const Turn& turn, const std::string& where, const MeasureBins&
       ++counts.unknown[a];
     }
   }
-  if (replaces_label && (!json.contains("gt_label") || json["gt_label"].is_null())) json["gt_label"] = before;
+  if (replaces_label) {
+    if (Json human = human_label(json, attributes); !human.is_null()) json["gt_label"] = std::move(human);
+  }
   json["measures"] = std::move(measures);
   // A turn of which nothing is known keeps what it has: an empty label is not the same as none.
   const Label label = make_label(attributes, values);
@@ -259,6 +273,7 @@ int measure_data(const MeasureInput& input) {
   LevelCounts counts(bins);
   std::string lines;
   std::int64_t records = 0;
+  Compressor packed(input.output, [&](std::string_view bytes) { output.write(bytes); });
   const ReadNotes notes = for_each_record(input, bins, [&](Record& record) {
     Json& turns = record.json.at("conversations");
     for (size_t t = 0; t < turns.size(); ++t) {
@@ -271,10 +286,11 @@ int measure_data(const MeasureInput& input) {
     lines += dump_json(record.json) + "\n";
     ++records;
     if (lines.size() < buffered) return;
-    output.write(lines);
+    packed.write(lines);
     lines.clear();
   });
-  output.write(lines);
+  packed.write(lines);
+  packed.finish();
   if (edges_output) {
     edges_output->write(to_json(bins).dump(2) + "\n");
     edges_output->finish();

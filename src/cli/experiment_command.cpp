@@ -1,4 +1,6 @@
 // experiment: miniatures of the papers' tables over several seeds. With --write-judgements it is `judgements write`.
+#include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,6 +10,7 @@
 #include "cli/common_options.h"
 #include "cli/judgement_options.h"
 #include "steerlm/core/fs.h"
+#include "steerlm/core/suggest.h"
 
 namespace steerlm {
 namespace {
@@ -16,10 +19,17 @@ namespace {
 std::string experiment_file(const std::string& name) {
   if (name.ends_with(".yaml") || name.ends_with(".yml") || name.find('/') != std::string::npos) return name;
   const Path own = recipe_folder() / "experiments" / (name + ".yaml");
-  if (std::filesystem::exists(own)) return own.string();
+  std::error_code error;
+  if (std::filesystem::exists(own, error)) return own.string();
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(own.parent_path(), error))
+    names.push_back(entry.path().stem().string());
+  std::ranges::sort(names);
+  const std::string near = suggest(name, names);
   fail(ExitCode::recipe, {.what = "no experiment of this name comes with the program",
                           .found = "'" + name + "'",
-                          .advice = "'steerlm recipe list' prints their names; a file of your own ends in .yaml"});
+                          .advice = (near.empty() ? "" : near + " ") +
+                                    "'steerlm recipe list' prints their names; a file of your own ends in .yaml"});
 }
 
 void check_comparisons_alone(const ExperimentArguments& arguments) {

@@ -1,6 +1,9 @@
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
@@ -11,7 +14,7 @@
 #include <vector>
 
 #include "cli/app.h"
-#include "steerlm/core/error.h"
+#include "steerlm/core/fs.h"
 #include "steerlm/core/stop.h"
 
 namespace steerlm {
@@ -47,11 +50,24 @@ void let_waiting_threads_sleep() {
                                        "tree as a whole, or build again"});
 }
 
+// A folder that was removed, or whose path is over PATH_MAX, has no name. MKL asks for it when it is loaded, to find
+// its libraries, and ends the process where there is none: it is loaded from the root then.
+void* open_library() {
+  char name[PATH_MAX];
+  if (::getcwd(name, sizeof name) != nullptr) return ::dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
+  const int here = ::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (here < 0 || ::chdir("/") != 0) fail_file("leave the folder", ".", errno);
+  void* const library = ::dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
+  if (::fchdir(here) != 0) fail_file("go back to the folder", ".", errno);
+  ::close(here);
+  return library;
+}
+
 // Loading takes a quarter of a second, longer where the disk is asked, and a batch system does not wait for it with its
 // signals.
 void* load_library() {
   install_stop_handlers(true);
-  void* const library = ::dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
+  void* const library = open_library();
   remove_stop_handlers();
   if (!stop_requested()) return library;
   std::fputs("warning: stopped on request before anything was begun; the same command begins\n", stderr);

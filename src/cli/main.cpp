@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
   occupy_standard_files();
   std::set_terminate(end_uncaught);
   std::signal(SIGPIPE, end_quietly);
+  std::signal(SIGCHLD, SIG_DFL);  // a parent may hand it on ignored; a process of ours could not be waited for then
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grows over `ulimit -f` is a failed write with a message
   // Every step allocates and frees the same large buffers. Kept in the heap, their pages need not be mapped and zeroed
   // anew each time.

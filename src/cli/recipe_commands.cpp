@@ -1,4 +1,8 @@
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -9,6 +13,7 @@
 
 #include "cli/commands.h"
 #include "cli/common_options.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
@@ -33,12 +38,13 @@ bool is_experiment(const std::string& text) {
 }
 
 int check(const RecipeArguments& arguments) {
-  if (arguments.recipe != "-" && is_experiment(read_file(arguments.recipe, ExitCode::recipe, "recipe"))) {
-    const ExperimentOptions experiment = load_experiment(arguments.recipe);
+  const RecipeText text = read_recipe(arguments.recipe);
+  if (is_experiment(text.text)) {
+    const ExperimentOptions experiment = load_experiment(text);
     std::cout << arguments.recipe << ": an experiment without faults, on " << experiment.pipeline << "\n";
     return 0;
   }
-  const std::variant<Recipe, Pipeline> loaded = load_any(arguments.recipe, arguments.overrides);
+  const std::variant<Recipe, Pipeline> loaded = load_any(text, arguments.overrides);
   if (const auto* pipeline = std::get_if<Pipeline>(&loaded)) {
     std::vector<std::string> names;
     for (const PipelineStep& step : pipeline->steps) names.push_back(step.name);
@@ -69,20 +75,28 @@ std::string first_comment(const std::string& text) {
   return "";
 }
 
+bool is_open_folder(const Path& folder) { return ::faccessat(AT_FDCWD, folder.c_str(), R_OK | X_OK, AT_EACCESS) == 0; }
+
 // The recipes below a folder, sorted.
 std::vector<Path> recipe_files(const Path& folder) {
   std::vector<Path> paths;
-  std::error_code unreadable;
-  constexpr auto options = std::filesystem::directory_options::skip_permission_denied;
-  std::filesystem::recursive_directory_iterator entry(folder, options, unreadable);
+  std::error_code unreadable =
+      is_open_folder(folder) ? std::error_code() : std::error_code(errno, std::system_category());
+  std::filesystem::recursive_directory_iterator entry;
+  if (!unreadable) entry = std::filesystem::recursive_directory_iterator(folder, unreadable);
   for (; entry != std::filesystem::recursive_directory_iterator(); entry.increment(unreadable)) {
     const std::string extension = entry->path().extension().string();
     std::error_code dangling;
     if ((extension == ".yaml" || extension == ".yml") && entry->is_regular_file(dangling))
       paths.push_back(entry->path());
+    if (!entry->is_directory(dangling) || entry->is_symlink(dangling) || is_open_folder(entry->path())) continue;
+    print_notes({entry->path().string() + ": the folder is closed, and recipes in it are not listed"});
+    entry.disable_recursion_pending();
   }
   if (unreadable)
-    fail(ExitCode::recipe, {.what = "cannot list the folder: " + unreadable.message(), .where = folder.string()});
+    fail(ExitCode::recipe, {.what = "cannot list the folder: " + unreadable.message(),
+                            .where = folder.string(),
+                            .advice = advice_of_open(unreadable.value())});
   std::sort(paths.begin(), paths.end());
   return paths;
 }
@@ -116,7 +130,8 @@ void write_recipe(const RecipeArguments& arguments, const std::string& path, con
   Output output(path, {.overwrite = arguments.overwrite});
   output.write(text);
   output.finish();
-  if (path != "-") std::cerr << path << ": written; 'steerlm recipe check " << path << "' checks it\n";
+  if (!find_output(path, {}).through)
+    std::cerr << path << ": written; 'steerlm recipe check " << path << "' checks it\n";
 }
 
 int copy(const RecipeArguments& arguments) {
@@ -131,6 +146,10 @@ int copy(const RecipeArguments& arguments) {
     return 0;
   }
   std::string advice = suggest(arguments.name, names);
+  for (const std::string& name : names) {  // without its folder
+    if (advice.empty() && !suggest(arguments.name, {Path(name).filename().string()}).empty())
+      advice = "did you mean '" + name + "'?";
+  }
   if (advice.empty()) advice = "'steerlm recipe list' prints their names";
   fail(ExitCode::recipe, {.what = "no recipe of this name comes with the program",
                           .found = "'" + arguments.name + "'",

@@ -1,4 +1,3 @@
-#include <cstdio>
 #include <iostream>
 #include <limits>
 #include <memory>
@@ -8,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/common_options.h"
 #include "steerlm/cli/notes.h"
+#include "steerlm/core/fs.h"
 #include "steerlm/core/json.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
@@ -41,14 +41,19 @@ TokenizerTrainingArguments parse_training(const TokenizerArguments& arguments) {
 // Calls use(line, where) for each line of standard input; only LF ends a line.
 template <class Use>
 int for_each_line(Use use) {
-  std::string line;
-  for (std::int64_t number = 1; std::getline(std::cin, line); ++number) {
-    const std::string output = use(line, "standard input:" + std::to_string(number)) + "\n";
-    std::fwrite(output.data(), 1, output.size(), stdout);
+  std::string text;  // read, and not used yet
+  std::int64_t number = 0;
+  const auto use_line = [&](const std::string& line) {
+    std::cout << use(line, "standard input:" + std::to_string(++number)) << "\n";
+  };
+  for (bool more = true; more;) {
+    size_t begin = 0, searched = text.size();
+    more = read_standard_input(text, ExitCode::data);
+    for (size_t end; (end = text.find('\n', searched)) != std::string::npos; begin = searched = end + 1)
+      use_line(text.substr(begin, end - begin));
+    text.erase(0, begin);
   }
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    fail(ExitCode::resources, {.what = "cannot write to standard output"});
-  }
+  if (!text.empty()) use_line(text);
   return 0;
 }
 

@@ -34,9 +34,13 @@ Computing parse_computing(const std::string& device, const std::string& precisio
                             .advice = device_advice(device)});
   }
   const auto value = enum_value<Precision>(precision);
-  if (!value)
-    fail(ExitCode::recipe,
-         {.what = "unknown precision", .where = "--precision", .found = precision, .expected = "fp32 or bf16"});
+  if (!value) {
+    fail(ExitCode::recipe, {.what = "unknown precision",
+                            .where = "--precision",
+                            .found = precision,
+                            .expected = join(enum_choices<Precision>(), " or "),
+                            .advice = suggest(precision, enum_choices<Precision>())});
+  }
   const Computing computing = choose_computing(device, *value, "--device");
   if (const std::string why = why_no_gpu(); !why.empty())
     print_notes({"device auto is the CPU, although the machine has a GPU: " + why});

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "commands/commands.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/run_place.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/report/table.h"
@@ -41,6 +42,7 @@ OutputPlace check_job_output(const JobArguments& arguments, const OutputOptions&
 JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& options, const Json& settings,
                           std::vector<RecipeInput> inputs, std::vector<std::string> counts) {
   const Shard shard = parse_shard(arguments.shard, "--shard");
+  const bool from_pipe = std::ranges::find(inputs, "-", &RecipeInput::path) != inputs.end();
   const OutputPlace place = check_job_output(arguments, options);
   if (place.through && shard.is_part()) {
     fail(ExitCode::recipe, {.what = "a shard is written into a file, beside which a second one describes it",
@@ -63,9 +65,12 @@ JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& op
            {"settings", settings},
            {"inputs", describe_inputs(std::move(inputs), known)}};
   if (shard.is_part()) check_shard_file(arguments.output, job, arguments.overwrite);
-  return {std::move(lock), shard, job, arguments.output,
-          BlockOutput(arguments.output, place.through ? Path() : ledger_of(arguments.output),
-                      {{"job", job}, {"shard", shard_text(shard)}}, block_options)};
+  JobOutput output{std::move(lock), shard, job, arguments.output,
+                   BlockOutput(arguments.output, place.through ? Path() : ledger_of(arguments.output),
+                               {{"job", job}, {"shard", shard_text(shard)}}, block_options)};
+  if (from_pipe && output.blocks.records_done() > 0 && !output.blocks.finished())
+    print_notes({"the job goes on: standard input must give what it gave before, which cannot be checked"});
+  return output;
 }
 
 bool finish_job_output(JobOutput& job, std::int64_t block_records, std::int64_t input_records) {

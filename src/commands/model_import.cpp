@@ -6,13 +6,13 @@
 
 #include "commands/commands.h"
 #include "commands/model_options.h"
+#include "steerlm/cli/notes.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/hf/gguf_import.h"
 #include "steerlm/nn/cost.h"
 
 namespace steerlm {
-namespace {}  // namespace
 
 int commands::model_import(const ModelImportArguments& arguments) {
   check_dtype(arguments.dtype);
@@ -24,6 +24,7 @@ int commands::model_import(const ModelImportArguments& arguments) {
   GgufImport made;
   make_output_folder(output,
                      [&](const Path& path) { made = import_gguf(file, path, arguments.dtype, max_shard_bytes); });
+  print_notes(made.notes);
   if (!made.unused_keys.empty()) std::cerr << fmt::format("{}: not used: {}\n", arguments.gguf, join(made.unused_keys));
   std::cerr << fmt::format("{}: {}, {} parameters in {}, {} weight file(s)\n", arguments.output,
                            enum_name(made.config.model.family),

@@ -35,6 +35,7 @@ Json describe_config(const ModelFolder& folder) {
       parse_json(read_file(path, ExitCode::model, "model config"), path.string(), ExitCode::model), path.string());
   config.head = folder.head.kind;  // an adapter's base may have another
   config.num_labels = folder.num_labels;
+  config.dtype = folder.dtype;  // where config.json names none
   const bool regression = config.head == HeadKind::regression;
   const std::vector<std::string> labels = !regression                       ? std::vector<std::string>()
                                           : folder.attributes.names.empty() ? folder.label_names

@@ -1,9 +1,11 @@
 // The commands with a recipe: train-predictor, annotate, sft, bootstrap, steerlm2, evaluate, run, pipeline,
 // crossvalidate.
+#include <filesystem>
 #include <optional>
 #include <string>
 
 #include "commands/commands.h"
+#include "steerlm/core/fs.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/stages/stages.h"
@@ -44,6 +46,13 @@ void require_forecast(const Recipe& recipe) {
                           .advice = "leave --machine out"});
 }
 
+// What can be read once only, standard input or a pipe, is not looked into before.
+bool is_pipeline(const std::string& recipe) {
+  std::error_code error;
+  return recipe != "-" && std::filesystem::is_regular_file(recipe, error) &&
+         peek_stage(read_file(recipe, ExitCode::recipe, "recipe")) == Stage::pipeline;
+}
+
 void begin_limits(Log& log) {
   install_stop_handlers();
   if (const std::string slurm = stop_at_slurm_end(); !slurm.empty()) log.info(slurm);
@@ -55,7 +64,7 @@ int commands::run_recipe(const RecipeRun& arguments) {
   Log log(arguments.quiet);
   begin_limits(log);
   const Context context = context_of(arguments, log);
-  if (arguments.stage == Stage::pipeline && !arguments.seeds.empty()) {
+  if (!arguments.seeds.empty()) {
     if (!arguments.only.empty() || !arguments.from.empty()) {
       fail(ExitCode::recipe, {.what = "--seeds runs whole pipelines",
                               .where = "--seeds",
@@ -66,7 +75,7 @@ int commands::run_recipe(const RecipeRun& arguments) {
                               this_program("run the pipelines one after another with seed=K run_dir=RUN_DIR/seed-K"),
                               context);
   }
-  if (arguments.stage == Stage::pipeline) {
+  if (arguments.stage == Stage::pipeline || (!arguments.stage && is_pipeline(arguments.recipe))) {
     return run_pipeline(arguments.recipe, arguments.overrides, {.only = arguments.only, .from = arguments.from},
                         this_program("run the steps one after another with `steerlm run`"), context);
   }

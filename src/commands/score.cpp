@@ -181,7 +181,10 @@ int score_groups(const OpenModel& model, const ScoreArguments& arguments, JobOut
   while (!output.blocks.finished()) {
     std::vector<ResponseGroup> groups = next_groups();
     if (stop_requested()) return end_stopped(arguments.job, context);
-    if (groups.empty()) break;
+    if (groups.empty()) {
+      output.blocks.check_skipped(to_skip);
+      break;
+    }
     const ScoredGroups scored = score_responses(model, score, parse_beta(arguments), batch_tokens, groups, goes_on);
     const size_t done = scored.groups;
     responses += scored.responses;
@@ -210,9 +213,17 @@ void check_score_options(const ScoreArguments& arguments, const ModelFolder& fol
                             .where = folder.path.string()});
   }
   if (asks_predictor(arguments, folder) && (arguments.label_logprob || arguments.responses)) require_predictor(folder);
+  if (!asks_predictor(arguments, folder) && folder.text_template.name == TemplateName::plain) {
+    fail(ExitCode::recipe,
+         {.what = "a text of the template plain has no turns whose log-probabilities could be told apart",
+          .where = folder.path.string(),
+          .expected = "another template",
+          .advice = "`steerlm evaluate` gives the perplexity of texts; --template names a template "
+                    "of turns for a model that was trained with one"});
+  }
 }
 
-// The next `size` records; fewer at the end, and where the job is to stop. Throws data at the first bad one.
+// The next `block_records` records; fewer at the end, and where the job is to stop. Throws data at the first bad one.
 std::vector<Record> read_block(RecordReader& reader) {
   std::vector<Record> records;
   while (std::ssize(records) < block_records && !stop_requested()) {
@@ -232,10 +243,14 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
                                                               : Labels::obeyed;
   RecordReader reader(input, model.attributes, model.folder.text_template.system,
                       {.labels = labels, .weights = !predictor});
+  Progress progress("score", "records", 0, progress_output(context), output.blocks.records_done());
+  // Until `blocks` has ended these are its thread's.
   std::int64_t number = 0, input_records = 0, to_skip = output.blocks.records_done();
   std::optional<double> share_read = 0;
-  // The blocks of this shard, what is left of them. On a GPU one is read and encoded while the one before is scored.
-  MadeAhead<ScoreBlock> blocks(model.transformer.device().is_cuda(), [&]() -> std::optional<ScoreBlock> {
+  // The blocks of this shard, what is left of them. On a GPU one is read and encoded while the one before is scored; of
+  // an output that is finished none is read.
+  const bool ahead = model.transformer.device().is_cuda() && !output.blocks.finished();
+  MadeAhead<ScoreBlock> blocks(ahead, [&]() -> std::optional<ScoreBlock> {
     while (!stop_requested()) {
       ScoreBlock block{.share_before = share_read};
       block.records = read_block(reader);
@@ -258,14 +273,16 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
     }
     return std::nullopt;
   });
-  Progress progress("score", "records", 0, progress_output(context), to_skip);
   const double start = monotonic_seconds();
   double written = start;
   std::int64_t scored = 0, tokens = 0;  // by this process
   while (!output.blocks.finished()) {
     const std::optional<ScoreBlock> block = blocks.next();
     if (stop_requested()) return end_stopped(arguments.job, context);
-    if (!block) break;
+    if (!block) {
+      output.blocks.check_skipped(to_skip);
+      break;
+    }
     Piece piece;
     size_t next = 0;  // record of the block
     double bytes = 0, bytes_taken = 0;

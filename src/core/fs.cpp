@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -26,16 +27,6 @@ std::function<int(std::string_view, const Path&)> fs_fault;
 
 // 0, or the errno that a test wants this operation to fail with.
 int injected(std::string_view operation, const Path& path) { return fs_fault ? fs_fault(operation, path) : 0; }
-
-void sync_directory(const Path& directory) {
-  const Path place = directory.empty() ? Path(".") : directory;
-  if (int error = injected("fsync", place)) fail_file("fsync", place, error);
-  const int descriptor = ::open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) fail_file("open", place, errno);
-  const int failed = ::fsync(descriptor) != 0 ? errno : 0;
-  ::close(descriptor);
-  if (failed != 0 && failed != EINVAL) fail_file("fsync", place, failed);  // EINVAL: the file system cannot
-}
 
 // Two links of one file for a moment, so that there is never a moment without a name; a file system without hard links
 // gets an empty file that is ours, and the rename replaces that.
@@ -63,6 +54,16 @@ bool is_temporary_of(const std::string& entry, const std::string& name) {
   const size_t dash = number.find('-');
   return dash != std::string::npos && dash > 0 && dash + 1 < number.size() &&
          number.find_first_not_of("0123456789-") == std::string::npos;
+}
+
+// Names have bytes, not characters. One that the user gave may be shorter: what is written beside an output has an
+// ending.
+std::string advice_of_long_name(const Path& path) {
+  const size_t bytes = path.filename().native().size();
+  const std::string advice = "choose a shorter name";
+  if (bytes <= NAME_MAX) return advice;
+  return advice + ": this one has " + std::to_string(bytes) + " bytes, and " + std::to_string(NAME_MAX) +
+         " are the most";
 }
 
 // NAME, cut where NAME.PID-N.part would be longer than a name may be: between characters, as some file systems ask.
@@ -108,9 +109,14 @@ void fail_file(std::string_view operation, const Path& path, int error) {
   if (error == ENOSPC || error == EDQUOT) advice = "free some space and start again; what was saved before is whole";
   if (error == EFBIG) advice = "the file size limit (ulimit -f) is too small";
   if (error == EACCES || error == EPERM || error == EROFS) advice = "choose a folder that you may write to";
-  if (error == ENAMETOOLONG) advice = "choose a shorter name";
+  if (error == ENAMETOOLONG) advice = advice_of_long_name(path);
+  if (error == ENOENT) advice = "a folder of its path is gone";
+  if (error == ENOTDIR) advice = "a part of the path is no folder; choose another place";
+  if (error == EBUSY) advice = "something is mounted there, or it is a folder in use; choose another name";
   if (error == EEXIST || error == ENOTEMPTY) advice = "what is there meanwhile is not replaced";
   if (error == EPIPE) advice = "whoever read from it has gone";
+  if (error == ENOLCK) advice = "choose a folder on a file system that has locks (flock)";
+  if (advice.empty()) advice = advice_of_open(error);
   fail(ExitCode::resources, {.what = "cannot " + std::string(operation) + ": " + std::strerror(error),
                              .where = path.string(),
                              .advice = advice});
@@ -155,6 +161,21 @@ std::string read_file(const Path& path, ExitCode missing, std::string_view what)
   }
   ::close(descriptor);
   return bytes;
+}
+
+bool read_standard_input(std::string& bytes, ExitCode code) {
+  char buffer[1 << 16];
+  for (;;) {
+    wait_to_read(STDIN_FILENO, "standard input");
+    const ssize_t count = ::read(STDIN_FILENO, buffer, sizeof buffer);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0)
+      fail(code, {.what = std::string("cannot read: ") + std::strerror(errno),
+                  .where = "standard input",
+                  .advice = "redirect it from a file, or write into it through a pipe"});
+    bytes.append(buffer, static_cast<size_t>(count));
+    return count > 0;
+  }
 }
 
 OutputFile create_temporary(const Path& path) {
@@ -214,6 +235,17 @@ void TemporaryFile::keep() {
   forget_at_signal(path());
 }
 
+void sync_folder(const Path& folder) {
+  const Path place = folder.empty() ? Path(".") : folder;
+  if (int error = injected("fsync", place)) fail_file("fsync", place, error);
+  const int descriptor = ::open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0 && errno == EACCES) return;  // a folder that may be written to and not read
+  if (descriptor < 0) fail_file("open", place, errno);
+  const int failed = ::fsync(descriptor) != 0 ? errno : 0;
+  ::close(descriptor);
+  if (failed != 0 && failed != EINVAL) fail_file("fsync", place, failed);  // EINVAL: the file system cannot
+}
+
 void write_file_atomic(const Path& path, std::string_view bytes) {
   TemporaryFile temporary(path);
   temporary.file().write(bytes);
@@ -233,7 +265,7 @@ void make_directory(const Path& path) {
 void publish(const Path& from, const Path& to) {
   if (int error = injected("rename", to)) fail_file("rename", to, error);
   if (::rename(from.c_str(), to.c_str()) != 0) fail_file("rename", to, errno);
-  sync_directory(to.parent_path());
+  sync_folder(to.parent_path());
 }
 
 void publish_new(const Path& from, const Path& to) {
@@ -243,7 +275,7 @@ void publish_new(const Path& from, const Path& to) {
     rename_where_nothing_is(from, to);
   else if (error != 0)
     fail_file("rename", to, error);
-  sync_directory(to.parent_path());
+  sync_folder(to.parent_path());
 }
 
 void write_directory_atomic(const Path& path, const std::function<void(const Path&)>& fill) {
@@ -260,7 +292,7 @@ void write_directory_atomic(const Path& path, const std::function<void(const Pat
     struct stat status {};
     if (::stat(target.c_str(), &status) == 0) ::chmod(part.c_str(), status.st_mode & 07777);
     fill(part);
-    sync_directory(part);
+    sync_folder(part);
     publish(part, target);
   } catch (...) {
     std::error_code ignored;  // the first failure is the one to tell
@@ -275,7 +307,7 @@ void replace_file_by_folder(const Path& file, const Path& folder) {
   int error = injected("rename", file);
   if (error == 0 && ::renameat2(AT_FDCWD, folder.c_str(), AT_FDCWD, file.c_str(), RENAME_EXCHANGE) == 0) {
     remove_file(folder);  // which is the file's name now
-    return sync_directory(file.parent_path());
+    return sync_folder(file.parent_path());
   }
   if (error == 0) error = errno;
   if (error != EINVAL && error != ENOSYS) fail_file("rename", file, error);
@@ -289,7 +321,7 @@ void replace_file_by_folder(const Path& file, const Path& folder) {
     fail_file("rename", file, error);
   }
   remove_file(aside);
-  sync_directory(file.parent_path());
+  sync_folder(file.parent_path());
 }
 
 void remove_file(const Path& path) {
@@ -317,7 +349,10 @@ OutputFile::OutputFile(const Path& path, Mode mode) : path_(path) {
   // A named pipe without a reader would be waited for in open(2), which a signal does not end.
   if (mode == Mode::through) flags |= O_NOCTTY | O_NONBLOCK;
   while ((descriptor_ = ::open(path.c_str(), flags, 0666)) < 0) {
-    if (errno != ENXIO || mode != Mode::through || !std::filesystem::is_fifo(path)) fail_file("open", path, errno);
+    const int error = errno;
+    std::error_code missing;
+    if (error != ENXIO || mode != Mode::through || !std::filesystem::is_fifo(path, missing))
+      fail_file("open", path, error);
     end_waiting_at_stop("a reader of the pipe " + path.string());
     ::poll(nullptr, 0, 50);
   }

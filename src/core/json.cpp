@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "steerlm/core/json_array.h"
 #include "steerlm/core/utf8.h"
 
 namespace steerlm {
@@ -24,21 +25,40 @@ class Parser {
       : text_(text), where_(where), code_(code), max_depth_(max_depth), as_written_(as_written), keep_(keep) {}
 
   Json parse() {
-    if (const auto invalid = find_invalid_utf8(text_))
-      refuse("not valid UTF-8 at byte " + std::to_string(*invalid + 1));
-    if (const size_t nul = text_.find('\0'); nul != std::string_view::npos)
-      refuse("a raw NUL byte at byte " + std::to_string(nul + 1));
+    check_text();
     if (text_.starts_with("\xEF\xBB\xBF")) at_ = 3;
-    Json value = parse_value(0);
+    return parse_whole(0);
+  }
+
+  // The array itself is none of the levels of its elements.
+  Json parse_records() {
+    of_records_ = true;
+    check_text();
+    return parse_whole(-1);
+  }
+
+ private:
+  void check_text() const {
+    if (const auto invalid = find_invalid_utf8(text_))
+      refuse(*invalid, "not valid UTF-8 at byte " + std::to_string(*invalid + 1));
+    if (const size_t nul = text_.find('\0'); nul != std::string_view::npos)
+      refuse(nul, "a raw NUL byte at byte " + std::to_string(nul + 1));
+  }
+  Json parse_whole(int depth) {
+    Json value = parse_value(depth);
     skip_space();
     if (at_ < text_.size()) unexpected("nothing behind the value");
     return value;
   }
 
- private:
-  [[noreturn]] void refuse(const std::string& what) const { fail(code_, {.what = what, .where = where_}); }
+  [[noreturn]] void refuse(size_t at, const std::string& what) const {
+    std::string where = where_;
+    if (element_ > 0) where += ", element " + std::to_string(element_);
+    if (of_records_) where += ", line " + std::to_string(std::ranges::count(text_.substr(0, at), '\n') + 1);
+    fail(code_, {.what = what, .where = where});
+  }
   [[noreturn]] void bad(size_t at, const std::string& why) const {
-    refuse("not valid JSON at byte " + std::to_string(at + 1) + ": " + why);
+    refuse(at, "not valid JSON at byte " + std::to_string(at + 1) + ": " + why);
   }
   [[noreturn]] void unexpected(const std::string& expected) const {
     if (at_ >= text_.size()) bad(at_, "the text ends where " + expected + " is expected");
@@ -72,7 +92,7 @@ class Parser {
     skip_space();
     const char first = at_ < text_.size() ? text_[at_] : '\0';
     if (first == '{' || first == '[') {
-      if (depth >= max_depth_) refuse("nested deeper than " + std::to_string(max_depth_) + " levels");
+      if (depth >= max_depth_) refuse(at_, "nested deeper than " + std::to_string(max_depth_) + " levels");
       return first == '{' ? parse_object(depth) : parse_array(depth);
     }
     Json value;
@@ -103,7 +123,7 @@ class Parser {
         skip_space();
         if (at_ >= text_.size() || text_[at_] != '"') unexpected("a key in double quotes");
         std::string key = parse_string();
-        if (is_repeated(key, members, keys)) refuse("the key '" + key + "' occurs twice in one object");
+        if (is_repeated(key, members, keys)) refuse(at_, "the key '" + key + "' occurs twice in one object");
         if (!take(':')) unexpected("':'");
         Json name = keep_ ? Json(key) : Json();
         const bool key_kept = keeps(depth + 1, Json::parse_event_t::key, name);
@@ -124,11 +144,13 @@ class Parser {
     auto& elements = value.get_ref<Json::array_t&>();
     if (!take(']')) {
       do {
+        if (depth < 0) ++element_;
         Json element = parse_value(depth + 1);
         if (!element.is_discarded()) elements.push_back(std::move(element));
       } while (take(','));
       if (!take(']')) unexpected("',' or ']'");
     }
+    if (depth < 0) element_ = 0;
     if (!keeps(depth, Json::parse_event_t::array_end, value) || !kept) return none;
     return value;
   }
@@ -249,7 +271,7 @@ class Parser {
     if (error == std::errc::result_out_of_range) real = std::strtod(std::string(text).c_str(), nullptr);
     if (as_written_ && (!std::isfinite(real) || Json(real).dump() != text))
       return Json::binary(Json::binary_t::container_type(text.begin(), text.end()));
-    if (!std::isfinite(real)) refuse("a number that no double can hold");
+    if (!std::isfinite(real)) refuse(at_, "a number that no double can hold");
     return real;
   }
 
@@ -260,6 +282,8 @@ class Parser {
   int max_depth_;
   bool as_written_;
   const Json::parser_callback_t& keep_;
+  bool of_records_ = false;   // the text is an array of records
+  std::int64_t element_ = 0;  // of the records, which is being read, from 1
 };
 
 bool holds_written_number(const Json& value) {
@@ -297,6 +321,10 @@ Json parse_json(std::string_view text, const std::string& where, ExitCode code, 
 
 Json parse_json_as_written(std::string_view text, const std::string& where, ExitCode code, int max_depth) {
   return Parser(text, where, code, max_depth, true, nullptr).parse();
+}
+
+Json parse_json_array(std::string_view text, const std::string& where, ExitCode code) {
+  return Parser(text, where, code, 64, true, nullptr).parse_records();
 }
 
 std::optional<std::string> written_number(const Json& value) {

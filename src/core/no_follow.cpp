@@ -5,19 +5,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 namespace steerlm {
-
-[[noreturn]] void fail_at(const std::string& what, const Path& path, int error) {
-  fail(ExitCode::resources, {.what = what + ": " + std::strerror(error), .where = path.string()});
-}
 
 std::optional<struct stat> status_of(const Path& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) == 0) return status;
   if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
-  fail_at("cannot look at the file", path, errno);
+  fail_file("look at the file", path, errno);
 }
 bool is_file(const Path& path) {
   const auto status = status_of(path);
@@ -34,17 +29,9 @@ std::vector<std::string> entries_of(const Path& folder) {
   std::filesystem::directory_iterator entry(folder, error);
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error))
     names.push_back(entry->path().filename().string());
-  if (error) fail_at("cannot look into the folder", folder, error.value());
+  if (error) fail_file("look into the folder", folder, error.value());
   std::ranges::sort(names);
   return names;
-}
-
-void sync_folder(const Path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) fail_at("cannot open the folder", folder, errno);
-  const int error = ::fsync(descriptor) == 0 ? 0 : errno;
-  ::close(descriptor);
-  if (error != 0 && error != EINVAL) fail_at("cannot fsync the folder", folder, error);
 }
 
 namespace {
@@ -73,7 +60,7 @@ void remove_one(const Path& root, const std::string& name, bool folder) {
   const int error = ours && ::unlinkat(parent, last.c_str(), folder ? AT_REMOVEDIR : 0) != 0 ? errno : 0;
   ::close(parent);
   if (error != 0 && error != ENOENT && !(folder && (error == ENOTEMPTY || error == EEXIST)))
-    fail_at("cannot remove", root / name, error);
+    fail_file("remove", root / name, error);
 }
 
 }  // namespace steerlm

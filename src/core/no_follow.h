@@ -11,13 +11,10 @@
 
 namespace steerlm {
 
-[[noreturn]] void fail_at(const std::string& what, const Path& path, int error);
-
 std::optional<struct stat> status_of(const Path& path);  // nothing: no such file
 bool is_file(const Path& path);                          // a regular one
 bool is_folder(const Path& path);
 std::vector<std::string> entries_of(const Path& folder);  // names, sorted
-void sync_folder(const Path& folder);
 
 // Removes the regular file, or the empty folder, `name` below `root`, and nothing else.
 void remove_one(const Path& root, const std::string& name, bool folder);

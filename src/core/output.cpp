@@ -208,6 +208,23 @@ std::string existing_file(const OutputPlace& place) {
   refuse(existing_file(place), "the file exists already", "choose another name, or replace it with --overwrite");
 }
 
+// rename(2) asks for more than the right to write: nothing takes the place of a mount point, and in a folder with the
+// sticky bit, as /tmp has it, only the owners of the folder and of what is there replace it.
+void require_replaceable(const OutputPlace& place) {
+  struct statx there {};
+  if (::statx(AT_FDCWD, place.file.c_str(), 0, STATX_TYPE | STATX_UID, &there) != 0) return;
+  if ((there.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) {
+    refuse(existing_file(place), "a mount point, which cannot be replaced",
+           S_ISDIR(there.stx_mode) ? "name a folder in it" : "mount the folder that it lies in, not the file alone");
+  }
+  const auto folder = status_of(folder_of(place.file));
+  const uid_t user = ::geteuid();
+  if (folder && (folder->st_mode & S_ISVTX) != 0 && user != 0 && user != folder->st_uid && user != there.stx_uid) {
+    refuse(existing_file(place), "only its owner may replace what is there: its folder has the sticky bit",
+           "choose another name");
+  }
+}
+
 void require_writable(const OutputPlace& place) {
   if (::faccessat(AT_FDCWD, place.file.c_str(), W_OK, AT_EACCESS) != 0)
     refuse(existing_file(place), "the file is write-protected", "choose another name, or change its permissions");
@@ -243,6 +260,7 @@ OutputPlace find_output(const std::string& path, const OutputOptions& options) {
 
 OutputPlace check_output(const std::string& path, const OutputOptions& options) {
   OutputPlace place = find_output(path, options);
+  if (place.exists) require_replaceable(place);
   if (place.exists && !options.overwrite) refuse_existing(place);
   if (place.exists) require_writable(place);
   return place;
@@ -272,22 +290,30 @@ Path check_output_folder(const std::string& path, const OutputOptions& options) 
   refuse_inputs(place, there, options.inputs);
   if (place.descriptor >= 0 || (there && !S_ISDIR(there->st_mode) && !S_ISREG(there->st_mode)))
     refuse(path, "no folder can be made here: something else is in the way", "choose another name");
+  const bool folder = there && S_ISDIR(there->st_mode);
+  if (folder && ::faccessat(AT_FDCWD, place.file.c_str(), R_OK, AT_EACCESS) != 0) refuse_errno(path, errno);
+  if (folder && !is_missing_or_empty_directory(place.file))
+    refuse(path, "the output folder is not empty", "choose another, or remove what is in it");
+  if (const Path last = place.file.lexically_normal().filename(); last == "." || last == "..")
+    refuse(path, "a folder cannot be replaced under this name", "name a folder in it");
+  if (there) require_replaceable(place);
   if (there && S_ISREG(there->st_mode)) {
     if (!options.overwrite) refuse_existing(place);
     require_writable(place);
   }
-  if (there && S_ISDIR(there->st_mode) && !is_missing_or_empty_directory(place.file))
-    refuse(path, "the output folder is not empty", "choose another, or remove what is in it");
   require_folder(place, true);
   return place.file;
 }
 
 void publish_output(OutputFile& file, const Path& to, bool overwrite) {
   file.sync();
-  // What is there by now may be something else than at the start.
   struct stat there {};
-  if (::lstat(to.c_str(), &there) != 0 || !overwrite) return publish_new(file.path(), to);
-  if (!S_ISREG(there.st_mode)) fail_file("rename", to, EEXIST);
+  if (::lstat(to.c_str(), &there) != 0) return publish_new(file.path(), to);
+  if (!overwrite || !S_ISREG(there.st_mode)) {
+    refuse(to.string(), "what appeared there meanwhile is not replaced",
+           S_ISREG(there.st_mode) ? "give the same command again with --overwrite, which replaces it"
+                                  : "take it elsewhere, and give the same command again");
+  }
   // Permissions stay, and the owner where we may give a file away.
   [[maybe_unused]] const int given = ::fchown(file.descriptor(), there.st_uid, there.st_gid);
   if (::fchmod(file.descriptor(), there.st_mode & 0777) != 0) fail_file("change the mode", to, errno);

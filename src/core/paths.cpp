@@ -11,7 +11,8 @@ namespace steerlm {
 namespace {
 
 [[noreturn]] void refuse(const char* what, const Path& path, const std::error_code& error, ExitCode code) {
-  fail(code, {.what = what + (": " + error.message()), .where = path.string()});
+  fail(code,
+       {.what = what + (": " + error.message()), .where = path.string(), .advice = advice_of_open(error.value())});
 }
 
 std::filesystem::file_status look_at(const Path& path, ExitCode code) {
@@ -45,7 +46,17 @@ std::optional<Variable> find_variable(const std::string& path) {
 
 }  // namespace
 
-bool is_there(const Path& path, ExitCode code) { return std::filesystem::exists(look_at(path, code)); }
+bool is_there(const Path& path, ExitCode code) {
+  if (std::filesystem::exists(look_at(path, code))) return true;
+  std::error_code error;
+  const Path target = std::filesystem::read_symlink(path, error);
+  if (error || code != ExitCode::model) return false;
+  // The files of hub caches are links: where what one leads to is gone, the folder is not one without the file.
+  fail(code, {.what = "a link that leads nowhere",
+              .where = path.string(),
+              .found = "nothing at " + target.string(),
+              .advice = "fetch the folder again, or remove the link"});
+}
 
 bool is_folder(const Path& path, ExitCode code) { return std::filesystem::is_directory(look_at(path, code)); }
 
@@ -94,6 +105,10 @@ ExitCode code_of_open(int error, ExitCode code) {
 
 std::string advice_of_open(int error) {
   if (error == EMFILE) return "raise the limit of open files: ulimit -n 1024";
+  if (error == EACCES)
+    return "ask its owner for the right to read it and to enter the folders above it, or name a copy";
+  if (error == ENAMETOOLONG) return "a name has at most 255 bytes, and a path 4095";
+  if (error == ELOOP) return "its links lead in a circle: mend one of them";
   return error == ENFILE ? "the machine has too many files open" : "";
 }
 

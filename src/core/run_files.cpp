@@ -113,7 +113,7 @@ std::optional<std::string> other_name(const Path& path, const std::string& name,
 // Two folders change places; a file system that cannot do so in one step does it in three.
 void exchange(const Path& part, const Path& target) {
   if (::renameat2(AT_FDCWD, part.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
-  if (errno != EINVAL && errno != ENOSYS) fail_at("cannot replace the folder", target, errno);
+  if (errno != EINVAL && errno != ENOSYS) fail_file("replace the folder", target, errno);
   const Path aside = part.string() + ".old";
   publish(target, aside);
   publish(part, target);
@@ -132,7 +132,7 @@ RunFiles RunFiles::open(const Path& root, const Json& mark) {
   if (const Place place = look(root); place.kind == Place::Kind::foreign) refuse_place(root, place);
   make_directory(root);
   if (::mkdir((root / mark_folder).c_str(), 0755) != 0 && errno != EEXIST)
-    fail_at("cannot make the folder", root / mark_folder, errno);
+    fail_file("make the folder", root / mark_folder, errno);
   RunFiles files(root);
   files.lock_ = std::make_unique<DirectoryLock>(root, root / mark_folder / "lock");
   const Place place = look(root);  // another process may have been quicker
@@ -307,7 +307,8 @@ std::vector<RunFiles::Difference> RunFiles::output_differences() const {
   return found;
 }
 
-// What a killed process was writing; its names begin with a number.
+// What a killed process left. Names that begin with a number are its own files: N, what it was writing, and N.old, the
+// folder that made way for it (exchange). Other names may hold somebody else's file (old-N) and stay.
 void RunFiles::clear_staging() const {
   if (!is_folder(staging_path(root_))) return;
   for (const std::string& name : entries_of(staging_path(root_))) {
@@ -347,11 +348,7 @@ void RunFiles::write_last(const std::string& name, std::string_view bytes) {
   refuse_foreign(name);
   entries_[name] = {.size = static_cast<std::int64_t>(bytes.size()), .sha256 = sha256_hex(bytes)};
   compact();
-  TemporaryFile part(root_ / mark_folder / name);
-  part.file().write(bytes);
-  part.file().sync();
-  publish(part.path(), root_ / name);
-  part.keep();
+  write_in_run(root_ / name, bytes);
 }
 
 Path RunFiles::grow(const std::string& name) {
@@ -407,7 +404,7 @@ void RunFiles::write_folder(const std::string& name, bool record_hashes,
       exchange(part, target);
       // What somebody has put into the old folder at the last moment would be removed with it.
       if (const auto other = other_name(part, name, before)) {
-        // Under a name that is never cleared, so that no failure and no kill from here on takes it along.
+        // Under a name that clear_staging leaves alone: no failure and no kill from here on takes it along.
         const Path held = staging_path(root_) / ("old-" + part.filename().string());
         publish(part, held);
         exchange(held, target);
@@ -483,14 +480,14 @@ void RunFiles::take_in(const Path& path, const std::string& name) {
   refuse_foreign(name);
   enter({entry_line("file", name)});
   if (::rename(path.c_str(), (root_ / name).c_str()) != 0) {
-    if (errno != EXDEV) fail_at("cannot move the file", path, errno);
+    if (errno != EXDEV) fail_file("move the file", path, errno);
     with_staged([&](const Path& part) {  // another file system
       std::error_code error;
-      if (!stdfs::copy_file(path, part, error)) fail_at("cannot copy the file", path, error.value());
+      if (!stdfs::copy_file(path, part, error)) fail_file("copy the file", path, error.value());
       OutputFile(part, OutputFile::Mode::append).sync();
       publish(part, root_ / name);
     });
-    if (::unlink(path.c_str()) != 0) fail_at("cannot remove", path, errno);
+    if (::unlink(path.c_str()) != 0) fail_file("remove", path, errno);
   }
   sync_folder(root_);
   enter({entry_line("moved", place_text(absolute_place(path)))});

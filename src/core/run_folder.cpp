@@ -1,4 +1,4 @@
-// What a folder is that a run would write into, before anything is done there.
+// What a folder is that a run would write into, before anything is done there; a single file that is written into it.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -17,7 +17,7 @@ RunFiles::Place RunFiles::look(const Path& root) {
   if (!status_of(root)) return {};
   const auto status = stdfs::status(root, error);
   if (status.type() == stdfs::file_type::not_found) return {Place::Kind::foreign, "a link that leads to nothing"};
-  if (error) fail_at("cannot look at the folder", root, error.value());
+  if (error) fail_file("look at the folder", root, error.value());
   if (!stdfs::is_directory(status)) return {Place::Kind::foreign, "a file"};
   if (is_folder(root / run_mark_folder) && is_file(root / run_mark_folder / "run.json"))
     return {Place::Kind::marked, ""};
@@ -49,6 +49,15 @@ void RunFiles::check_writable(const Path& root) {
     if (stdfs::exists(each, error) && ::faccessat(AT_FDCWD, each.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
       fail_file("write to the folder", each, errno);
   }
+}
+
+void write_in_run(const Path& path, std::string_view bytes) {
+  const Path mark = path.parent_path() / run_mark_folder;
+  TemporaryFile part(is_folder(mark) ? mark / path.filename() : path);
+  part.file().write(bytes);
+  part.file().sync();
+  publish(part.path(), path);
+  part.keep();
 }
 
 void RunFiles::refuse_place(const Path& root, const Place& place) {

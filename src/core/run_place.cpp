@@ -17,7 +17,7 @@ Path canonical_place(const Path& path) {
   std::error_code error;
   const Path whole = stdfs::absolute(path.empty() ? Path(".") : path, error);
   const Path place = error ? whole : stdfs::weakly_canonical(whole, error);
-  if (error) fail_at("cannot look at the folder", path, error.value());
+  if (error) fail_file("look at the folder", whole.empty() ? Path(".") : whole, error.value());
   return place.has_filename() ? place : place.parent_path();
 }
 
@@ -32,8 +32,9 @@ bool is_begun(const Path& place) {
 }  // namespace
 
 Json folder_identity(const Path& folder) {
+  const Path place = folder.empty() ? Path(".") : folder;
   struct stat status {};
-  if (::stat(folder.empty() ? "." : folder.c_str(), &status) != 0) fail_at("cannot look at the folder", folder, errno);
+  if (::stat(place.c_str(), &status) != 0) fail_file("look at the folder", place, errno);
   return {{"place", place_text(canonical_place(folder))},
           {"device", static_cast<std::uint64_t>(status.st_dev)},
           {"inode", static_cast<std::uint64_t>(status.st_ino)}};

@@ -98,7 +98,7 @@ void remove_checked_run(const Path& root) {
   for (const char* name : {"files.jsonl", "run.json", "lock"})
     remove_one(root, std::string(run_mark_folder) + "/" + name, false);
   remove_one(root, run_mark_folder, true);
-  if (::rmdir(root.c_str()) != 0 && errno != ENOTEMPTY) fail_at("cannot remove", root, errno);
+  if (::rmdir(root.c_str()) != 0 && errno != ENOTEMPTY) fail_file("remove", root, errno);
 }
 
 }  // namespace

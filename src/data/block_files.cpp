@@ -9,10 +9,10 @@
 #include <cerrno>
 #include <fstream>
 
-#include "data/compressor.h"
 #include "data/decoder.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/stop.h"
+#include "steerlm/data/compressor.h"
 
 namespace steerlm {
 namespace {

@@ -6,11 +6,12 @@
 #include <utility>
 
 #include "data/block_files.h"
-#include "data/compressor.h"
 #include "steerlm/core/hash.h"
+#include "steerlm/core/run_files.h"
 #include "steerlm/core/run_place.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/utf8.h"
+#include "steerlm/data/compressor.h"
 
 namespace steerlm {
 namespace {
@@ -306,7 +307,7 @@ void BlockOutput::open_files() {
     const Json files = {place_text(ledger_.output), place_text(ledger_.quarantine)};
     const Json by = folder_identity(ledger_path_.parent_path());
     const std::string head = dump_json(Json{{"identity", ledger_.identity}, {"files", files}, {"by", by}}) + "\n";
-    write_file_atomic(ledger_path_, head);
+    write_in_run(ledger_path_, head);
     ledger_.head_end = static_cast<std::int64_t>(head.size());
     own_.clear();
   }
@@ -338,6 +339,15 @@ void BlockOutput::open_files() {
                       file_identity(part_of(ledger_.quarantine))};
   ledger_file_->write(dump_json(Json{{"parts", parts}}) + "\n");
   ledger_file_->sync();
+}
+
+void BlockOutput::check_skipped(std::int64_t left_to_skip) const {
+  if (left_to_skip == 0) return;
+  fail(ExitCode::recipe, {.what = "the input ends within what has been done already: it is another one",
+                          .where = ledger_.output.string(),
+                          .found = std::to_string(records_done() - left_to_skip) + " records",
+                          .expected = "the " + std::to_string(records_done()) + " that are done, and what follows them",
+                          .advice = "give the input as it was, or start over with --fresh"});
 }
 
 std::int64_t BlockOutput::records_done() const {
@@ -411,7 +421,7 @@ void BlockOutput::end_ledger(const Json& sha256) {
   for (const std::string& line : ledger_lines(ledger_path_)) {
     if (!line.starts_with(parts_key)) lines += line;
   }
-  write_file_atomic(ledger_path_, lines + dump_json(Json{{"finished", true}, {"sha256", sha256}}) + "\n");
+  write_in_run(ledger_path_, lines + dump_json(Json{{"finished", true}, {"sha256", sha256}}) + "\n");
   ledger_.finished = true;
 }
 

@@ -1,4 +1,4 @@
-#include "data/compressor.h"
+#include "steerlm/data/compressor.h"
 
 #include <zlib.h>
 #include <zstd.h>

@@ -170,7 +170,7 @@ void DatasetBuilder::refuse_or_put_aside(const BadRecord& bad_record, const Data
   if (!puts_aside) {
     fail(ExitCode::data, {.what = bad_record.reason,
                           .where = place(bad_record.file, bad_record.line),
-                          .advice = "'steerlm data check --input FILE' lists every bad record of a file; "
+                          .advice = "`steerlm data check` with this recipe lists every bad record; "
                                     "on_bad_record=quarantine puts them aside and goes on"});
   }
   std::uint32_t source = 0;

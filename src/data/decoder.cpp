@@ -75,9 +75,15 @@ struct Decoder::State {
   }
   // Bytes of the file before what is being decoded.
   std::int64_t position() const { return read_bytes - static_cast<std::int64_t>(input_size - input_used); }
+  // zlib says how far it came, to a few bytes; of a call that fails the zstd library does not.
+  std::string where_noticed() const {
+    const std::string from = std::to_string(position());
+    return packing == Packing::gzip ? "near byte " + from
+                                    : "between byte " + from + " and byte " + std::to_string(read_bytes);
+  }
   [[noreturn]] void damaged(const std::string& how) const {
     fail(ExitCode::data, {.what = "the compressed file is damaged",
-                          .where = place() + ", near byte " + std::to_string(position()),
+                          .where = place() + ", " + where_noticed(),
                           .found = how,
                           .advice = "unpack it again from its source, or copy it again"});
   }
@@ -192,6 +198,7 @@ struct Decoder::State {
     gzip.next_out = reinterpret_cast<Bytef*>(output.data());
     gzip.avail_out = static_cast<uInt>(output.size());
     const int status = ::inflate(&gzip, Z_NO_FLUSH);
+    input_used = input_size - gzip.avail_in;
     if (status == Z_MEM_ERROR) no_memory(0);
     if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
       damaged(gzip.total_in < 10 && members > 0 ? "something else than gzip behind the end of a member"
@@ -200,7 +207,6 @@ struct Decoder::State {
       inside = false;  // another member may follow
       ++members;
     }
-    input_used = input_size - gzip.avail_in;
     return output.size() - gzip.avail_out;
   }
 

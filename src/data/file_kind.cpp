@@ -86,28 +86,44 @@ bool is_pickle(std::string_view head) {
   return false;
 }
 
-// The name for iconv, "" for none. Without a byte-order mark: characters of ASCII, each with its zero bytes.
+// The name for iconv, "" for none. Without a byte-order mark the first two characters say it, which are of ASCII in
+// JSON: each has its zero bytes (RFC 4627, section 3).
 std::string wide_encoding(std::string_view head) {
   if (head.starts_with("\xFF\xFE\0\0"sv) || head.starts_with("\0\0\xFE\xFF"sv)) return "UTF-32";
   if (head.starts_with("\xFF\xFE") || head.starts_with("\xFE\xFF")) return "UTF-16";
-  const std::string_view start = head.substr(0, std::min<size_t>(head.size() / 4 * 4, 64));
-  if (start.empty()) return "";
-  const auto zeros_are = [&](std::string_view pattern) {  // z: zero, c: not
-    for (size_t i = 0; i < start.size(); ++i) {
-      if ((start[i] == '\0') != (pattern[i % 4] == 'z')) return false;
+  const auto begins = [&](std::string_view pattern) {  // z: a zero, c: a character of ASCII
+    if (head.size() < pattern.size()) return false;
+    for (size_t i = 0; i < pattern.size(); ++i) {
+      const char c = head[i];
+      const bool ascii = (c >= ' ' && c < '\x7F') || c == '\t' || c == '\r' || c == '\n';
+      if (pattern[i] == 'z' ? c != '\0' : !ascii) return false;
     }
     return true;
   };
-  if (zeros_are("czcz")) return "UTF-16LE";
-  if (zeros_are("zczc")) return "UTF-16BE";
-  if (zeros_are("czzz")) return "UTF-32LE";
-  return zeros_are("zzzc") ? "UTF-32BE" : "";
+  if (begins("czcz")) return "UTF-16LE";
+  if (begins("zczc")) return "UTF-16BE";
+  if (begins("czzzczzz")) return "UTF-32LE";
+  return begins("zzzczzzc") ? "UTF-32BE" : "";
 }
 
 std::string_view trimmed(std::string_view text) {
   text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
   text.remove_suffix(text.size() - (text.find_last_not_of(" \t\r\n") + 1));
   return text;
+}
+
+// Whether a bracket is open behind the line, outside of texts in quotes.
+bool leaves_open(std::string_view line) {
+  int depth = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quoted && c == '\\') ++i;
+    if (c == '"') quoted = !quoted;
+    if (quoted) continue;
+    depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+  }
+  return depth > 0 && !quoted;
 }
 
 // The first lines that are not blank, without the last one where the head may have cut it off.
@@ -217,15 +233,15 @@ std::optional<FileKind> text_kind(std::string_view head) {
   if (lines.empty()) return std::nullopt;
   const std::string_view text = trimmed(head);
   if (text.starts_with('{')) {
-    // Over lines: the first one ends inside the object, and the second goes on with a key.
-    const std::string_view first = trimmed(lines[0]);
-    const bool open = first.ends_with(',') || first.ends_with('[') || first.ends_with('{');
-    if (open && lines.size() > 1 && std::string_view("\" \t").find(lines[1][0]) != std::string_view::npos)
+    // Over lines: the first one ends inside the object, and the second goes on with it.
+    if (lines.size() > 1 && leaves_open(lines[0]) && "\" \t[]},:"sv.find(lines[1][0]) != std::string_view::npos)
       return FileKind{"a JSON object over several lines", "write it on one line: jq -c . FILE > NEW.jsonl"};
     return std::nullopt;
   }
   // A damaged first line does not hide the records behind it.
-  const auto is_json = [](std::string_view line) { return line.starts_with('{') || line.starts_with('['); };
+  const auto is_json = [](std::string_view line) {
+    return trimmed(line).starts_with('{') || trimmed(line).starts_with('[');
+  };
   if (std::ranges::any_of(lines, is_json)) return std::nullopt;
   if (auto kind = markup_kind(text)) return kind;
   if (is_yaml(lines)) {

@@ -8,6 +8,7 @@
 #include "data/file_kind.h"
 #include "data/json_access.h"
 #include "data/sources/sources.h"
+#include "steerlm/core/json_array.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/data/place.h"
@@ -91,9 +92,8 @@ void check_text(std::string_view line, const std::string& where) {
 ObjectReader::ObjectReader(const SourceOptions& source)
     : source_(source), lines_(source.path), format_(first_guess(source, lines_)) {
   if (lines_.first_character() == '[' && format_ != Format::text) {
-    // Depth 65: the array itself is none of an element's 64 levels.
-    array_ = parse_json_as_written(lines_.rest(max_array_bytes), source.path == "-" ? "standard input" : source.path,
-                                   ExitCode::data, 65);
+    array_ = parse_json_array(lines_.rest(max_array_bytes), source.path == "-" ? "standard input" : source.path,
+                              ExitCode::data);
   }
 }
 
@@ -140,9 +140,16 @@ void ObjectReader::parse(std::string_view line, InputObject& object) {
     object.value = line;
   } else {
     object.value = parse_json_as_written(line, where, ExitCode::data);
-    if (format_ == Format::auto_detect) format_ = detect_format(object.value).value_or(Format::auto_detect);
   }
+  set_format(object);
+}
+
+void ObjectReader::set_format(InputObject& object) {
+  if (format_ == Format::auto_detect) format_ = detect_format(object.value).value_or(Format::auto_detect);
   object.format = format_;
+  // No turn says whose `conversations` these are. By either format the record is a bad one; a later one may say it.
+  if (format_ == Format::auto_detect && object.value.is_object() && find_member(object.value, "conversations"))
+    object.format = Format::sharegpt;
 }
 
 std::optional<InputObject> ObjectReader::next_element() {
@@ -152,8 +159,7 @@ std::optional<InputObject> ObjectReader::next_element() {
   object.value = std::move((*array_)[static_cast<size_t>(elements_)]);
   object.line = ++elements_;
   object.text = dump_json(object.value).substr(0, kept_text);
-  if (format_ == Format::auto_detect) format_ = detect_format(object.value).value_or(Format::auto_detect);
-  object.format = format_;
+  set_format(object);
   return object;
 }
 
@@ -174,6 +180,38 @@ std::optional<double> share_of_sources(const std::vector<SourceOptions>& sources
   return all > 0 ? std::optional(done / all) : std::nullopt;
 }
 
+namespace {
+
+// Of an object that is no known kind of record.
+std::string advice_for(const Json& object) {
+  if (is_prompt_line(object)) return "a line of prompts cannot be trained on, annotated or scored: it has no response";
+  const auto has = [&](std::string_view key) { return find_member(object, key) != nullptr; };
+  if (has("message_id") && has("role") && has("text")) {
+    return "this is one message of OpenAssistant: whole trees are read, which are in its files that end in "
+           ".trees.jsonl.gz";
+  }
+  for (const char* key : {"conversations", "messages", "prompt", "response", "response_1", "response1", "response2",
+                          "chosen", "rejected"}) {
+    if (object.contains(key) && object[key].is_null())
+      return std::string("'") + key + "' is null, which is the same as missing: leave the record out, or fill it in";
+  }
+  // A key that is spelled as a format has it is not the mistake.
+  const std::vector<std::string> names{"conversations", "messages", "prompt", "response", "chosen", "rejected"};
+  const std::vector<std::string> others{"response_1", "response_2", "response1", "response2", "responses"};
+  for (const auto& [key, member] : object.items()) {
+    if (std::ranges::find(names, key) != names.end() || std::ranges::find(others, key) != others.end()) continue;
+    if (std::string advice = suggest(key, names); !advice.empty()) return advice;
+  }
+  const auto is_record = [](const Json& entry) { return detect_format(entry).has_value(); };
+  for (const auto& [key, member] : object.items()) {
+    if (member.is_array() && std::ranges::any_of(member, is_record))
+      return "if the records are in '" + key + "', take them out: jq -c '.[\"" + key + "\"][]' FILE > NEW.jsonl";
+  }
+  return "docs/data.md says which keys each kind of record has";
+}
+
+}  // namespace
+
 Error unrecognised(const Json& value, const std::string& where) {
   Fault fault{
       .what = "no known kind of record",
@@ -185,22 +223,7 @@ Error unrecognised(const Json& value, const std::string& where) {
     std::vector<std::string> keys;
     for (const auto& [key, member] : value.items()) keys.push_back("'" + key + "'");
     fault.found = keys.empty() ? "an empty object" : (keys.size() == 1 ? "the key " : "the keys ") + join(keys);
-    for (const char* key : {"conversations", "messages", "prompt", "response", "chosen", "rejected"}) {
-      if (fault.advice.empty() && value.contains(key) && value[key].is_null())
-        fault.advice =
-            std::string("'") + key + "' is null, which is the same as missing: leave the record out, or fill it in";
-    }
-    for (const auto& [key, member] : value.items()) {
-      if (fault.advice.empty())
-        fault.advice = suggest(key, {"conversations", "messages", "prompt", "response", "chosen", "rejected"});
-    }
-    for (const auto& [key, member] : value.items()) {
-      if (fault.advice.empty() && member.is_array() && !member.empty() && member.front().is_object())
-        fault.advice =
-            "if the records are in '" + key + "', take them out: jq -c '.[\"" + key + "\"][]' FILE > NEW.jsonl";
-    }
-    if (is_prompt_line(value))
-      fault.advice = "a line of prompts cannot be trained on, annotated or scored: it has no response";
+    fault.advice = advice_for(value);
   }
   return Error(ExitCode::data, std::move(fault));
 }

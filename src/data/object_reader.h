@@ -34,6 +34,8 @@ class ObjectReader {
  private:
   std::optional<InputObject> next_element();
   void parse(std::string_view line, InputObject& object);
+  // Of a file whose format nobody names the first object that says it decides.
+  void set_format(InputObject& object);
 
   SourceOptions source_;
   LineReader lines_;

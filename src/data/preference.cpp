@@ -62,7 +62,7 @@ void settle(Preference& preference) {
     return text_member(record.json, "response").starts_with("chosen");
   }));
   const Json* right = find_member(first, "num_correct");
-  if (preference.best_of_n && right != nullptr && *right != preference.better) {
+  if (preference.best_of_n && right != nullptr && number_of(*right) != preference.better) {
     fail(ExitCode::data, {.what = "'num_correct' is not the number of right answers",
                           .where = preference.place(),
                           .found = dump_json(*right),
@@ -173,7 +173,8 @@ ReadNotes PreferenceReader::notes() const {
 std::optional<Preference> PreferenceReader::next() {
   auto line = next_or_bad();
   if (!line) return std::nullopt;
-  if (const BadRecord* bad = std::get_if<BadRecord>(&*line)) refuse(*bad);
+  if (const BadRecord* bad = std::get_if<BadRecord>(&*line))
+    fail(ExitCode::data, {.what = bad->reason, .where = steerlm::place(bad->file, bad->line)});
   return std::move(std::get<Preference>(*line));
 }
 

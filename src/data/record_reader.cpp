@@ -296,9 +296,11 @@ BadRecord bad_record(const Error& error, std::string file, std::int64_t line, st
 }
 
 void refuse(const BadRecord& bad) {
-  fail(ExitCode::data, {.what = bad.reason,
-                        .where = place(bad.file, bad.line),
-                        .advice = "'steerlm data check --input FILE' lists every bad record of a file"});
+  fail(ExitCode::data,
+       {.what = bad.reason,
+        .where = place(bad.file, bad.line),
+        .advice = "`steerlm data check` lists every bad record: of a recipe's data with the recipe, of a file with "
+                  "--input FILE and the --attributes, --min and --max of the model"});
 }
 
 std::vector<Record> read_records(const std::vector<SourceOptions>& sources, const Attributes& attributes,

@@ -9,11 +9,12 @@
 #include <optional>
 #include <regex>
 
-#include "data/compressor.h"
 #include "data/decoder.h"
 #include "steerlm/core/hash.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/data/compressor.h"
 
 namespace steerlm {
 namespace {
@@ -34,11 +35,6 @@ struct ShardOutput {
   std::string sha256, quarantine_sha256;
   std::vector<ShardBlock> blocks;
 };
-
-bool is_there(const Path& path) {
-  std::error_code error;
-  return std::filesystem::exists(path, error);
-}
 
 [[noreturn]] void refuse_shard(const std::string& output, const std::string& what, const std::string& advice) {
   fail(ExitCode::data, {.what = what, .where = output, .advice = advice});
@@ -73,9 +69,10 @@ std::int64_t count_in(const Json& value) {
 
 ShardOutput read_shard(const std::string& output) {
   const Path file = shard_file(output);
-  if (!is_there(file) || !is_there(output)) {
-    if (is_there(output + ".part")) refuse_shard(output, "the shard is unfinished", not_again);
-    if (is_there(output)) {
+  const bool has_output = is_there(output, ExitCode::data);
+  if (!has_output || !is_there(file, ExitCode::data)) {
+    if (is_there(output + ".part", ExitCode::data)) refuse_shard(output, "the shard is unfinished", not_again);
+    if (has_output) {
       refuse_shard(output, "this is no output of a shard: " + file.string() + " is not beside it",
                    "name the outputs of runs with `shard`, and keep the .shard.json beside each");
     }
@@ -265,7 +262,7 @@ Path shard_file(const std::string& output) { return output + ".shard.json"; }
 
 void check_shard_file(const std::string& output, const Json& job, bool overwrite) {
   const Path file = shard_file(output);
-  if (overwrite || !is_there(file)) return;
+  if (overwrite || !is_there(file, ExitCode::resources)) return;
   try {
     if (parse_json(read_file(file, ExitCode::data, "shard"), file.string(), ExitCode::data).at("job") == job) return;
   } catch (const std::exception&) {
@@ -321,7 +318,8 @@ std::optional<Merged> merge_shards(const std::string& to, const std::vector<std:
   OutputOptions quarantine_options = options;
   if (quarantines && !place.exists && is_left_by_killed_merge(quarantine_name, shards))
     quarantine_options.overwrite = true;
-  if (!place.through && (quarantines || is_there(quarantine_name))) check_output(quarantine_name, quarantine_options);
+  const bool writes_quarantine = !place.through && (quarantines || is_there(quarantine_name, ExitCode::resources));
+  if (writes_quarantine) check_output(quarantine_name, quarantine_options);
 
   std::deque<ShardBytes> lines, bad = open_quarantines(shards);
   for (const ShardOutput& shard : shards) lines.emplace_back(shard.output, shard.sha256);
@@ -329,8 +327,7 @@ std::optional<Merged> merge_shards(const std::string& to, const std::vector<std:
   Compressor packed(to, [&](std::string_view bytes) { output.write(bytes); });
   std::optional<Output> quarantine;
   // With --overwrite an old list of bad records gives way to an empty one: it would speak of another output.
-  if (quarantines || (!place.through && is_there(quarantine_name)))
-    quarantine.emplace(quarantine_name, quarantine_options);
+  if (writes_quarantine) quarantine.emplace(quarantine_name, quarantine_options);
   Merged merged{.shards = std::ssize(shards), .records = shards.front().input_records};
   for (size_t block = 0; const ShardBlock* own = block_at(shards, block); ++block) {
     if (stop_requested()) return std::nullopt;

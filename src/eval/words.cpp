@@ -5,8 +5,10 @@ namespace {
 
 constexpr utf8proc_int32_t right_quote = 0x2019;  // the apostrophe of typeset text
 
+bool is_digit(utf8proc_int32_t c) { return c >= '0' && c <= '9'; }
+
 bool is_word_part(utf8proc_int32_t c) {
-  if (c < 0x80) return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  if (c < 0x80) return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c);
   const utf8proc_category_t category = utf8proc_category(c);
   return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO;  // L*, M*, N* stand in a row
 }
@@ -41,11 +43,12 @@ Words split_words(std::string_view text) {
       point = code_point_at(text, i);
       if (!is_word_part(point.value)) {
         const size_t behind = i + point.length;
-        const bool mark = point.value == '\'' || point.value == right_quote || point.value == '-' ||
-                          (point.value == '.' && after_digit);
-        if (!mark || behind >= text.size() || !is_word_part(code_point_at(text, behind).value)) break;
+        if (behind >= text.size()) break;
+        const utf8proc_int32_t next = code_point_at(text, behind).value;
+        const bool joins = point.value == '\'' || point.value == right_quote || point.value == '-';
+        if (!(joins && is_word_part(next)) && !(point.value == '.' && after_digit && is_digit(next))) break;
       }
-      after_digit = point.value >= '0' && point.value <= '9';
+      after_digit = is_digit(point.value);
     }
     found.words.push_back(text.substr(begin, i - begin));
     open_sentence = true;

@@ -180,7 +180,7 @@ std::vector<std::string> read_label_names(JsonFields& reader, std::int64_t count
 std::string read_dtype(JsonFields& reader) {
   const Json* value = reader.find("dtype");
   if (value == nullptr) value = reader.find("torch_dtype");
-  if (value == nullptr) return "fp32";
+  if (value == nullptr) return "";
   for (const auto& [ours, theirs] : dtype_names) {
     if (*value == theirs) return std::string(ours);
   }
@@ -302,6 +302,7 @@ Json dump_hf_config(const HfConfig& config, const std::vector<std::string>& labe
   json["use_cache"] = true;
   json["bos_token_id"] = config.bos_token_id ? Json(*config.bos_token_id) : Json(nullptr);
   json["eos_token_id"] = dump_ids(config.eos_token_ids);
+  if (config.pad_token_id) json["pad_token_id"] = *config.pad_token_id;
   for (const auto& [ours, theirs] : dtype_names) {
     if (config.dtype == ours) json["torch_dtype"] = theirs;
   }

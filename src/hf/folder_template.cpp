@@ -166,11 +166,14 @@ ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& t
   if (folder.template_from == TemplateFrom::open) ask_for_template(folder, {});
   ConversationTemplate result(folder.text_template, tokenizer);
   if (!folder.template_sha256.empty() && result.sha256() != folder.template_sha256) {
-    fail(ExitCode::model, {.what = "the template's bytes are not those that the model was trained with",
-                           .where = (folder.path / "steerlm.json").string(),
-                           .found = "sha256 " + result.sha256(),
-                           .expected = folder.template_sha256,
-                           .advice = "restore 'template' in steerlm.json; without 'sha256' it is taken as it is"});
+    fail(ExitCode::model,
+         {.what = "the template's bytes are not those that the model was trained with",
+          .where = (folder.path / "steerlm.json").string(),
+          .found = "sha256 " + result.sha256(),
+          .expected = folder.template_sha256,
+          .advice = folder.head.kind == HeadKind::regression
+                        ? "restore 'template' in steerlm.json: the head reads what this template writes"
+                        : "restore 'template' in steerlm.json; without 'sha256' it is taken as it is"});
   }
   return result;
 }

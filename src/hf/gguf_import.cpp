@@ -111,6 +111,30 @@ Tokenizer load_tokenizer(const Path& folder, const GgufFile& file) {
   }
 }
 
+struct Contents {
+  HfConfig config;
+  GgufTokenizer tokenizer;
+  TensorSource tensors;
+};
+Contents read_contents(GgufKeys& keys) {
+  try {
+    HfConfig config = read_gguf_config(keys);
+    GgufTokenizer tokenizer = read_gguf_tokenizer(keys, config.model);
+    check_unused_gguf_keys(keys);
+    TensorSource tensors = tensors_of(keys.file(), config.model);
+    return {std::move(config), std::move(tokenizer), std::move(tensors)};
+  } catch (const Error& error) {
+    std::vector<Fault> faults = error.faults();
+    for (Fault& fault : faults) {
+      if (fault.advice.empty())
+        fault.advice =
+            "take the folder of safetensors that the file was made from, where 'steerlm model info --model DIR' reads "
+            "it, or a GGUF file of another converter or model";
+    }
+    throw Error(error.code(), std::move(faults));
+  }
+}
+
 std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
 
 }  // namespace
@@ -118,22 +142,21 @@ std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
 GgufImport import_gguf(const GgufFile& file, const Path& output, const std::string& dtype,
                        std::uint64_t max_shard_bytes) {
   GgufKeys keys(file);
-  HfConfig config = read_gguf_config(keys);
-  const GgufTokenizer tokenizer = read_gguf_tokenizer(keys, config.model);
-  check_unused_gguf_keys(keys);
+  Contents contents = read_contents(keys);
+  HfConfig& config = contents.config;
   config.dtype = dtype;
-  config.bos_token_id = tokenizer.bos_id;
-  config.eos_token_ids = tokenizer.eos_ids;
-  TensorSource tensors = tensors_of(file, config.model);
-  tensors.set_floating_dtype(scalar_type(dtype));
+  config.bos_token_id = contents.tokenizer.bos_id;
+  config.eos_token_ids = contents.tokenizer.eos_ids;
+  contents.tensors.set_floating_dtype(scalar_type(dtype));
+  std::vector<std::string> notes;
   write_directory_atomic(output, [&](const Path& part) {
-    for (const auto& [name, bytes] : tokenizer.files) write_file_atomic(part / name, bytes);
+    for (const auto& [name, bytes] : contents.tokenizer.files) write_file_atomic(part / name, bytes);
     write_file_atomic(part / "config.json", pretty(dump_hf_config(config, {})));
     write_file_atomic(part / "generation_config.json", pretty(dump_generation_config(config)));
-    load_tokenizer(part, file);
-    write_weight_files(part, tensors, max_shard_bytes);
+    notes = load_tokenizer(part, file).notes();
+    write_weight_files(part, contents.tensors, max_shard_bytes);
   });
-  return {.config = config, .unused_keys = keys.unused()};
+  return {.config = config, .unused_keys = keys.unused(), .notes = std::move(notes)};
 }
 
 }  // namespace steerlm

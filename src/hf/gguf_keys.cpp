@@ -133,10 +133,12 @@ const std::vector<float>& GgufKeys::numbers(const std::string& key) {
 
 void GgufKeys::only(const std::string& key, double implemented) {
   const auto number = optional_number(key);
-  if (number && *number != implemented) {
-    refuse(key, "changes what the model computes, and this is not implemented", describe(*file_.find_value(key)),
-           fmt::format("{}, or no such key", implemented));
-  }
+  if (!number || *number == implemented) return;
+  const GgufValue& value = *file_.find_value(key);
+  const std::string expected =
+      std::holds_alternative<bool>(value) ? describe(GgufValue(implemented != 0)) : fmt::format("{}", implemented);
+  refuse(key, "changes what the model computes, and this is not implemented", describe(value),
+         expected + ", or no such key");
 }
 
 std::vector<std::string> GgufKeys::unused() const {

@@ -149,11 +149,14 @@ std::string opening_code(const char* model_class, const Usage& usage) {
       model_class, by_parts ? "import torch\n" : "",
       usage.card.adapter ? "from peft import PeftConfig, PeftModel\n" : "");
   if (!usage.card.adapter) return text + fmt::format("model = {}.from_pretrained(folder)\n", model_class);
-  const bool regression = folder.head.kind == HeadKind::regression;
+  // The base's padding may be the token that is scored, which the class would pass over.
+  const std::string head = folder.head.kind == HeadKind::regression
+                               ? fmt::format(", num_labels={}, pad_token_id=None", folder.attributes.names.size())
+                               : "";
   return text + fmt::format(
                     "base = {}.from_pretrained(PeftConfig.from_pretrained(folder).base_model_name_or_path{})\n"
                     "model = PeftModel.from_pretrained(base, folder)\n",
-                    model_class, regression ? fmt::format(", num_labels={}", folder.attributes.names.size()) : "");
+                    model_class, head);
 }
 
 // The ids of a rendered text as the program has them. Byte-level BPE merges across the ends of segments, which the

@@ -151,7 +151,6 @@ std::optional<bool> read_own_files(ModelFolder& folder) {
   if (is_there(own_path, ExitCode::model)) {
     const SteerlmJson own = parse_steerlm_json(read_folder_json(own_path, "steerlm.json"), own_path.string());
     apply_steerlm_json(folder, own, own_path.string());
-    folder.has_steerlm_json = true;
     bias = own.head_bias;
     folder.head.loss = own.head_loss;
     folder.head.pooling = own.head_pooling;
@@ -199,8 +198,11 @@ void apply_adapter(ModelFolder& folder, const Path& path, const Adapter& adapter
   if (is_there(path / "tokenizer.model", ExitCode::model) || is_there(path / "tokenizer.json", ExitCode::model))
     folder.tokenizer_path = path;
   folder.head = {.kind = adapter.head};  // not the base's
-  folder.has_steerlm_json = false;
   if (adapter.head != HeadKind::regression) return;
+  // What the base's steerlm.json says of its own training is not said of this score.
+  folder.method.clear();
+  folder.attributes = {};
+  folder.template_sha256.clear();
   const HeadShape head = adapter_head(path, adapter);
   folder.num_labels = head.attributes;
   folder.label_names = numbered_labels(head.attributes);
@@ -255,7 +257,10 @@ ModelFolder open_model_folder(const Path& path, const Path& base) {
   folder.head.kind = config.head;
   folder.num_labels = config.num_labels;
   folder.label_names = config.label_names;
-  folder.dtype = config.dtype;
+  if (!config.dtype.empty())
+    folder.dtype = config.dtype;
+  else if (has_weight_files(path))
+    folder.dtype = open_weight_files(path).first_dtype();
   folder.pad_token_id = config.pad_token_id;
   folder.eos_token_ids = config.eos_token_ids;
   folder.names_code = config.names_code;

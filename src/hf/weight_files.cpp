@@ -187,6 +187,18 @@ std::string WeightFiles::stored_name(const std::string& tensor) const {
   return bare_names && tensor.starts_with(trunk_prefix) ? tensor.substr(std::string_view(trunk_prefix).size()) : tensor;
 }
 
+std::string WeightFiles::first_dtype() const {
+  std::vector<std::string> names = files.front().names();
+  std::ranges::sort(names);
+  for (const std::string& name : names) {
+    const std::string& dtype = files.front().info(name).dtype;
+    if (dtype == "F32" || dtype == "F64") return "fp32";
+    if (dtype == "BF16") return "bf16";
+    if (dtype == "F16") return "fp16";
+  }
+  return "fp32";
+}
+
 bool has_weight_files(const Path& folder) {
   return is_there(folder / single_file, ExitCode::model) || is_there(folder / index_file, ExitCode::model);
 }

@@ -22,6 +22,9 @@ struct WeightFiles {
   std::string stored_name(const std::string& tensor) const;  // as the file spells it
   const TensorInfo& info(const std::string& tensor) const { return holding(tensor).info(stored_name(tensor)); }
   at::ScalarType dtype(const std::string& tensor) const { return holding(tensor).dtype(stored_name(tensor)); }
+  // Of the first floating-point tensor by name of the first file, as Transformers has it (modeling_utils.py,
+  // _get_dtype): fp32, bf16 or fp16; fp64 weights are written in fp32.
+  std::string first_dtype() const;
   at::Tensor read(const std::string& tensor) const { return holding(tensor).read(stored_name(tensor)); }
 };
 

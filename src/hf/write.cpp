@@ -3,8 +3,10 @@
 #include <stdexcept>
 
 #include "hf/chat_template.h"
+#include "hf/folder_json.h"
 #include "hf/steerlm_json.h"
 #include "hf/weight_files.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/hf/config.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/store/safetensors.h"
@@ -48,6 +50,19 @@ Json generation_config(const HfConfig& config, const ConversationTemplate& conve
   return json;
 }
 
+// With what the files of the folder, and of an adapter's base, say beside it: temperature, top_p …
+Json with_sampling_keys(const Json& generation, const ModelFolder& folder) {
+  Json json = Json::object();
+  for (const Path& path : {folder.weights_path, folder.path}) {
+    const Path file = path / "generation_config.json";
+    if (is_there(file, ExitCode::model)) json.update(read_folder_json(file, "generation config"));
+  }
+  for (const auto& [key, value] : generation.items()) {
+    if (!value.is_null() || !json.contains(key)) json[key] = value;
+  }
+  return json;
+}
+
 // The chat templates that are no part of tokenizer_config.json.
 void copy_chat_templates(const Path& from, const Path& to) {
   for (const char* name : {"chat_template.jinja", "chat_template.json"}) {
@@ -66,28 +81,36 @@ void write_texts(const Path& part, const ModelFolder& folder, const HeadShape& h
       .model = folder.config, .head = folder.head.kind, .dtype = folder.dtype, .eos_token_ids = folder.eos_token_ids};
   if (tokenizer.bos_id() >= 0) config.bos_token_id = tokenizer.bos_id();
   if (config.eos_token_ids.empty() && tokenizer.eos_id() >= 0) config.eos_token_ids = {tokenizer.eos_id()};
+  const bool regression = folder.head.kind == HeadKind::regression;
   SteerlmJson own{.method = folder.method,
                   .attributes = folder.attributes,
                   .head_kind = folder.head.kind,
                   .head_loss = folder.head.loss,
                   .head_pooling = folder.head.pooling,
                   .text_template = folder.text_template,
-                  .template_given = card ? TemplateGiven{true, true, true} : folder.template_given};
-  if (folder.head.kind == HeadKind::regression) own.head_bias = head.bias;
+                  .template_given = card ? TemplateGiven{true, true, true} : folder.template_given,
+                  .template_sha256 = card ? "" : folder.template_sha256};
+  if (regression) own.head_bias = head.bias;
   Json generation = dump_generation_config(config);
   if (own.template_given.name) {  // else the folder says nothing of a template, and gets none
     const ConversationTemplate conversation_template(folder.text_template, tokenizer);
-    // Weights that nothing was trained into bind no template: a recipe may choose another.
-    if (!card || card->steps > 0) own.template_sha256 = conversation_template.sha256();
+    // Weights that nothing was trained into bind no template: a recipe may choose another. A score has read one.
+    if (card && (card->steps > 0 || regression)) own.template_sha256 = conversation_template.sha256();
     std::vector<std::int64_t>& stop_ids = config.eos_token_ids;
     if (const auto id = conversation_template.end_of_turn_id();
         id && std::ranges::find(stop_ids, *id) == stop_ids.end())
       stop_ids.push_back(*id);
     generation = generation_config(config, conversation_template);
   }
+  // Where Transformers scores depends on it. A head that was trained here reads the template's end marker, which may be
+  // the base's padding.
+  if (own.template_sha256.empty()) config.pad_token_id = folder.pad_token_id;
 
   tokenizer.copy_to(part);
-  if (!card) copy_chat_templates(tokenizer.path().parent_path(), part);
+  if (!card) {
+    copy_chat_templates(tokenizer.path().parent_path(), part);
+    generation = with_sampling_keys(generation, folder);
+  }
   if (card) {
     set_chat_template(part, chat_template(folder, tokenizer, card->predictor));
     write_file_atomic(part / "README.md", model_card(folder, tokenizer, *card));

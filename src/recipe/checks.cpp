@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <regex>
 #include <set>
 
@@ -250,10 +251,24 @@ class Checks {
     }
     if (recipe_.lora->targets.empty())
       fault("lora.targets", {.what = "LoRA has nothing to adapt", .expected = "some of " + join(known)});
+    in_fp32("lora.alpha", recipe_.lora->scale());
+  }
+
+  // A factor that training, which computes in fp32, would read as infinite or as 0.
+  void in_fp32(const char* key, double value) {
+    const float single = static_cast<float>(value);
+    if (value == 0 || (std::isfinite(single) && single != 0)) return;
+    fault(key, {.what = "'" + std::string(key) + "' comes to a number that fp32 does not have",
+                .found = fmt::format("{}", value),
+                .expected = "between 1e-45 and 3.4e38"});
   }
 
   void training() {
     lora();
+    if (!decoder_.faulty("optimizer")) {
+      in_fp32("optimizer.clip_grad_norm", recipe_.optimizer.clip_grad_norm);
+      in_fp32("optimizer.eps", std::max(recipe_.optimizer.eps, 1.0));  // one that is too small is 0
+    }
     if (recipe_.train.epochs && recipe_.train.steps && !decoder_.faulty("train")) {
       fault("train.steps",
             {.what = "'train.epochs' and 'train.steps' exclude each other", .advice = "give one of them"});
@@ -269,6 +284,11 @@ class Checks {
     if (has("data.validation") && fraction) {
       fault("data.validation_fraction", {.what = "'data.validation' and 'data.validation_fraction' exclude each other",
                                          .advice = "give one of them"});
+    }
+    if (recipe_.data.validation_fraction == 1) {
+      fault("data.validation_fraction", {.what = "'data.validation_fraction' holds out all of the training data",
+                                         .found = "1",
+                                         .expected = "less than 1"});
     }
     if (has("data.fold") && !decoder_.faulty("data")) {
       part("data.fold", recipe_.data.fold, 1, 2);

@@ -39,9 +39,11 @@ bool is_json_pointer(const std::string& text) {
 
 }  // namespace
 
-ExperimentOptions load_experiment(const std::string& path) {
+ExperimentOptions load_experiment(const std::string& path) { return load_experiment(read_recipe(path)); }
+
+ExperimentOptions load_experiment(const RecipeText& file) {
   std::vector<Fault> faults;
-  const Yaml tree = read_recipe_tree(path, {}, faults);
+  const Yaml tree = read_recipe_tree(file, {}, faults);
   ExperimentOptions experiment;
   FieldNames known;
   experiment.fields(known);
@@ -105,7 +107,7 @@ ExperimentOptions load_experiment(const std::string& path) {
   }
   throw_faults(std::move(faults));
   if (Path(experiment.pipeline).is_relative())
-    experiment.pipeline = (Path(path).parent_path() / experiment.pipeline).lexically_normal().string();
+    experiment.pipeline = (Path(file.name).parent_path() / experiment.pipeline).lexically_normal().string();
   return experiment;
 }
 

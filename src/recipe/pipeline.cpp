@@ -190,7 +190,7 @@ Pipeline read_pipeline(const Yaml& tree, std::vector<Fault>& faults) {
 
 Pipeline load_pipeline(const std::string& path_or_dash, std::span<const std::string> overrides) {
   std::vector<Fault> faults;
-  const Yaml tree = read_recipe_tree(path_or_dash, overrides, faults);
+  const Yaml tree = read_recipe_tree(read_recipe(path_or_dash), overrides, faults);
   const Stage stage = read_stage(tree, faults);
   if (stage != Stage::pipeline) {
     fail(ExitCode::recipe, {.what = "this is a recipe of another stage",
@@ -201,14 +201,18 @@ Pipeline load_pipeline(const std::string& path_or_dash, std::span<const std::str
   return read_pipeline(tree, faults);
 }
 
-std::variant<Recipe, Pipeline> load_any(const std::string& path_or_dash, std::span<const std::string> overrides) {
+std::variant<Recipe, Pipeline> load_any(const RecipeText& text, std::span<const std::string> overrides) {
   std::vector<Fault> faults;
-  const Yaml tree = read_recipe_tree(path_or_dash, overrides, faults);
+  const Yaml tree = read_recipe_tree(text, overrides, faults);
   const Stage stage = read_stage(tree, faults);
   if (stage == Stage::pipeline) return read_pipeline(tree, faults);
   Recipe recipe = resolve(tree, stage, faults);
   throw_faults(std::move(faults));
   return recipe;
+}
+
+std::variant<Recipe, Pipeline> load_any(const std::string& path_or_dash, std::span<const std::string> overrides) {
+  return load_any(read_recipe(path_or_dash), overrides);
 }
 
 }  // namespace steerlm

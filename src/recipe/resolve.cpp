@@ -1,7 +1,6 @@
 #include "recipe/resolve.h"
 
 #include <algorithm>
-#include <iostream>
 #include <limits>
 #include <regex>
 #include <utility>
@@ -130,19 +129,17 @@ std::vector<std::string_view> required_keys(Stage stage) {
   return {"run_dir", "model", "data.train"};
 }
 
-Yaml read_recipe_tree(const std::string& path_or_dash, std::span<const std::string> overrides,
-                      std::vector<Fault>& faults) {
-  const bool standard_input = path_or_dash == "-";
-  std::string text;
-  if (standard_input) {
-    // One byte more than allowed is enough to know.
-    text.resize(max_recipe_bytes + 1);
-    std::cin.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<size_t>(std::cin.gcount()));
-  } else {
-    text = read_file(path_or_dash, ExitCode::recipe, "recipe");
+RecipeText read_recipe(const std::string& path_or_dash) {
+  if (path_or_dash != "-") return {path_or_dash, read_file(path_or_dash, ExitCode::recipe, "recipe")};
+  RecipeText recipe{"stdin", ""};
+  // One byte more than allowed is enough to know.
+  while (recipe.text.size() <= max_recipe_bytes && read_standard_input(recipe.text, ExitCode::recipe)) {
   }
-  Yaml tree = parse_yaml(text, standard_input ? "stdin" : path_or_dash, faults);
+  return recipe;
+}
+
+Yaml read_recipe_tree(const RecipeText& recipe, std::span<const std::string> overrides, std::vector<Fault>& faults) {
+  Yaml tree = parse_yaml(recipe.text, recipe.name, faults);
   apply_overrides(tree, overrides, faults);
   check_paths(tree, faults);
   return tree;
@@ -208,8 +205,10 @@ Recipe resolve_single(const Yaml& tree, std::optional<Stage> expected, std::vect
                             .expected = "'" + std::string(enum_name(*expected)) + "'"});
   }
   if (stage == Stage::pipeline) {
-    fail(ExitCode::recipe,
-         {.what = "this recipe is a pipeline", .where = where_of(tree, "stage"), .expected = "a recipe of one stage"});
+    fail(ExitCode::recipe, {.what = "this recipe is a pipeline",
+                            .where = where_of(tree, "stage"),
+                            .expected = "a recipe of one stage",
+                            .advice = "`steerlm pipeline` runs it"});
   }
   Recipe recipe = resolve(tree, stage, faults);
   throw_faults(std::move(faults));
@@ -237,7 +236,7 @@ Recipe load_recipe_text(const std::string& yaml, const std::string& name) {
 Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string> overrides,
                    std::optional<Stage> expected) {
   std::vector<Fault> faults;
-  const Yaml tree = read_recipe_tree(path_or_dash, overrides, faults);
+  const Yaml tree = read_recipe_tree(read_recipe(path_or_dash), overrides, faults);
   return resolve_single(tree, expected, std::move(faults));
 }
 

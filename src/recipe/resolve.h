@@ -7,14 +7,13 @@
 #include <vector>
 
 #include "recipe/yaml.h"
+#include "steerlm/recipe/load.h"
 #include "steerlm/recipe/recipe.h"
 
 namespace steerlm {
 
-// Reads the file ("-": standard input) and applies the overrides. Throws where no tree comes of it; else adds to
-// `faults`.
-Yaml read_recipe_tree(const std::string& path_or_dash, std::span<const std::string> overrides,
-                      std::vector<Fault>& faults);
+// Parses the text and applies the overrides. Throws where no tree comes of it; else adds to `faults`.
+Yaml read_recipe_tree(const RecipeText& recipe, std::span<const std::string> overrides, std::vector<Fault>& faults);
 
 // The stage that the tree names; throws `faults` where it names none.
 Stage read_stage(const Yaml& tree, std::vector<Fault>& faults);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "steerlm/core/json.h"
+#include "steerlm/core/run_files.h"
 
 namespace steerlm {
 namespace {
@@ -60,7 +61,7 @@ void MetricsFile::cut_back(std::int64_t step) {
     begin = end + 1;
   }
   if (kept == bytes) return;
-  write_file_atomic(path, kept);
+  write_in_run(path, kept);
   file_ = OutputFile(path, OutputFile::Mode::append);
 }
 

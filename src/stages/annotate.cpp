@@ -4,7 +4,9 @@
 // output's bytes do not depend on it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "stages/bad_records.h"
@@ -141,24 +143,46 @@ struct InputCounts {
   std::int64_t good = 0, bad = 0;  // of this shard
 };
 
-// What can be said without the predictor. Throws as the run would.
-InputCounts count_input(RecordReader reader, const Shard& shard, const AnnotateOptions& options) {
+// What an annotation that wrote no label ends with.
+void refuse_no_turns(std::int64_t good, std::int64_t bad, std::int64_t turns, const AnnotateOptions& options) {
+  if (turns > 0 || good + bad == 0) return;
+  fail(ExitCode::data, {.what = good > 0 ? "nothing was annotated: no record has an assistant turn"
+                                         : "nothing was annotated: every record is a bad one",
+                        .where = options.input.front().path,
+                        .found = fmt::format("{} records", good + bad)});
+}
+
+// What can be said without computing a score. Throws as the run would.
+InputCounts count_input(RecordReader reader, const OpenModel& predictor, const Shard& shard,
+                        const AnnotateOptions& options) {
+  const ConversationTemplate conversation_template = make_template(predictor.folder, predictor.tokenizer);
   InputCounts counts;
+  std::int64_t turns = 0;
   std::string first_place, first_reason;  // of the bad ones
   while (const auto input = reader.next()) {
     if (!shard.has(counts.lines++ / options.block_records)) continue;
-    const BadRecord* bad = std::get_if<BadRecord>(&*input);
-    if (bad == nullptr) {
+    std::string file, reason;
+    std::int64_t line = 0;
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) {
+      std::tie(file, line, reason) = std::tie(bad->file, bad->line, bad->reason);
+    } else {
+      const Record& record = std::get<Record>(*input);
+      std::tie(file, line) = std::tie(record.file, record.line);
+      reason = prediction_fault(predictor, conversation_template, record);
+      if (reason.empty()) turns += std::ranges::count(record.conversation.turns, "Assistant", &Turn::from);
+    }
+    if (reason.empty()) {
       ++counts.good;
       continue;
     }
-    if (options.on_bad_record == OnBadRecord::stop) refuse_bad_record(bad->file, bad->line, bad->reason);
+    if (options.on_bad_record == OnBadRecord::stop) refuse_bad_record(file, line, reason);
     if (++counts.bad > 1) continue;
-    first_place = place(bad->file, bad->line);
-    first_reason = bad->reason;
+    first_place = place(file, line);
+    first_reason = reason;
   }
   check_bad_share(counts.bad, counts.good + counts.bad, options.max_bad_share, first_place,
-                  "here: " + first_reason + "; `steerlm data check --input FILE` lists all of a file");
+                  "here: " + first_reason + list_all);
+  refuse_no_turns(counts.good, counts.bad, turns, options);
   return counts;
 }
 
@@ -189,7 +213,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   };
   // Standard input can be read once: what is wrong with it shows on the way.
   const bool looks_ahead = context.dry_run || (context.fresh && !reads_standard_input(recipe));
-  const InputCounts counted = looks_ahead ? count_input(open_input(), shard, options) : InputCounts();
+  const InputCounts counted = looks_ahead ? count_input(open_input(), predictor, shard, options) : InputCounts();
   if (looks_ahead && counted.lines == 0) refuse_empty_input("annotate", options.input);
   if (context.dry_run) {
     context.log->info(
@@ -244,6 +268,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
     const std::optional<Block> block = blocks.next();
     if (stop_requested()) return tell_stopped(context);
     if (!block) {
+      output.check_skipped(to_skip);
       if (shard.is_part()) write_shard_file(options.output, output, job, shard, options.block_records, input_records);
       if (!output.finish()) return tell_stopped(context);
       break;
@@ -289,12 +314,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   }
   check_bad_share(bad, annotated + bad, options.max_bad_share, output.quarantine_path().string(),
                   "the file says what is wrong with each");
-  if (turns == 0 && annotated + bad > 0) {
-    fail(ExitCode::data, {.what = annotated > 0 ? "nothing was annotated: no record has an assistant turn"
-                                                : "nothing was annotated: every record is a bad one",
-                          .where = options.input.front().path,
-                          .found = fmt::format("{} records", annotated + bad)});
-  }
+  refuse_no_turns(annotated, bad, turns, options);
   run->finish({{"annotated", annotated}, {"bad", bad}, {"turns", turns}}, outputs_of(options.output, shard));
   return Outcome::done;
 }

@@ -7,12 +7,12 @@
 #include "steerlm/core/json.h"
 #include "steerlm/data/place.h"
 #include "steerlm/report/table.h"
+#include "steerlm/stages/sample.h"
 
 namespace steerlm {
 namespace {
 
 constexpr const char* quarantine_name = "quarantine.jsonl";
-constexpr const char* list_all = "; `steerlm data check` with this recipe lists all";
 
 // Lines of the data: records, of preferences and of responses to compare the prompts that they are of.
 std::int64_t lines_read(const DatasetCounts& counts) {
@@ -98,6 +98,15 @@ std::vector<Prompt> read_good_prompts(const std::vector<SourceOptions>& sources,
   }
   std::erase_if(prompts, [](const Prompt& prompt) { return !prompt.fault.empty(); });
   if (prompts.empty()) refuse_empty_input("sample from", sources);
+  const std::optional<ConversationTemplate> conversation_template = make_template(policy.folder, policy.tokenizer);
+  const auto fault = [&](const Prompt& prompt) {
+    return request_fault(policy, conversation_template, {&prompt, std::nullopt, 0});
+  };
+  if (std::ranges::all_of(prompts, [&](const Prompt& prompt) { return !fault(prompt).empty(); })) {
+    fail(ExitCode::data, {.what = "no prompt can be answered",
+                          .where = prompts.front().place(),
+                          .found = fmt::format("{} prompts; here: {}", prompts.size(), fault(prompts.front()))});
+  }
   return prompts;
 }
 

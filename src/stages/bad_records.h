@@ -15,6 +15,9 @@
 
 namespace steerlm {
 
+// What the message of a share of bad records ends with.
+inline constexpr const char* list_all = "; `steerlm data check` with this recipe lists all";
+
 // A line of OUTPUT.quarantine.jsonl: {"file", "line", "reason", "record": the text of the line}.
 std::string quarantine_line(const std::string& file, std::int64_t line, const std::string& reason,
                             const std::string& text);
@@ -38,7 +41,7 @@ void write_quarantine(RunDirectory& run, const Dataset& dataset, const DataOptio
 void write_quarantine(RunDirectory& run, const std::vector<BadRecord>& bad, const Context& context);
 
 // The prompts of bootstrap and steerlm2. Bad ones are appended to `bad`, or the first one ends the run; throws data
-// where they are too many, or no prompt is left.
+// where they are too many, or no prompt is left that leaves room for an answer in the policy's context.
 std::vector<Prompt> read_good_prompts(const std::vector<SourceOptions>& sources, std::int64_t max,
                                       const OpenModel& policy, const BadRecordOptions& options,
                                       std::vector<BadRecord>& bad);

@@ -18,9 +18,9 @@ HeadShape head_shape(const HeadOptions& head, size_t attributes) {
 }
 
 // What the trained folder will say of itself; `recipe` is settled.
-void take_over(ModelFolder& folder, const Recipe& recipe) {
+void take_over(ModelFolder& folder, const Recipe& recipe, const Tokenizer& tokenizer) {
   folder.text_template = recipe.text_template;
-  folder.template_sha256.clear();  // of the template that it had; writing the folder sets the new one
+  folder.template_sha256 = ConversationTemplate(folder.text_template, tokenizer).sha256();
   folder.attributes = recipe.text_template.name == TemplateName::plain ? AttributeOptions{} : recipe.attributes;
   folder.method = enum_name(recipe.method);
 }
@@ -66,7 +66,7 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
     folder.config = complete_config(*recipe.model.init, tokenizer.vocab_size(), recipe.data.max_tokens);
     folder.dtype = "fp32";
     if (tokenizer.eos_id() >= 0) folder.eos_token_ids = {tokenizer.eos_id()};
-    take_over(folder, recipe);
+    take_over(folder, recipe, tokenizer);
     folder.head = head;
     const HeadShape shape = head_shape(head, folder.attributes.names.size());
     Parameters weights = parameters_from(folder.config, shape, init_parameters(folder.config, shape, seed));
@@ -97,7 +97,7 @@ BaseModel open_base_model(const Recipe& recipe, const HeadOptions& head) {
                     folder.path.string(), folder.num_labels, join(folder.label_names), rows));
   }
   NamedTensors tensors = read_base_weights(recipe, folder, head.kind, same_head);
-  take_over(folder, recipe);
+  take_over(folder, recipe, tokenizer);
   HeadOptions settled_head = head;
   if (same_head) settled_head.bias = folder.head.bias;  // a predictor is trained on with the head that it has
   folder.head = settled_head;

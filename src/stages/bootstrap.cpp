@@ -12,6 +12,7 @@
 #include "stages/settle.h"
 #include "stages/train.h"
 #include "steerlm/core/rng.h"
+#include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
@@ -47,8 +48,7 @@ std::vector<Label> observed_labels(const std::string& path, const OpenModel& pol
   }
   if (bad.size() > before) {
     check_bad_share(static_cast<std::int64_t>(bad.size() - before), records, options.max_bad_share,
-                    place(path, bad[before].line),
-                    "here: " + bad[before].reason + "; `steerlm data check --input FILE` lists all of a file");
+                    place(path, bad[before].line), "here: " + bad[before].reason + list_all);
   }
   std::vector<Label> distinct;
   for (auto& [text, label] : labels) distinct.push_back(std::move(label));
@@ -80,7 +80,12 @@ std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptio
                             .advice = "select a value that occurs; `steerlm data stats` lists them"});
     }
   }
-  if (labels.empty()) fail(ExitCode::data, {.what = "no record has a label", .where = options.labels_from});
+  if (labels.empty()) {
+    fail(ExitCode::data, {.what = "no record has a label",
+                          .where = options.labels_from,
+                          .expected = "labels from which those to sample at are drawn",
+                          .advice = "name in labels_from what `steerlm annotate` wrote"});
+  }
   return labels;
 }
 
@@ -92,6 +97,27 @@ std::string sampled_record(Conversation conversation, const Label& requested, co
   return dump_json(json) + "\n";
 }
 
+void check_folders(const ModelFolder& policy, const ModelFolder& predictor, const Recipe& recipe) {
+  require_language_model(policy, "policy");
+  require_dials(policy);
+  check_dials(policy, recipe);
+  require_predictor(predictor);
+  check_labels(predictor, recipe);
+}
+
+// Before anything is sampled: the predictor's labels must be such that the policy can be trained on them.
+void require_known_attributes(const ModelFolder& policy, const ModelFolder& predictor) {
+  for (const std::string& name : predictor.attributes.names) {
+    if (std::ranges::find(policy.attributes.names, name) != policy.attributes.names.end()) continue;
+    fail(ExitCode::recipe, {.what = "the policy does not know the predictor's attribute '" + name + "'",
+                            .where = predictor.path.string(),
+                            .found = join(predictor.attributes.names),
+                            .expected = join(policy.attributes.names),
+                            .advice = "train predictor and policy on the same attributes"});
+  }
+  require_range(predictor, policy.attributes);
+}
+
 Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& output_path, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
   std::optional<RunDirectory> run = begin_run(step, context);
@@ -99,12 +125,12 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   const OpenModel policy = open_model(options.policy, computing_of(recipe), template_request(recipe));
   tell_template(policy.folder, context);
   warn_notes(policy.notes, context);
-  require_dials(policy);
   std::vector<BadRecord> bad;
   const std::vector<Label> labels = select_labels(observed_labels(options.labels_from, policy, recipe.bad_records, bad),
                                                   options, policy.attributes, context);
   const std::vector<Prompt> prompts =
       read_good_prompts(options.prompts, options.max_prompts, policy, recipe.bad_records, bad);
+  require_known_attributes(policy.folder, open_model_folder(options.predictor));
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
   run->start();
@@ -230,11 +256,8 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
     const OpenModel policy = open_model(options.policy, computing_of(recipe), template_request(recipe));
     tell_template(policy.folder, context);
     warn_notes(policy.notes, context);
-    require_dials(policy);
-    check_dials(policy.folder, recipe);
     const ModelFolder predictor = open_model_folder(options.predictor);
-    require_predictor(predictor);
-    check_labels(predictor, recipe);
+    check_folders(policy.folder, predictor, recipe);
     check_weights(predictor, own_weights(predictor));
     if (options.start_from == StartFrom::base) {
       const ModelFolder base = open_model_folder(recipe.model.path);
@@ -247,6 +270,7 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
     const auto labels = select_labels(observed_labels(options.labels_from, policy, recipe.bad_records, bad), options,
                                       policy.attributes, context);
     const auto prompts = read_good_prompts(options.prompts, options.max_prompts, policy, recipe.bad_records, bad);
+    require_known_attributes(policy.folder, predictor);
     context.log->info(fmt::format("would sample {} responses at {} distinct labels; {} bad records",
                                   prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size(),
                                   bad.size()));
@@ -255,10 +279,7 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run->finished()) return Outcome::done;
   warn_notes(recipe.without_effect, context);
-  const ModelFolder predictor = open_model_folder(options.predictor);  // before anything is sampled for it
-  require_predictor(predictor);
-  check_labels(predictor, recipe);
-  check_dials(open_model_folder(options.policy), recipe);
+  check_folders(open_model_folder(options.policy), open_model_folder(options.predictor), recipe);
   if (context.fresh && !reads_standard_input(recipe)) {
     Log silent = Log::silent();
     run_bootstrap(recipe, look_ahead(context, silent));

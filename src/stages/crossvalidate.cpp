@@ -75,7 +75,6 @@ Recipe fold_recipe(const Recipe& recipe, std::int64_t k, std::int64_t folds) {
 
 // Before anything is trained. A fold whose rated answers are all too long is seen when it has been trained.
 void require_rated_folds(const Recipe& recipe, std::int64_t folds) {
-  if (reads_standard_input(recipe)) return;
   std::set<std::int64_t> rated;
   RecordReader reader(recipe.data.train, make_attributes(recipe.attributes), "");
   while (std::ssize(rated) < folds) {
@@ -236,6 +235,7 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
                             .expected = "mse",
                             .advice = "give data.fold to single trainings, whose metrics have the pairwise accuracy"});
   }
+  refuse_standard_input(given, "crossvalidate");
   require_open_split(given);
   const Recipe recipe = settle_recipe(given);
   warn_notes(recipe.without_effect, context);
@@ -257,7 +257,7 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
   require_rated_folds(recipe, folds);
   Recipe first = fold_recipe(recipe, 1, folds);
   first.without_effect.clear();  // said above
-  if (context.fresh && !context.dry_run && !reads_standard_input(recipe)) {
+  if (context.fresh && !context.dry_run) {
     Log silent = Log::silent();
     run_settled_stage(first, look_ahead(context, silent));
   }

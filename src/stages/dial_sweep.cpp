@@ -271,17 +271,21 @@ Json answer_json(const Sweep& sweep, size_t i, const Attributes& attributes, con
 Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
   const DialOptions& options = *recipe.dials;
   const Attributes& attributes = model.attributes;
-  require_dials(model);
+  require_dials(model.folder);
   Sweep sweep;
   sweep.prompts = read_prompts(options.prompts, attributes, model.folder.text_template.system, options.max_prompts);
   if (sweep.prompts.empty()) fail(ExitCode::data, {.what = "no prompt is there to answer", .where = "dials.prompts"});
   sweep.dials = attributes.names;
   sweep.measured = text_measures(options, attributes);
+  const std::optional<ConversationTemplate> conversation_template = make_template(model.folder, model.tokenizer);
   const std::vector<int> levels = swept_levels(options, attributes);
   for (size_t dial : swept_dials(options, attributes)) {
     for (int level : levels) {
       const auto label = dial_label(attributes, {{attributes.names[dial], level}}, recipe.model.path);
       for (size_t p = 0; p < sweep.prompts.size(); ++p) {
+        const SampleRequest request{&sweep.prompts[p], label, 0};
+        if (const std::string fault = request_fault(model, conversation_template, request); !fault.empty())
+          fail(ExitCode::data, {.what = fault, .where = sweep.prompts[p].place()});
         for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
           sweep.requests.push_back({&sweep.prompts[p], label, sample_key(p, options.samples_per_prompt, s)});
           sweep.items.push_back({dial, level, p, s});
@@ -315,9 +319,7 @@ std::optional<std::vector<GenerationResult>> sample_sweep(const Recipe& recipe, 
                               sampled.lines += dump_json(response_json(Json::object(), result)) + "\n";
                             return sampled;
                           },
-                      .no_response = [&](size_t p, const std::string& fault) -> SampledPrompt {
-                        fail(ExitCode::data, {.what = fault, .where = requests[p * samples].prompt->place()});
-                      }};
+                      .no_response = {}};  // plan_sweep has looked
   if (sample_prompts(job, output, context) == Outcome::stopped) return std::nullopt;
   output.finish();
   std::vector<GenerationResult> results;

@@ -1,8 +1,8 @@
 // Figures of a predictor and of a model: agreement with labels, perplexity, and how well each dial steers.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <functional>
 #include <optional>
 
@@ -12,6 +12,7 @@
 #include "stages/preference_report.h"
 #include "stages/settle.h"
 #include "stages/train.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/stages/inputs.h"
 #include "steerlm/stages/predict.h"
@@ -45,6 +46,8 @@ std::vector<Example> perplexity_examples(const Recipe& recipe, const OpenModel& 
   return examples;
 }
 
+bool has_rating(const Record& record) { return std::ranges::any_of(record.conversation.turns, is_rated); }
+
 // What one of the measurements gives to evaluation.json and evaluation.txt.
 struct Part {
   Json json;
@@ -59,7 +62,7 @@ constexpr const char *predictor_file = "predictor.part.json", *pairs_file = "pai
 std::optional<Part> kept_part(RunDirectory& run, const std::string& file, const Json& identity,
                               const std::function<std::optional<Part>()>& measure) {
   const Path path = run.path() / file;
-  if (run.files().owns(file) && std::filesystem::exists(path)) {
+  if (run.files().owns(file) && is_there(path, ExitCode::resources)) {
     const Json kept =
         parse_json(read_file(path, ExitCode::resources, "measurement"), path.string(), ExitCode::resources);
     if (kept.at("identity") == identity) return Part{kept.at("json"), kept.at("text").get<std::string>()};
@@ -68,6 +71,54 @@ std::optional<Part> kept_part(RunDirectory& run, const std::string& file, const 
   if (!part) return std::nullopt;
   run.files().write(file, Json{{"identity", identity}, {"json", part->json}, {"text", part->text}}.dump() + "\n");
   note_progress();
+  return part;
+}
+
+// Adds it where there is one.
+bool add(const std::optional<Part>& part, Part& all) {
+  if (!part) return false;
+  all.json.update(part->json);
+  all.text += part->text;
+  return true;
+}
+
+bool goes_on() { return !stop_requested(); }
+
+// The three measurements that are kept; nothing where a stop was requested.
+std::optional<Part> measure_predictor(const Recipe& recipe, const OpenModel& predictor,
+                                      const std::vector<Record>& records, const Context& context) {
+  const double begin = monotonic_seconds();
+  const auto predictions = predict_records(predictor, records, batch_tokens, goes_on);
+  if (predictions.size() < records.size()) return std::nullopt;
+  std::int64_t tokens = 0;
+  for (const RecordPrediction& prediction : predictions) tokens += prediction.tokens;
+  tell_throughput(context, std::ssize(records), tokens, monotonic_seconds() - begin, "predictor");
+  const PredictorReport report = report_predictions(predictor.attributes, records, predictions, {}, context);
+  return Part{{{"predictor", report.json}}, "predictor " + recipe.predictor + "\n" + report.table + "\n"};
+}
+
+std::optional<Part> measure_pairs(const Recipe& recipe, const OpenModel& predictor,
+                                  const std::vector<Preference>& preferences, const std::vector<double>& weights,
+                                  const Context& context) {
+  const auto report =
+      report_preferences(predictor, preferences, weights, static_cast<std::uint64_t>(recipe.seed), context, goes_on);
+  if (!report) return std::nullopt;
+  return Part{{{"pairs", report->json}}, report->text + "\n"};
+}
+
+std::optional<Part> measure_perplexity(const OpenModel& model, const std::vector<Example>& examples,
+                                       const DatasetCounts& counts, const Context& context) {
+  const double begin = monotonic_seconds();
+  const Metrics metrics = validate_language_model(model.transformer, examples, scored_at_once(model, batch_tokens),
+                                                  ExitCode::model, goes_on);
+  if (metrics.empty()) return std::nullopt;
+  tell_throughput(context, counts.examples, counts.tokens, monotonic_seconds() - begin, "perplexity");
+  Part part{Json::object(), "perplexity on " + describe(counts) + "\n"};
+  for (const auto& [name, value] : metrics) {
+    part.json[name] = value;
+    part.text += fmt::format("{}  {:.4f}\n", name, value);
+  }
+  part.text += "\n";
   return part;
 }
 
@@ -120,6 +171,9 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   if (predicts && records.empty())
     fail(ExitCode::data, {.what = "no record is there to predict the labels of", .where = "data.validation"});
   if (predicts) leave_out_long_records(*predictor, recipe.data, records, context);
+  if (predicts && !model && !recipe.pairs && std::ranges::none_of(records, has_rating))
+    fail(ExitCode::data, {.what = "no record has a label to measure the predictor on", .where = "data.validation"});
+  if (recipe.pairs && (context.dry_run || context.fresh)) check_countable(*predictor, preferences);
   if (model) examples = perplexity_examples(recipe, *model, counts, context);
   if (recipe.dials) sweep = plan_sweep(recipe, *model);
   if (other) check_perplexity_model(*other, sweep.prompts);
@@ -145,55 +199,16 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   run->start();
   const Json identity = output_identity(recipe, run->inputs());
   Part all;
-  const auto add = [&](const std::optional<Part>& part) {
-    if (!part) return false;
-    all.json.update(part->json);
-    all.text += part->text;
-    return true;
+  const auto measured = [&](const std::string& file, const std::function<std::optional<Part>()>& measure) {
+    return add(kept_part(*run, file, identity, measure), all);
   };
-  const auto go_on = [] { return !stop_requested(); };
-  const bool whole =
-      (!predicts ||
-       add(kept_part(
-           *run, predictor_file, identity,
-           [&]() -> std::optional<Part> {
-             const double begin = monotonic_seconds();
-             const auto predictions = predict_records(*predictor, records, batch_tokens, go_on);
-             if (predictions.size() < records.size()) return std::nullopt;
-             std::int64_t tokens = 0;
-             for (const RecordPrediction& prediction : predictions) tokens += prediction.tokens;
-             tell_throughput(context, std::ssize(records), tokens, monotonic_seconds() - begin, "predictor");
-             const PredictorReport report =
-                 report_predictions(predictor->attributes, records, predictions, {}, context);
-             if (report.rows == 0 && !model && !recipe.pairs) {
-               fail(ExitCode::data,
-                    {.what = "no record has a label to measure the predictor on", .where = "data.validation"});
-             }
-             return Part{{{"predictor", report.json}}, "predictor " + recipe.predictor + "\n" + report.table + "\n"};
-           }))) &&
-      (!recipe.pairs || add(kept_part(*run, pairs_file, identity,
-                                      [&]() -> std::optional<Part> {
-                                        const auto report =
-                                            report_preferences(*predictor, preferences, weights,
-                                                               static_cast<std::uint64_t>(recipe.seed), context, go_on);
-                                        if (!report) return std::nullopt;
-                                        return Part{{{"pairs", report->json}}, report->text + "\n"};
-                                      }))) &&
-      (!model || add(kept_part(*run, perplexity_file, identity, [&]() -> std::optional<Part> {
-        Part part{Json::object(), "perplexity on " + describe(counts) + "\n"};
-        const double begin = monotonic_seconds();
-        const Metrics metrics = validate_language_model(model->transformer, examples,
-                                                        scored_at_once(*model, batch_tokens), ExitCode::model, go_on);
-        if (metrics.empty()) return std::nullopt;
-        tell_throughput(context, counts.examples, counts.tokens, monotonic_seconds() - begin, "perplexity");
-        for (const auto& [name, value] : metrics) {
-          part.json[name] = value;
-          part.text += fmt::format("{}  {:.4f}\n", name, value);
-        }
-        part.text += "\n";
-        return part;
-      })));
-  if (!whole) return tell_stopped(context);
+  if (predicts && !measured(predictor_file, [&] { return measure_predictor(recipe, *predictor, records, context); }))
+    return tell_stopped(context);
+  if (recipe.pairs &&
+      !measured(pairs_file, [&] { return measure_pairs(recipe, *predictor, preferences, weights, context); }))
+    return tell_stopped(context);
+  if (model && !measured(perplexity_file, [&] { return measure_perplexity(*model, examples, counts, context); }))
+    return tell_stopped(context);
   const std::string sweep_file = (run->path() / "sweep.jsonl").string();
   if (recipe.dials) {
     BlockOutputOptions options = output_options(recipe, context);
@@ -204,7 +219,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     const std::optional<SweepReport> report =
         report_sweep(recipe, *model, predictor ? &*predictor : nullptr, other ? &*other : nullptr, sweep, *results);
     if (!report) return tell_stopped(context);
-    add(Part{report->json, report->text + std::string(details_heading) + report->details + "\n"});
+    add(Part{report->json, report->text + std::string(details_heading) + report->details + "\n"}, all);
     run->files().write("answers.jsonl", report->answers);
   }
   run->files().write("evaluation.txt", all.text);

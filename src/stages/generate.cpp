@@ -25,19 +25,31 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
   const OpenModel model = open_model(options.model, computing_of(recipe), template_request(recipe));
   tell_template(model.folder, context);
   warn_notes(model.notes, context);
+  require_language_model(model.folder, "model");
   const std::optional<Label> label = dial_label(model.attributes, options.set, options.model);
   const bool stops = options.on_bad_record == OnBadRecord::stop;
-  const std::vector<Prompt> prompts = read_prompts(options.prompts, model.attributes, model.folder.text_template.system,
-                                                   options.max_prompts, stops ? BadPrompts::refused : BadPrompts::kept);
+  std::vector<Prompt> prompts = read_prompts(options.prompts, model.attributes, model.folder.text_template.system,
+                                             options.max_prompts, stops ? BadPrompts::refused : BadPrompts::kept);
   if (prompts.empty()) refuse_empty_input("answer", options.prompts);
-  // What can be said without the model's tokens, before --fresh removes anything.
-  const auto is_bad = [](const Prompt& prompt) { return !prompt.fault.empty(); };
-  const auto bad = std::ranges::count_if(prompts, is_bad);
-  if (const auto first = std::ranges::find_if(prompts, is_bad); first != prompts.end())
-    check_bad_share(bad, std::ssize(prompts), options.max_bad_share, first->place(), "here: " + first->fault);
+  // Before --fresh removes anything, all that would end the run.
+  const bool looks_ahead = context.dry_run || context.fresh;
+  const std::optional<ConversationTemplate> conversation_template = make_template(model.folder, model.tokenizer);
+  std::int64_t own = 0, bad = 0;  // prompts of this shard
+  const Prompt* first_bad = nullptr;
+  for (size_t p = 0; p < prompts.size(); ++p) {
+    if (!shard.has(static_cast<std::int64_t>(p / sample_block_prompts))) continue;
+    ++own;
+    Prompt& prompt = prompts[p];
+    if (looks_ahead && prompt.fault.empty())
+      prompt.fault = request_fault(model, conversation_template, {&prompt, label, 0});
+    if (prompt.fault.empty()) continue;
+    if (stops) refuse_bad_record(prompt.file, prompt.line, prompt.fault);
+    if (bad++ == 0) first_bad = &prompt;
+  }
+  if (first_bad != nullptr)
+    check_bad_share(bad, own, options.max_bad_share, first_bad->place(), "here: " + first_bad->fault);
   if (context.dry_run) {
-    context.log->info(
-        fmt::format("would answer {} prompts with {}; {} bad ones", std::ssize(prompts) - bad, options.model, bad));
+    context.log->info(fmt::format("would answer {} prompts with {}; {} bad ones", own - bad, options.model, bad));
     return Outcome::done;
   }
   run->start();

@@ -2,12 +2,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <map>
 #include <optional>
 #include <set>
 
+#include "stages/keep_changed.h"
 #include "stages/pipeline_step.h"
 #include "stages/places.h"
 #include "stages/step_process.h"
@@ -23,6 +25,9 @@
 
 namespace steerlm {
 namespace {
+
+constexpr const char* seeds_stage = "seeds";
+constexpr std::array table_names{"seeds.json", "seeds.txt"};
 
 std::string folder_of(std::int64_t seed) { return "seed-" + std::to_string(seed); }
 
@@ -75,6 +80,31 @@ double standard_deviation(const std::vector<double>& values) {
   return std::sqrt(squares / (static_cast<double>(values.size()) - 1));
 }
 
+// Throws resources for a folder that no run has made, and for a foreign file in the place of a table; recipe for the
+// folder of another run.
+void check_folder(const Path& run_dir) {
+  const RunFiles::Place place = RunFiles::look(run_dir);
+  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(run_dir, place);
+  if (place.kind == RunFiles::Place::Kind::free) return;
+  const RunFiles files = RunFiles::read(run_dir);
+  if (files.mark().value("stage", "") != seeds_stage) {
+    fail(ExitCode::recipe, {.what = "the folder holds a run of its own, not one a seed",
+                            .where = run_dir.string(),
+                            .advice = "choose another run_dir"});
+  }
+  for (const char* name : table_names) files.refuse_foreign(name);
+}
+
+// Whether the folder has both tables as they were written, and a run of each seed. What the runs are now, their own
+// pipelines say.
+bool is_finished(const Path& run_dir, const std::vector<std::int64_t>& seeds) {
+  if (RunFiles::look(run_dir).kind != RunFiles::Place::Kind::marked) return false;
+  const RunFiles files = RunFiles::read(run_dir);
+  return std::ranges::all_of(seeds, [&](std::int64_t seed) { return files.owns_run(folder_of(seed)); }) &&
+         std::ranges::all_of(table_names,
+                             [&](const char* name) { return files.owns(name) && files.differences(name).empty(); });
+}
+
 }  // namespace
 
 int run_pipeline_seeds(const std::string& recipe_path, const std::vector<std::string>& overrides,
@@ -90,18 +120,21 @@ int run_pipeline_seeds(const std::string& recipe_path, const std::vector<std::st
   std::set<std::string> outputs;
   for (const std::int64_t seed : seeds)
     refuse_shared_outputs(make_steps(load_pipeline(recipe_path, overrides_of(overrides, run_dir, seed))), outputs);
-  std::optional<RunFiles> files;
-  if (!context.dry_run)
-    files = RunFiles::open(run_dir, {{"made_by", "steerlm " + program_version()}, {"stage", "seeds"}});
-
-  if (files && files->mark().value("stage", "") != "seeds") {
-    fail(ExitCode::recipe, {.what = "the folder holds a run of its own, not one a seed",
-                            .where = run_dir.string(),
-                            .advice = "choose another run_dir"});
+  check_folder(run_dir);
+  std::optional<RunFiles> files;  // none until something is written: what is finished may be read-only
+  const auto writing = [&]() -> RunFiles& {
+    if (!files)
+      files.emplace(RunFiles::open(run_dir, {{"made_by", "steerlm " + program_version()}, {"stage", seeds_stage}}));
+    return *files;
+  };
+  const bool finished = !context.fresh && is_finished(run_dir, seeds);
+  const bool writes = !context.dry_run && !finished;
+  if (writes) {
+    for (const char* name : table_names) keep_changed(writing(), name, context);
   }
 
   for (const std::int64_t seed : seeds) {
-    if (files) files->enter_run(folder_of(seed));
+    if (writes) writing().enter_run(folder_of(seed));
     std::vector<std::string> arguments{"pipeline", recipe_path};
     for (const std::string& text : overrides_of(overrides, run_dir, seed)) arguments.push_back(text);
     for (const auto& [given, option] :
@@ -151,9 +184,12 @@ int run_pipeline_seeds(const std::string& recipe_path, const std::vector<std::st
   }
   const std::string text =
       rows.size() > 1 ? format_table(rows) : "no step of the pipeline is an evaluation: there are no figures\n";
-  files->write("seeds.json", json.dump(2) + "\n");
-  files->write("seeds.txt", text);
-  files->compact();
+  const auto write = [&](const char* name, const std::string& bytes) {
+    if (!finished || read_file(run_dir / name, ExitCode::resources, "table") != bytes) writing().write(name, bytes);
+  };
+  write("seeds.json", json.dump(2) + "\n");
+  write("seeds.txt", text);
+  if (files) files->compact();
   std::fputs(text.c_str(), stdout);
   return 0;
 }

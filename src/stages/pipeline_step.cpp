@@ -9,6 +9,7 @@
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
+#include "steerlm/data/preference.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/stages/inputs.h"
@@ -31,17 +32,7 @@ bool is_done(const Path& run_dir) { return is_there(run_dir / "done.json", ExitC
 // In a dry run, of a step whose inputs the steps `makers` are still to make: what its own files say.
 StepPlan plan_before_inputs(const Step& step, const std::vector<std::string>& makers) {
   if (!is_done(step.recipe.run_dir)) return {StepPlan::Action::go_on, {}};
-  const RunFiles files = RunFiles::read(step.recipe.run_dir);
-  std::vector<RunFiles::Difference> found = files.output_differences();
-  const auto add = [&](const std::string& name) {
-    for (const RunFiles::Difference& other : files.differences(name)) found.push_back(other);
-  };
-  add("model");
-  for (const std::string& output : recipe_outputs(step.recipe))
-    add(place_of(output).lexically_relative(place_of(files.root())).string());
-  std::vector<std::string> damages;
-  for (const RunFiles::Difference& other : found)
-    damages.push_back(other.path.string() + (other.gone ? " is gone" : " was changed after it was written"));
+  const std::vector<std::string> damages = run_damages(RunFiles::read(step.recipe.run_dir), step.recipe);
   if (damages.empty()) return {StepPlan::Action::open, makers};
   return {StepPlan::Action::repair, damages};
 }
@@ -68,6 +59,7 @@ std::vector<Step> make_steps(const Pipeline& pipeline) {
               .recipe = load_recipe_text(given.recipe_yaml, "step " + given.name),
               .depends_on = given.depends_on,
               .earlier = earlier};
+    refuse_standard_input(step.recipe, "steps." + step.name);
     // A result may be named by its path, without @NAME/.
     for (const RecipeInput& input : named_inputs(step.recipe)) {
       const std::string name = made_by(step, input.path);
@@ -186,11 +178,17 @@ void open_inputs(const Step& step, const StepsThatRan& ran) {
       (step.recipe.stage == Stage::annotate && step.recipe.annotate.on_bad_record == OnBadRecord::quarantine);
   for (const SourceOptions& source : record_sources(step.recipe)) {
     if (is_to_come(step, source.path, ran)) continue;
-    RecordReader reader({source}, {}, "");
+    RecordReader reader({source}, {}, "", read_options(step.recipe));
     while (const auto input = reader.next()) {
       const BadRecord* bad = std::get_if<BadRecord>(&*input);
       if (bad != nullptr && !bad_ones_are_put_aside)
         fail(ExitCode::data, {.what = bad->reason, .where = bad->file + ":" + std::to_string(bad->line)});
+    }
+  }
+  for (const SourceOptions& source : pair_sources(step.recipe)) {
+    if (is_to_come(step, source.path, ran)) continue;
+    PreferenceReader reader({source}, "");
+    while (reader.next()) {
     }
   }
   for (const SourceOptions& source : prompt_sources(step.recipe)) {
@@ -249,10 +247,8 @@ void take_in_outputs(const Step& step, RunFiles& files) {
         continue;
       }
       const bool again = std::ranges::any_of(outputs, [&](const std::string& output) {
-        std::error_code error;
-        const Path place = stdfs::weakly_canonical(stdfs::absolute(output, error), error);
-        const Path old = stdfs::weakly_canonical(stdfs::absolute(file, error), error);
-        return !error && (old == place || old == BlockOutput::quarantine_beside(place));
+        const Path place = place_of(output), old = place_of(file);
+        return old == place || old == BlockOutput::quarantine_beside(place);
       });
       if (!again && file.extension() != ".part") continue;
       files.make_folder("outputs");

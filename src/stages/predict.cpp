@@ -21,7 +21,7 @@ constexpr std::int64_t decoder_slots = 64;
 constexpr size_t decoded_records = 256;    // whose labels are written together
 constexpr std::int64_t cpu_tokens = 1024;  // that each thread of a CPU scores at once
 
-std::string too_long(size_t turn, size_t tokens, std::int64_t context) {
+std::string too_long(size_t turn, std::int64_t tokens, std::int64_t context) {
   return fmt::format("turn {} needs {} tokens of context, the predictor has {}", turn + 1, tokens, context);
 }
 
@@ -42,9 +42,8 @@ void encode_scored_turns(const OpenModel& model, const ConversationTemplate& con
     for (size_t turn : assistant_turns(records[r].conversation)) {
       own.push_back(scored_example(scored_turn(model.folder, conversation_template, records[r].conversation, turn)));
       own_places.push_back({r, turn});
-      const size_t tokens = own.back().ids.size();
-      if (static_cast<std::int64_t>(tokens) > context && encoded.faults[r].empty())
-        encoded.faults[r] = too_long(turn, tokens, context);
+      const auto tokens = std::ssize(own.back().ids);
+      if (tokens > context && encoded.faults[r].empty()) encoded.faults[r] = too_long(turn, tokens, context);
     }
     if (!encoded.faults[r].empty()) continue;
     std::ranges::move(own, std::back_inserter(encoded.examples));
@@ -100,15 +99,29 @@ bool predict_regression(const OpenModel& model, std::span<const Record> records,
   return taken == records.size();
 }
 
-// Tokens of the longest label line.
-size_t label_room(const OpenModel& model) {
-  std::vector<std::int32_t> ids;
-  model.tokenizer.append_continuation(
-      make_label(model.attributes,
-                 std::vector<float>(model.attributes.names.size(), static_cast<float>(model.attributes.max)))
-          .text,
-      ids);
-  return ids.size() + 1;
+// The label line of most tokens, and how many it takes with its line end.
+struct LongestLabel {
+  Label label;
+  std::int64_t tokens = 0;
+};
+LongestLabel longest_label(const OpenModel& model) {
+  LongestLabel longest;
+  for (const int value : {model.attributes.min, model.attributes.max}) {
+    Label label =
+        make_label(model.attributes, std::vector<float>(model.attributes.names.size(), static_cast<float>(value)));
+    std::vector<std::int32_t> ids;
+    model.tokenizer.append_continuation(label.text, ids);
+    if (std::ssize(ids) + 1 > longest.tokens) longest = {std::move(label), std::ssize(ids) + 1};
+  }
+  return longest;
+}
+
+// As a language-model predictor reads it: without labels.
+Conversation without_labels(const Record& record) {
+  Conversation conversation = record.conversation;
+  conversation.type = ConversationType::text_to_value;
+  for (Turn& turn : conversation.turns) turn.label.reset();
+  return conversation;
 }
 
 // Fewer predictions than records: `go_on` has said no.
@@ -118,13 +131,8 @@ std::vector<RecordPrediction> predict_by_writing(const OpenModel& model,
   std::vector<RecordPrediction> predictions(records.size());
   const std::int64_t context = model.folder.config.context_length();
   std::vector<Conversation> written;
-  for (const Record& record : records) {
-    Conversation conversation = record.conversation;
-    conversation.type = ConversationType::text_to_value;
-    for (Turn& turn : conversation.turns) turn.label.reset();
-    written.push_back(std::move(conversation));
-  }
-  const size_t room = label_room(model);
+  for (const Record& record : records) written.push_back(without_labels(record));
+  const std::int64_t room = longest_label(model).tokens;
   // Round k: the k-th assistant turn of every record, which sees the labels of the rounds before.
   for (size_t round = 0;; ++round) {
     std::vector<std::vector<std::int32_t>> prefixes;
@@ -133,12 +141,12 @@ std::vector<RecordPrediction> predict_by_writing(const OpenModel& model,
       const std::vector<size_t> turns = assistant_turns(written[r]);
       if (round >= turns.size() || !predictions[r].fault.empty()) continue;
       auto prefix = conversation_template.encode_label_prefix(written[r], turns[round]);
-      const size_t tokens = prefix.size() + room;
-      if (static_cast<std::int64_t>(tokens) > context) {
+      const std::int64_t tokens = std::ssize(prefix) + room;
+      if (tokens > context) {
         predictions[r] = {.turns = {}, .fault = too_long(turns[round], tokens, context)};
         continue;
       }
-      predictions[r].tokens += static_cast<std::int64_t>(tokens);
+      predictions[r].tokens += tokens;
       prefixes.push_back(std::move(prefix));
       places.emplace_back(r, turns[round]);
     }
@@ -184,6 +192,16 @@ void require_predictor(const ModelFolder& folder) {
                      : "train one with `steerlm train-predictor`"});
 }
 
+void require_range(const ModelFolder& predictor, const AttributeOptions& policy) {
+  const AttributeOptions& own = predictor.attributes;
+  if (own.min == policy.min && own.max == policy.max) return;
+  fail(ExitCode::recipe, {.what = "policy and predictor have different ranges",
+                          .where = predictor.path.string(),
+                          .found = fmt::format("{} to {}", own.min, own.max),
+                          .expected = fmt::format("{} to {}, as the policy", policy.min, policy.max),
+                          .advice = "train predictor and policy on the same range"});
+}
+
 const std::vector<std::string>& score_names(const OpenModel& model) {
   return model.attributes.declared() ? model.attributes.names : model.folder.label_names;
 }
@@ -195,9 +213,36 @@ EncodedRecords encode_for_prediction(const OpenModel& model, std::span<const Rec
   return encoded;
 }
 
+std::vector<std::int64_t> context_needed(const OpenModel& model, const ConversationTemplate& conversation_template,
+                                         const Record& record) {
+  std::vector<std::int64_t> needed;
+  if (model.folder.head.kind == HeadKind::regression) {
+    for (const size_t turn : assistant_turns(record.conversation))
+      needed.push_back(std::ssize(scored_turn(model.folder, conversation_template, record.conversation, turn).ids));
+    return needed;
+  }
+  const LongestLabel longest = longest_label(model);
+  Conversation written = without_labels(record);
+  for (const size_t turn : assistant_turns(written)) {
+    needed.push_back(std::ssize(conversation_template.encode_label_prefix(written, turn)) + longest.tokens);
+    written.turns[turn].label = longest.label;
+  }
+  return needed;
+}
+
+std::string prediction_fault(const OpenModel& model, const ConversationTemplate& conversation_template,
+                             const Record& record) {
+  const std::int64_t context = model.folder.config.context_length();
+  const std::vector<std::int64_t> needed = context_needed(model, conversation_template, record);
+  const auto over = std::ranges::find_if(needed, [&](std::int64_t tokens) { return tokens > context; });
+  if (over == needed.end()) return "";
+  return too_long(assistant_turns(record.conversation)[static_cast<size_t>(over - needed.begin())], *over, context);
+}
+
 ScoredTurn scored_turn(const ModelFolder& folder, const ConversationTemplate& conversation_template,
                        const Conversation& conversation, size_t turn) {
-  if (folder.has_steerlm_json) return conversation_template.encode_scored_turn(conversation, turn);
+  const bool trained_here = !folder.template_sha256.empty();
+  if (trained_here) return conversation_template.encode_scored_turn(conversation, turn);
   return conversation_template.encode_whole_turn(conversation, turn, folder.pad_token_id);
 }
 

@@ -114,80 +114,37 @@ std::vector<Record> validation_records(const Attributes& attributes, const std::
   return records;
 }
 
-namespace {
-
-// What a language-model predictor reads of the record at most: each answer behind labels of the largest value.
-std::int64_t written_tokens(const OpenModel& predictor, const ConversationTemplate& conversation_template,
-                            const Record& record) {
-  const Label longest =
-      make_label(predictor.attributes,
-                 std::vector<float>(predictor.attributes.names.size(), static_cast<float>(predictor.attributes.max)));
-  Conversation conversation = record.conversation;
-  conversation.type = ConversationType::text_to_value;
-  std::optional<size_t> last;
-  for (size_t t = 0; t < conversation.turns.size(); ++t) {
-    conversation.turns[t].label.reset();
-    if (conversation.turns[t].from != "Assistant") continue;
-    conversation.turns[t].label = longest;
-    last = t;
-  }
-  if (!last) return 0;
-  std::vector<std::int32_t> ids = conversation_template.encode_label_prefix(conversation, *last);
-  predictor.tokenizer.append_continuation(longest.text, ids);
-  return std::ssize(ids) + 1;
-}
-
-// Of each record the tokens of its longest input.
-std::vector<std::int64_t> input_tokens(const OpenModel& predictor, std::span<const Record> records) {
-  const ConversationTemplate conversation_template = make_template(predictor.folder, predictor.tokenizer);
-  std::vector<std::int64_t> longest;
-  for (const Record& record : records) {
-    std::int64_t& tokens = longest.emplace_back(0);
-    const std::vector<Turn>& turns = record.conversation.turns;
-    if (predictor.folder.head.kind == HeadKind::language_model)
-      tokens = written_tokens(predictor, conversation_template, record);
-    for (size_t t = 0; predictor.folder.head.kind == HeadKind::regression && t < turns.size(); ++t) {
-      if (turns[t].from != "Assistant") continue;
-      tokens = std::max<std::int64_t>(
-          tokens, std::ssize(scored_turn(predictor.folder, conversation_template, record.conversation, t).ids));
-    }
-  }
-  return longest;
-}
-
-}  // namespace
-
 void leave_out_long_records(const OpenModel& predictor, const DataOptions& data, std::vector<Record>& records,
                             const Context& context) {
   const std::int64_t own = predictor.folder.config.context_length(), limit = std::min(data.max_tokens, own);
-  const bool stops = data.over_length == OverLength::error;
-  if (data.max_tokens >= own && !stops) return;  // predictions say it of each
-  const std::vector<std::int64_t> tokens = input_tokens(predictor, records);
+  const std::string what = own < data.max_tokens ? fmt::format("the predictor's context of {} tokens", own)
+                                                 : fmt::format("data.max_tokens {}", data.max_tokens);
+  const ConversationTemplate conversation_template = make_template(predictor.folder, predictor.tokenizer);
   std::vector<Record> kept;
-  for (size_t r = 0; r < records.size(); ++r) {
-    if (tokens[r] <= limit) {
-      kept.push_back(std::move(records[r]));
+  for (Record& record : records) {
+    const std::vector<std::int64_t> needed = context_needed(predictor, conversation_template, record);
+    const std::int64_t tokens = needed.empty() ? 0 : std::ranges::max(needed);
+    if (tokens <= limit) {
+      kept.push_back(std::move(record));
       continue;
     }
-    if (!stops) continue;
-    fail(ExitCode::data, {.what = limit < data.max_tokens ? "a conversation longer than the predictor's context"
-                                                          : "a conversation longer than data.max_tokens",
-                          .where = where(records[r]),
-                          .found = std::to_string(tokens[r]) + " tokens",
+    if (data.over_length != OverLength::error) continue;
+    fail(ExitCode::data, {.what = "a conversation longer than " + what,
+                          .where = where(record),
+                          .found = std::to_string(tokens) + " tokens",
                           .expected = "at most " + std::to_string(limit),
                           .advice = "take the record out, or set data.over_length to drop"});
   }
   const size_t left_out = records.size() - kept.size();
   if (left_out > 0) {
-    context.log->warn(fmt::format("{} validation records are longer than data.max_tokens {} and were left out",
-                                  left_out, data.max_tokens));
+    context.log->warn(fmt::format("{} validation records are longer than {} and were left out", left_out, what));
   }
   records = std::move(kept);
   if (records.empty()) {
     fail(ExitCode::data, {.what = "no validation record is left to measure the predictor on",
                           .where = "data.validation",
-                          .found = fmt::format("{} records over {} tokens", left_out, limit),
-                          .advice = "raise data.max_tokens"});
+                          .found = fmt::format("{} records longer than {}", left_out, what),
+                          .advice = own < data.max_tokens ? "" : "raise data.max_tokens"});
   }
 }
 

@@ -30,9 +30,8 @@ struct PredictorReport {
 std::vector<Record> validation_records(const Attributes& attributes, const std::string& system, const DataOptions& data,
                                        OnBadRecord on_bad_record);
 
-// Takes out the records that are longer than data.max_tokens as the predictor reads them, and warns of them; throws
-// data at the first one under over_length: error, or where none is left. Those that only its context leaves out, of
-// which their predictions say why, stay where that is no error.
+// Takes out the records that are longer than data.max_tokens or the predictor's context as it reads them, and warns of
+// them; throws data at the first one under over_length: error, or where none is left.
 void leave_out_long_records(const OpenModel& predictor, const DataOptions& data, std::vector<Record>& records,
                             const Context& context);
 

@@ -195,6 +195,13 @@ Counted count_lines(std::span<const Preference> preferences, const std::vector<s
   return counted;
 }
 
+[[noreturn]] void refuse_uncountable(std::int64_t without_preference, std::int64_t too_long) {
+  fail(ExitCode::data,
+       {.what = "no line of pairs can be counted",
+        .where = "pairs.sources",
+        .found = fmt::format("{} without a preference, {} over the context", without_preference, too_long)});
+}
+
 void report_pairs(const Counted& counted, std::uint64_t seed, PreferenceReport& report) {
   if (counted.pairs.empty()) return;
   std::vector<std::vector<std::string>> rows{{"subset", "pairs", "accuracy", "95 % interval"}};
@@ -306,12 +313,32 @@ Metrics validate_preferences(const Transformer& model, const ExampleSet& pairs, 
 std::vector<Preference> read_preferences(const std::vector<SourceOptions>& sources, const std::string& system) {
   PreferenceReader reader(sources, system);
   std::vector<Preference> preferences;
-  while (std::optional<Preference> preference = reader.next()) {
-    if (is_ties(*preference)) ties_prompt(*preference);  // throws, before anything is scored
-    preferences.push_back(std::move(*preference));
+  while (auto line = reader.next_or_bad()) {
+    if (const BadRecord* bad = std::get_if<BadRecord>(&*line)) {
+      fail(ExitCode::data, {.what = bad->reason,
+                            .where = place(bad->file, bad->line),
+                            .advice = "`steerlm data check` with this recipe lists every bad line"});
+    }
+    Preference& preference = std::get<Preference>(*line);
+    if (is_ties(preference)) ties_prompt(preference);  // throws, before anything is scored
+    preferences.push_back(std::move(preference));
   }
   if (preferences.empty()) refuse_empty_input("compare", sources);
   return preferences;
+}
+
+void check_countable(const OpenModel& predictor, std::span<const Preference> preferences) {
+  const ConversationTemplate conversation_template = make_template(predictor.folder, predictor.tokenizer);
+  std::int64_t without_preference = 0, too_long = 0;
+  for (const Preference& preference : preferences) {
+    const bool fits = std::ranges::all_of(preference.responses, [&](const Record& response) {
+      const std::vector<std::int64_t> needed = context_needed(predictor, conversation_template, response);
+      return needed.back() <= predictor.folder.config.context_length();
+    });
+    if (preference.better > 0 && fits) return;
+    (preference.better == 0 ? without_preference : too_long) += 1;
+  }
+  refuse_uncountable(without_preference, too_long);
 }
 
 std::optional<PreferenceReport> report_preferences(const OpenModel& predictor, std::span<const Preference> preferences,
@@ -326,10 +353,7 @@ std::optional<PreferenceReport> report_preferences(const OpenModel& predictor, s
                     "were left out",
                     counted.too_long));
   if (counted.pairs.empty() && counted.best_of_n.empty() && counted.ties.empty()) {
-    fail(ExitCode::data, {.what = "no line of pairs can be counted",
-                          .where = "pairs.sources",
-                          .found = fmt::format("{} without a preference, {} over the context",
-                                               counted.without_preference, counted.too_long)});
+    refuse_uncountable(counted.without_preference, counted.too_long);
   }
   PreferenceReport report;
   const std::vector<std::string>& names = score_names(predictor);

@@ -42,6 +42,9 @@ std::optional<PreferenceReport> report_preferences(const OpenModel& predictor, s
                                                    const std::vector<double>& weights, std::uint64_t seed,
                                                    const Context& context, const std::function<bool()>& go_on);
 
+// Throws as report_preferences where no line can be counted, before a score is computed.
+void check_countable(const OpenModel& predictor, std::span<const Preference> preferences);
+
 // All of the sources. Throws data where there is none, and for a row of the subset Ties that has no part in its score.
 std::vector<Preference> read_preferences(const std::vector<SourceOptions>& sources, const std::string& system);
 

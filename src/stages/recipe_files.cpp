@@ -1,6 +1,7 @@
 #include "steerlm/stages/recipe_files.h"
 
 #include <algorithm>
+#include <map>
 
 #include "steerlm/core/paths.h"
 #include "steerlm/hf/adapter.h"
@@ -101,6 +102,25 @@ bool reads_standard_input(const Recipe& recipe) {
   return std::ranges::any_of(all_inputs(recipe), [](const RecipeInput& input) { return input.path == "-"; });
 }
 
+void check_standard_input(const Recipe& recipe, const std::string& recipe_path) {
+  const bool recipe_itself = recipe_path == "-";
+  const auto times =
+      std::ranges::count_if(all_inputs(recipe), [](const RecipeInput& input) { return input.path == "-"; });
+  if (times + recipe_itself <= 1) return;
+  fail(ExitCode::recipe,
+       {.what = "standard input can be read only once",
+        .found = recipe_itself ? "the recipe and data from it" : std::to_string(times) + " inputs of it",
+        .advice = "write one of them to a file first"});
+}
+
+void refuse_standard_input(const Recipe& recipe, const std::string& where) {
+  if (!reads_standard_input(recipe)) return;
+  fail(ExitCode::recipe, {.what = "standard input cannot be read by several processes, and each part of this is one",
+                          .where = where,
+                          .found = "'-'",
+                          .advice = "write the data to a file first"});
+}
+
 std::vector<std::string> recipe_inputs(const Recipe& recipe) {
   std::vector<std::string> paths;
   for (const RecipeInput& input : inputs_of(recipe)) paths.push_back(input.path);
@@ -121,6 +141,45 @@ Json describe_inputs(std::vector<RecipeInput> inputs, KnownFiles& known) {
       described.push_back(describe_file(file, input.missing, known));
   }
   return described;
+}
+
+namespace {
+
+// Those of described inputs that one input of a recipe stands for: the file, or the files of the folder.
+std::map<std::string, Json> files_at(const std::string& input, const Json& described) {
+  const std::string name = utf8_text(input), folder = utf8_text(Path(input) / "");
+  std::map<std::string, Json> files;
+  for (const Json& file : described) {
+    if (!file.is_object() || !file.contains("path") || !file["path"].is_string()) continue;
+    const std::string path = file["path"].get<std::string>();
+    const bool inside = path.starts_with(folder) && path.find('/', folder.size()) == std::string::npos;
+    if (path == name || inside) files.emplace(path, file);
+  }
+  return files;
+}
+
+}  // namespace
+
+std::vector<std::string> input_differences(const Recipe& recipe, const Json& before, const Json& now) {
+  std::map<std::string, Json> old_files, new_files;
+  for (const RecipeInput& input : inputs_of(recipe)) {
+    std::map<std::string, Json> old_ones = files_at(input.path, before);
+    if (old_ones.empty()) continue;
+    old_files.merge(old_ones);
+    new_files.merge(files_at(input.path, now));
+  }
+  std::vector<std::string> differences;
+  for (const auto& [path, file] : new_files) {
+    const auto old_file = old_files.find(path);
+    if (old_file == old_files.end())
+      differences.push_back("the input " + path + " is new");
+    else if (old_file->second != file)
+      differences.push_back("the input " + path + " has changed");
+  }
+  for (const auto& [path, file] : old_files) {
+    if (!new_files.contains(path)) differences.push_back("the input " + path + " is gone");
+  }
+  return differences;
 }
 
 Path data_cache_folder(const Recipe& recipe) {
@@ -169,15 +228,33 @@ std::vector<SourceOptions> record_sources(const Recipe& r) {
     }
   };
   if (r.stage == Stage::tokenizer) {
-    for (const std::string& path : r.tokenizer.input) add({{.path = path}});
+    for (const std::string& path : r.tokenizer.input) add({{.path = path, .format = r.tokenizer.format}});
   } else if (r.stage == Stage::annotate) {
     add(r.annotate.input);
   } else {
     add(r.data.train);
     add(r.data.validation);
-    if (r.pairs) add(r.pairs->sources);
   }
   if (!r.bootstrap.labels_from.empty()) add({{.path = r.bootstrap.labels_from}});
+  return sources;
+}
+
+ReadOptions read_options(const Recipe& recipe) {
+  // Labels are written over: those of other attributes, and weights of turns, are nobody's fault there.
+  if (recipe.stage == Stage::annotate) {
+    const bool keep = recipe.annotate.human_labels == HumanLabels::keep;
+    return {.labels = keep ? Labels::kept : Labels::ignored, .weights = false};
+  }
+  if (recipe.stage == Stage::tokenizer) return {.labels = Labels::ignored, .weights = false};
+  if (recipe.stage == Stage::train_predictor && is_pairwise(recipe.head.loss))
+    return {.labels = Labels::dropped, .weights = false};
+  return {};
+}
+
+std::vector<SourceOptions> pair_sources(const Recipe& recipe) {
+  std::vector<SourceOptions> sources;
+  if (recipe.pairs) sources = recipe.pairs->sources;
+  std::erase_if(sources, [](const SourceOptions& source) { return source.path == "-"; });
   return sources;
 }
 

@@ -28,12 +28,17 @@ bool has_results(const RunFiles& files) {
   const auto has = [&](const char* name) {
     return files.owns(name) && is_there(files.root() / name, ExitCode::resources);
   };
-  return has("done.json") || has("ledger.jsonl") || has("sample") || has("sample-1") ||
+  const auto has_part = [&](const char* name) {  // the first one of bootstrap or steerlm2
+    const Path part = files.root() / name;
+    return files.owns(name) && RunFiles::look(part).kind == RunFiles::Place::Kind::marked &&
+           has_results(RunFiles::read(part));
+  };
+  return has("done.json") || has("ledger.jsonl") || has_part("sample") || has_part("sample-1") ||
          !files.folders_in("checkpoints").empty();
 }
 
 // What sets the inputs apart from those that the run in `root` has read.
-void compare_inputs(const Path& root, const Json& inputs, std::vector<std::string>& changed) {
+void compare_inputs(const Path& root, const Recipe& recipe, const Json& inputs, std::vector<std::string>& changed) {
   const Path path = root / "environment.json";
   if (!is_there(path, ExitCode::resources)) {
     changed.push_back("its environment.json is gone, which names its inputs");
@@ -45,12 +50,8 @@ void compare_inputs(const Path& root, const Json& inputs, std::vector<std::strin
     changed.push_back("its environment.json names no inputs");
     return;
   }
-  for (const Json& input : inputs) {
-    for (const Json& before : environment["inputs"]) {
-      if (before.is_object() && before.value("path", Json()) == input.at("path") && before != input)
-        changed.push_back("the input " + input.at("path").get<std::string>() + " has changed");
-    }
-  }
+  for (const std::string& difference : input_differences(recipe, environment["inputs"], inputs))
+    changed.push_back(difference);
 }
 
 bool is_step_of_pipeline(const Path& root) {
@@ -72,7 +73,7 @@ std::vector<std::string> run_differences(const RunFiles& files, const Recipe& re
   std::vector<std::string> changed =
       differing_keys(read_file(files.root() / "recipe.yaml", ExitCode::resources, "the run's recipe"),
                      dump_recipe(recipe), is_step_of_pipeline(files.root()));
-  if (has_results(files)) compare_inputs(files.root(), inputs, changed);
+  if (has_results(files)) compare_inputs(files.root(), recipe, inputs, changed);
   if (!changed.empty()) return changed;
   for (const std::string& output : recipe_outputs(recipe)) {
     // Of the same name, seen from another current directory or through a link that leads elsewhere now.
@@ -113,11 +114,9 @@ std::string describe(const RunFiles::Difference& other) {
   return shown(other.path) + (other.gone ? " is gone" : " was changed after it was written");
 }
 
-RunStatus status_of(const RunFiles& files, const Recipe& recipe, const Json& inputs) {
-  using State = RunStatus::State;
-  if (auto changed = run_differences(files, recipe, inputs); !changed.empty()) return {State::other, changed};
-  if (!is_complete(files.root(), recipe)) return {has_results(files) ? State::unfinished : State::fresh, {}};
-  RunStatus status{State::finished, {}};
+}  // namespace
+
+std::vector<std::string> run_damages(const RunFiles& files, const Recipe& recipe) {
   // The output may have been taken along to another file system, or a link on the way to it leads elsewhere now.
   const auto is_elsewhere = [&](const RunFiles::Difference& other) {
     return other.gone && !lies_in(place_of(other.path), place_of(files.root())) &&
@@ -125,11 +124,21 @@ RunStatus status_of(const RunFiles& files, const Recipe& recipe, const Json& inp
              return BlockOutput::is_finished_at(output, files.root() / ledger_name);
            });
   };
+  std::vector<std::string> reasons;
   for (const RunFiles::Difference& other : damages(files)) {
-    if (!is_elsewhere(other)) status.reasons.push_back(describe(other));
+    if (!is_elsewhere(other)) reasons.push_back(describe(other));
   }
-  if (!status.reasons.empty()) status.state = State::damaged;
-  return status;
+  return reasons;
+}
+
+namespace {
+
+RunStatus status_of(const RunFiles& files, const Recipe& recipe, const Json& inputs) {
+  using State = RunStatus::State;
+  if (auto changed = run_differences(files, recipe, inputs); !changed.empty()) return {State::other, changed};
+  if (!is_complete(files.root(), recipe)) return {has_results(files) ? State::unfinished : State::fresh, {}};
+  const std::vector<std::string> reasons = run_damages(files, recipe);
+  return {reasons.empty() ? State::finished : State::damaged, reasons};
 }
 
 // The folder of a pipeline or a cross-validation is never started over as something else: the run directories of its
@@ -301,6 +310,14 @@ void check_outputs_of_unfinished(const Recipe& recipe, const Context& context) {
     check_outputs(recipe, context);
 }
 
+// What keeps a run that is not finished from beginning or going on in a marked folder.
+void refuse_to_begin(const RunFiles& files, const Recipe& recipe, const RunStatus& status, const Context& context) {
+  refuse_pipeline_folder(files, recipe);
+  refuse_other_run(status, recipe);
+  refuse_foreign_files(files, recipe, context);
+  for (const Path& thing : changed_things(files)) RunFiles::check_set_aside(thing);
+}
+
 Json mark_of(const Recipe& recipe) {
   return {{"made_by", "steerlm " + program_version()}, {"stage", enum_name(recipe.stage)}};
 }
@@ -347,10 +364,9 @@ RunDirectory::RunDirectory(const Recipe& recipe, const Context& context)
                        : (check_outputs(recipe, context), RunFiles::open(recipe.run_dir, mark_of(recipe)))) {
   if (finished_) return;
   refuse_input_in_run(recipe);
-  refuse_pipeline_folder(files_, recipe);
-  refuse_other_run(context.fresh ? RunStatus() : status_of(files_, recipe, inputs_), recipe);
-  refuse_foreign_files(files_, recipe, context);
-  for (const Path& thing : changed_things(files_)) RunFiles::check_set_aside(thing);
+  const RunStatus status = context.fresh ? RunStatus() : status_of(files_, recipe, inputs_);
+  refuse_to_begin(files_, recipe, status, context);
+  finished_ = status.state == RunStatus::State::finished;  // by a process that ended while this one waited for the lock
 }
 
 namespace {
@@ -373,7 +389,8 @@ void set_aside_changed(RunFiles& files, const Context& context) {
 }
 
 bool holds_its_mark_alone(const Path& root) {
-  return std::distance(stdfs::directory_iterator(root), stdfs::directory_iterator()) == 1;
+  std::error_code error;  // one that cannot be listed is kept
+  return std::distance(stdfs::directory_iterator(root, error), stdfs::directory_iterator()) == 1;
 }
 
 // The parts of bootstrap and steerlm2, with what they wrote beside. One in which something else lies stays with that.
@@ -423,6 +440,12 @@ std::optional<RunDirectory> begin_run(const Recipe& recipe, const Context& conte
   std::optional<RunDirectory> run(std::in_place, recipe, context);
   if (run->finished())
     context.log->info(recipe.run_dir + ": the run is finished already, nothing to do (--fresh starts over)");
+  if (!reads_standard_input(recipe)) return run;
+  if (run->finished())
+    context.log->warn("standard input was not read, and may be another one than the run has read");
+  else if (!context.fresh && RunFiles::look(recipe.run_dir).kind == RunFiles::Place::Kind::marked &&
+           has_results(RunFiles::read(recipe.run_dir)))
+    context.log->warn("the run goes on: standard input must give what it gave before, which cannot be checked");
   return run;
 }
 
@@ -439,15 +462,7 @@ void report_run(const Recipe& recipe, const Context& context) {
     check_outputs(recipe, context);
     RunFiles::check_writable(recipe.run_dir);
   }
-  if (marked) {
-    const RunFiles files = RunFiles::read(recipe.run_dir);
-    refuse_pipeline_folder(files, recipe);
-    refuse_other_run(status, recipe);
-    if (!finished) {
-      refuse_foreign_files(files, recipe, context);
-      for (const Path& thing : changed_things(files)) RunFiles::check_set_aside(thing);
-    }
-  }
+  if (marked && !finished) refuse_to_begin(RunFiles::read(recipe.run_dir), recipe, status, context);
   std::string text = "a new run", kept;
   if (marked && context.fresh) {
     for (const Path& thing : changed_things(RunFiles::read(recipe.run_dir)))

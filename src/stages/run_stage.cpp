@@ -1,12 +1,14 @@
 #include <stdexcept>
 
 #include "stages/settle.h"
+#include "steerlm/stages/recipe_files.h"
 #include "steerlm/stages/run_directory.h"
 #include "steerlm/stages/stages.h"
 
 namespace steerlm {
 
 Outcome run_stage(const Recipe& given, const Context& context) {
+  check_standard_input(given, context.recipe);
   const Recipe recipe = settle_recipe(given);
   if (context.dry_run && !recipe.run_dir.empty()) report_run(recipe, context);
   return run_settled_stage(recipe, context);

@@ -47,10 +47,17 @@ GenerationSettings generation_settings(const OpenModel& model,
   return settings;
 }
 
-void require_dials(const OpenModel& model) {
-  if (model.attributes.declared()) return;
+void require_language_model(const ModelFolder& folder, const std::string& key) {
+  if (folder.head.kind == HeadKind::language_model) return;
+  fail(ExitCode::model, {.what = "'" + key + "' is a predictor with a regression head, which writes no text",
+                         .where = folder.path.string(),
+                         .expected = "a language model"});
+}
+
+void require_dials(const ModelFolder& folder) {
+  if (!folder.attributes.names.empty()) return;
   fail(ExitCode::model, {.what = "the model has no dials: its steerlm.json declares no attributes",
-                         .where = model.folder.path.string(),
+                         .where = folder.path.string(),
                          .advice = "train one with `steerlm sft` on annotated records"});
 }
 
@@ -68,13 +75,30 @@ std::vector<SampleRequest> requests_of(const Prompt& prompt, size_t p, std::int6
 
 namespace {
 
-std::vector<std::int32_t> encode_request(const ConversationTemplate& conversation_template,
+std::vector<std::int32_t> encode_request(const OpenModel& model,
+                                         const std::optional<ConversationTemplate>& conversation_template,
                                          const SampleRequest& request) {
+  if (!conversation_template) {
+    std::vector<std::int32_t> ids;
+    model.tokenizer.append_first(request.prompt->conversation.turns.back().value, ids);
+    return ids;
+  }
   Conversation conversation = request.prompt->conversation;
   for (Turn& turn : conversation.turns) {
     if (turn.from == "Assistant" && !turn.label) turn.label = request.label;
   }
-  return conversation_template.encode_prompt(conversation, request.label);
+  return conversation_template->encode_prompt(conversation, request.label);
+}
+
+std::string fault_of(const std::vector<std::int32_t>& ids, std::int64_t context) {
+  if (ids.empty()) {
+    return "the prompt is empty, and the tokenizer has no BOS that a text would start with; give the model a text to "
+           "go "
+           "on from";
+  }
+  if (std::ssize(ids) < context) return "";
+  return fmt::format("the prompt is longer than the model's context: {} tokens, at most {} leave room for an answer",
+                     ids.size(), context - 1);
 }
 
 // The prompts of one block from `begin` on, with what the device is given.
@@ -93,19 +117,8 @@ PromptBlock encode_block(const SampleJob& job, const std::optional<ConversationT
   for (size_t p = begin; p < end; ++p) {
     std::string fault = job.fault ? job.fault(p) : "";
     for (const SampleRequest& request : fault.empty() ? job.requests(p) : std::vector<SampleRequest>{}) {
-      std::vector<std::int32_t> ids;
-      if (conversation_template)
-        ids = encode_request(*conversation_template, request);
-      else
-        job.model.tokenizer.append_first(request.prompt->conversation.turns.back().value, ids);
-      if (ids.empty())
-        fault =
-            "the prompt is empty, and the tokenizer has no BOS that a text would start with; give the model a text to "
-            "go on from";
-      else if (static_cast<std::int64_t>(ids.size()) >= context)
-        fault =
-            fmt::format("the prompt is longer than the model's context: {} tokens, at most {} leave room for an answer",
-                        ids.size(), context - 1);
+      std::vector<std::int32_t> ids = encode_request(job.model, conversation_template, request);
+      fault = fault_of(ids, context);
       if (!fault.empty()) break;
       block.requests.push_back(request);
       block.encoded.push_back({std::move(ids), request.key, request.prompt->place()});
@@ -153,6 +166,11 @@ void take_prompts(const SampleJob& job, const PromptBlock& block, std::span<cons
 
 }  // namespace
 
+std::string request_fault(const OpenModel& model, const std::optional<ConversationTemplate>& conversation_template,
+                          const SampleRequest& request) {
+  return fault_of(encode_request(model, conversation_template, request), model.folder.config.context_length());
+}
+
 Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context& context) {
   if (output.finished()) return Outcome::done;
   std::optional<ConversationTemplate> conversation_template;
@@ -176,6 +194,7 @@ Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context&
     block.begin += static_cast<size_t>(skipped);
     if (block.begin < block.end) blocks.push_back(block);
   }
+  output.check_skipped(to_skip);
 
   Progress progress(job.title, "responses", prompts * job.samples_per_prompt, progress_output(context), before);
   const double start = monotonic_seconds();
@@ -225,8 +244,13 @@ Json sampled_summary(const BlockOutput& output, const std::string& output_path, 
   if (unfinished > 0)
     context.log->warn(fmt::format("{} of {} responses did not end within sampling.max_new_tokens and were left out",
                                   unfinished, sampled));
-  if (sampled == unfinished)
-    fail(ExitCode::data, {.what = "no response ended within sampling.max_new_tokens", .where = output_path});
+  if (sampled == unfinished) {
+    fail(ExitCode::data, {.what = "no response ended within sampling.max_new_tokens",
+                          .where = output_path,
+                          .found = fmt::format("{} were cut off, {} were not sampled, for prompts over the context",
+                                               unfinished, too_long),
+                          .advice = "raise sampling.max_new_tokens, or train the policy on responses that end"});
+  }
   return {{"sampled", sampled}, {"unfinished", unfinished}, {"too_long", too_long}};
 }
 

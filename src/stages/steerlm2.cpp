@@ -28,19 +28,6 @@
 namespace steerlm {
 namespace {
 
-void require_language_model(const ModelFolder& folder, const std::string& key) {
-  if (folder.head.kind == HeadKind::language_model) return;
-  fail(ExitCode::model, {.what = "'" + key + "' is a predictor with a regression head, not a language model",
-                         .where = folder.path.string()});
-}
-
-void require_dials(const ModelFolder& folder) {
-  if (!folder.attributes.names.empty()) return;
-  fail(ExitCode::model, {.what = "the policy has no dials: its steerlm.json declares no attributes",
-                         .where = folder.path.string(),
-                         .advice = "train one with `steerlm sft` on annotated records"});
-}
-
 // Before anything is sampled: the label of the policy must be one that the predictor can judge.
 void check_folders(const Recipe& recipe, const Context& context) {
   const Steerlm2Options& options = recipe.steerlm2;
@@ -65,12 +52,7 @@ void check_folders(const Recipe& recipe, const Context& context) {
                             .expected = join(ours.names),
                             .advice = "train predictor and policy on the same attributes"});
   }
-  if (ours.min != theirs.min || ours.max != theirs.max) {
-    fail(ExitCode::recipe, {.what = "policy and predictor have different ranges",
-                            .where = options.predictor,
-                            .found = fmt::format("{} to {}", theirs.min, theirs.max),
-                            .expected = fmt::format("{} to {}, as the policy", ours.min, ours.max)});
-  }
+  require_range(predictor, ours);
 }
 
 // {"system", "prompt_turns", "label", "responses"}

@@ -1,6 +1,7 @@
 #include "stages/step_process.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -9,10 +10,9 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <cstring>
 
-#include "steerlm/core/error.h"
+#include "steerlm/core/fs.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/report/table.h"
 
@@ -36,13 +36,11 @@ bool is_exit_code(int code) { return (code >= 2 && code <= 6) || code == 70 || c
 
 ProcessResult run_process(const std::string& program, const std::vector<std::string>& arguments,
                           const std::string& input) {
-  std::FILE* file = std::tmpfile();
-  if (file == nullptr || std::fwrite(input.data(), 1, input.size(), file) != input.size() || std::fflush(file) != 0) {
-    const int error = errno;
-    if (file != nullptr) std::fclose(file);
-    fail(ExitCode::resources, {.what = std::string("cannot write a temporary file: ") + std::strerror(error)});
-  }
-  std::rewind(file);
+  const int memory = ::memfd_create("recipe", MFD_CLOEXEC);
+  if (memory < 0) fail_file("make a file in memory for the recipe of a step", program, errno);
+  OutputFile file("the recipe of a step", memory);
+  file.write(input);
+  ::lseek(memory, 0, SEEK_SET);
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -50,24 +48,30 @@ ProcessResult run_process(const std::string& program, const std::vector<std::str
   const pid_t child = ::fork();
   if (child < 0) {
     const int error = errno;
-    std::fclose(file);
-    fail(ExitCode::resources, {.what = std::string("cannot start a process: ") + std::strerror(error)});
+    fail(ExitCode::resources, {.what = std::string("cannot start a process: ") + std::strerror(error),
+                               .where = program,
+                               .advice = error == EAGAIN ? "raise the limit of processes: ulimit -u"
+                                                         : "free some memory and give the same command again"});
   }
   if (child == 0) {
     // The kernel ends the child with the parent; a parent that ended before this call is no parent any more.
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(127);
-    ::dup2(::fileno(file), STDIN_FILENO);
+    ::dup2(memory, STDIN_FILENO);
     ::setpgid(0, 0);  // a Ctrl-C reaches the step once, through us
     ::execv(program.c_str(), argv.data());
     ::_exit(127);
   }
-  std::fclose(file);
   bool passed_on = false;
   for (;;) {
     int status = 0;
     rusage usage{};
-    if (::wait4(child, &status, WNOHANG, &usage) == child) {
+    const pid_t ended = ::wait4(child, &status, WNOHANG, &usage);
+    if (ended == child)
       return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), usage.ru_maxrss * 1024};
+    if (ended < 0 && errno != EINTR) {
+      fail(ExitCode::resources, {.what = std::string("cannot wait for a process: ") + std::strerror(errno),
+                                 .where = program,
+                                 .advice = "give the same command again, which goes on"});
     }
     if (stop_requested() && !passed_on) {
       ::kill(child, SIGTERM);

@@ -11,24 +11,44 @@
 #include "steerlm/text/tokenizer_training.h"
 
 namespace steerlm {
+namespace {
 
-TrainedTokenizer train_tokenizer_on_files(const TokenizerOptions& options, std::int64_t seed) {
-  std::vector<SourceOptions> sources;
-  for (const std::string& path : options.input) sources.push_back({.path = path, .format = options.format});
-  RecordReader reader(sources, {}, "", {.labels = Labels::ignored, .weights = false});
-  std::deque<std::string> values;
-  TokenizerTraining training;
-  training.next_text = [&]() -> std::optional<std::string> {
-    while (values.empty()) {
-      auto input = reader.next();
+// The texts of the values of all records, in their order. Throws data at the first bad record.
+class Texts {
+ public:
+  explicit Texts(const TokenizerOptions& options) : reader_(sources(options), {}, "", reading) {}
+
+  std::optional<std::string> next() {
+    while (values_.empty()) {
+      auto input = reader_.next();
       if (!input) return std::nullopt;
       if (const BadRecord* bad = std::get_if<BadRecord>(&*input)) refuse(*bad);
-      for (Turn& turn : std::get<Record>(*input).conversation.turns) values.push_back(std::move(turn.value));
+      for (Turn& turn : std::get<Record>(*input).conversation.turns) values_.push_back(std::move(turn.value));
     }
-    std::string value = std::move(values.front());
-    values.pop_front();
+    std::string value = std::move(values_.front());
+    values_.pop_front();
     return value;
-  };
+  }
+
+  static std::vector<SourceOptions> sources(const TokenizerOptions& options) {
+    std::vector<SourceOptions> sources;
+    for (const std::string& path : options.input) sources.push_back({.path = path, .format = options.format});
+    return sources;
+  }
+
+ private:
+  static constexpr ReadOptions reading{.labels = Labels::ignored, .weights = false};
+
+  RecordReader reader_;
+  std::deque<std::string> values_;
+};
+
+}  // namespace
+
+TrainedTokenizer train_tokenizer_on_files(const TokenizerOptions& options, std::int64_t seed) {
+  Texts texts(options);
+  TokenizerTraining training;
+  training.next_text = [&] { return texts.next(); };
   training.vocab_size = options.vocab_size;
   training.model = options.kind == TokenizerKind::bpe ? TokenizerModel::bpe : TokenizerModel::unigram;
   training.seed = static_cast<std::uint64_t>(seed);
@@ -47,7 +67,10 @@ Outcome run_tokenizer(const Recipe& recipe, const Context& context) {
   if (context.dry_run) {
     KnownFiles known;
     describe_inputs(recipe, known);
-    context.log->info("would train a tokenizer into " + options.output);
+    std::int64_t count = 0;
+    for (Texts texts(options); texts.next();) ++count;
+    if (count == 0) refuse_empty_input("train a tokenizer on", Texts::sources(options));
+    context.log->info(fmt::format("would train a tokenizer on {} texts into {}", count, options.output));
     return Outcome::done;
   }
   const auto train = [&] {

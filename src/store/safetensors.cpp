@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/isinf.h>
 #include <ATen/ops/sum.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -91,7 +92,14 @@ std::vector<std::string> SafetensorsFile::names() const {
 
 const TensorInfo& SafetensorsFile::info(const std::string& name) const {
   const auto found = index_.find(name);
-  if (found == index_.end()) fail(ExitCode::model, {.what = "no tensor '" + name + "'", .where = path().string()});
+  if (found == index_.end()) {
+    const std::vector<std::string> own = names();
+    fail(ExitCode::model,
+         {.what = "no tensor '" + name + "'",
+          .where = path().string(),
+          .found = own.empty() ? "no tensor at all" : fmt::format("{} tensors, such as '{}'", own.size(), own.front()),
+          .advice = "where the file has it under another name (a wrapper's prefix, say), rename the tensors"});
+  }
   return header_.tensors[found->second].second;
 }
 

@@ -67,7 +67,9 @@ bool read_message(std::string_view bytes, Use use) {
   return true;
 }
 
-// ModelProto: 1 pieces, 2 trainer_spec, 3 normalizer_spec, 4 self_test_data. SentencePiece: 1 piece, 2 score, 3 type.
+// ModelProto: 1 pieces, 2 trainer_spec, 3 normalizer_spec, 4 self_test_data, 5 denormalizer_spec. SentencePiece: 1
+// piece, 2 score, 3 type. TrainerSpec: 3 model_type, 24 treat_whitespace_as_suffix, 44 unk_surface. NormalizerSpec: 1
+// name, 2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces, 5 escape_whitespaces.
 std::optional<SpmPiece> read_piece(std::string_view bytes) {
   SpmPiece piece;
   const bool whole = read_message(bytes, [&](const Field& field) {
@@ -142,15 +144,22 @@ SpmModel read_spm_model(std::string_view bytes, const std::string& where) {
     } else if (field.number == 2) {
       trainer = true;
       sound &= read_message(field.payload, [&](const Field& of_trainer) {
-        if (of_trainer.number == 3 && of_trainer.type == varint) model.unigram = of_trainer.value == 1;
+        if (of_trainer.number == 3 && of_trainer.type == varint) model.kind = static_cast<SpmKind>(of_trainer.value);
+        if (of_trainer.number == 24) model.suffix_spaces = of_trainer.value != 0;
         if (of_trainer.number == 44 && of_trainer.type == length_delimited) model.unk_surface = of_trainer.payload;
       });
     } else if (field.number == 3) {
       normalizer = true;
       sound &= read_message(field.payload, [&](const Field& of_normalizer) {
-        if (of_normalizer.number == 1) model.identity = of_normalizer.payload == "identity";
+        if (of_normalizer.number == 1) model.normalizer = of_normalizer.payload;
+        if (of_normalizer.number == 2) model.charsmap = of_normalizer.payload;
         if (of_normalizer.number == 3) model.add_dummy_prefix = of_normalizer.value != 0;
         if (of_normalizer.number == 4) model.remove_extra_whitespaces = of_normalizer.value != 0;
+        if (of_normalizer.number == 5) model.escape_whitespaces = of_normalizer.value != 0;
+      });
+    } else if (field.number == 5) {
+      sound &= read_message(field.payload, [&](const Field& of_denormalizer) {
+        if (of_denormalizer.number == 2) model.denormalizer = !of_denormalizer.payload.empty();
       });
     }
   });

@@ -11,12 +11,18 @@
 
 namespace steerlm {
 
+enum class SpmKind { unigram = 1, bpe = 2, word = 3, character = 4 };  // TrainerSpec.model_type
+
 struct SpmModel {
   std::vector<SpmPiece> pieces;
-  bool unigram = true;    // TrainerSpec.model_type; false: another kind
-  bool identity = false;  // NormalizerSpec: text is left as it is
+  SpmKind kind = SpmKind::unigram;
+  bool suffix_spaces = false;  // treat_whitespace_as_suffix
+  std::string normalizer;      // NormalizerSpec: name, and its rules, precompiled_charsmap; "": text is left as it is
+  std::string charsmap;
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
+  bool escape_whitespaces = true;
+  bool denormalizer = false;                   // denormalizer_spec has rules
   std::string unk_surface = " \xE2\x81\x87 ";  // what unk decodes to, " ⁇ "
 };
 

@@ -7,10 +7,10 @@
 #include "steerlm/core/json.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/text/tokenizer.h"
+#include "text/spm_json.h"
 #include "text/spm_log.h"
 #include "text/tokenizer_class.h"
 #include "text/unicode.h"
-#include "text/unigram_json.h"
 
 namespace steerlm {
 namespace {
@@ -58,6 +58,7 @@ SpmTokenizer::SpmTokenizer(std::string bytes, const Path& file, TokenizerConfig 
   plain_ = make_processor(own_prefix_ ? bytes_ : edit_spm_model(bytes_, hide_nothing, spm_.add_dummy_prefix), file);
   add_tokens();
   make_processors(file);
+  settle_json(file);
   if (config_.add_eos) {
     notes_.push_back(
         "Transformers puts EOS behind every text that this tokenizer encodes; here the template says where "
@@ -258,9 +259,38 @@ void SpmTokenizer::append_continuation(std::string_view text, std::vector<std::i
   encode(hidden_bare_, text, ids);
 }
 
+// sentencepiece leaves its user-defined pieces as they are in a text; `tokenizers` changes all of it.
+void SpmTokenizer::settle_json(const Path& file) {
+  if (beyond_llama_tokenizer(spm_).empty()) return;
+  beyond_json_ = beyond_tokenizer_json(spm_);
+  const auto is_user_defined = [](const SpmPiece& piece) { return piece.type == PieceType::user_defined; };
+  if (!beyond_json_.empty() || std::ranges::none_of(spm_.pieces, is_user_defined)) return;
+  const Processor processor = make_processor(edit_spm_model(bytes_, is_user_defined, false), file);
+  const auto changes = [&](const SpmPiece& piece) { return processor->Normalize(piece.text) != piece.text; };
+  for (const SpmPiece& piece : spm_.pieces) {
+    if (is_user_defined(piece) && changes(piece))
+      beyond_json_ = "leaves the user-defined piece '" + piece.text + "' as it is and changes such a text elsewhere";
+  }
+}
+
+std::string SpmTokenizer::note_on_transformers(bool configured) const {
+  const std::string beyond_llama = beyond_llama_tokenizer(spm_);
+  if (beyond_llama.empty()) return "";
+  if (!beyond_json_.empty()) {
+    return "the sentencepiece model " + beyond_json_ +
+           ", which no tokenizer.json can say: none is written beside it, and Transformers may give other ids or texts "
+           "than this program, which has sentencepiece's";
+  }
+  const bool llama = config_.class_name == "LlamaTokenizer" || config_.class_name == "CodeLlamaTokenizer";
+  if (!configured || !llama || config_.model_type == "mistral") return "";
+  return "the sentencepiece model " + beyond_llama + ", which " + config_.class_name +
+         " of Transformers 5 does not know: without a tokenizer.json it gives other ids there than here, where they "
+         "are sentencepiece's";
+}
+
 std::optional<Json> SpmTokenizer::as_tokenizer_json() const {
-  if (!spm_.unigram || !spm_.identity || spm_.remove_extra_whitespaces) return std::nullopt;
-  return unigram_tokenizer_json(spm_);
+  if (beyond_llama_tokenizer(spm_).empty() || !beyond_json_.empty()) return std::nullopt;
+  return spm_tokenizer_json(spm_);
 }
 
 std::string SpmTokenizer::default_config() const {

@@ -41,9 +41,12 @@ class SpmTokenizer {
   const std::vector<std::string>& notes() const { return notes_; }
   const std::string& bytes_without_piece() const { return none_; }
   std::int64_t model_size() const { return spm_size(); }  // pieces of the model itself, before the added ones
-  // What Transformers needs beside a Unigram model; nothing for BPE, and for a model that changes a text before it is
-  // split.
+  // What Transformers needs beside the model; nothing for BPE that leaves a text as it is, which LlamaTokenizer reads,
+  // and where there is none.
   std::optional<Json> as_tokenizer_json() const;
+  // Where Transformers gives other ids for a folder that has no tokenizer.json of its own; "": nowhere. `configured`:
+  // it has a tokenizer_config.json, and gets none.
+  std::string note_on_transformers(bool configured) const;
   std::string default_config() const;  // a tokenizer_config.json for a file that has none
 
  private:
@@ -53,6 +56,7 @@ class SpmTokenizer {
   void settle_prefix();
   void add_tokens();
   void make_processors(const Path& file);
+  void settle_json(const Path& file);
   void encode(const Processor& processor, std::string_view text, std::vector<std::int32_t>& ids) const;
   void encode_stretch(std::string_view text, std::vector<std::int32_t>& ids) const;
 
@@ -67,8 +71,9 @@ class SpmTokenizer {
   std::int32_t bos_ = -1;
   std::int32_t eos_ = -1;
   bool add_bos_ = false;
-  bool own_prefix_ = true;  // the model's dummy prefix is as its file says
-  std::string none_;        // it has a piece for every byte, or unk
+  bool own_prefix_ = true;   // the model's dummy prefix is as its file says
+  std::string none_;         // it has a piece for every byte, or unk
+  std::string beyond_json_;  // why the model has no tokenizer.json; "": it has one, or needs none
   std::vector<std::string> notes_;
   // Four processors of one model. `hidden`: the template's markers and special user-defined pieces are no longer
   // matched. `bare`: no dummy prefix.

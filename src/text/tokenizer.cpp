@@ -90,6 +90,10 @@ Tokenizer Tokenizer::load(const Path& file_or_model_folder) {
   Tokenizer tokenizer(file, folder, std::move(kind));
   std::visit([&](const auto& made) { notes.insert(notes.end(), made->notes().begin(), made->notes().end()); },
              tokenizer.kind_);
+  if (const Spm* spm = std::get_if<Spm>(&tokenizer.kind_); spm && files.size() == 1) {
+    const bool configured = !folder.empty() && is_there(folder / tokenizer_side_files[0], ExitCode::model);
+    if (std::string note = (*spm)->note_on_transformers(configured); !note.empty()) notes.push_back(std::move(note));
+  }
   tokenizer.notes_ = std::move(notes);
   if (tokenizer.add_bos() && tokenizer.bos_id() < 0) {
     fail(ExitCode::model, {.what = "add_bos_token is true, but the tokenizer has no BOS piece",

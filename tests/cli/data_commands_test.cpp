@@ -143,6 +143,70 @@ TEST_F(DataCommands, ConvertLeavesNothingBehindAfterABadRecord) {
   EXPECT_TRUE(temporaries_of(path("o.jsonl")).empty());
 }
 
+TEST_F(DataCommands, ConvertPacksAsTheNameSays) {
+  const std::string input = fixtures + "data/helpsteer.jsonl";
+  const std::string lines = run({"convert", "--input", input, "--output", "-"}).out;
+  for (const auto& [name, magic] :
+       {std::pair("o.jsonl.gz", "\x1f\x8b"), std::pair("o.jsonl.zst", "\x28\xb5\x2f\xfd")}) {
+    ASSERT_EQ(run({"convert", "--input", input, "--output", path(name)}).code, 0);
+    EXPECT_THAT(read(path(name)), StartsWith(magic));
+    EXPECT_EQ(run({"convert", "--input", path(name), "--output", "-", "--method", "helpsteer2"}).out, lines);
+  }
+}
+
+// What a bad record's message says of `data check` finds the same record, and every other one.
+TEST_F(DataCommands, ConvertNamesTheCheckThatListsAll) {
+  const std::string labels =
+      write("l.jsonl",
+            R"({"conversations":[{"from":"User","value":"x"},{"from":"Assistant","value":"x","label":"quality:11"}]})"
+            "\n{\n");
+  const std::string ratings = write("r.jsonl", R"({"prompt":"a","response":"b","complexity":7})"
+                                               "\n{\n");
+  struct Case {
+    std::string input;
+    std::vector<std::string> words, said;
+  };
+  for (const Case& test :
+       {Case{labels, {}, {"--method", "steerlm"}}, Case{labels, {"--max", "4"}, {"--method", "steerlm", "--max", "4"}},
+        Case{labels,
+             {"--attributes", "quality,humor", "--min", "0", "--max", "4"},
+             {"--attributes", "quality,humor", "--min", "0", "--max", "4"}},
+        Case{labels,
+             {"--format", "conversations", "--method", "helpsteer"},
+             {"--format", "conversations", "--method", "helpsteer"}},
+        Case{ratings, {}, {}}}) {
+    std::vector<std::string> convert{"convert", "--input", test.input, "--output", "-"};
+    convert.insert(convert.end(), test.words.begin(), test.words.end());
+    std::vector<std::string> check{"check", "--input", test.input};
+    std::string command = "`steerlm data check --input '" + test.input + "'";
+    for (const std::string& word : test.said) {
+      check.push_back(word);
+      command += " " + word;
+    }
+    const Outcome refused = run(convert);
+    EXPECT_EQ(refused.code, 3);
+    EXPECT_THAT(refused.err, HasSubstr(test.input + ":1: "));
+    EXPECT_THAT(refused.err, HasSubstr("; " + command + "` lists every bad record"));
+    const Outcome listed = run(check);
+    EXPECT_THAT(listed.out, HasSubstr(test.input + ":1: ")) << command;
+    EXPECT_THAT(listed.out, HasSubstr(test.input + ":2: ")) << command;
+    EXPECT_THAT(listed.out, ::testing::Not(HasSubstr("data check"))) << command;
+  }
+}
+
+TEST_F(DataCommands, CheckOfPairsSaysNothingOfItself) {
+  const std::string pairs =
+      write("p.jsonl", R"({"prompt":"q","response_1":"a","response_2":"b","preference_strength":"2"})"
+                       "\n");
+  const std::string recipe = write(
+      "r.yaml", "stage: train-predictor\nrun_dir: " + path("run") + "\nmodel: {path: " + fixtures +
+                    "models/tied}\nhead: {kind: regression, loss: bradley_terry}\ndata: {train: [" + pairs + "]}\n");
+  const Outcome outcome = run({"check", recipe});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.out, HasSubstr(pairs + ":1: 'preference_strength' cannot be used"));
+  EXPECT_THAT(outcome.out, ::testing::Not(HasSubstr("data check")));
+}
+
 TEST_F(DataCommands, BadCommandLines) {
   EXPECT_EQ(run({"convert", "--input", "x"}).code, 2);
   const Outcome format = run({"convert", "--format", "oast", "--input", "x", "--output", "y"});

@@ -140,6 +140,37 @@ TEST_F(DataMeasure, AValueThatIsThereIsReplacedOnRequestOnly) {
   EXPECT_EQ(turns(twice.out).at(1).at("measures").at("verbosity"), 1.0);
 }
 
+// A label that people gave may have a `gt_label` beside it, which says more, and one of a model says nothing of people.
+TEST_F(DataMeasure, WhatPeopleSaidIsKeptWhole) {
+  const auto kept = [&](const std::string& keys) {
+    const Outcome outcome = measure({"--input", write("i.jsonl", turn_line(R"("value":"x",)" + keys)), "--output", "-",
+                                     "--attributes", "v:characters", "--max", "4", "--overwrite-labels"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    const Json turn = turns(outcome.out).at(0);
+    return turn["label"].get<std::string>() + " | " + (turn.contains("gt_label") ? turn["gt_label"].dump() : "none");
+  };
+  EXPECT_EQ(kept(R"("label":"q:1,v:2","gt_label":"h:3")"), R"(q:1,v:0 | "q:1,v:2,h:3")");
+  EXPECT_EQ(kept(R"("label":"q:1,v:2","scores":{"q":1.2,"v":1.9},"gt_label":"h:3")"), R"(q:1,v:0 | "h:3")");
+  EXPECT_EQ(kept(R"("label":"q:1,v:2","scores":{"q":1.2,"v":1.9})"), "q:1,v:0 | none");
+}
+
+TEST_F(DataMeasure, PacksAsTheNameSays) {
+  const std::string input = write("i.jsonl", answers(10));
+  const std::vector<std::string> words{"--input", input, "--attributes", "verbosity:characters",
+                                       "--max",   "4",   "--output"};
+  const auto into = [&](const std::string& output) {
+    std::vector<std::string> all = words;
+    all.push_back(output);
+    return measure(all);
+  };
+  const std::string lines = into("-").out;
+  EXPECT_EQ(into(path("o.jsonl.gz")).code, 0);
+  EXPECT_EQ(read("o.jsonl.gz").substr(0, 2), "\x1f\x8b");
+  EXPECT_EQ(
+      run_command({"data", "convert", "--input", path("o.jsonl.gz"), "--output", "-", "--attributes", "verbosity"}).out,
+      lines);
+}
+
 TEST_F(DataMeasure, OtherKeysTravelAndUserTurnsAreLeftAlone) {
   const std::string line =
       R"({"a":1.50,"conversations":[{"from":"User","value":"x","b":-0},{"from":"Assistant","value":"y"}],"d":1e400})"
@@ -191,6 +222,8 @@ TEST_F(DataMeasure, WhatCannotBeIsRefused) {
   refused({"--input", path("none.jsonl"), "--attributes", one}, 3, "none.jsonl");
   refused({"--input", write("empty.jsonl", "\n"), "--attributes", one}, 3, "nothing to measure");
   refused({"--input", write("bad.jsonl", answers(1) + "{\n"), "--attributes", one}, 3, "bad.jsonl:2: ");
+  refused({"--input", write("bad.txt", "\xff\n"), "--format", "text", "--attributes", one}, 3,
+          "; `steerlm data check --input '" + path("bad.txt") + "' --format text` lists every bad record");
   refused({"--input", input, "--attributes", "complexity:flesch_kincaid", "--edges", input}, 2,
           "takes no --attributes");
   refused({"--input", input, "--edges", path("none.json")}, 3, "none.json");

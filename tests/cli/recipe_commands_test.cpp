@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "cli/run_command.h"
 #include "steerlm/core/fs.h"
@@ -77,6 +80,50 @@ TEST_F(RecipeCommandsTest, ADashIsStandardInput) {
   const Outcome outcome = run({"check", "-"}, good_ + "seed: x\n");
   EXPECT_EQ(outcome.code, 2);
   EXPECT_EQ(outcome.err, "error: stdin:6:7: wrong value of 'seed' (found 'x', expected an integer of at least 0)\n");
+}
+
+// What came through a pipe is not there a second time.
+TEST_F(RecipeCommandsTest, ARecipeThroughAPipeIsReadOnce) {
+  const std::string fifo = (folder_.path() / "fifo").string();
+  const std::string experiment = STEERLM_SOURCE_DIR "/configs/experiments/m1-dials.yaml";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  for (const auto& [text, end] :
+       {std::pair{good_, std::string(": a recipe without faults, stage sft\n")},
+        {pipeline_, ": a pipeline without faults, steps one\n"},
+        {read_file(experiment, ExitCode::recipe, "recipe"), ": an experiment without faults, on "}}) {
+    std::thread writer([&] { std::ofstream(fifo) << text; });
+    const Outcome outcome = run({"check", fifo});
+    writer.join();
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(outcome.out.substr(0, 4 + end.size()), "fifo" + end);
+    const Outcome dash = run({"check", "-"}, text);
+    EXPECT_EQ(dash.code, 0) << dash.err;
+    EXPECT_EQ(dash.out.substr(0, 1 + end.size()), "-" + end);
+  }
+}
+
+// As another user where we are root, for whom no folder is closed.
+TEST_F(RecipeCommandsTest, AClosedFolderIsNoEmptyList) {
+  write("open/a.yaml", good_);
+  write("open/closed/b.yaml", good_);
+  const std::string open = (folder_.path() / "open").string(), closed = open + "/closed";
+  for (const auto& [path, mode] : {std::pair{folder_.path().string(), 0755}, {open, 0755}, {closed, 0}})
+    ASSERT_EQ(::chmod(path.c_str(), static_cast<mode_t>(mode)), 0);
+  const bool root = ::geteuid() == 0;
+  if (root) {
+    ASSERT_EQ(::seteuid(65534), 0);
+  }
+  const Outcome of_closed = run({"list", closed}), of_open = run({"list", open});
+  if (root) {
+    ASSERT_EQ(::seteuid(0), 0);
+  }
+  ASSERT_EQ(::chmod(closed.c_str(), 0755), 0);
+  EXPECT_EQ(of_closed.code, 2);
+  EXPECT_EQ(of_closed.err.find("error: open/closed: cannot list the folder: Permission denied; ask its owner"), 0u)
+      << of_closed.err;
+  EXPECT_EQ(of_open.code, 0);
+  EXPECT_EQ(of_open.out, "open/a.yaml  sft              Fine-tuning\n");
+  EXPECT_EQ(of_open.err, "warning: open/closed: the folder is closed, and recipes in it are not listed\n");
 }
 
 TEST_F(RecipeCommandsTest, AMissingFileIsTwo) {
@@ -172,9 +219,13 @@ TEST_F(RecipeCommandsTest, CopyAndInitHarmNothing) {
     EXPECT_EQ(run(words).code, 5);
     EXPECT_EQ(read_file(file, ExitCode::recipe, "recipe"), "old");
   }
+  const Outcome stream = run({"init", "sft", "/dev/null"});
+  EXPECT_EQ(stream.code, 0);
+  EXPECT_EQ(stream.err, "") << "nothing is there to be checked";
   const Outcome unknown = run({"copy", "toy/pipelin", "-"});
   EXPECT_EQ(unknown.code, 2);
   EXPECT_NE(unknown.err.find("did you mean 'toy/pipeline'?"), std::string::npos) << unknown.err;
+  EXPECT_NE(run({"copy", "m1-dails", "-"}).err.find("did you mean 'experiments/m1-dials'?"), std::string::npos);
   EXPECT_NE(run({"init", "sfd", "-"}).err.find("did you mean 'sft'?"), std::string::npos);
   EXPECT_NE(run({"init", "predictor", "-"}).err.find("expected one of tokenizer, train-predictor"), std::string::npos);
 }

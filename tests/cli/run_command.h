@@ -2,9 +2,10 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <iostream>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -22,14 +23,17 @@ inline Outcome run_command(std::vector<std::string> words, const std::string& in
   words.insert(words.begin(), "steerlm");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
-  std::istringstream stream(input);
-  std::streambuf* const standard_input = std::cin.rdbuf(stream.rdbuf());
-  std::cin.clear();
+  const int standard_input = ::dup(STDIN_FILENO), file = ::memfd_create("input", MFD_CLOEXEC);
+  EXPECT_EQ(::write(file, input.data(), input.size()), std::ssize(input));
+  ::lseek(file, 0, SEEK_SET);
+  ::dup2(file, STDIN_FILENO);
+  ::close(file);
   ::testing::internal::CaptureStdout();
   ::testing::internal::CaptureStderr();
   const int code = run_program(static_cast<int>(argv.size()), argv.data(), steerlm_compute_commands);
   std::cout.flush();
-  std::cin.rdbuf(standard_input);
+  ::dup2(standard_input, STDIN_FILENO);
+  ::close(standard_input);
   std::string out = ::testing::internal::GetCapturedStdout();
   return {code, std::move(out), ::testing::internal::GetCapturedStderr()};
 }

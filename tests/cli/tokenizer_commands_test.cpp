@@ -52,6 +52,19 @@ TEST_F(TokenizerCommands, EncodesALineToAnArrayAndDecodesItBack) {
   EXPECT_EQ(back.out, text + "\n");
 }
 
+// Over many reads, each of which may end within a line.
+TEST_F(TokenizerCommands, LinesOfAnyLengthAreOneLineEach) {
+  std::string text, ids;
+  for (const size_t length : {0, 1, 70'000, 65'535, 0, 200'000, 3}) {
+    const std::string line(length, 'a');
+    text += line + "\n";
+    ids += run({"encode", "--model", tokenizer_file}, line + "\n").out;
+  }
+  EXPECT_EQ(run({"encode", "--model", tokenizer_file}, text).out, ids);
+  EXPECT_EQ(run({"encode", "--model", tokenizer_file}, text.substr(0, text.size() - 1)).out, ids);
+  EXPECT_EQ(run({"encode", "--model", tokenizer_file}).out, "");
+}
+
 TEST_F(TokenizerCommands, AFolderIsAsGoodAsItsFile) {
   const std::string folder = STEERLM_SOURCE_DIR "/tests/fixtures/models/untied";
   EXPECT_EQ(run({"encode", "--model", folder}, "some text\n").out,

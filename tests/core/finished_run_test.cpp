@@ -44,5 +44,28 @@ TEST(FinishedRun, HasNothingTemporaryWhereverAKillFalls) {
   EXPECT_GE(kills_before_the_end, 20);
 }
 
+// What replaces a file of a run that others open, by its path.
+TEST(FinishedRun, AKillLeavesNoTemporaryInTheRunDirectoryItself) {
+  bool ended = false;
+  for (int last = 0; !ended; ++last) {
+    const TemporaryFolder folder;
+    const Path root = folder.path() / "run";
+    const Path file = RunFiles::open(root, {}).grow("metrics.jsonl");
+    ended = is_done_before_kill(last, [&] { write_in_run(file, "lines"); });
+    EXPECT_THAT(names_in(root), testing::IsSubsetOf({".steerlm-run", "metrics.jsonl"})) << last;
+    check_run_removal(root);  // throws where something foreign is there
+    RunFiles::open(root, {});
+    EXPECT_EQ(names_in(root / ".steerlm-run"), (std::set<std::string>{"files.jsonl", "lock", "run.json"})) << last;
+  }
+}
+
+// Elsewhere there is no such folder.
+TEST(FinishedRun, AFileThatIsInNoRunIsWrittenInItsPlace) {
+  const TemporaryFolder folder;
+  write_in_run(folder.path() / "ledger", "lines");
+  EXPECT_EQ(read_file(folder.path() / "ledger", ExitCode::resources, "ledger"), "lines");
+  EXPECT_EQ(names_in(folder.path()), (std::set<std::string>{"ledger"}));
+}
+
 }  // namespace
 }  // namespace steerlm

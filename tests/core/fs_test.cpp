@@ -156,6 +156,29 @@ TEST_F(FsTest, EveryOperationIsSeenByTheFault) {
   EXPECT_EQ(operations, (std::vector<std::string>{"open", "write", "fsync", "rename", "fsync"}));
 }
 
+// A folder that may be written to and not read cannot be synced: what got its name there is no failure.
+TEST_F(FsTest, AFolderThatMayNotBeReadIsWrittenTo) {
+  ASSERT_EQ(::chmod(folder_.path().c_str(), 0333), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // As root every folder may be read. The current folder stays one that may be entered.
+    if (::chdir(folder_.path().c_str()) != 0 || (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0)) ::_exit(2);
+    try {
+      write_file_atomic("f", "x");
+      ::_exit(0);
+    } catch (const Error&) {
+      ::_exit(1);
+    }
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_EQ(::chmod(folder_.path().c_str(), 0700), 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_EQ(read_file(file("f"), ExitCode::data, "file"), "x");
+  EXPECT_EQ(count_files(), 1u);
+}
+
 TEST_F(FsTest, OutputFileAppendsAndTruncates) {
   {
     OutputFile out(file("log"), OutputFile::Mode::create);

@@ -1,4 +1,4 @@
-#include "steerlm/core/json.h"
+#include "steerlm/core/json_array.h"
 
 #include <gtest/gtest.h>
 
@@ -150,6 +150,28 @@ TEST(JsonTest, Depth) {
   EXPECT_EQ(refusal("[[[[]]]]", 3), "f:3: nested deeper than 3 levels");
   EXPECT_EQ(refusal(std::string(1000000, '[')), "f:3: nested deeper than 64 levels");
   EXPECT_EQ(refusal(R"({"a":1,"b":{"a":1}})"), "") << "the same key in two objects is fine";
+}
+
+TEST(JsonTest, FaultsOfAnArrayOfRecordsHaveElementAndLine) {
+  const auto fault = [](const std::string& text) -> std::string {
+    try {
+      parse_json_array(text, "d.json", ExitCode::data);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const auto levels = [](size_t count) { return std::string(count, '[') + std::string(count, ']'); };
+  EXPECT_EQ(fault(" [" + levels(64) + "]"), "") << "the array is no level of its elements";
+  EXPECT_EQ(fault("[1,\n" + levels(65) + "]"), "d.json, element 2, line 2: nested deeper than 64 levels");
+  EXPECT_EQ(fault("[\n{\"a\":1},\n{\"x\":1,\n\"x\":1}\n]"),
+            "d.json, element 2, line 4: the key 'x' occurs twice in one object");
+  EXPECT_EQ(fault("[1,\n\nNaN]"),
+            "d.json, element 2, line 3: not valid JSON at byte 6: unexpected 'N', expected a value");
+  EXPECT_EQ(fault("[1]\n x"),
+            "d.json, line 2: not valid JSON at byte 6: unexpected 'x', expected nothing behind the value");
+  EXPECT_EQ(fault("[\n\"\xff\"]"), "d.json, line 2: not valid UTF-8 at byte 4");
+  EXPECT_EQ(dump_json(parse_json_array("[1.50,{}]", "d.json", ExitCode::data)), "[1.50,{}]");
 }
 
 }  // namespace

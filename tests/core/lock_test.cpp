@@ -40,7 +40,18 @@ TEST(LockTest, AMissingFolder) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::resources);
-    EXPECT_STREQ(error.what(), "/nowhere: cannot lock the folder: No such file or directory");
+    EXPECT_STREQ(error.what(),
+                 "/nowhere: cannot lock the folder: No such file or directory; a folder of its path is gone");
+  }
+}
+
+TEST(LockTest, AFailureComesWithWhatHelps) {
+  const TemporaryFolder folder;
+  try {
+    const DirectoryLock lock("here", folder.path() / std::string(300, 'x'));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "here: cannot lock the folder: File name too long; choose a shorter name");
   }
 }
 

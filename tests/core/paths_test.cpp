@@ -50,6 +50,10 @@ TEST(PathsTest, MissingFilesFoldersAndLinks) {
   for (const Path& path : {file, link, folder.path()}) EXPECT_TRUE(is_there(path, ExitCode::data)) << path;
   for (const Path& path : {dangling, folder.path() / "nothing", file / "below", Path()})
     EXPECT_FALSE(is_there(path, ExitCode::data)) << path;
+  EXPECT_FALSE(is_there(folder.path() / "nothing", ExitCode::model));
+  EXPECT_NE(fault_of(ExitCode::model, [&] { is_there(dangling, ExitCode::model); }).find("a link that leads nowhere"),
+            std::string::npos)
+      << "a hub cache that lacks the file: the folder is not one without it";
   EXPECT_TRUE(is_folder(folder.path(), ExitCode::data));
   for (const Path& path : {file, link, dangling}) EXPECT_FALSE(is_folder(path, ExitCode::data)) << path;
   EXPECT_EQ(file_bytes(link, ExitCode::data), 5);

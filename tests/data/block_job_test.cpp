@@ -40,6 +40,14 @@ TEST_F(BlockJobTest, ResumesAfterABlock) {
   expect_whole(4);
 }
 
+TEST_F(BlockJobTest, AnInputThatEndsWithinWhatIsDoneIsAnotherOne) {
+  start(2);
+  const BlockOutput out = open();
+  out.check_skipped(0);
+  EXPECT_THAT(message_of(ExitCode::recipe, [&] { out.check_skipped(4); }),
+              HasSubstr("it is another one (found 2 records, expected the 6 that are done"));
+}
+
 // Every write, fsync, rename and open fails once; then once more at every place of the run that follows.
 TEST_F(BlockJobTest, EveryFailureIsResumed) {
   for (int failing = 0;; ++failing) {

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "data/block_job_runs.h"
+#include "steerlm/core/run_files.h"
 
 namespace steerlm {
 namespace {
@@ -29,6 +30,20 @@ TEST_F(BlockOwnerTest, APartWithoutAWholeBlockIsOwnIfItIsTheFileThatWasBegun) {
   std::filesystem::rename(kept, part());
   run(3);
   expect_whole(3);
+}
+
+// In a run directory, where the next run tidies it up after a kill, and no other file is taken for the run's.
+TEST_F(BlockOwnerTest, TheLedgersTemporaryIsInTheFolderOfTheMark) {
+  RunFiles::open(folder_.path(), {}).grow("ledger.jsonl");
+  std::vector<Path> folders;
+  set_fs_fault([&](std::string_view operation, const Path& path) {
+    if (operation == "open" && path.filename().string().starts_with("ledger.jsonl."))
+      folders.push_back(path.parent_path());
+    return 0;
+  });
+  run(3);
+  expect_whole(3);
+  EXPECT_EQ(folders, std::vector<Path>(2, folder_.path() / run_mark_folder));  // when it begins, and when it ends
 }
 
 // Blocks whose counts were edited are made again.

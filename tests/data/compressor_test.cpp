@@ -1,5 +1,5 @@
 // Packed bytes are what the usual programs unpack.
-#include "data/compressor.h"
+#include "steerlm/data/compressor.h"
 
 #include <gtest/gtest.h>
 

@@ -65,6 +65,9 @@ const std::vector<Kind> binary_kinds{
     {"utf16_big", "\xfe\xff" + wide(record, 1, 0), "a file in UTF-16"},
     {"utf16_without_mark", wide(record, 0, 1), "a file in UTF-16"},
     {"utf16_big_without_mark", wide(record, 1, 0), "a file in UTF-16"},
+    {"utf16_of_few_latin_letters", wide("{\"", 0, 1) + "\x36\x04\x38\x04" + wide("\": 1}", 0, 1), "a file in UTF-16"},
+    {"utf16_big_of_few_latin_letters", wide("{\"", 1, 0) + "\x04\x36\x04\x38" + wide("\": 1}", 1, 0),
+     "a file in UTF-16"},
     {"utf32", "\xff\xfe\0\0"s + wide(record, 0, 3), "a file in UTF-32"},
     {"utf32_without_mark", wide(record, 3, 0), "a file in UTF-32"},
     {"lfs", "version https://git-lfs.github.com/spec/v1\noid sha256:4665a5ea\nsize 12345\n", "a Git LFS pointer"},
@@ -84,6 +87,8 @@ const std::vector<Kind> text_kinds{
     {"pretty_object", "{\n  \"messages\": [\n    {\"role\": \"user\"}\n  ]\n}\n", "a JSON object over several lines"},
     {"pretty_objects", "{\"messages\": [\n {\"role\": \"user\"}]}\n{\"messages\": [\n {\"role\": \"user\"}]}\n",
      "a JSON object over several lines"},
+    {"object_behind_its_key", "{\"messages\":\n[{\"role\": \"user\"}]}\n", "a JSON object over several lines"},
+    {"comma_in_front", "{\"prompt\": \"a, {b\"\n,\"response\": \"b\"}\n", "a JSON object over several lines"},
 };
 
 TEST(FileKind, BinaryFilesAreNamedWhateverTheyAreCalled) {
@@ -106,6 +111,11 @@ TEST(FileKind, TextThatIsNoJsonIsNamedUnlessTextIsAskedFor) {
     EXPECT_EQ(refusal("a.csv", kind.bytes, Format::text), "") << kind.name;
     EXPECT_EQ(refusal("a.txt", kind.bytes), "") << kind.name;
   }
+}
+
+TEST(FileKind, BlanksBeforeJsonMakeNoTable) {
+  for (const std::string start : {" ", "\t", "\n ", "\xef\xbb\xbf "})
+    EXPECT_EQ(refusal("a.json", start + "[" + record + "," + record + "]"), "") << start;
 }
 
 TEST(FileKind, TheWayOutHasThePathInIt) {
@@ -159,7 +169,8 @@ TEST(FileKind, DataIsNotTakenForAnythingElse) {
   }
   // A damaged first line does not hide the records behind it.
   EXPECT_THAT(refusal("a.jsonl", "prompt,response\n" + record + "\n"), StartsWith(":1: not valid JSON"));
-  EXPECT_THAT(refusal("a.jsonl", "{\n" + record + "\n"), StartsWith(":1: not valid JSON"));
+  for (const char* damaged : {"{\n", "{\"a\":\n", "{\"a\": [1,\nnope\n", "{\"a\": \"x,\n\"y\"}\n"})
+    EXPECT_THAT(refusal("a.jsonl", damaged + record + "\n"), StartsWith(":1: not valid JSON")) << damaged;
 }
 
 }  // namespace

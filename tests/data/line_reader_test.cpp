@@ -153,10 +153,29 @@ TEST(LineReader, CutOffAndDamagedFiles) {
     for (size_t i = packed.size() / 2; i < packed.size() / 2 + 200; ++i)
       damaged[i] = static_cast<char>(damaged[i] ^ 0x55);
     EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, damaged)); }),
-                ContainsRegex(name + ", (near )?byte [0-9]+: the compressed file"));
+                ContainsRegex(name + ", (near |between byte [0-9]+ and )?byte [0-9]+: the compressed file"));
     EXPECT_THAT(message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, packed + "tail of something")); }),
                 HasSubstr("is damaged (found something else than"));
   }
+}
+
+// zlib says where it stopped; of zstd it is known what it was given at once, 128 KiB of a file.
+TEST(LineReader, WhereDamageIsNoticed) {
+  TemporaryFolder folder;
+  const auto message = [&](const std::string& name, const std::string& packed) {
+    return message_of(ExitCode::data, [&] { lines_of(write_file(folder, name, packed)); });
+  };
+  const std::string text = long_text(), whole_gzip = gzip(text), whole_zstd = zstd(text);
+  const auto at = [](size_t byte) { return "byte " + std::to_string(byte); };
+  std::string damaged = whole_gzip;
+  char& checksum = damaged[damaged.size() - 8];  // its first of four bytes
+  checksum = static_cast<char>(checksum ^ 1);
+  EXPECT_THAT(message("a.gz", damaged), HasSubstr("a.gz, near " + at(damaged.size() - 4) + ": "));
+  EXPECT_THAT(message("b.gz", whole_gzip + "tail"), HasSubstr("b.gz, near " + at(whole_gzip.size() + 2) + ": "));
+  damaged = whole_zstd;
+  damaged.back() = static_cast<char>(damaged.back() ^ 1);
+  const size_t size = damaged.size(), begin = size / (128 << 10) * (128 << 10);
+  EXPECT_THAT(message("a.zst", damaged), HasSubstr("a.zst, between " + at(begin) + " and " + at(size) + ": "));
 }
 
 TEST(LineReader, NoFile) {

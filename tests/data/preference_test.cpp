@@ -146,6 +146,9 @@ TEST_F(PreferenceTest, Refusals) {
               HasSubstr("'chosen' is empty"));
   EXPECT_THAT(refusal(R"({"prompt":"x","chosen":["a"],"rejected":["b"],"num_correct":2,"subset":"Math"})"),
               HasSubstr("'num_correct' is not the number of right answers (found 2, expected 1"));
+  EXPECT_EQ(refusal(R"({"prompt":"x","chosen":["a"],"rejected":["b"],"num_correct":1e0,"subset":"Math"})"), "");
+  EXPECT_THAT(refusal(R"({"prompt":"x","chosen":["a"],"rejected":["b"],"num_correct":"1","subset":"Math"})"),
+              HasSubstr("(found \"1\", expected 1"));
 }
 
 // Texts with a prompt beside them may be of any other set of pairs, whose prompts may hold marks.

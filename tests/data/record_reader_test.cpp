@@ -118,6 +118,34 @@ TEST(RecordReaderTest, BadFirstLineDoesNotHideTheFormat) {
   EXPECT_EQ(entries[1], "2 a");
 }
 
+// Whose `conversations` they are is said by the first turn whose role says it, of whatever record.
+TEST(RecordReaderTest, BadConversationsDoNotSettleTheFormat) {
+  TemporaryFolder folder;
+  const std::string theirs = R"({"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}]})";
+  for (const char* bad :
+       {R"({"conversations":[]})", R"({"conversations":3})", R"({"conversations":["q"]})",
+        R"({"conversations":[{"value":"q"}]})", R"({"conversations":[{"from":"function_call","value":"f"}]})"}) {
+    for (const std::string& good : {theirs, record_line("q")}) {
+      for (const std::string& bytes : {std::string(bad) + "\n" + good, "[" + std::string(bad) + "," + good + "]"}) {
+        const std::vector<std::string> entries = read_all_of({source(write_file(folder, "f.json", bytes))});
+        ASSERT_EQ(entries.size(), 2u) << bytes;
+        EXPECT_THAT(entries[0], StartsWith("1 bad: ")) << bytes;
+        EXPECT_EQ(entries[1], "2 q") << bytes;
+      }
+    }
+  }
+  const std::string tools = R"({"conversations":[{"from":"tool","value":"t"},{"from":"human","value":"q"}]})";
+  EXPECT_THAT(read_all_of({source(write_file(folder, "t.jsonl", tools + "\n" + theirs))}),
+              ElementsAre(HasSubstr("conversations with tools cannot be trained on"), "2 q"));
+  EXPECT_THAT(read_all_of({source(write_file(folder, "e.jsonl", R"({"conversations":[]})"))}),
+              ElementsAre(HasSubstr("1 bad: an empty conversation")));
+  const std::string system =
+      R"({"conversations":[{"from":"System","value":"s"},{"from":"human","value":"q"},{"from":"gpt","value":"a"}]})";
+  EXPECT_THAT(read_all_of({source(write_file(folder, "s.jsonl", system))}), ElementsAre("1 q"));
+  const std::string ours = R"({"conversations":[{"from":"System","value":"s"},{"from":"User","value":"q"}]})";
+  EXPECT_THAT(read_all_of({source(write_file(folder, "o.jsonl", ours))}), ElementsAre("1 s"));
+}
+
 TEST(RecordReaderTest, RatingsOfOtherAttributes) {
   RecordReader reader({source(fixture("helpsteer2.jsonl"))}, Attributes{}, "S",
                       {.rating_attributes = make_test_attributes()});

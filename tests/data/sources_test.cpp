@@ -49,6 +49,9 @@ TEST(SourcesTest, GeneratedResponsesAreTurns) {
   EXPECT_EQ(said(read(R"("prompt":"Name a fruit.")").at(0)), "User: Name a fruit. | Assistant: A plum. | ");
   EXPECT_EQ(said(read(R"("question_id":7,"turns":["Name a fruit."])").at(0)),
             "User: Name a fruit. | Assistant: A plum. | ");
+  EXPECT_EQ(said(read(R"("turns":["Name a fruit.","An apple."])").at(0)),
+            "User: Name a fruit. | Assistant: A plum. | ");
+  EXPECT_EQ(read(R"("prompt":"Name a fruit.","turns":2)").at(0).json.at("turns"), 2) << "of `prompt` a key like others";
   const Record record = read(R"("system":"S","conversations":[{"from":"User","value":"Hi"},{"from":"Assistant",)"
                              R"("value":"Hello","label":"quality:3"},{"from":"User","value":"Name a fruit."},)"
                              R"({"from":"Assistant","value":"An apple.","label":"quality:1"}],"id":9)")
@@ -179,6 +182,22 @@ TEST(SourcesTest, RatingsThatAreNoAttributesStayKeys) {
   EXPECT_EQ(
       dump_json(records[0].json),
       R"({"mask":"User","type":"VALUE_TO_TEXT","conversations":[{"from":"User","value":"What is two and two?","label":null},{"from":"Assistant","value":"Four.","label":"helpfulness:4"}],"correctness":4,"coherence":3,"complexity":0,"verbosity":1})");
+}
+
+TEST(SourcesTest, ATurnOfAHelpSteer2PromptMayBeEmpty) {
+  TemporaryFolder folder;
+  const auto turns = [&](const std::string& prompt) {
+    const std::string line = R"({"prompt":")" + prompt + R"(","response":"a","helpfulness":3})";
+    std::vector<std::string> values;
+    for (const Turn& turn : read_records({source(write_file(folder, "f.jsonl", line))}, make_test_attributes(), "")
+                                .at(0)
+                                .conversation.turns)
+      values.push_back(turn.value);
+    return values;
+  };
+  EXPECT_THAT(turns(R"(q1\n<extra_id_1>Assistant\n<extra_id_1>User\nq2)"), ElementsAre("q1", "", "q2", "a"));
+  EXPECT_THAT(turns(R"(q1\n<extra_id_1>Assistant\n\n<extra_id_1>User\nq2)"), ElementsAre("q1", "", "q2", "a"));
+  EXPECT_THAT(turns(R"(q1\n<extra_id_1>Assistant\nx\n<extra_id_1>User)"), ElementsAre("q1", "x", "", "a"));
 }
 
 TEST(SourcesTest, HelpSteer2SplitsThePrompt) {
@@ -384,6 +403,16 @@ TEST(SourcesTest, NotRecognised) {
   EXPECT_THAT(refusal("{}"), HasSubstr("(found an empty object"));
   EXPECT_THAT(refusal("{\"prompt\":\"x\"}"), HasSubstr("a line of prompts cannot be trained on"));
   EXPECT_THAT(refusal(R"({"data":[{"messages":[]}]})"), HasSubstr("jq -c '.[\"data\"][]'"));
+  EXPECT_THAT(refusal(R"({"data":[{"id":1},{"prompt":"a","response":"b"}]})"), HasSubstr("jq -c '.[\"data\"][]'"));
+  EXPECT_THAT(refusal(R"({"prompt":"q","response_1":null,"response_2":"b"})"), HasSubstr("'response_1' is null"));
+  EXPECT_THAT(refusal(R"({"message_id":"m","parent_id":null,"text":"a","role":"prompter","rank":null})"),
+              HasSubstr("whole trees are read, which are in its files that end in .trees.jsonl.gz"));
+  // No key is misspelt, and what a list holds is no record.
+  for (const char* line :
+       {R"({"instruction":"q","context":"","response":"a"})",
+        R"({"context":[{"role":"user","content":"q"}],"response":"a","feedback":["b"]})",
+        R"({"context":[{"role":"user","content":"q"}],"original_response":"a","edited_response":"b"})"})
+    EXPECT_THAT(refusal(line), ::testing::EndsWith("; docs/data.md says which keys each kind of record has"));
   EXPECT_THAT(refusal("garbage"), HasSubstr(":1: not valid JSON"));
   EXPECT_THAT(refusal("3", Format::messages), HasSubstr(":1: a line that is not an object (found the number 3"));
 }

@@ -268,6 +268,37 @@ TEST_F(BadInput, AFullStandardOutputIsNoSuccess) {
   expect_refused(run("data stats --input train.jsonl", full), 5, "standard output");
 }
 
+TEST_F(BadInput, AnInputThatCannotBeReadIsNoEmptyOne) {
+  for (const char* from : {" <model", " <&-"}) {
+    const std::string reason = from == std::string(" <&-") ? "Bad file descriptor" : "Is a directory";
+    const std::string message = "standard input: cannot read: " + reason + "; redirect it from a file";
+    for (const char* command : {"tokenizer encode --model model", "tokenizer decode --model model"})
+      expect_refused(run(std::string(command) + from), 3, message);
+    for (const char* command : {"recipe check -", "recipe show -", "sft -", "run -"})
+      expect_refused(run(std::string(command) + from), 2, message);
+  }
+  expect_says(run("recipe check /dev/stdin", "cat sft.yaml |"), "");
+}
+
+TEST_F(BadInput, ANameThatIsTooLongIsTold) {
+  const std::string name(300, 'x');
+  expect_refused(run("experiment " + name + " --out d"), 2, "no experiment of this name comes with the program");
+  expect_refused(run("score --merge o " + name), 3, name + ": cannot look at the path: File name too long; a name has");
+  const std::string beside(250, 'n');
+  expect_refused(run("score --model model --input train.jsonl --output " + beside), 5,
+                 "File name too long; choose a shorter name: this one has 260 bytes, and 255 are the most");
+}
+
+TEST_F(BadInput, AFolderThatWasRemovedIsWorkedInAsFarAsItGoes) {
+  const std::string removed = R"(sh -c 'mkdir gone; cd gone; rmdir ../gone; exec "$0" "$@"')";
+  for (const std::string& command :
+       {std::string("--version"), "model info --model " + path("model").string(),
+        "score --model " + path("model").string() + " --input " + path("train.jsonl").string() + " --output -"})
+    expect_says(run(command, removed), "");
+  expect_refused(run("data convert --input " + path("train.jsonl").string() + " --output x", removed), 5,
+                 "No such file or directory; a folder of its path is gone");
+}
+
 // A limit on the size of a file stands for a full disk. One block of `ulimit -f` has 512 bytes in a plain sh.
 TEST_F(BadInput, AFullDiskLeavesNothingHalfWrittenAndTheSameCommandGoesOn) {
   ASSERT_EQ(run("sft sft.yaml").code, 0);
@@ -291,6 +322,9 @@ TEST_F(BadInput, AFullDiskLeavesNothingHalfWrittenAndTheSameCommandGoesOn) {
 TEST_F(BadInput, LimitsOfTheShellAreTold) {
   const Result small = run("sft sft.yaml", "ulimit -f 100;");
   expect_refused(small, 5, "ulimit -f");
+  for (const char* printing : {"tokenizer encode --model model <train.jsonl", "model info --model model"})
+    expect_refused(run(printing, "ulimit -f 1;"), 5,
+                   "standard output: cannot write all of the output; it is closed, its");
   expect_refused(run("sft sft.yaml run_dir=files", R"(bash -c 'ulimit -n 5; exec "$0" "$@"')"), 5,
                  "Too many open files");
   expect_refused(run("sft sft.yaml run_dir=unloaded", "ulimit -v 300000;"), 5, "raise the limits: ulimit -v unlimited");

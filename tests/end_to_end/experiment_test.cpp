@@ -217,7 +217,37 @@ TEST_F(ExperimentProgram, APipelineOverSeedsIsTabled) {
     expect_refused(run(std::string("pipeline toy.yaml run_dir=wrong --seeds=") + wrong), 2, "no list of seeds");
   expect_refused(run("pipeline toy.yaml --seeds 1,2 --only measured run_dir=part"), 2, "--seeds runs whole pipelines");
   ASSERT_EQ(run("pipeline toy.yaml run_dir=single").code, 0);
-  expect_refused(run("pipeline toy.yaml --seeds 1 run_dir=single"), 2, "the folder holds a run of its own");
+  const auto single = contents();
+  for (const char* option : {"", " --dry-run"}) {
+    expect_refused(run(std::string("pipeline toy.yaml --seeds 1 run_dir=single") + option), 2,
+                   "the folder holds a run of its own");
+  }
+  EXPECT_EQ(changes_since(single), "");
+  write("foreign", "mine");
+  expect_refused(run("pipeline toy.yaml --seeds 1 run_dir=foreign --dry-run"), 5, "no run has made it");
+}
+
+TEST_F(ExperimentProgram, APipelineOverSeedsThatIsDoneIsNotWrittenTo) {
+  const std::string command = "pipeline toy.yaml --seeds 1,2 run_dir=seeds";
+  const Result first = run(command);
+  ASSERT_EQ(first.code, 0) << first.errors;
+  const auto times = [&] {
+    std::map<std::string, std::filesystem::file_time_type> all;
+    for (const char* name : {"seeds.json", "seeds.txt", ".steerlm-run", ".steerlm-run/files.jsonl"})
+      all[name] = std::filesystem::last_write_time(path(Path("seeds") / name));
+    return all;
+  };
+  const auto before = contents();
+  const auto written = times();
+  EXPECT_EQ(run(command).output, read("seeds/seeds.txt"));
+  EXPECT_EQ(times(), written);
+  EXPECT_EQ(changes_since(before), "");
+
+  const std::string table = read("seeds/seeds.txt");
+  write("seeds/seeds.txt", "mine");
+  expect_says(run(command), "it is kept as seeds/seeds.txt.previous and made again");
+  EXPECT_EQ(read("seeds/seeds.txt.previous"), "mine");
+  EXPECT_EQ(read("seeds/seeds.txt"), table);
 }
 
 TEST_F(ExperimentProgram, SeedsThatWouldWriteOneOutputAreRefused) {

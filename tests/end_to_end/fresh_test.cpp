@@ -25,6 +25,19 @@ class FreshRun : public TrainingProgram {
     write("prompts.jsonl", prompts);
     write("records.jsonl", records);
     write("broken.jsonl", records + "{\"conversations\": 3}\n");
+    std::string words;
+    for (int i = 0; i < 5000; ++i) words += "word ";
+    write("long.jsonl", conversation(words, "answer", "quality:3"));
+    write("unlabelled.jsonl", conversation("question", "answer"));
+    write("unanswered.jsonl", R"({"conversations": [{"from": "User", "value": "question"}]})"
+                              "\n");
+    const auto pair = [](const std::string& prompt, const char* strength) {
+      return R"({"prompt": ")" + prompt + R"(", "response_1": "yes", "response_2": "no", "preference_strength": )" +
+             strength + "}\n";
+    };
+    write("pairs.jsonl", pair("question", "1"));
+    write("equal_pairs.jsonl", pair("question", "0"));
+    write("long_pairs.jsonl", pair(words, "1"));
     const std::string short_answers = "sampling: {temperature: 1, top_p: 1, max_new_tokens: 24}\n";
     const std::string short_training =
         "optimizer: {learning_rate: 1e-3}\ntrain: {epochs: 1, batch_size: 4}\ndata: {max_tokens: 256}\n";
@@ -38,6 +51,12 @@ class FreshRun : public TrainingProgram {
     write("generate.yaml",
           "stage: generate\nmodel: policy\nprompts: prompts.jsonl\noutput: out.jsonl\nrun_dir: run\n" + short_answers);
     write("evaluate.yaml", "stage: evaluate\npredictor: predictor\ndata: {validation: records.jsonl}\nrun_dir: run\n");
+    write("dials.yaml",
+          "stage: evaluate\nmodel: policy\ndata: {validation: records.jsonl}\nrun_dir: run\n"
+          "dials: {prompts: prompts.jsonl, attributes: [quality], levels: [0, 4], measures: {quality: "
+          "words}, " +
+              short_answers.substr(0, short_answers.size() - 1) + "}\n");
+    write("pairs.yaml", "stage: evaluate\npredictor: predictor\npairs: {sources: pairs.jsonl}\nrun_dir: run\n");
     write("bootstrap.yaml",
           "stage: bootstrap\npolicy: policy\npredictor: predictor\nprompts: prompts.jsonl\nlabels_from: "
           "records.jsonl\nrun_dir: run\n" +
@@ -63,9 +82,11 @@ class FreshRun : public TrainingProgram {
     ASSERT_EQ(first.code, 0) << command << "\n" << first.errors;
     const auto before = contents();
     for (const auto& [change, code] : failures) {
-      const Result result = run(command + " --fresh " + change);
-      EXPECT_EQ(result.code, code) << command << " " << change << "\n" << result.errors;
-      EXPECT_EQ(changes_since(before), "") << command << " " << change;
+      for (const std::string option : {" --dry-run --fresh ", " --fresh "}) {
+        const Result result = run(command + option + change);
+        EXPECT_EQ(result.code, code) << command << option << change << "\n" << result.errors;
+        EXPECT_EQ(changes_since(before), "") << command << option << change;
+      }
     }
     const Result over = run(command + " --fresh");
     EXPECT_EQ(over.code, 0) << command << "\n" << over.errors;
@@ -94,6 +115,10 @@ TEST_F(FreshRun, OfARidgeHeadKeepsTheEarlierOneUntilItsDataIsRead) {
 TEST_F(FreshRun, OfAnAnnotationKeepsRunAndOutputUntilTheInputIsRead) {
   expect_kept("annotate annotate.yaml", {{"input=broken.jsonl", 3},
                                          {"input=broken.jsonl max_bad_share=1 on_bad_record=stop", 3},
+                                         {"input=long.jsonl", 3},
+                                         {"input=long.jsonl on_bad_record=stop", 3},
+                                         {"input=long.jsonl max_bad_share=1", 3},
+                                         {"input=unanswered.jsonl", 3},
                                          {"predictor=policy/model.safetensors", 4}});
   EXPECT_EQ(json_lines(read("out.jsonl")).size(), 8u);
 }
@@ -106,19 +131,53 @@ TEST_F(FreshRun, OfAShardJudgesItsOwnRecords) {
 }
 
 TEST_F(FreshRun, OfAGenerationKeepsRunAndOutputUntilThePromptsAreRead) {
-  expect_kept("run generate.yaml", {{"prompts=broken.jsonl", 3}, {"set.quality=9", 2}});
+  expect_kept("run generate.yaml", {{"prompts=broken.jsonl", 3},
+                                    {"prompts=long.jsonl", 3},
+                                    {"prompts=long.jsonl on_bad_record=quarantine", 3},
+                                    {"model=predictor", 4},
+                                    {"set.quality=9", 2}});
 }
 
 TEST_F(FreshRun, OfAnEvaluationKeepsTheEarlierOneUntilItsDataIsRead) {
-  expect_kept("evaluate evaluate.yaml", {{"data.validation=broken.jsonl", 3}});
+  expect_kept("evaluate evaluate.yaml", {{"data.validation=broken.jsonl", 3},
+                                         {"data.validation=unlabelled.jsonl", 3},
+                                         {"data.validation=unanswered.jsonl", 3},
+                                         {"data.validation=long.jsonl", 3}});
+}
+
+TEST_F(FreshRun, OfASweepKeepsTheEarlierOneUntilItsPromptsAreRead) {
+  expect_kept("evaluate dials.yaml", {{"dials.prompts=broken.jsonl", 3}, {"dials.prompts=long.jsonl", 3}});
+}
+
+TEST_F(FreshRun, OfAComparisonOfPairsKeepsTheEarlierOneUntilThePairsAreRead) {
+  expect_kept("evaluate pairs.yaml", {{"pairs.sources=broken.jsonl", 3},
+                                      {"pairs.sources=equal_pairs.jsonl", 3},
+                                      {"pairs.sources=long_pairs.jsonl", 3}});
 }
 
 TEST_F(FreshRun, OfABootstrapKeepsTheEarlierOneUntilAllItsDataIsRead) {
+  for (const char* name : {"wide", "other"}) copy_model("classifier", name);
+  Json declared = Json::parse(read("predictor/steerlm.json"));
+  declared["attributes"]["max"] = 9;
+  write("wide/steerlm.json", declared.dump());
+  declared["attributes"]["max"] = 4;
+  declared["attributes"]["names"][1] = "toxicity";
+  write("other/steerlm.json", declared.dump());
   expect_kept("bootstrap bootstrap.yaml", {{"prompts=broken.jsonl", 3},
+                                           {"policy=predictor", 4},
+                                           {"predictor=wide", 2},
+                                           {"predictor=other", 2},
+                                           {"data.validation_fraction=1", 2},
+                                           {"prompts=long.jsonl", 3},
                                            {"labels_from=broken.jsonl", 3},
                                            {"data.validation=broken.jsonl", 3},
                                            {"mix_original=true data.train=broken.jsonl", 3},
                                            {"select.quality=9", 2}});
+}
+
+TEST_F(FreshRun, IsNotNeededWhereABootstrapHasSampledNothing) {
+  EXPECT_EQ(run("bootstrap bootstrap.yaml labels_from=unlabelled.jsonl").code, 3);
+  EXPECT_EQ(run("bootstrap bootstrap.yaml").code, 0) << read("err.txt");
 }
 
 TEST_F(FreshRun, OfATokenizerKeepsTheEarlierOneUntilItsTextIsRead) {

@@ -1,5 +1,8 @@
 // Folders without a steerlm.json: which template they get, who says so, and what a recipe or an option can change.
+#include <cmath>
+
 #include "end_to_end/program.h"
+#include "steerlm/text/tokenizer.h"
 
 namespace steerlm {
 namespace {
@@ -214,6 +217,99 @@ TEST_F(InstructModel, ATrainedFolderKeepsItsTemplate) {
   std::filesystem::copy(path("runs/sft.yaml/recipe.yaml"), path("again.yaml"));
   ASSERT_EQ(run("sft again.yaml run_dir=runs/again").code, 0) << read("err.txt");
   EXPECT_EQ(read("runs/again/model/model.safetensors"), read("runs/sft.yaml/model/model.safetensors"));
+}
+
+// ---- which token of ChatML a head reads: its end marker, or, trained elsewhere, the last of the text ----
+
+class InstructReward : public InstructModel {
+ protected:
+  // A LoRA predictor on a base that pads with `pad`.
+  void train(const std::string& pad) {
+    make_instruct_model("smol", "smollm2");
+    const Tokenizer tokenizer = Tokenizer::load(path("smol"));
+    std::vector<std::int32_t> ids;
+    if (pad == "\n") tokenizer.append_continuation(pad, ids);
+    pad_ = ids.empty() ? tokenizer.piece_id(pad).value() : ids.back();
+    Json config = json("smol/config.json");
+    config["pad_token_id"] = pad_;
+    write("smol/config.json", config.dump());
+    std::string lines;
+    for (int i = 0; i < 12; ++i)
+      lines += conversation("ask " + std::to_string(i), std::string(static_cast<size_t>(1 + i % 5), 'a'),
+                            "quality:" + std::to_string(i % 5) + ",humor:" + std::to_string(4 - i % 5));
+    write("train.jsonl", lines);
+    write("predictor.yaml",
+          "stage: train-predictor\nrun_dir: run\nmodel: {path: smol}\nattributes: {names: [quality, humor], min: 0, "
+          "max: 4}\nhead: {kind: regression, bias: false}\nlora: {rank: 2}\noptimizer: {learning_rate: 1e-2}\n"
+          "data: {train: [{path: train.jsonl}], validation_fraction: 0.4, max_tokens: 512}\n"
+          "train: {steps: 4, batch_size: 4}\n");
+    const Result trained = run("train-predictor predictor.yaml");
+    ASSERT_EQ(trained.code, 0) << trained.errors;
+  }
+  Json json(const std::string& name) const { return parse_json(read(name), name, ExitCode::data); }
+  // Of the first attribute or label.
+  std::vector<double> scores(const std::string& folder) const {
+    const Result result = run("score --input train.jsonl --output - --model " + folder);
+    std::vector<double> values;
+    for (const Json& line : json_lines(result.output))
+      values.push_back(line.at("scores").contains("quality") ? line.at("scores").at("quality").get<double>()
+                                                             : line.at("scores").at("LABEL_0").get<double>());
+    EXPECT_EQ(values.size(), 12u) << result.errors;
+    return values;
+  }
+
+  std::int64_t pad_ = -1;
+};
+
+// Validation during training reads what the trained folder reads.
+TEST_F(InstructReward, ATrainedHeadReadsTheEndMarkerAlsoWhereTheBasePadsWithIt) {
+  train("<|im_end|>");
+  EXPECT_NE(read("run/model/README.md").find("num_labels=2, pad_token_id=None"), std::string::npos);
+  const std::vector<Json> held_out = json_lines(read("run/validation.jsonl"));
+  ASSERT_GT(held_out.size(), 2u);
+  double error = 0;
+  for (const Json& line : held_out)
+    error += std::abs(line.at("scores").at("quality").get<double>() - line.at("labels").at("quality").get<double>());
+  const Json last = json_lines(read("run/metrics.jsonl")).back();
+  EXPECT_NEAR(last.at("validation/mae/quality").get<double>(), error / static_cast<double>(held_out.size()), 1e-5);
+  const std::vector<double> adapter = scores("run/model");
+  ASSERT_EQ(run("model merge --model run/model --output merged").code, 0);
+  EXPECT_FALSE(json("merged/config.json").contains("pad_token_id"));
+  const std::vector<double> merged = scores("merged");
+  for (size_t i = 0; i < adapter.size(); ++i) EXPECT_NEAR(merged[i], adapter[i], 1e-5) << i;
+}
+
+TEST_F(InstructReward, AHeadOfAnotherMakersKeepsItsScoresMergedAndNamed) {
+  train("\n");
+  const std::vector<double> own = scores("run/model");
+  std::filesystem::remove(path("run/model/steerlm.json"));
+  std::filesystem::copy(path("smol/tokenizer_config.json"), path("run/model/tokenizer_config.json"),
+                        std::filesystem::copy_options::overwrite_existing);
+  const std::vector<double> foreign = scores("run/model");
+  Json config = json("smol/config.json");
+  config.erase("pad_token_id");
+  write("smol/config.json", config.dump());
+  const std::vector<double> behind = scores("run/model");  // at the line end behind the marker
+  config["pad_token_id"] = pad_;
+  write("smol/config.json", config.dump());
+  ASSERT_EQ(run("model merge --model run/model --output merged").code, 0);
+  EXPECT_EQ(json("merged/config.json").at("pad_token_id"), pad_);
+  write("run/model/steerlm.json", R"({"attributes": {"names": ["quality", "humor"], "min": 0, "max": 4}})");
+  const std::vector<double> named = scores("run/model"), merged = scores("merged");
+  for (size_t i = 0; i < own.size(); ++i) {
+    EXPECT_NEAR(foreign[i], own[i], 1e-5) << "the line end is padding: " << i;
+    EXPECT_NE(behind[i], own[i]) << i;
+    EXPECT_NEAR(named[i], foreign[i], 1e-5) << i;
+    EXPECT_NEAR(merged[i], foreign[i], 1e-5) << i;
+  }
+  config.erase("pad_token_id");
+  write("smol/config.json", config.dump());
+  ASSERT_EQ(run("model merge --model run/model --output whole").code, 0);
+  const std::vector<double> whole = scores("whole"), again = scores("run/model");
+  for (size_t i = 0; i < own.size(); ++i) {
+    EXPECT_NEAR(again[i], behind[i], 1e-5) << i;
+    EXPECT_NEAR(whole[i], behind[i], 1e-5) << i;
+  }
 }
 
 TEST_F(InstructModel, AStepOfAPipelineFindsItToo) {

@@ -81,7 +81,7 @@ TEST_F(PipelineProgram, RunsOnceAndThenSkipsEveryStep) {
   EXPECT_THAT(run("pipeline pipeline.yaml").errors, testing::HasSubstr("it is kept as run/report.html.previous"));
   EXPECT_EQ(read("run/report.html.previous"), "mine");
   EXPECT_EQ(read("run/report.html"), page);
-  EXPECT_EQ(steps(run("pipeline pipeline.yaml --fresh")), "predictor,annotation,sft,");
+  EXPECT_EQ(steps(run("run pipeline.yaml --fresh")), "predictor,annotation,sft,") << "run takes every stage";
   EXPECT_EQ(read("run/sft/model/model.safetensors"), before.at("run/sft/model/model.safetensors"));
 }
 

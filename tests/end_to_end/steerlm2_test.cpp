@@ -165,7 +165,7 @@ TEST_F(Steerlm2Program, TrainsOnAFileOfResponses) {
   expect_refused(run(recipe + " run_dir=lacking data.train=b.jsonl"), 3, "without 'log(P(a|x,y))'");
   EXPECT_FALSE(exists("lacking/model"));
   expect_refused(run(recipe + " run_dir=other data.train=prompts.jsonl"), 3, "no record of SteerLM 2.0");
-  expect_refused(run(recipe + " run_dir=none policy=prior"), 4, "the policy has no dials");
+  expect_refused(run(recipe + " run_dir=none policy=prior"), 4, "the model has no dials");
   expect_refused(run(recipe + " run_dir=none policy=predictor"), 4, "is a predictor with a regression head");
   expect_refused(
       run(recipe + " run_dir=best data.validation_fraction=0.5 checkpoint.keep_best.metric=validation/distanc"), 2,

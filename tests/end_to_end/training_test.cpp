@@ -91,6 +91,22 @@ TEST_F(TrainingProgram, AnotherRecipeInARunDirectoryIsRefusedWithTheDifferingKey
   EXPECT_NE(result.errors.find("optimizer.learning_rate"), std::string::npos) << result.errors;
 }
 
+TEST_F(TrainingProgram, AFileThatIsNewInAnInputFolderOrGoneFromItIsAChange) {
+  std::filesystem::copy(model_, path("base"));
+  const std::string command = "sft sft.yaml model.path=base train.steps=2";
+  ASSERT_EQ(run(command + " train.max_minutes=1e-9").code, 75);
+  const std::string config = read("base/tokenizer_config.json");
+  std::filesystem::remove(path("base/tokenizer_config.json"));  // which says that BOS is added
+  for (const char* option : {"", " --dry-run"})
+    expect_refused(run(command + option), 2, "the input base/tokenizer_config.json is gone");
+  write("base/tokenizer_config.json", config);
+  ASSERT_EQ(run(command).code, 0);
+  write("base/notes.txt", "mine");
+  expect_refused(run(command), 2, "the input base/notes.txt is new");
+  std::filesystem::remove(path("base/notes.txt"));
+  expect_says(run(command), "nothing to do");
+}
+
 TEST_F(TrainingProgram, ASecondProcessOnTheDirectoryIsRefused) {
   std::filesystem::create_directories(path("run/.steerlm-run"));
   const int lock = ::open(path("run/.steerlm-run/lock").c_str(), O_RDWR | O_CREAT, 0644);
@@ -412,6 +428,17 @@ TEST_F(TrainingProgram, DryRunForAnotherMachine) {
   expect_refused(run("evaluate evaluate.yaml --dry-run --machine l40s"), 2, "stage evaluate");
   expect_refused(run("sft sft.yaml --dry-run --machine l40s model.path=gone"), 4, "gone");
   EXPECT_FALSE(exists("run"));
+}
+
+TEST_F(TrainingProgram, StandardInputIsReadOnce) {
+  const std::string once = "standard input can be read only once";
+  expect_refused(run("sft sft.yaml data.train[0].path=- data.validation=- <train.jsonl"), 2, once);
+  expect_refused(run("sft - data.train[0].path=- <sft.yaml"), 2, once);
+  write("pipeline.yaml",
+        "stage: pipeline\nrun_dir: pipe\nsteps:\n  - {name: one, stage: sft, model: model, data: {train: '-'}, "
+        "train: {steps: 1}}\n");
+  expect_refused(run("pipeline pipeline.yaml <train.jsonl"), 2, "steps.one");
+  for (const char* place : {"run", "pipe"}) EXPECT_FALSE(exists(place)) << place;
 }
 
 }  // namespace

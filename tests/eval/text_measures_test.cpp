@@ -57,6 +57,12 @@ TEST(TextMeasures, GradeIsNearThatOfTextstat) {
   EXPECT_EQ(compared, 7);
 }
 
+TEST(TextMeasures, APointJoinsTwoDigitsAlone) {
+  EXPECT_EQ(measured(TextMeasure::words, "3.14 and 1.2.3"), 3);
+  EXPECT_EQ(measured(TextMeasure::words, "in 2020.The 3.a a.3"), 7);
+  EXPECT_EQ(measured(TextMeasure::sentences, "In 2020.The end."), 2);
+}
+
 TEST(TextMeasures, GradeByHand) {
   EXPECT_EQ(measured(TextMeasure::flesch_kincaid, "The cat sat on a table."), 0.39 * 6 + 11.8 * 7 / 6 - 15.59);
 }

@@ -64,7 +64,7 @@ TEST(HfConfigTest, TakesTransformersDefaults) {
   EXPECT_EQ(config.model.max_position_embeddings, 2048);
   EXPECT_EQ(config.model.rope_theta, 10000.0);
   EXPECT_EQ(config.model.rms_norm_eps, 1e-6);
-  EXPECT_EQ(config.dtype, "fp32");
+  EXPECT_EQ(config.dtype, "");
   EXPECT_EQ(config.bos_token_id, std::nullopt);
   EXPECT_TRUE(config.eos_token_ids.empty());
   json["architectures"] = {"LlamaForSequenceClassification"};

@@ -187,7 +187,9 @@ TEST_F(GgufConfig, WhatChangesTheComputationIsRefused) {
     EXPECT_THAT(refusal(bad.number(std::string("llama.") + key, 8)),
                 AllOf(HasSubstr(key), HasSubstr("not implemented")));
   }
-  EXPECT_THAT(refusal(GgufWriter(file_).flag("llama.attention.causal", false)), HasSubstr("llama.attention.causal"));
+  EXPECT_THAT(refusal(GgufWriter(file_).flag("llama.attention.causal", false)),
+              AllOf(HasSubstr("'llama.attention.causal'"), HasSubstr("found false, expected true, or no such key"),
+                    HasSubstr("take the folder of safetensors that the file was made from")));
   EXPECT_THAT(refusal(GgufWriter(file_).flag("llama.use_parallel_residual", true)), HasSubstr("use_parallel_residual"));
   EXPECT_THAT(refusal(GgufWriter(file_).integer("llama.attention.sliding_window", 32)), HasSubstr("sliding_window"));
   file_.integer("llama.expert_count", 0)

@@ -62,6 +62,12 @@ TEST_F(GgufTokenizerFiles, BosAndRolesOfTheEnd) {
   EXPECT_FALSE(Tokenizer::load(output_).add_bos());
 }
 
+TEST_F(GgufTokenizerFiles, WhatTransformersDoesNotKnowOfTheModelIsNoted) {
+  EXPECT_THAT(import(spm_).notes, ::testing::IsEmpty());
+  spm_.flag(ggml + "remove_extra_whitespaces", true);
+  EXPECT_THAT(import(spm_).notes, ElementsAre(HasSubstr("drops extra spaces ('remove_extra_whitespaces')")));
+}
+
 TEST_F(GgufTokenizerFiles, UserDefinedAndUnusedTokens) {
   file_.texts(ggml + "tokens", {"<|end|>", "a", "b", "<x y>", "[PAD4]", "ab"});
   file_.integers(ggml + "token_type", {3, 1, 1, 4, 5, 1}).tensor("token_embd.weight", {16, 8}, 1);

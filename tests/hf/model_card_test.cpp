@@ -88,6 +88,16 @@ TEST(ModelCardTest, EveryKindOfModelHasItsOwnCard) {
               AllOf(HasSubstr("# Base language model"), HasSubstr("--raw")));
 }
 
+// The base's config.json may call the template's end marker padding, which Transformers' class passes over.
+TEST(ModelCardTest, ThePaddingOfAnAdaptersBaseIsNotReadByItsScore) {
+  ModelFolder folder = steered();
+  EXPECT_THAT(model_card(folder, tokenizer(), {.adapter = true, .predictor = true, .steps = 1}),
+              AllOf(HasSubstr("base_model_name_or_path)\n"), Not(HasSubstr("pad_token_id=None"))));
+  folder.head.kind = HeadKind::regression;
+  EXPECT_THAT(model_card(folder, tokenizer(), {.adapter = true, .predictor = true, .steps = 1}),
+              HasSubstr("base_model_name_or_path, num_labels=3, pad_token_id=None)\n"));
+}
+
 // Transformers' class scores the last token.
 TEST(ModelCardTest, AMeanOverTheResponseIsComputedInItsCode) {
   ModelFolder folder = steered();

@@ -296,10 +296,21 @@ TEST(ResolveTest, Steerlm2HasThePublishedSettings) {
             "r.yaml:1:1: missing key 'predictor'; P(a|x,y) of the responses is its");
 }
 
+TEST(ResolveTest, FactorsAreNumbersOfFp32) {
+  const std::string head = "stage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a]}\n";
+  for (const char* keys : {"lora: {rank: 4, alpha: 1e300}", "lora: {rank: 4, alpha: 1e-300}",
+                           "optimizer: {clip_grad_norm: 1e-300}", "optimizer: {eps: 1e300}"})
+    EXPECT_NE(faults(head + keys + "\n").find("comes to a number that fp32 does not have"), std::string::npos) << keys;
+  EXPECT_EQ(faults(head + "optimizer: {clip_grad_norm: 0, eps: 1e-300}\n"), "");
+}
+
 TEST(ResolveTest, ValidationIsFilesOrAFraction) {
   const std::string head = "stage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [a]";
   EXPECT_EQ(faults(head + ", validation: [b], validation_fraction: 0.1}\n"),
             "r.yaml:4:58: 'data.validation' and 'data.validation_fraction' exclude each other; give one of them");
+  EXPECT_EQ(
+      faults(head + ", validation_fraction: 1}\n"),
+      "r.yaml:4:41: 'data.validation_fraction' holds out all of the training data (found 1, expected less than 1)");
   EXPECT_EQ(faults(head + ", validation: [b]}\n"), "");
   EXPECT_EQ(faults(head + ", validation_fraction: 0.1}\n"), "");
   EXPECT_EQ(

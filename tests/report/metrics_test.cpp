@@ -9,6 +9,8 @@
 #include <limits>
 
 #include "steerlm/core/json.h"
+#include "steerlm/core/run_files.h"
+#include "support/temporary_folder.h"
 
 namespace steerlm {
 namespace {
@@ -100,6 +102,21 @@ TEST_F(MetricsLines, AFailedCutBackLeavesTheFileAsItWas) {
     set_fs_fault({});
     EXPECT_EQ(bytes(), before) << failing;
   }
+}
+
+// Where the next run tidies it up after a kill.
+TEST_F(MetricsLines, CutBackOfARunHasItsTemporaryInTheFolderOfTheMark) {
+  const TemporaryFolder folder;
+  MetricsFile file(RunFiles::open(folder.path(), {}).grow("metrics.jsonl"));
+  file.write(1, {});
+  std::vector<Path> folders;
+  set_fs_fault([&](std::string_view operation, const Path& path) {
+    if (operation == "open" && path.extension() == ".part") folders.push_back(path.parent_path());
+    return 0;
+  });
+  file.cut_back(0);
+  EXPECT_EQ(read_file(folder.path() / "metrics.jsonl", ExitCode::resources, "metrics"), "");
+  EXPECT_EQ(folders, std::vector<Path>{folder.path() / run_mark_folder});
 }
 
 }  // namespace

@@ -40,9 +40,10 @@ class EncodeForPrediction : public testing::Test {
   Path model_ = folder_.path() / "model";
 };
 
-// A published reward model takes the last token that is no padding, as Transformers does; a predictor of this program
-// the end of the turn, whatever its config.json calls padding.
-TEST_F(EncodeForPrediction, PaddingAtTheEndIsNotReadWithoutASteerlmJson) {
+// A published reward model takes the last token that is no padding, as Transformers does, also where a steerlm.json
+// names its attributes and a template; a predictor that was trained here the end of the turn, whatever its config.json
+// calls padding.
+TEST_F(EncodeForPrediction, PaddingAtTheEndIsReadByAHeadThatWasTrainedHereAlone) {
   const std::vector<std::int32_t> whole = ids();
   set_pad(whole.back());
   std::vector<std::int32_t> shorter = whole;
@@ -51,10 +52,18 @@ TEST_F(EncodeForPrediction, PaddingAtTheEndIsNotReadWithoutASteerlmJson) {
   set_pad(whole.front());
   EXPECT_EQ(ids(), whole);
 
-  std::ofstream(model_ / "steerlm.json") << R"({"attributes": {"names": ["a", "b", "c"], "min": 0, "max": 4}})";
-  const std::vector<std::int32_t> own = ids();
-  set_pad(own.back());
-  EXPECT_EQ(ids(), own);
+  set_pad(whole.back());
+  Json own{{"attributes", {{"names", {"a", "b", "c"}}, {"min", 0}, {"max", 4}}}};
+  const auto write_own = [&] { std::ofstream(model_ / "steerlm.json") << own.dump(); };
+  write_own();
+  EXPECT_EQ(ids(), shorter);
+  own["template"] = {{"name", "steerlm"}};
+  write_own();
+  EXPECT_EQ(ids(), shorter);
+  const OpenModel model = open_model(model_, cpu_fp32);
+  own["template"]["sha256"] = make_template(model.folder, model.tokenizer).sha256();
+  write_own();
+  EXPECT_EQ(ids(), whole);
 }
 
 // Pairs are compared by the scores that their responses have alone.

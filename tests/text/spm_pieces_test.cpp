@@ -29,8 +29,8 @@ TEST(SpmPieces, ReadBack) {
       EXPECT_EQ(model.pieces[i].type, pieces[i].type);
       EXPECT_EQ(model.pieces[i].score, pieces[i].score);
     }
-    EXPECT_FALSE(model.unigram);
-    EXPECT_TRUE(model.identity);
+    EXPECT_EQ(model.kind, SpmKind::bpe);
+    EXPECT_EQ(model.charsmap, "");
     EXPECT_EQ(model.add_dummy_prefix, yes);
     EXPECT_EQ(model.remove_extra_whitespaces, !yes);
   }

@@ -22,9 +22,17 @@ bool is_endless(int descriptor);
 // exit code of the file's kind; `what` names the kind ("model config").
 std::string read_file(const Path& path, ExitCode missing, std::string_view what);
 
+// Appends what standard input has to give next, 64 KiB at most, to `bytes`; false at its end. It waits as wait_to_read
+// does. Throws `code`.
+bool read_standard_input(std::string& bytes, ExitCode code);
+
 // Writes into a temporary beside `path`, fsyncs, renames over `path`, fsyncs the folder. A failure at any place leaves
 // what was at `path`, and no temporary. Throws resources.
 void write_file_atomic(const Path& path, std::string_view bytes);
+
+// fsync of the folder itself. Where the system does not let it be synced, a folder that may not be read among them,
+// nothing is done: what got its name there has it.
+void sync_folder(const Path& folder);
 
 // mkdir -p. Throws resources, also when a file is in the way or the folder cannot be written to.
 void make_directory(const Path& path);

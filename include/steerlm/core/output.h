@@ -34,7 +34,7 @@ struct OutputPlace {
 // file that is not written to, a place where no file can be made. An existing file is no fault.
 OutputPlace find_output(const std::string& path, const OutputOptions& options);
 // Looks, changes nothing: for the start of a command, before anything is loaded. Throws as find_output, and resources
-// for an existing regular file without `overwrite`.
+// for an existing regular file without `overwrite`, or one that the system lets nobody replace.
 OutputPlace check_output(const std::string& path, const OutputOptions& options);
 
 // Throws recipe where the path is an input, or lies in a folder that is read, whatever is there: for a file that is

@@ -12,7 +12,7 @@
 
 namespace steerlm {
 
-// Links are followed: one that leads nowhere is not there.
+// Links are followed: one that leads nowhere is not there, or, in a model folder, an error.
 bool is_there(const Path& path, ExitCode code);
 bool is_folder(const Path& path, ExitCode code);
 
@@ -26,7 +26,7 @@ std::vector<Path> files_of(const Path& folder, ExitCode code);
 std::optional<Fault> unexpanded(const std::string& path);
 
 // Of a file that cannot be opened: its `code`, but for the errors that are none of the file's (too many files are open,
-// no memory), and what to do about those; else "".
+// no memory); and what to do about the error, or "".
 ExitCode code_of_open(int error, ExitCode code);
 std::string advice_of_open(int error);
 

@@ -136,6 +136,10 @@ class RunFiles {
   int staged_ = 0;
 };
 
+// write_file_atomic of a file right below a run directory, in place of an own one that was entered before. Its
+// temporary is in the folder of the mark, where open() removes what a kill leaves. Elsewhere it is beside the file.
+void write_in_run(const Path& path, std::string_view bytes);
+
 // Removes a run directory by its manifest, nested runs by theirs. Throws resources, before anything is removed, where
 // it holds a file that no run has written.
 void remove_run(const Path& root);

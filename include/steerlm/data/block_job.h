@@ -66,8 +66,10 @@ class BlockOutput {
 
   bool finished() const { return ledger_.finished; }  // OUTPUT is whole: nothing is left to do
   std::int64_t completed_blocks() const { return static_cast<std::int64_t>(ledger_.blocks.size()); }
-  std::int64_t records_done() const;       // input records of the completed blocks, good and bad: what a restart skips
-  std::vector<Json> block_counts() const;  // what append() was given, a block each
+  std::int64_t records_done() const;  // input records of the completed blocks, good and bad: what a restart skips
+  // Throws recipe where the input has ended before all of these were skipped: standard input was another one before.
+  void check_skipped(std::int64_t left_to_skip) const;
+  std::vector<Json> block_counts() const;    // what append() was given, a block each
   std::vector<BlockEnd> block_ends() const;  // a block each
   // Of the bytes of the output and the list of bad records that are there, before finish().
   std::pair<std::string, std::string> sha256();

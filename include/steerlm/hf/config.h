@@ -17,7 +17,7 @@ struct HfConfig {
   HeadKind head = HeadKind::language_model;
   std::int64_t num_labels = 0;           // regression: rows of score.weight
   std::vector<std::string> label_names;  // and what id2label calls them, LABEL_i where it does not
-  std::string dtype = "fp32";            // fp32, bf16 or fp16
+  std::string dtype = "fp32";            // fp32, bf16 or fp16; "": not named, it is that of the weights
   std::optional<std::int64_t> bos_token_id;
   std::optional<std::int64_t> pad_token_id;
   std::vector<std::int64_t> eos_token_ids;

@@ -14,6 +14,7 @@ namespace steerlm {
 struct GgufImport {
   HfConfig config;
   std::vector<std::string> unused_keys;  // of no consequence, but not in the folder
+  std::vector<std::string> notes;        // of the folder's tokenizer
 };
 
 // Architectures llama, qwen2 and qwen3. llama.cpp keeps queries and keys of `llama` with the rows of a head in pairs

@@ -31,14 +31,15 @@ struct ModelFolder {
   TemplateGiven template_given;                         // which of it steerlm.json names
   TemplateFrom template_from = TemplateFrom::standard;  // these four: of settle_template
   std::optional<ChatTemplateReading> chat_template;
-  std::string template_note;             // one line on the choice, "" where there is nothing to say
-  std::string template_warning;          // likewise
-  std::string template_sha256;           // "" where steerlm.json names none
+  std::string template_note;     // one line on the choice, "" where there is nothing to say
+  std::string template_warning;  // likewise
+  // "": steerlm.json names none, and nothing here was trained with the template. A head that was trained elsewhere
+  // reads what it read there.
+  std::string template_sha256;
   std::string method;                    // "" likewise
   std::string dtype = "fp32";            // of the weights on disk: fp32, bf16 or fp16
   std::int64_t num_labels = 0;           // regression: rows of score.weight
   std::vector<std::string> label_names;  // regression: config.json's names of the rows, for a folder without attributes
-  bool has_steerlm_json = false;         // without one a head was trained elsewhere, and reads what it read there
   std::optional<std::int64_t> pad_token_id;  // config.json's
   std::vector<std::int64_t> eos_token_ids;   // generation_config.json's, else config.json's
   bool names_code = false;                   // config.json has an 'auto_map'; the code is never run
@@ -88,12 +89,11 @@ ConversationTemplate make_template(const ModelFolder& folder, const Tokenizer& t
 inline constexpr std::uint64_t default_max_shard_bytes = 5'000'000'000;  // of Transformers 4
 
 // Writes a folder that Transformers and open_model_folder read: a temporary first, renamed as a
-// whole; nothing or an empty folder may be at `path`. `folder.path`, `num_labels` and
-// `template_sha256` are not used. Floating-point tensors are written in `folder.dtype`, in shards of
-// at most `max_shard_bytes` where one file would be larger. With a `card` the folder gets a
-// README.md, and a chat template that renders what the template writes; without, a chat template
-// that the tokenizer's files carry stays. Throws resources; model: a finite weight is infinite in
-// that dtype.
+// whole; nothing or an empty folder may be at `path`. `folder.num_labels` is not used. Floating-point tensors are
+// written in `folder.dtype`, in shards of at most `max_shard_bytes` where one file would be larger. With a `card`,
+// which training gives, the folder gets a README.md, a chat template that renders what the template writes, and the
+// template's hash; without, the chat template of the tokenizer's files, the sampling keys of generation_config.json and
+// `template_sha256` stay as they are. Throws resources; model: a finite weight is infinite in that dtype.
 void write_model_folder(const Path& path, const ModelFolder& folder, const TensorSource& tensors,
                         const Tokenizer& tokenizer, std::uint64_t max_shard_bytes = default_max_shard_bytes,
                         const std::optional<ModelCard>& card = std::nullopt);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "steerlm/core/fields.h"
+#include "steerlm/recipe/load.h"
 
 namespace steerlm {
 
@@ -66,6 +67,7 @@ struct ExperimentOptions {
 
 // Throws recipe with all faults found, each with file:line:column. Whether step and pointer are there shows when it has
 // been run.
+ExperimentOptions load_experiment(const RecipeText& text);
 ExperimentOptions load_experiment(const std::string& path);
 
 }  // namespace steerlm

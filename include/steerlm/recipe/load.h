@@ -13,6 +13,14 @@
 
 namespace steerlm {
 
+// What came through a pipe cannot be read again: whoever looks into a recipe before it is loaded loads what it has
+// read.
+struct RecipeText {
+  std::string name;  // as positions start: the path, or "stdin"
+  std::string text;
+};
+RecipeText read_recipe(const std::string& path_or_dash);
+
 // Reads a recipe of one stage ("-": standard input), applies `key=value` overrides, then the method's defaults. A
 // recipe of another stage than `expected` is refused, and a pipeline always.
 Recipe load_recipe(const std::string& path_or_dash, std::span<const std::string> overrides,
@@ -37,6 +45,7 @@ struct Pipeline {
 Pipeline load_pipeline(const std::string& path_or_dash, std::span<const std::string> overrides);
 
 // Whichever of the two it is.
+std::variant<Recipe, Pipeline> load_any(const RecipeText& recipe, std::span<const std::string> overrides);
 std::variant<Recipe, Pipeline> load_any(const std::string& path_or_dash, std::span<const std::string> overrides);
 
 // The attributes that a method has unless a recipe says otherwise; `defaults` are those for steering that are not min.

@@ -22,6 +22,8 @@ struct RecordPrediction {
 // Throws model where the folder is no predictor of attributes: a language model without attributes, or a reward model
 // that declares none.
 void require_predictor(const ModelFolder& folder);
+// Throws recipe where its range is not that of the policy's dials.
+void require_range(const ModelFolder& predictor, const AttributeOptions& policy);
 // What the scores are called: the attributes; of a reward model that declares none config.json's labels.
 const std::vector<std::string>& score_names(const OpenModel& model);
 
@@ -36,6 +38,14 @@ struct EncodedRecords {
   std::vector<std::string> faults;  // of each record, as RecordPrediction's
 };
 EncodedRecords encode_for_prediction(const OpenModel& model, std::span<const Record> records);
+
+// Tokens of context that each assistant turn of the record needs; of a language-model predictor, which has not written
+// the labels yet, at most.
+std::vector<std::int64_t> context_needed(const OpenModel& model, const ConversationTemplate& conversation_template,
+                                         const Record& record);
+// RecordPrediction's fault, told before.
+std::string prediction_fault(const OpenModel& model, const ConversationTemplate& conversation_template,
+                             const Record& record);
 
 // Predictions of the records, in their order: `take` is given those of the next ones, a batch's at a time. A regression
 // predictor sees no earlier labels; a language-model predictor sees those that it has just written: its scores are
@@ -56,7 +66,8 @@ std::int64_t text_bytes(const Record& record);
 std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<const Record> records,
                                               std::int64_t batch_tokens, const std::function<bool()>& go_on = {});
 
-// What the folder's regression head reads: its own text, or, without a steerlm.json, that of its chat template.
+// What the folder's regression head reads: its own text, or, where it was trained elsewhere (no template.sha256),
+// that of its chat template.
 ScoredTurn scored_turn(const ModelFolder& folder, const ConversationTemplate& conversation_template,
                        const Conversation& conversation, size_t turn);
 

@@ -28,6 +28,9 @@ struct RunStatus {
 // Reads only. Throws resources for a folder that is not empty and no run directory.
 RunStatus look_at_run(const Recipe& recipe);
 
+// What of the finished run of a recipe is not as it was written: its model, its tables, its output. Empty: nothing.
+std::vector<std::string> run_damages(const RunFiles& files, const Recipe& recipe);
+
 // Throws recipe where the run directory lies in a folder that the run reads, or an input in the run directory.
 void check_run_place(const Recipe& recipe);
 

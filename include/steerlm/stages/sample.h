@@ -28,8 +28,10 @@ GenerationSettings generation_settings(const OpenModel& model,
                                        const std::optional<ConversationTemplate>& conversation_template,
                                        const SamplingOptions& sampling, std::uint64_t seed);
 
+// Throws model for a folder that writes no text; `key`: of the recipe, which names it.
+void require_language_model(const ModelFolder& folder, const std::string& key);
 // Throws model for a folder without attributes.
-void require_dials(const OpenModel& model);
+void require_dials(const ModelFolder& folder);
 
 // What the random numbers of a sample are keyed by: it depends on nothing that is sampled beside it.
 std::uint64_t sample_key(size_t prompt, std::int64_t samples_per_prompt, std::int64_t sample);
@@ -43,6 +45,11 @@ struct SampleRequest {
 // `samples` requests of the p-th prompt, all with one label.
 std::vector<SampleRequest> requests_of(const Prompt& prompt, size_t p, std::int64_t samples,
                                        const std::optional<Label>& label);
+
+// Why the model cannot answer the request, as SampleJob::no_response is told: an empty text, or one that leaves no room
+// in the context; "": it can. No template: the bytes of the last turn alone.
+std::string request_fault(const OpenModel& model, const std::optional<ConversationTemplate>& conversation_template,
+                          const SampleRequest& request);
 
 // What one prompt has become.
 struct SampledPrompt {

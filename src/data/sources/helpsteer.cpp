@@ -45,8 +45,9 @@ Json split_prompt(const std::string& prompt) {
     if (line == "<extra_id_1>Assistant") next_role = "Assistant";
     if (line == "<extra_id_1>User") next_role = "User";
     if (!next_role.empty()) {
+      const size_t value_end = std::max(value_start + 1, line_start) - 1;  // a turn may be empty
       if (line_start > 0)
-        turns.push_back(make_turn(role, std::string_view(prompt).substr(value_start, line_start - 1 - value_start)));
+        turns.push_back(make_turn(role, std::string_view(prompt).substr(value_start, value_end - value_start)));
       role = next_role;
       value_start = std::min(line_end + 1, prompt.size());
     }

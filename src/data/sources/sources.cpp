@@ -10,15 +10,23 @@
 namespace steerlm {
 namespace {
 
-// `conversations` is both our key and ShareGPT's: the first turn tells them apart.
-Format conversations_or_sharegpt(const Json& turns) {
-  if (!turns.is_array() || turns.empty() || !turns.front().is_object()) return Format::conversations;
-  const Json* from = find_member(turns.front(), "from");
-  if (from == nullptr) return find_member(turns.front(), "role") ? Format::sharegpt : Format::conversations;
-  if (!from->is_string()) return Format::conversations;
-  const std::string& role = from->get_ref<const std::string&>();
-  const auto known = our_role(role);
-  return known && *known != role ? Format::sharegpt : Format::conversations;
+// `conversations` is both our key and ShareGPT's: the first turn of a role that only one of them spells so tells them
+// apart. Nothing where no turn has a role of either.
+std::optional<Format> conversations_or_sharegpt(const Json& turns) {
+  if (!turns.is_array()) return std::nullopt;
+  bool system = false;  // a role of ours that files in ShareGPT's format have in capitals too
+  for (const Json& turn : turns) {
+    if (!turn.is_object()) continue;
+    const Json* from = find_member(turn, "from");
+    if (from == nullptr && find_member(turn, "role") != nullptr) return Format::sharegpt;
+    if (from == nullptr || !from->is_string()) continue;
+    const std::string& role = from->get_ref<const std::string&>();
+    const auto ours = our_role(role);
+    if (ours && *ours != role) return Format::sharegpt;
+    if (ours && role != "System") return Format::conversations;
+    system |= role == "System";
+  }
+  return system ? std::optional(Format::conversations) : std::nullopt;
 }
 
 // Copies the members that are not in `taken`. The answer: those of which `to` has another value already.

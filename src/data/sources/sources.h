@@ -25,7 +25,7 @@ struct Conversion {
   std::set<std::string>& unobeyed;  // gets what carries meaning and is lost
 };
 
-// What the object is, by its keys; nothing where they say nothing.
+// What the object is, by its keys, of `conversations` by the roles of the turns; nothing where they say nothing.
 std::optional<Format> detect_format(const Json& object);
 
 // Dispatches on the format, which is not auto. For `text` the object is the line as a JSON string.

@@ -57,17 +57,18 @@ Json from_generated(const Json& object, const Conversion& conversion) {
   Json answer = make_turn("Assistant", as_text(find_member(object, "response"), "'response'", conversion.where));
   Json record;
   if (const Json* conversation = find_member(object, "conversations")) {
-    Json turns = as_array(conversation, "'conversations'", conversion.where);
-    while (!turns.empty() && !is_of_user(turns.back())) turns.erase(turns.size() - 1);
     record = object;
     record.erase("response");
-    record["conversations"] = std::move(turns);
+    record["conversations"] = as_array(conversation, "'conversations'", conversion.where);
   } else {
     record = from_prompt_line(object, conversion.where);
-    constexpr std::string_view taken[] = {"prompt", "turns", "system", "response"};
+    const std::string_view text = find_member(object, "prompt") != nullptr ? "prompt" : "turns";
+    const std::string_view taken[] = {text, "system", "response"};
     carry_over(object, taken, record, conversion.unobeyed);
   }
-  record["conversations"].push_back(std::move(answer));
+  Json& turns = record["conversations"];
+  while (!turns.empty() && !is_of_user(turns.back())) turns.erase(turns.size() - 1);
+  turns.push_back(std::move(answer));
   return record;
 }
 
