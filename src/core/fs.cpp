@@ -60,7 +60,7 @@ bool is_temporary_of(const std::string& entry, const std::string& name) {
 // ending.
 std::string advice_of_long_name(const Path& path) {
   const size_t bytes = path.filename().native().size();
-  const std::string advice = "choose a shorter name";
+  std::string advice = "choose a shorter name";
   if (bytes <= NAME_MAX) return advice;
   return advice + ": this one has " + std::to_string(bytes) + " bytes, and " + std::to_string(NAME_MAX) +
          " are the most";

@@ -45,6 +45,7 @@ void RunFiles::check_writable(const Path& root) {
     folder = folder.has_filename() ? folder.parent_path() : folder.parent_path().parent_path();
     if (folder.empty()) folder = ".";
   }
+  if (stdfs::exists(folder, error) && !stdfs::is_directory(folder, error)) fail_file("make the folder", root, ENOTDIR);
   for (const Path& each : {folder, root / run_mark_folder}) {
     if (stdfs::exists(each, error) && ::faccessat(AT_FDCWD, each.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
       fail_file("write to the folder", each, errno);

@@ -461,6 +461,7 @@ void report_run(const Recipe& recipe, const Context& context) {
   if (!finished) {
     check_outputs(recipe, context);
     RunFiles::check_writable(recipe.run_dir);
+    if (!recipe.data.cache_dir.empty()) RunFiles::check_writable(recipe.data.cache_dir);
   }
   if (marked && !finished) refuse_to_begin(RunFiles::read(recipe.run_dir), recipe, status, context);
   std::string text = "a new run", kept;

@@ -71,11 +71,12 @@ TEST(WithoutEffect, OfGreedySampling) {
 
 TEST(WithoutEffect, OfPairsAlone) {
   const std::string pairs = "stage: evaluate\nrun_dir: r\npredictor: p\npairs: {sources: a}\n";
-  EXPECT_THAT(idle(pairs + "data: {max_tokens: 100, over_length: error}\n"),
-              ElementsAre("data.max_tokens has no effect: there is no data.validation; lines of pairs are left out only "
-                          "where a response is longer than the predictor's context",
-                          "data.over_length has no effect: there is no data.validation; lines of pairs are left out "
-                          "only where a response is longer than the predictor's context"));
+  EXPECT_THAT(
+      idle(pairs + "data: {max_tokens: 100, over_length: error}\n"),
+      ElementsAre("data.max_tokens has no effect: there is no data.validation; lines of pairs are left out only "
+                  "where a response is longer than the predictor's context",
+                  "data.over_length has no effect: there is no data.validation; lines of pairs are left out "
+                  "only where a response is longer than the predictor's context"));
   EXPECT_THAT(idle(pairs + "data: {max_tokens: 100, validation: v}\n"), IsEmpty());
   EXPECT_THAT(load_recipe_text(dump_recipe(load(pairs)), "dump").without_effect, IsEmpty());
 }

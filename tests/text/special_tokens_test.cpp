@@ -184,8 +184,8 @@ TEST_F(SpecialTokens, TheMapsKeysAreReadBeforeTheConfigsAndOnlyWithoutADecoder) 
   EXPECT_EQ(load("{" + config + "}", "llama", map).eos_id(), 2);
   EXPECT_EQ(load("{" + config + R"(, "added_tokens_decoder": {}})", "llama", map).eos_id(), 1);
   EXPECT_EQ(load(R"({"tokenizer_class": "PreTrainedTokenizerFast"})", "llama", map).eos_id(), 2);
-  EXPECT_EQ(load(R"({"tokenizer_class": "PreTrainedTokenizerFast", "added_tokens_decoder": {}})", "llama", map).eos_id(),
-            -1);
+  EXPECT_EQ(
+      load(R"({"tokenizer_class": "PreTrainedTokenizerFast", "added_tokens_decoder": {}})", "llama", map).eos_id(), -1);
 }
 
 TEST_F(SpecialTokens, CodeLlamaTokenizerPutsBosWhateverTheJsonSays) {
