@@ -189,10 +189,8 @@ TEST(SourcesTest, ATurnOfAHelpSteer2PromptMayBeEmpty) {
   const auto turns = [&](const std::string& prompt) {
     const std::string line = R"({"prompt":")" + prompt + R"(","response":"a","helpfulness":3})";
     std::vector<std::string> values;
-    for (const Turn& turn : read_records({source(write_file(folder, "f.jsonl", line))}, make_test_attributes(), "")
-                                .at(0)
-                                .conversation.turns)
-      values.push_back(turn.value);
+    const Record record = read_records({source(write_file(folder, "f.jsonl", line))}, make_test_attributes(), "").at(0);
+    for (const Turn& turn : record.conversation.turns) values.push_back(turn.value);
     return values;
   };
   EXPECT_THAT(turns(R"(q1\n<extra_id_1>Assistant\n<extra_id_1>User\nq2)"), ElementsAre("q1", "", "q2", "a"));
