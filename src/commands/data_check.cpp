@@ -20,6 +20,9 @@
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/base_model.h"
+#include "steerlm/stages/predict.h"
+#include "steerlm/stages/recipe_files.h"
+#include "steerlm/stages/sample.h"
 
 namespace steerlm {
 namespace {
@@ -33,8 +36,12 @@ struct Plan {
   Attributes attributes;
   ReadOptions reading;
   TemplateOptions text_template;
+  std::optional<ModelFolder> folder;
   std::optional<Tokenizer> tokenizer;  // lengths are counted in tokens where there is one
-  std::int64_t max_tokens = 0;         // what is longer is counted; 0: no limit
+  // Of `folder`: what it cannot annotate, or answer at these dials, is a bad one.
+  bool annotates = false, answers = false;
+  std::optional<Label> dials;
+  std::int64_t max_tokens = 0;  // what is longer is counted; 0: no limit
   // What the records are trained by: one that cannot be encoded so is a bad one. `max_tokens` holds.
   std::optional<Objective> objective;
   OverLength over_length = OverLength::drop;
@@ -53,6 +60,7 @@ void use_folder(Plan& plan, const Recipe& recipe, const std::string& path) {
   print_template(folder);
   if (!folder.attributes.names.empty()) plan.attributes = make_attributes(folder.attributes);
   plan.text_template = folder.text_template;
+  plan.folder = folder;
   plan.tokenizer = tokenizer;
   print_notes(folder_notes(folder, tokenizer));
   const std::int64_t context = folder.config.context_length();
@@ -75,7 +83,9 @@ std::string bad_records_in(const Recipe& recipe) {
 
 Plan plan_of_recipe(const DataInput& input) {
   const Recipe recipe = load_recipe(input.recipe, input.overrides, std::nullopt);
-  Plan plan{.attributes = make_attributes(recipe.attributes), .text_template = recipe.text_template};
+  Plan plan{.attributes = make_attributes(recipe.attributes),
+            .reading = read_options(recipe),
+            .text_template = recipe.text_template};
   const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
   const bool open = trains && recipe.method == Method::steerlm && !recipe.attributes_given;
   if (open && are_rated_as_helpsteer(recipe.data.train))
@@ -108,15 +118,12 @@ Plan plan_of_recipe(const DataInput& input) {
         plan.pairs = plan.records;
         plan.trains_pairs = true;
         plan.objective = Objective::preference;
-        plan.reading.labels = Labels::dropped;
-        plan.reading.weights = false;
       }
       break;
     case Stage::annotate:
       plan.records = recipe.annotate.input;
-      plan.reading.labels = recipe.annotate.human_labels == HumanLabels::keep ? Labels::kept : Labels::ignored;
-      plan.reading.weights = false;
       use_folder(plan, recipe, recipe.annotate.predictor);
+      plan.annotates = true;
       break;
     case Stage::bootstrap:
       plan.records.push_back({.path = recipe.bootstrap.labels_from});
@@ -135,12 +142,12 @@ Plan plan_of_recipe(const DataInput& input) {
     case Stage::generate:
       plan.prompts = recipe.generate.prompts;
       use_folder(plan, recipe, recipe.generate.model);
+      plan.answers = true;
+      plan.dials = dial_label(plan.attributes, recipe.generate.set, recipe.generate.model);
       break;
     case Stage::tokenizer:
       for (const std::string& path : recipe.tokenizer.input)
         plan.records.push_back({.path = path, .format = recipe.tokenizer.format});
-      plan.reading.labels = Labels::ignored;
-      plan.reading.weights = false;
       break;
     case Stage::pipeline:
       break;  // refused by load_recipe
@@ -204,6 +211,10 @@ void survey_record(const Record& record, const Plan& plan,
   const bool plain = plan.text_template.name == TemplateName::plain;
   const bool target = plain || has_target(record.conversation);
   if (conversation_template && plan.objective && !plan.trains_pairs) encode(record, plan, *conversation_template);
+  if (plan.annotates) {
+    const std::string fault = prediction_fault(*plan.folder, *plan.tokenizer, *conversation_template, record);
+    if (!fault.empty()) fail(ExitCode::data, {.what = fault, .where = where(record)});
+  }
   survey.statistics.add(record);
   for (const Turn& turn : record.conversation.turns) survey.context_turns += turn.context_only;
   survey.without_target += !target;
@@ -284,10 +295,16 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
     const auto prompts = read_prompts({source}, plan.attributes, plan.text_template.system, 0,
                                       stop_at_first ? BadPrompts::refused : BadPrompts::kept);
     for (const Prompt& prompt : prompts) {
-      if (prompt.fault.empty())
+      std::string fault = prompt.fault;
+      if (fault.empty() && plan.answers)
+        fault = request_fault(*plan.folder, *plan.tokenizer, conversation_template, {&prompt, plan.dials, 0});
+      if (fault.empty()) {
         ++survey.prompts;
-      else
-        report_bad(survey, Error(ExitCode::data, {{.what = prompt.fault, .where = prompt.place()}}));
+        continue;
+      }
+      const Error error(ExitCode::data, {{.what = fault, .where = prompt.place()}});
+      if (stop_at_first) throw error;
+      report_bad(survey, error);
     }
   }
   PreferenceReader pairs(plan.pairs, plan.text_template.system);

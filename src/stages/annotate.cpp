@@ -168,7 +168,7 @@ InputCounts count_input(RecordReader reader, const OpenModel& predictor, const S
     } else {
       const Record& record = std::get<Record>(*input);
       std::tie(file, line) = std::tie(record.file, record.line);
-      reason = prediction_fault(predictor, conversation_template, record);
+      reason = prediction_fault(predictor.folder, predictor.tokenizer, conversation_template, record);
       if (reason.empty()) turns += std::ranges::count(record.conversation.turns, "Assistant", &Turn::from);
     }
     if (reason.empty()) {
@@ -205,11 +205,10 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
         "made of them say little",
         options.predictor, enum_name(predictor.folder.head.loss)));
   }
-  // Labels are written over: those of other attributes, and weights of turns, are nobody's fault here.
-  const bool keep = options.human_labels == HumanLabels::keep;
+  ReadOptions reading = read_options(recipe);
+  reading.text = true;
   const auto open_input = [&] {
-    return RecordReader(options.input, predictor.attributes, predictor.folder.text_template.system,
-                        {.labels = keep ? Labels::kept : Labels::ignored, .text = true, .weights = false});
+    return RecordReader(options.input, predictor.attributes, predictor.folder.text_template.system, reading);
   };
   // Standard input can be read once: what is wrong with it shows on the way.
   const bool looks_ahead = context.dry_run || (context.fresh && !reads_standard_input(recipe));

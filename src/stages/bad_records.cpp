@@ -100,7 +100,7 @@ std::vector<Prompt> read_good_prompts(const std::vector<SourceOptions>& sources,
   if (prompts.empty()) refuse_empty_input("sample from", sources);
   const std::optional<ConversationTemplate> conversation_template = make_template(policy.folder, policy.tokenizer);
   const auto fault = [&](const Prompt& prompt) {
-    return request_fault(policy, conversation_template, {&prompt, std::nullopt, 0});
+    return request_fault(policy.folder, policy.tokenizer, conversation_template, {&prompt, std::nullopt, 0});
   };
   if (std::ranges::all_of(prompts, [&](const Prompt& prompt) { return !fault(prompt).empty(); })) {
     fail(ExitCode::data, {.what = "no prompt can be answered",

@@ -284,7 +284,8 @@ Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
       const auto label = dial_label(attributes, {{attributes.names[dial], level}}, recipe.model.path);
       for (size_t p = 0; p < sweep.prompts.size(); ++p) {
         const SampleRequest request{&sweep.prompts[p], label, 0};
-        if (const std::string fault = request_fault(model, conversation_template, request); !fault.empty())
+        if (const std::string fault = request_fault(model.folder, model.tokenizer, conversation_template, request);
+            !fault.empty())
           fail(ExitCode::data, {.what = fault, .where = sweep.prompts[p].place()});
         for (std::int64_t s = 0; s < options.samples_per_prompt; ++s) {
           sweep.requests.push_back({&sweep.prompts[p], label, sample_key(p, options.samples_per_prompt, s)});

@@ -41,7 +41,7 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
     ++own;
     Prompt& prompt = prompts[p];
     if (looks_ahead && prompt.fault.empty())
-      prompt.fault = request_fault(model, conversation_template, {&prompt, label, 0});
+      prompt.fault = request_fault(model.folder, model.tokenizer, conversation_template, {&prompt, label, 0});
     if (prompt.fault.empty()) continue;
     if (stops) refuse_bad_record(prompt.file, prompt.line, prompt.fault);
     if (bad++ == 0) first_bad = &prompt;

@@ -104,13 +104,12 @@ struct LongestLabel {
   Label label;
   std::int64_t tokens = 0;
 };
-LongestLabel longest_label(const OpenModel& model) {
+LongestLabel longest_label(const Attributes& attributes, const Tokenizer& tokenizer) {
   LongestLabel longest;
-  for (const int value : {model.attributes.min, model.attributes.max}) {
-    Label label =
-        make_label(model.attributes, std::vector<float>(model.attributes.names.size(), static_cast<float>(value)));
+  for (const int value : {attributes.min, attributes.max}) {
+    Label label = make_label(attributes, std::vector<float>(attributes.names.size(), static_cast<float>(value)));
     std::vector<std::int32_t> ids;
-    model.tokenizer.append_continuation(label.text, ids);
+    tokenizer.append_continuation(label.text, ids);
     if (std::ssize(ids) + 1 > longest.tokens) longest = {std::move(label), std::ssize(ids) + 1};
   }
   return longest;
@@ -132,7 +131,7 @@ std::vector<RecordPrediction> predict_by_writing(const OpenModel& model,
   const std::int64_t context = model.folder.config.context_length();
   std::vector<Conversation> written;
   for (const Record& record : records) written.push_back(without_labels(record));
-  const std::int64_t room = longest_label(model).tokens;
+  const std::int64_t room = longest_label(model.attributes, model.tokenizer).tokens;
   // Round k: the k-th assistant turn of every record, which sees the labels of the rounds before.
   for (size_t round = 0;; ++round) {
     std::vector<std::vector<std::int32_t>> prefixes;
@@ -213,15 +212,15 @@ EncodedRecords encode_for_prediction(const OpenModel& model, std::span<const Rec
   return encoded;
 }
 
-std::vector<std::int64_t> context_needed(const OpenModel& model, const ConversationTemplate& conversation_template,
-                                         const Record& record) {
+std::vector<std::int64_t> context_needed(const ModelFolder& predictor, const Tokenizer& tokenizer,
+                                         const ConversationTemplate& conversation_template, const Record& record) {
   std::vector<std::int64_t> needed;
-  if (model.folder.head.kind == HeadKind::regression) {
+  if (predictor.head.kind == HeadKind::regression) {
     for (const size_t turn : assistant_turns(record.conversation))
-      needed.push_back(std::ssize(scored_turn(model.folder, conversation_template, record.conversation, turn).ids));
+      needed.push_back(std::ssize(scored_turn(predictor, conversation_template, record.conversation, turn).ids));
     return needed;
   }
-  const LongestLabel longest = longest_label(model);
+  const LongestLabel longest = longest_label(make_attributes(predictor.attributes), tokenizer);
   Conversation written = without_labels(record);
   for (const size_t turn : assistant_turns(written)) {
     needed.push_back(std::ssize(conversation_template.encode_label_prefix(written, turn)) + longest.tokens);
@@ -230,10 +229,10 @@ std::vector<std::int64_t> context_needed(const OpenModel& model, const Conversat
   return needed;
 }
 
-std::string prediction_fault(const OpenModel& model, const ConversationTemplate& conversation_template,
-                             const Record& record) {
-  const std::int64_t context = model.folder.config.context_length();
-  const std::vector<std::int64_t> needed = context_needed(model, conversation_template, record);
+std::string prediction_fault(const ModelFolder& predictor, const Tokenizer& tokenizer,
+                             const ConversationTemplate& conversation_template, const Record& record) {
+  const std::int64_t context = predictor.config.context_length();
+  const std::vector<std::int64_t> needed = context_needed(predictor, tokenizer, conversation_template, record);
   const auto over = std::ranges::find_if(needed, [&](std::int64_t tokens) { return tokens > context; });
   if (over == needed.end()) return "";
   return too_long(assistant_turns(record.conversation)[static_cast<size_t>(over - needed.begin())], *over, context);

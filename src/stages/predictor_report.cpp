@@ -122,7 +122,8 @@ void leave_out_long_records(const OpenModel& predictor, const DataOptions& data,
   const ConversationTemplate conversation_template = make_template(predictor.folder, predictor.tokenizer);
   std::vector<Record> kept;
   for (Record& record : records) {
-    const std::vector<std::int64_t> needed = context_needed(predictor, conversation_template, record);
+    const std::vector<std::int64_t> needed =
+        context_needed(predictor.folder, predictor.tokenizer, conversation_template, record);
     const std::int64_t tokens = needed.empty() ? 0 : std::ranges::max(needed);
     if (tokens <= limit) {
       kept.push_back(std::move(record));

@@ -332,7 +332,8 @@ void check_countable(const OpenModel& predictor, std::span<const Preference> pre
   std::int64_t without_preference = 0, too_long = 0;
   for (const Preference& preference : preferences) {
     const bool fits = std::ranges::all_of(preference.responses, [&](const Record& response) {
-      const std::vector<std::int64_t> needed = context_needed(predictor, conversation_template, response);
+      const std::vector<std::int64_t> needed =
+          context_needed(predictor.folder, predictor.tokenizer, conversation_template, response);
       return needed.back() <= predictor.folder.config.context_length();
     });
     if (preference.better > 0 && fits) return;

@@ -75,12 +75,12 @@ std::vector<SampleRequest> requests_of(const Prompt& prompt, size_t p, std::int6
 
 namespace {
 
-std::vector<std::int32_t> encode_request(const OpenModel& model,
+std::vector<std::int32_t> encode_request(const Tokenizer& tokenizer,
                                          const std::optional<ConversationTemplate>& conversation_template,
                                          const SampleRequest& request) {
   if (!conversation_template) {
     std::vector<std::int32_t> ids;
-    model.tokenizer.append_first(request.prompt->conversation.turns.back().value, ids);
+    tokenizer.append_first(request.prompt->conversation.turns.back().value, ids);
     return ids;
   }
   Conversation conversation = request.prompt->conversation;
@@ -117,7 +117,7 @@ PromptBlock encode_block(const SampleJob& job, const std::optional<ConversationT
   for (size_t p = begin; p < end; ++p) {
     std::string fault = job.fault ? job.fault(p) : "";
     for (const SampleRequest& request : fault.empty() ? job.requests(p) : std::vector<SampleRequest>{}) {
-      std::vector<std::int32_t> ids = encode_request(job.model, conversation_template, request);
+      std::vector<std::int32_t> ids = encode_request(job.model.tokenizer, conversation_template, request);
       fault = fault_of(ids, context);
       if (!fault.empty()) break;
       block.requests.push_back(request);
@@ -166,9 +166,10 @@ void take_prompts(const SampleJob& job, const PromptBlock& block, std::span<cons
 
 }  // namespace
 
-std::string request_fault(const OpenModel& model, const std::optional<ConversationTemplate>& conversation_template,
+std::string request_fault(const ModelFolder& folder, const Tokenizer& tokenizer,
+                          const std::optional<ConversationTemplate>& conversation_template,
                           const SampleRequest& request) {
-  return fault_of(encode_request(model, conversation_template, request), model.folder.config.context_length());
+  return fault_of(encode_request(tokenizer, conversation_template, request), folder.config.context_length());
 }
 
 Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context& context) {

@@ -9,10 +9,7 @@ class BadInput : public Program {
  protected:
   void SetUp() override {
     copy_model("untied", "model");
-    std::string lines;
-    for (int i = 0; i < 12; ++i)
-      lines += conversation("question " + std::to_string(i), "answer", "quality:" + std::to_string(i % 5));
-    write("train.jsonl", lines);
+    write("train.jsonl", rated_conversations(12));
     write("sft.yaml",
           "stage: sft\nmodel: {path: model}\nattributes: {names: [quality, humor], min: 0, max: 4}\n"
           "data: {train: [{path: train.jsonl}], max_tokens: 256}\nrun_dir: run\noptimizer: {learning_rate: 1e-3}\n"

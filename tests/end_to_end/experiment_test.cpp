@@ -15,10 +15,7 @@ class ExperimentProgram : public Program {
  protected:
   void SetUp() override {
     copy_model("untied", "base");
-    std::string lines;
-    for (int i = 0; i < 8; ++i)
-      lines += conversation("question " + std::to_string(i), "answer", "quality:" + std::to_string(i % 5));
-    write("train.jsonl", lines);
+    write("train.jsonl", rated_conversations(8));
     write("toy.yaml", R"(stage: pipeline
 method: helpsteer
 run_dir: run

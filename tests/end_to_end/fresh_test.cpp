@@ -123,11 +123,38 @@ TEST_F(FreshRun, OfAnAnnotationKeepsRunAndOutputUntilTheInputIsRead) {
   EXPECT_EQ(json_lines(read("out.jsonl")).size(), 8u);
 }
 
+// What `on_bad_record` puts aside, `data check` lists.
+TEST_F(FreshRun, ThatIsRefusedNamesTheCheckThatListsAll) {
+  expect_refused(run("annotate annotate.yaml --dry-run input=long.jsonl"), 3, "`steerlm data check` with this recipe");
+  for (const std::string command :
+       {"data check annotate.yaml input=long.jsonl", "data check generate.yaml prompts=long.jsonl"}) {
+    const Result listed = run(command);
+    EXPECT_EQ(listed.code, 3) << command;
+    EXPECT_NE(listed.output.find("long.jsonl:1: "), std::string::npos) << command << "\n" << listed.output;
+  }
+  EXPECT_EQ(run("data check annotate.yaml").code, 0);
+  EXPECT_EQ(run("data check generate.yaml").code, 0);
+}
+
 TEST_F(FreshRun, OfAShardJudgesItsOwnRecords) {
   const std::string first = "annotate annotate.yaml input=broken.jsonl block_records=4 shard=0/3";
   ASSERT_EQ(run(first).code, 0);
   EXPECT_EQ(run(first + " --fresh").code, 0) << "the broken record is the last part's";
   EXPECT_EQ(run(first + " --fresh shard=2/3").code, 3);
+}
+
+// A file that may not grow stops the run between two blocks.
+TEST_F(FreshRun, IsAskedForWhereStandardInputEndsWithinWhatIsDone) {
+  std::string many;
+  for (int i = 0; i < 50; ++i) many += read("records.jsonl");
+  write("many.jsonl", many);
+  const std::string piped = "annotate annotate.yaml input=- block_records=8 ";
+  expect_refused(run(piped + "<many.jsonl", "ulimit -f 100;"), 5, "File too large");
+  expect_refused(run(piped + "<records.jsonl"), 2, "the input ends within what has been done already");
+  const Result whole = run(piped + "<many.jsonl");
+  EXPECT_EQ(whole.code, 0) << whole.errors;
+  EXPECT_NE(whole.errors.find("the run goes on: standard input must give what it gave before"), std::string::npos);
+  EXPECT_EQ(json_lines(read("out.jsonl")).size(), 400u);
 }
 
 TEST_F(FreshRun, OfAGenerationKeepsRunAndOutputUntilThePromptsAreRead) {

@@ -45,6 +45,14 @@ inline std::string conversation(const std::string& question, const std::string& 
          '"' + (label.empty() ? "" : R"(,"label":")" + label + '"') + "}]}\n";
 }
 
+// Questions 0, 1, … with one answer, rated 0 to 4 in turn.
+inline std::string rated_conversations(int count) {
+  std::string lines;
+  for (int i = 0; i < count; ++i)
+    lines += conversation("question " + std::to_string(i), "answer", "quality:" + std::to_string(i % 5));
+  return lines;
+}
+
 class Program : public testing::Test {
  protected:
   static Path fixture(const std::string& name) {

@@ -59,6 +59,15 @@ class TemplatedProgram : public Program {
   }
 };
 
+TEST_F(TemplatedProgram, PlainTextsHaveNoTurnsToScore) {
+  make_model("untied", "model", R"("quality", "humor")");
+  write("some.jsonl", conversation("ask", "good way"));
+  const std::string score = "score --model model --input some.jsonl --output -";
+  EXPECT_EQ(run(score).code, 0) << read("err.txt");
+  write("model/steerlm.json", R"({"attributes": {"names": []}, "template": {"name": "plain"}})");
+  expect_refused(run(score), 2, "has no turns whose log-probabilities could be told apart");
+}
+
 TEST_F(TemplatedProgram, AnAnswerEndsAtTheTurnMarkerAsText) {
   expect_an_answer_that_ends("bpe.model", "name: steerlm", "");
 }

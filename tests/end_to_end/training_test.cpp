@@ -430,6 +430,14 @@ TEST_F(TrainingProgram, DryRunForAnotherMachine) {
   EXPECT_FALSE(exists("run"));
 }
 
+TEST_F(TrainingProgram, StandardInputOfAFinishedRunIsNotRead) {
+  const std::string piped = "sft sft.yaml data.train[0].path=- <train.jsonl";
+  const Result first = run(piped);
+  EXPECT_EQ(first.code, 0) << first.errors;
+  EXPECT_EQ(first.errors.find("standard input"), std::string::npos) << first.errors;
+  expect_says(run(piped), "standard input was not read, and may be another one");
+}
+
 TEST_F(TrainingProgram, StandardInputIsReadOnce) {
   const std::string once = "standard input can be read only once";
   expect_refused(run("sft sft.yaml data.train[0].path=- data.validation=- <train.jsonl"), 2, once);

@@ -74,6 +74,20 @@ TEST_P(LongRecords, AreLeftOutByTheSmallerOfBothLimits) {
   EXPECT_EQ(left({.max_tokens = 120, .over_length = OverLength::truncate}), Lines{1}) << "what is scored is never cut";
 }
 
+TEST_P(LongRecords, AreToldBeforeAsThePredictionTellsThem) {
+  const OpenModel model = open_model(folder_.path() / "model", cpu_fp32);
+  const ConversationTemplate conversation_template = make_template(model.folder, model.tokenizer);
+  size_t faults = 0;
+  for (size_t length = 10; length < 300; length += 9) {
+    const Record one = record(1, length);
+    const std::string fault = prediction_fault(model.folder, model.tokenizer, conversation_template, one);
+    EXPECT_EQ(fault, predict_records(model, std::span(&one, 1), 4096).at(0).fault) << length;
+    faults += !fault.empty();
+  }
+  EXPECT_GT(faults, 2u);
+  EXPECT_LT(faults, 30u);
+}
+
 TEST_P(LongRecords, AreAnErrorWhereTheRecipeSaysSo) {
   EXPECT_THAT(refusal({.max_tokens = 120, .over_length = OverLength::error}),
               testing::AllOf(testing::HasSubstr("a.jsonl:2: a conversation longer than data.max_tokens"),

@@ -41,11 +41,11 @@ EncodedRecords encode_for_prediction(const OpenModel& model, std::span<const Rec
 
 // Tokens of context that each assistant turn of the record needs; of a language-model predictor, which has not written
 // the labels yet, at most.
-std::vector<std::int64_t> context_needed(const OpenModel& model, const ConversationTemplate& conversation_template,
-                                         const Record& record);
-// RecordPrediction's fault, told before.
-std::string prediction_fault(const OpenModel& model, const ConversationTemplate& conversation_template,
-                             const Record& record);
+std::vector<std::int64_t> context_needed(const ModelFolder& predictor, const Tokenizer& tokenizer,
+                                         const ConversationTemplate& conversation_template, const Record& record);
+// RecordPrediction's fault, told without the weights.
+std::string prediction_fault(const ModelFolder& predictor, const Tokenizer& tokenizer,
+                             const ConversationTemplate& conversation_template, const Record& record);
 
 // Predictions of the records, in their order: `take` is given those of the next ones, a batch's at a time. A regression
 // predictor sees no earlier labels; a language-model predictor sees those that it has just written: its scores are

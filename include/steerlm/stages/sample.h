@@ -48,7 +48,8 @@ std::vector<SampleRequest> requests_of(const Prompt& prompt, size_t p, std::int6
 
 // Why the model cannot answer the request, as SampleJob::no_response is told: an empty text, or one that leaves no room
 // in the context; "": it can. No template: the bytes of the last turn alone.
-std::string request_fault(const OpenModel& model, const std::optional<ConversationTemplate>& conversation_template,
+std::string request_fault(const ModelFolder& folder, const Tokenizer& tokenizer,
+                          const std::optional<ConversationTemplate>& conversation_template,
                           const SampleRequest& request);
 
 // What one prompt has become.
