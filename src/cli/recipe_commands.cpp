@@ -40,7 +40,14 @@ bool is_experiment(const std::string& text) {
 int check(const RecipeArguments& arguments) {
   const RecipeText text = read_recipe(arguments.recipe);
   if (is_experiment(text.text)) {
+    if (!arguments.overrides.empty()) {
+      fail(ExitCode::recipe, {.what = "an experiment takes no overrides on the command line",
+                              .where = arguments.recipe,
+                              .found = arguments.overrides.front(),
+                              .advice = "write what its pipeline is to have otherwise into its list 'overrides'"});
+    }
     const ExperimentOptions experiment = load_experiment(text);
+    for (const bool quick : {false, true}) load_pipeline_of(experiment, arguments.recipe, quick);
     std::cout << arguments.recipe << ": an experiment without faults, on " << experiment.pipeline << "\n";
     return 0;
   }

@@ -111,4 +111,27 @@ ExperimentOptions load_experiment(const RecipeText& file) {
   return experiment;
 }
 
+std::vector<std::string> overrides_of(const ExperimentOptions& experiment, bool quick) {
+  std::vector<std::string> overrides = experiment.overrides;
+  if (quick) overrides.insert(overrides.end(), experiment.quick.begin(), experiment.quick.end());
+  return overrides;
+}
+
+Pipeline load_pipeline_of(const ExperimentOptions& experiment, const std::string& file, bool quick) {
+  std::vector<std::string> overrides = overrides_of(experiment, quick);
+  overrides.insert(overrides.end(), {"seed=1", "run_dir=run"});
+  Pipeline pipeline = load_pipeline(experiment.pipeline, overrides);
+  std::vector<std::string> steps;
+  for (const PipelineStep& step : pipeline.steps) steps.push_back(step.name);
+  for (const MeasureOptions& measure : experiment.measures) {
+    if (std::ranges::find(steps, measure.step) != steps.end()) continue;
+    fail(ExitCode::recipe, {.what = "the measure '" + measure.name + "' is of a step that the pipeline does not have",
+                            .where = file,
+                            .found = "step '" + measure.step + "'",
+                            .expected = "one of " + join(steps) + ", as " + experiment.pipeline + " says",
+                            .advice = suggest(measure.step, steps)});
+  }
+  return pipeline;
+}
+
 }  // namespace steerlm

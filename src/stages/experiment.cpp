@@ -35,27 +35,13 @@ struct Runs {
   std::int64_t seeds = 0;
 };
 
-// Throws recipe for a pipeline that cannot be read, and for a measure of a step that it does not have.
+// Throws recipe as load_pipeline_of.
 Runs runs_of(const std::string& file, const ExperimentOptions& experiment, const ExperimentRun& run) {
-  Runs runs{{}, experiment.overrides, run.quick ? 1 : experiment.seeds};
-  if (run.quick) runs.overrides.insert(runs.overrides.end(), experiment.quick.begin(), experiment.quick.end());
-  if (run.seeds) runs.seeds = *run.seeds;
-  std::vector<std::string> same = runs.overrides;  // what each seed sets otherwise is the same in the name
-  same.insert(same.end(), {"seed=1", "run_dir=run"});
-  const Pipeline pipeline = load_pipeline(experiment.pipeline, same);
-  std::vector<std::string> steps;
-  for (const PipelineStep& step : pipeline.steps) steps.push_back(step.name);
-  for (const MeasureOptions& measure : experiment.measures) {
-    if (std::ranges::find(steps, measure.step) != steps.end()) continue;
-    fail(ExitCode::recipe, {.what = "the measure '" + measure.name + "' is of a step that the pipeline does not have",
-                            .where = file,
-                            .found = "step '" + measure.step + "'",
-                            .expected = "one of " + join(steps) + ", as " + experiment.pipeline + " says",
-                            .advice = suggest(measure.step, steps)});
-  }
-  runs.folder =
+  const Pipeline pipeline = load_pipeline_of(experiment, file, run.quick);
+  // What each seed sets otherwise is the same in the name.
+  const Path folder =
       Path("runs") / (Path(experiment.pipeline).stem().string() + "-" + sha256_hex(pipeline.recipe_yaml).substr(0, 8));
-  return runs;
+  return {folder, overrides_of(experiment, run.quick), run.seeds.value_or(run.quick ? 1 : experiment.seeds)};
 }
 
 // Relative to the folder of the experiments.
@@ -209,6 +195,22 @@ std::string results_text(const std::string& name, const ExperimentOptions& exper
   return text;
 }
 
+constexpr std::string_view experiment_stage = "experiment";
+
+// Throws resources for a folder that no run has made, recipe for that of another stage.
+void check_folder(const std::string& output) {
+  const RunFiles::Place place = RunFiles::look(output);
+  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(output, place);
+  if (place.kind == RunFiles::Place::Kind::free) return;
+  const std::string stage = RunFiles::read(output).mark().value("stage", "");
+  if (stage == experiment_stage) return;
+  fail(ExitCode::recipe, {.what = "the folder holds a run of another stage",
+                          .where = output,
+                          .found = stage,
+                          .expected = std::string(experiment_stage),
+                          .advice = "choose another --out"});
+}
+
 // Whether the folder has both tables as they were written, and a run of each seed. What the runs are now, their own
 // pipelines say.
 bool is_finished(const std::string& output, const std::string& file, const Runs& runs) {
@@ -238,11 +240,12 @@ int run_experiments(const std::vector<std::string>& files, const ExperimentRun& 
   }
   std::vector<Runs> planned;
   for (size_t i = 0; i < files.size(); ++i) planned.push_back(runs_of(files[i], experiments[i], run));
+  check_folder(run.output);
   std::optional<RunFiles> folder;  // none until something is written: what is finished may be read-only
   const auto writing = [&]() -> RunFiles& {
     if (!folder)
       folder.emplace(
-          RunFiles::open(run.output, {{"made_by", "steerlm " + program_version()}, {"stage", "experiment"}}));
+          RunFiles::open(run.output, {{"made_by", "steerlm " + program_version()}, {"stage", experiment_stage}}));
     return *folder;
   };
   std::set<Path> done;  // experiments may share runs

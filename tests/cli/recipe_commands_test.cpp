@@ -157,6 +157,28 @@ TEST_F(RecipeCommandsTest, ListNamesStageAndFirstComment) {
   EXPECT_EQ(missing.err, "error: /nowhere: no such folder; give the folder that holds the recipes\n");
 }
 
+// As `steerlm experiment` would read it: with its pipeline and its overrides.
+TEST_F(RecipeCommandsTest, CheckOfAnExperimentIsThatOfItsPipelines) {
+  const std::string text =
+      "mirrors: a\nquestion: b\nshows: c\ncannot_show: d\npipeline: p.yaml\n"
+      "measures: [{name: e, step: one, at: /x}]\nquick: [steps.one.seeed=1]\n";
+  write("p.yaml", pipeline_);
+  const std::string file = write("m.yaml", text);
+  const Outcome quick = run({"check", file});
+  EXPECT_EQ(quick.code, 2);
+  EXPECT_NE(quick.err.find("seeed"), std::string::npos) << quick.err;
+  write("m.yaml", text.substr(0, text.find("quick:")));
+  EXPECT_EQ(run({"check", file}).out, "m.yaml: an experiment without faults, on p.yaml\n");
+  const Outcome overridden = run({"check", file, "seeds=3"});
+  EXPECT_EQ(overridden.code, 2);
+  EXPECT_NE(overridden.err.find("an experiment takes no overrides"), std::string::npos) << overridden.err;
+  write("p.yaml",
+        "stage: pipeline\nrun_dir: r\nsteps: [{name: two, stage: sft, model: {path: m}, data: {train: [a]}}]\n");
+  const Outcome measure = run({"check", file});
+  EXPECT_EQ(measure.code, 2);
+  EXPECT_NE(measure.err.find("is of a step that the pipeline does not have"), std::string::npos) << measure.err;
+}
+
 // Every recipe that comes with the program, by the names that are listed; tests/end_to_end/install_test.sh looks at an
 // installed tree.
 TEST_F(RecipeCommandsTest, TheProgramsOwnRecipesAreListedCopiedAndWithoutFaults) {
@@ -168,12 +190,15 @@ TEST_F(RecipeCommandsTest, TheProgramsOwnRecipesAreListedCopiedAndWithoutFaults)
     const std::string name = line.substr(0, line.find(' '));
     names.insert(name);
     EXPECT_EQ(line.find("not a recipe"), std::string::npos) << line;
-    const std::string file = (folder_.path() / "copy.yaml").string();
-    const Outcome copied = run({"copy", name, file, "--overwrite"});
+    const Path file = folder_.path() / "copies" / name;
+    std::filesystem::create_directories(file.parent_path());
+    const Outcome copied = run({"copy", name, file.string()});
     EXPECT_EQ(copied.code, 0) << copied.err;
-    const Outcome checked = run({"check", file});
-    EXPECT_EQ(checked.code, 0) << name << ": " << checked.err;
     EXPECT_EQ(run({"copy", name, "-"}).out, read_file(file, ExitCode::recipe, "recipe"));
+  }
+  for (const std::string& name : names) {  // an experiment names its pipeline, which is one of them
+    const Outcome checked = run({"check", (folder_.path() / "copies" / name).string()});
+    EXPECT_EQ(checked.code, 0) << name << ": " << checked.err;
   }
   for (const char* name :
        {"papers/helpsteer-13b-predictor.yaml", "papers/helpsteer-70b.yaml", "papers/helpsteer2-70b-reward.yaml",

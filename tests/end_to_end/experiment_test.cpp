@@ -139,6 +139,17 @@ TEST_F(ExperimentProgram, FaultsKeepTheirCodes) {
   EXPECT_THAT(pointer.errors, testing::HasSubstr("/predictor/quality/mad"));
 }
 
+// Its tables would stand among the files of a run that knows nothing of them.
+TEST_F(ExperimentProgram, TheFolderOfAnotherRunIsRefused) {
+  ASSERT_EQ(run("pipeline toy.yaml run_dir=out").code, 0);
+  for (const char* command : {"experiment m1.yaml --out out", "experiment m1.yaml --out out --dry-run"}) {
+    const Result refused = run(command);
+    EXPECT_EQ(refused.code, 2);
+    EXPECT_THAT(refused.errors, testing::HasSubstr("the folder holds a run of another stage"));
+  }
+  EXPECT_FALSE(exists("out/runs"));
+}
+
 TEST_F(ExperimentProgram, TwoOfOneNameWouldWriteOneTable) {
   std::filesystem::create_directory(path("other"));
   std::filesystem::copy(path("m1.yaml"), path("other/m1.yaml"));

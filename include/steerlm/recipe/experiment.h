@@ -65,9 +65,15 @@ struct ExperimentOptions {
   }
 };
 
-// Throws recipe with all faults found, each with file:line:column. Whether step and pointer are there shows when it has
-// been run.
+// Throws recipe with all faults found, each with file:line:column. Whether a pointer leads to a number shows when it
+// has been run.
 ExperimentOptions load_experiment(const RecipeText& text);
 ExperimentOptions load_experiment(const std::string& path);
+
+// The overrides of a run, those of `quick` the last.
+std::vector<std::string> overrides_of(const ExperimentOptions& experiment, bool quick);
+// The pipeline of a run as it is resolved, for the seed 1 and the run directory "run". Throws recipe where it cannot be
+// read, and for a measure of a step that it does not have; `file`: the experiment, for the message.
+Pipeline load_pipeline_of(const ExperimentOptions& experiment, const std::string& file, bool quick);
 
 }  // namespace steerlm
