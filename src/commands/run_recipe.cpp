@@ -55,6 +55,7 @@ bool is_pipeline(const std::string& recipe) {
 
 void begin_limits(Log& log) {
   install_stop_handlers();
+  stop_with_parent();
   if (const std::string slurm = stop_at_slurm_end(); !slurm.empty()) log.info(slurm);
 }
 

@@ -27,6 +27,7 @@ using Clock = std::chrono::steady_clock;
 Clock::time_point deadline = Clock::time_point::max();  // set before work begins
 std::string deadline_name;
 std::atomic<bool> progressed{false};
+constexpr std::string_view parent_limit = "STEERLM_STOP_AT";  // nanoseconds of the clock, a space, the limit's name
 
 void handle(int signal) {
   if (signal == SIGINT && interrupts.fetch_add(1) > 0) ::_exit(130);
@@ -65,6 +66,7 @@ bool is_stop_signal(int signal) {
 }
 
 bool stop_requested() { return requested.load() || (progressed.load() && Clock::now() >= deadline); }
+bool stop_signalled() { return requested.load(); }
 void request_stop() { requested.store(true); }
 void clear_stop() {
   requested.store(false);
@@ -97,6 +99,24 @@ std::string stop_at_slurm_end() {
   stop_after(static_cast<double>(left - margin), "SLURM_JOB_END_TIME");
   return "stops in " + std::to_string(std::max<std::int64_t>(left - margin, 0)) +
          " s, a minute before the job's end (SLURM_JOB_END_TIME)";
+}
+
+std::string stop_entry() {
+  if (deadline == Clock::time_point::max()) return "";
+  const auto since = std::chrono::duration_cast<std::chrono::nanoseconds>(deadline.time_since_epoch());
+  return std::string(parent_limit) + "=" + std::to_string(since.count()) + " " + deadline_name;
+}
+
+// The clock is CLOCK_MONOTONIC, which all processes of a machine share.
+void stop_with_parent() {
+  const char* value = std::getenv(parent_limit.data());
+  if (value == nullptr) return;
+  const std::string_view text = value;
+  std::int64_t count = 0;
+  const auto [last, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || last == text.data() + text.size() || *last != ' ') return;  // nobody's
+  const Clock::time_point end{std::chrono::nanoseconds(count)};
+  stop_after(std::chrono::duration<double>(end - Clock::now()).count(), last + 1);
 }
 
 std::string stop_reason() { return requested.load() ? "on request" : "by " + deadline_name; }

@@ -139,7 +139,6 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
                  const PipelineSelection& selection, const std::string& program, const Context& context) {
   const Pipeline pipeline = load_pipeline(recipe_path, overrides);
   if (pipeline.max_minutes > 0) stop_after(60 * pipeline.max_minutes, "max_minutes");
-  note_progress();  // whether a step has made any is not known here
   check_selection(pipeline, selection.only, "--only");
   check_selection(pipeline, selection.from, "--from");
   const std::vector<Step> all = make_steps(pipeline);
@@ -182,6 +181,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
       if (code != 0) return code;
       // What was made again of a finished step has the bytes that it had.
       if (plan.action != StepPlan::Action::repair) ran.again.insert(step.name);
+      note_progress();
     } catch (const Error& error) {
       context.log->error(fmt::format("{} ended with exit code {}", step.title, static_cast<int>(error.code())));
       throw;

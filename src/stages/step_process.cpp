@@ -11,6 +11,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <string_view>
 
 #include "steerlm/core/fs.h"
 #include "steerlm/core/stop.h"
@@ -32,6 +33,19 @@ bool is_exit_code(int code) { return (code >= 2 && code <= 6) || code == 70 || c
         .advice = "put them back and give the same command again, which goes on"});
 }
 
+// A time limit goes along, and the step obeys it as its own: once it has got anywhere. A signal from here would stop it
+// before, again and again.
+std::vector<std::string> step_environment() {
+  std::vector<std::string> entries;
+  const std::string limit = stop_entry();
+  const std::string name = limit.substr(0, limit.find('=') + 1);
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (limit.empty() || !std::string_view(*entry).starts_with(name)) entries.emplace_back(*entry);
+  }
+  if (!limit.empty()) entries.push_back(limit);
+  return entries;
+}
+
 }  // namespace
 
 ProcessResult run_process(const std::string& program, const std::vector<std::string>& arguments,
@@ -44,10 +58,20 @@ ProcessResult run_process(const std::string& program, const std::vector<std::str
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
+  std::vector<std::string> environment = step_environment();
+  std::vector<char*> envp;
+  for (std::string& entry : environment) envp.push_back(entry.data());
+  envp.push_back(nullptr);
+  // A signal between fork(2) and execv(2) would only set a flag of ours in the child, which its program knows nothing
+  // of: the child waits with it until it is one that ends it.
+  sigset_t stops, before;
+  sigfillset(&stops);
+  ::pthread_sigmask(SIG_BLOCK, &stops, &before);
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
+  const int error = errno;
+  if (child != 0) ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (child < 0) {
-    const int error = errno;
     fail(ExitCode::resources, {.what = std::string("cannot start a process: ") + std::strerror(error),
                                .where = program,
                                .advice = error == EAGAIN ? "raise the limit of processes: ulimit -u"
@@ -58,7 +82,9 @@ ProcessResult run_process(const std::string& program, const std::vector<std::str
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(127);
     ::dup2(memory, STDIN_FILENO);
     ::setpgid(0, 0);  // a Ctrl-C reaches the step once, through us
-    ::execv(program.c_str(), argv.data());
+    remove_stop_handlers();
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    ::execve(program.c_str(), argv.data(), envp.data());
     ::_exit(127);
   }
   bool passed_on = false;
@@ -73,7 +99,7 @@ ProcessResult run_process(const std::string& program, const std::vector<std::str
                                  .where = program,
                                  .advice = "give the same command again, which goes on"});
     }
-    if (stop_requested() && !passed_on) {
+    if (stop_signalled() && !passed_on) {
       ::kill(child, SIGTERM);
       passed_on = true;
     }
@@ -82,6 +108,10 @@ ProcessResult run_process(const std::string& program, const std::vector<std::str
 }
 
 int run_step(const StepProcess& step, const std::string& program, const Context& context) {
+  if (stop_signalled()) {
+    context.log->info(step.title + ": stopped before it began; the same command goes on");
+    return static_cast<int>(ExitCode::stopped);
+  }
   context.log->info(step.title);
   const auto begin = std::chrono::steady_clock::now();
   const auto [code, peak_memory] = run_process(program, step.arguments, step.input);

@@ -13,8 +13,8 @@ struct ProcessResult {
   std::int64_t peak_memory = 0;  // bytes, resident
 };
 
-// Runs `program arguments…` with `input` on standard input. A request to stop is passed on; the process ends with this
-// one, also where this one is killed.
+// Runs `program arguments…` with `input` on standard input. A signal to stop and a time limit are passed on; the
+// process ends with this one, also where this one is killed.
 ProcessResult run_process(const std::string& program, const std::vector<std::string>& arguments,
                           const std::string& input);
 

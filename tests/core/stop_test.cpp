@@ -133,6 +133,31 @@ TEST(StopTest, OfSeveralTimeLimitsTheFirstCounts) {
   EXPECT_FALSE(stop_requested());
 }
 
+TEST(StopTest, AChildObeysTheLimitOfItsParentOnceItHasGotAnywhere) {
+  clear_stop();
+  EXPECT_EQ(stop_entry(), "");
+  stop_after(0, "max_minutes");
+  const std::string entry = stop_entry();
+  clear_stop();
+  const size_t equals = entry.find('=');
+  ASSERT_NE(equals, std::string::npos) << entry;
+  const std::string name = entry.substr(0, equals);
+  ::setenv(name.c_str(), entry.c_str() + equals + 1, 1);
+  stop_with_parent();
+  EXPECT_FALSE(stop_requested()) << "nothing was done yet";
+  note_progress();
+  EXPECT_TRUE(stop_requested());
+  EXPECT_FALSE(stop_signalled());
+  EXPECT_EQ(stop_reason(), "by max_minutes");
+  clear_stop();
+  for (const char* nobodys : {"", "x", "1", "1e9 max_minutes"}) {
+    ::setenv(name.c_str(), nobodys, 1);
+    stop_with_parent();
+    EXPECT_EQ(stop_entry(), "") << nobodys;
+  }
+  ::unsetenv(name.c_str());
+}
+
 // What is said of SLURM_JOB_END_TIME, and whether it has stopped the run at once.
 std::pair<std::string, bool> with_slurm_end(const std::string& value) {
   clear_stop();

@@ -80,6 +80,30 @@ TEST_F(Stopping, ATimeLimitEndsAnnotationBlockByBlock) {
 }
 
 // One block of many records: what was scored before the signal is kept, and the rest is scored in the same batches.
+// Each step gets somewhere before it obeys the limit, however short it is; a signal would stop it while it reads.
+TEST_F(Stopping, ATimeLimitOfAPipelineIsNoEndlessLoop) {
+  write("train.jsonl", many(30));
+  write("pipeline.yaml", R"(stage: pipeline
+run_dir: run
+attributes: {names: [quality, humor, length]}
+steps:
+  - name: sft
+    stage: sft
+    model: {path: writer}
+    on_bad_record: quarantine
+    max_bad_share: 0.5
+    data: {train: [{path: train.jsonl}], max_tokens: 256}
+    train: {steps: 3, batch_size: 4}
+  - {name: labels, stage: annotate, predictor: predictor, input: train.jsonl, output: "@self/out.jsonl", block_records: 8}
+)");
+  ASSERT_EQ(run("pipeline pipeline.yaml").code, 0);
+  const int stops = stops_of("pipeline pipeline.yaml run_dir=s max_minutes=1e-9", "max_minutes");
+  EXPECT_GE(stops, 5) << "two steps of training, three blocks of labels";
+  EXPECT_LE(stops, 7);
+  EXPECT_EQ(read("s/sft/model/model.safetensors"), read("run/sft/model/model.safetensors"));
+  EXPECT_EQ(read("s/labels/out.jsonl"), read("run/labels/out.jsonl"));
+}
+
 TEST_F(Stopping, ASignalEndsAnnotationInsideABlock) {
   write("in.jsonl", many(8000));
   const std::string command = "annotate annotate.yaml predictor=writer block_records=100000 ";

@@ -14,8 +14,9 @@ void install_stop_handlers(bool ends_at_closed_pipe = false);
 void remove_stop_handlers();
 bool is_stop_signal(int signal);
 bool stop_requested();
-void request_stop();  // what a signal does; for tests and time limits
-void clear_stop();    // limits of time too
+bool stop_signalled();  // without limits of time
+void request_stop();    // what a signal does; for tests
+void clear_stop();      // limits of time too
 
 // From so many seconds on stop_requested() is true, but not before note_progress(): a run whose limit is too short to
 // get anywhere would otherwise be given again and again in vain. `limit` names the limit in messages ("max_minutes");
@@ -27,6 +28,11 @@ void note_progress();  // something was done that a later run need not do again
 // a minute for saving. Returns what is to be said of it: when the run will stop, or that the variable was ignored
 // because it is no number or past; "" without the variable.
 std::string stop_at_slurm_end();
+
+// The limit as an entry of the environment of a process that this one starts, and waits for; "" where there is none.
+// That process obeys it by stop_with_parent(), once it has got anywhere itself.
+std::string stop_entry();
+void stop_with_parent();
 
 // "on request" or "by max_minutes": why stop_requested() is true.
 std::string stop_reason();
