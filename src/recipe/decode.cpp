@@ -29,6 +29,25 @@ std::string without_indices(std::string path) {
   return path;
 }
 
+// "train: {steps: …}" of train.steps.
+std::string written_out(const std::string& path) {
+  std::string text, end;
+  for (size_t begin = 0; begin < path.size();) {
+    const size_t dot = std::min(path.find('.', begin), path.size());
+    text += path.substr(begin, dot - begin) + ": " + (dot < path.size() ? "{" : "…");
+    if (dot < path.size()) end += "}";
+    begin = dot + 1;
+  }
+  return text + end;
+}
+
+// How a value is given that the command line takes for another one: the shell takes a pair of quotes off.
+std::string quoted_for_shell(const std::string& path, const std::string& text) {
+  return "quote it, and for the shell once more: '" + path + "=\"" + text + "\"'";
+}
+
+bool is_override(const Yaml& node) { return node.where.starts_with("override "); }
+
 }  // namespace
 
 void Decoder::note(const std::string& path, Fault fault) {
@@ -53,18 +72,23 @@ void Decoder::unknown_key(const YamlEntry& entry, const std::string& section, co
   const std::string path = section.empty() ? entry.key : section + "." + entry.key;
   const std::string stage(enum_name(stage_));
   const std::vector<std::string> users = stages_with(without_indices(path));
-  if (!users.empty()) {
-    note(path, {.what = "the stage '" + stage + "' has no key '" + path + "'",
+  const std::string elsewhere = path_ending_in(describe({.stage = stage_}), entry.key);
+  if (!users.empty() && entry.key.find('.') != std::string::npos) {
+    note(path, {.what = "unknown key '" + entry.key + "'",
                 .where = entry.where,
-                .advice = "it belongs to " + join(users)});
+                .advice = "dots are for the command line; here it is " + written_out(entry.key)});
+    return;
+  }
+  if (!users.empty()) {
+    note(path,
+         {.what = "the stage '" + stage + "' has no key '" + path + "'",
+          .where = entry.where,
+          .advice = "it belongs to " + join(users) + (elsewhere.empty() ? "" : "; here there is '" + elsewhere + "'")});
     return;
   }
   std::string advice = foreign_advice(entry.key, stage_);
   if (advice.empty()) advice = suggest(entry.key, known);
-  if (advice.empty()) {
-    const std::string elsewhere = path_ending_in(describe({.stage = stage_}), entry.key);
-    if (!elsewhere.empty()) advice = "did you mean '" + elsewhere + "'?";
-  }
+  if (advice.empty() && !elsewhere.empty()) advice = "did you mean '" + elsewhere + "'?";
   if (advice.empty()) advice = "known are " + join(known);
   note(path, {.what = "unknown key '" + path + "'", .where = entry.where, .advice = advice});
 }
@@ -138,9 +162,11 @@ void Decoder::value(const Yaml& node, std::string& out, const std::string& path,
   if (node.kind != Yaml::Kind::scalar || is_null(node)) {
     KeyInfo info = limits;
     info.type = KeyInfo::Type::text;
-    wrong(node, path, expected_text(info));
+    const bool empty = is_override(node) && node.kind == Yaml::Kind::scalar && node.text.empty();
+    wrong(node, path, expected_text(info), empty ? "for an empty text " + quoted_for_shell(path, "") : "");
   } else if (!node.quoted && (looks_like_number(node.text) || node.text == "true" || node.text == "false")) {
-    wrong(node, path, "a text", "quote it: \"" + node.text + "\"");
+    wrong(node, path, "a text",
+          is_override(node) ? quoted_for_shell(path, node.text) : "quote it: \"" + node.text + "\"");
   } else {
     out = node.text;
   }

@@ -44,17 +44,20 @@ std::optional<std::vector<Part>> split_path(std::string_view path) {
 }
 
 // A source and a model may be written as their path alone, a list of sources as its only one. An override that reaches
-// into them, data.train[0].limit or model.tokenizer, makes of the path at `above` what it stands for.
+// into them, data.train[0].limit, data.train.limit or model.tokenizer, makes of what is at `above` what it stands for.
 void write_out(Yaml& node, const std::string& above, bool list) {
   const std::string key = above.substr(above.find_last_of('.') + 1);
   const auto is_one_of = [&](std::initializer_list<std::string_view> keys) {
     return std::ranges::find(keys, key) != keys.end();
   };
+  const bool sources =
+      is_one_of({"input", "prompts", "sources"}) || above.ends_with("data.train") || above.ends_with("data.validation");
+  const bool scalar = node.kind == Yaml::Kind::scalar;
   Yaml whole{.where = node.where};
-  if (list && is_one_of({"train", "validation", "input", "prompts", "sources"})) {
+  if (list && sources && (scalar || node.kind == Yaml::Kind::mapping)) {
     whole.kind = Yaml::Kind::sequence;
     whole.items.push_back(std::move(node));
-  } else if (!list && (above.ends_with(']') || key == "model")) {
+  } else if (!list && scalar && (sources || above.ends_with(']') || key == "model")) {
     whole.kind = Yaml::Kind::mapping;
     whole.entries.push_back({"path", node.where, std::move(node)});
   } else {
@@ -97,7 +100,7 @@ Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const st
   if (!index && above == "steps" && node.kind == Yaml::Kind::sequence) return named_step(node, part.key, where, faults);
   const Yaml::Kind wanted = index ? Yaml::Kind::sequence : Yaml::Kind::mapping;
   if (is_null(node)) node = {.kind = wanted, .where = where};
-  if (node.kind == Yaml::Kind::scalar) write_out(node, above, index);
+  if (node.kind != wanted) write_out(node, above, index);
   if (node.kind != wanted) {
     if (node.kind != Yaml::Kind::refused) {
       const std::string found = node.kind == Yaml::Kind::scalar     ? "a single value"

@@ -52,7 +52,13 @@ class Builder : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (!root_) return;
-    if (fixed_where_) fail(ExitCode::recipe, {.what = "there is something after the value", .where = name_});
+    if (fixed_where_) {
+      fail(ExitCode::recipe, {.what = "there is something after the value",
+                              .where = name_,
+                              .expected = "one value in brackets or quotes",
+                              .advice = "a text that begins with a bracket or a quote is quoted as a whole, and for "
+                                        "the shell once more: 'KEY=\"…\"'"});
+    }
     fail(ExitCode::recipe, {.what = "a second document starts here", .where = where(mark), .expected = "one document"});
   }
   void OnDocumentEnd() override {}

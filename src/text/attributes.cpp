@@ -11,9 +11,6 @@
 namespace steerlm {
 namespace {
 
-// Values travel as float: every integer of this size is one exactly.
-constexpr std::int64_t largest_value = 1'000'000;
-
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -101,11 +98,11 @@ Attributes make_attributes(const AttributeOptions& options) {
   check_names(options, faults);
   for (const auto& [key, value] :
        {std::pair{"attributes.min", options.min}, std::pair{"attributes.max", options.max}}) {
-    if (value < -largest_value || value > largest_value) {
+    if (value < -largest_attribute_value || value > largest_attribute_value) {
       faults.push_back({.what = "out of range",
                         .where = key,
                         .found = std::to_string(value),
-                        .expected = range_text(-largest_value, largest_value)});
+                        .expected = range_text(-largest_attribute_value, largest_attribute_value)});
     }
   }
   if (options.min >= options.max) {

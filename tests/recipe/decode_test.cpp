@@ -143,7 +143,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{Stage::sft, "head: {kind: regression}\n",
              "5:1: the stage 'sft' has no key 'head'; it belongs to train-predictor"},
         Case{Stage::sft, "shard: 0/1\n", "5:1: the stage 'sft' has no key 'shard'; it belongs to annotate, generate"},
-        Case{Stage::sft, "steps: []\n", "5:1: the stage 'sft' has no key 'steps'; it belongs to pipeline"},
+        Case{Stage::sft, "steps: 5\n",
+             "5:1: the stage 'sft' has no key 'steps'; it belongs to pipeline; here there is 'train.steps'"},
+        Case{Stage::sft, "train.steps: 5\n",
+             "5:1: unknown key 'train.steps'; dots are for the command line; here it is train: {steps: …}"},
+        Case{Stage::sft, "attributes: {max: 2000000}\n",
+             "5:19: 'attributes.max' is out of range (found 2000000, expected an integer from -1000000 to 1000000)"},
         Case{Stage::annotate, "attributes: {min: 0}\n",
              "6:1: the stage 'annotate' has no key 'attributes'; it belongs to train-predictor, sft, bootstrap, "
              "evaluate, "

@@ -92,10 +92,37 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{
             "prompts=[&x a]",
             "override 'prompts=[&x a]': an anchor (&name); recipes have no anchors and aliases; write the value out"},
-        Malformed{"prompts=[a] b", "override 'prompts=[a] b': there is something after the value"},
-        Malformed{"output=", "override 'output=': wrong value of 'output' (found nothing, expected a text)"},
+        Malformed{"prompts=[a] b",
+                  "override 'prompts=[a] b': there is something after the value (expected one value in brackets or "
+                  "quotes); a text that begins with a bracket or a quote is quoted as a whole, and for the shell once "
+                  "more: 'KEY=\"…\"'"},
+        Malformed{
+            "output=",
+            "override 'output=': wrong value of 'output' (found nothing, expected a text); for an empty text quote "
+            "it, and for the shell once more: 'output=\"\"'"},
+        Malformed{
+            "run_dir=2024",
+            "override 'run_dir=2024': wrong value of 'run_dir' (found '2024', expected a text); quote it, and for "
+            "the shell once more: 'run_dir=\"2024\"'"},
         Malformed{"output=\xff", "an override that is not valid UTF-8"},
         Malformed{"set={a: 1, a: 2}", "override 'set={a: 1, a: 2}': the key 'a' occurs twice"}));
+
+// However the one source is written: its path, a section, a list of it.
+TEST(OverridesTest, ReachIntoASourceHoweverItIsWritten) {
+  for (const char* train : {"a", "{path: a}", "[a]", "[{path: a}]"}) {
+    const std::string text = "stage: sft\nrun_dir: r\nmodel: m\ndata: {train: " + std::string(train) + "}\n";
+    const Recipe recipe = load(text, {"data.train[0].limit=5", "data.train[1].path=b"});
+    ASSERT_EQ(recipe.data.train.size(), 2u) << train;
+    EXPECT_EQ(recipe.data.train[0].path, "a") << train;
+    EXPECT_EQ(recipe.data.train[0].limit, 5) << train;
+    EXPECT_EQ(recipe.data.train[1].path, "b") << train;
+  }
+  for (const char* train : {"a", "{path: a}"}) {
+    const std::string text = "stage: sft\nrun_dir: r\nmodel: m\ndata: {train: " + std::string(train) + "}\n";
+    EXPECT_EQ(load(text, {"data.train.limit=5"}).data.train.at(0).limit, 5) << train;
+  }
+  EXPECT_THROW(load(smallest(Stage::sft) + "train: {steps: 5}\n", {"train[0].path=x"}), Error) << "no source";
+}
 
 TEST(OverridesTest, UnsetKeysWhoseDefaultsThenHold) {
   const std::string text = smallest(Stage::sft) +

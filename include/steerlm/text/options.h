@@ -11,6 +11,9 @@
 
 namespace steerlm {
 
+// Values travel as float: every integer of this size is one exactly.
+inline constexpr std::int64_t largest_attribute_value = 1'000'000;
+
 // The dials: names in the order in which labels are written, one integer range for all.
 struct AttributeOptions {
   std::vector<std::string> names;  // empty: none declared, labels are used as written
@@ -22,8 +25,9 @@ struct AttributeOptions {
     field("names", names,
           "attribute names, in the order in which labels are written; []: none, which sft takes by itself where no "
           "training record has a label");
-    field("min", min, "smallest value of every attribute");
-    field("max", max, "largest value of every attribute");
+    constexpr Range range = between(-largest_attribute_value, largest_attribute_value);
+    field("min", min, range, "smallest value of every attribute");
+    field("max", max, range, "largest value of every attribute");
     field("defaults", defaults, "values used for steering where none is asked for; a name without one gets min");
   }
 };
