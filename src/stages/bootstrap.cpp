@@ -11,6 +11,7 @@
 #include "stages/bad_records.h"
 #include "stages/settle.h"
 #include "stages/train.h"
+#include "stages/validation_metrics.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"

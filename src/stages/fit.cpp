@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <stdexcept>
 
 #include "stages/memory.h"
+#include "stages/validation_metrics.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/order.h"
 #include "steerlm/kernels/device.h"
@@ -323,12 +323,10 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     }
     context.log->info(line);
     if (!keep_best) return;
-    const auto metric = std::ranges::find(validation, keep_best->metric, &Metrics::value_type::first);
-    if (metric == validation.end()) throw std::logic_error("validation lacks a metric that check_keep_best knows");
-    const bool better =
-        !best || (keep_best->mode == MetricMode::min ? metric->second < best->value : metric->second > best->value);
-    if (better && std::isfinite(metric->second)) {
-      best = {training.steps, metric->second};
+    const double value = kept_metric(*keep_best, validation);
+    const bool better = !best || (keep_best->mode == MetricMode::min ? value < best->value : value > best->value);
+    if (better && std::isfinite(value)) {
+      best = {training.steps, value};
       save();
     }
   };

@@ -11,6 +11,7 @@
 #include "stages/bad_records.h"
 #include "stages/encoded_data.h"
 #include "stages/train.h"
+#include "stages/validation_metrics.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
@@ -229,11 +230,11 @@ Outcome train(const Recipe& recipe, const Context& context) {
   FitTask task{
       .examples = &dataset.train, .loss = response_objective, .validation_tokens = dataset.validation_counts.tokens};
   if (!dataset.validation.empty()) {
-    task.validate = [&](const Transformer& model, std::int64_t batch_tokens) -> Metrics {
+    task.validate = [&](const Transformer& model, std::int64_t batch_tokens) {
       const auto [loss, distance] = mean_group_loss(model, dataset.validation, batch_tokens);
       if (!std::isfinite(loss))
         fail(ExitCode::diverged, {.what = "the loss on the held-out prompts is not finite", .advice = beyond_range});
-      return {{"validation/loss", loss}, {"validation/distance", distance}};
+      return response_metrics(loss, distance);
     };
   }
   const std::optional<Json> summary = train_and_write(training, *run, std::move(base), dataset, task, context);

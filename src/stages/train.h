@@ -21,14 +21,10 @@ void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context&
 // --dry-run: steps, time, memory.
 void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset& dataset, const Context& context);
 
-// Mean negative log-likelihood of the validation examples: {"validation/loss", "validation/perplexity"}. Throws
-// `not_finite` where it is not finite. Nothing where `go_on`, which is asked before each batch, says no.
+// language_model_metrics of the validation examples. Throws `not_finite` where the loss is not finite. Nothing where
+// `go_on`, which is asked before each batch, says no.
 Metrics validate_language_model(const Transformer& model, const ExampleSet& examples, std::int64_t batch_tokens,
                                 ExitCode not_finite, const std::function<bool()>& go_on = {});
-
-// keep_best's metric is one that the validation of this recipe's training will have; throws recipe, with those that
-// there are. A mode that keeps the worst weights is a warning.
-void check_keep_best(const Recipe& recipe, const Context& context);
 
 // --dry-run of a head that is solved on the frozen model: tokens and time.
 void report_features_forecast(const Recipe& recipe, const BaseModel& base, const std::vector<Example>& inputs,
