@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <numeric>
 #include <set>
@@ -306,6 +307,15 @@ std::optional<Json> train_and_write(const Recipe& recipe, RunDirectory& run, Bas
   Json summary = {{"steps", result.steps}, {"weights_step", result.weights_step}, {"bad", dataset.bad.size()}};
   add_metrics(summary, validation);
   return summary;
+}
+
+void copy_model(RunDirectory& run, const Path& from) {
+  run.files().write_folder("model", true, [&](const Path& part) {
+    std::error_code error;
+    std::filesystem::copy(from, part, std::filesystem::copy_options::recursive, error);
+    if (error)
+      fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = run.path().string()});
+  });
 }
 
 void finish_training(RunDirectory& run, const Json& summary, const Context& context) {

@@ -39,6 +39,9 @@ void add_metrics(Json& summary, const Metrics& metrics);
 // where the training was stopped.
 std::optional<Json> train_and_write(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset,
                                     const FitTask& task, const Context& context);
+// model/ of a stage with several steps: a copy of the last one's, so that a run directory always has one in the same
+// place.
+void copy_model(RunDirectory& run, const Path& from);
 // The end of a training run: done.json, and where the model is.
 void finish_training(RunDirectory& run, const Json& summary, const Context& context);
 
