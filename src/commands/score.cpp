@@ -162,7 +162,6 @@ int score_groups(const OpenModel& model, const ScoreArguments& arguments, JobOut
   std::int64_t read = 0, to_skip = output.blocks.records_done();
   Progress progress("score", "prompts", 0, progress_output(context), to_skip);
   const double start = monotonic_seconds();
-  std::int64_t responses = 0, tokens = 0;  // by this process
   // The next groups of this shard, all of one block; none at the end.
   const auto next_groups = [&] {
     std::vector<ResponseGroup> groups;
@@ -178,32 +177,20 @@ int score_groups(const OpenModel& model, const ScoreArguments& arguments, JobOut
     }
     return groups;
   };
-  while (!output.blocks.finished()) {
-    std::vector<ResponseGroup> groups = next_groups();
-    if (stop_requested()) return end_stopped(arguments.job, context);
-    if (groups.empty()) {
-      output.blocks.check_skipped(to_skip);
-      break;
-    }
-    const ScoredGroups scored = score_responses(model, score, parse_beta(arguments), batch_tokens, groups, goes_on);
-    const size_t done = scored.groups;
-    responses += scored.responses;
-    tokens += scored.tokens;
-    if (done == groups.size() || computes_rows_alone(model)) {
-      std::string lines;
-      for (const ResponseGroup& group : std::span(groups).first(done)) lines += dump_json(group.json) + "\n";
-      if (done > 0) output.blocks.append(static_cast<std::int64_t>(done), lines, "", Json::object());
-    }
-    if (done < groups.size()) return end_stopped(arguments.job, context);
+  const auto tell_progress = [&] {
     if (const auto share = reader.share_read()) progress.share(*share);
     progress.update(output.blocks.records_done());
-  }
+  };
+  const std::optional<ScoredGroups> scored =
+      score_into(output.blocks, model, score, parse_beta(arguments), batch_tokens, next_groups, tell_progress);
+  if (!scored) return end_stopped(arguments.job, context);
+  if (!output.blocks.finished()) output.blocks.check_skipped(to_skip);
   if (read == 0 && !output.blocks.finished()) refuse_empty_input("score", input);
   if (!finish_job_output(output, block_groups, read)) return end_stopped(arguments.job, context);
   progress.finish();
   context.log->info(
       fmt::format("the responses to {} prompts scored into {}", output.blocks.records_done(), arguments.job.output));
-  tell_throughput(context, responses, tokens, monotonic_seconds() - start);
+  tell_throughput(context, scored->responses, scored->tokens, monotonic_seconds() - start);
   return 0;
 }
 

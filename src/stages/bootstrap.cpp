@@ -9,11 +9,12 @@
 #include <set>
 
 #include "stages/bad_records.h"
+#include "stages/sample_step.h"
 #include "stages/settle.h"
 #include "stages/train.h"
+#include "stages/validation_metrics.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/core/suggest.h"
-#include "steerlm/data/block_job.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/inputs.h"
@@ -133,18 +134,10 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
   require_known_attributes(policy.folder, open_model_folder(options.predictor));
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
-  run->start();
-  write_quarantine(*run, bad, context);
-  BlockOutputOptions options_given = output_options(step, context);
-  options_given.counts = sampled_counts;
-  BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
-                     options_given);
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
   const SampleJob job{
       .model = policy,
       .sampling = options.sampling,
-      .seed = seed,
-      .title = "sample",
       .prompts = prompts.size(),
       .samples_per_prompt = options.samples_per_prompt,
       .requests =
@@ -163,12 +156,8 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
                 ++sampled.unfinished;
             }
             return sampled;
-          },
-      .no_response = [&](size_t, const std::string&) { return SampledPrompt{.too_long = options.samples_per_prompt}; }};
-  if (sample_prompts(job, output, context) == Outcome::stopped) return tell_stopped(context);
-  output.finish();
-  run->finish(sampled_summary(output, output_path, context), {output_path});
-  return Outcome::done;
+          }};
+  return sample_step(step, *run, output_path, bad, job, context);
 }
 
 // What fine-tuning will read beside the samples, how many of which there will be is not known yet: their share of bad
@@ -300,13 +289,7 @@ Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   context.log->info("bootstrap 3/3: fine-tuning on the samples");
   if (run_sft(sft_recipe(recipe, policy, annotated), context) == Outcome::stopped) return Outcome::stopped;
 
-  // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
-  run->files().write_folder("model", true, [&](const Path& part) {
-    std::error_code error;
-    std::filesystem::copy(run->path() / "sft" / "model", part, std::filesystem::copy_options::recursive, error);
-    if (error)
-      fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = run->path().string()});
-  });
+  copy_model(*run, run->path() / "sft" / "model");
   run->finish(summary);
   return Outcome::done;
 }

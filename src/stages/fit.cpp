@@ -7,9 +7,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <stdexcept>
+#include <utility>
 
 #include "stages/memory.h"
+#include "stages/validation_metrics.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/order.h"
 #include "steerlm/kernels/device.h"
@@ -237,6 +238,68 @@ double tokens_of_steps(std::int64_t steps, const ExampleSet& examples, const Exa
   return static_cast<double>(visited / count) * static_cast<double>(epoch) + static_cast<double>(rest);
 }
 
+void tell_computing(const Computing& computing, const StepOptions& options, const Context& context) {
+  context.log->info(fmt::format(
+      "computes on {} in {}{}", device_name(computing.device), enum_name(computing.precision),
+      options.thread_tokens > 0 ? fmt::format(", each thread micro-batches of about {} tokens", options.thread_tokens)
+                                : ""));
+  if (computing.device.is_cpu() && computing.precision == Precision::bf16 && !has_bf16_products())
+    context.log->warn("precision: bf16 is slower than fp32 on this processor, which has no AVX512-BF16 and no AMX");
+}
+
+// How fast a step was: tokens a second, and floating-point operations of the model a second.
+struct StepSpeed {
+  double tokens = 0, flops = 0;
+};
+
+// `peak_flops`: what the card's maker prints; 0: not known.
+std::string describe(const StepSpeed& speed, double peak_flops) {
+  std::string text = fmt::format("{:.0f} tok/s", speed.tokens);
+  if (peak_flops > 0)
+    text += fmt::format("  {:.1f} TFLOP/s, {:.1f} % of the peak", speed.flops / 1e12, 100 * speed.flops / peak_flops);
+  return text;
+}
+
+Metrics metrics_of(const StepResult& step, const StepSpeed& speed, const Loss& loss, const at::Device& device,
+                   double peak_flops) {
+  Metrics metrics{{"train/loss", step.loss},
+                  {"train/learning_rate", step.learning_rate},
+                  {"train/grad_norm", step.gradient_norm},
+                  {"train/tokens_per_second", speed.tokens},
+                  {"train/flops_per_second", speed.flops},
+                  {"train/target_tokens", static_cast<double>(step.targets)}};
+  if (loss.weigh != nullptr) metrics.emplace_back("train/distance", step.distance);
+  if (device.is_cuda()) metrics.emplace_back("train/peak_bytes", static_cast<double>(peak_tensor_bytes(device)));
+  if (peak_flops > 0) metrics.emplace_back("train/mfu", speed.flops / peak_flops);
+  return metrics;
+}
+
+// `flops`: FLOP/s of each step.
+void tell_median_speed(std::vector<double> flops, double peak_flops, const Context& context) {
+  if (flops.empty()) return;
+  std::ranges::nth_element(flops, flops.begin() + static_cast<std::ptrdiff_t>(flops.size() / 2));
+  const double median = flops[flops.size() / 2];
+  const std::string share =
+      peak_flops > 0 ? fmt::format(", {:.1f} % of the card's printed peak", 100 * median / peak_flops) : "";
+  context.log->info(fmt::format("the median step computed {:.3g} TFLOP/s of the model{}", median / 1e12, share));
+}
+
+// With keep_best the weights of the best validation, if they are not the last step's, in the place of the last step's.
+void take_best(const RunDirectory& run, const KeepBestOptions& keep_best, const std::optional<Best>& best,
+               FitResult& result, const Context& context) {
+  if (!best) {
+    context.log->warn(
+        fmt::format("{} was never a finite number: model/ gets the weights of the last step", keep_best.metric));
+    return;
+  }
+  if (best->step == result.steps) return;
+  const Snapshot snapshot{best->step, run.checkpoints() / ("step-" + std::to_string(best->step)), {}};
+  restore(read_snapshot_tensors(snapshot), "weights.", result.weights);
+  result.weights_step = best->step;
+  context.log->info(
+      fmt::format("model/ gets the weights of step {}: {} {:.4g}", best->step, keep_best.metric, best->value));
+}
+
 }  // namespace
 
 std::int64_t total_steps(const Recipe& recipe, std::int64_t groups) {
@@ -271,12 +334,7 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   Training training = make_training(config, std::move(weights), compute_dtype(computing.precision), computing.device,
                                     [&](const std::string& name) { return !recipe.lora || is_trained_by_lora(name); });
   options.thread_tokens = thread_tokens_for(computing.device);
-  context.log->info(fmt::format(
-      "computes on {} in {}{}", device_name(computing.device), enum_name(computing.precision),
-      options.thread_tokens > 0 ? fmt::format(", each thread micro-batches of about {} tokens", options.thread_tokens)
-                                : ""));
-  if (computing.device.is_cpu() && computing.precision == Precision::bf16 && !has_bf16_products())
-    context.log->warn("precision: bf16 is slower than fp32 on this processor, which has no AVX512-BF16 and no AMX");
+  tell_computing(computing, options, context);
   std::optional<Best> best = resume(run, recipe, training, options, context);
   if (automatic) context.log->info(fmt::format("train.micro_batch_tokens: auto takes {}", options.micro_batch_tokens));
   // Found after a step, it would cost that step. A damaged checkpoint is made again.
@@ -323,12 +381,10 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     }
     context.log->info(line);
     if (!keep_best) return;
-    const auto metric = std::ranges::find(validation, keep_best->metric, &Metrics::value_type::first);
-    if (metric == validation.end()) throw std::logic_error("validation lacks a metric that check_keep_best knows");
-    const bool better =
-        !best || (keep_best->mode == MetricMode::min ? metric->second < best->value : metric->second > best->value);
-    if (better && std::isfinite(metric->second)) {
-      best = {training.steps, metric->second};
+    const double value = kept_metric(*keep_best, validation);
+    const bool better = !best || (keep_best->mode == MetricMode::min ? value < best->value : value > best->value);
+    if (better && std::isfinite(value)) {
+      best = {training.steps, value};
       save();
     }
   };
@@ -354,33 +410,20 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
     if (training.steps + 1 < total) next = prepare(training.steps + 1);  // while a GPU computes this one
     const StepResult step = finish_step(training, pending);
     if (!step.applied) not_finite(recipe, training, step);
-    const double seconds = seconds_since(step_begin), tokens_per_second = static_cast<double>(step.tokens) / seconds;
-    const double flops_per_second = train_flops(config, head, static_cast<double>(step.tokens),
-                                                static_cast<double>(step.squared_lengths), recipe.lora.has_value()) /
-                                    seconds;
-    Metrics step_metrics{{"train/loss", step.loss},
-                         {"train/learning_rate", step.learning_rate},
-                         {"train/grad_norm", step.gradient_norm},
-                         {"train/tokens_per_second", tokens_per_second},
-                         {"train/flops_per_second", flops_per_second},
-                         {"train/target_tokens", static_cast<double>(step.targets)}};
-    if (task.loss.weigh != nullptr) step_metrics.emplace_back("train/distance", step.distance);
-    std::string speed = fmt::format("{:.0f} tok/s", tokens_per_second);
-    if (computing.device.is_cuda())
-      step_metrics.emplace_back("train/peak_bytes", static_cast<double>(peak_tensor_bytes(computing.device)));
-    if (peak_flops > 0) {
-      step_metrics.emplace_back("train/mfu", flops_per_second / peak_flops);
-      speed += fmt::format("  {:.1f} TFLOP/s, {:.1f} % of the peak", flops_per_second / 1e12,
-                           100 * flops_per_second / peak_flops);
-    }
-    metrics.write(training.steps, step_metrics);
-    speeds.push_back(flops_per_second);
+    const double seconds = seconds_since(step_begin);
+    const StepSpeed speed{static_cast<double>(step.tokens) / seconds,
+                          train_flops(config, head, static_cast<double>(step.tokens),
+                                      static_cast<double>(step.squared_lengths), recipe.lora.has_value()) /
+                              seconds};
+    metrics.write(training.steps, metrics_of(step, speed, task.loss, computing.device, peak_flops));
+    speeds.push_back(speed.flops);
     sequences += own_sequences;
     tokens += step.tokens;
     tell_share(training.steps - 1);
     const bool last = training.steps == total;
     // The last step's speed would stand in the line that is left, and that step may be a small one.
-    progress.update(training.steps, fmt::format("loss {:.4f}{}", step.loss, last ? "" : "  " + speed));
+    progress.update(training.steps,
+                    fmt::format("loss {:.4f}{}", step.loss, last ? "" : "  " + describe(speed, peak_flops)));
 
     if (task.validate && (training.steps % every == 0 || last)) {
       validate();
@@ -400,25 +443,9 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   progress.finish();
 
   tell_throughput(context, sequences, tokens, seconds_since(first_step));
-
+  tell_median_speed(std::move(speeds), peak_flops, context);
   FitResult result{.weights = training.masters.views, .steps = total, .weights_step = total};
-  if (!speeds.empty()) {
-    std::ranges::nth_element(speeds, speeds.begin() + static_cast<std::ptrdiff_t>(speeds.size() / 2));
-    const double median = speeds[speeds.size() / 2];
-    const std::string share =
-        peak_flops > 0 ? fmt::format(", {:.1f} % of the card's printed peak", 100 * median / peak_flops) : "";
-    context.log->info(fmt::format("the median step computed {:.3g} TFLOP/s of the model{}", median / 1e12, share));
-  }
-  if (keep_best && !best) {
-    context.log->warn(
-        fmt::format("{} was never a finite number: model/ gets the weights of the last step", keep_best->metric));
-  } else if (keep_best && best->step != total) {
-    Snapshot snapshot{best->step, run.checkpoints() / ("step-" + std::to_string(best->step)), {}};
-    restore(read_snapshot_tensors(snapshot), "weights.", result.weights);
-    result.weights_step = best->step;
-    context.log->info(
-        fmt::format("model/ gets the weights of step {}: {} {:.4g}", best->step, keep_best->metric, best->value));
-  }
+  if (keep_best) take_best(run, *keep_best, best, result, context);
   return result;
 }
 

@@ -72,30 +72,8 @@ std::vector<double> label_means(const DatasetCounts& counts) {
   return means;
 }
 
-double mean_squared_error(const std::vector<AttributeMetrics>& rows) {
-  double sum = 0, count = 0;
-  for (const AttributeMetrics& row : rows) {
-    if (row.count == 0) continue;
-    sum += static_cast<double>(row.count) * row.rmse * row.rmse;
-    count += static_cast<double>(row.count);
-  }
-  return sum / count;
-}
-
 void add_training_means(Json& summary, const std::vector<std::string>& names, const std::vector<double>& means) {
   for (size_t a = 0; a < means.size(); ++a) summary["training_means"][names[a]] = number_or_null(means[a]);
-}
-
-void append_predictor_metrics(Metrics& metrics, const std::vector<AttributeMetrics>& rows) {
-  for (const AttributeMetrics& row : rows) {
-    metrics.emplace_back("validation/mae/" + row.name, row.mae);
-    metrics.emplace_back("validation/rmse/" + row.name, row.rmse);
-    metrics.emplace_back("validation/pearson/" + row.name, row.pearson);
-    metrics.emplace_back("validation/spearman/" + row.name, row.spearman);
-    metrics.emplace_back("validation/exact/" + row.name, row.exact);
-    metrics.emplace_back("validation/within_one/" + row.name, row.within_one);
-    metrics.emplace_back("validation/kappa/" + row.name, row.kappa);
-  }
 }
 
 std::vector<Record> validation_records(const Attributes& attributes, const std::string& system, const DataOptions& data,

@@ -10,7 +10,6 @@
 #include "steerlm/eval/calibration.h"
 #include "steerlm/eval/predictor_metrics.h"
 #include "steerlm/recipe/recipe.h"
-#include "steerlm/report/metrics.h"
 #include "steerlm/stages/context.h"
 #include "steerlm/stages/predict.h"
 
@@ -57,13 +56,7 @@ std::vector<float> label_rows(std::span<const Example> examples);
 // The mean label of each attribute, NaN where none is known.
 std::vector<double> label_means(const DatasetCounts& counts);
 
-// Mean squared error over all known entries, which is what a regression head is trained on.
-double mean_squared_error(const std::vector<AttributeMetrics>& rows);
-
 // done.json's `training_means`, the baseline of the tables; nothing where there are none.
 void add_training_means(Json& summary, const std::vector<std::string>& names, const std::vector<double>& means);
-
-// "validation/mae/quality", "validation/pearson/quality", …
-void append_predictor_metrics(Metrics& metrics, const std::vector<AttributeMetrics>& rows);
 
 }  // namespace steerlm

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "stages/validation_metrics.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/packer.h"
 #include "steerlm/eval/correlation.h"
@@ -307,7 +308,7 @@ Metrics validate_preferences(const Transformer& model, const ExampleSet& pairs, 
                               .advice = beyond_range});
   }
   const double count = static_cast<double>(pairs.size()) / 2;
-  return {{"validation/loss", sum / count}, {"validation/pairwise_accuracy", right / count}};
+  return preference_metrics(sum / count, right / count);
 }
 
 std::vector<Preference> read_preferences(const std::vector<SourceOptions>& sources, const std::string& system) {

@@ -25,8 +25,8 @@ std::vector<double> reward_weights(const std::vector<std::string>& names, const 
 // "0.65 helpfulness + 0.8 correctness - 0.4 verbosity"
 std::string describe_reward(const std::vector<std::string>& names, const std::vector<double>& weights);
 
-// "validation/loss" (mean over pairs of this loss) and "validation/pairwise_accuracy" of pairs of examples side by
-// side, the better one first. Throws diverged where a score is not finite.
+// preference_metrics of pairs of examples side by side, the better one first. Throws diverged where a score is not
+// finite.
 Metrics validate_preferences(const Transformer& model, const ExampleSet& pairs, HeadLoss loss,
                              const std::vector<double>& weights, std::int64_t batch_tokens);
 

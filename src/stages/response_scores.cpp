@@ -3,6 +3,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "steerlm/core/stop.h"
 #include "steerlm/data/batch.h"
 #include "steerlm/infer/beta_law.h"
 #include "steerlm/infer/score.h"
@@ -138,6 +139,32 @@ ScoredGroups score_responses(const OpenModel& model, ResponseScore score, const 
       return set_response(model, response_given_label_key, batch_tokens, groups, go_on);
   }
   throw std::logic_error("an unknown score");
+}
+
+std::optional<ScoredGroups> score_into(BlockOutput& output, const OpenModel& model, ResponseScore score,
+                                       const BetaOptions& beta, std::int64_t batch_tokens,
+                                       const std::function<std::vector<ResponseGroup>()>& next,
+                                       const std::function<void()>& appended) {
+  ScoredGroups all;
+  while (!output.finished()) {
+    std::vector<ResponseGroup> groups = next();
+    if (stop_requested()) return std::nullopt;
+    if (groups.empty()) break;
+    const ScoredGroups scored =
+        score_responses(model, score, beta, batch_tokens, groups, [] { return !stop_requested(); });
+    const bool whole = scored.groups == groups.size();
+    if (scored.groups > 0 && (whole || computes_rows_alone(model))) {
+      std::string lines;
+      for (const ResponseGroup& group : std::span(groups).first(scored.groups)) lines += dump_json(group.json) + "\n";
+      output.append(static_cast<std::int64_t>(scored.groups), lines, "", Json::object());
+    }
+    if (!whole) return std::nullopt;
+    all.groups += scored.groups;
+    all.responses += scored.responses;
+    all.tokens += scored.tokens;
+    appended();
+  }
+  return all;
 }
 
 }  // namespace steerlm

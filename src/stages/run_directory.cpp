@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <tuple>
+#include <utility>
 
 #include "stages/environment.h"
 #include "stages/places.h"
@@ -333,37 +334,55 @@ RunStatus look_at_run(const Recipe& recipe) {
   return status_of(RunFiles::read(recipe.run_dir), recipe, inputs);
 }
 
-namespace {
-
-// Seen without a lock, which would be written to: nothing is done in a finished run.
-bool is_finished(const Recipe& recipe, const Json& inputs, const Context& context) {
-  if (context.fresh || RunFiles::look(recipe.run_dir).kind != RunFiles::Place::Kind::marked) return false;
-  if (!is_there(Path(recipe.run_dir) / "done.json", ExitCode::resources)) return false;
-  refuse_input_in_run(recipe);
-  const RunFiles files = RunFiles::read(recipe.run_dir);
-  refuse_pipeline_folder(files, recipe);
-  return status_of(files, recipe, inputs).state == RunStatus::State::finished;
-}
-
-}  // namespace
-
 void check_run_place(const Recipe& recipe) {
   refuse_run_in_input(recipe);
   refuse_input_in_run(recipe);
 }
 
+struct RunLook {
+  KnownFiles known;
+  Json inputs;
+  bool marked = false;  // the folder is a run directory
+  RunStatus status;     // with --fresh that of a new run
+  bool finished() const { return status.state == RunStatus::State::finished; }
+};
+
+namespace {
+
+// What a run and its dry run look at first. Nothing is written, not even a lock: a missing input leaves no folder
+// behind, and a finished run stays as it is.
+RunLook look_before_run(const Recipe& recipe, const Context& context) {
+  refuse_run_in_input(recipe);
+  check_outputs_of_unfinished(recipe, context);
+  RunLook look{.known = known_inputs(recipe)};
+  look.inputs = describe_inputs(recipe, look.known);
+  const RunFiles::Place place = RunFiles::look(recipe.run_dir);
+  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(recipe.run_dir, place);
+  refuse_input_in_run(recipe);
+  look.marked = place.kind == RunFiles::Place::Kind::marked;
+  if (look.marked) {
+    const RunFiles files = RunFiles::read(recipe.run_dir);
+    refuse_pipeline_folder(files, recipe);
+    if (!context.fresh) look.status = status_of(files, recipe, look.inputs);
+  }
+  if (!look.finished()) check_outputs(recipe, context);
+  return look;
+}
+
+}  // namespace
+
 RunDirectory::RunDirectory(const Recipe& recipe, const Context& context)
+    : RunDirectory(recipe, context, look_before_run(recipe, context)) {}
+
+RunDirectory::RunDirectory(const Recipe& recipe, const Context& context, RunLook look)
     : recipe_(recipe),
       context_(context),
-      known_(known_inputs(recipe)),
-      // before anything is written: a missing input leaves no folder behind
-      inputs_(
-          (refuse_run_in_input(recipe), check_outputs_of_unfinished(recipe, context), describe_inputs(recipe, known_))),
-      finished_(is_finished(recipe, inputs_, context)),
-      files_(finished_ ? RunFiles::read(recipe.run_dir)
-                       : (check_outputs(recipe, context), RunFiles::open(recipe.run_dir, mark_of(recipe)))) {
+      known_(std::move(look.known)),
+      inputs_(std::move(look.inputs)),
+      finished_(look.finished()),
+      files_(finished_ ? RunFiles::read(recipe.run_dir) : RunFiles::open(recipe.run_dir, mark_of(recipe))) {
   if (finished_) return;
-  refuse_input_in_run(recipe);
+  // Again, now that no other process changes the folder.
   const RunStatus status = context.fresh ? RunStatus() : status_of(files_, recipe, inputs_);
   refuse_to_begin(files_, recipe, status, context);
   finished_ = status.state == RunStatus::State::finished;  // by a process that ended while this one waited for the lock
@@ -450,16 +469,10 @@ std::optional<RunDirectory> begin_run(const Recipe& recipe, const Context& conte
 }
 
 void report_run(const Recipe& recipe, const Context& context) {
-  refuse_run_in_input(recipe);
-  check_outputs_of_unfinished(recipe, context);
-  const RunStatus status = context.fresh ? RunStatus() : look_at_run(recipe);
-  const RunFiles::Place place = RunFiles::look(recipe.run_dir);
-  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(recipe.run_dir, place);
-  refuse_input_in_run(recipe);
-  const bool marked = place.kind == RunFiles::Place::Kind::marked;
-  const bool finished = status.state == RunStatus::State::finished;
+  const RunLook look = look_before_run(recipe, context);
+  const RunStatus& status = look.status;
+  const bool marked = look.marked, finished = look.finished();
   if (!finished) {
-    check_outputs(recipe, context);
     RunFiles::check_writable(recipe.run_dir);
     if (!recipe.data.cache_dir.empty()) RunFiles::check_writable(recipe.data.cache_dir);
   }

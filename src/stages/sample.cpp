@@ -232,29 +232,6 @@ Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context&
   return Outcome::done;
 }
 
-Json sampled_summary(const BlockOutput& output, const std::string& output_path, const Context& context) {
-  std::int64_t sampled = 0, unfinished = 0, too_long = 0;
-  for (const Json& counts : output.block_counts()) {
-    sampled += counts.at("sampled").get<std::int64_t>();
-    unfinished += counts.at("unfinished").get<std::int64_t>();
-    too_long += counts.at("too_long").get<std::int64_t>();
-  }
-  if (too_long > 0)
-    context.log->warn(
-        fmt::format("{} responses were not sampled: their prompts are longer than the policy's context", too_long));
-  if (unfinished > 0)
-    context.log->warn(fmt::format("{} of {} responses did not end within sampling.max_new_tokens and were left out",
-                                  unfinished, sampled));
-  if (sampled == unfinished) {
-    fail(ExitCode::data, {.what = "no response ended within sampling.max_new_tokens",
-                          .where = output_path,
-                          .found = fmt::format("{} were cut off, {} were not sampled, for prompts over the context",
-                                               unfinished, too_long),
-                          .advice = "raise sampling.max_new_tokens, or train the policy on responses that end"});
-  }
-  return {{"sampled", sampled}, {"unfinished", unfinished}, {"too_long", too_long}};
-}
-
 Json response_json(const Json& input, const GenerationResult& result) {
   Json line = input;
   line["response"] = result.response;

@@ -7,6 +7,7 @@
 
 #include "stages/encoded_data.h"
 #include "stages/train.h"
+#include "stages/validation_metrics.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/stages/stages.h"
 #include "steerlm/train/losses.h"

@@ -10,7 +10,9 @@
 
 #include "stages/bad_records.h"
 #include "stages/encoded_data.h"
+#include "stages/sample_step.h"
 #include "stages/train.h"
+#include "stages/validation_metrics.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
@@ -97,27 +99,15 @@ Outcome sample(const Recipe& step, const std::string& output_path, const Context
       read_good_prompts(options.prompts, options.max_prompts, policy, step.bad_records, bad);
   context.log->info(
       fmt::format("{} prompts, {} responses each at {}", prompts.size(), options.samples_per_prompt, label.text));
-  run->start();
-  write_quarantine(*run, bad, context);
-  BlockOutputOptions output_settings = output_options(step, context);
-  output_settings.counts = sampled_counts;
-  BlockOutput output(output_path, run->files().grow("ledger.jsonl"), output_identity(step, run->inputs()),
-                     output_settings);
   const SampleJob job{
       .model = policy,
       .sampling = options.sampling,
-      .seed = static_cast<std::uint64_t>(step.seed),
-      .title = "sample",
       .prompts = prompts.size(),
       .samples_per_prompt = options.samples_per_prompt,
       .requests = [&](size_t p) { return requests_of(prompts[p], p, options.samples_per_prompt, label); },
       .lines = [&](size_t p, std::span<const SampleRequest>,
-                   std::span<const GenerationResult> results) { return sampled_group(prompts[p], label, results); },
-      .no_response = [&](size_t, const std::string&) { return SampledPrompt{.too_long = options.samples_per_prompt}; }};
-  if (sample_prompts(job, output, context) == Outcome::stopped) return tell_stopped(context);
-  output.finish();
-  run->finish(sampled_summary(output, output_path, context), {output_path});
-  return Outcome::done;
+                   std::span<const GenerationResult> results) { return sampled_group(prompts[p], label, results); }};
+  return sample_step(step, *run, output_path, bad, job, context);
 }
 
 // One of the three numbers of each response; the input is the one file of step.data.train.
@@ -140,35 +130,25 @@ Outcome score(const Recipe& step, ResponseScore what, const std::string& folder,
   Progress progress("score", "prompts", total, progress_output(context), output.records_done());
   if (const auto share = reader.share_read()) progress.share(*share);
   const double begin = monotonic_seconds();
-  std::int64_t responses = 0, tokens = 0;  // by this process
-  while (!output.finished()) {
+  const auto next_groups = [&] {
     std::vector<ResponseGroup> groups;
     while (groups.size() < scored_groups(model) && !stop_requested()) {
       std::optional<ResponseGroup> group = reader.next();
       if (!group) break;
       groups.push_back(std::move(*group));
     }
-    if (stop_requested()) return tell_stopped(context);
-    if (groups.empty()) {
-      output.finish();
-      break;
-    }
-    const ScoredGroups scored = score_responses(model, what, step.steerlm2.beta, step.steerlm2.batch_tokens, groups,
-                                                [] { return !stop_requested(); });
-    const size_t done = scored.groups;
-    responses += scored.responses;
-    tokens += scored.tokens;
-    if (done == groups.size() || computes_rows_alone(model)) {
-      std::string lines;
-      for (const ResponseGroup& group : std::span(groups).first(done)) lines += dump_json(group.json) + "\n";
-      if (done > 0) output.append(static_cast<std::int64_t>(done), lines, "", Json::object());
-    }
-    if (done < groups.size()) return tell_stopped(context);
+    return groups;
+  };
+  const auto tell_progress = [&] {
     if (const auto share = reader.share_read()) progress.share(*share);
-    progress.update(output.records_done(), "");
-  }
+    progress.update(output.records_done());
+  };
+  const std::optional<ScoredGroups> scored =
+      score_into(output, model, what, step.steerlm2.beta, step.steerlm2.batch_tokens, next_groups, tell_progress);
+  if (!scored) return tell_stopped(context);
+  output.finish();
   progress.finish();
-  tell_throughput(context, responses, tokens, monotonic_seconds() - begin);
+  tell_throughput(context, scored->responses, scored->tokens, monotonic_seconds() - begin);
   run->finish({{"prompts", total}}, {output_path});
   return Outcome::done;
 }
@@ -229,11 +209,11 @@ Outcome train(const Recipe& recipe, const Context& context) {
   FitTask task{
       .examples = &dataset.train, .loss = response_objective, .validation_tokens = dataset.validation_counts.tokens};
   if (!dataset.validation.empty()) {
-    task.validate = [&](const Transformer& model, std::int64_t batch_tokens) -> Metrics {
+    task.validate = [&](const Transformer& model, std::int64_t batch_tokens) {
       const auto [loss, distance] = mean_group_loss(model, dataset.validation, batch_tokens);
       if (!std::isfinite(loss))
         fail(ExitCode::diverged, {.what = "the loss on the held-out prompts is not finite", .advice = beyond_range});
-      return {{"validation/loss", loss}, {"validation/distance", distance}};
+      return response_metrics(loss, distance);
     };
   }
   const std::optional<Json> summary = train_and_write(training, *run, std::move(base), dataset, task, context);
@@ -316,14 +296,7 @@ Outcome run_steerlm2(const Recipe& recipe, const Context& context) {
     if (iterate(recipe, k, policy, context) == Outcome::stopped) return Outcome::stopped;
     policy = recipe.run_dir + "/train-" + std::to_string(k) + "/model";
   }
-
-  // model/ of the whole stage: a copy, so that a run directory always has one in the same place.
-  run->files().write_folder("model", true, [&](const Path& part) {
-    std::error_code error;
-    std::filesystem::copy(policy, part, std::filesystem::copy_options::recursive, error);
-    if (error)
-      fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = run->path().string()});
-  });
+  copy_model(*run, policy);
   run->finish({{"iterations", options.iterations}});
   return Outcome::done;
 }

@@ -6,13 +6,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <numeric>
 #include <set>
 #include <sstream>
 
 #include "stages/memory.h"
-#include "stages/predictor_report.h"
+#include "stages/validation_metrics.h"
 #include "steerlm/core/disk.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/order.h"
@@ -61,21 +62,6 @@ Metrics validation_at(const Path& file, std::int64_t step) {
     }
   }
   return metrics;
-}
-
-// The names of what the validation of the recipe's training measures.
-std::vector<std::string> validation_metric_names(const Recipe& recipe) {
-  const bool predictor = recipe.stage == Stage::train_predictor;
-  Metrics metrics{{"validation/loss", 0}};
-  if (recipe.stage == Stage::steerlm2) return {"validation/loss", "validation/distance"};
-  if (predictor && is_pairwise(recipe.head.loss)) return {"validation/loss", "validation/pairwise_accuracy"};
-  if (!predictor || recipe.head.kind == PredictorKind::language_model) metrics.emplace_back("validation/perplexity", 0);
-  std::vector<AttributeMetrics> rows;
-  for (const std::string& name : recipe.attributes.names) rows.push_back({.name = name});
-  if (predictor) append_predictor_metrics(metrics, rows);
-  std::vector<std::string> names;
-  for (const auto& [name, value] : metrics) names.push_back(name);
-  return names;
 }
 
 }  // namespace
@@ -275,31 +261,6 @@ void report_features_forecast(const Recipe& recipe, const BaseModel& base, const
   tell_idle_cards(context);
 }
 
-void check_keep_best(const Recipe& recipe, const Context& context) {
-  const auto& keep_best = recipe.checkpoint.keep_best;
-  if (!keep_best) return;
-  const std::string key = "checkpoint.keep_best.metric";
-  std::vector<std::string> names = validation_metric_names(recipe);
-  if (std::ranges::find(names, keep_best->metric) == names.end()) {
-    const std::string hint = suggest(keep_best->metric, names);
-    fail(ExitCode::recipe, {.what = "validation has no metric of this name",
-                            .where = key,
-                            .found = "'" + keep_best->metric + "'",
-                            .expected = join(names),
-                            .advice = hint});
-  }
-  if (recipe.data.validation.empty() && !holds_out(recipe.data)) {
-    fail(ExitCode::recipe, {.what = "'checkpoint.keep_best' needs validation data",
-                            .where = key,
-                            .advice = "give data.validation or data.validation_fraction"});
-  }
-  for (const char* growing : {"/pearson/", "/spearman/", "/exact/", "/within_one/", "/kappa/", "/pairwise_accuracy"}) {
-    if (keep_best->mode == MetricMode::min && keep_best->metric.find(growing) != std::string::npos)
-      context.log->warn(fmt::format(
-          "checkpoint.keep_best keeps the smallest {}: larger is better, which mode: max keeps", keep_best->metric));
-  }
-}
-
 Metrics validate_language_model(const Transformer& model, const ExampleSet& examples, std::int64_t batch_tokens,
                                 ExitCode not_finite, const std::function<bool()>& go_on) {
   at::Tensor sum;
@@ -318,7 +279,7 @@ Metrics validate_language_model(const Transformer& model, const ExampleSet& exam
                       .found = fmt::format("{}", loss),
                       .advice = beyond_range});
   }
-  return {{"validation/loss", loss}, {"validation/perplexity", std::exp(loss)}};
+  return language_model_metrics(loss);
 }
 
 std::optional<Json> train_and_write(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset,
@@ -346,6 +307,15 @@ std::optional<Json> train_and_write(const Recipe& recipe, RunDirectory& run, Bas
   Json summary = {{"steps", result.steps}, {"weights_step", result.weights_step}, {"bad", dataset.bad.size()}};
   add_metrics(summary, validation);
   return summary;
+}
+
+void copy_model(RunDirectory& run, const Path& from) {
+  run.files().write_folder("model", true, [&](const Path& part) {
+    std::error_code error;
+    std::filesystem::copy(from, part, std::filesystem::copy_options::recursive, error);
+    if (error)
+      fail(ExitCode::resources, {.what = "cannot copy the model: " + error.message(), .where = run.path().string()});
+  });
 }
 
 void finish_training(RunDirectory& run, const Json& summary, const Context& context) {

@@ -21,14 +21,10 @@ void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context&
 // --dry-run: steps, time, memory.
 void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset& dataset, const Context& context);
 
-// Mean negative log-likelihood of the validation examples: {"validation/loss", "validation/perplexity"}. Throws
-// `not_finite` where it is not finite. Nothing where `go_on`, which is asked before each batch, says no.
+// language_model_metrics of the validation examples. Throws `not_finite` where the loss is not finite. Nothing where
+// `go_on`, which is asked before each batch, says no.
 Metrics validate_language_model(const Transformer& model, const ExampleSet& examples, std::int64_t batch_tokens,
                                 ExitCode not_finite, const std::function<bool()>& go_on = {});
-
-// keep_best's metric is one that the validation of this recipe's training will have; throws recipe, with those that
-// there are. A mode that keeps the worst weights is a warning.
-void check_keep_best(const Recipe& recipe, const Context& context);
 
 // --dry-run of a head that is solved on the frozen model: tokens and time.
 void report_features_forecast(const Recipe& recipe, const BaseModel& base, const std::vector<Example>& inputs,
@@ -43,6 +39,9 @@ void add_metrics(Json& summary, const Metrics& metrics);
 // where the training was stopped.
 std::optional<Json> train_and_write(const Recipe& recipe, RunDirectory& run, BaseModel base, const Dataset& dataset,
                                     const FitTask& task, const Context& context);
+// model/ of a stage with several steps: a copy of the last one's, so that a run directory always has one in the same
+// place.
+void copy_model(RunDirectory& run, const Path& from);
 // The end of a training run: done.json, and where the model is.
 void finish_training(RunDirectory& run, const Json& summary, const Context& context);
 

@@ -6,6 +6,7 @@
 #include "stages/predictor_report.h"
 #include "stages/preference_report.h"
 #include "stages/train.h"
+#include "stages/validation_metrics.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/stages.h"
 #include "steerlm/train/losses.h"
@@ -76,10 +77,13 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
                                                                         std::int64_t batch_tokens) {
     const PredictorReport report =
         report_predictor({folder, attributes, tokenizer, transformer}, held_out, baseline, context);
-    Metrics metrics{{"validation/loss", mean_squared_error(report.metrics)}};
-    if (!regression)
+    Metrics metrics;
+    if (regression) {
+      metrics = regression_metrics(report.metrics);
+    } else {
       metrics = validate_language_model(transformer, dataset.validation, batch_tokens, ExitCode::diverged);
-    append_predictor_metrics(metrics, report.metrics);
+      append_predictor_metrics(metrics, report.metrics);
+    }
     std::string line = "Pearson:";
     for (const AttributeMetrics& row : report.metrics) line += "  " + row.name + " " + format_number(row.pearson, 3);
     context.log->info(line);

@@ -10,6 +10,7 @@
 #include "stages/features.h"
 #include "stages/predictor_report.h"
 #include "stages/train.h"
+#include "stages/validation_metrics.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/split.h"
 #include "steerlm/hf/dtype.h"
@@ -186,8 +187,7 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
         report_predictions(attributes, held_out.records, held_out.predictions, means, context);
     context.log->info("validation of the predictor\n" + report.table);
     run->files().write("validation.jsonl", report.lines);
-    metrics.emplace_back("validation/loss", mean_squared_error(report.metrics));
-    append_predictor_metrics(metrics, report.metrics);
+    metrics = regression_metrics(report.metrics);
   }
   const ModelCard card{.predictor = true,
                        .ridge = true,

@@ -5,8 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
+#include <vector>
 
+#include "steerlm/data/block_job.h"
 #include "steerlm/data/response_group.h"
 #include "steerlm/infer/options.h"
 #include "steerlm/stages/base_model.h"
@@ -44,6 +47,15 @@ struct ScoredGroups {
 ScoredGroups score_responses(const OpenModel& model, ResponseScore score, const BetaOptions& beta,
                              std::int64_t batch_tokens, std::span<ResponseGroup> groups,
                              const std::function<bool()>& go_on = {});
+
+// Scores what `next` gives, the groups of one call together, until it gives none, and appends a line a group to the
+// output, whose finish() is the caller's; `appended` is called after each. An output that is finished is left as it is.
+// Returns what this process has done; nothing where a stop was requested: of groups that were begun those that are done
+// are appended where numbers do not depend on what is computed beside them, else none.
+std::optional<ScoredGroups> score_into(BlockOutput& output, const OpenModel& model, ResponseScore score,
+                                       const BetaOptions& beta, std::int64_t batch_tokens,
+                                       const std::function<std::vector<ResponseGroup>()>& next,
+                                       const std::function<void()>& appended);
 
 // How many groups are given to one call. Where numbers do not depend on what is computed beside them it may be few, so
 // that a stop costs little.

@@ -34,6 +34,8 @@ std::vector<std::string> run_damages(const RunFiles& files, const Recipe& recipe
 // Throws recipe where the run directory lies in a folder that the run reads, or an input in the run directory.
 void check_run_place(const Recipe& recipe);
 
+struct RunLook;  // what a run has looked at before it makes or locks the folder
+
 class RunDirectory {
  public:
   // Makes and locks the folder of a settled recipe; of what is in it nothing is touched. Throws resources: in use, no
@@ -59,6 +61,8 @@ class RunDirectory {
   void finish(const Json& summary, const std::vector<std::string>& outputs = {});
 
  private:
+  RunDirectory(const Recipe& recipe, const Context& context, RunLook look);
+
   Recipe recipe_;
   Context context_;
   KnownFiles known_;

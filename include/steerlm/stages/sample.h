@@ -89,9 +89,7 @@ struct SampleJob {
 inline constexpr size_t sample_block_prompts = 256;
 Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context& context);
 
-// What the blocks of sampled responses count: {"sampled", "unfinished", "too_long"}; the last two are warned of. Throws
-// data where no response has ended.
-Json sampled_summary(const BlockOutput& output, const std::string& output_path, const Context& context);
+// What a block of sampled responses counts.
 inline const std::vector<std::string> sampled_counts{"sampled", "unfinished", "too_long", "bad"};
 
 // The input line plus response, token_ids, logprob, finish.
