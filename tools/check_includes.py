@@ -121,7 +121,7 @@ class Checker:
                 self.check_include(path, number, module, match.group(1), in_tests)
 
     def check_tests(self):
-        """tests/CMakeLists.txt takes tests/<module>/*_test.cpp and runs the suites whose TEST stands at a line's start."""
+        """tests/CMakeLists.txt takes tests/<module>/*_test.cpp and runs the suites whose TEST stands at a line's start, benches left out."""
         suites = {}
         for path in sorted((self.root / "tests").rglob("*.cpp")):
             parts = path.relative_to(self.root / "tests").parts

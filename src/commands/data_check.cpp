@@ -82,14 +82,11 @@ std::string bad_records_in(const Recipe& recipe) {
 }
 
 Plan plan_of_recipe(const DataInput& input) {
-  const Recipe recipe = load_recipe(input.recipe, input.overrides, std::nullopt);
+  Recipe recipe = load_recipe(input.recipe, input.overrides, std::nullopt);
+  settle_ratings(recipe);
   Plan plan{.attributes = make_attributes(recipe.attributes),
             .reading = read_options(recipe),
             .text_template = recipe.text_template};
-  const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
-  const bool open = trains && recipe.method == Method::steerlm && !recipe.attributes_given;
-  if (open && are_rated_as_helpsteer(recipe.data.train))
-    plan.attributes = make_attributes(method_attributes(Method::helpsteer2));
   plan.on_bad_record = bad_records_in(recipe);
   append(plan.records, recipe.data.train);
   append(plan.records, recipe.data.validation);

@@ -23,7 +23,6 @@ namespace steerlm {
 namespace {
 
 constexpr std::int64_t block_records = 1024, block_groups = 64;  // of a shard
-constexpr std::int64_t batch_tokens = 16384;
 
 template <class E>
 E parse_choice(const std::string& text, const std::string& option) {
@@ -182,7 +181,7 @@ int score_groups(const OpenModel& model, const ScoreArguments& arguments, JobOut
     progress.update(output.blocks.records_done());
   };
   const std::optional<ScoredGroups> scored =
-      score_into(output.blocks, model, score, parse_beta(arguments), batch_tokens, next_groups, tell_progress);
+      score_into(output.blocks, model, score, parse_beta(arguments), default_batch_tokens, next_groups, tell_progress);
   if (!scored) return end_stopped(arguments.job, context);
   if (!output.blocks.finished()) output.blocks.check_skipped(to_skip);
   if (read == 0 && !output.blocks.finished()) refuse_empty_input("score", input);
@@ -297,7 +296,7 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
         }
         taken();
       };
-      predict_each(model, block->records, block->scored_turns, batch_tokens, take, goes_on);
+      predict_each(model, block->records, block->scored_turns, default_batch_tokens, take, goes_on);
     } else {
       std::vector<size_t> ends;
       for (size_t r = 0; r < block->records.size(); ++r) ends.push_back(r + 1);
@@ -310,8 +309,8 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
         taken();
         return goes_on();
       };
-      token_log_probabilities(model.transformer, block->conversations, {scored_at_once(model, batch_tokens), ends},
-                              take);
+      token_log_probabilities(model.transformer, block->conversations,
+                              {scored_at_once(model, default_batch_tokens), ends}, take);
     }
     piece.write(output.blocks);
     scored += static_cast<std::int64_t>(next);

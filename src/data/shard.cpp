@@ -7,10 +7,10 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <regex>
 
 #include "data/decoder.h"
 #include "steerlm/core/hash.h"
+#include "steerlm/core/part_number.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
@@ -244,12 +244,8 @@ bool is_left_by_killed_merge(const Path& quarantine, const std::vector<ShardOutp
 }  // namespace
 
 Shard parse_shard(const std::string& text, const std::string& where) {
-  static const std::regex pattern("(0|[1-9][0-9]{0,8})/([1-9][0-9]{0,8})");
-  std::smatch match;
-  if (std::regex_match(text, match, pattern)) {
-    const Shard shard{std::stoll(match[1]), std::stoll(match[2])};
-    if (shard.index < shard.count) return shard;
-  }
+  const std::optional<PartNumber> part = parse_part_number(text);
+  if (part && part->index < part->count) return {part->index, part->count};
   fail(ExitCode::recipe, {.what = "no shard",
                           .where = where,
                           .found = "'" + text + "'",

@@ -1,25 +1,19 @@
 #include "steerlm/data/split.h"
 
 #include <algorithm>
-#include <charconv>
+#include <optional>
 
 #include "steerlm/core/error.h"
 #include "steerlm/core/hash.h"
+#include "steerlm/core/part_number.h"
 
 namespace steerlm {
 namespace {
 
-struct Fold {
-  std::int64_t index = 0, count = 0;  // index from 1
-};
-Fold parse_fold(const std::string& text) {
-  Fold fold;
-  const char* const end = text.data() + text.size();
-  const auto index = std::from_chars(text.data(), end, fold.index);
-  if (index.ec == std::errc() && index.ptr != end && *index.ptr == '/') {
-    const auto count = std::from_chars(index.ptr + 1, end, fold.count);
-    if (count.ec == std::errc() && count.ptr == end && fold.index >= 1 && fold.index <= fold.count) return fold;
-  }
+// The index is from 1.
+PartNumber parse_fold(const std::string& text) {
+  const std::optional<PartNumber> fold = parse_part_number(text);
+  if (fold && fold->index >= 1 && fold->index <= fold->count) return *fold;
   fail(ExitCode::recipe, {.what = "not a fold",
                           .where = "data.fold",
                           .found = "'" + text + "'",
@@ -35,7 +29,7 @@ bool is_validation(const std::string& dialogue, double fraction) {
 
 bool is_held_out(const std::string& dialogue, const DataOptions& data) {
   if (data.fold.empty()) return is_validation(dialogue, data.validation_fraction);
-  const Fold fold = parse_fold(data.fold);
+  const PartNumber fold = parse_fold(data.fold);
   return fold_of(dialogue, fold.count) == fold.index;
 }
 

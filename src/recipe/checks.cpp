@@ -6,11 +6,12 @@
 #include <cctype>
 #include <charconv>
 #include <cmath>
-#include <regex>
+#include <optional>
 #include <set>
 
 #include "recipe/hints.h"
 #include "recipe/resolve.h"
+#include "steerlm/core/part_number.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/recipe/load.h"
 
@@ -307,14 +308,13 @@ class Checks {
 
   // i/n with i from `first`, n of at least `least`.
   void part(const char* key, const std::string& text, long first, long least) {
-    static const std::regex pattern("(0|[1-9][0-9]{0,8})/([1-9][0-9]{0,8})");
-    std::smatch match;
+    const std::optional<PartNumber> part = parse_part_number(text);
     const std::string example = first == 0 ? "i/n, such as 0/4" : "k/n, such as 1/5";
-    if (!std::regex_match(text, match, pattern)) {
+    if (!part) {
       fault(key, {.what = "wrong value of '" + std::string(key) + "'", .found = "'" + text + "'", .expected = example});
       return;
     }
-    const long index = std::stol(match[1]), count = std::stol(match[2]);
+    const auto [index, count] = *part;
     if (count < least) {
       fault(key, {.what = "'" + std::string(key) + "' is out of range",
                   .found = text,

@@ -121,7 +121,7 @@ constexpr Figure figures[] = {{"MAE", &AttributeMetrics::mae},           {"RMSE"
                               {"Pearson", &AttributeMetrics::pearson},   {"Spearman", &AttributeMetrics::spearman},
                               {"mean MAE", &AttributeMetrics::mean_mae}, {"mean RMSE", &AttributeMetrics::mean_rmse}};
 
-// Over the folds where the figure is defined: mean, and standard deviation of the sample (n - 1).
+// Over the folds where the figure is defined.
 struct Spread {
   double mean = 0, deviation = 0;
 };
@@ -130,10 +130,7 @@ Spread spread(const std::vector<std::vector<AttributeMetrics>>& folds, size_t at
   for (const auto& fold : folds) {
     if (std::isfinite(fold[attribute].*f)) values.push_back(fold[attribute].*f);
   }
-  const double center = mean(values);
-  double squares = 0;
-  for (const double value : values) squares += (value - center) * (value - center);
-  return {center, std::sqrt(squares / (static_cast<double>(values.size()) - 1))};
+  return {mean(values), standard_deviation(values)};
 }
 
 // The held-out answers of all folds as one set. Each fold has a baseline of its own, whose errors add up.

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "stages/interval_json.h"
+#include "stages/interval_format.h"
 #include "steerlm/eval/diversity.h"
 #include "steerlm/eval/steering_error.h"
 #include "steerlm/report/json_number.h"

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "stages/dial_figures.h"
-#include "stages/interval_json.h"
+#include "stages/interval_format.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/line_reader.h"
 #include "steerlm/eval/readability.h"
@@ -20,8 +20,6 @@
 
 namespace steerlm {
 namespace {
-
-constexpr std::int64_t batch_tokens = 16384;
 
 std::vector<size_t> swept_dials(const DialOptions& options, const Attributes& attributes) {
   std::vector<size_t> dials;
@@ -86,7 +84,7 @@ std::vector<std::vector<double>> predicted_scores(const Sweep& sweep, const std:
     records.push_back(std::move(record));
   }
   std::vector<std::vector<double>> values;
-  for (const RecordPrediction& prediction : predict_records(predictor, records, batch_tokens, go_on)) {
+  for (const RecordPrediction& prediction : predict_records(predictor, records, default_batch_tokens, go_on)) {
     values.emplace_back();
     if (!prediction.fault.empty()) continue;
     const auto& scores = prediction.turns.back().scores;
@@ -194,10 +192,6 @@ Json to_json(const DialTable& table) {
 std::string measure_name(const Sweep& sweep, size_t m) {
   const std::vector<MeasuredAttribute>& measured = sweep.measured.attributes;
   return m < measured.size() ? std::string(enum_name(measured[m].measure)) : "";
-}
-
-std::string interval_text(const Interval& interval, int decimals) {
-  return format_number(interval.low, decimals) + " to " + format_number(interval.high, decimals);
 }
 
 // Of judge: text, each level of each dial that is measured: the mean with its interval, and how far the answers' levels

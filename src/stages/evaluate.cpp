@@ -22,8 +22,6 @@
 namespace steerlm {
 namespace {
 
-constexpr std::int64_t batch_tokens = 16384;
-
 // What stands in evaluation.txt between the tables that are printed and those that are not.
 constexpr std::string_view details_heading = "\nin detail\n\n";
 
@@ -88,7 +86,7 @@ bool goes_on() { return !stop_requested(); }
 std::optional<Part> measure_predictor(const Recipe& recipe, const OpenModel& predictor,
                                       const std::vector<Record>& records, const Context& context) {
   const double begin = monotonic_seconds();
-  const auto predictions = predict_records(predictor, records, batch_tokens, goes_on);
+  const auto predictions = predict_records(predictor, records, default_batch_tokens, goes_on);
   if (predictions.size() < records.size()) return std::nullopt;
   std::int64_t tokens = 0;
   for (const RecordPrediction& prediction : predictions) tokens += prediction.tokens;
@@ -109,8 +107,8 @@ std::optional<Part> measure_pairs(const Recipe& recipe, const OpenModel& predict
 std::optional<Part> measure_perplexity(const OpenModel& model, const std::vector<Example>& examples,
                                        const DatasetCounts& counts, const Context& context) {
   const double begin = monotonic_seconds();
-  const Metrics metrics = validate_language_model(model.transformer, examples, scored_at_once(model, batch_tokens),
-                                                  ExitCode::model, goes_on);
+  const Metrics metrics = validate_language_model(
+      model.transformer, examples, scored_at_once(model, default_batch_tokens), ExitCode::model, goes_on);
   if (metrics.empty()) return std::nullopt;
   tell_throughput(context, counts.examples, counts.tokens, monotonic_seconds() - begin, "perplexity");
   Part part{Json::object(), "perplexity on " + describe(counts) + "\n"};

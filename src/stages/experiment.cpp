@@ -10,7 +10,7 @@
 #include <limits>
 #include <set>
 
-#include "stages/interval_json.h"
+#include "stages/interval_format.h"
 #include "stages/keep_changed.h"
 #include "stages/step_process.h"
 #include "steerlm/core/hash.h"
@@ -181,9 +181,7 @@ std::string results_text(const std::string& name, const ExperimentOptions& exper
     std::vector<std::string> cells{experiment.measures[m].name};
     for (const double value : figures[m].values) cells.push_back(format_number(value, 3));
     cells.push_back(format_number(figures[m].mean, 3));
-    const Interval& interval = figures[m].interval;
-    cells.push_back(
-        std::isnan(interval.low) ? "–" : format_number(interval.low, 3) + " to " + format_number(interval.high, 3));
+    cells.push_back(interval_or_dash(figures[m].interval, 3));
     if (paper) cells.push_back(experiment.measures[m].paper ? fmt::format("{:g}", *experiment.measures[m].paper) : "");
     rows.push_back(std::move(cells));
   }

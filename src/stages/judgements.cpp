@@ -6,7 +6,7 @@
 #include <map>
 #include <optional>
 
-#include "stages/interval_json.h"
+#include "stages/interval_format.h"
 #include "steerlm/core/json_fields.h"
 #include "steerlm/data/line_reader.h"
 #include "steerlm/data/place.h"
@@ -330,10 +330,6 @@ std::vector<double> mean_lengths(const Comparisons& all) {
   }
   for (size_t s = 0; s < sums.size(); ++s) sums[s] /= counts[s];
   return sums;
-}
-
-std::string interval_text(const Interval& interval, int decimals) {
-  return format_number(interval.low, decimals) + " to " + format_number(interval.high, decimals);
 }
 
 void report_elo(const Comparisons& all, std::span<const Judgement> judgements, std::uint64_t seed,

@@ -12,8 +12,6 @@
 namespace steerlm {
 namespace {
 
-constexpr std::int64_t batch_tokens = 16384;
-
 // What stands before the response: no labels, and the system prompt of the model unless the input gives one.
 std::vector<std::int32_t> encode_plain_prompt(const ConversationTemplate& conversation_template,
                                               const Tokenizer& tokenizer, const Prompt& prompt) {
@@ -69,7 +67,7 @@ std::vector<std::optional<ResponseLikelihood>> response_likelihoods(const OpenMo
   try {
     std::vector<size_t> ends;
     for (size_t e = 0; e < examples.size(); ++e) ends.push_back(e + 1);
-    log_p = token_log_probabilities(model.transformer, examples, {scored_at_once(model, batch_tokens), ends},
+    log_p = token_log_probabilities(model.transformer, examples, {scored_at_once(model, default_batch_tokens), ends},
                                     [&](std::span<const TokenScores>) { return !go_on || go_on(); });
     if (!log_p.empty() && log_p.back().empty()) return {};
   } catch (const Error& error) {

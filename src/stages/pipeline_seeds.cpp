@@ -72,14 +72,6 @@ void collect(const Json& json, const std::string& at, std::map<std::string, doub
   }
 }
 
-// The sample standard deviation (n - 1); NaN of one value.
-double standard_deviation(const std::vector<double>& values) {
-  const double centre = mean(values);
-  double squares = 0;
-  for (const double value : values) squares += (value - centre) * (value - centre);
-  return std::sqrt(squares / (static_cast<double>(values.size()) - 1));
-}
-
 // Throws resources for a folder that no run has made, and for a foreign file in the place of a table; recipe for the
 // folder of another run.
 void check_folder(const Path& run_dir) {

@@ -13,11 +13,6 @@
 #include "steerlm/report/table.h"
 
 namespace steerlm {
-namespace {
-
-constexpr std::int64_t batch_tokens = 16384;
-
-}  // namespace
 
 Json to_json(const AttributeMetrics& row) {
   return {{"count", row.count},
@@ -134,8 +129,8 @@ bool is_rated(const Turn& turn) {
 PredictorReport report_predictor(const OpenModel& predictor, std::span<const Record> records,
                                  const std::vector<double>& baseline, const Context& context) {
   require_predictor(predictor.folder);
-  return report_predictions(predictor.attributes, records, predict_records(predictor, records, batch_tokens), baseline,
-                            context);
+  return report_predictions(predictor.attributes, records, predict_records(predictor, records, default_batch_tokens),
+                            baseline, context);
 }
 
 PredictorReport report_predictions(const Attributes& attributes, std::span<const Record> records,

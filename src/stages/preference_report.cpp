@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "stages/interval_format.h"
 #include "stages/validation_metrics.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/packer.h"
@@ -22,8 +23,6 @@
 
 namespace steerlm {
 namespace {
-
-constexpr std::int64_t batch_tokens = 16384;
 
 double weighted_sum(std::span<const float> scores, const std::vector<double>& weights) {
   double reward = 0;
@@ -43,7 +42,7 @@ std::optional<std::vector<std::vector<float>>> response_scores(const OpenModel& 
     std::vector<Record> records;
     for (const Preference& preference : preferences)
       records.insert(records.end(), preference.responses.begin(), preference.responses.end());
-    for (const RecordPrediction& prediction : predict_records(predictor, records, batch_tokens, go_on)) {
+    for (const RecordPrediction& prediction : predict_records(predictor, records, default_batch_tokens, go_on)) {
       tokens += prediction.tokens;
       scores.push_back(prediction.fault.empty() ? prediction.turns.back().scores : std::vector<float>());
     }
@@ -67,7 +66,7 @@ std::optional<std::vector<std::vector<float>>> response_scores(const OpenModel& 
   std::vector<size_t> ends;
   for (size_t e = 0; e < examples.size(); ++e) ends.push_back(e + 1);
   auto own = attribute_scores(predictor.transformer, predictor.folder.head.pooling, std::span<const Example>(examples),
-                              {scored_at_once(predictor, batch_tokens), ends},
+                              {scored_at_once(predictor, default_batch_tokens), ends},
                               [&](std::span<const AttributeScores>) { return go_on(); });
   if (!own.empty() && own.back().empty()) return std::nullopt;
   for (size_t i = 0; i < places.size(); ++i) scores[places[i]] = std::move(own[i]);
@@ -129,9 +128,7 @@ void add_subset(const std::string& name, const Credits& credits, std::uint64_t s
   json["count"] = count;
   json["accuracy"] = accuracy.mean;
   json["interval"] = {accuracy.interval.low, accuracy.interval.high};
-  rows.push_back(
-      {name, format_count(count), format_number(accuracy.mean, 3),
-       fmt::format("{} to {}", format_number(accuracy.interval.low, 3), format_number(accuracy.interval.high, 3))});
+  rows.push_back({name, format_count(count), format_number(accuracy.mean, 3), interval_text(accuracy.interval, 3)});
 }
 
 bool is_ties(const Preference& preference) {

@@ -5,6 +5,7 @@
 
 #include "steerlm/core/paths.h"
 #include "steerlm/hf/adapter.h"
+#include "steerlm/recipe/load.h"
 
 namespace steerlm {
 namespace {
@@ -249,6 +250,14 @@ ReadOptions read_options(const Recipe& recipe) {
   if (recipe.stage == Stage::train_predictor && is_pairwise(recipe.head.loss))
     return {.labels = Labels::dropped, .weights = false};
   return {};
+}
+
+void settle_ratings(Recipe& recipe) {
+  const bool trains = recipe.stage == Stage::train_predictor || recipe.stage == Stage::sft;
+  const bool open = trains && recipe.method == Method::steerlm && !recipe.attributes_given;
+  if (!open || !are_rated_as_helpsteer(recipe.data.train)) return;
+  recipe.attributes = method_attributes(Method::helpsteer2);
+  recipe.attributes_given = true;
 }
 
 std::vector<SourceOptions> pair_sources(const Recipe& recipe) {

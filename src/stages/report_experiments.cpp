@@ -4,16 +4,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "stages/interval_format.h"
 #include "stages/report_sections.h"
 #include "steerlm/report/html_table.h"
 #include "steerlm/report/table.h"
 
 namespace steerlm {
 namespace {
-
-std::string interval_text(const Interval& interval) {
-  return std::isnan(interval.low) ? "–" : format_number(interval.low, 3) + " to " + format_number(interval.high, 3);
-}
 
 void write_experiment(HtmlWriter& page, const ReportRun& run, const ExperimentFigures& experiment) {
   const std::string title = experiment.name + (experiment.quick ? " (quick)" : "");
@@ -28,7 +25,7 @@ void write_experiment(HtmlWriter& page, const ReportRun& run, const ExperimentFi
     rows.push_back({measure.name});
     for (const double value : measure.values) rows.back().push_back(format_number(value, 3));
     rows.back().push_back(format_number(measure.mean, 3));
-    rows.back().push_back(interval_text(measure.interval));
+    rows.back().push_back(interval_or_dash(measure.interval, 3));
     if (paper) rows.back().push_back(std::isfinite(measure.paper) ? fmt::format("{:g}", measure.paper) : "");
   }
   write_table(page, "Figures of " + title, rows);

@@ -60,15 +60,6 @@ void settle_dials(Recipe& recipe) {
   recipe.without_labels = true;
 }
 
-// Attributes that nobody asked for are the method's, but where the data is HelpSteer's: its ratings have names and a
-// range of their own, of which those of method steerlm would leave out four.
-void settle_ratings(Recipe& recipe) {
-  const bool open = recipe.method == Method::steerlm && !recipe.attributes_given;
-  if (!open || !are_rated_as_helpsteer(recipe.data.train)) return;
-  recipe.attributes = method_attributes(Method::helpsteer2);
-  recipe.attributes_given = true;
-}
-
 }  // namespace
 
 Recipe settle_recipe(Recipe recipe) {

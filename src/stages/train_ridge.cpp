@@ -151,7 +151,8 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
   if (recipe.head.features.empty()) run->files().enter_run("features");
   context.log->info("computes on " + device_name(computing.device) + " in " +
                     std::string(enum_name(computing.precision)));
-  const std::int64_t batch_tokens = recipe.train.micro_batch_tokens > 0 ? recipe.train.micro_batch_tokens : 16384;
+  const std::int64_t batch_tokens =
+      recipe.train.micro_batch_tokens > 0 ? recipe.train.micro_batch_tokens : default_batch_tokens;
   Transformer transformer = make_transformer(base.folder.config, base.weights, computing,
                                              recipe.model.path.empty() ? "model.init" : recipe.model.path);
   const auto features_nd = frozen_features(transformer, recipe.head.pooling, inputs, folder, batch_tokens,

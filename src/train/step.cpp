@@ -225,10 +225,4 @@ StepResult finish_step(Training& training, const PendingStep& pending) {
   return result;
 }
 
-StepResult train_step(Training& training, std::span<const Example* const> examples, const Loss& loss,
-                      const StepOptions& options) {
-  StepInput input = prepare_step(training.model, examples, loss, options);
-  return finish_step(training, enqueue_step(training, input, loss, options));
-}
-
 }  // namespace steerlm

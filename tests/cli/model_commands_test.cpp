@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -7,6 +8,7 @@
 #include "cli/run_command.h"
 #include "steerlm/core/hash.h"
 #include "steerlm/core/json.h"
+#include "support/ordinary_user.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -52,6 +54,22 @@ class ModelCommands : public ::testing::Test {
   }
   TemporaryFolder folder_;
 };
+
+// Commands in this process, since another user may not be able to read the program.
+TEST_F(ModelCommands, AFolderThatMayNotBeEnteredSaysPermission) {
+  std::filesystem::copy(models + "untied", path("model"));
+  as_ordinary_user(folder_.path(), [&] {
+    std::filesystem::permissions(path("model"), std::filesystem::perms::none);
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"generate", "--model", path("model"), "--prompt", "hi"},
+          {"tokenizer", "encode", "--model", path("model")}}) {
+      const Outcome outcome = run_command(words);
+      EXPECT_EQ(outcome.code, 4) << words.front();
+      EXPECT_THAT(outcome.err, HasSubstr("Permission denied"));
+    }
+    std::filesystem::permissions(path("model"), std::filesystem::perms::owner_all);
+  });
+}
 
 TEST_F(ModelCommands, InfoSaysWhatIsInAFolder) {
   const Json json = info(models + "untied");

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "steerlm/core/stop.h"
+#include "support/ordinary_user.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -94,10 +95,11 @@ TEST_F(OutputTest, OtherHardLinksKeepTheirBytes) {
 }
 
 TEST_F(OutputTest, AWriteProtectedFileStays) {
-  if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
-  write("f", "precious");
-  ::chmod(at("f").c_str(), 0444);
-  EXPECT_THAT(refused(ExitCode::resources, at("f"), {.overwrite = true}), HasSubstr("write-protected"));
+  as_ordinary_user(folder_.path(), [&] {
+    write("f", "precious");
+    ::chmod(at("f").c_str(), 0444);
+    EXPECT_THAT(refused(ExitCode::resources, at("f"), {.overwrite = true}), HasSubstr("write-protected"));
+  });
 }
 
 TEST_F(OutputTest, ALinkStaysALink) {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 
+#include "support/ordinary_user.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -372,13 +373,14 @@ TEST_F(RunFilesTest, AFailureLeavesNothingHalfWritten) {
 }
 
 TEST_F(RunFilesTest, AFolderThatMayNotBeWrittenIsFoundBeforeTheRemoval) {
-  if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
-  RunFiles files = open();
-  files.write_folder("model", true, fill);
-  files.check_removal({});
-  stdfs::permissions(run() / "model", stdfs::perms::owner_read | stdfs::perms::owner_exec);
-  EXPECT_THAT(refusal([&] { files.check_removal({}); }), HasSubstr("run/model: cannot remove files from the folder"));
-  stdfs::permissions(run() / "model", stdfs::perms::owner_all);
+  as_ordinary_user(folder_.path(), [&] {
+    RunFiles files = open();
+    files.write_folder("model", true, fill);
+    files.check_removal({});
+    stdfs::permissions(run() / "model", stdfs::perms::owner_read | stdfs::perms::owner_exec);
+    EXPECT_THAT(refusal([&] { files.check_removal({}); }), HasSubstr("run/model: cannot remove files from the folder"));
+    stdfs::permissions(run() / "model", stdfs::perms::owner_all);
+  });
 }
 
 TEST_F(RunFilesTest, ARunIsRemovedWithTheRunsInItOrNotAtAll) {

@@ -27,6 +27,11 @@ TEST(Correlation, SpearmanLooksAtTheOrderOnly) {
   EXPECT_EQ(spearman(std::vector<double>{0, 1, 2, 3}, std::vector<double>{5, 4, 1, 0.9}), -1);
 }
 
+TEST(Correlation, TheStandardDeviationIsOfASample) {
+  EXPECT_DOUBLE_EQ(standard_deviation(std::vector<double>{2, 4, 4, 4, 5, 5, 7, 9}), std::sqrt(32.0 / 7));
+  EXPECT_TRUE(std::isnan(standard_deviation(std::vector<double>{3})));
+}
+
 TEST(Correlation, PearsonOfALineIsOne) {
   std::vector<double> line;
   for (double value : x) line.push_back(0.1 - 3 * value);

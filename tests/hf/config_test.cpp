@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+
 #include "steerlm/core/error.h"
 #include "steerlm/core/fs.h"
 #include "steerlm/nn/rope.h"
@@ -250,10 +253,10 @@ TEST_P(HfFamilyConfig, IsReadInBothSpellingsAndWrittenSoThatItReadsBack) {
   const Json written = dump_hf_config(config, labels);
   EXPECT_EQ(dump_hf_config(parse_hf_config(written, "written"), labels), written);
   EXPECT_EQ(written.at("architectures"), family(GetParam()).at("architectures"));
-  const Path older = Path(STEERLM_SOURCE_DIR) / "tests/fixtures/families" / GetParam() / "config_v4.json";
-  if (std::filesystem::exists(older)) {
-    EXPECT_EQ(dump_hf_config(parse_hf_config(family(GetParam(), "config_v4.json"), "older"), labels), written);
-  }
+  // Of these tools/make_family_fixtures.py writes the newer spelling alone.
+  const std::set<std::string> newer_alone{"mistral_classifier", "qwen2_classifier", "qwen3_classifier"};
+  if (newer_alone.contains(GetParam())) return;
+  EXPECT_EQ(dump_hf_config(parse_hf_config(family(GetParam(), "config_v4.json"), "older"), labels), written);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, HfFamilyConfig,

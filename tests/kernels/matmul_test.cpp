@@ -265,7 +265,7 @@ TEST(Matmul, TheBitsDoNotDependOnTheNumberOfThreads) {
 }
 
 // Few rows by weights that are read from memory, as in decoding: GB/s of weights. STEERLM_BENCH=1 prints them.
-TEST(MatmulBf16, BesideAten) {
+TEST(MatmulBench, Bf16BesideAten) {
   if (std::getenv("STEERLM_BENCH") == nullptr) GTEST_SKIP() << "STEERLM_BENCH is not set";
   using Clock = std::chrono::steady_clock;
   const at::Tensor many = random_tensor({1 << 27}, "w").to(at::kBFloat16);  // 268 MB
@@ -294,7 +294,7 @@ TEST(MatmulBf16, BesideAten) {
 }
 
 // The products of a step, GFLOP/s of this one and of ATen's by turns. STEERLM_BENCH=1 prints them.
-TEST(Matmul, BesideAten) {
+TEST(MatmulBench, BesideAten) {
   if (std::getenv("STEERLM_BENCH") == nullptr) GTEST_SKIP() << "STEERLM_BENCH is not set";
   using Clock = std::chrono::steady_clock;
   for (const auto& [n, i, o] : {std::tuple{24, 576, 1536},

@@ -8,6 +8,7 @@
 #include "steerlm/train/step.h"
 #include "support/adamw_rounding.h"
 #include "support/parameters.h"
+#include "support/train_step.h"
 
 namespace steerlm {
 namespace {

@@ -17,6 +17,7 @@
 #include "support/computing.h"
 #include "support/example_sequences.h"
 #include "support/parameters.h"
+#include "support/train_step.h"
 
 namespace steerlm {
 namespace {

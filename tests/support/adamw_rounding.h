@@ -14,6 +14,7 @@
 #include "support/batches.h"
 #include "support/parameters.h"
 #include "support/tensor_operators.h"
+#include "support/train_step.h"
 
 namespace steerlm {
 

@@ -13,6 +13,7 @@
 #include "support/autograd_reference.h"
 #include "support/parameters.h"
 #include "support/small_llama.h"
+#include "support/train_step.h"
 
 namespace steerlm {
 namespace {

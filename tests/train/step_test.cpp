@@ -20,6 +20,7 @@
 #include "support/parameters.h"
 #include "support/small_llama.h"
 #include "support/tensor_operators.h"
+#include "support/train_step.h"
 
 namespace steerlm {
 namespace {

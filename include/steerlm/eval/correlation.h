@@ -1,5 +1,6 @@
-// Pearson's and Spearman's correlation and the least-squares slope. All take two lists of equal length and give NaN
-// where the figure is not defined: fewer than two points, or a list that does not vary.
+// Mean and standard deviation, Pearson's and Spearman's correlation, and the least-squares slope. The last three take
+// two lists of equal length and give NaN where the figure is not defined: fewer than two points, or a list that does
+// not vary.
 #pragma once
 
 #include <span>
@@ -8,6 +9,8 @@
 namespace steerlm {
 
 double mean(std::span<const double> values);  // NaN of none
+// Of a sample: root of sum (x - mean)^2 / (n - 1); NaN of fewer than two.
+double standard_deviation(std::span<const double> values);
 
 double pearson(std::span<const double> x, std::span<const double> y);
 

@@ -71,6 +71,8 @@ std::vector<RecordPrediction> predict_records(const OpenModel& model, std::span<
 ScoredTurn scored_turn(const ModelFolder& folder, const ConversationTemplate& conversation_template,
                        const Conversation& conversation, size_t turn);
 
+// Tokens of a batch of scored texts where no recipe says how many.
+inline constexpr std::int64_t default_batch_tokens = 16384;
 // How many tokens are scored at once where `batch_tokens` are allowed. On a CPU more than a thousand make nothing
 // faster, and a batch is what a stop on request waits for.
 std::int64_t scored_at_once(const OpenModel& model, std::int64_t batch_tokens);

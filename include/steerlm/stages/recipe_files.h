@@ -51,6 +51,9 @@ std::vector<SourceOptions> pair_sources(const Recipe& recipe);
 std::vector<SourceOptions> prompt_sources(const Recipe& recipe);
 // How the stage reads those that are records.
 ReadOptions read_options(const Recipe& recipe);
+// Of a training: attributes that nobody asked for are the method's, but where the data is HelpSteer's, whose ratings
+// have names and a range of their own, of which those of method steerlm would leave out four.
+void settle_ratings(Recipe& recipe);
 
 // The run directories below that of a steerlm2 recipe, of one of its iterations (from 1), in their order: sample-1,
 // prior-1, policy-1, predictor-1, train-1; and the files beside them that the first four write.

@@ -99,8 +99,4 @@ PendingStep enqueue_step(Training& training, StepInput& input, const Loss& loss,
 // Waits for the numbers of the step, the only time that it does, and counts it where it was applied.
 StepResult finish_step(Training& training, const PendingStep& pending);
 
-// The three in a row.
-StepResult train_step(Training& training, std::span<const Example* const> examples, const Loss& loss,
-                      const StepOptions& options);
-
 }  // namespace steerlm
