@@ -7,8 +7,8 @@
 
 MODEL is the recipe's model. Ids are made by the folder's tokenizer as docs/models.md says of chatml; batch, epochs, rate, schedule,
 optimiser and data.max_tokens are those of RUN_DIR/fold-1/recipe.yaml; which fold an answer is in is read from RUN_DIR/fold-K. The
-model is AutoModel with a linear head on the last token, weights and moments in fp32 and, on a card, bf16 autocast. Order of the
-answers and start of the head are drawn anew, so that the two differ as two seeds do. Exit 1 where the mean over the folds of an
+model is AutoModel with a linear head on the last token, weights and moments in fp32, and bf16 autocast on a card or where the run was
+in bf16. Order of the answers and start of the head are drawn anew, so that the two differ as two seeds do. Exit 1 where the mean over the folds of an
 attribute's Pearson correlation or mean absolute error differs by more than the larger of the two standard deviations over the folds.
 Needs torch, transformers, numpy, scikit-learn (compare_ridge.py) and pyyaml.
 """
@@ -55,7 +55,7 @@ def learning_rate(recipe, step, steps):
     return peak * 0.5 * (1 + math.cos(math.pi * (step - 1 - warmup) / max(1, steps - warmup)))
 
 
-def scores(model, head, rows, device):
+def scores(model, head, rows, device, bf16):
     """(n, a) of the head at the last token of each row, rows padded on the right."""
     longest = max(map(len, rows))
     ids = torch.zeros(len(rows), longest, dtype=torch.int64)
@@ -63,13 +63,13 @@ def scores(model, head, rows, device):
     for i, row in enumerate(rows):
         ids[i, :len(row)] = torch.tensor(row)
         mask[i, :len(row)] = 1
-    with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=device.startswith("cuda")):
+    with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16):
         states = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).last_hidden_state
     last = torch.tensor([len(row) - 1 for row in rows], device=device)
     return head(states[torch.arange(len(rows), device=device), last].float())
 
 
-def fit(folder, recipe, rows, labels, device, seed):
+def fit(folder, recipe, rows, labels, device, bf16, seed):
     """A model and its head, trained on rows of ids and (n, a) labels, NaN where there is none."""
     torch.manual_seed(seed)
     model = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).to(device).train()
@@ -93,7 +93,7 @@ def fit(folder, recipe, rows, labels, device, seed):
             chosen = places[begin:begin + batch]
             target = torch.tensor(labels[chosen], dtype=torch.float32, device=device)
             known = ~torch.isnan(target)
-            error = scores(model, head, [rows[i] for i in chosen], device) - torch.nan_to_num(target)
+            error = scores(model, head, [rows[i] for i in chosen], device, bf16) - torch.nan_to_num(target)
             (torch.square(error)[known].sum() / known.sum()).backward()
             if options["clip_grad_norm"] > 0:
                 torch.nn.utils.clip_grad_norm_(parameters, options["clip_grad_norm"])
@@ -123,6 +123,7 @@ def main():
     own = json.loads((arguments.run / "fold-1/model/steerlm.json").read_text())
     refuse_others(recipe, own)
     recipe["head_bias"] = own["head"]["bias"]
+    bf16 = arguments.device.startswith("cuda") or recipe["precision"] == "bf16"
     held_out = read_held_out(arguments.run)
 
     by_place = rated_records(arguments.records, held_out)
@@ -137,12 +138,12 @@ def main():
     result = {name: {"steerlm": [], "transformers": [], "mean": []} for name in names}
     for k in sorted(set(fold)):
         train, test = numpy.flatnonzero((fold != k) & short), numpy.flatnonzero(fold == k)
-        model, head = fit(arguments.model, recipe, [rows[i] for i in train], labels[train], arguments.device, int(k))
+        model, head = fit(arguments.model, recipe, [rows[i] for i in train], labels[train], arguments.device, bf16, int(k))
         theirs = numpy.zeros((len(test), len(names)))
         with torch.no_grad():
             for begin in range(0, len(test), 16):
                 part = slice(begin, begin + 16)
-                theirs[part] = scores(model, head, [rows[i] for i in test[part]], arguments.device).cpu().numpy()
+                theirs[part] = scores(model, head, [rows[i] for i in test[part]], arguments.device, bf16).cpu().numpy()
         for a, name in enumerate(names):
             result[name]["steerlm"].append(figures(ours[test, a], labels[test, a]))
             result[name]["transformers"].append(figures(theirs[:, a], labels[test, a]))
