@@ -8,8 +8,8 @@
 MODEL is the recipe's model. Ids are made by the folder's tokenizer as docs/models.md says of chatml; batch, epochs, rate, schedule,
 optimiser and data.max_tokens are those of RUN_DIR/fold-1/recipe.yaml; which fold an answer is in is read from RUN_DIR/fold-K. The
 model is AutoModel with a linear head on the last token, weights and moments in fp32, and bf16 autocast on a card or where the run was
-in bf16. Order of the answers and start of the head are drawn anew, so that the two differ as two seeds do. Exit 1 where the mean over the folds of an
-attribute's Pearson correlation or mean absolute error differs by more than the larger of the two standard deviations over the folds.
+in bf16. Order of the answers and start of the head are drawn anew, so that the two differ as two seeds do. Exit 1 where the mean over
+the folds of an attribute's Pearson correlation or mean absolute error differs by more than the larger of the two standard deviations.
 Needs torch, transformers, numpy, scikit-learn (compare_ridge.py) and pyyaml.
 """
 
