@@ -2,6 +2,8 @@
 
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <cmath>
+#include <cstdlib>
 #include <limits>
 
 #include "steerlm/core/error.h"
@@ -10,15 +12,27 @@
 
 namespace steerlm {
 
+namespace {
+
+// As in a recipe there is no largest value; of CLI::Range's it would have 309 digits in the message.
+std::string refuse_below_zero(const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  const bool number = !text.empty() && *end == '\0';  // what is none is refused by the conversion
+  return !number || (std::isfinite(value) && value >= 0) ? "" : "Value " + text + " not in range 0 on";
+}
+
+}  // namespace
+
 void add_sampling_options(CLI::App& command, SamplingOptions& sampling, std::int64_t& seed) {
   command.add_option("--max-new-tokens", sampling.max_new_tokens, "longest response, in tokens")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   command.add_option("--temperature", sampling.temperature, "0 takes the most probable token each time")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(refuse_below_zero)
       ->capture_default_str();
   command.add_option("--top-k", sampling.top_k, "sample from the k most probable tokens; 0: all")
-      ->check(CLI::Range(0, 10'000'000))
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
   command.add_option("--top-p", sampling.top_p, "sample from the smallest set with this probability")
       ->check(CLI::Range(0.0, 1.0))
@@ -64,7 +78,7 @@ void add_job_options(CLI::App& command, JobArguments& arguments) {
 }
 
 void add_device_options(CLI::App& command, std::string& device, std::string& precision) {
-  command.add_option("--device", device, "auto, cpu or cuda")->capture_default_str();
+  command.add_option("--device", device, "auto, cpu, cuda or cuda:N")->capture_default_str();
   command.add_option("--precision", precision, "auto, fp32 or bf16")->capture_default_str();
 }
 

@@ -85,7 +85,7 @@ Json with_canonical_labels(Record record) {
 // The command line of the `data check` that reads the input as `data convert` does. `helpsteer`: its ratings have their
 // own attributes, which neither command need be told.
 std::string check_command(const DataArguments& arguments, bool helpsteer) {
-  std::string command = "steerlm data check --input '" + arguments.input + "'";
+  std::string command = "steerlm data check --input " + shell_word(arguments.input);
   const auto add = [&](const char* option, const std::string& value) { command += option + (" " + value); };
   if (arguments.format != "auto") add(" --format", arguments.format);
   if (!arguments.method.empty()) add(" --method", arguments.method);

@@ -88,7 +88,7 @@ bool is_measured(const Turn& turn) { return turn.from == "Assistant"; }
   fail(ExitCode::data,
        {.what = bad.reason,
         .where = place(bad.file, bad.line),
-        .advice = "`steerlm data check --input '" + source.path + "'" + format + "` lists every bad record"});
+        .advice = "`steerlm data check --input " + shell_word(source.path) + format + "` lists every bad record"});
 }
 
 // Calls act(record) for each record of the input. Throws data at the first bad one, and where there is none.
@@ -261,6 +261,7 @@ void refuse_one_output_twice(const MeasureInput& input, const OutputOptions& opt
 
 int measure_data(const MeasureInput& input) {
   MeasureBins bins = requested_bins(input);
+  refuse_packed_name(input.write_edges_path, "--write-edges");
   OutputOptions options{.overwrite = input.overwrite, .inputs = {input.source.path}};
   if (!input.edges_path.empty()) options.inputs.push_back(input.edges_path);
   if (!input.write_edges_path.empty()) refuse_one_output_twice(input, options);

@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/common_options.h"
+#include "steerlm/core/fields.h"
 #include "steerlm/core/suggest.h"
 
 namespace steerlm {
@@ -37,7 +38,7 @@ void add_inference_commands(CLI::App& app, Invocation& invocation) {
   command->add_flag("--raw", generate->raw, "the prompt's bytes as they are, no template; only EOS stops");
   add_sampling_options(*command, generate->sampling, generate->seed);
   command->add_option("--samples", generate->samples, "responses a prompt")
-      ->check(CLI::Range(1, 1'000'000))
+      ->check(CLI::Range(std::int64_t{1}, static_cast<std::int64_t>(largest_count::samples)))
       ->capture_default_str();
   command->add_option("--output", generate->job.output, "file; '-' for standard output")->capture_default_str();
   add_job_options(*command, generate->job);

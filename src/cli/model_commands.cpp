@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -32,6 +33,8 @@ struct AddOptions {
   }
   template <class T>
   void operator()(const char* key, T& value, Range, const char* meaning) const {
+    // The recipe's text speaks of data.max_tokens, which a command does not have.
+    if (std::string_view(key) == "max_position_embeddings") meaning = "longest context; 0: 4096";
     command->add_option(option_name(key), value, meaning)->capture_default_str();
   }
 };

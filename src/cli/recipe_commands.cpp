@@ -17,6 +17,7 @@
 #include "steerlm/core/output.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/data/compressor.h"
 #include "steerlm/recipe/experiment.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/recipe/reference.h"
@@ -101,9 +102,9 @@ std::vector<Path> recipe_files(const Path& folder) {
     entry.disable_recursion_pending();
   }
   if (unreadable)
-    fail(ExitCode::recipe, {.what = "cannot list the folder: " + unreadable.message(),
-                            .where = folder.string(),
-                            .advice = advice_of_open(unreadable.value())});
+    fail(code_of_open(unreadable.value(), ExitCode::recipe), {.what = "cannot list the folder: " + unreadable.message(),
+                                                              .where = folder.string(),
+                                                              .advice = advice_of_open(unreadable.value())});
   std::sort(paths.begin(), paths.end());
   return paths;
 }
@@ -134,11 +135,26 @@ int list(const RecipeArguments& arguments) {
 }
 
 void write_recipe(const RecipeArguments& arguments, const std::string& path, const std::string& text) {
+  refuse_packed_name(path, "FILE");
   Output output(path, {.overwrite = arguments.overwrite});
   output.write(text);
   output.finish();
   if (!find_output(path, {}).through)
     std::cerr << path << ": written; 'steerlm recipe check " << path << "' checks it\n";
+}
+
+// What a copied recipe needs beside it, which the program does not put there: the pipeline of an experiment, which is
+// sought from the copy's own folder, and the data of the toy language.
+void tell_what_it_needs(const Path& folder, const Path& recipe, const std::string& copied, const std::string& text) {
+  if (is_experiment(text)) {
+    const Path pipeline = load_experiment({recipe.string(), text}).pipeline;
+    const Path beside = Path(copied).parent_path() / pipeline.lexically_relative(recipe.parent_path());
+    const Path name = pipeline.lexically_relative(folder).replace_extension();
+    std::cerr << copied << ": an experiment on " << beside.string() << ", which 'steerlm recipe copy " << name.string()
+              << " " << beside.string() << "' writes\n";
+  }
+  if (text.find("data/toy/") != text.npos)
+    std::cerr << copied << ": it reads data/toy, which 'steerlm data make-toy --output data/toy' writes\n";
 }
 
 int copy(const RecipeArguments& arguments) {
@@ -148,8 +164,10 @@ int copy(const RecipeArguments& arguments) {
     const Path name = path.lexically_relative(folder);
     names.push_back(Path(name).replace_extension().string());
     if (arguments.name != name.string() && arguments.name != names.back()) continue;
-    write_recipe(arguments, arguments.file.empty() ? path.filename().string() : arguments.file,
-                 read_file(path, ExitCode::recipe, "recipe"));
+    const std::string file = arguments.file.empty() ? path.filename().string() : arguments.file;
+    const std::string text = read_file(path, ExitCode::recipe, "recipe");
+    write_recipe(arguments, file, text);
+    if (!find_output(file, {}).through) tell_what_it_needs(folder, path, file, text);
     return 0;
   }
   std::string advice = suggest(arguments.name, names);

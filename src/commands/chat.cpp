@@ -14,6 +14,7 @@
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
+#include "steerlm/data/compressor.h"
 #include "steerlm/data/record.h"
 #include "steerlm/infer/chat_session.h"
 #include "steerlm/stages/inputs.h"
@@ -128,10 +129,12 @@ void print_dials(Chat& chat, const std::string&) {
 }
 
 void set_system(Chat& chat, const std::string& text) {
-  if (text.empty())
-    std::fprintf(stderr, "%s\n", chat.conversation.system.c_str());
+  if (!text.empty())
+    chat.conversation.system = text == "\"\"" || text == "''" ? "" : text;
+  else if (chat.conversation.system.empty())
+    note("there is no system prompt");
   else
-    chat.conversation.system = text;
+    std::fprintf(stderr, "%s\n", chat.conversation.system.c_str());
 }
 
 void retry(Chat& chat, const std::string&) {
@@ -164,7 +167,9 @@ void save(Chat& chat, const std::string& argument) {
   std::vector<std::string> inputs = model_inputs(chat.model.folder.path.string());
   inputs.push_back("-");  // a script on standard input is still being read
   Output output(file, {.overwrite = overwrite, .inputs = std::move(inputs)});
-  output.write(dump_json(to_json(chat.conversation)) + "\n");
+  Compressor packed(file, [&](std::string_view bytes) { output.write(bytes); });
+  packed.write(dump_json(to_json(chat.conversation)) + "\n");
+  packed.finish();
   output.finish();
   note("saved as one record in " + file);
 }

@@ -84,9 +84,7 @@ std::string bad_records_in(const Recipe& recipe) {
 Plan plan_of_recipe(const DataInput& input) {
   Recipe recipe = load_recipe(input.recipe, input.overrides, std::nullopt);
   settle_ratings(recipe);
-  Plan plan{.attributes = make_attributes(recipe.attributes),
-            .reading = read_options(recipe),
-            .text_template = recipe.text_template};
+  Plan plan{.reading = read_options(recipe), .text_template = recipe.text_template};
   plan.on_bad_record = bad_records_in(recipe);
   append(plan.records, recipe.data.train);
   append(plan.records, recipe.data.validation);
@@ -148,6 +146,10 @@ Plan plan_of_recipe(const DataInput& input) {
       break;
     case Stage::pipeline:
       break;  // refused by load_recipe
+  }
+  if (!plan.folder || plan.folder->attributes.names.empty()) {
+    recipe.attributes.defaults.clear();  // nothing is steered here, and their names may be those of a model folder
+    plan.attributes = make_attributes(recipe.attributes);
   }
   return plan;
 }
@@ -289,8 +291,10 @@ Survey survey_all(const Plan& plan, bool stop_at_first) {
   }
   survey.notes = reader.notes();
   for (const SourceOptions& source : plan.prompts) {
+    ReadNotes notes;
     const auto prompts = read_prompts({source}, plan.attributes, plan.text_template.system, 0,
-                                      stop_at_first ? BadPrompts::refused : BadPrompts::kept);
+                                      stop_at_first ? BadPrompts::refused : BadPrompts::kept, &notes);
+    for (const auto& [key, lines] : notes.unobeyed) survey.notes.unobeyed[key] += lines;
     for (const Prompt& prompt : prompts) {
       std::string fault = prompt.fault;
       if (fault.empty() && plan.answers)

@@ -6,6 +6,7 @@
 
 #include "commands/commands.h"
 #include "steerlm/core/output.h"
+#include "steerlm/data/compressor.h"
 
 namespace steerlm {
 
@@ -14,7 +15,9 @@ int commands::write_judgements(const ComparisonArguments& arguments) {
   OutputOptions options{.overwrite = arguments.overwrite};
   for (const AnswerFile& file : files) options.inputs.push_back(file.path);
   Output output(arguments.output, options);
-  output.write(make_comparisons(files, arguments.judge == "toy"));
+  Compressor packed(arguments.output, [&](std::string_view bytes) { output.write(bytes); });
+  packed.write(make_comparisons(files, arguments.judge == "toy"));
+  packed.finish();
   output.finish();
   return 0;
 }
@@ -24,6 +27,7 @@ int commands::read_judgements(const JudgedArguments& arguments) {
     fail(ExitCode::recipe, {.what = "standard input can be read only once",
                             .where = "--judged",
                             .advice = "write one of the two to a file first"});
+  refuse_packed_name(arguments.output, "--output");
   std::optional<Output> output;
   if (!arguments.output.empty())
     output.emplace(arguments.output, OutputOptions{.overwrite = arguments.overwrite,

@@ -4,12 +4,14 @@
 
 #include "commands/commands.h"
 #include "steerlm/core/output.h"
+#include "steerlm/data/compressor.h"
 #include "steerlm/stages/stages.h"
 
 namespace steerlm {
 
 int commands::train_tokenizer(const TokenizerTrainingArguments& arguments) {
   const std::string& output = arguments.options.output;
+  refuse_packed_name(output, "--output");
   const OutputOptions options{.overwrite = arguments.overwrite, .inputs = arguments.options.input, .make_folder = true};
   check_output(output, options);
   const auto [bytes, pieces] = train_tokenizer_on_files(arguments.options, arguments.seed);

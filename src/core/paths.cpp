@@ -11,7 +11,7 @@ namespace steerlm {
 namespace {
 
 [[noreturn]] void refuse(const char* what, const Path& path, const std::error_code& error, ExitCode code) {
-  fail(code,
+  fail(code_of_open(error.value(), code),
        {.what = what + (": " + error.message()), .where = path.string(), .advice = advice_of_open(error.value())});
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/no_follow.h"
 #include "steerlm/core/run_files.h"
+#include "steerlm/core/run_place.h"
 
 namespace steerlm {
 
@@ -24,6 +25,13 @@ std::vector<std::string> RunFiles::runs() const {
     if (entry.run && !entry.removing) names.push_back(name);
   }
   return names;
+}
+
+bool RunFiles::owns_output(const Path& path) const {
+  const Path place = absolute_place(path);
+  if (holds(path)) return owns(place.lexically_relative(absolute_place(root_ / "name").parent_path()).string());
+  const auto found = outputs_.find(place.native());
+  return found != outputs_.end() && found->second.own;
 }
 
 void RunFiles::check_removal(const std::vector<std::string>& keep) const {

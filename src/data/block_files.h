@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "steerlm/core/fs.h"
+#include "steerlm/core/json.h"
 
 namespace steerlm {
 
@@ -25,6 +26,15 @@ void remove_own(const Path& path);  // unless somebody writes it
 // file system says that.
 std::string file_identity(const Path& path);
 
+// Where a file of a ledger in `folder` is that was at `place` when that folder was the one of the identity `by`: the
+// same way from there. Empty where this is in none of the run directories around the ledger, or that is none.
+Path place_in_run(const Path& place, const Json& by, const Path& folder);
+// The identity of a run in `run_dir` that lies in others: the paths in the outermost of these begin with "@/" and lead
+// on from `run_dir`. What has moved together keeps them, however deep it lies.
+Json without_place(const Json& identity, const Path& run_dir);
+
+bool is_count(const Json& line, const std::string& key);  // a number that a ledger counts something with
+
 // What the ledger says of a file: the end of each block's bytes and their hash.
 using Pieces = std::vector<std::pair<std::int64_t, std::string>>;
 
@@ -34,6 +44,7 @@ size_t count_whole(const Pieces& pieces, const Path& file);  // how many pieces,
 bool is_own_part(const Pieces& pieces, const Path& file, const std::string& begun);
 bool is_whole(const Pieces& pieces, const Path& file);
 bool is_whole_packed(const Pieces& pieces, const Path& file);  // the same of what the file unpacks to
+std::string sha256_unpacked(const Path& file);
 
 // The part's bytes, packed for the name `output`, in a temporary beside that. Nothing where a stop was requested.
 std::optional<OutputFile> pack_beside(const Path& part, const Path& output);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <tuple>
 #include <utility>
 
 #include "data/block_files.h"
@@ -15,20 +14,6 @@
 
 namespace steerlm {
 namespace {
-
-constexpr std::uint64_t largest_count = 1'000'000'000'000'000;  // sums of them stay in range
-
-bool is_count(const Json& line, const std::string& key) {
-  return line.contains(key) && line.at(key).is_number_unsigned() && line.at(key) <= largest_count;
-}
-
-// The list of two texts at `key`; empty ones where there is none.
-std::pair<std::string, std::string> text_pair(const Json& line, const char* key) {
-  if (!line.contains(key) || !line.at(key).is_array() || line.at(key).size() != 2) return {};
-  const Json &first = line.at(key)[0], &second = line.at(key)[1];
-  if (!first.is_string() || !second.is_string()) return {};
-  return {first.get<std::string>(), second.get<std::string>()};
-}
 
 // Whole ones, with their ends.
 std::vector<std::string> ledger_lines(const Path& path) {
@@ -98,6 +83,15 @@ void BlockOutput::check(const std::string& output, const Path& ledger, const Blo
                  options.overwrite);
 }
 
+bool BlockOutput::has_quarantine(const Ledger& ledger, const Path& place) {
+  return ledger.quarantine_sha256 == sha256_hex("") || has_sha256(place, ledger.quarantine_sha256);
+}
+
+bool BlockOutput::is_quarantine_at(const std::string& output, const Path& ledger) {
+  const auto known = read_ledger(ledger);
+  return known && known->finished && has_quarantine(*known, absolute_place(quarantine_beside(output)));
+}
+
 bool BlockOutput::is_finished_at(const std::string& output, const Path& ledger) {
   const auto known = read_ledger(ledger);
   std::error_code error;
@@ -120,7 +114,7 @@ std::optional<Path> BlockOutput::other_place(const std::string& output, const Pa
 
 BlockOutput::BlockOutput(const std::string& output, Path ledger, Json identity, BlockOutputOptions options)
     : place_(place_of(output, ledger, options)), ledger_path_(std::move(ledger)), options_(std::move(options)) {
-  ledger_.identity = std::move(identity);
+  ledger_.identity = without_place(identity, ledger_path_.parent_path());
   ledger_.output = output_place(place_);
   const Path quarantine = quarantine_of(place_, output, ledger_path_);
   if (!quarantine.empty()) ledger_.quarantine = absolute_place(quarantine);
@@ -137,58 +131,6 @@ BlockOutput::BlockOutput(const std::string& output, Path ledger, Json identity, 
 // What an earlier run has written may be what this one reads.
 void BlockOutput::keep_inputs(std::vector<Path>& own) const {
   std::erase_if(own, [&](const Path& path) { return is_read(path, options_.inputs); });
-}
-
-// Up to the first line that is torn or makes no sense; nothing where that is the first.
-std::optional<BlockOutput::Ledger> BlockOutput::read_ledger(const Path& path) {
-  if (!is_regular(path)) return std::nullopt;
-  const std::string bytes = read_file(path, ExitCode::resources, "ledger");
-  Ledger ledger;
-  for (size_t start = 0; start < bytes.size();) {
-    const size_t end = bytes.find('\n', start);
-    if (end == std::string::npos) break;
-    Json line;
-    try {
-      line = parse_json(std::string_view(bytes).substr(start, end - start), path.string(), ExitCode::resources);
-    } catch (const Error&) {
-      break;
-    }
-    if (!line.is_object()) break;
-    const std::int64_t ledger_end = static_cast<std::int64_t>(end) + 1;
-    if (start == 0) {
-      const auto [output, quarantine] = text_pair(line, "files");
-      if (!line.contains("identity") || quarantine.empty()) break;
-      ledger.identity = line.at("identity");
-      ledger.output = parse_place(output);
-      ledger.quarantine = parse_place(quarantine);
-      // A place that is not absolute would be another one in another current directory: it is nobody's.
-      ledger.own = line.contains("by") && is_identity_of(line.at("by"), path.parent_path()) &&
-                   ledger.quarantine.is_absolute() && (ledger.output.empty() || ledger.output.is_absolute());
-      for (Path* file : {&ledger.output, &ledger.quarantine}) {
-        if (ledger.own && !file->empty()) *file = place_now(*file, line.at("by"), path.parent_path());
-      }
-      ledger.head_end = ledger_end;
-    } else if (line.contains("parts")) {
-      std::tie(ledger.output_part, ledger.quarantine_part) = text_pair(line, "parts");
-      (ledger.blocks.empty() ? ledger.head_end : ledger.blocks.back().ledger_end) = ledger_end;
-    } else if (line.contains("finished")) {
-      ledger.finished = true;
-      std::tie(ledger.output_sha256, ledger.quarantine_sha256) = text_pair(line, "sha256");
-    } else {
-      const auto [output_sha256, quarantine_sha256] = text_pair(line, "sha256");
-      if (!is_count(line, "block") || line.at("block") != ledger.blocks.size() || !is_count(line, "records") ||
-          !is_count(line, "lines") || !is_count(line, "output_end") || !is_count(line, "quarantine_end") ||
-          output_sha256.empty() || !line.contains("counts")) {
-        break;
-      }
-      ledger.blocks.push_back({line.at("records").get<std::int64_t>(), line.at("output_end").get<std::int64_t>(),
-                               line.at("quarantine_end").get<std::int64_t>(), line.at("lines").get<std::int64_t>(),
-                               output_sha256, quarantine_sha256, line.at("counts"), ledger_end});
-    }
-    start = end + 1;
-  }
-  if (ledger.head_end == 0) return std::nullopt;
-  return ledger;
 }
 
 std::vector<Path> BlockOutput::own_files(const Path& path) {
@@ -235,7 +177,9 @@ void BlockOutput::adopt_ledger() {
                             .expected = wanted,
                             .advice = options_.advice});
   };
-  if (found->identity != ledger_.identity) refuse(dump_json(found->identity), dump_json(ledger_.identity));
+  // One that an earlier version has begun has all paths in full: it goes on where it lies as it lay.
+  const Json begun = without_place(found->identity, ledger_path_.parent_path());
+  if (begun != ledger_.identity) refuse(dump_json(begun), dump_json(ledger_.identity));
   const auto counted = [&](const Block& block) {
     return block.counts.is_object() &&
            std::ranges::all_of(options_.counts, [&](const std::string& key) { return is_count(block.counts, key); });
@@ -243,7 +187,8 @@ void BlockOutput::adopt_ledger() {
   const auto uncounted = std::ranges::find_if_not(found->blocks, counted);
   const bool whole = found->finished && has_sha256(found->output, found->output_sha256);
   const bool same_place = found->output == ledger_.output && found->quarantine == ledger_.quarantine;
-  if (same_place && whole && uncounted == found->blocks.end()) {
+  const bool listed = !options_.needs_quarantine || has_quarantine(*found, found->quarantine);
+  if (same_place && whole && listed && uncounted == found->blocks.end()) {
     ledger_ = std::move(*found);
     own_ = own_files(ledger_);
     return;
@@ -253,6 +198,7 @@ void BlockOutput::adopt_ledger() {
                                .where = place_.named,
                                .advice = "take it elsewhere, or have it replaced: --overwrite"});
   }
+  if (same_place && whole && !listed) found->finished = false;  // goes on behind the last block that is listed
   // Begun anew: what was finished and is not there any more, what was written straight through, and what is the output
   // of the run directory that this one is a copy of.
   const bool left = found->finished && (same_place || !is_regular(found->output));
@@ -370,6 +316,10 @@ std::vector<BlockEnd> BlockOutput::block_ends() const {
 }
 
 std::pair<std::string, std::string> BlockOutput::sha256() {
+  if (ledger_.finished && !output_file_) {  // by an earlier run
+    const bool packed = is_packed_name(ledger_.output.string());
+    return {packed ? sha256_unpacked(ledger_.output) : ledger_.output_sha256, ledger_.quarantine_sha256};
+  }
   if (!output_file_) open_files();
   const auto of = [](const std::optional<OutputFile>& file) {
     return file ? sha256_file(file->path(), ExitCode::resources) : sha256_hex("");

@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "steerlm/core/error.h"
+
 namespace steerlm {
 namespace {
 
@@ -23,6 +25,15 @@ constexpr int gzip_header = 16;  // zlib: added to the window bits
 }  // namespace
 
 bool is_packed_name(const std::string& name) { return packing_of(name) != Packing::none; }
+
+void refuse_packed_name(const std::string& name, const std::string& option) {
+  if (!is_packed_name(name)) return;
+  fail(ExitCode::recipe, {.what = "this output is not packed, and its name says that it is",
+                          .where = option,
+                          .found = "'" + name + "'",
+                          .expected = "a name without .gz and .zst at its end",
+                          .advice = "only outputs of JSON lines are packed by their names"});
+}
 
 struct Compressor::State {
   Packing packing;

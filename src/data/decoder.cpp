@@ -122,7 +122,10 @@ struct Decoder::State {
         fail(code_of_open(error, ExitCode::data),
              {.what = "cannot read the data file: " + std::string(std::strerror(error)),
               .where = place(),
-              .advice = error == ENOENT ? download_advice(path) : advice_of_open(error)});
+              .advice = error == ENOENT && path.find_first_of("*?[") != std::string::npos
+                            ? "a pattern is not expanded here: name the files, or put them into one with cat"
+                        : error == ENOENT ? download_advice(path)
+                                          : advice_of_open(error)});
       }
       struct stat status {};
       if (::fstat(descriptor, &status) == 0) {

@@ -19,17 +19,19 @@ struct Magic {
   bool of_letters = false;  // a text can begin with it
 };
 
-constexpr const char* python_table = "to_json('NEW.jsonl', orient='records', lines=True, force_ascii=False)";
+// What prints the rows of an Arrow table as JSON lines: numbers as they are, and what JSON has not as text (times) or
+// null (NaN, which pandas writes for a missing number).
+constexpr const char* print_rows =
+    "[print(json.dumps(json.loads(json.dumps(r, default=str), parse_constant=lambda c: None))) for ";
 
 // From each format's specification, or file(1).
 constexpr std::array magics{
-    Magic{0, "PAR1"sv, "a Parquet file", "pandas.read_parquet('FILE').", true},
-    Magic{0, "PARE"sv, "an encrypted Parquet file", "pandas.read_parquet('FILE').", true},
-    Magic{0, "ARROW1"sv, "an Arrow (Feather) file", "pandas.read_feather('FILE').", true},
-    Magic{0, "FEA1"sv, "a Feather file", "pandas.read_feather('FILE').", true},
-    Magic{0, "ORC"sv, "an ORC file", "pandas.read_orc('FILE').", true},
-    Magic{0, "\xFF\xFF\xFF\xFF"sv, "an Arrow stream",
-          "python3 -c \"import datasets; datasets.Dataset.from_file('FILE').to_json('NEW.jsonl', force_ascii=False)\""},
+    Magic{0, "PAR1"sv, "a Parquet file", "pyarrow.parquet", true},
+    Magic{0, "PARE"sv, "an encrypted Parquet file", "pyarrow.parquet", true},
+    Magic{0, "ARROW1"sv, "an Arrow (Feather) file", "pyarrow.feather", true},
+    Magic{0, "FEA1"sv, "a Feather file", "pyarrow.feather", true},
+    Magic{0, "ORC"sv, "an ORC file", "pyarrow.orc", true},
+    Magic{0, "\xFF\xFF\xFF\xFF"sv, "an Arrow stream", "pyarrow.ipc"},
     Magic{0, "PK\3\4"sv, "a zip archive", "unzip it: unzip FILE"},
     Magic{0, "PK\5\6"sv, "an empty zip archive", "download it again"},
     Magic{0,
@@ -183,7 +185,15 @@ std::optional<FileKind> table_kind(const std::vector<std::string_view>& lines) {
     const std::string name = separator == ',' ? "a CSV table" : separator == '\t' ? "a TSV table" : "a table";
     const std::string how =
         separator == ',' ? "" : ", sep='" + (separator == '\t' ? "\\t" : std::string(1, separator)) + "'";
-    return FileKind{name, "python3 -c \"import pandas; pandas.read_csv('FILE'" + how + ")." + python_table + "\""};
+    // Left alone, pandas takes the texts None and NA for missing values, and a column of digits for numbers, which is
+    // right where it is not text. (With `converters` it takes such texts for missing values too.)
+    const auto read = [&](const std::string& options) { return "pandas.read_csv('FILE'" + how + options + ")"; };
+    return FileKind{name, "python3 -c \"import pandas; d = " + read("") +
+                              "; t = " + read(", dtype=str, keep_default_na=False, na_values=['']") +
+                              "; d.assign(**{k: t[k] for k in ['prompt', 'response', 'response_1', 'response_2', "
+                              "'chosen', 'rejected', 'system'] if k in t}).to_json('NEW.jsonl', orient='records', "
+                              "lines=True, force_ascii=False, double_precision=15)\" (add to the list each other "
+                              "column that holds texts)"};
   }
   return std::nullopt;
 }
@@ -212,11 +222,17 @@ bool is_text(std::string_view bytes) {
 }  // namespace
 
 std::optional<FileKind> binary_kind(std::string_view head) {
-  const std::string python = "python3 -c \"import pandas; ";
   for (const Magic& magic : magics) {
     if (!has_at(head, magic.at, magic.bytes) || (magic.of_letters && is_text(head))) continue;
     const std::string advice = magic.advice;
-    return FileKind{magic.name, advice.starts_with("pandas.") ? python + advice + python_table + "\"" : advice};
+    if (!advice.starts_with("pyarrow.")) return FileKind{magic.name, advice};
+    // Parquet files are the large ones, which are read a part at a time; of a stream there is no read_table.
+    const std::string rows = advice == "pyarrow.parquet"
+                                 ? "b in p.ParquetFile('FILE').iter_batches() for r in b.to_pylist()"
+                             : advice == "pyarrow.ipc" ? "r in p.open_stream(open('FILE', 'rb')).read_all().to_pylist()"
+                                                       : "r in p.read_table('FILE').to_pylist()";
+    return FileKind{magic.name,
+                    "python3 -c \"import json, " + advice + " as p; " + print_rows + rows + "]\" > NEW.jsonl"};
   }
   if (is_bzip2(head)) return FileKind{"a file packed with bzip2", "unpack it: bzip2 -dc FILE > NEW.jsonl"};
   if (is_pickle(head))

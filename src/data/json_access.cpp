@@ -1,5 +1,7 @@
 #include "data/json_access.h"
 
+#include <cmath>
+#include <cstdint>
 #include <cstdlib>
 
 namespace steerlm {
@@ -54,6 +56,17 @@ std::optional<bool> truth_of(const Json& value) {
   return number && (*number == 0 || *number == 1) ? std::optional<bool>(*number == 1) : std::nullopt;
 }
 
+std::optional<std::string> tree_of(const Json& record) {
+  constexpr double exact = 9007199254740992;  // 2^53: above, a double may not be the integer that was written
+  const Json* tree = find_member(record, "tree_id");
+  if (tree == nullptr) return std::nullopt;
+  if (tree->is_string()) return tree->get<std::string>();
+  if (tree->is_number_integer()) return dump_json(*tree);
+  const std::optional<double> number = number_of(*tree);
+  if (!number || *number != std::floor(*number)) return std::nullopt;
+  return std::abs(*number) < exact ? std::to_string(static_cast<std::int64_t>(*number)) : dump_json(*tree);
+}
+
 const std::string& as_text(const Json* value, const std::string& name, const std::string& where) {
   return expect(value, value != nullptr && value->is_string(), name, "text", where).get_ref<const std::string&>();
 }
@@ -64,6 +77,24 @@ const Json& as_array(const Json* value, const std::string& name, const std::stri
 
 const Json& as_object(const Json* value, const std::string& name, const std::string& where) {
   return expect(value, value != nullptr && value->is_object(), name, "an object", where);
+}
+
+std::optional<std::string> bare_tool_call(const Json& turn, std::string_view text) {
+  if (text.find_first_not_of(" \t\r\n") != std::string_view::npos) return std::nullopt;
+  for (const char* key : {"tool_calls", "function_call"}) {
+    const Json* call = find_member(turn, key);
+    if (call == nullptr || (call->is_structured() && call->empty()) || *call == "") continue;
+    return key;
+  }
+  return std::nullopt;
+}
+
+void refuse_bare_tool_call(const Json& turn, std::string_view text, const std::string& where) {
+  const std::optional<std::string> key = bare_tool_call(turn, text);
+  if (!key) return;
+  fail(ExitCode::data, {.what = "a turn that calls a tool ('" + *key + "') and has no text",
+                        .where = where,
+                        .advice = "take such conversations out"});
 }
 
 }  // namespace steerlm

@@ -87,13 +87,27 @@ void check_text(std::string_view line, const std::string& where) {
   }
 }
 
+// A file of several arrays is no array.
+Json parse_array(const std::string& text, const std::string& where) {
+  try {
+    return parse_json_array(text, where, ExitCode::data);
+  } catch (const Error& error) {
+    std::vector<Fault> faults = error.faults();
+    if (faults.front().what.ends_with("unexpected '[', expected nothing behind the value")) {
+      faults.front().advice =
+          "if each line is the list of a conversation's messages: jq -c '{messages: .}' FILE > NEW.jsonl; if the "
+          "arrays hold records: jq -c '.[]' FILE > NEW.jsonl";
+    }
+    throw Error(error.code(), std::move(faults));
+  }
+}
+
 }  // namespace
 
 ObjectReader::ObjectReader(const SourceOptions& source)
     : source_(source), lines_(source.path), format_(first_guess(source, lines_)) {
   if (lines_.first_character() == '[' && format_ != Format::text) {
-    array_ = parse_json_array(lines_.rest(max_array_bytes), source.path == "-" ? "standard input" : source.path,
-                              ExitCode::data);
+    array_ = parse_array(lines_.rest(max_array_bytes), source.path == "-" ? "standard input" : source.path);
   }
 }
 
@@ -182,10 +196,65 @@ std::optional<double> share_of_sources(const std::vector<SourceOptions>& sources
 
 namespace {
 
+// What the sets of other programs call a prompt and its answer, all of them texts, and the filter of jq that makes
+// records of them: TRL, KTO; Alpaca; Dolly; ms-swift; OpenRLHF and others.
+struct OtherKeys {
+  std::vector<std::string_view> keys;
+  const char* filter;
+};
+const std::vector<OtherKeys> other_keys{
+    {{"prompt", "completion"}, ".response = .completion | del(.completion)"},
+    {{"instruction", "output"},
+     "{prompt: ([.instruction, .input] | map(select(. != null and . != \"\")) | join(\"\\n\\n\")), response: .output}"},
+    {{"instruction", "response"},
+     "{prompt: ([.instruction, .context] | map(select(. != null and . != \"\")) | join(\"\\n\\n\")), response}"},
+    {{"query", "response"},
+     "{system, messages: [(.history // [] | .[] | {role: \"user\", content: .[0]}, {role: \"assistant\", content: "
+     ".[1]}), {role: \"user\", content: .query}, {role: \"assistant\", content: .response}]}"},
+    {{"input", "output"}, "{prompt: .input, response: .output}"},
+    {{"question", "answer"}, "{prompt: .question, response: .answer}"}};
+
+std::string jq(const std::string& filter) { return "jq -c '" + filter + "' FILE > NEW.jsonl"; }
+
+// Of keys that another program's sets have; "" where they are none of them.
+std::string advice_for_other_keys(const Json& object) {
+  const auto has_text = [&](std::string_view key) {
+    const Json* value = find_member(object, key);
+    return value != nullptr && value->is_string();
+  };
+  const auto has_list = [&](std::string_view key) {
+    const Json* value = find_member(object, key);
+    return value != nullptr && value->is_array();
+  };
+  for (const OtherKeys& other : other_keys) {
+    if (std::ranges::all_of(other.keys, has_text)) return "make a record of it: " + jq(other.filter);
+  }
+  if (has_list("prompt") && has_list("completion"))
+    return "make a record of it: " + jq("{messages: (.prompt + .completion)}");
+  const Json* prompt = find_member(object, "prompt");
+  if (prompt != nullptr && prompt->is_object() && prompt->contains("0")) {
+    return "this is a table written by columns; pandas writes rows with to_json('NEW.jsonl', orient='records', "
+           "lines=True, force_ascii=False)";
+  }
+  return "";
+}
+
+// Capybara's `conversation`: a question and its answer in each entry.
+bool is_list_of_exchanges(const Json& list) {
+  return list.is_array() && !list.empty() && std::ranges::all_of(list, [](const Json& entry) {
+           return entry.is_object() && entry.contains("input") && entry.contains("output");
+         });
+}
+
 // Of an object that is no known kind of record.
 std::string advice_for(const Json& object) {
-  if (is_prompt_line(object)) return "a line of prompts cannot be trained on, annotated or scored: it has no response";
   const auto has = [&](std::string_view key) { return find_member(object, key) != nullptr; };
+  if (std::string advice = advice_for_other_keys(object); !advice.empty()) return advice;
+  if (is_prompt_line(object) && !object.contains("response")) {
+    return "a line of prompts cannot be trained on, annotated or scored: it has no 'response'; an answer of another "
+           "name gets this one with " +
+           jq(".response = .NAME | del(.NAME)");
+  }
   if (has("message_id") && has("role") && has("text")) {
     return "this is one message of OpenAssistant: whole trees are read, which are in its files that end in "
            ".trees.jsonl.gz";
@@ -200,12 +269,23 @@ std::string advice_for(const Json& object) {
   const std::vector<std::string> others{"response_1", "response_2", "response1", "response2", "responses"};
   for (const auto& [key, member] : object.items()) {
     if (std::ranges::find(names, key) != names.end() || std::ranges::find(others, key) != others.end()) continue;
+    if (is_list_of_exchanges(member)) {
+      return "make a record of it: " + jq("{messages: [.[\"" + key +
+                                          "\"][] | {role: \"user\", content: .input}, {role: \"assistant\", content: "
+                                          ".output}]}");
+    }
     if (std::string advice = suggest(key, names); !advice.empty()) return advice;
   }
   const auto is_record = [](const Json& entry) { return detect_format(entry).has_value(); };
   for (const auto& [key, member] : object.items()) {
     if (member.is_array() && std::ranges::any_of(member, is_record))
       return "if the records are in '" + key + "', take them out: jq -c '.[\"" + key + "\"][]' FILE > NEW.jsonl";
+  }
+  if (has("role") && has("content"))
+    return "this is one message; if a line is a list of them, one conversation: " + jq("{messages: .}");
+  if (has("text")) {
+    return "for `template: {name: plain}`, which trains texts: " +
+           jq("{conversations: [{from: \"User\", value: .text}]}");
   }
   return "docs/data.md says which keys each kind of record has";
 }

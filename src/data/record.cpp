@@ -116,6 +116,7 @@ Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, L
   parsed.from = as_text(find_member(turn, "from"), "'from'", place);
   expect_role(parsed.from, "'from'", place);
   parsed.value = as_text(find_member(turn, "value"), "'value'", place);
+  refuse_bare_tool_call(turn, parsed.value, place);
   if (weights) parsed.context_only = is_context_only(turn, place);
   const Json* label = find_member(turn, "label");
   if (label != nullptr && labels == Labels::obeyed) parsed.label = parse_turn_label(*label, attributes, place);
@@ -124,9 +125,7 @@ Turn parse_turn(const Json& turn, size_t number, const Attributes& attributes, L
 
 // The tree that the conversation is a path of, else its first user text, else its first text.
 std::string dialogue_key(const Json& json, const Conversation& conversation) {
-  const Json* tree = find_member(json, "tree_id");
-  if (tree != nullptr && tree->is_string()) return tree->get<std::string>();
-  if (tree != nullptr && (tree->is_number_integer() || written_number(*tree))) return dump_json(*tree);
+  if (const auto tree = tree_of(json)) return *tree;
   for (const Turn& turn : conversation.turns) {
     if (turn.from == "User") return turn.value;
   }

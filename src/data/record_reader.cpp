@@ -362,9 +362,13 @@ std::vector<Prompt> prompts_of(InputObject object, const SourceOptions& source, 
   std::vector<Record> records;
   if (!object.error && is_prompt_line(object.value)) {
     prompt_line = std::move(object.value);
-    records.push_back(parse_record(from_prompt_line(*prompt_line, place(file, line)), converter.attributes,
+    std::set<std::string> unobeyed;
+    records.push_back(parse_record(from_prompt_line(*prompt_line, place(file, line), unobeyed), converter.attributes,
                                    converter.system, file, line));
+    note_unobeyed(records.back(), converter.attributes, unobeyed);
+    for (const std::string& key : unobeyed) ++converter.notes.unobeyed[key];
   } else {
+    if (!object.error) drop_tools_behind_user(object.value);
     records = converter.convert(std::move(object), source);
   }
   std::vector<Prompt> prompts;
@@ -382,10 +386,14 @@ std::vector<Prompt> prompts_of(InputObject object, const SourceOptions& source, 
 }  // namespace
 
 std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, const Attributes& attributes,
-                                 const std::string& default_system, std::int64_t max, BadPrompts bad) {
+                                 const std::string& default_system, std::int64_t max, BadPrompts bad,
+                                 ReadNotes* notes) {
   Sources objects(sources);
   Converter converter{attributes, default_system, {}};
   std::vector<Prompt> prompts;
+  const auto take_notes = [&] {
+    if (notes != nullptr) notes->unobeyed = std::move(converter.notes.unobeyed);
+  };
   while (std::optional<InputObject> object = objects.next()) {
     const std::string text = bad == BadPrompts::kept ? as_utf8(object->text) : "";
     const std::int64_t line = object->line;
@@ -397,11 +405,15 @@ std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, cons
       own.push_back({.file = objects.file(), .line = line, .fault = reason_of(error, objects.file(), line)});
     }
     for (Prompt& prompt : own) {
-      if (max > 0 && static_cast<std::int64_t>(prompts.size()) == max) return prompts;
+      if (max > 0 && static_cast<std::int64_t>(prompts.size()) == max) {
+        take_notes();
+        return prompts;
+      }
       prompt.text = text;
       prompts.push_back(std::move(prompt));
     }
   }
+  take_notes();
   return prompts;
 }
 

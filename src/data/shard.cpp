@@ -20,6 +20,8 @@ namespace steerlm {
 namespace {
 
 constexpr const char* not_again = "give the shard's command again, which goes on";
+// Of `score` and `generate` nothing but the output is left when they are done, which needs --overwrite.
+constexpr const char* once_more = "run the shard again with --fresh --overwrite";
 
 // What the numbers of a block are in OUTPUT.shard.json.
 struct ShardBlock {
@@ -74,7 +76,8 @@ ShardOutput read_shard(const std::string& output) {
     if (is_there(output + ".part", ExitCode::data)) refuse_shard(output, "the shard is unfinished", not_again);
     if (has_output) {
       refuse_shard(output, "this is no output of a shard: " + file.string() + " is not beside it",
-                   "name the outputs of runs with `shard`, and keep the .shard.json beside each");
+                   "name the outputs of runs with `shard`, and keep the .shard.json beside each; where it is lost, " +
+                       std::string(once_more));
     }
     refuse_shard(output, "the shard is missing", "run it: its command with its `shard` and this output");
   }
@@ -96,9 +99,8 @@ ShardOutput read_shard(const std::string& output) {
           {count_in(block.at(0)), count_in(block.at(1)), count_in(block.at(2)), count_in(block.at(3))});
     if (shard.block_records == 0) throw std::out_of_range("block_records");
   } catch (const std::exception&) {
-    fail(ExitCode::data, {.what = "the shard's file does not say what it should",
-                          .where = file.string(),
-                          .advice = "run the shard again with --fresh"});
+    fail(ExitCode::data,
+         {.what = "the shard's file does not say what it should", .where = file.string(), .advice = once_more});
   }
   return shard;
 }
@@ -110,12 +112,12 @@ std::vector<ShardOutput> read_shards(const std::vector<std::string>& outputs, co
     ShardOutput shard = read_shard(output);
     if (shard.command != command) {
       const bool named = !shard.command.empty();
-      fail(ExitCode::data, {.what = "the shard is of another command",
-                            .where = output,
-                            .found = named ? shard.command : "none that is named",
-                            .expected = command,
-                            .advice = named ? "steerlm " + shard.command + " --merge puts its shards together"
-                                            : "run the shard again with --fresh"});
+      fail(ExitCode::data,
+           {.what = "the shard is of another command",
+            .where = output,
+            .found = named ? shard.command : "none that is named",
+            .expected = command,
+            .advice = named ? "steerlm " + shard.command + " --merge puts its shards together" : once_more});
     }
     if (!shards.empty() && shard.job != shards.front().job) {
       const auto [found, expected] = first_difference(shard.job, shards.front().job);
@@ -178,12 +180,12 @@ void check_blocks(const std::vector<ShardOutput>& shards) {
             .where = shard.output,
             .found = there ? fmt::format("{} records", shard.blocks[static_cast<size_t>(own)].records) : "nothing",
             .expected = fmt::format("records {} to {} of the input", block * size, block * size + expected - 1),
-            .advice = "run the shard again with --fresh"});
+            .advice = once_more});
     }
     if (own < std::ssize(shard.blocks)) {
       fail(ExitCode::data, {.what = "the shard " + shard_text(shard.shard) + " has more blocks than the input",
                             .where = shard.output,
-                            .advice = "run the shard again with --fresh"});
+                            .advice = once_more});
     }
   }
 }
@@ -210,13 +212,13 @@ class ShardBytes {
     return taken;
   }
   void end() {
+    // Of a file in which nothing was expected nothing was read; a list of bad records need not be there then.
+    if (!decoder_ && is_there(path_, ExitCode::data)) decoder_ = std::make_unique<Decoder>(path_);
     if (!buffer_.empty() || (decoder_ && decoder_->read(buffer_)) || hash_.hex() != sha256_) changed();
   }
 
  private:
-  [[noreturn]] void changed() const {
-    refuse_shard(path_, "the shard was changed after it was finished", "run the shard again with --fresh");
-  }
+  [[noreturn]] void changed() const { refuse_shard(path_, "the shard was changed after it was finished", once_more); }
 
   std::string path_, sha256_, buffer_;
   std::unique_ptr<Decoder> decoder_;
@@ -255,6 +257,16 @@ Shard parse_shard(const std::string& text, const std::string& where) {
 std::string shard_text(const Shard& shard) { return fmt::format("{}/{}", shard.index, shard.count); }
 
 Path shard_file(const std::string& output) { return output + ".shard.json"; }
+
+bool has_shard_file(const std::string& output) {
+  if (!is_there(shard_file(output), ExitCode::resources)) return false;
+  try {
+    read_shard(output);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
 
 void check_shard_file(const std::string& output, const Json& job, bool overwrite) {
   const Path file = shard_file(output);
@@ -330,7 +342,7 @@ std::optional<Merged> merge_shards(const std::string& to, const std::vector<std:
     const size_t s = block % shards.size();
     const std::string text = lines[s].take(own->bytes), bad_text = bad[s].take(own->quarantine_bytes);
     if (std::ranges::count(text, '\n') != own->lines) {
-      refuse_shard(shards[s].output, "the shard was changed after it was finished", "run the shard again with --fresh");
+      refuse_shard(shards[s].output, "the shard was changed after it was finished", once_more);
     }
     merged.lines += own->lines;
     merged.quarantined += std::ranges::count(bad_text, '\n');

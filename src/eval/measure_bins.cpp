@@ -1,11 +1,11 @@
 #include "steerlm/eval/measure_bins.h"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "steerlm/core/fs.h"
 #include "steerlm/core/suggest.h"
-#include "steerlm/eval/intervals.h"
 #include "steerlm/text/attributes.h"
 
 namespace steerlm {
@@ -72,7 +72,14 @@ std::vector<double> quantile_edges(std::span<const float> values, int levels) {
   std::vector<double> sorted(values.begin(), values.end());
   std::sort(sorted.begin(), sorted.end());
   std::vector<double> edges;
-  for (int k = 1; k < levels; ++k) edges.push_back(quantile(sorted, static_cast<double>(k) / levels));
+  // The place k (n - 1) / levels in integers: one that is whole stands on its value, which a quotient of doubles
+  // misses.
+  const size_t last = sorted.size() - 1, parts = static_cast<size_t>(levels);
+  for (size_t k = 1; k < parts; ++k) {
+    const size_t below = k * last / parts, rest = k * last % parts;
+    edges.push_back(std::lerp(sorted[below], sorted[std::min(below + 1, last)],
+                              static_cast<double>(rest) / static_cast<double>(parts)));
+  }
   return edges;
 }
 

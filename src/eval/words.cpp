@@ -13,6 +13,14 @@ bool is_word_part(utf8proc_int32_t c) {
   return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO;  // L*, M*, N* stand in a row
 }
 
+// A mark goes on with what it stands behind. One that follows no letter and no digit, as the variation selector of an
+// emoji, is no word.
+bool begins_word(utf8proc_int32_t c) {
+  if (!is_word_part(c)) return false;
+  const utf8proc_category_t category = utf8proc_category(c);
+  return category < UTF8PROC_CATEGORY_MN || category > UTF8PROC_CATEGORY_ME;
+}
+
 }  // namespace
 
 CodePoint code_point_at(std::string_view text, size_t at) {
@@ -28,7 +36,7 @@ Words split_words(std::string_view text) {
   bool open_sentence = false;  // words since the last end
   for (size_t i = 0; i < text.size();) {
     CodePoint point = code_point_at(text, i);
-    if (!is_word_part(point.value)) {
+    if (!begins_word(point.value)) {
       const bool is_end = point.value == '.' || point.value == '!' || point.value == '?';
       if (is_end && open_sentence) {
         ++found.sentences;
@@ -46,7 +54,7 @@ Words split_words(std::string_view text) {
         if (behind >= text.size()) break;
         const utf8proc_int32_t next = code_point_at(text, behind).value;
         const bool joins = point.value == '\'' || point.value == right_quote || point.value == '-';
-        if (!(joins && is_word_part(next)) && !(point.value == '.' && after_digit && is_digit(next))) break;
+        if (!(joins && begins_word(next)) && !(point.value == '.' && after_digit && is_digit(next))) break;
       }
       after_digit = is_digit(point.value);
     }

@@ -99,6 +99,16 @@ std::optional<std::int64_t> token_id(GgufKeys& keys, const char* role, const std
   return id;
 }
 
+// Control tokens that end a generation by their text, as in llama.cpp, which takes tokens of other types too
+// (special_eog_ids in src/llama-vocab.cpp): the keys of a file name one or two ends, and the other (the end of a text
+// beside that of a turn) is known by its text alone.
+bool ends_generation(const SpmPiece& piece) {
+  constexpr std::string_view texts[] = {"<|endoftext|>", "<|end_of_text|>",   "<|im_end|>",    "<|eot_id|>",
+                                        "<|eom_id|>",    "<|end|>",           "<end_of_turn>", "<EOT>",
+                                        "_<EOT>",        "<end_of_utterance>"};
+  return piece.type == PieceType::control && std::ranges::find(texts, piece.text) != std::end(texts);
+}
+
 // A token that is matched in a text as a whole.
 Json added_token(const SpmPiece& piece) {
   return {{"content", piece.text}, {"single_word", false}, {"lstrip", false},
@@ -238,9 +248,14 @@ GgufTokenizer read_gguf_tokenizer(GgufKeys& keys, const ModelConfig& config) {
 
   GgufTokenizer tokenizer;
   tokenizer.bos_id = token_id(keys, "bos", pieces);
+  const auto add_end = [&ends = tokenizer.eos_ids](std::int64_t id) {
+    if (std::ranges::find(ends, id) == ends.end()) ends.push_back(id);
+  };
   for (const char* role : {"eos", "eot", "eom"}) {
-    const auto id = token_id(keys, role, pieces);
-    if (id && std::ranges::find(tokenizer.eos_ids, *id) == tokenizer.eos_ids.end()) tokenizer.eos_ids.push_back(*id);
+    if (const auto id = token_id(keys, role, pieces)) add_end(*id);
+  }
+  for (size_t id = 0; id < pieces.size(); ++id) {
+    if (ends_generation(pieces[id])) add_end(static_cast<std::int64_t>(id));
   }
   const auto eos = token_id(keys, "eos", pieces);
   if (!eos) keys.refuse(ggml + "eos_token_id", "is missing: nothing would end a text", "", "the id of a token");

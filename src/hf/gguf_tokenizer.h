@@ -15,7 +15,7 @@ namespace steerlm {
 struct GgufTokenizer {
   std::vector<std::pair<std::string, std::string>> files;  // name and bytes
   std::optional<std::int64_t> bos_id;
-  std::vector<std::int64_t> eos_ids;  // of the end of a text, of a turn and of a message
+  std::vector<std::int64_t> eos_ids;  // of the end of a text, of a turn and of a message: by key, then by text
 };
 
 // `model` "gpt2", byte-level BPE: a tokenizer.json whose pre-tokenizer is the one that tokenizer.ggml.pre names;

@@ -36,7 +36,11 @@ constexpr const char* trunk_prefix = "model.";
     gguf |= extension == ".gguf";
     adapter |= name == "adapter_config.json";
   }
-  if (error) fail(ExitCode::model, {.what = "cannot list the folder: " + error.message(), .where = folder.string()});
+  if (error) {
+    fail(code_of_open(error.value(), ExitCode::model), {.what = "cannot list the folder: " + error.message(),
+                                                        .where = folder.string(),
+                                                        .advice = advice_of_open(error.value())});
+  }
   if (others.empty() && gguf) {
     fail(ExitCode::model,
          {.what = "the folder holds a GGUF file and no other weights",

@@ -32,7 +32,7 @@ class Checks {
   void run() {
     for (std::string_view path : required_keys(recipe_.stage)) require(path);
     device();
-    if (has("attributes")) attributes();
+    if (recipe_.attributes_given) attributes();
     switch (recipe_.stage) {
       case Stage::train_predictor:
         predictor_template();
@@ -92,6 +92,12 @@ class Checks {
                      .advice = device_advice(recipe_.device)});
   }
 
+  // Names and range that the recipe does not give are the model folder's, which is looked at when it is opened; without
+  // one they are the method's. The steps of a pipeline have models, the pipeline has none.
+  bool takes_the_methods() const { return has("model.init") && recipe_.attributes_given; }
+  bool knows_names() const { return has("attributes.names") || takes_the_methods(); }
+  bool knows_range() const { return (has("attributes.min") && has("attributes.max")) || takes_the_methods(); }
+
   void attributes() {
     if (decoder_.faulty("attributes")) return;
     const AttributeOptions& options = recipe_.attributes;
@@ -105,14 +111,14 @@ class Checks {
         fault("attributes.names", {.what = "the attribute '" + name + "' occurs twice"});
       }
     }
-    if (options.min >= options.max) {
+    if (knows_range() && options.min >= options.max) {
       fault(has("attributes.max") ? "attributes.max" : "attributes.min",
             {.what = "'attributes.max' must be above 'attributes.min'",
              .found = std::to_string(options.min) + " to " + std::to_string(options.max)});
       return;
     }
     for (const auto& [name, value] : options.defaults) attribute_value("attributes.defaults", name, value);
-    if (!options.names.empty()) return;
+    if (!options.names.empty() || !knows_names()) return;
     if (recipe_.stage == Stage::train_predictor)
       fault("attributes.names", {.what = "a predictor needs at least one attribute"});
     if (recipe_.stage == Stage::bootstrap)
@@ -133,7 +139,8 @@ class Checks {
   void attribute_value(const std::string& path, const std::string& name, std::int64_t value) {
     const AttributeOptions& options = recipe_.attributes;
     const std::string key = path + "." + name;
-    if (!known_attribute(path, name)) return;
+    if (knows_names() && !known_attribute(path, name)) return;
+    if (!knows_range()) return;
     if (value < options.min || value > options.max) {
       fault(key, {.what = "'" + key + "' is out of range",
                   .found = std::to_string(value),
@@ -212,7 +219,7 @@ class Checks {
     if (!has(path)) return;
     if (std::ranges::all_of(weights, [](const auto& weight) { return weight.second == 0; }))
       fault(path, {.what = "'" + path + "' leaves nothing of a reward", .expected = "a weight other than 0"});
-    if (!recipe_.attributes_given || decoder_.faulty("attributes")) return;
+    if (!knows_names() || decoder_.faulty("attributes")) return;
     for (const auto& [name, weight] : weights) known_attribute(path, name);
   }
 
@@ -282,6 +289,10 @@ class Checks {
              .advice = "a decay goes down to min_learning_rate: lower it, or raise optimizer.learning_rate"});
     }
     const bool fraction = recipe_.data.validation_fraction > 0;
+    if (has("data.validation") && recipe_.data.validation.empty() && !decoder_.faulty("data")) {
+      fault("data.validation",
+            {.what = "'data.validation' is empty", .advice = "give data.validation a file, or leave the key out"});
+    }
     if (has("data.validation") && fraction) {
       fault("data.validation_fraction", {.what = "'data.validation' and 'data.validation_fraction' exclude each other",
                                          .advice = "give one of them"});
@@ -328,7 +339,7 @@ class Checks {
 
   void bootstrap() {
     if (recipe_.bootstrap.start_from == StartFrom::base) require("model.path", "start_from: base starts from it");
-    if (recipe_.bootstrap.mix_original) require("data.train", "mix_original: true adds it");
+    if (recipe_.bootstrap.mix_original || has("data.train")) require("data.train", "mix_original: true adds it");
     training();
     if (!recipe_.attributes_given || decoder_.faulty("attributes") || decoder_.faulty("select")) return;
     for (const auto& [name, text] : recipe_.bootstrap.select) {
@@ -360,10 +371,14 @@ class Checks {
   }
 
   void evaluate() {
+    if (!has("model") && !has("predictor") && !has("dials") && !has("pairs")) {
+      fault("", {.what = "nothing to evaluate", .expected = "predictor, model, dials or pairs"});
+      return;
+    }
     if (has("model")) require("model.path");
     if (has("predictor")) require("predictor");
     // Pairs alone need no labelled records.
-    if (!has("pairs") || has("model") || has("dials")) require("data.validation");
+    if (!has("pairs") || has("model") || has("dials") || has("data.validation")) require("data.validation");
     if (has("pairs")) {
       require("pairs.sources");
       require("predictor", "pairs are scored by a predictor");
@@ -377,8 +392,6 @@ class Checks {
         sweep();
         judge();
       }
-    } else if (!has("model") && !has("predictor") && !has("pairs")) {
-      fault("", {.what = "nothing to evaluate", .expected = "predictor, model or dials"});
     }
   }
 

@@ -41,12 +41,15 @@ std::string written_out(const std::string& path) {
   return text + end;
 }
 
-// How a value is given that the command line takes for another one: the shell takes a pair of quotes off.
-std::string quoted_for_shell(const std::string& path, const std::string& text) {
-  return "quote it, and for the shell once more: '" + path + "=\"" + text + "\"'";
-}
+bool is_override(const Yaml& node) { return node.where.starts_with("override '"); }
 
-bool is_override(const Yaml& node) { return node.where.starts_with("override "); }
+// How a value is given that the command line takes for another one: the shell takes a pair of quotes off. The key is as
+// it was given: of a step of a pipeline the path here is another one.
+std::string quoted_for_shell(const Yaml& node) {
+  const size_t begin = node.where.find('\'') + 1;
+  return "quote it, and for the shell once more: '" + node.where.substr(begin, node.where.find('=') - begin) + "=\"" +
+         node.text + "\"'";
+}
 
 }  // namespace
 
@@ -163,10 +166,9 @@ void Decoder::value(const Yaml& node, std::string& out, const std::string& path,
     KeyInfo info = limits;
     info.type = KeyInfo::Type::text;
     const bool empty = is_override(node) && node.kind == Yaml::Kind::scalar && node.text.empty();
-    wrong(node, path, expected_text(info), empty ? "for an empty text " + quoted_for_shell(path, "") : "");
+    wrong(node, path, expected_text(info), empty ? "for an empty text " + quoted_for_shell(node) : "");
   } else if (!node.quoted && (looks_like_number(node.text) || node.text == "true" || node.text == "false")) {
-    wrong(node, path, "a text",
-          is_override(node) ? quoted_for_shell(path, node.text) : "quote it: \"" + node.text + "\"");
+    wrong(node, path, "a text", is_override(node) ? quoted_for_shell(node) : "quote it: \"" + node.text + "\"");
   } else {
     out = node.text;
   }

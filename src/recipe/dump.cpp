@@ -17,6 +17,18 @@ void drop(Yaml& root, std::string_view path) {
   std::erase_if(section->entries, [&](const YamlEntry& entry) { return entry.key == key; });
 }
 
+// Of `attributes`, what the recipe leaves to a model folder.
+void drop_attributes(Yaml& root, const AttributesGiven& given) {
+  Yaml* attributes = find(root, "attributes");
+  if (attributes == nullptr) return;
+  if (Yaml* defaults = find(*attributes, "defaults"))
+    std::erase_if(defaults->entries, [&](const YamlEntry& entry) { return !given.defaults.contains(entry.key); });
+  if (given.names.empty()) drop(root, "attributes.names");
+  if (given.min.empty()) drop(root, "attributes.min");
+  if (given.max.empty()) drop(root, "attributes.max");
+  if (given.defaults.empty()) drop(root, "attributes.defaults");
+}
+
 }  // namespace
 
 // The keys that every recipe may have but this stage makes nothing of, and those that another key has put out of work.
@@ -42,6 +54,7 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if((bootstrap || evaluate) && !recipe.attributes_given, {"attributes"});
   // What a recipe leaves to a model folder is not ours to name: another folder has another template.
   const bool folder = !recipe.model.init;
+  if (folder && recipe.attributes_given && !recipe.attributes_given.all) drop_attributes(tree, recipe.attributes_given);
   drop_if(folder && !recipe.template_given.name, {"template.name"});
   drop_if(folder && !recipe.template_given.system, {"template.system"});
   drop_if(folder && !recipe.template_given.special_tokens, {"template.special_tokens"});

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "recipe/resolve.h"
 #include "steerlm/core/fs.h"
 #include "steerlm/core/json.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 
 namespace steerlm {
@@ -105,9 +107,17 @@ ExperimentOptions load_experiment(const RecipeText& file) {
     if (threshold.above == threshold.measure && !threshold.measure.empty())
       fault("thresholds", "no measure is above itself, '" + threshold.measure + "'", "another measure in 'above'");
   }
-  throw_faults(std::move(faults));
+  const std::string given_pipeline = experiment.pipeline;
   if (Path(experiment.pipeline).is_relative())
     experiment.pipeline = (Path(file.name).parent_path() / experiment.pipeline).lexically_normal().string();
+  std::error_code error;
+  if (!std::filesystem::exists(experiment.pipeline, error)) {
+    if (std::optional<Fault> shell = unexpanded(given_pipeline)) {
+      shell->where = where_of(tree, "pipeline");
+      faults.push_back(std::move(*shell));
+    }
+  }
+  throw_faults(std::move(faults));
   return experiment;
 }
 

@@ -158,6 +158,9 @@ class PipelineReader {
       const bool of_folder = stage == Stage::annotate || stage == Stage::generate;
       if (of_folder && key == std::string_view("template")) continue;
       Yaml* own = find(recipe, key);
+      // What such a step says of attributes is compared with its model folder's, of which the pipeline says nothing.
+      const bool compares = stage == Stage::bootstrap || stage == Stage::evaluate;
+      if (own != nullptr && compares && key == std::string_view("attributes")) continue;
       if (own == nullptr) {
         recipe.entries.push_back({key, above->where, *above});
         continue;

@@ -52,6 +52,11 @@ std::map<std::string, std::vector<std::string>> method_defaults(Stage stage) {
   return defaults;
 }
 
+// Whether the key's default in this stage is what a model folder says.
+bool leaves_to_folder(std::string_view stage, std::string_view path) {
+  return (stage == "bootstrap" || stage == "evaluate") && path.starts_with("attributes.");
+}
+
 // Keys in the order in which the stages name them; the same key of several stages is one row.
 std::vector<Row> collect_rows() {
   std::vector<Row> rows;
@@ -59,7 +64,10 @@ std::vector<Row> collect_rows() {
   for (const auto& [stage, stage_name] : EnumNames<Stage>::table) {
     for_each_key(describe({.stage = stage}), "", [&, name = stage_name](const std::string& path, const KeyInfo& key) {
       const bool by_method = predictor.contains(path) || sft.contains(path);
-      const std::string standard = by_method ? "by method" : path == "stage" ? "none" : default_text(key);
+      const std::string standard = leaves_to_folder(name, path) ? "the model folder's"
+                                   : by_method                  ? "by method"
+                                   : path == "stage"            ? "none"
+                                                                : default_text(key);
       const auto same = [&](const Row& row) {
         return row.path == path && row.meaning == key.meaning && row.standard == standard;
       };
@@ -83,10 +91,12 @@ std::string method_table(const std::vector<Row>& rows) {
       text += "| `" + path + "` | " + std::string(stages) + " | " + join(found->second, " | ") + " |\n";
   };
   for (const Row& row : rows) {
+    if (row.standard != "by method") continue;
     const auto a = predictor.find(row.path), b = sft.find(row.path);
     const bool alike = a != predictor.end() && b != sft.end() && a->second == b->second;
-    line(row.path, alike ? "train-predictor, sft, bootstrap" : "train-predictor", predictor);
-    if (!alike) line(row.path, "sft, bootstrap", sft);
+    const std::string trained = leaves_to_folder("bootstrap", row.path) ? "sft" : "sft, bootstrap";
+    line(row.path, alike ? "train-predictor, " + trained : "train-predictor", predictor);
+    if (!alike) line(row.path, trained, sft);
   }
   return text;
 }
@@ -137,10 +147,12 @@ constexpr std::string_view method_rules = R"(
 the method is: `optimizer.learning_rate: 1.0e-07`, `train.epochs: 2`, `train.batch_size: 128` (prompts, each with its responses).
 
 What a recipe leaves out of `template` is the model folder's, where there is one: what its steerlm.json says, else what the chat template
-of its tokenizer writes (ChatML, Llama 3's; of another kind it must be given), else the default. bootstrap and steerlm2 take the attributes of
-`policy`, evaluate, annotate and generate those of their model folders. An sft without `attributes` takes the folder's, else the method's;
-if no training record has a label, it takes none, and the model has no dials. `attributes: {names: []}` asks for that. Names that are given
-while no training record has a label are an error, unless every source says `labels: drop`.
+of its tokenizer writes (ChatML, Llama 3's; of another kind it must be given), else the default. steerlm2, annotate and generate take the
+attributes of their model folders. So do bootstrap and evaluate: what they give of `attributes` must be what the folder says. What
+train-predictor and sft leave out of `attributes` is the folder's where it has attributes, key by key, and attribute by attribute of
+`attributes.defaults`; else the method's. Names and range that they give must be the folder's. An sft without `attributes`, from a folder
+that has none, takes none if no training record has a label, and the model has no dials. `attributes: {names: []}` asks for that. Names
+that are given while no training record has a label are an error, unless every source says `labels: drop`.
 
 ## Keys outside of sections
 

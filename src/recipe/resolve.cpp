@@ -56,6 +56,20 @@ void fill_defaults(AttributeOptions& attributes) {
   for (const std::string& name : attributes.names) attributes.defaults.try_emplace(name, attributes.min);
 }
 
+// Where the tree gives the keys of `attributes`.
+AttributesGiven given_attributes(const Yaml& tree) {
+  const auto place = [&](std::string_view path) {
+    const Yaml* node = find_path(tree, path);
+    return node == nullptr ? "" : node->where;
+  };
+  AttributesGiven given{
+      .names = place("attributes.names"), .min = place("attributes.min"), .max = place("attributes.max")};
+  if (const Yaml* defaults = find_path(tree, "attributes.defaults")) {
+    for (const YamlEntry& entry : defaults->entries) given.defaults[entry.key] = entry.value.where;
+  }
+  return given;
+}
+
 // Line and column at the end of "sft.yaml:3:12"; what has none sorts last.
 std::pair<int, int> position(const Fault& fault) {
   static const std::regex pattern(":([0-9]{1,8}):([0-9]{1,8})$");
@@ -145,6 +159,29 @@ Yaml read_recipe_tree(const RecipeText& recipe, std::span<const std::string> ove
   return tree;
 }
 
+namespace {
+
+// Of a tree without the key 'stage': that it is an experiment, or which key is likely to be meant.
+Fault missing_stage(const Yaml& tree) {
+  if (find(tree, "measures") != nullptr) {
+    return {.what = "this is an experiment",
+            .where = where_of(tree, "measures"),
+            .expected = "a recipe, which has the key 'stage'",
+            .advice = "`steerlm experiment FILE --out DIR` runs it"};
+  }
+  std::string advice;
+  for (const YamlEntry& entry : tree.entries) {
+    if (advice.empty() && !suggest(entry.key, {"stage"}).empty())
+      advice = "did you mean 'stage' by '" + entry.key + "'?";
+  }
+  return {.what = "missing key 'stage'",
+          .where = tree.where,
+          .expected = "one of " + join(enum_choices<Stage>()),
+          .advice = advice};
+}
+
+}  // namespace
+
 Stage read_stage(const Yaml& tree, std::vector<Fault>& faults) {
   Stage stage = Stage::sft;
   const size_t before = faults.size();
@@ -152,8 +189,7 @@ Stage read_stage(const Yaml& tree, std::vector<Fault>& faults) {
     Decoder(stage, faults).value(*node, stage, "stage", {});
     if (node->kind == Yaml::Kind::refused || faults.size() != before) throw Error(ExitCode::recipe, faults);
   } else {
-    faults.push_back(
-        {.what = "missing key 'stage'", .where = tree.where, .expected = "one of " + join(enum_choices<Stage>())});
+    faults.push_back(missing_stage(tree));
     throw Error(ExitCode::recipe, faults);
   }
   return stage;
@@ -166,14 +202,12 @@ Recipe resolve(const Yaml& given, Stage stage, std::vector<Fault>& faults, const
   if (const Yaml* node = find(tree, "method")) recipe.method = enum_value<Method>(node->text).value_or(Method::steerlm);
   apply_method_defaults(recipe);
   const auto has = [&](std::string_view path) { return find_path(tree, path) != nullptr; };
-  recipe.attributes_given = has("attributes");
+  recipe.attributes_given = given_attributes(tree);
   recipe.template_given = {has("template.name"), has("template.system"), has("template.special_tokens")};
   const bool own_labels = has("attributes.names") || has("attributes.min") || has("attributes.max");
   const bool trains_labels = stage == Stage::train_predictor || stage == Stage::sft;
-  // Where the attributes are a model folder's, the recipe's defaults are those that it gives: they must be the
-  // folder's.
-  if (own_labels || !trains_labels) recipe.attributes.defaults.clear();
-  if (!trains_labels && !recipe.attributes_given) recipe.attributes = {};
+  if (own_labels) recipe.attributes.defaults.clear();
+  if (!trains_labels) recipe.attributes = {};  // what the recipe does not give is the model folder's
   if (has("train.epochs")) recipe.train.steps.reset();
   if (has("train.steps")) recipe.train.epochs.reset();
 

@@ -61,7 +61,15 @@ std::string starting_recipe(Stage stage) {
   const std::vector<std::string_view> required = required_keys(stage);
   std::string text = "# Recipe of the stage " + std::string(enum_name(stage)) + "\n" + std::string(introduction) +
                      "\nstage: " + std::string(enum_name(stage)) + "\n";
-  for (const KeyInfo& key : describe(recipe)) write_key(key, "", required, text);
+  for (KeyInfo& key : describe(recipe)) {
+    if (key.name == "attributes" && (stage == Stage::bootstrap || stage == Stage::evaluate)) {
+      for (KeyInfo& child : key.children) {  // their defaults are not the method's
+        child.off = true;
+        child.meaning += "; the model folder's, whether it is given or not";
+      }
+    }
+    write_key(key, "", required, text);
+  }
   if (stage == Stage::pipeline) text += steps_text;
   return text;
 }

@@ -5,6 +5,7 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
+#include <cctype>
 #include <optional>
 #include <regex>
 #include <set>
@@ -231,6 +232,46 @@ std::optional<size_t> tab_in_indentation(std::string_view text, size_t offset) {
   return std::nullopt;
 }
 
+// The line that ends before `end`, without its line break.
+std::string_view line_before(std::string_view text, size_t end) {
+  const size_t break_before = end == 0 ? text.npos : text.rfind('\n', end - 1);
+  const size_t start = break_before == text.npos ? 0 : break_before + 1;
+  return text.substr(start, end - start);
+}
+
+// Where the first word of a line ends, behind spaces and dashes of a list; 0 where the line begins otherwise.
+size_t end_of_first_word(std::string_view line) {
+  const size_t begin = std::min(line.find_first_not_of(" -"), line.size());
+  size_t end = begin;
+  while (end < line.size() && (std::isalnum(static_cast<unsigned char>(line[end])) != 0 || line[end] == '_')) ++end;
+  return end == begin ? 0 : end;
+}
+
+// What is wrong where the ':' at `offset` ends the first word of its line, and yet no key: the line goes on with the
+// value above it, because it is indented more than that value's key, or because that line lacks the space behind its
+// own ':' and is a text as a whole. Nothing where the ':' stands elsewhere.
+std::optional<Fault> explain_key(std::string_view text, size_t offset, Positions& positions) {
+  const std::string_view line = line_before(text, offset);
+  if (line.empty() || end_of_first_word(line) != line.size()) return std::nullopt;
+  size_t end = offset - line.size();
+  std::string_view above;
+  while (end > 0 && above.find_first_not_of(" \r") == above.npos) {
+    end -= 1;  // the line break
+    above = line_before(text, end);
+    end -= above.size();
+  }
+  const size_t colon = end_of_first_word(above);
+  if (colon > 0 && colon + 1 < above.size() && above[colon] == ':' && above[colon + 1] != ' ' &&
+      above[colon + 1] != '\r') {
+    return Fault{.what = "not valid YAML",
+                 .where = positions.at(end + colon),
+                 .advice = "a key is followed by ': ', with a space"};
+  }
+  return Fault{.what = "not valid YAML",
+               .where = positions.at(offset),
+               .advice = "check the indentation: this line is indented as if it went on with the value above it"};
+}
+
 Fault explain_syntax(const std::string& message, char at) {
   if (at == '@' || at == '`' || at == '%') {
     return {.what = "not valid YAML", .advice = std::string("a text that starts with ") + at + " needs quotes"};
@@ -276,6 +317,10 @@ std::optional<Yaml> parse(std::string_view text, const std::string& name, bool f
     const auto offset = static_cast<size_t>(std::max(error.mark.pos, 0));
     Fault fault = explain_syntax(error.msg, offset < text.size() ? text[offset] : '\0');
     fault.where = builder.where(error.mark);
+    if (!fixed_where && error.msg.find("map value") != std::string::npos) {
+      Positions positions(text, name);
+      if (std::optional<Fault> key = explain_key(text, offset, positions)) fault = std::move(*key);
+    }
     if (const auto tab = fixed_where ? std::nullopt : tab_in_indentation(text, offset)) {
       fault = {.what = "a tab in the indentation",
                .where = Positions(text, name).at(*tab),

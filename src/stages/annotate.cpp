@@ -12,6 +12,7 @@
 #include "stages/bad_records.h"
 #include "stages/recipe_shard.h"
 #include "steerlm/core/made_ahead.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/data/record_reader.h"
@@ -226,10 +227,16 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   run->start();
   BlockOutputOptions output_given = output_options(recipe, context);
   output_given.counts = {"annotated", "bad", "turns", "not_kept"};
+  output_given.needs_quarantine = shard.is_part();
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
                      output_given);
   const Json job = shard_job(recipe, run->inputs());
-  if (shard.is_part()) check_shard_file(options.output, job, context.overwrite);
+  // The paths of the job are others where the run directory has moved.
+  const bool entered = shard.is_part() && run->files().owns_output(shard_file(options.output));
+  if (shard.is_part() && !entered) check_shard_file(options.output, job, context.overwrite);
+  // Of an output that is whole the file that describes it may be lost: the input is read to count its records.
+  const bool whole = output.finished(),
+             describes = shard.is_part() && !is_there(shard_file(options.output), ExitCode::resources);
   Counts counts;
   for (const Json& each : output.block_counts()) counts.add(counts_of(each));
   std::int64_t to_skip = output.records_done();  // of this shard's records
@@ -252,7 +259,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
       if (before && share_read)
         *before += (*share_read - *before) * static_cast<double>(done) / static_cast<double>(inputs.size());
       inputs.erase(inputs.begin(), inputs.begin() + done);
-      if (inputs.empty()) continue;
+      if (inputs.empty() || whole) continue;
       Block block = encode_block(predictor, std::move(inputs));
       block.share_before = before;
       block.share_after = share_read;
@@ -263,12 +270,15 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   const double begin = monotonic_seconds();
   double written = begin;
   std::int64_t new_records = 0, new_tokens = 0;
-  while (!output.finished()) {
+  while (!whole || describes) {
     const std::optional<Block> block = blocks.next();
     if (stop_requested()) return tell_stopped(context);
     if (!block) {
       output.check_skipped(to_skip);
-      if (shard.is_part()) write_shard_file(options.output, output, job, shard, options.block_records, input_records);
+      if (shard.is_part()) {
+        write_shard_file(options.output, output, job, shard, options.block_records, input_records);
+        run->files().enter_output(shard_file(options.output), true);
+      }
       if (!output.finish()) return tell_stopped(context);
       break;
     }
@@ -294,11 +304,11 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
       tell_share(writer.share_taken());
       progress.update(counts.annotated + counts.bad + piece.records, fmt::format("{} bad", counts.bad));
     };
-    const bool whole = predict_each(predictor, block->records, block->encoded, options.batch_tokens, take,
+    const bool taken = predict_each(predictor, block->records, block->encoded, options.batch_tokens, take,
                                     [] { return !stop_requested(); });
-    if (whole && block->records.empty()) take({});  // bad ones alone
+    if (taken && block->records.empty()) take({});  // bad ones alone
     write();
-    if (!whole) return tell_stopped(context);
+    if (!taken) return tell_stopped(context);
   }
   progress.finish();
   const auto& [annotated, bad, turns, not_kept] = counts;

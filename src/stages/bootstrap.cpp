@@ -226,7 +226,7 @@ Recipe sft_recipe(const Recipe& recipe, const ModelFolder& policy, const std::st
   step.run_dir = recipe.run_dir + "/sft";
   step.without_effect.clear();  // said already
   step.attributes = policy.attributes;
-  step.attributes_given = true;
+  step.attributes_given = {.all = true};
   step.text_template = policy.text_template;
   step.template_given = {true, true, true};
   if (recipe.bootstrap.start_from == StartFrom::policy) step.model = {.path = recipe.bootstrap.policy};

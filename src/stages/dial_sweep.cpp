@@ -260,6 +260,17 @@ Json answer_json(const Sweep& sweep, size_t i, const Attributes& attributes, con
   return line;
 }
 
+// The keys of the prompt's line that answer_json loses. A `prompt` that is the last user turn is not lost.
+std::vector<std::string> replaced_by_answers(const Prompt& prompt) {
+  constexpr std::string_view written[] = {"response", "token_ids", "logprob", "finish", "dial",
+                                          "level",    "sample",    "label",   "scores", "figures"};
+  std::vector<std::string> replaced = replaced_keys(prompt.json, written);
+  const auto text = prompt.json.find("prompt");
+  if (text != prompt.json.end() && !text->is_null() && *text != prompt.conversation.turns.back().value)
+    replaced.emplace_back("prompt");
+  return replaced;
+}
+
 }  // namespace
 
 Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
@@ -308,8 +319,10 @@ std::optional<std::vector<GenerationResult>> sample_sweep(const Recipe& recipe, 
                             return std::vector<SampleRequest>(own.begin(), own.end());
                           },
                       .lines =
-                          [](size_t, std::span<const SampleRequest>, std::span<const GenerationResult> results) {
+                          [&](size_t p, std::span<const SampleRequest>, std::span<const GenerationResult> results) {
                             SampledPrompt sampled{.sampled = std::ssize(results)};
+                            // Each dial and level asks all prompts again: once is enough to tell.
+                            if (p < sweep.prompts.size()) sampled.replaced = replaced_by_answers(sweep.prompts[p]);
                             for (const GenerationResult& result : results)
                               sampled.lines += dump_json(response_json(Json::object(), result)) + "\n";
                             return sampled;

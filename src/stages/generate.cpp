@@ -6,6 +6,7 @@
 
 #include "stages/bad_records.h"
 #include "stages/recipe_shard.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/data/shard.h"
 #include "steerlm/stages/inputs.h"
@@ -55,10 +56,13 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
   run->start();
   BlockOutputOptions output_given = output_options(recipe, context);
   output_given.counts = sampled_counts;
+  output_given.needs_quarantine = shard.is_part();
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
                      output_given);
   const Json job_identity = shard_job(recipe, run->inputs());
-  if (shard.is_part()) check_shard_file(options.output, job_identity, context.overwrite);
+  // The paths of the job are others where the run directory has moved.
+  const bool entered = shard.is_part() && run->files().owns_output(shard_file(options.output));
+  if (shard.is_part() && !entered) check_shard_file(options.output, job_identity, context.overwrite);
   const SampleJob job{
       .model = model,
       .sampling = options.sampling,
@@ -78,10 +82,12 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
           },
       .fault = [&](size_t p) { return prompts[p].fault; }};
   if (sample_prompts(job, output, context) == Outcome::stopped) return tell_stopped(context);
-  if (!output.finished()) {
+  const bool describes = shard.is_part() && !is_there(shard_file(options.output), ExitCode::resources);
+  if (!output.finished() || describes) {
     if (shard.is_part()) {
       write_shard_file(options.output, output, job_identity, shard, static_cast<std::int64_t>(sample_block_prompts),
                        std::ssize(prompts));
+      run->files().enter_output(shard_file(options.output), true);
     }
     if (!output.finish()) return tell_stopped(context);
   }

@@ -1,5 +1,6 @@
 #include "steerlm/stages/inputs.h"
 
+#include "steerlm/core/paths.h"
 #include "steerlm/hf/adapter.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/stages/run_directory.h"
@@ -71,7 +72,11 @@ Json shard_job(const Recipe& recipe, const Json& inputs) {
 
 std::vector<std::string> outputs_of(const std::string& output, const Shard& shard) {
   std::vector<std::string> outputs{output};
-  if (shard.is_part()) outputs.push_back(shard_file(output).string());
+  if (!shard.is_part()) return outputs;
+  outputs.push_back(shard_file(output).string());
+  // Which the merge reads; that of a whole run is its reader's, who may remove it.
+  const Path bad = BlockOutput::quarantine_beside(output);
+  if (is_there(bad, ExitCode::resources)) outputs.push_back(bad.string());
   return outputs;
 }
 

@@ -186,7 +186,10 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
       context.log->error(fmt::format("{} ended with exit code {}", step.title, static_cast<int>(error.code())));
       throw;
     }
-    if (stop_requested()) return static_cast<int>(ExitCode::stopped);
+    if (stop_requested() && &step != &steps.back()) {
+      context.log->warn(fmt::format("stopped {} after {}; the same command goes on", stop_reason(), step.title));
+      return static_cast<int>(ExitCode::stopped);
+    }
   }
   for (const PipelineStep& step : pipeline.steps) {
     const Path model = Path(pipeline.run_dir) / step.name / "model";

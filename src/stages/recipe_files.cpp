@@ -257,7 +257,7 @@ void settle_ratings(Recipe& recipe) {
   const bool open = trains && recipe.method == Method::steerlm && !recipe.attributes_given;
   if (!open || !are_rated_as_helpsteer(recipe.data.train)) return;
   recipe.attributes = method_attributes(Method::helpsteer2);
-  recipe.attributes_given = true;
+  recipe.attributes_given = {.all = true};
 }
 
 std::vector<SourceOptions> pair_sources(const Recipe& recipe) {

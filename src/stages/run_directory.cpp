@@ -7,11 +7,12 @@
 
 #include "stages/environment.h"
 #include "stages/places.h"
+#include "stages/run_comparison.h"
 #include "steerlm/core/paths.h"
-#include "steerlm/core/run_place.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/version.h"
 #include "steerlm/data/block_job.h"
+#include "steerlm/data/shard.h"
 #include "steerlm/nn/device.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/stages/inputs.h"
@@ -21,68 +22,6 @@ namespace steerlm {
 namespace {
 
 namespace stdfs = std::filesystem;
-
-constexpr const char* ledger_name = "ledger.jsonl";
-
-// Something was computed from the inputs: a run that ended on a damaged one has not got that far.
-bool has_results(const RunFiles& files) {
-  const auto has = [&](const char* name) {
-    return files.owns(name) && is_there(files.root() / name, ExitCode::resources);
-  };
-  const auto has_part = [&](const char* name) {  // the first one of bootstrap or steerlm2
-    const Path part = files.root() / name;
-    return files.owns(name) && RunFiles::look(part).kind == RunFiles::Place::Kind::marked &&
-           has_results(RunFiles::read(part));
-  };
-  return has("done.json") || has("ledger.jsonl") || has_part("sample") || has_part("sample-1") ||
-         !files.folders_in("checkpoints").empty();
-}
-
-// What sets the inputs apart from those that the run in `root` has read.
-void compare_inputs(const Path& root, const Recipe& recipe, const Json& inputs, std::vector<std::string>& changed) {
-  const Path path = root / "environment.json";
-  if (!is_there(path, ExitCode::resources)) {
-    changed.push_back("its environment.json is gone, which names its inputs");
-    return;
-  }
-  const Json environment =
-      parse_json(read_file(path, ExitCode::resources, "the run's environment"), path.string(), ExitCode::resources);
-  if (!environment.is_object() || !environment.contains("inputs") || !environment["inputs"].is_array()) {
-    changed.push_back("its environment.json names no inputs");
-    return;
-  }
-  for (const std::string& difference : input_differences(recipe, environment["inputs"], inputs))
-    changed.push_back(difference);
-}
-
-bool is_step_of_pipeline(const Path& root) {
-  const Path parent = root.parent_path();
-  return RunFiles::look(parent).kind == RunFiles::Place::Kind::marked &&
-         RunFiles::read(parent).mark().value("stage", "") == enum_name(Stage::pipeline);
-}
-
-// What keeps the run in the folder from being one of this recipe and these inputs; empty: nothing.
-std::vector<std::string> run_differences(const RunFiles& files, const Recipe& recipe, const Json& inputs) {
-  const std::string stage(enum_name(recipe.stage));
-  if (files.mark().value("stage", "") != stage) return {"stage: " + files.mark().value("stage", "") + " -> " + stage};
-  // A run that ended before its first step or block has computed nothing by its recipe either.
-  if (!has_results(files) && !is_there(files.root() / "metrics.jsonl", ExitCode::resources)) return {};
-  if (!is_there(files.root() / "recipe.yaml", ExitCode::resources)) {
-    if (!has_results(files)) return {};
-    return {"its recipe.yaml is gone"};
-  }
-  std::vector<std::string> changed =
-      differing_keys(read_file(files.root() / "recipe.yaml", ExitCode::resources, "the run's recipe"),
-                     dump_recipe(recipe), is_step_of_pipeline(files.root()));
-  if (has_results(files)) compare_inputs(files.root(), recipe, inputs, changed);
-  if (!changed.empty()) return changed;
-  for (const std::string& output : recipe_outputs(recipe)) {
-    // Of the same name, seen from another current directory or through a link that leads elsewhere now.
-    if (const auto other = BlockOutput::other_place(output, files.root() / ledger_name))
-      changed.push_back("output: " + other->string() + " -> " + absolute_place(output).string());
-  }
-  return changed;
-}
 
 // Finished, and not asked to train longer than it did.
 bool is_complete(const Path& path, const Recipe& recipe) {
@@ -118,12 +57,22 @@ std::string describe(const RunFiles::Difference& other) {
 }  // namespace
 
 std::vector<std::string> run_damages(const RunFiles& files, const Recipe& recipe) {
-  // The output may have been taken along to another file system, or a link on the way to it leads elsewhere now.
+  std::vector<std::string> outputs = recipe_outputs(recipe);
+  const Path ledger = files.root() / ledger_name;
+  // A file of the run may have been taken along to another file system, or a link on the way to it leads elsewhere now;
+  // it may be whole in a copy, whatever has become of the original's.
   const auto is_elsewhere = [&](const RunFiles::Difference& other) {
-    return other.gone && !lies_in(place_of(other.path), place_of(files.root())) &&
-           std::ranges::all_of(recipe_outputs(recipe), [&](const std::string& output) {
-             return BlockOutput::is_finished_at(output, files.root() / ledger_name);
-           });
+    if ((!other.gone && other.own) || lies_in(place_of(other.path), place_of(files.root()))) return false;
+    const Path name = other.path.filename();
+    // What a part of bootstrap or steerlm2 writes lies beside its run directory.
+    if (outputs.empty())
+      return BlockOutput::is_finished_at((place_of(files.root()).parent_path() / name).string(), ledger);
+    return std::ranges::all_of(outputs, [&](const std::string& output) {
+      if (name == shard_file(output).filename()) return has_shard_file(output);
+      if (name == BlockOutput::quarantine_beside(output).filename())
+        return BlockOutput::is_quarantine_at(output, ledger);
+      return BlockOutput::is_finished_at(output, ledger);
+    });
   };
   std::vector<std::string> reasons;
   for (const RunFiles::Difference& other : damages(files)) {

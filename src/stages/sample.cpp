@@ -132,7 +132,8 @@ PromptBlock encode_block(const SampleJob& job, const std::optional<ConversationT
 // What prompts have become, until it is written.
 struct Piece {
   std::int64_t prompts = 0;
-  SampledPrompt sum;
+  SampledPrompt sum = {};
+  std::map<std::string, std::int64_t>& replaced;  // prompts of all pieces whose key of this name is lost
 
   void add(const SampledPrompt& prompt) {
     ++prompts;
@@ -142,13 +143,15 @@ struct Piece {
     sum.unfinished += prompt.unfinished;
     sum.too_long += prompt.too_long;
     sum.bad += prompt.bad;
+    for (const std::string& key : prompt.replaced) ++replaced["'" + key + "'"];
   }
   void write(BlockOutput& output) {
     if (prompts == 0) return;
     output.append(
         prompts, sum.lines, sum.quarantine,
         {{"sampled", sum.sampled}, {"unfinished", sum.unfinished}, {"too_long", sum.too_long}, {"bad", sum.bad}});
-    *this = {};
+    prompts = 0;
+    sum = {};
   }
 };
 
@@ -201,10 +204,11 @@ Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context&
   const double start = monotonic_seconds();
   double written = start;
   std::int64_t responses = 0, tokens = 0;  // sampled by this process
+  std::map<std::string, std::int64_t> replaced;
   for (const PromptRange& range : blocks) {
     const PromptBlock block = encode_block(job, conversation_template, range.begin, range.end);
     size_t taken = 0;  // prompts of the block
-    Piece piece;
+    Piece piece{.replaced = replaced};
     GenerationProgress last;
     const auto watch = [&](const GenerationProgress& now) {
       last = now;
@@ -228,6 +232,8 @@ Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context&
     if (!whole || stop_requested()) return Outcome::stopped;
   }
   progress.finish();
+  if (!replaced.empty())
+    context.log->warn("keys of the input that gave way to the answers' own: " + describe_unobeyed(replaced));
   tell_throughput(context, responses, tokens, monotonic_seconds() - start, job.title);
   return Outcome::done;
 }
@@ -241,8 +247,18 @@ Json response_json(const Json& input, const GenerationResult& result) {
   return line;
 }
 
+std::vector<std::string> replaced_keys(const Json& input, std::span<const std::string_view> written) {
+  const auto has = [&](std::string_view key) { return input.contains(key) && !input[key].is_null(); };
+  if (has("token_ids") && has("logprob") && has("finish")) return {};
+  std::vector<std::string> replaced;
+  for (const std::string_view key : written) {
+    if (has(key)) replaced.emplace_back(key);
+  }
+  return replaced;
+}
+
 SampledPrompt answered(const Prompt& prompt, std::span<const GenerationResult> results) {
-  SampledPrompt sampled{.sampled = std::ssize(results)};
+  SampledPrompt sampled{.sampled = std::ssize(results), .replaced = replaced_keys(prompt.json, response_keys_written)};
   for (const GenerationResult& result : results) {
     sampled.lines += dump_json(response_json(prompt.json, result)) + "\n";
     sampled.unfinished += result.stopped ? 0 : 1;

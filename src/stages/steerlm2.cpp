@@ -181,7 +181,7 @@ Outcome train(const Recipe& recipe, const Context& context) {
   Recipe training = recipe;
   training.model = {.path = recipe.steerlm2.policy};
   training.attributes = policy.attributes;
-  training.attributes_given = true;
+  training.attributes_given = {.all = true};
   training.text_template = policy.text_template;
   training.template_given = {true, true, true};
   BaseModel base = open_base_model(training, {.kind = HeadKind::language_model});

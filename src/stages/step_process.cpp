@@ -93,7 +93,8 @@ ProcessResult run_process(const std::string& program, const std::vector<std::str
     rusage usage{};
     const pid_t ended = ::wait4(child, &status, WNOHANG, &usage);
     if (ended == child)
-      return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), usage.ru_maxrss * 1024};
+      return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), !WIFEXITED(status),
+              usage.ru_maxrss * 1024};
     if (ended < 0 && errno != EINTR) {
       fail(ExitCode::resources, {.what = std::string("cannot wait for a process: ") + std::strerror(errno),
                                  .where = program,
@@ -114,24 +115,24 @@ int run_step(const StepProcess& step, const std::string& program, const Context&
   }
   context.log->info(step.title);
   const auto begin = std::chrono::steady_clock::now();
-  const auto [code, peak_memory] = run_process(program, step.arguments, step.input);
+  const auto [code, killed, peak_memory] = run_process(program, step.arguments, step.input);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (code == 0) {
     context.log->info(fmt::format("{}: done in {}, at most {} of memory", step.title, format_duration(seconds),
                                   format_bytes(peak_memory)));
   } else if (code == static_cast<int>(ExitCode::stopped)) {
     context.log->info(step.title + ": stopped; the same command goes on");
-  } else if (code == 128 + SIGKILL) {
+  } else if (killed && code == 128 + SIGKILL) {
     context.log->error(
         step.title +
         ": something ended the process (signal 9), as the system does where memory runs out or a limit of "
         "processor time is reached; "
         "make train.micro_batch_tokens or batch_tokens smaller, or give the same command again");
     return static_cast<int>(ExitCode::resources);
-  } else if (code > 128 && code != 130 && is_stop_signal(code - 128)) {
+  } else if (killed && is_stop_signal(code - 128)) {
     context.log->info(step.title + ": stopped before it began; the same command goes on");
     return static_cast<int>(ExitCode::stopped);
-  } else if (code > 128 && code != 130) {
+  } else if (killed) {
     context.log->error(
         fmt::format("{}: signal {} ended the process; this is a mistake of steerlm itself, please report it",
                     step.title, code - 128));

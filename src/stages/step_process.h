@@ -9,7 +9,8 @@
 namespace steerlm {
 
 struct ProcessResult {
-  int code = 0;                  // exit code; 128 + signal where a signal ended it
+  int code = 0;                  // exit code; 128 + signal where one ended it
+  bool killed = false;           // by a signal
   std::int64_t peak_memory = 0;  // bytes, resident
 };
 

@@ -4,6 +4,7 @@
 #include <deque>
 #include <optional>
 
+#include "steerlm/data/compressor.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/stages/inputs.h"
 #include "steerlm/stages/run_directory.h"
@@ -60,6 +61,7 @@ TrainedTokenizer train_tokenizer_on_files(const TokenizerOptions& options, std::
 // One block: the file is whole or not there, and the ledger knows it again.
 Outcome run_tokenizer(const Recipe& recipe, const Context& context) {
   const TokenizerOptions& options = recipe.tokenizer;
+  refuse_packed_name(options.output, "tokenizer.output");
   BlockOutputOptions output_given = output_options(recipe, context);
   output_given.counts = {"pieces"};
   const OutputOptions file{.overwrite = context.overwrite, .inputs = output_given.inputs, .make_folder = true};

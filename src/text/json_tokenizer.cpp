@@ -128,8 +128,9 @@ JsonTokenizer::JsonTokenizer(std::string bytes, const Path& file, TokenizerConfi
 }
 
 // The file's added tokens, and over them what the folder says, as Transformers adds it: a description in
-// added_tokens_decoder replaces the file's, any other only makes a token of the file special. A name that is in no
-// vocabulary is left out.
+// added_tokens_decoder replaces the file's, but a token that the file makes special stays so. Without a decoder a key
+// like pad_token makes a token of the file special; a list, or a key beside a decoder that lacks the token, does not. A
+// name that is in no vocabulary is left out.
 void JsonTokenizer::add_tokens(const TokenizerConfig& config, const std::string& where) {
   for (const AddedToken& token : json_.added) {
     ids_.emplace(token.text, *token.id);
@@ -162,10 +163,13 @@ void JsonTokenizer::add_tokens(const TokenizerConfig& config, const std::string&
     token.id = known->second;
     const auto before = added_.find(known->second);
     const bool replaces = config.decoder && std::ranges::find(*config.decoder, token.text) != config.decoder->end();
-    if (before != added_.end() && !replaces) {
-      before->second.special = before->second.special || token.special;
-    } else {
-      added_[known->second] = token;
+    if (before == added_.end()) {
+      added_.emplace(known->second, token);
+    } else if (replaces) {
+      token.special = token.special || before->second.special;
+      before->second = token;
+    } else if (!config.decoder && is_named(token.text, config)) {
+      before->second.special = true;
     }
   }
   note_left_out(left_out, notes_);

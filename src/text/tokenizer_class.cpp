@@ -35,11 +35,15 @@ bool is_llama(const std::string& name) { return name == "LlamaTokenizer" || name
                  "ids set 'tokenizer_class' to PreTrainedTokenizerFast"});
 }
 
+// Whether Transformers uses Qwen2Tokenizer for the model: for qwen2 whatever class the folder names.
+bool is_qwen2_model(const TokenizerConfig& config) {
+  return config.model_type == "qwen2" || (config.model_type == "qwen3" && config.class_name.empty());
+}
+
 Class class_of(const TokenizerConfig& config, bool byte_level, const std::string& where) {
   const std::string& name = config.class_name;
   if (config.model_type == "mistral") return Class::file;  // whatever the folder names
-  if (config.model_type == "qwen2" && byte_level) return Class::qwen2;
-  if (config.model_type == "qwen3" && name.empty() && byte_level) return Class::qwen2;
+  if (is_qwen2_model(config) && byte_level) return Class::qwen2;
   if (is_plain(name)) return Class::file;
   if (is_llama(name)) return byte_level ? Class::file : Class::llama;
   if (name == "Qwen2Tokenizer" && byte_level) return Class::qwen2;
@@ -132,7 +136,7 @@ void add_class_tokens(Class kind, bool code_llama, TokenizerJson& json, Tokenize
   if (kind != Class::qwen2) return;
   // Qwen2Tokenizer enters the special tokens that are named once more, without what was said of them.
   const auto make_plain = [&](AddedToken& token) {
-    if (std::ranges::find(config.named, token.text) != config.named.end())
+    if (is_named(token.text, config) || is_listed(token.text, config))
       token = {.text = token.text, .id = token.id, .special = true};
   };
   std::ranges::for_each(json.added, make_plain);
@@ -163,11 +167,18 @@ void apply_tokenizer_class(TokenizerJson& json, TokenizerConfig& config, const s
       !json.pre_tokenizer.empty() && json.pre_tokenizer.back().kind == PreTokenizerStep::Kind::byte_level;
   const Class kind = class_of(config, byte_level, where);
   const bool code_llama = kind == Class::llama && config.class_name == "CodeLlamaTokenizer";
-  // Beside an added_tokens_decoder the file's own added tokens are not read.
+  if (is_qwen2_model(config) && !byte_level) {
+    notes.push_back("Transformers 5 opens a model of type " + config.model_type +
+                    " with Qwen2Tokenizer, which is byte-level; this tokenizer.json is not, so it is read without that "
+                    "class here, and Transformers gives other ids");
+  }
+  // Beside an added_tokens_decoder these classes read the file's own added tokens no more: those that it lacks are
+  // gone, and of the others it alone says whether they are special.
   if (kind != Class::file && config.decoder) {
     std::erase_if(json.added, [&](const AddedToken& token) {
       return std::ranges::find(*config.decoder, token.text) == config.decoder->end();
     });
+    for (AddedToken& token : json.added) token.special = false;
   }
   if (kind != Class::file) add_class_tokens(kind, code_llama, json, config);
   if (code_llama) {  // it makes the post-processor itself

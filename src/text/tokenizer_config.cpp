@@ -91,7 +91,10 @@ void read_special_tokens(const Json& json, const std::string& where, TokenizerCo
     add_token(std::move(*token), config);
     name_special_token(text, config);
   }
-  // A list, or an object of names and tokens.
+  // A list, or an object of names and tokens, which are like keys of their own. A list of extra_special_tokens stands
+  // in the place of additional_special_tokens.
+  const auto extra = json.find("extra_special_tokens");
+  const bool replaced = extra != json.end() && extra->is_array() && !extra->empty();
   for (const char* key : {"additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens"}) {
     if (!json.contains(key) || json[key].is_null()) continue;
     if (!json[key].is_structured()) {
@@ -101,9 +104,14 @@ void read_special_tokens(const Json& json, const std::string& where, TokenizerCo
                              .expected = "a list of tokens, or an object of names and tokens"});
     }
     for (const Json& entry : json[key]) {
-      if (auto token = read_token(entry, where)) {
-        config.named.push_back(token->text);
-        add_token(std::move(*token), config);
+      auto token = read_token(entry, where);
+      if (!token || (replaced && key == std::string_view("additional_special_tokens"))) continue;
+      const std::string text = token->text;
+      add_token(std::move(*token), config);
+      if (json[key].is_object()) {
+        name_special_token(text, config);
+      } else {
+        config.listed.push_back(text);
       }
     }
   }
@@ -136,7 +144,7 @@ void read_added_tokens(const Json& json, const std::string& where, TokenizerConf
     if (text.empty()) continue;
     AddedToken plain{.text = text, .id = check_token_id(id.get<std::int64_t>(), text, where)};
     AddedToken& token = add_token(plain, config);
-    plain.special = std::ranges::find(config.named, text) != config.named.end();
+    plain.special = is_named(text, config) || is_listed(text, config);
     plain.normalized = !plain.special;
     token = plain;
   }
@@ -147,6 +155,14 @@ void read_added_tokens(const Json& json, const std::string& where, TokenizerConf
 void name_special_token(const std::string& text, TokenizerConfig& config) {
   add_token({.text = text, .special = true}, config).special = true;
   config.named.push_back(text);
+}
+
+bool is_named(const std::string& text, const TokenizerConfig& config) {
+  return std::ranges::find(config.named, text) != config.named.end();
+}
+
+bool is_listed(const std::string& text, const TokenizerConfig& config) {
+  return std::ranges::find(config.listed, text) != config.listed.end();
 }
 
 std::int32_t check_token_id(std::int64_t id, const std::string& token, const std::string& where) {

@@ -33,7 +33,8 @@ struct TokenizerConfig {
   std::string bos;                                  // "": the model's own
   std::string eos;
   std::vector<AddedToken> tokens;
-  std::vector<std::string> named;       // those of them that keys like pad_token and lists of special tokens name
+  std::vector<std::string> named;       // those of them that a key like pad_token or a name of an object names
+  std::vector<std::string> listed;      // those of lists like additional_special_tokens
   std::vector<std::string> token_keys;  // keys like pad_token that the files have, null or not
 };
 
@@ -43,6 +44,10 @@ inline constexpr const char* tokenizer_side_files[] = {"tokenizer_config.json", 
 
 // Adds a special token by its text, or makes the one that is there special.
 void name_special_token(const std::string& text, TokenizerConfig& config);
+
+// Whether `named` or `listed` has the text.
+bool is_named(const std::string& text, const TokenizerConfig& config);
+bool is_listed(const std::string& text, const TokenizerConfig& config);
 
 // The id, if it is one that a vocabulary can have: 0 to 2^24. Throws model.
 std::int32_t check_token_id(std::int64_t id, const std::string& token, const std::string& where);

@@ -225,9 +225,13 @@ void write_tokenizer_text(Output& file, std::int64_t count, std::uint64_t seed) 
 }  // namespace
 
 void make_toy_data(const Path& given, std::int64_t count, std::uint64_t seed, bool overwrite) {
-  if (count < 1) {
-    fail(ExitCode::recipe,
-         {.what = "cannot make toy data", .found = std::to_string(count), .expected = "at least 1 record"});
+  // A file is made in memory, where ten million records take some gigabytes.
+  constexpr std::int64_t most = 10'000'000;
+  if (count < 1 || count > most) {
+    fail(ExitCode::recipe, {.what = "cannot make toy data",
+                            .where = "--count",
+                            .found = std::to_string(count),
+                            .expected = "from 1 to " + std::to_string(most) + " records"});
   }
   std::error_code error;
   const bool there = std::filesystem::is_directory(given, error);

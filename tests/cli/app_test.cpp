@@ -114,7 +114,16 @@ TEST(AppTest, ValuesThatNoOptionCanHave) {
   EXPECT_EQ(said("--top-p", "1.5"),
             "error: --top-p: not a value of this option (found '1.5', expected a number from 0 to 1)" + see);
   EXPECT_EQ(said("--samples", "abc"),
-            "error: --samples: not a value of this option (found 'abc', expected a number from 1 to 1000000)" + see);
+            "error: --samples: not a value of this option (found 'abc', expected a number from 1 to 10000)" + see);
+  // The ranges of a recipe's keys.
+  EXPECT_EQ(said("--samples", "10001").find("error: --samples: not a value of this option (found '10001'"), 0u);
+  for (const char* temperature : {"-0.5", "inf", "nan"}) {
+    EXPECT_EQ(said("--temperature", temperature),
+              std::string("error: --temperature: not a value of this option (found '") + temperature +
+                  "', expected a number from 0 on)" + see);
+  }
+  EXPECT_EQ(said("--temperature", "warm"),
+            "error: --temperature: not a value of this option (found 'warm', expected a number)" + see);
   for (const char* seed : {"99999999999999999999", "010", "0x10"})
     EXPECT_NE(said("--seed", seed).find(std::string("--seed: not a value of this option (found '") + seed),
               std::string::npos)

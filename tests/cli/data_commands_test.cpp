@@ -226,7 +226,7 @@ TEST_F(DataCommands, CheckGoesThroughTheWholeFile) {
       "{\n"
       R"({"conversations":[{"from":"User","value":"<extra_id_1>"},{"from":"Assistant","value":"x","label":"quality:3,x:1"}]})"
       "\n"
-      R"({"conversations":[{"from":"user","value":"x"}]})"
+      R"({"conversations":[{"from":"usr","value":"x"}]})"
       "\n"
       R"({"conversations":[{"from":"User","value":"x"},{"from":"Assistant","value":"x","label":"quality:x"}]})"
       "\n"
@@ -236,7 +236,7 @@ TEST_F(DataCommands, CheckGoesThroughTheWholeFile) {
   EXPECT_EQ(outcome.code, 3);
   EXPECT_THAT(outcome.out, HasSubstr(input + ":1: not valid JSON"));
   EXPECT_THAT(outcome.out, HasSubstr(input + ":2, turn 1: marker text in the value"));
-  EXPECT_THAT(outcome.out, HasSubstr(input + ":3: turn 1: unknown role in 'from' (found 'user'"));
+  EXPECT_THAT(outcome.out, HasSubstr(input + ":3: turn 1: unknown role in 'from' (found 'usr'"));
   EXPECT_THAT(outcome.out, HasSubstr(input + ":4, turn 2: an entry of the label cannot be read (found 'quality:x'"));
   EXPECT_THAT(outcome.out, ::testing::ContainsRegex("records +2\n"));
   EXPECT_THAT(outcome.out, ::testing::ContainsRegex("bad records +3\n"));

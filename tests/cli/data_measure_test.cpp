@@ -171,6 +171,13 @@ TEST_F(DataMeasure, PacksAsTheNameSays) {
       lines);
 }
 
+TEST_F(DataMeasure, EdgesAreNotPacked) {
+  const Outcome outcome = measure({"--input", write("i.jsonl", answers(10)), "--output", "-", "--attributes",
+                                   "verbosity:characters", "--max", "4", "--write-edges", path("e.json.gz")});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("--write-edges: this output is not packed, and its name says that it is"));
+}
+
 TEST_F(DataMeasure, OtherKeysTravelAndUserTurnsAreLeftAlone) {
   const std::string line =
       R"({"a":1.50,"conversations":[{"from":"User","value":"x","b":-0},{"from":"Assistant","value":"y"}],"d":1e400})"

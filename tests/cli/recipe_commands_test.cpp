@@ -85,12 +85,13 @@ TEST_F(RecipeCommandsTest, ADashIsStandardInput) {
 // What came through a pipe is not there a second time.
 TEST_F(RecipeCommandsTest, ARecipeThroughAPipeIsReadOnce) {
   const std::string fifo = (folder_.path() / "fifo").string();
-  const std::string experiment = STEERLM_SOURCE_DIR "/configs/experiments/m1-dials.yaml";
+  const std::string experiment =
+      "mirrors: a\nquestion: b\nshows: c\ncannot_show: d\npipeline: " + write("p.yaml", pipeline_) +
+      "\nmeasures: [{name: e, step: one, at: /x}]\n";
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
-  for (const auto& [text, end] :
-       {std::pair{good_, std::string(": a recipe without faults, stage sft\n")},
-        {pipeline_, ": a pipeline without faults, steps one\n"},
-        {read_file(experiment, ExitCode::recipe, "recipe"), ": an experiment without faults, on "}}) {
+  for (const auto& [text, end] : {std::pair{good_, std::string(": a recipe without faults, stage sft\n")},
+                                  {pipeline_, ": a pipeline without faults, steps one\n"},
+                                  {experiment, ": an experiment without faults, on p.yaml\n"}}) {
     std::thread writer([&] { std::ofstream(fifo) << text; });
     const Outcome outcome = run({"check", fifo});
     writer.join();
@@ -238,6 +239,7 @@ TEST_F(RecipeCommandsTest, ThePapersNumbersAreInTheirRecipes) {
 }
 
 TEST_F(RecipeCommandsTest, CopyAndInitHarmNothing) {
+  EXPECT_EQ(run({"init", "sft", (folder_.path() / "sft.yaml.gz").string()}).code, 2) << "a recipe is not packed";
   const std::string file = write("mine.yaml", "old");
   for (std::vector<std::string> words :
        {std::vector<std::string>{"copy", "toy/pipeline", file}, {"init", "sft", file}}) {
@@ -253,6 +255,39 @@ TEST_F(RecipeCommandsTest, CopyAndInitHarmNothing) {
   EXPECT_NE(run({"copy", "m1-dails", "-"}).err.find("did you mean 'experiments/m1-dials'?"), std::string::npos);
   EXPECT_NE(run({"init", "sfd", "-"}).err.find("did you mean 'sft'?"), std::string::npos);
   EXPECT_NE(run({"init", "predictor", "-"}).err.find("expected one of tokenizer, train-predictor"), std::string::npos);
+}
+
+// A copy is not where its paths lead: what is missing there is said, and the commands that are named bring it.
+TEST_F(RecipeCommandsTest, CopySaysWhatARecipeNeedsBeside) {
+  const std::string file = (folder_.path() / "mine" / "x.yaml").string();
+  const std::string beside = (folder_.path() / "mine" / "toy.yaml").string();
+  std::filesystem::create_directory(folder_.path() / "mine");
+  const Outcome copied = run({"copy", "experiments/m1-dials", file});
+  EXPECT_EQ(copied.code, 0) << copied.err;
+  EXPECT_NE(copied.err.find("mine/x.yaml: an experiment on mine/toy.yaml, which 'steerlm recipe copy experiments/toy "
+                            "mine/toy.yaml' writes\n"),
+            std::string::npos)
+      << copied.err;
+  EXPECT_EQ(run({"check", file}).code, 2) << "its pipeline is missing";
+  const Outcome pipeline = run({"copy", "experiments/toy", beside});
+  EXPECT_NE(pipeline.err.find("'steerlm data make-toy --output data/toy' writes"), std::string::npos) << pipeline.err;
+  EXPECT_EQ(run({"check", file}).code, 0);
+  EXPECT_EQ(run({"copy", "experiments/m1-dials", "-"}).err, "");
+}
+
+// Each command with a recipe says what an experiment is run by.
+TEST_F(RecipeCommandsTest, AnExperimentIsNoRecipe) {
+  const std::string file = (folder_.path() / "x.yaml").string();
+  ASSERT_EQ(run({"copy", "experiments/m1-dials", file}).code, 0);
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"recipe", "show", file}, {"run", file}, {"sft", file}, {"pipeline", file}}) {
+    const Outcome outcome = run_command(words);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_NE(outcome.err.find("this is an experiment (expected a recipe, which has the key 'stage'); `steerlm "
+                               "experiment FILE --out DIR` runs it"),
+              std::string::npos)
+        << words[0] << ": " << outcome.err;
+  }
 }
 
 // Of the stage `sft` say: what must be given is asked for, and filled in there is no fault.

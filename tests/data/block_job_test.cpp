@@ -214,6 +214,27 @@ TEST_F(BlockJobTest, AReadListOfBadRecordsMayBeRemoved) {
   EXPECT_TRUE(open().finished());
 }
 
+// Of a shard the merge reads it: from the first block on that has bad records all are made again.
+TEST_F(BlockJobTest, ALostListOfBadRecordsIsMadeAgainWhereItIsNeeded) {
+  const BlockOutputOptions options{.needs_quarantine = true};
+  const auto needing = [&] { return BlockOutput(output(), ledger(), Json{{"name", "run"}}, options); };
+  run(3);
+  EXPECT_TRUE(needing().finished());
+  EXPECT_TRUE(BlockOutput::is_quarantine_at(output().string(), ledger()));
+  std::filesystem::remove(quarantine());
+  EXPECT_FALSE(BlockOutput::is_quarantine_at(output().string(), ledger()));
+  EXPECT_TRUE(open().finished());
+  {
+    BlockOutput out = needing();
+    EXPECT_FALSE(out.finished());
+    ASSERT_EQ(out.completed_blocks(), 1);
+    for (std::int64_t b = 1; b < 3; ++b) out.append(3, lines(b), bad_lines(b), Json{{"number", b}});
+    out.finish();
+  }
+  expect_whole(3);
+  EXPECT_TRUE(needing().finished());
+}
+
 // contracts.md section 8.
 TEST_F(BlockJobTest, AnotherRun) {
   start(1);

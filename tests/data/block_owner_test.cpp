@@ -1,6 +1,7 @@
 // Which files a ledger makes a run's own: contracts.md section 8, nothing is removed that is not ours.
 #include <optional>
 
+#include "data/block_files.h"
 #include "data/block_job_runs.h"
 #include "steerlm/core/run_files.h"
 
@@ -135,6 +136,126 @@ TEST_F(BlockOwnerTest, ARunThatWasMovedWithItsOutputGoesOn) {
   out.append(3, lines(1), "", Json::object());
   out.finish();
   EXPECT_EQ(read_all(moved / "o.jsonl"), lines(0) + lines(1));
+}
+
+// Moved to another disk, say: what lies in the run directories around the ledger has come along, and the original keeps
+// its own.
+TEST_F(BlockOwnerTest, ACopiedRunDirectoryOwnsWhatLiesInIt) {
+  const Path original = folder_.path() / "pipeline", copy = folder_.path() / "copy";
+  const auto begin = [](const Path& root, const char* file) {
+    return BlockOutput(root / file, root / "step" / "ledger.jsonl", Json{{"name", "run"}}, {});
+  };
+  for (const char* file : {"step/o.jsonl", "beside.jsonl"}) {
+    for (const Path& root : {original, original / "step"}) RunFiles::open(root, {});
+    begin(original, file).append(3, lines(0), "bad one\n", Json::object());
+    std::filesystem::copy(original, copy, std::filesystem::copy_options::recursive);
+    EXPECT_EQ(BlockOutput::other_place((copy / file).string(), copy / "step" / "ledger.jsonl"), std::nullopt);
+    EXPECT_EQ(begin(copy, file).completed_blocks(), 1) << file;
+    {
+      BlockOutput out = begin(copy, file);
+      out.append(3, lines(1), "", Json::object());
+      out.finish();
+    }
+    EXPECT_EQ(read_all(copy / file), lines(0) + lines(1));
+    EXPECT_TRUE(begin(copy, file).finished());
+    EXPECT_EQ(begin(original, file).completed_blocks(), 1) << file;
+    for (const Path& root : {original, copy}) std::filesystem::remove_all(root);
+  }
+}
+
+// `../o.jsonl` is the same file for both.
+TEST_F(BlockOwnerTest, ACopiedStepBesideTheOriginalOwnsNothingOfIt) {
+  const Path root = folder_.path() / "pipeline", output = root / "o.jsonl";
+  for (const Path& run : {root, root / "one"}) RunFiles::open(run, {});
+  BlockOutput(output, root / "one" / "ledger.jsonl", Json{{"name", "run"}}, {}).append(3, lines(0), "", Json::object());
+  std::filesystem::copy(root / "one", root / "two", std::filesystem::copy_options::recursive);
+  EXPECT_EQ(BlockOutput::own_files(root / "one" / "ledger.jsonl").size(), 2u);
+  EXPECT_TRUE(BlockOutput::own_files(root / "two" / "ledger.jsonl").empty());
+}
+
+// Of an identity, those that begin with a run directory around the ledger's.
+TEST_F(BlockOwnerTest, PathsInTheRunDirectoriesAroundMoveWithThem) {
+  const Path first = folder_.path() / "first", second = folder_.path() / "the second";
+  const auto identity = [](const Path& root, const std::string& input, const std::string& bytes) {
+    const std::string path = (root / "one" / input).string();
+    const bool quoted = path.find(' ') != std::string::npos;
+    return Json{{"inputs", {{{"path", path}, {"sha256", bytes}}}},
+                {"recipe", "input:\n  - path: " + (quoted ? '"' + path + '"' : path) + "\nseed: 1\n"}};
+  };
+  const auto begin = [](const Path& root, const Json& known) {
+    return BlockOutput(root / "two" / "o.jsonl", root / "two" / "ledger.jsonl", known, {});
+  };
+  for (const Path& root : {first, first / "two"}) RunFiles::open(root, {});
+  begin(first, identity(first, "in.jsonl", "a")).append(3, lines(0), "", Json::object());
+  const std::string bytes = read_all(first / "two" / "ledger.jsonl");
+  std::filesystem::rename(first, second);
+  EXPECT_EQ(begin(second, identity(second, "in.jsonl", "a")).completed_blocks(), 1);
+  for (const Json& other : {identity(second, "other.jsonl", "a"), identity(second, "in.jsonl", "b"),
+                            identity(folder_.path() / "elsewhere", "in.jsonl", "a")}) {
+    EXPECT_THAT(message_of(ExitCode::recipe, [&] { begin(second, other); }),
+                HasSubstr("another run has begun this output"));
+  }
+  std::filesystem::rename(second, first);
+  // A ledger of an earlier version of the program has the whole paths: it goes on where it lies as it lay.
+  std::string before = bytes;
+  for (size_t at = 0; (at = before.find("@/../", at)) != std::string::npos;)
+    before.replace(at, 5, first.string() + "/");
+  ASSERT_NE(before, bytes);
+  std::ofstream(first / "two" / "ledger.jsonl") << before;
+  EXPECT_EQ(begin(first, identity(first, "in.jsonl", "a")).completed_blocks(), 1);
+  std::filesystem::rename(first, second);
+  EXPECT_THAT(message_of(ExitCode::recipe, [&] { begin(second, identity(second, "in.jsonl", "a")); }),
+              HasSubstr("another run has begun this output"));
+}
+
+TEST_F(BlockOwnerTest, RunDirectoriesAreCountedFromTheInnermostOut) {
+  const Path seeds = folder_.path() / "seeds", step = seeds / "seed-1" / "step";
+  for (const Path& root : {seeds, seeds / "seed-1", step}) RunFiles::open(root, {});
+  EXPECT_EQ(runs_around(step), 2);
+  EXPECT_EQ(runs_around(step / ""), 2);
+  EXPECT_EQ(runs_around(seeds), 0);
+  EXPECT_EQ(without_place(Json("see " + (seeds / "a").string()), step), Json("see @/../../a"));
+  EXPECT_EQ(without_place(Json("my" + (seeds / "a").string()), step), Json("my" + (seeds / "a").string()));
+  EXPECT_EQ(without_place(Json((seeds / "a").string()), seeds), Json((seeds / "a").string())) << "nothing is around";
+}
+
+// The run directory of one seed, say, that is taken out of that of all seeds.
+TEST_F(BlockOwnerTest, PathsAreTheSameAtEveryDepth) {
+  const Path seeds = folder_.path() / "seeds", alone = folder_.path() / "alone";
+  for (const Path& root : {seeds, seeds / "seed-1", seeds / "seed-1" / "two"}) RunFiles::open(root, {});
+  const auto identity = [](const std::string& root) {
+    return Json{{"recipe", "input: " + root + "/one/one.model\noutput: " + root + "/two/o.jsonl\nseed: 1\n"}};
+  };
+  const auto begin = [&](const Path& root) {
+    return BlockOutput(root / "two" / "o.jsonl", root / "two" / "ledger.jsonl", identity(root.string()), {});
+  };
+  begin(seeds / "seed-1").append(3, lines(0), "", Json::object());
+  const Json known{{"recipe", "input: @/../one/one.model\noutput: @/o.jsonl\nseed: 1\n"}};
+  EXPECT_EQ(without_place(identity((seeds / "seed-1").string()), seeds / "seed-1" / "two"), known);
+  const Path before = std::filesystem::current_path();
+  std::filesystem::current_path(seeds);
+  EXPECT_EQ(without_place(identity("seed-1"), "seed-1/two"), known) << "from within";
+  EXPECT_EQ(begin("seed-1").completed_blocks(), 1);
+  std::filesystem::current_path(before);
+  std::filesystem::rename(seeds / "seed-1", alone);
+  EXPECT_EQ(begin(alone).completed_blocks(), 1);
+}
+
+TEST_F(BlockOwnerTest, PathsThatNeedQuotesAreTheSame) {
+  const Path odd = folder_.path() / R"(my "runs" \ 1)", plain = folder_.path() / "plain";
+  for (const Path& root : {odd, odd / "two", plain, plain / "two"}) RunFiles::open(root, {});
+  const std::string parent = folder_.path().string();
+  const Json quoted("input: \"" + parent + R"(/my \"runs\" \\ 1/one/a\"b.jsonl"
+system: "in )" + plain.string() +
+                    "/one\"\n");
+  EXPECT_EQ(without_place(quoted, odd / "two"),
+            Json("input: @/../one/a\"b.jsonl\nsystem: \"in " + plain.string() + "/one\"\n"));
+  EXPECT_EQ(without_place(Json("input: \"" + plain.string() + R"(/one/a\"b.jsonl"
+system: "in )" + plain.string() +
+                               "/one\"\n"),
+                          plain / "two"),
+            Json("input: @/../one/a\"b.jsonl\nsystem: \"in " + plain.string() + "/one\"\n"))
+      << "a text is no path";
 }
 
 // Of two writers that know the same part file the second finds it finished and moved to its final name.

@@ -134,8 +134,9 @@ TEST_F(PreferenceTest, Refusals) {
               HasSubstr("found the number 4"));
   EXPECT_THAT(refusal(R"({"prompt":"x","response_1":"a","response_2":"b","preference_strength":"2"})"),
               HasSubstr("found the text \"2\""));
-  EXPECT_THAT(refusal(R"({"context":[],"response1":"a","response2":3,"overall_preference":1})"),
-              HasSubstr(":1: 'response2' has the wrong type"));
+  EXPECT_THAT(
+      refusal(R"({"context":[{"role":"user","content":"q"}],"response1":"a","response2":3,"overall_preference":1})"),
+      HasSubstr(":1: 'response2' has the wrong type"));
   EXPECT_THAT(refusal(R"({"prompt":"x","response":"y","helpfulness":3})"),
               HasSubstr(":1: a line that holds no preference between responses"));
   EXPECT_THAT(refusal(R"({"conversations":[{"from":"User","value":"x"},{"from":"Assistant","value":"y"}]})"),

@@ -369,7 +369,7 @@ TEST(RecordReaderTest, PromptsOfPromptLines) {
   TemporaryFolder folder;
   const std::string path = write_file(
       folder, "p.jsonl",
-      "{\"prompt\":\"Hi\",\"id\":1}\n{\"system\":\"T\",\"turns\":[\"a\",\"b\",\"c\"]}\n{\"turns\":[\"a\",\"b\"]}\n" +
+      "{\"prompt\":\"Hi\",\"id\":1}\n{\"system\":\"T\",\"turns\":[\"a\",\"b\",\"c\"]}\n{\"turns\":[\"a\"]}\n" +
           record_line("r"));
   EXPECT_THAT(prompts_of(path),
               ElementsAre("S> User: Hi", "T> User: a | Assistant: b | User: c", "S> User: a", "S> User: r"));

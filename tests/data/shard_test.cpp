@@ -139,7 +139,8 @@ TEST_F(ShardTest, WhatWasChangedOrLostIsFound) {
   changed[3] = 'X';
   for (const std::string& other : {changed, bytes + "more\n", bytes.substr(0, bytes.size() - 9)}) {
     write(outputs[1], other);
-    EXPECT_THAT(refused(outputs), HasSubstr("part-1.jsonl: the shard was changed after it was finished"));
+    EXPECT_THAT(refused(outputs), HasSubstr("part-1.jsonl: the shard was changed after it was finished; "
+                                            "run the shard again with --fresh --overwrite"));
   }
   write(outputs[1], bytes);
   Json json = Json::parse(description);
@@ -166,6 +167,34 @@ TEST_F(ShardTest, WhatWasChangedOrLostIsFound) {
   }
   write(outputs[1] + ".shard.json", description);
   EXPECT_TRUE(merge_shards(merged(), outputs, "tests", false).has_value());
+}
+
+TEST_F(ShardTest, AnEmptyShardThatWasChangedIsFound) {
+  const std::vector<std::string> outputs = run_shards(3, 3);  // one block
+  for (const std::string& file : {outputs[1], BlockOutput::quarantine_beside(outputs[2]).string()}) {
+    const bool there = std::filesystem::exists(file);
+    std::ofstream(file) << "more\n";
+    EXPECT_THAT(refused(outputs), HasSubstr(file + ": the shard was changed after it was finished"));
+    remove_file(file);
+    if (there) std::ofstream(file).flush();
+  }
+  EXPECT_TRUE(merge_shards(merged(), outputs, "tests", false).has_value());
+}
+
+TEST_F(ShardTest, WhatDescribesAFinishedShardIsWrittenAgain) {
+  const Json job = {{"command", "tests"}, {"is", "this"}};
+  for (const std::string ending : {"", ".gz"}) {
+    const std::string to = run_shards(2, 40, ending)[1], file = shard_file(to).string(), bytes = read_all(file);
+    EXPECT_TRUE(has_shard_file(to));
+    std::ofstream(file) << "{}";
+    EXPECT_FALSE(has_shard_file(to));
+    remove_file(file);
+    EXPECT_FALSE(has_shard_file(to));
+    BlockOutput blocks(to, to + ".ledger", {{"job", job}}, {});
+    ASSERT_TRUE(blocks.finished());
+    write_shard_file(to, blocks, job, {1, 2}, block_records, 40);
+    EXPECT_EQ(read_all(file), bytes) << ending;
+  }
 }
 
 TEST_F(ShardTest, AnExistingFileStaysAndAStopWritesNothing) {

@@ -49,8 +49,6 @@ TEST(SourcesTest, GeneratedResponsesAreTurns) {
   EXPECT_EQ(said(read(R"("prompt":"Name a fruit.")").at(0)), "User: Name a fruit. | Assistant: A plum. | ");
   EXPECT_EQ(said(read(R"("question_id":7,"turns":["Name a fruit."])").at(0)),
             "User: Name a fruit. | Assistant: A plum. | ");
-  EXPECT_EQ(said(read(R"("turns":["Name a fruit.","An apple."])").at(0)),
-            "User: Name a fruit. | Assistant: A plum. | ");
   EXPECT_EQ(read(R"("prompt":"Name a fruit.","turns":2)").at(0).json.at("turns"), 2) << "of `prompt` a key like others";
   const Record record = read(R"("system":"S","conversations":[{"from":"User","value":"Hi"},{"from":"Assistant",)"
                              R"("value":"Hello","label":"quality:3"},{"from":"User","value":"Name a fruit."},)"
@@ -407,8 +405,7 @@ TEST(SourcesTest, NotRecognised) {
               HasSubstr("whole trees are read, which are in its files that end in .trees.jsonl.gz"));
   // No key is misspelt, and what a list holds is no record.
   for (const char* line :
-       {R"({"instruction":"q","context":"","response":"a"})",
-        R"({"context":[{"role":"user","content":"q"}],"response":"a","feedback":["b"]})",
+       {R"({"context":[{"role":"user","content":"q"}],"response":"a","feedback":["b"]})",
         R"({"context":[{"role":"user","content":"q"}],"original_response":"a","edited_response":"b"})"})
     EXPECT_THAT(refusal(line), ::testing::EndsWith("; docs/data.md says which keys each kind of record has"));
   EXPECT_THAT(refusal("garbage"), HasSubstr(":1: not valid JSON"));

@@ -54,6 +54,8 @@ TEST_F(Chat, DialsSystemAndTurnsReachTheModel) {
       << "the first stays";
   EXPECT_EQ(chat("hi\n", greedy + " --set quality=3,humor=2").output, generated(user("hi"), "--set quality=3,humor=2"));
   EXPECT_EQ(chat("/system Be bad.\nhi\n", greedy).output, generated(user("hi"), "--system 'Be bad.'"));
+  for (const char* none : {"\"\"", "''"})
+    EXPECT_EQ(chat("/system " + std::string(none) + "\nhi\n", greedy).output, generated(user("hi"), "--system ''"));
   EXPECT_EQ(chat("hi\n", greedy + " --system 'Be bad.'").output, generated(user("hi"), "--system 'Be bad.'"));
   EXPECT_EQ(chat("//undo\n", greedy).output, generated(user("/undo"), ""));
   // The first answer keeps the label that it was given with.
@@ -78,6 +80,7 @@ TEST_F(Chat, PrintsDialsSystemPromptAndCommands) {
   const Result result = chat("/set humor=3\n/dials\n/system\n/help\n");
   expect_says(result, "quality=0  (0 to 4, default 0)\nhumor=3  (0 to 4, default 0)\nBe good.\n/help ");
   EXPECT_EQ(result.output, "");
+  expect_says(chat("/system \"\"\n/system\n"), "note: there is no system prompt");
   EXPECT_NE(run("chat --help").output.find("/save [--overwrite] FILE"), std::string::npos);
 }
 

@@ -101,6 +101,21 @@ TEST_F(JudgementsProgram, TakesWhatGenerateWrites) {
   }
 }
 
+TEST_F(JudgementsProgram, ComparisonsArePackedAsTheirNameSays) {
+  write_six();
+  for (const std::string ending : {".gz", ".zst"}) {
+    const Result packed =
+        run("judgements write --answers a=a.jsonl --answers b=b.jsonl --output packed.jsonl" + ending);
+    ASSERT_EQ(packed.code, 0) << packed.errors;
+    write("judged.jsonl", judge([](int) { return "a"; }));
+    const Result result = run("judgements read --judged judged.jsonl --comparisons packed.jsonl" + ending +
+                              " --output r" + ending + ".json");
+    EXPECT_EQ(result.code, 0) << result.errors;
+  }
+  expect_refused(run("judgements read --judged judged.jsonl --comparisons comparisons.jsonl --output r.json.gz"), 2,
+                 "this output is not packed");
+}
+
 TEST_F(JudgementsProgram, RatesWhatTheJudgePrefers) {
   write_six();
   // a wins 3 of the 4 where its answer is the longer one, and 1 of the 2 where it is not.

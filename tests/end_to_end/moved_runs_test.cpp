@@ -93,6 +93,75 @@ TEST_F(MovedRuns, AMovedAndACopiedPipelineAreFinished) {
   EXPECT_EQ(read("p/third/two/o.jsonl"), made);
 }
 
+// Each command ends after a block; before the next one the run directory gets another name, or goes to another disk.
+TEST_F(MovedRuns, AnUnfinishedPipelineGoesOnWhereItIsMoved) {
+  write("p/in.jsonl", read("p/in.jsonl") + "{}\n");
+  const std::string step = ", stage: annotate, predictor: " + path("predictor").string() +
+                           ", block_records: 2, max_bad_share: 0.5, output: \"@self/o.jsonl\", input: ";
+  write("p/pipeline.yaml", "stage: pipeline\nrun_dir: whole\nsteps:\n  - {name: one" + step +
+                               "in.jsonl}\n  - {name: two" + step + "\"@one/o.jsonl\"}\n");
+  const auto pipeline = [&](const std::string& more) {
+    return run("pipeline pipeline.yaml " + more + ")", "(cd p &&");
+  };
+  ASSERT_EQ(pipeline("").code, 0);
+  std::string folder = "moved 0";
+  int code = pipeline("max_minutes=1e-9 'run_dir=" + folder + "'").code, moves = 0;
+  ASSERT_EQ(code, 75);
+  for (int i = 1; code == 75 && i < 30; ++i, ++moves) {
+    const std::string now = (i % 4 < 2 ? "moved " : "moved_") + std::to_string(i);
+    if (i % 2 == 1) {
+      std::filesystem::rename(path("p") / folder, path("p") / now);
+    } else {
+      copy(("p/" + folder).c_str(), path("p") / now);
+      std::filesystem::remove_all(path("p") / folder);
+    }
+    const Result result = pipeline("max_minutes=1e-9 'run_dir=" + now + "'");
+    EXPECT_EQ(result.errors.find("runs again"), std::string::npos) << result.errors;
+    folder = now;
+    code = result.code;
+  }
+  EXPECT_EQ(code, 0);
+  EXPECT_GE(moves, 2);
+  for (const Path file : {"one/o.jsonl", "two/o.jsonl"}) EXPECT_EQ(read("p" / (folder / file)), read("p/whole" / file));
+  EXPECT_EQ(read("p" / (folder / Path("one/o.jsonl.quarantine.jsonl"))), read("p/whole/one/o.jsonl.quarantine.jsonl"));
+}
+
+// OUTPUT.shard.json has the paths that the input had before the move.
+TEST_F(MovedRuns, AShardWhoseOutputWasLostIsMadeAgainBehindTheMove) {
+  write("p/in.jsonl", read("p/in.jsonl") + "{}\n");
+  const std::string step = ", stage: annotate, predictor: " + path("predictor").string() +
+                           ", block_records: 2, output: \"@self/o.jsonl\", input: ";
+  write("p/pipeline.yaml", "stage: pipeline\nrun_dir: first\nsteps:\n  - {name: one, max_bad_share: 0.5" + step +
+                               "in.jsonl}\n  - {name: two, shard: 0/2" + step + "\"@one/o.jsonl\"}\n");
+  const auto pipeline = [&](const std::string& more) {
+    return run("pipeline pipeline.yaml " + more + ")", "(cd p &&");
+  };
+  ASSERT_EQ(pipeline("").code, 0) << read("err.txt");
+  const std::string made = read("p/first/two/o.jsonl");
+  std::filesystem::rename(path("p/first"), path("p/second"));
+  std::filesystem::remove(path("p/second/two/o.jsonl"));
+  const Result again = pipeline("run_dir=second");
+  EXPECT_EQ(again.code, 0) << again.errors;
+  EXPECT_EQ(read("p/second/two/o.jsonl"), made);
+  EXPECT_NE(read("p/second/two/o.jsonl.shard.json").find("second/one"), std::string::npos);
+}
+
+// What has other bytes than before the move is another input.
+TEST_F(MovedRuns, AnInputThatWasChangedBehindTheMoveIsAnotherOne) {
+  const std::string step = ", stage: annotate, predictor: " + path("predictor").string() +
+                           ", block_records: 2, output: \"@self/o.jsonl\", input: ";
+  write("p/pipeline.yaml", "stage: pipeline\nrun_dir: first\nsteps:\n  - {name: one" + step +
+                               "in.jsonl}\n  - {name: two" + step + "\"@one/o.jsonl\"}\n");
+  const auto pipeline = [&](const std::string& more) {
+    return run("pipeline pipeline.yaml " + more + ")", "(cd p &&");
+  };
+  ASSERT_EQ(pipeline("--only one").code, 0);
+  ASSERT_EQ(pipeline("--only two max_minutes=1e-9").code, 75);
+  std::filesystem::rename(path("p/first"), path("p/second"));
+  append("p/second/one/o.jsonl", conversation("one more", "answer"));
+  expect_says(pipeline("--only two run_dir=second"), "the input second/one/o.jsonl has changed");
+}
+
 // The ledger is finished and the run is not: a changed output is in the way before anything is removed.
 TEST_F(MovedRuns, AChangedOutputOfARunThatEndedBadlyStopsAFreshOne) {
   write("p/in.jsonl", read("p/in.jsonl") + "{\"bad\":1}\n");

@@ -79,31 +79,51 @@ TEST_F(Stopping, ATimeLimitEndsAnnotationBlockByBlock) {
   EXPECT_EQ(read("t.jsonl"), read("out.jsonl")) << "whatever the block";
 }
 
-// One block of many records: what was scored before the signal is kept, and the rest is scored in the same batches.
 // Each step gets somewhere before it obeys the limit, however short it is; a signal would stop it while it reads.
 TEST_F(Stopping, ATimeLimitOfAPipelineIsNoEndlessLoop) {
+  copy_model("untied", "base");
   write("train.jsonl", many(30));
   write("pipeline.yaml", R"(stage: pipeline
 run_dir: run
-attributes: {names: [quality, humor, length]}
 steps:
   - name: sft
     stage: sft
-    model: {path: writer}
-    on_bad_record: quarantine
-    max_bad_share: 0.5
+    model: {path: base}
     data: {train: [{path: train.jsonl}], max_tokens: 256}
     train: {steps: 3, batch_size: 4}
   - {name: labels, stage: annotate, predictor: predictor, input: train.jsonl, output: "@self/out.jsonl", block_records: 8}
 )");
-  ASSERT_EQ(run("pipeline pipeline.yaml").code, 0);
+  expect_says(run("pipeline pipeline.yaml"), "pipeline done");
   const int stops = stops_of("pipeline pipeline.yaml run_dir=s max_minutes=1e-9", "max_minutes");
-  EXPECT_GE(stops, 5) << "two steps of training, three blocks of labels";
-  EXPECT_LE(stops, 7);
+  EXPECT_EQ(stops, 7) << "three steps of training and four blocks of labels, one at a time";
   EXPECT_EQ(read("s/sft/model/model.safetensors"), read("run/sft/model/model.safetensors"));
   EXPECT_EQ(read("s/labels/out.jsonl"), read("run/labels/out.jsonl"));
 }
 
+// The limit of a pipeline is one of the whole command, and what is left of it is the next seed's.
+TEST_F(Stopping, ATimeLimitIsOfAllSeedsTogether) {
+  write("in.jsonl", many(30));
+  write("pipeline.yaml",
+        "stage: pipeline\nrun_dir: run\nsteps:\n  - {name: labels, stage: annotate, predictor: predictor, input: "
+        "in.jsonl, output: \"@self/out.jsonl\", block_records: 16}\n");
+  ASSERT_EQ(run("pipeline pipeline.yaml").code, 0);
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_EQ(run("pipeline pipeline.yaml run_dir=one --seeds 1").code, 0);
+  const std::chrono::duration<double, std::ratio<60>> minutes = std::chrono::steady_clock::now() - begin;
+  const std::string limited = "pipeline pipeline.yaml run_dir=all --seeds 1,2,3,4,5,6 max_minutes=";
+  const Result stopped = run(limited + std::to_string(1.5 * minutes.count()));
+  EXPECT_EQ(stopped.code, 75) << stopped.errors;
+  EXPECT_THAT(stopped.errors, HasSubstr("stopped by max_minutes"));
+  EXPECT_FALSE(exists("all/seed-6"));
+  // However short it is, each command gets somewhere.
+  int code = 75, commands = 0;
+  for (; code == 75 && commands < 40; ++commands) code = run(limited + "1e-9").code;
+  EXPECT_EQ(code, 0);
+  for (const char* seed : {"all/seed-1", "all/seed-6"})
+    EXPECT_EQ(read(Path(seed) / "labels/out.jsonl"), read("run/labels/out.jsonl"));
+}
+
+// One block of many records: what was scored before the signal is kept, and the rest is scored in the same batches.
 TEST_F(Stopping, ASignalEndsAnnotationInsideABlock) {
   write("in.jsonl", many(8000));
   const std::string command = "annotate annotate.yaml predictor=writer block_records=100000 ";

@@ -47,6 +47,25 @@ TEST(MeasureBins, AValueOnAnEdgeHasTheLowerLevel) {
   EXPECT_EQ(level_of(0.7, quantile_edges(values, 2), 0), 0);
 }
 
+// The place of the 7th of 10 edges among 91 values is 0.7 * 90 = 63, which a product of doubles misses by a hair.
+TEST(MeasureBins, AnEdgeOnAValueIsThatValue) {
+  std::vector<float> values;
+  for (int i = 0; i < 63; ++i) values.push_back(static_cast<float>(i));
+  values.insert(values.end(), 28, 100.0f);
+  const std::vector<double> edges = quantile_edges(values, 10);
+  EXPECT_EQ(edges[6], 100);
+  EXPECT_EQ(level_of(100, edges, 0), 6);
+  for (const int levels : {2, 3, 7, 10, 11, 100}) {
+    for (const int times : {1, 2, 9, 137}) {
+      std::vector<float> whole;
+      for (int i = 0; i <= levels * times; ++i) whole.push_back(static_cast<float>(i));
+      const std::vector<double> found = quantile_edges(whole, levels);
+      for (int k = 1; k < levels; ++k)
+        EXPECT_EQ(found[static_cast<size_t>(k) - 1], k * times) << levels << " " << times;
+    }
+  }
+}
+
 class MeasureBinsFile : public ::testing::Test {
  protected:
   std::string message(const std::string& json) {

@@ -63,6 +63,16 @@ TEST(TextMeasures, APointJoinsTwoDigitsAlone) {
   EXPECT_EQ(measured(TextMeasure::sentences, "In 2020.The end."), 2);
 }
 
+// A variation selector (U+FE0F) or another mark that follows no letter and no digit is no word.
+TEST(TextMeasures, AMarkAloneIsNoWord) {
+  EXPECT_EQ(measured(TextMeasure::words, "Wow! ❤️"), 1);
+  EXPECT_EQ(measured(TextMeasure::sentences, "Wow! ❤️"), 1);
+  EXPECT_EQ(measured(TextMeasure::words, "☀️ ☁️ ✌️"), 0);
+  EXPECT_FALSE(measure_text(TextMeasure::mtld, "☀️ ☁️ ✌️"));
+  EXPECT_EQ(measured(TextMeasure::words, "1️⃣ 2️⃣"), 2) << "keycaps: a digit and its marks";
+  EXPECT_EQ(measured(TextMeasure::words, "cafe\u0301 a\u0301-\u0301b"), 3) << "marks go on with a word and join none";
+}
+
 TEST(TextMeasures, GradeByHand) {
   EXPECT_EQ(measured(TextMeasure::flesch_kincaid, "The cat sat on a table."), 0.39 * 6 + 11.8 * 7 / 6 - 15.59);
 }

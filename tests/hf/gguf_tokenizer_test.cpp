@@ -62,6 +62,28 @@ TEST_F(GgufTokenizerFiles, BosAndRolesOfTheEnd) {
   EXPECT_FALSE(Tokenizer::load(output_).add_bos());
 }
 
+// As in llama.cpp, a control token that is known to end a text or a turn ends a generation without a key for it.
+TEST_F(GgufTokenizerFiles, EndsAreKnownByTheirTextToo) {
+  const std::vector<std::string> ends{"<|endoftext|>", "<|end_of_text|>",   "<|im_end|>",    "<|eot_id|>",
+                                      "<|eom_id|>",    "<|end|>",           "<end_of_turn>", "<EOT>",
+                                      "_<EOT>",        "<end_of_utterance>"};
+  for (const std::string& end : ends) {
+    file_.texts(ggml + "tokens", {"<stop>", "a", "b", "ab", end, "<|im_start|>"})
+        .tensor("token_embd.weight", {16, 6}, 1);
+    import(file_.integers(ggml + "token_type", {3, 1, 1, 1, 3, 3}));
+    EXPECT_EQ(json("generation_config.json").at("eos_token_id"), Json::array({0, 4})) << end;
+    EXPECT_EQ(json("tokenizer_config.json").at("eos_token"), "<stop>") << end;
+    // One that is named is not listed twice, and the one that is named first stays the first.
+    import(GgufWriter(file_).integer(ggml + "eos_token_id", 4).integer(ggml + "eot_token_id", 0));
+    EXPECT_EQ(json("generation_config.json").at("eos_token_id"), Json::array({4, 0})) << end;
+    // Ordinary text of the same spelling, and a token that somebody defined, are none.
+    for (const int type : {1, 4}) {
+      import(file_.integers(ggml + "token_type", {3, 1, 1, 1, type, 3}));
+      EXPECT_EQ(json("generation_config.json").at("eos_token_id"), 0) << end << type;
+    }
+  }
+}
+
 TEST_F(GgufTokenizerFiles, WhatTransformersDoesNotKnowOfTheModelIsNoted) {
   EXPECT_THAT(import(spm_).notes, ::testing::IsEmpty());
   spm_.flag(ggml + "remove_extra_whitespaces", true);

@@ -74,5 +74,18 @@ INSTANTIATE_TEST_SUITE_P(
         Advice{"device", sft + "device: gpu\n", "a GPU is 'cuda'", sft + "device: cuda\n"}),
     [](const auto& test) { return test.param.name; });
 
+TEST(MissingStage, AMisspeltStageAndAnExperimentAreSeen) {
+  const std::string missing =
+      "missing key 'stage' (expected one of tokenizer, train-predictor, annotate, sft, bootstrap, steerlm2, generate, "
+      "evaluate, pipeline)";
+  EXPECT_EQ(faults("stgae: sft\nrun_dir: r\n"), "r.yaml:1:1: " + missing + "; did you mean 'stage' by 'stgae'?");
+  EXPECT_EQ(faults("run_dir: r\nStage: sft\n"), "r.yaml:1:1: " + missing + "; did you mean 'stage' by 'Stage'?");
+  EXPECT_EQ(faults("run_dir: r\nsteps: []\n"), "r.yaml:1:1: " + missing);
+  EXPECT_EQ(
+      faults("pipeline: p.yaml\nmeasures: []\n"),
+      "r.yaml:2:11: this is an experiment (expected a recipe, which has the key 'stage'); `steerlm experiment FILE "
+      "--out DIR` runs it");
+}
+
 }  // namespace
 }  // namespace steerlm

@@ -37,6 +37,22 @@ TEST(CompareTest, WhatDoesNotCount) {
   EXPECT_EQ(differing_keys(a, b), Keys{});
 }
 
+// Where a recipe gave a part of `attributes`, the version before wrote the whole range into recipe.yaml.
+TEST(CompareTest, ARangeThatIsLeftToTheModelFoldersDoesNotCount) {
+  for (const Stage stage : {Stage::evaluate, Stage::bootstrap}) {
+    const auto dumped = [&](const std::string& attributes) {
+      return dump_recipe(load(smallest(stage) + "attributes: " + attributes + "\n"));
+    };
+    const std::string now = dumped("{names: [a, b], max: 4}"), before = dumped("{names: [a, b], min: 0, max: 4}");
+    EXPECT_NE(now, before);
+    EXPECT_EQ(differing_keys(before, now), Keys{});
+    EXPECT_EQ(differing_keys(now, before), Keys{});
+    EXPECT_EQ(differing_keys(before, dumped("{names: [a, b]}")), Keys{});
+    EXPECT_EQ(differing_keys(before, dumped("{names: [a, b], max: 5}")), Keys{"attributes.max: 4 -> 5"});
+    EXPECT_NE(differing_keys(before, dumped("{names: [a, c], max: 4}")), Keys{});
+  }
+}
+
 TEST(CompareTest, ALongerTrainingIsTheSameRecipe) {
   EXPECT_EQ(differences("train: {steps: 5}\n", "train: {steps: 9}\n"), Keys{});
   EXPECT_EQ(differences("train: {steps: 9}\n", "train: {steps: 10}\n"), Keys{}) << "compared as numbers";

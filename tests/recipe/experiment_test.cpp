@@ -84,5 +84,18 @@ TEST(ExperimentTest, WhatMakesNoSenseIsRefused) {
   EXPECT_NE(empty.find("'measures' is empty"), std::string::npos) << empty;
 }
 
+TEST(ExperimentTest, APathThatOnlyAShellExpandsIsTold) {
+  EXPECT_NE(faults_of(whole, "sub/toy.yaml", "~/toy.yaml").find("r.yaml:5:11: '~' is not expanded to a home folder"),
+            std::string::npos);
+  const RecipeFile file(whole);
+  const Path folder = Path(file.path()).parent_path();
+  std::filesystem::create_directory(folder / "~");
+  std::ofstream(folder / "~" / "toy.yaml") << "";
+  std::string text = whole;
+  std::ofstream(folder / "e.yaml") << text.replace(text.find("sub/toy.yaml"), 12, "~/toy.yaml");
+  EXPECT_EQ(load_experiment((folder / "e.yaml").string()).pipeline, (folder / "~" / "toy.yaml").string())
+      << "a folder of that name can be meant";
+}
+
 }  // namespace
 }  // namespace steerlm

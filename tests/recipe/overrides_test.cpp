@@ -107,8 +107,8 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"output=\xff", "an override that is not valid UTF-8"},
         Malformed{"set={a: 1, a: 2}", "override 'set={a: 1, a: 2}': the key 'a' occurs twice"}));
 
-// However the one source is written: its path, a section, a list of it.
-TEST(OverridesTest, ReachIntoASourceHoweverItIsWritten) {
+// With an index however it is written: its path, a section, a list of it; without one into a path or a section.
+TEST(OverridesTest, ReachIntoTheOneSource) {
   for (const char* train : {"a", "{path: a}", "[a]", "[{path: a}]"}) {
     const std::string text = "stage: sft\nrun_dir: r\nmodel: m\ndata: {train: " + std::string(train) + "}\n";
     const Recipe recipe = load(text, {"data.train[0].limit=5", "data.train[1].path=b"});

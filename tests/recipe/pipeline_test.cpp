@@ -94,9 +94,10 @@ TEST(PipelineTest, ItsAttributesAreNotThoseOfAModelFolder) {
   // What the step itself says holds, and what it names is looked at before anything runs.
   const Pipeline own = read(good() + evaluate + ", attributes: {max: 9}}\n");
   const Recipe look = load_recipe_text(own.steps[4].recipe_yaml, "look");
-  EXPECT_EQ(look.attributes.names, (std::vector<std::string>{"quality", "humor"}));
+  EXPECT_FALSE(look.attributes_given.max.empty());
   EXPECT_EQ(look.attributes.max, 9);
-  EXPECT_TRUE(look.attributes.defaults.empty()) << "none is given";
+  EXPECT_EQ(look.attributes_given.names + look.attributes_given.min, "") << "these are the folder's";
+  EXPECT_TRUE(look.attributes_given.defaults.empty());
   EXPECT_EQ(faults(good() + "    select: {qualty: max}\n"),
             "r.yaml:32:22: unknown attribute 'qualty' in 'select'; did you mean 'quality'?");
 }
@@ -206,6 +207,16 @@ TEST(PipelineTest, FaultsOfThePipelineItself) {
             "steerlm2");
   EXPECT_EQ(faults(smallest(Stage::pipeline) + "stepss: 1\n"),
             "r.yaml:5:1: unknown key 'stepss'; did you mean 'steps'?");
+}
+
+// As it was given, so that the advice can be followed: the step itself knows the key by another path.
+TEST(PipelineTest, AdviceOnAnOverrideOfAStepHasItsWholeKey) {
+  try {
+    read(smallest(Stage::pipeline), {"steps[0].template.system=2024"});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("'steps[0].template.system=\"2024\"'"), std::string::npos) << error.what();
+  }
 }
 
 TEST(PipelineTest, ARecipeOfAnotherStageNamesBoth) {

@@ -32,6 +32,9 @@ TEST(ReferenceTest, EveryKeyOfEveryStageIsOnThePage) {
   EXPECT_NE(page.find("| `train.batch_size` | sft, bootstrap | `128` | `128` | `384` |"), std::string::npos);
   EXPECT_NE(page.find("| `train.micro_batch_tokens` | `16384` | an integer of at least 1, or auto |"),
             std::string::npos);
+  EXPECT_NE(page.find("| `attributes.max` | train-predictor, sft | `9` | `4` | `4` |"), std::string::npos);
+  EXPECT_NE(page.find("| `attributes.max` | the model folder's | an integer from -1000000 to 1000000 | bootstrap, "),
+            std::string::npos);
   EXPECT_NE(page.find("| annotate | `stage`, `run_dir`, `predictor`, `input`, `output` |"), std::string::npos);
 }
 
@@ -61,6 +64,9 @@ TEST(SchemaTest, HasRangesChoicesAndDefaults) {
   EXPECT_EQ(tokens["anyOf"], (Json{{{"const", "auto"}}, {{"type", "integer"}, {"minimum", 1}}}));
   EXPECT_EQ(tokens["default"], 16384);
   EXPECT_FALSE(sft["optimizer"]["properties"]["learning_rate"].contains("default")) << "it is the method's";
+  EXPECT_TRUE(sft["attributes"]["properties"]["min"].contains("default"));
+  const Json& folders = schema["$defs"]["evaluate"]["properties"]["attributes"]["properties"];
+  EXPECT_FALSE(folders["min"].contains("default") || folders["max"].contains("default")) << "they are the folder's";
   EXPECT_EQ(schema["$defs"]["sft"]["required"], (Json{"stage", "run_dir", "model", "data"}));
   EXPECT_EQ(schema["$defs"]["tokenizer"]["required"], (Json{"stage", "tokenizer"}));
   EXPECT_FALSE(schema["$defs"]["evaluate"]["properties"]["data"]["properties"].contains("train"));

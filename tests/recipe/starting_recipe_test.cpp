@@ -78,6 +78,19 @@ TEST_P(StartingRecipe, EveryCommentedKeyCanBeTakenIn) {
   EXPECT_GT(keys, 2);
 }
 
+// Whose attributes are the model folder's has no default that would be another method's.
+TEST_P(StartingRecipe, AttributesOfAModelFolderHaveNoValue) {
+  const bool of_folder = GetParam() == Stage::bootstrap || GetParam() == Stage::evaluate;
+  const std::string text = starting_recipe(GetParam());
+  if (of_folder) {
+    EXPECT_THAT(text, HasSubstr("#attributes:\n"));
+    EXPECT_THAT(text, HasSubstr("\n  #min:\n"));
+    EXPECT_THAT(text, HasSubstr("\n  #names:\n"));
+  } else if (GetParam() == Stage::sft) {
+    EXPECT_THAT(text, HasSubstr("\n  #names: [quality, toxicity"));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, StartingRecipe,
                          testing::Values(Stage::tokenizer, Stage::train_predictor, Stage::annotate, Stage::sft,
                                          Stage::bootstrap, Stage::generate, Stage::evaluate, Stage::pipeline),

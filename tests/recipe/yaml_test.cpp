@@ -113,6 +113,13 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"a: 'x''\nb: 1\n", "r.yaml:1:4: not valid YAML; a closing quote is missing"},
         Refused{"a: b: c\n",
                 "r.yaml:1:5: not valid YAML; a text with ': ' in it needs quotes; a key needs a line of its own"},
+        Refused{"stage: sft\nrun_dir:r\nmodel: m\n",
+                "r.yaml:2:8: not valid YAML; a key is followed by ': ', with a space"},
+        Refused{"stage:sft\nrun_dir: r\n", "r.yaml:1:6: not valid YAML; a key is followed by ': ', with a space"},
+        Refused{"a:\n  - b:c\n    d: e\n", "r.yaml:2:6: not valid YAML; a key is followed by ': ', with a space"},
+        Refused{"stage: sft\n run_dir: r\n",
+                "r.yaml:2:9: not valid YAML; check the indentation: this line is indented as if it went on with the "
+                "value above it"},
         Refused{"a: \xff\n", "r.yaml:1:4: not valid UTF-8"}, Refused{"a: \x01\n", "r.yaml:1:4: a control character"}));
 
 TEST(YamlTest, AllRefusalsInOnePass) {

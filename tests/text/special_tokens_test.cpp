@@ -164,6 +164,111 @@ TEST_F(SpecialTokens, Qwen2TokenizerTakesNamedTokensAsPlainOnes) {
   EXPECT_EQ(load("{}", "llama").encode_line("a <|endoftext|> b"), (Ids{64, 1100, 65}));
 }
 
+// As Transformers 5.24 has it: whether "<zz>" is hidden in a decoded text (h), shown (s), or no token of its own (.),
+// for each of `ways_to_name`.
+struct SpecialRule {
+  std::string file;     // added_tokens of tokenizer.json: "special", "plain"; "piece": only the vocabulary has it
+  std::string decoder;  // added_tokens_decoder: "special", "plain"; "lacks": it has others; "none": there is none
+  std::string outcomes;
+};
+
+const std::vector<std::string> ways_to_name{
+    "",
+    R"("pad_token": "<zz>")",
+    R"("image_token": "<zz>")",
+    R"("additional_special_tokens": ["<zz>"])",
+    R"("extra_special_tokens": ["<zz>"])",
+    R"("extra_special_tokens": {"image_token": "<zz>"})",
+    R"("additional_special_tokens": {"image_token": "<zz>"})",
+    R"("model_specific_special_tokens": {"image_token": "<zz>"})",
+    R"("additional_special_tokens": [{"__type": "AddedToken", "content": "<zz>",
+                                      "normalized": false, "special": false}])",
+    R"("additional_special_tokens": ["<zz>"], "extra_special_tokens": ["<|im_end|>"])"};
+
+class SpecialTokenRules : public SpecialTokens {
+ protected:
+  static Json described(bool special) {
+    return {{"content", "<zz>"}, {"single_word", false}, {"lstrip", false},
+            {"rstrip", false},   {"normalized", false},  {"special", special}};
+  }
+  char outcome(const std::string& json, const std::string& class_name, const std::string& model_type,
+               const SpecialRule& rule, const std::string& naming) {
+    use_json(json);
+    std::int32_t id = 0;
+    for (const Json& taken : json_["model"]["vocab"]) id = std::max(id, taken.get<std::int32_t>() + 1);
+    const std::int32_t pieces = id;
+    const bool is_piece = rule.file == "piece";
+    if (is_piece) json_["model"]["vocab"]["<zz>"] = id;
+    Json decoder = Json::object();
+    for (Json& token : json_["added_tokens"]) {
+      std::int32_t own = token["id"].get<std::int32_t>();
+      if (is_piece && own >= pieces) token["id"] = ++own;  // added tokens come behind the pieces
+      if (!is_piece) id = std::max(id, own + 1);
+      Json entry = token;
+      entry.erase("id");
+      decoder[std::to_string(own)] = entry;
+    }
+    if (!is_piece) {
+      Json entry = described(rule.file == "special");
+      entry["id"] = id;
+      json_["added_tokens"].push_back(entry);
+    }
+    if (rule.decoder != "lacks") decoder[std::to_string(id)] = described(rule.decoder == "special");
+    Json config = parse_json("{" + naming + "}", "a way to name a token", ExitCode::bug);
+    config["tokenizer_class"] = class_name;
+    if (rule.decoder != "none") config["added_tokens_decoder"] = decoder;
+    const Tokenizer tokenizer = load(dump_json(config), model_type);
+    if (std::ranges::count(tokenizer.encode_line("a <zz> b"), id) == 0) return '.';
+    return tokenizer.decode(Ids{id}).find("<zz>") == std::string::npos ? 'h' : 's';
+  }
+  void expect_rules(const std::string& json, const std::string& class_name, const std::string& model_type,
+                    const std::vector<SpecialRule>& rules) {
+    for (const SpecialRule& rule : rules) {
+      std::string outcomes;
+      for (const std::string& naming : ways_to_name) outcomes += outcome(json, class_name, model_type, rule, naming);
+      EXPECT_EQ(outcomes, rule.outcomes) << class_name << " of a " << model_type << ", tokenizer.json: " << rule.file
+                                         << ", added_tokens_decoder: " << rule.decoder;
+    }
+  }
+};
+
+// A token that tokenizer.json makes special stays so, whatever stands in tokenizer_config.json.
+TEST_F(SpecialTokenRules, OfATokenizerThatIsTheFiles) {
+  const std::vector<SpecialRule> rules{
+      {"special", "none", "hhhhhhhhhh"},  {"special", "special", "hhhhhhhhhh"}, {"special", "plain", "hhhhhhhhhh"},
+      {"special", "lacks", "hhhhhhhhhh"}, {"plain", "none", "shhsshhhss"},      {"plain", "special", "hhhhhhhhhh"},
+      {"plain", "plain", "shhsshhhss"},   {"plain", "lacks", "ssssssssss"},     {"piece", "none", ".hhhhhhhs."},
+      {"piece", "special", "hhhhhhhhhh"}, {"piece", "plain", "shhsshhhss"},     {"piece", "lacks", ".hhhhhhhs."}};
+  expect_rules("qwen2", "PreTrainedTokenizerFast", "llama", rules);
+  expect_rules("both", "LlamaTokenizer", "mistral", rules);
+}
+
+// A class that builds the tokenizer reads the added tokens of tokenizer.json only without an added_tokens_decoder.
+TEST_F(SpecialTokenRules, OfATokenizerThatItsClassBuilds) {
+  const std::vector<SpecialRule> rules{{"special", "none", "hhhhhhhhhh"},  {"special", "special", "hhhhhhhhhh"},
+                                       {"special", "plain", "shhsshhhss"}, {"plain", "none", "shhsshhhss"},
+                                       {"plain", "special", "hhhhhhhhhh"}, {"plain", "plain", "shhsshhhss"},
+                                       {"piece", "none", ".hhhhhhhs."},    {"piece", "special", "hhhhhhhhhh"},
+                                       {"piece", "plain", "shhsshhhss"},   {"piece", "lacks", ".hhhhhhhs."}};
+  expect_rules("qwen2", "GPT2Tokenizer", "llama", rules);
+  expect_rules("both", "LlamaTokenizer", "llama", rules);
+}
+
+// Qwen2Tokenizer makes the tokens of the lists special too.
+TEST_F(SpecialTokenRules, OfQwen2Tokenizer) {
+  expect_rules("qwen2", "Qwen2Tokenizer", "qwen2",
+               {{"special", "none", "hhhhhhhhhh"},
+                {"special", "special", "hhhhhhhhhh"},
+                {"special", "plain", "shhhhhhhhs"},
+                {"plain", "none", "shhhhhhhhs"},
+                {"plain", "special", "hhhhhhhhhh"},
+                {"plain", "plain", "shhhhhhhhs"},
+                {"piece", "none", ".hhhhhhhh."},
+                {"piece", "special", "hhhhhhhhhh"},
+                {"piece", "plain", "shhhhhhhhs"},
+                {"piece", "lacks", ".hhhhhhhh."}});
+}
+
 TEST_F(SpecialTokens, APieceOfASentencepieceModelKeepsItsFlags) {
   const std::string model_class = R"({"tokenizer_class": "LlamaTokenizer")";
   EXPECT_EQ(load(model_class + R"(, "eos_token": )" + stripping("</s>") + "}", "llama").encode_line("a </s> b"),

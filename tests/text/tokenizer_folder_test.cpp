@@ -218,6 +218,25 @@ TEST_F(TokenizerFolder, MistralsUnreadPrefixKeyIsSaid) {
               ElementsAre(HasSubstr("add_prefix_space: false, but the sentencepiece model puts a space")));
 }
 
+// Transformers 5.24 gives "Hello world" the ids 594, 306, 566, 577, 276, 290 there.
+TEST_F(TokenizerFolder, AQwen2ModelWhoseJsonIsNotByteLevelIsSaid) {
+  const auto notes = [&](const std::string& model_type, const std::string& config) {
+    use("", "both", config);
+    write_text(folder_ / "config.json", dump_json({{"model_type", model_type}}));
+    const Tokenizer tokenizer = Tokenizer::load(folder_.path());
+    EXPECT_EQ(tokenizer.encode_line("Hello world"), (Ids{355, 306, 566, 315, 290})) << model_type << config;
+    return tokenizer.notes();
+  };
+  const auto other_ids = AllOf(HasSubstr("with Qwen2Tokenizer"), HasSubstr("Transformers gives other ids"));
+  const std::string fast = R"({"tokenizer_class": "PreTrainedTokenizerFast"})";
+  EXPECT_THAT(notes("qwen2", fast), ElementsAre(other_ids));
+  EXPECT_THAT(notes("qwen2", R"({"tokenizer_class": "LlamaTokenizer"})"), ElementsAre(other_ids));
+  EXPECT_THAT(notes("qwen2", "{}"), ElementsAre(other_ids));
+  EXPECT_THAT(notes("qwen3", "{}"), ElementsAre(other_ids));
+  EXPECT_THAT(notes("qwen3", fast), IsEmpty());
+  EXPECT_THAT(notes("llama", "{}"), IsEmpty());
+}
+
 TEST_F(TokenizerFolder, EosBehindEveryTextIsSaid) {
   use("bpe.model", "", R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "add_eos_token": true})");
   EXPECT_THAT(Tokenizer::load(folder_.path()).notes(),

@@ -211,13 +211,16 @@ TEST_F(ToyData, PromptsOfValidationAreHeldOut) {
   for (const Json& prompt : records("prompts.jsonl")) EXPECT_EQ(trained.count(prompt["prompt"]), 0u);
 }
 
-TEST_F(ToyData, RefusesACountBelowOneAndAFileInTheWay) {
-  try {
-    make_toy_data(directory_, 0, 1);
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::recipe);
-    EXPECT_THAT(error.what(), HasSubstr("at least 1 record"));
+TEST_F(ToyData, RefusesACountOutOfRangeAndAFileInTheWay) {
+  for (const std::int64_t count : {std::int64_t{0}, std::int64_t{99'999'999'999}}) {
+    try {
+      make_toy_data(directory_ / "none", count, 1);
+      FAIL() << count;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::recipe);
+      EXPECT_THAT(error.what(), HasSubstr("expected from 1 to 10000000 records"));
+    }
+    EXPECT_FALSE(std::filesystem::exists(directory_ / "none")) << "nothing is made";
   }
   write_file_atomic(directory_.string() + "_file", "");
   EXPECT_THROW(make_toy_data(directory_.string() + "_file", 1, 1), Error);

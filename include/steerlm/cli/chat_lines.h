@@ -16,7 +16,7 @@ inline constexpr std::array chat_lines{
     ChatLine{"/help", "", "list the commands"},
     ChatLine{"/set", "NAME=VALUE …", "set dials for the answers that follow"},
     ChatLine{"/dials", "", "print the dials: value, range, default"},
-    ChatLine{"/system", "[TEXT]", "change the system prompt, the turns stay; without a text print it"},
+    ChatLine{"/system", "[TEXT]", "change the system prompt, \"\" for none, the turns stay; without a text print it"},
     ChatLine{"/retry", "", "answer the last question again"},
     ChatLine{"/undo", "", "take back the last question and answer"},
     ChatLine{"/clear", "", "begin a new conversation; dials and system prompt stay"},

@@ -85,6 +85,8 @@ class RunFiles {
   // A file outside of the folder, or one that another part of the program writes. With `hash` its size and hash are
   // recorded: it is whole.
   void enter_output(const Path& path, bool hash);
+  // Whether this run directory, and not the one that it is a copy of, has entered such a file.
+  bool owns_output(const Path& path) const;
   // The outputs that were entered are no longer spoken of.
   void forget_outputs() { outputs_.clear(); }
 

@@ -17,8 +17,9 @@
 // cut off: no record is written twice, and the bytes of OUTPUT do not depend on kills.
 //
 // A file is this run's own where the ledger names it, its bytes are those that the ledger says (of a part file without
-// a whole block: where it is the very file that was begun), and the ledger is no copy of another run directory's. No
-// other file is written to, replaced or removed; with `overwrite` OUTPUT may be replaced. An output that is written
+// a whole block: where it is the very file that was begun), and the ledger is no copy of another run directory's; of a
+// copy those are its own that lie in the run directories around it, where they were copied with it. No other file is
+// written to, replaced or removed; with `overwrite` OUTPUT may be replaced. An output that is written
 // straight through (a FIFO, a device, standard output) cannot be gone on with: it is begun anew, and its bad records
 // are in quarantine.jsonl beside the ledger. For such an output the ledger may be "": then there is neither, and
 // append() takes no bad records.
@@ -39,12 +40,17 @@ namespace steerlm {
 // How often a job writes what it has: a stop or a kill costs at most so much work, beside what is being computed.
 inline constexpr double seconds_between_appends = 1;
 
+// How many run directories lie around that one, each in the next: that of the pipeline whose step it is, say, and that
+// of the seeds whose pipeline that is.
+int runs_around(const Path& run_dir);
+
 struct BlockOutputOptions {
   bool fresh = false;               // what an earlier run of this ledger has written is removed
   bool overwrite = false;           // a file that is not this run's own is replaced by finish()
   std::vector<std::string> inputs;  // what the run reads: the output is none of it
   std::string advice = "choose another run_dir, or start over with --fresh";  // where another run has begun the output
   std::vector<std::string> counts;  // what append() is given: a block of the ledger without these numbers is not whole
+  bool needs_quarantine = false;    // a finished run whose list of bad records is lost or changed makes it again
 };
 
 // Where a block ends in the output's and the quarantine's bytes, how many input records it had, and how many lines of
@@ -55,9 +61,10 @@ struct BlockEnd {
 
 class BlockOutput {
  public:
-  // `identity` says which run this is (recipe, inputs). Looks only: nothing is written or removed before the first
-  // append() or finish(). Throws recipe for a ledger of another run, and as find_output; resources for a file in the
-  // way that is not this run's own.
+  // `identity` says which run this is (recipe, inputs). Paths in it that lie in a run directory around the ledger's, as
+  // the ledger's path spells that, count as seen from the ledger's folder: it may have been moved.
+  // Looks only: nothing is written or removed before the first append() or finish(). Throws recipe for a ledger of
+  // another run, and as find_output; resources for a file in the way that is not this run's own.
   BlockOutput(const std::string& output, Path ledger, Json identity, BlockOutputOptions options);
 
   // The same look at the places, for the start of a command. The files of a finished run are taken for its own without
@@ -71,7 +78,8 @@ class BlockOutput {
   void check_skipped(std::int64_t left_to_skip) const;
   std::vector<Json> block_counts() const;    // what append() was given, a block each
   std::vector<BlockEnd> block_ends() const;  // a block each
-  // Of the bytes of the output and the list of bad records that are there, before finish().
+  // Of the bytes of the output, unpacked, and the list of bad records: before finish() of those that are there, of an
+  // output that an earlier run has finished of those that it finished with.
   std::pair<std::string, std::string> sha256();
 
   // Block number completed_blocks(): the lines of `records` input records, each with its line end; `counts` is kept for
@@ -87,6 +95,8 @@ class BlockOutput {
 
   // Whether the finished output of that ledger, byte for byte, is what `output` leads to now.
   static bool is_finished_at(const std::string& output, const Path& ledger);
+  // The same of the list of bad records beside it.
+  static bool is_quarantine_at(const std::string& output, const Path& ledger);
   // Where the run of that ledger has begun its output, if that is another place than `output` leads to now.
   static std::optional<Path> other_place(const std::string& output, const Path& ledger);
 
@@ -114,6 +124,8 @@ class BlockOutput {
     std::int64_t head_end = 0;                     // of the first line, and of those before the first block
   };
   static std::optional<Ledger> read_ledger(const Path& path);
+  static void find_places(Ledger& ledger, const Json& by, const Path& path);
+  static bool has_quarantine(const Ledger& ledger, const Path& place);
   static std::vector<Path> own_files(const Ledger& ledger);
   void adopt_ledger();
   void publish_files(std::optional<OutputFile>& packed);

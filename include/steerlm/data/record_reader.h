@@ -102,10 +102,10 @@ struct Prompt {
 };
 
 // Each record up to its last user turn; also lines with `prompt` (a text) or `turns` (texts of user and assistant in
-// turn, the first is the user's). max: at most so many, 0 = all. Throws data at the first bad line, or with
-// BadPrompts::kept gives a prompt with a fault for it.
+// turn, the first and the last are the user's). max: at most so many, 0 = all. Throws data at the first bad line, or
+// with BadPrompts::kept gives a prompt with a fault for it. `notes`: gets the keys that are not obeyed.
 std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, const Attributes& attributes,
                                  const std::string& default_system, std::int64_t max,
-                                 BadPrompts bad = BadPrompts::refused);
+                                 BadPrompts bad = BadPrompts::refused, ReadNotes* notes = nullptr);
 
 }  // namespace steerlm

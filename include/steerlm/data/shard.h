@@ -35,7 +35,11 @@ Path shard_file(const std::string& output);  // OUTPUT.shard.json
 // Throws resources where such a file is there that is not this job's, unless `overwrite`.
 void check_shard_file(const std::string& output, const Json& job, bool overwrite);
 
-// Of an output whose blocks are all there, before its finish(). `input_records`: of the whole input, all shards'.
+// Whether the output is there, and that file beside it says what it should.
+bool has_shard_file(const std::string& output);
+
+// Of an output whose blocks are all there, before its finish() or, where the file was lost, after it. `input_records`:
+// of the whole input, all shards'.
 void write_shard_file(const std::string& output, BlockOutput& blocks, const Json& job, const Shard& shard,
                       std::int64_t block_records, std::int64_t input_records);
 

@@ -1,9 +1,8 @@
 // Measures of a text that need no model.
 //
 //   characters        Unicode code points
-//   words             runs of letters, marks and digits (Unicode categories L, M, N); ' ’ and - join two of them, and
-//   so
-//                     does the point of a decimal number
+//   words             runs of letters, marks and digits (Unicode categories L, M, N) that begin with no mark;
+//                     ' ’ and - join two of them, and so does the point of a decimal number
 //   sentences         . ! ? behind a word, and what is left behind the last one
 //   flesch_kincaid    grade of Kincaid et al. (1975): 0.39 words / sentences + 11.8 syllables / words - 15.59; made for
 //                     English (eval/readability.h counts the syllables)

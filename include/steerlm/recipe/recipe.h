@@ -326,6 +326,16 @@ struct TokenizerOptions {
   }
 };
 
+// Which keys of `attributes` a recipe gives, and where each stands ("sft.yaml:3:12"; "": it is not given). What it
+// leaves out is the model folder's, where there is one with attributes.
+struct AttributesGiven {
+  bool all = false;  // a stage has settled every key
+  std::string names, min, max;
+  std::map<std::string, std::string> defaults;  // by attribute
+
+  explicit operator bool() const { return all || !names.empty() || !min.empty() || !max.empty() || !defaults.empty(); }
+};
+
 // After load_recipe every member that the stage uses is resolved: method defaults are in, checks are done.
 struct Recipe {
   Stage stage = Stage::sft;
@@ -336,10 +346,10 @@ struct Recipe {
   Precision precision = Precision::automatic;  // stays so only with device auto: the machine decides
   double max_minutes = 0;
   ModelOptions model;
-  // The recipe's, else the method's; bootstrap and evaluate take none from the method: their model folders say it.
-  // `defaults` has an entry for every name.
+  // The recipe's, else the method's, until a stage has looked at its model folder; bootstrap and evaluate take none
+  // from the method. Where it is the method's, `defaults` has an entry for every name.
   AttributeOptions attributes;
-  bool attributes_given = false;
+  AttributesGiven attributes_given;
   bool without_labels = false;    // of a settled recipe: it was looked for a label in data.train, and none is there
   TemplateOptions text_template;  // key `template`
   TemplateGiven template_given;

@@ -26,7 +26,7 @@ BlockOutputOptions output_options(const Recipe& recipe, const Context& context);
 Json output_identity(const Recipe& recipe, const Json& inputs);
 // What the shards of one job have in common.
 Json shard_job(const Recipe& recipe, const Json& inputs);
-// The files that a run writes: the output, and of a shard the file that describes it.
+// The files that a run has written: the output, and of a shard the file that describes it and its list of bad records.
 std::vector<std::string> outputs_of(const std::string& output, const Shard& shard);
 
 }  // namespace steerlm

@@ -59,6 +59,8 @@ struct SampledPrompt {
   std::int64_t unfinished = 0;  // of these, cut off by max_new_tokens
   std::int64_t too_long = 0;    // responses that were not sampled: the prompt leaves no room for one in the context
   std::int64_t bad = 0;         // 1: the prompt was put aside
+  // Keys of the prompt's line that what is written has in another meaning, so that they are lost.
+  std::vector<std::string> replaced = {};
 };
 
 // Responses to many prompts, written as they come.
@@ -94,6 +96,10 @@ inline const std::vector<std::string> sampled_counts{"sampled", "unfinished", "t
 
 // The input line plus response, token_ids, logprob, finish.
 Json response_json(const Json& input, const GenerationResult& result);
+// Which of the input's keys, of those named, are lost where an answer to it is written under these names. Of a line
+// that is an answer itself none is: its keys are those of the former answer.
+std::vector<std::string> replaced_keys(const Json& input, std::span<const std::string_view> written);
+inline constexpr std::string_view response_keys_written[] = {"response", "token_ids", "logprob", "finish"};
 // Such a line for each response to the prompt.
 SampledPrompt answered(const Prompt& prompt, std::span<const GenerationResult> results);
 

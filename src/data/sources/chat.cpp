@@ -101,15 +101,10 @@ ChatTurn parse_chat_turn(const Json& entry, const char* role_key, const char* va
   const std::string_view role =
       role_of(as_text(find_member(entry, role_name), "'" + role_name + "'", where), role_name, where);
   const Json* content = find_member(entry, value_name);
-  for (const char* call : {"tool_calls", "function_call"}) {
-    if (content == nullptr && find_member(entry, call) != nullptr) {
-      fail(ExitCode::data, {.what = "a turn that calls a tool ('" + std::string(call) + "') and has no text",
-                            .where = where,
-                            .advice = "take such conversations out"});
-    }
-  }
+  if (content == nullptr) refuse_bare_tool_call(entry, "", where);
   if (content == nullptr) as_text(content, "'" + value_name + "'", where);
   Json turn = make_turn(role, value_of(*content, "'" + value_name + "'", where));
+  refuse_bare_tool_call(entry, turn["value"].get_ref<const std::string&>(), where);
   if (const Json* label = find_member(entry, "label")) turn["label"] = *label;
   if (Json keys = keys_of_parts(*content); !keys.is_null()) turn["content_parts"] = std::move(keys);
   const std::string_view taken[] = {role_name, value_name, "label"};
@@ -123,6 +118,42 @@ Json further_keys(Json turn) {
   turn.erase("value");
   if (turn["label"].is_null()) turn.erase("label");
   return turn;
+}
+
+// The turns as the object has them.
+const Json* list_of(const Json& object) {
+  const Json* list = find_member(object, "conversations");
+  if (list == nullptr) list = find_member(object, "messages");
+  return list != nullptr && list->is_array() ? list : nullptr;
+}
+
+std::string role_text(const Json& turn) {
+  if (!turn.is_object()) return "";
+  for (const char* key : {"from", "role"}) {
+    const Json* role = find_member(turn, key);
+    if (role != nullptr) return role->is_string() ? role->get<std::string>() : "";
+  }
+  return "";
+}
+
+bool is_of_user(const Json& turn) { return our_role(role_text(turn)) == "User"; }
+
+// A turn of a tool, or one that calls a tool and has no text. A text in parts counts as none.
+bool is_of_tools(const Json& turn) {
+  if (!turn.is_object()) return false;
+  if (std::ranges::find(tool_roles, small_letters(role_text(turn))) != tool_roles.end()) return true;
+  const Json* text = nullptr;
+  for (const char* key : {"content", "value"}) text = text == nullptr ? find_member(turn, key) : text;
+  if (text != nullptr && !text->is_string() && !text->is_array()) return false;
+  const std::string said = text != nullptr && text->is_string() ? text->get<std::string>() : "";
+  return bare_tool_call(turn, said).has_value();
+}
+
+// How many turns the object has up to the last one of the user; 0 where none is the user's.
+size_t turns_up_to_user(const Json& list) {
+  size_t number = list.size();
+  while (number > 0 && !is_of_user(list[number - 1])) --number;
+  return number;
 }
 
 bool names_system(const std::string& mask) { return ("," + mask + ",").find(",System,") != std::string::npos; }
@@ -159,7 +190,15 @@ void take_mask_and_type(const Json& object, Json& record, std::set<std::string>&
 std::vector<Json> from_chat(const Json& object, const char* list_key, const char* role_key, const char* value_key,
                             const Conversion& conversion) {
   const std::string& where = conversion.where;
-  const Json& list = as_array(find_member(object, list_key), "'" + std::string(list_key) + "'", where);
+  const Json* given = find_member(object, list_key);
+  if (given != nullptr && given->is_string() && given->get_ref<const std::string&>().starts_with('[')) {
+    const std::string key = list_key;
+    fail(ExitCode::data, {.what = "'" + key + "' is a text that holds JSON",
+                          .where = where,
+                          .expected = "an array",
+                          .advice = "read it: jq -c '." + key + " |= fromjson' FILE > NEW.jsonl"});
+  }
+  const Json& list = as_array(given, "'" + std::string(list_key) + "'", where);
   if (list.empty())
     fail(ExitCode::data, {.what = "an empty conversation", .where = where, .expected = "one turn or more"});
   Json record = make_record(Json::array());
@@ -197,6 +236,26 @@ std::optional<std::string_view> our_role(std::string_view role) {
     if (std::ranges::find(names.theirs, name) != names.theirs.end()) return names.ours;
   }
   return std::nullopt;
+}
+
+bool ends_with_user(const Json& object) {
+  const Json* list = list_of(object);
+  return list != nullptr && !list->empty() && is_of_user(list->back());
+}
+
+void drop_behind_user(Json& object) {
+  const Json* list = list_of(object);
+  const size_t kept = list != nullptr ? turns_up_to_user(*list) : 0;
+  if (kept == 0) return;
+  Json& turns = object[find_member(object, "conversations") != nullptr ? "conversations" : "messages"];
+  while (turns.size() > kept) turns.erase(turns.size() - 1);
+}
+
+void drop_tools_behind_user(Json& object) {
+  const Json* list = object.is_object() ? list_of(object) : nullptr;
+  if (list == nullptr) return;
+  const auto behind = list->begin() + static_cast<std::ptrdiff_t>(turns_up_to_user(*list));
+  if (std::any_of(behind, list->end(), is_of_tools)) drop_behind_user(object);
 }
 
 std::vector<Json> from_sharegpt(const Json& object, const Conversion& conversion) {

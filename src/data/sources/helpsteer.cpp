@@ -9,6 +9,12 @@ namespace {
 
 constexpr std::string_view rated[] = {"helpfulness", "correctness", "coherence", "complexity", "verbosity"};
 
+std::string advice_for_text(const std::string& key) {
+  const std::string path = "." + key;
+  return "if it is no rating, give the key another name: jq -c '" + path + "_text = " + path + " | del(" + path +
+         ")' FILE > NEW.jsonl, or read the source with labels: drop";
+}
+
 // The record of prompt turns and a response, with the row's ratings 0-4 as its label. A rating that is not declared
 // stays a key of the record.
 std::vector<Json> answered(Json turns, const Json& row, const Conversion& conversion) {
@@ -18,7 +24,7 @@ std::vector<Json> answered(Json turns, const Json& row, const Conversion& conver
   for (const std::string_view name : rated) {
     const Json* rating = find_member(row, name);
     if (rating == nullptr) continue;
-    if (label.rate(std::string(name), *rating, where)) {
+    if (label.rate(std::string(name), *rating, where, advice_for_text)) {
       taken.push_back(name);
     } else if (conversion.labels == Labels::obeyed || conversion.labels == Labels::kept) {
       conversion.unobeyed.insert("the rating '" + std::string(name) + "', which is not among the attributes");
@@ -32,20 +38,23 @@ std::vector<Json> answered(Json turns, const Json& row, const Conversion& conver
   return records;
 }
 
-// Lines "<extra_id_1>Assistant" and "<extra_id_1>User" inside a prompt are turn starts; the line ends around them are
-// the template's.
+// Lines "<extra_id_1>Assistant" and "<extra_id_1>User" inside a prompt are turn starts; the line ends around them, LF
+// or CR LF, are the template's.
 Json split_prompt(const std::string& prompt) {
   Json turns = Json::array();
   std::string_view role = "User";
   size_t value_start = 0;
   for (size_t line_start = 0; line_start < prompt.size();) {
     const size_t line_end = std::min(prompt.find('\n', line_start), prompt.size());
-    const std::string_view line = std::string_view(prompt).substr(line_start, line_end - line_start);
+    std::string_view line = std::string_view(prompt).substr(line_start, line_end - line_start);
+    const bool carriage_return = line.ends_with('\r');
+    if (carriage_return) line.remove_suffix(1);
     std::string_view next_role;
     if (line == "<extra_id_1>Assistant") next_role = "Assistant";
     if (line == "<extra_id_1>User") next_role = "User";
     if (!next_role.empty()) {
-      const size_t value_end = std::max(value_start + 1, line_start) - 1;  // a turn may be empty
+      size_t value_end = std::max(value_start + 1, line_start) - 1;  // a turn may be empty
+      if (carriage_return && value_end > value_start && prompt[value_end - 1] == '\r') --value_end;
       if (line_start > 0)
         turns.push_back(make_turn(role, std::string_view(prompt).substr(value_start, value_end - value_start)));
       role = next_role;
@@ -91,6 +100,10 @@ std::vector<Json> from_helpsteer3(const Json& row, const Conversion& conversion)
   const std::string& where = conversion.where;
   constexpr std::string_view taken[] = {"context", "response1", "response2"};
   const Json& context = as_array(find_member(row, "context"), "'context'", where);
+  if (context.empty()) {
+    fail(ExitCode::data,
+         {.what = "'context' is empty", .where = where, .expected = "the messages up to what the responses answer"});
+  }
   std::vector<Json> records;
   for (const std::string key : {"response1", "response2"}) {
     Json messages = context;

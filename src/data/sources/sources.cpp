@@ -1,6 +1,7 @@
 #include "data/sources/sources.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -10,8 +11,20 @@
 namespace steerlm {
 namespace {
 
-// `conversations` is both our key and ShareGPT's: the first turn of a role that only one of them spells so tells them
-// apart. Nothing where no turn has a role of either.
+// Copies the members that are not in `taken`. The answer: those of which `to` has another value already.
+std::vector<std::string> copy_members(const Json& from, std::span<const std::string_view> taken, Json& to) {
+  std::vector<std::string> lost;
+  for (const auto& [key, member] : from.items()) {
+    if (std::ranges::find(taken, key) != taken.end()) continue;
+    const bool there = to.contains(key);
+    if (!there) to[key] = member;
+    if (there && !member.is_null() && to[key] != member) lost.push_back(key);
+  }
+  return lost;
+}
+
+}  // namespace
+
 std::optional<Format> conversations_or_sharegpt(const Json& turns) {
   if (!turns.is_array()) return std::nullopt;
   bool system = false;  // a role of ours that files in ShareGPT's format have in capitals too
@@ -29,24 +42,10 @@ std::optional<Format> conversations_or_sharegpt(const Json& turns) {
   return system ? std::optional(Format::conversations) : std::nullopt;
 }
 
-// Copies the members that are not in `taken`. The answer: those of which `to` has another value already.
-std::vector<std::string> copy_members(const Json& from, std::span<const std::string_view> taken, Json& to) {
-  std::vector<std::string> lost;
-  for (const auto& [key, member] : from.items()) {
-    if (std::ranges::find(taken, key) != taken.end()) continue;
-    const bool there = to.contains(key);
-    if (!there) to[key] = member;
-    if (there && !member.is_null() && to[key] != member) lost.push_back(key);
-  }
-  return lost;
-}
-
-}  // namespace
-
 std::optional<Format> detect_format(const Json& object) {
   if (!object.is_object()) return std::nullopt;
   const auto has = [&](std::string_view key) { return find_member(object, key) != nullptr; };
-  if (is_generated(object)) return Format::conversations;
+  if (is_generated(object) && !has("conversations") && !has("messages")) return Format::conversations;
   if (has("conversations")) return conversations_or_sharegpt(*find_member(object, "conversations"));
   if (has("messages")) return Format::messages;
   if (has("prompt_turns") && has("responses")) return Format::steerlm2;
@@ -56,7 +55,11 @@ std::optional<Format> detect_format(const Json& object) {
     if (!has("prompt") || !has("subset")) return Format::hh_rlhf;
     return object.at("chosen").is_array() ? Format::reward_bench_2 : Format::reward_bench;
   }
-  if (has("prompt") && object.at("prompt").is_object()) return Format::oasst;
+  if (has("prompt") && object.at("prompt").is_object()) {
+    const Json& root = object.at("prompt");
+    const bool message = find_member(root, "role") != nullptr || find_member(root, "text") != nullptr;
+    return message ? std::optional(Format::oasst) : std::nullopt;
+  }
   // HelpSteer's rows have the same keys and no turns inside `prompt`: the reader of HelpSteer2 reads both.
   if (has("prompt") && (has("response") || has("response_1"))) return Format::helpsteer2;
   return std::nullopt;
@@ -69,10 +72,20 @@ std::vector<Json> convert(Format format, Json object, const Conversion& conversi
                           .found = kind_of(object),
                           .expected = "a JSON object"});
   }
+  std::vector<Json> records;
+  if (format != Format::text && is_generated(object)) {
+    records.push_back(from_generated(object, conversion));
+    return records;
+  }
+  if (format == Format::conversations || format == Format::sharegpt || format == Format::messages)
+    note_unused_response(object, conversion.unobeyed);
   switch (format) {
     case Format::conversations: {
-      std::vector<Json> records;
-      records.push_back(is_generated(object) ? from_generated(object, conversion) : std::move(object));
+      // Behind records there may be lines whose roles are in small letters.
+      const Json* turns = find_member(object, "conversations");
+      if (turns != nullptr && conversations_or_sharegpt(*turns) == Format::sharegpt)
+        return from_sharegpt(object, conversion);
+      records.push_back(std::move(object));
       return records;
     }
     case Format::oasst:
@@ -135,7 +148,8 @@ RatedLabel::RatedLabel(const Conversion& conversion, double low, double high)
       high_(high),
       values_(conversion.attributes.names.size(), std::numeric_limits<float>::quiet_NaN()) {}
 
-bool RatedLabel::rate(const std::string& name, const Json& rating, const std::string& where) {
+bool RatedLabel::rate(const std::string& name, const Json& rating, const std::string& where,
+                      std::string (*advice_for_text)(const std::string& name)) {
   const Attributes& attributes = conversion_.attributes;
   const std::optional<size_t> index = attributes.index(name);
   if (!index || rating.is_null() || conversion_.labels == Labels::dropped) return false;
@@ -143,13 +157,20 @@ bool RatedLabel::rate(const std::string& name, const Json& rating, const std::st
   if (!number || !(*number >= low_ && *number <= high_)) {
     if (conversion_.labels == Labels::ignored) return false;  // it is written over, and travels as a key
     const bool text = rating.is_string();
+    double digits = 0;
+    const std::string written = text ? rating.get<std::string>() : "";
+    const char* const end = written.data() + written.size();
+    const std::from_chars_result read = std::from_chars(written.data(), end, digits);
+    const bool in_quotes = text && read.ec == std::errc() && read.ptr == end;
     fail(ExitCode::data, {.what = "the rating of '" + name + "' cannot be used",
                           .where = where,
                           .found = text     ? "the text " + rating.dump()
                                    : number ? dump_json(rating)
                                             : kind_of(rating),
                           .expected = "a number from " + Json(low_).dump() + " to " + Json(high_).dump(),
-                          .advice = text ? "write it without quotes" : ""});
+                          .advice = in_quotes                            ? "write it without quotes"
+                                    : text && advice_for_text != nullptr ? advice_for_text(name)
+                                                                         : ""});
   }
   const double share = (*number - low_) / (high_ - low_);
   values_[*index] =

@@ -63,14 +63,32 @@ std::vector<Json> from_text(const Json& line, const Conversion& conversion);
 // "User" for user, human …; nothing for a role that has no place in a record.
 std::optional<std::string_view> our_role(std::string_view role);
 
-// A line for read_prompts: `prompt` (a text) or `turns` (texts, the first is the user's), and no response.
+// A line for read_prompts: `prompt` (a text) or `turns` (texts of user and assistant in turn, the first and the last
+// are the user's), and no response. `turns` holds where there is no `prompt`, or where `prompt` is its last text.
 bool is_prompt_line(const Json& object);
-Json from_prompt_line(const Json& object, const std::string& where);
+// Keys that are not of the prompt travel along; `unobeyed` gets those that are lost.
+Json from_prompt_line(const Json& object, const std::string& where, std::set<std::string>& unobeyed);
 
-// A line of `generate`: a prompt of any kind with `response`, `token_ids`, `logprob` and `finish`. The response becomes
+// A line that says `response` beside turns that end with the user's, or beside turns or `prompt` with what else
+// `generate` writes (`token_ids`, `logprob` and `finish`: HelpSteer has the first two keys too). The response becomes
 // the turn behind the last one of the user; what the input had there gives way to it.
 bool is_generated(const Json& object);
 Json from_generated(const Json& object, const Conversion& conversion);
+// Of a line that is none of these: a `response` beside a conversation that has its answers is lost (Magpie's rows have
+// the first of them there).
+void note_unused_response(const Json& object, std::set<std::string>& unobeyed);
+
+// Of `conversations`, else `messages`, with roles in any spelling: whether the last turn is the user's.
+bool ends_with_user(const Json& object);
+// Takes the turns behind the last one of the user out of them, if there is one of the user.
+void drop_behind_user(Json& object);
+// The same where one of these turns is a tool's or does nothing but call one: a record cannot have it, and a prompt
+// does not need it.
+void drop_tools_behind_user(Json& object);
+
+// Of `conversations`: sharegpt or conversations, by the first turn of a role that only one of them spells so; nothing
+// where no turn has a role of either.
+std::optional<Format> conversations_or_sharegpt(const Json& turns);
 
 // Adds the keys of a record and of its turns that other programs act on and this one does not: `tools`, `images` …
 void note_unobeyed(const Record& record, const Attributes& attributes, std::set<std::string>& unobeyed);
@@ -95,8 +113,10 @@ class RatedLabel {
  public:
   RatedLabel(const Conversion& conversion, double low, double high);
   // False for a rating that does not become part of the label: its name is not declared, or it cannot be used, which
-  // throws data where labels are obeyed (no number, or outside low … high).
-  bool rate(const std::string& name, const Json& rating, const std::string& where);
+  // throws data where labels are obeyed (no number, or outside low … high). `advice_for_text`: of the name, for a
+  // text that is none.
+  bool rate(const std::string& name, const Json& rating, const std::string& where,
+            std::string (*advice_for_text)(const std::string& name) = nullptr);
   // The label's text, null where nothing was rated.
   Json json() const;
 

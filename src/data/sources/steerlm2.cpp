@@ -35,6 +35,11 @@ void check_numbers(const Json& response, const std::string& where) {
   }
 }
 
+// Writes `from` as a record has it; a role that there is no such name for stays, which the parser names.
+void name_role(Json& turn, const std::string& where) {
+  if (const auto role = our_role(as_text(find_member(turn, "from"), "'from'", where))) turn["from"] = *role;
+}
+
 // The turns of the prompt: context only, and an earlier answer without a label of its own gets the group's, as it does
 // when the responses are sampled.
 Json prompt_of(const Json& group, const Json* label, const Conversion& conversion) {
@@ -45,7 +50,8 @@ Json prompt_of(const Json& group, const Json* label, const Conversion& conversio
     const std::string place = where + ", prompt turn " + std::to_string(turns.size() + 1);
     as_object(&entry, "a prompt turn", place);
     Json turn = entry;
-    const bool answer = as_text(find_member(turn, "from"), "'from'", place) == "Assistant";
+    name_role(turn, place);
+    const bool answer = turn["from"] == "Assistant";
     if (answer) turn["weight"] = 0;
     if (answer && label != nullptr && find_member(turn, "label") == nullptr) turn["label"] = *label;
     turns.push_back(std::move(turn));
@@ -75,18 +81,20 @@ std::vector<Json> from_response_group(const Json& group, const Conversion& conve
   for (const Json& entry : responses) {
     const std::string place = where + ", response " + std::to_string(records.size() + 1);
     as_object(&entry, "a response", place);
-    const std::string& role = as_text(find_member(entry, "from"), "'from'", place);
-    if (role != "Assistant") {
-      fail(
-          ExitCode::data,
-          {.what = "a response of another role", .where = place, .found = "'" + role + "'", .expected = "'Assistant'"});
+    Json answer = entry;
+    name_role(answer, place);
+    if (answer["from"] != "Assistant") {
+      fail(ExitCode::data, {.what = "a response of another role",
+                            .where = place,
+                            .found = "'" + entry.at("from").get<std::string>() + "'",
+                            .expected = "'Assistant'"});
     }
     as_text(find_member(entry, "value"), "'value'", place);
     check_numbers(entry, place);
     const Json* own = find_member(entry, "label");
     if (own != nullptr && (label == nullptr || *own != *label)) conversion.unobeyed.insert("'label' of a response");
     Json turns = prompt;
-    turns.push_back(entry);
+    turns.push_back(std::move(answer));
     turns.back()["label"] = label != nullptr ? *label : Json(nullptr);
     records.push_back(make_record(std::move(turns)));
     if (label == nullptr) records.back()["type"] = nullptr;

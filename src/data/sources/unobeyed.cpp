@@ -63,6 +63,7 @@ constexpr std::array record_keys{"tools",
                                  "chat_template_kwargs",
                                  "enable_thinking",
                                  "system_prompt",
+                                 "history",
                                  "input_ids",
                                  "segments"};
 constexpr std::array turn_keys{"tool_calls", "tool_call_id", "function_call", "name",          "image",
@@ -109,6 +110,7 @@ void note_unobeyed(const Record& record, const Attributes& attributes, std::set<
     const bool known = std::ranges::find(record_keys, key) != record_keys.end() || attributes.index(key).has_value();
     if (known && asks_for_something(key, member)) unobeyed.insert("'" + key + "'");
   }
+  if (find_member(record.json, "tree_id") != nullptr && !tree_of(record.json)) unobeyed.insert("'tree_id'");
   const Json* system = find_member(record.json, "system_message");
   if (system != nullptr && system->is_object()) note_keys(*system, "the system message", unobeyed);
   for (const Json& turn : record.json.at("conversations")) {

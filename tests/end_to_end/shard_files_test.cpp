@@ -1,0 +1,118 @@
+// What is beside the output of a shard belongs to it, and what `--merge` advises works.
+#include <gmock/gmock.h>
+
+#include "end_to_end/program.h"
+
+namespace steerlm {
+namespace {
+
+class ShardFiles : public Program {
+ protected:
+  void SetUp() override {
+    make_model("classifier", "predictor", R"("quality", "humor", "length")");
+    make_model("untied", "model", R"("quality", "humor")");
+    write(
+        "annotate.yaml",
+        "stage: annotate\npredictor: predictor\ninput: in.jsonl\noutput: whole.jsonl\nrun_dir: run\nblock_records: 4\n"
+        "max_bad_share: 0.5\n");
+    write("generate.yaml",
+          "stage: generate\nmodel: model\nprompts: prompts.jsonl\noutput: whole.jsonl\nrun_dir: run\n"
+          "sampling: {max_new_tokens: 4}\n");
+    std::string lines;
+    for (int i = 0; i < 20; ++i)
+      lines += i == 5 ? "{}\n" : conversation("question " + std::to_string(i), "answer " + std::to_string(i));
+    write("in.jsonl", lines);
+    write("prompts.jsonl", "{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}\n");
+  }
+
+  static std::string shard(const std::string& stage, const std::string& i, const std::string& ending = "") {
+    return "run " + stage + ".yaml shard=" + i + "/2 run_dir=run" + i + " output=s" + i + ".jsonl" + ending;
+  }
+  // What merging writes; the files are removed again.
+  std::string merged(const std::string& stage, const std::string& ending = "") {
+    const std::string shards = " s0.jsonl" + ending + " s1.jsonl" + ending;
+    const Result result = run(stage + " --merge merged.jsonl" + shards);
+    EXPECT_EQ(result.code, 0) << result.errors;
+    if (result.code != 0) return "";
+    std::string bytes = read("merged.jsonl");
+    const Path bad = "merged.jsonl.quarantine.jsonl";
+    if (exists(bad)) bytes += read(bad);
+    std::filesystem::remove(path("merged.jsonl"));
+    std::filesystem::remove(path(bad));
+    return bytes;
+  }
+};
+
+TEST_F(ShardFiles, WhatIsLostOrChangedOfAFinishedRunIsMadeAgain) {
+  for (const std::string ending : {"", ".gz"}) {
+    for (const char* i : {"0", "1"}) ASSERT_EQ(run(shard("annotate", i, ending)).code, 0) << read("err.txt");
+    const std::string whole = merged("annotate", ending), output = read("s1.jsonl" + ending);
+    for (const std::string beside : {".shard.json", ".quarantine.jsonl"}) {
+      const std::string file = "s1.jsonl" + ending + beside, bytes = read(file);
+      for (const bool gone : {true, false}) {
+        std::filesystem::remove(path(file));
+        if (!gone) write(file, "{}\n");
+        EXPECT_EQ(run("annotate --merge merged.jsonl s0.jsonl" + ending + " s1.jsonl" + ending).code, 3);
+        expect_says(run(shard("annotate", "1", ending)),
+                    file + (gone ? " is gone: it is made again" : " was changed after it was written"));
+        EXPECT_EQ(read(file), bytes);
+        EXPECT_EQ(read("s1.jsonl" + ending), output);
+        EXPECT_EQ(merged("annotate", ending), whole);
+        expect_says(run(shard("annotate", "1", ending)), "nothing to do");
+        std::filesystem::remove(path(file + ".previous"));
+      }
+    }
+    for (const char* name : {"run0", "run1"}) std::filesystem::remove_all(path(name));
+  }
+}
+
+TEST_F(ShardFiles, ThoseOfAGenerationToo) {
+  for (const char* i : {"0", "1"}) ASSERT_EQ(run(shard("generate", i)).code, 0) << read("err.txt");
+  const std::string whole = merged("generate");
+  for (const char* file : {"s0.jsonl.shard.json", "s1.jsonl.shard.json"}) {  // the second shard is empty
+    std::filesystem::remove(path(file));
+    expect_says(run(shard("generate", std::string(file).substr(1, 1))), "is gone: it is made again");
+    EXPECT_EQ(merged("generate"), whole);
+  }
+}
+
+// The list of a run without shards is its reader's.
+TEST_F(ShardFiles, AListOfBadRecordsThatWasReadMayBeRemoved) {
+  ASSERT_EQ(run("annotate annotate.yaml").code, 0);
+  std::filesystem::remove(path("whole.jsonl.quarantine.jsonl"));
+  expect_says(run("annotate annotate.yaml"), "nothing to do");
+}
+
+TEST_F(ShardFiles, TheAdviceOfAMergeWorksForEveryCommand) {
+  write("in.jsonl", conversation("a", "b") + conversation("c", "d"));
+  const auto scores = [](const std::string& i) {
+    return "score --model predictor --input in.jsonl --output s" + i + ".jsonl --shard " + i + "/2";
+  };
+  const auto answers = [](const std::string& i) {
+    return "generate --model model --max-new-tokens 4 --input prompts.jsonl --output s" + i + ".jsonl --shard " + i +
+           "/2";
+  };
+  const std::pair<std::string, std::function<std::string(std::string)>> commands[] = {
+      {"score", scores}, {"generate", answers}, {"annotate", [](const std::string& i) {
+                                                   return shard("annotate", i);
+                                                 }}};
+  for (const auto& [name, command] : commands) {
+    for (const char* i : {"0", "1"}) ASSERT_EQ(run(command(i)).code, 0) << read("err.txt");
+    const std::string whole = merged(name);
+    append("s0.jsonl", "more\n");
+    expect_refused(run(name + " --merge merged.jsonl s0.jsonl s1.jsonl"), 3, "again with --fresh --overwrite");
+    const Result again = run(command("0") + " --fresh --overwrite");
+    EXPECT_EQ(again.code, 0) << again.errors;
+    EXPECT_EQ(merged(name), whole) << name;
+    append("s1.jsonl", "more\n");  // which is empty
+    expect_refused(run(name + " --merge merged.jsonl s0.jsonl s1.jsonl"), 3, "s1.jsonl: the shard was changed");
+    for (const char* i : {"0", "1"}) {
+      std::filesystem::remove_all(path(std::string("run") + i));
+      for (const char* ending : {"", ".previous", ".shard.json", ".shard.json.previous"})
+        std::filesystem::remove(path(std::string("s") + i + ".jsonl" + ending));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace steerlm
