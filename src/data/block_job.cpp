@@ -112,7 +112,7 @@ std::optional<Path> BlockOutput::other_place(const std::string& output, const Pa
   return known->output;
 }
 
-BlockOutput::BlockOutput(const std::string& output, Path ledger, Json identity, BlockOutputOptions options)
+BlockOutput::BlockOutput(const std::string& output, Path ledger, const Json& identity, BlockOutputOptions options)
     : place_(place_of(output, ledger, options)), ledger_path_(std::move(ledger)), options_(std::move(options)) {
   ledger_.identity = without_place(identity, ledger_path_.parent_path());
   ledger_.output = output_place(place_);

@@ -65,7 +65,7 @@ class BlockOutput {
   // the ledger's path spells that, count as seen from the ledger's folder: it may have been moved.
   // Looks only: nothing is written or removed before the first append() or finish(). Throws recipe for a ledger of
   // another run, and as find_output; resources for a file in the way that is not this run's own.
-  BlockOutput(const std::string& output, Path ledger, Json identity, BlockOutputOptions options);
+  BlockOutput(const std::string& output, Path ledger, const Json& identity, BlockOutputOptions options);
 
   // The same look at the places, for the start of a command. The files of a finished run are taken for its own without
   // a look into them: who runs it again keeps a changed one aside first.
