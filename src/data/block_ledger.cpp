@@ -39,8 +39,8 @@ void BlockOutput::find_places(Ledger& ledger, const Json& by, const Path& path) 
   // A copy, or moved to another disk. What still lies where it was begun was not copied: it is the original's.
   const Path output = ledger.output.empty() ? Path() : place_in_run(ledger.output, by, folder);
   const Path quarantine = place_in_run(ledger.quarantine, by, folder);
-  ledger.own = !quarantine.empty() && quarantine != ledger.quarantine && output.empty() == ledger.output.empty() &&
-               (output.empty() || output != ledger.output);
+  ledger.own =
+      !quarantine.empty() && output.empty() == ledger.output.empty() && (output.empty() || output != ledger.output);
   if (!ledger.own) return;
   ledger.output = output;
   ledger.quarantine = quarantine;

@@ -5,7 +5,6 @@
 
 #include "recipe/yaml.h"
 #include "steerlm/recipe/compare.h"
-#include "steerlm/recipe/load.h"
 
 namespace steerlm {
 namespace {
@@ -70,11 +69,7 @@ bool leaves_range_to_folder(const std::string& path, const std::string& stage) {
 
 std::string folder_above(const std::string& recipe, int levels) { return folder_above(leaves_of(recipe), levels); }
 
-std::vector<std::string> differing_keys(const std::string& before, const std::string& now, bool of_steps) {
-  return differing_keys_of_part(before, now, of_steps ? 1 : 0);
-}
-
-std::vector<std::string> differing_keys_of_part(const std::string& before, const std::string& now, int levels) {
+std::vector<std::string> differing_keys(const std::string& before, const std::string& now, int levels) {
   const auto old_leaves = leaves_of(before), new_leaves = leaves_of(now);
   Leaves all = old_leaves;
   all.insert(new_leaves.begin(), new_leaves.end());

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
 #include <map>
 #include <optional>
@@ -88,12 +87,6 @@ void check_folder(const Path& run_dir) {
   for (const char* name : table_names) files.refuse_foreign(name);
 }
 
-// Of what a pipeline has said about what it did; one that found nothing to do has said nothing. -1: there is no log.
-std::uintmax_t log_bytes(const Path& pipeline) {
-  std::error_code error;
-  return std::filesystem::file_size(pipeline / "log.txt", error);
-}
-
 // Whether the folder has both tables as they were written, and a run of each seed. What the runs are now, their own
 // pipelines say.
 bool is_finished(const Path& run_dir, const std::vector<std::int64_t>& seeds) {
@@ -134,10 +127,6 @@ int run_pipeline_seeds(const std::string& recipe_path, const std::vector<std::st
   }
 
   for (const std::int64_t seed : seeds) {
-    if (stop_requested()) {
-      context.log->warn(fmt::format("stopped {} before seed {} began; the same command goes on", stop_reason(), seed));
-      return static_cast<int>(ExitCode::stopped);
-    }
     if (writes) writing().enter_run(folder_of(seed));
     std::vector<std::string> arguments{"pipeline", recipe_path};
     for (const std::string& text : overrides_of(overrides, run_dir, seed)) arguments.push_back(text);
@@ -146,12 +135,8 @@ int run_pipeline_seeds(const std::string& recipe_path, const std::vector<std::st
           std::pair{context.fresh, "--fresh"}, std::pair{context.overwrite, "--overwrite"}}) {
       if (given) arguments.push_back(option);
     }
-    const Path own = run_dir / folder_of(seed);
-    const std::uintmax_t before = log_bytes(own);
     const int code = run_step({fmt::format("seed {}", seed), arguments, ""}, program, context);
     if (code != 0) return code;
-    // Looking at seeds that are done is no progress: a limit that is shorter would end every command there.
-    if (log_bytes(own) != before) note_progress();
   }
   if (context.dry_run) return 0;
 

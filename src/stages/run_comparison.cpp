@@ -71,9 +71,9 @@ std::vector<std::string> run_differences(const RunFiles& files, const Recipe& re
                     now = dump_recipe(recipe);
   // Any of the run directories around it may be the one that was moved, or into which it was.
   int level = runs_around(files.root());
-  std::vector<std::string> changed = differing_keys_of_part(before, now, level);
+  std::vector<std::string> changed = differing_keys(before, now, level);
   for (int inner = level - 1; inner >= 0 && !changed.empty(); --inner) {
-    if (!differing_keys_of_part(before, now, inner).empty()) continue;
+    if (!differing_keys(before, now, inner).empty()) continue;
     changed.clear();
     level = inner;
   }

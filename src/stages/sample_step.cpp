@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <utility>
-
 #include "stages/bad_records.h"
 #include "steerlm/data/block_job.h"
 #include "steerlm/stages/inputs.h"

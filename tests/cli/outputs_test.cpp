@@ -429,5 +429,31 @@ INSTANTIATE_TEST_SUITE_P(All, ToyOutput,
                                           testing::Values(false)),
                          name_of);
 
+// Lines of JSON are packed by their name; what holds something else refuses such a name.
+class PackedOutput : public Outputs {};
+
+TEST_P(PackedOutput, IsPackedOrRefused) {
+  const Outcome outcome = run_command(writer().words("out/new.gz"));
+  if (writer().input == std::string("in.jsonl")) {
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(bytes_of("out/new.gz").substr(0, 2), "\x1f\x8b");
+  } else {
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err, testing::HasSubstr("this output is not packed, and its name says that it is"));
+    EXPECT_FALSE(stdfs::exists("out/new.gz"));
+  }
+}
+
+// Those that make one file come first.
+INSTANTIATE_TEST_SUITE_P(All, PackedOutput,
+                         testing::Combine(testing::Range<size_t>(0, 7), testing::Values(0u), testing::Values(false)),
+                         name_of);
+
+TEST(PackedReport, IsRefused) {
+  const Outcome outcome = run_command({"report", "run", "--out", "page.html.gz"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, testing::HasSubstr("this output is not packed, and its name says that it is"));
+}
+
 }  // namespace
 }  // namespace steerlm

@@ -168,6 +168,8 @@ TEST_F(RecipeCommandsTest, CheckOfAnExperimentIsThatOfItsPipelines) {
   const Outcome quick = run({"check", file});
   EXPECT_EQ(quick.code, 2);
   EXPECT_NE(quick.err.find("seeed"), std::string::npos) << quick.err;
+  write("m.yaml", text.substr(0, text.find("quick:")) + "overrides: [steps.one.seeed=1]\nquick: [~steps.one.seeed]\n");
+  EXPECT_EQ(run({"check", file}).code, 2) << "without --quick too";
   write("m.yaml", text.substr(0, text.find("quick:")));
   EXPECT_EQ(run({"check", file}).out, "m.yaml: an experiment without faults, on p.yaml\n");
   const Outcome overridden = run({"check", file, "seeds=3"});

@@ -50,19 +50,16 @@ TEST(ForeignFiles, PromptBesideTurnsIsTheLastOfThem) {
   EXPECT_EQ(describe_unobeyed(notes.unobeyed), "'turns', beside 'prompt' (1 line)");
 }
 
-TEST(ForeignFiles, AResponseIsTheLastTurnInEveryFormat) {
+TEST(ForeignFiles, AResponseIsTheLastTurnOfEveryKindOfConversation) {
   const std::string sharegpt = R"({"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"old"}])";
   const std::string messages = R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"old"}])";
   const std::string record = R"({"conversations":[{"from":"User","value":"q"},{"from":"Assistant","value":"old"}])";
-  const std::string rated = R"({"prompt":"q","response":"old","helpfulness":3})";
   const auto old = "User: q | Assistant: old", answered = "User: q | Assistant: NEW";
   for (const std::string& first : {sharegpt + "}\n", messages + "}\n", record + "}\n"}) {
     EXPECT_THAT(texts(first + record + "," + generated + "}"), ElementsAre(old, answered)) << first;
     EXPECT_THAT(texts(first + R"({"prompt":"q",)" + generated + "}"), ElementsAre(old, answered)) << first;
   }
-  EXPECT_THAT(texts(rated + "\n" + record + "," + generated + "}"),
-              ElementsAre("User: q | Assistant(helpfulness:3): old", answered));
-  for (const Format format : {Format::conversations, Format::sharegpt, Format::messages, Format::helpsteer2})
+  for (const Format format : {Format::conversations, Format::sharegpt, Format::messages})
     EXPECT_THAT(texts(record + "," + generated + "}", format), ElementsAre(answered));
   // Without the numbers that `generate` writes beside it, where the user's turn is the last.
   const std::vector<std::string> asked{R"({"conversations":[{"from":"human","value":"q"}])",
@@ -83,6 +80,22 @@ TEST(ForeignFiles, AResponseIsTheLastTurnInEveryFormat) {
 }
 
 // Magpie's rows have the answer to their first question beside the conversation.
+// Whatever keys of another program stand beside, a rated row keeps its ratings and a row of pairs both sides.
+TEST(ForeignFiles, RowsOfOtherFormatsStayWhatTheyAre) {
+  const std::string ratings = R"("helpfulness":3,"correctness":4,"coherence":4,"complexity":2,"verbosity":1})";
+  for (const std::string& row :
+       {R"({"prompt":"q","response":"a",)" + ratings, R"({"prompt":"q","turns":["q"],"response":"a",)" + ratings,
+        R"({"prompt":"q","response":"a","token_ids":[1],"logprob":-1,"finish":"stop",)" + ratings}) {
+    EXPECT_THAT(texts(row, Format::helpsteer2),
+                ElementsAre("User: q | Assistant(helpfulness:3,coherence:4,verbosity:1): a"))
+        << row;
+  }
+  const std::string sides = R"("chosen":"\n\nHuman: q\n\nAssistant: a","rejected":"\n\nHuman: q\n\nAssistant: b")";
+  EXPECT_EQ(
+      texts("{" + sides + R"(,"messages":[{"role":"user","content":"q"}],"response":"a"})", Format::hh_rlhf).size(),
+      2u);
+}
+
 TEST(ForeignFiles, AResponseDoesNotReplaceAnAnswer) {
   const std::string rest = R"("instruction":"q","response":"a","instruction_2":"r","response_2":null})";
   for (const std::string& conversation :

@@ -127,7 +127,8 @@ TEST_F(Chat, ASavedConversationIsARecordThatTheProgramReads) {
   write("there.jsonl", "mine\n");
   const Result result = chat(
       "hi \"é\"\n/set humor=2\nand now?\n/save there.jsonl\n/save none/talk.jsonl\n/save ~/talk.jsonl\n/save my "
-      "talk.jsonl \n");
+      "talk.jsonl \n/save talk.jsonl.gz\n");
+  EXPECT_EQ(read("talk.jsonl.gz").substr(0, 2), "\x1f\x8b");
   expect_says(result, "there.jsonl: the file exists already");
   expect_says(result, "none/talk.jsonl");
   expect_says(result, "/save: '~' is not expanded to a home folder here");

@@ -75,6 +75,13 @@ TEST_F(Generation, LinesKeepTheirOrderTheirKeysAndTheirNumber) {
             run("score --model predictor --input records.jsonl --output -").output);
 }
 
+TEST_F(Generation, KeysThatTheAnswersReplaceAreNamed) {
+  write("own.jsonl", R"({"prompt":"hi","finish":"mine","id":7})"
+                     "\n");
+  const Result result = run("generate --model model --max-new-tokens 3 --input own.jsonl --output out.jsonl");
+  expect_says(result, "keys of the input that gave way to the answers' own: 'finish' (1 line)");
+}
+
 TEST_F(Generation, ShardsAreMergedByTheirOwnCommand) {
   generated("--input prompts.jsonl --output whole.jsonl");
   for (const char* i : {"0", "1"})

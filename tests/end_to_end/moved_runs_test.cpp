@@ -25,6 +25,14 @@ class MovedRuns : public Program {
   void copy(const char* from, const Path& to) const {
     std::filesystem::copy(path(from), to, std::filesystem::copy_options::recursive);
   }
+  // A pipeline of two annotations, the second of what the first has written; all three are further keys of the steps.
+  void write_pipeline(const std::string& both, const std::string& one = "", const std::string& two = "") {
+    const std::string step = ", stage: annotate, predictor: " + path("predictor").string() +
+                             ", output: \"@self/o.jsonl\"" + both + ", input: ";
+    write("p/pipeline.yaml", "stage: pipeline\nrun_dir: first\nsteps:\n  - {name: one" + one + step +
+                                 "in.jsonl}\n  - {name: two" + two + step + "\"@one/o.jsonl\"}\n");
+  }
+  Result pipeline(const std::string& more) const { return run("pipeline pipeline.yaml " + more + ")", "(cd p &&"); }
 };
 
 TEST_F(MovedRuns, AMovedAndACopiedProjectAreFinished) {
@@ -69,25 +77,19 @@ TEST_F(MovedRuns, WhatIsMadeInTheOldPlaceIsNotTheMovedRuns) {
 
 // What its steps have made of each other lies in its run directory, and moves with it.
 TEST_F(MovedRuns, AMovedAndACopiedPipelineAreFinished) {
-  const std::string step =
-      ", stage: annotate, predictor: " + path("predictor").string() + ", output: \"@self/o.jsonl\", input: ";
-  write("p/pipeline.yaml", "stage: pipeline\nrun_dir: first\nsteps:\n  - {name: one" + step +
-                               "in.jsonl}\n  - {name: two" + step + "\"@one/o.jsonl\"}\n");
-  const auto pipeline = [&](const std::string& run_dir) {
-    return run("pipeline pipeline.yaml run_dir=" + run_dir + ")", "(cd p &&");
-  };
-  ASSERT_EQ(pipeline("first").code, 0);
+  write_pipeline("");
+  ASSERT_EQ(pipeline("").code, 0);
   const std::string made = read("p/first/two/o.jsonl");
   std::filesystem::rename(path("p/first"), path("p/second"));
   copy("p/second", path("p/third"));
   for (const std::string run_dir : {"second", "third"}) {
-    const Result again = pipeline(run_dir);
+    const Result again = pipeline("run_dir=" + run_dir);
     expect_says(again, "one (annotate): done already, skipped");
     expect_says(again, "two (annotate): done already, skipped");
   }
   EXPECT_EQ(read("p/third/two/o.jsonl"), made);
   write("p/in.jsonl", conversation("another question", "an answer"));
-  const Result changed = pipeline("second");
+  const Result changed = pipeline("run_dir=second");
   EXPECT_EQ(changed.code, 0) << changed.errors;
   EXPECT_NE(read("p/second/two/o.jsonl"), made);
   EXPECT_EQ(read("p/third/two/o.jsonl"), made);
@@ -96,14 +98,8 @@ TEST_F(MovedRuns, AMovedAndACopiedPipelineAreFinished) {
 // Each command ends after a block; before the next one the run directory gets another name, or goes to another disk.
 TEST_F(MovedRuns, AnUnfinishedPipelineGoesOnWhereItIsMoved) {
   write("p/in.jsonl", read("p/in.jsonl") + "{}\n");
-  const std::string step = ", stage: annotate, predictor: " + path("predictor").string() +
-                           ", block_records: 2, max_bad_share: 0.5, output: \"@self/o.jsonl\", input: ";
-  write("p/pipeline.yaml", "stage: pipeline\nrun_dir: whole\nsteps:\n  - {name: one" + step +
-                               "in.jsonl}\n  - {name: two" + step + "\"@one/o.jsonl\"}\n");
-  const auto pipeline = [&](const std::string& more) {
-    return run("pipeline pipeline.yaml " + more + ")", "(cd p &&");
-  };
-  ASSERT_EQ(pipeline("").code, 0);
+  write_pipeline(", block_records: 2, max_bad_share: 0.5");
+  ASSERT_EQ(pipeline("run_dir=whole").code, 0);
   std::string folder = "moved 0";
   int code = pipeline("max_minutes=1e-9 'run_dir=" + folder + "'").code, moves = 0;
   ASSERT_EQ(code, 75);
@@ -126,16 +122,24 @@ TEST_F(MovedRuns, AnUnfinishedPipelineGoesOnWhereItIsMoved) {
   EXPECT_EQ(read("p" / (folder / Path("one/o.jsonl.quarantine.jsonl"))), read("p/whole/one/o.jsonl.quarantine.jsonl"));
 }
 
+// The folder around both is a run directory too, and stays where it is.
+TEST_F(MovedRuns, AnUnfinishedPipelineGoesOnUnderAnotherNameInARunDirectory) {
+  write_pipeline(", block_records: 2");
+  ASSERT_EQ(pipeline("run_dir=outer --only one").code, 0);
+  ASSERT_EQ(pipeline("run_dir=outer/whole").code, 0);
+  ASSERT_EQ(pipeline("run_dir=outer/first --only one").code, 0);
+  ASSERT_EQ(pipeline("run_dir=outer/first max_minutes=1e-9").code, 75);
+  std::filesystem::rename(path("p/outer/first"), path("p/outer/second"));
+  const Result again = pipeline("run_dir=outer/second");
+  expect_says(again, "one (annotate): done already, skipped");
+  expect_says(again, "goes on after 2 records");
+  EXPECT_EQ(read("p/outer/second/two/o.jsonl"), read("p/outer/whole/two/o.jsonl"));
+}
+
 // OUTPUT.shard.json has the paths that the input had before the move.
 TEST_F(MovedRuns, AShardWhoseOutputWasLostIsMadeAgainBehindTheMove) {
   write("p/in.jsonl", read("p/in.jsonl") + "{}\n");
-  const std::string step = ", stage: annotate, predictor: " + path("predictor").string() +
-                           ", block_records: 2, output: \"@self/o.jsonl\", input: ";
-  write("p/pipeline.yaml", "stage: pipeline\nrun_dir: first\nsteps:\n  - {name: one, max_bad_share: 0.5" + step +
-                               "in.jsonl}\n  - {name: two, shard: 0/2" + step + "\"@one/o.jsonl\"}\n");
-  const auto pipeline = [&](const std::string& more) {
-    return run("pipeline pipeline.yaml " + more + ")", "(cd p &&");
-  };
+  write_pipeline(", block_records: 2", ", max_bad_share: 0.5", ", shard: 0/2");
   ASSERT_EQ(pipeline("").code, 0) << read("err.txt");
   const std::string made = read("p/first/two/o.jsonl");
   std::filesystem::rename(path("p/first"), path("p/second"));
@@ -148,13 +152,7 @@ TEST_F(MovedRuns, AShardWhoseOutputWasLostIsMadeAgainBehindTheMove) {
 
 // What has other bytes than before the move is another input.
 TEST_F(MovedRuns, AnInputThatWasChangedBehindTheMoveIsAnotherOne) {
-  const std::string step = ", stage: annotate, predictor: " + path("predictor").string() +
-                           ", block_records: 2, output: \"@self/o.jsonl\", input: ";
-  write("p/pipeline.yaml", "stage: pipeline\nrun_dir: first\nsteps:\n  - {name: one" + step +
-                               "in.jsonl}\n  - {name: two" + step + "\"@one/o.jsonl\"}\n");
-  const auto pipeline = [&](const std::string& more) {
-    return run("pipeline pipeline.yaml " + more + ")", "(cd p &&");
-  };
+  write_pipeline(", block_records: 2");
   ASSERT_EQ(pipeline("--only one").code, 0);
   ASSERT_EQ(pipeline("--only two max_minutes=1e-9").code, 75);
   std::filesystem::rename(path("p/first"), path("p/second"));

@@ -16,14 +16,13 @@ std::string part(const std::string& run_dir, const std::string& base, const std:
 TEST(ComparePartsTest, PathsInTheFolderAboveMoveWithIt) {
   const std::string before = part("runs/1/boot/sft", "runs/1/base/model", "runs/1/boot/annotated.jsonl");
   const std::string now = part("new/boot/sft", "new/base/model", "new/boot/annotated.jsonl");
-  EXPECT_EQ(differing_keys_of_part(before, now, 2), Keys{});
-  EXPECT_EQ(differing_keys_of_part(before, now, 1), Keys{"model.path: runs/1/base/model -> new/base/model"});
-  EXPECT_EQ(differing_keys_of_part(before, now, 0).size(), 2u);
-  EXPECT_EQ(differing_keys_of_part(before, part("new/boot/sft", "new/other", "new/boot/annotated.jsonl"), 2),
+  EXPECT_EQ(differing_keys(before, now, 2), Keys{});
+  EXPECT_EQ(differing_keys(before, now, 1), Keys{"model.path: runs/1/base/model -> new/base/model"});
+  EXPECT_EQ(differing_keys(before, now, 0).size(), 2u);
+  EXPECT_EQ(differing_keys(before, part("new/boot/sft", "new/other", "new/boot/annotated.jsonl"), 2),
             Keys{"model.path: runs/1/base/model -> new/other"});
-  EXPECT_EQ(
-      differing_keys_of_part(before, part("my runs/boot/sft", "my runs/base/model", "my runs/boot/annotated.jsonl"), 2),
-      Keys{})
+  EXPECT_EQ(differing_keys(before, part("my runs/boot/sft", "my runs/base/model", "my runs/boot/annotated.jsonl"), 2),
+            Keys{})
       << "names that need quotes";
 }
 
@@ -41,8 +40,8 @@ TEST(ComparePartsTest, ANameThatIsEscapedInARecipeIsTheNameItself) {
   };
   const std::string odd = recipe(R"(my \"runs\" \\ 1)");
   EXPECT_EQ(folder_above(odd, 2), R"(my "runs" \ 1)");
-  EXPECT_EQ(differing_keys_of_part(odd, recipe("new"), 2), Keys{});
-  EXPECT_EQ(differing_keys_of_part(recipe("new"), odd, 2), Keys{});
+  EXPECT_EQ(differing_keys(odd, recipe("new"), 2), Keys{});
+  EXPECT_EQ(differing_keys(recipe("new"), odd, 2), Keys{});
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include "steerlm/recipe/compare.h"
 #include "recipe_support.h"
 
 namespace steerlm {
@@ -67,22 +68,6 @@ TEST(CompareTest, OtherStagesDiffer) {
   const auto keys =
       differing_keys(dump_recipe(load(smallest(Stage::sft))), dump_recipe(load(smallest(Stage::generate))));
   EXPECT_NE(std::find(keys.begin(), keys.end(), "stage: sft -> generate"), keys.end());
-}
-
-// A pipeline's run directory that was moved: what its steps made lies where it lay in it.
-TEST(CompareTest, PathsInTheRunDirectoryOfAPipelineMoveWithIt) {
-  const auto step = [](const std::string& folder, const std::string& base, const std::string& data) {
-    return dump_recipe(load("stage: sft\nrun_dir: " + folder + "/sft\nmodel: {path: " + base +
-                            "}\ndata: {train: [{path: " + data + "}]}\noptimizer: {learning_rate: 1e-3}\n"));
-  };
-  const std::string before = step("runs/1", "runs/1/base/model", "a.jsonl");
-  EXPECT_EQ(differing_keys(before, step("moved", "moved/base/model", "a.jsonl"), true), Keys{});
-  EXPECT_EQ(differing_keys(before, step("moved", "moved/base/model", "a.jsonl")),
-            Keys{"model.path: runs/1/base/model -> moved/base/model"});
-  EXPECT_EQ(differing_keys(before, step("moved", "moved/other/model", "a.jsonl"), true),
-            Keys{"model.path: runs/1/base/model -> moved/other/model"});
-  EXPECT_EQ(differing_keys(before, step("moved", "moved/base/model", "moved/a.jsonl"), true),
-            Keys{"data.train[0].path: a.jsonl -> moved/a.jsonl"});
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "recipe/yaml.h"
 #include "recipe_support.h"
+#include "steerlm/recipe/compare.h"
 
 namespace steerlm {
 namespace {

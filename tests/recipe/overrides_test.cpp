@@ -121,7 +121,8 @@ TEST(OverridesTest, ReachIntoTheOneSource) {
     const std::string text = "stage: sft\nrun_dir: r\nmodel: m\ndata: {train: " + std::string(train) + "}\n";
     EXPECT_EQ(load(text, {"data.train.limit=5"}).data.train.at(0).limit, 5) << train;
   }
-  EXPECT_THROW(load(smallest(Stage::sft) + "train: {steps: 5}\n", {"train[0].path=x"}), Error) << "no source";
+  EXPECT_EQ(faults(smallest(Stage::sft) + "train: {steps: 5}\n", {"train[0].path=x"}),
+            "override 'train[0].path=x': 'train' is a section, not a list");
 }
 
 TEST(OverridesTest, UnsetKeysWhoseDefaultsThenHold) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "recipe/recipe_support.h"
+#include "steerlm/recipe/compare.h"
 
 namespace steerlm {
 namespace {

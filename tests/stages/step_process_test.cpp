@@ -56,6 +56,23 @@ TEST_F(StepProcessTest, AStopBeforeAStepBeginsNone) {
   EXPECT_EQ(code, static_cast<int>(ExitCode::stopped));
 }
 
+// A code of a shell or of a wrapper, and not a signal.
+TEST_F(StepProcessTest, AnExitCodeThatLooksLikeASignalIsNone) {
+  Log silent = Log::silent();
+  const Path program = std::filesystem::temp_directory_path() / ("steerlm-ends-with-137-" + std::to_string(::getpid()));
+  write_file_atomic(program, "#!/bin/sh\nexit 137\n");
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  try {
+    run_step({"a step", {}, ""}, program.string(), {.log = &silent});
+    FAIL() << "it is not this program";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::resources);
+    EXPECT_NE(std::string(error.what()).find("exit code 137, which it does not have"), std::string::npos)
+        << error.what();
+  }
+  std::filesystem::remove(program);
+}
+
 // A limit is the process's own matter: it is told, and not sent a signal.
 TEST_F(StepProcessTest, ALimitGoesAlongAndIsNoSignal) {
   stop_after(0, "max_minutes");

@@ -63,11 +63,4 @@ std::string device_advice(const std::string& device);
 // The recipe as YAML: every key that had a say, no others. Loading it gives an equal recipe.
 std::string dump_recipe(const Recipe& recipe);
 
-// What sets two dumped recipes apart, "optimizer.learning_rate: 5e-06 -> 1e-05" a key, `before` being the run's and
-// `now` the new one. Not counted: what changes no result (run_dir, device, checkpoint, max_minutes,
-// batch_tokens, on_bad_record, max_bad_share, train.max_minutes, train.recompute, head.features), and a train.steps or
-// train.epochs that has grown. Of steps of a pipeline paths in its run directory, the parent of theirs, are compared
-// from there on: it may have been moved. Empty: the same.
-std::vector<std::string> differing_keys(const std::string& before, const std::string& now, bool of_steps = false);
-
 }  // namespace steerlm

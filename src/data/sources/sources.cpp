@@ -73,12 +73,14 @@ std::vector<Json> convert(Format format, Json object, const Conversion& conversi
                           .expected = "a JSON object"});
   }
   std::vector<Json> records;
-  if (format != Format::text && is_generated(object)) {
-    records.push_back(from_generated(object, conversion));
-    return records;
-  }
-  if (format == Format::conversations || format == Format::sharegpt || format == Format::messages)
+  // A `response` is the last turn of a conversation; of rows of other formats it is what they make of it.
+  if (format == Format::conversations || format == Format::sharegpt || format == Format::messages) {
+    if (is_generated(object)) {
+      records.push_back(from_generated(object, conversion));
+      return records;
+    }
     note_unused_response(object, conversion.unobeyed);
+  }
   switch (format) {
     case Format::conversations: {
       // Behind records there may be lines whose roles are in small letters.
