@@ -102,13 +102,15 @@ int commands::generate(const GenerateArguments& arguments) {
                                    std::span<const GenerationResult> results) { return answered(prompts[p], results); },
                       .no_response = [&](size_t p, const std::string& fault) -> SampledPrompt {
                         fail(ExitCode::data, {.what = fault, .where = prompts[p].place()});
-                      }};
+                      },
+                      .input_hash = [&](size_t p) { return prompts[p].input_hash; }};
   // A single prompt is no job that anybody watches.
   Log silent = Log::silent();
   Context shown = context;
   if (arguments.input.empty()) shown = {.quiet = true, .log = &silent};
   if (sample_prompts(job, output.blocks, shown) == Outcome::stopped) return end_stopped(arguments.job, context);
-  if (!finish_job_output(output, static_cast<std::int64_t>(sample_block_prompts), std::ssize(prompts)))
+  if (!finish_job_output(
+          output, {static_cast<std::int64_t>(sample_block_prompts), std::ssize(prompts), prompts.back().input_hash}))
     return end_stopped(arguments.job, context);
   if (!arguments.input.empty())
     log.info(fmt::format("{} prompts answered into {}", output.blocks.records_done(), arguments.job.output));

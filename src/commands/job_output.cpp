@@ -42,7 +42,6 @@ OutputPlace check_job_output(const JobArguments& arguments, const OutputOptions&
 JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& options, const Json& settings,
                           std::vector<RecipeInput> inputs, std::vector<std::string> counts) {
   const Shard shard = parse_shard(arguments.shard, "--shard");
-  const bool from_pipe = std::ranges::find(inputs, "-", &RecipeInput::path) != inputs.end();
   const OutputPlace place = check_job_output(arguments, options);
   if (place.through && shard.is_part()) {
     fail(ExitCode::recipe, {.what = "a shard is written into a file, beside which a second one describes it",
@@ -68,14 +67,12 @@ JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& op
   JobOutput output{std::move(lock), shard, job, arguments.output,
                    BlockOutput(arguments.output, place.through ? Path() : ledger_of(arguments.output),
                                {{"job", job}, {"shard", shard_text(shard)}}, block_options)};
-  if (from_pipe && output.blocks.records_done() > 0 && !output.blocks.finished())
-    print_notes({"the job goes on: standard input must give what it gave before, which cannot be checked"});
   return output;
 }
 
-bool finish_job_output(JobOutput& job, std::int64_t block_records, std::int64_t input_records) {
+bool finish_job_output(JobOutput& job, const ShardInput& input) {
   if (!job.blocks.finished() && job.shard.is_part())
-    write_shard_file(job.output, job.blocks, job.job, job.shard, block_records, input_records);
+    write_shard_file(job.output, job.blocks, job.job, job.shard, input);
   if (!job.blocks.finish()) return false;
   job.lock.reset();  // its file goes before the ledger: without a ledger nobody comes back to tidy up
   remove_file(ledger_of(job.output));

@@ -36,7 +36,7 @@ JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& op
                           std::vector<RecipeInput> inputs, std::vector<std::string> counts);
 
 // The output gets its name; the ledger goes. False where a stop was requested while the output was packed.
-bool finish_job_output(JobOutput& job, std::int64_t block_records, std::int64_t input_records);
+bool finish_job_output(JobOutput& job, const ShardInput& input);
 
 // What is begun is removed again, for a job that turns out to have nothing to do.
 void discard_job_output(const JobOutput& job);

@@ -62,10 +62,11 @@ struct ScoreBlock {
 // What records have become, until it is written.
 struct Piece {
   std::int64_t records = 0, turns = 0, judged = 0;  // judged: have a `label_logprob`
+  std::uint64_t input_hash = 0;                     // of the last record
   std::string lines;
 
   void write(BlockOutput& output) {
-    if (records > 0) output.append(records, lines, "", {{"turns", turns}, {"judged", judged}});
+    if (records > 0) output.append(records, lines, "", {{"turns", turns}, {"judged", judged}}, input_hash);
     *this = {};
   }
 };
@@ -90,6 +91,7 @@ void add_scores(const Record& record, const RecordPrediction& prediction, const 
     ++piece.turns;
   }
   ++piece.records;
+  piece.input_hash = record.input_hash;
 }
 
 void encode_conversations(const OpenModel& model, ScoreBlock& block) {
@@ -127,6 +129,7 @@ void add_log_probabilities(const ScoreBlock& block, size_t r, const TokenScores&
     ++piece.turns;
   }
   ++piece.records;
+  piece.input_hash = record.input_hash;
 }
 
 // Whether the model is asked for scores, and not for log-probabilities of its own.
@@ -158,21 +161,23 @@ int score_groups(const OpenModel& model, const ScoreArguments& arguments, JobOut
   }
   const std::vector<SourceOptions> input{{.path = arguments.input}};
   ResponseGroupReader reader = read_groups(model, score, input);
-  std::int64_t read = 0, to_skip = output.blocks.records_done();
+  ShardInput read{.block_records = block_groups};
+  std::int64_t to_skip = output.blocks.records_done();
   Progress progress("score", "prompts", 0, progress_output(context), to_skip);
   const double start = monotonic_seconds();
   // The next groups of this shard, all of one block; none at the end.
   const auto next_groups = [&] {
     std::vector<ResponseGroup> groups;
     while (groups.size() < scored_groups(model) && !stop_requested()) {
-      if (!groups.empty() && read % block_groups == 0) break;
+      if (!groups.empty() && read.records % block_groups == 0) break;
       auto group = reader.next();
       if (!group) break;
-      if (!output.shard.has(read++ / block_groups)) continue;
-      if (to_skip > 0)
-        --to_skip;
-      else
+      read.hash = group->records.front().input_hash;
+      if (!output.shard.has(read.records++ / block_groups)) continue;
+      if (to_skip == 0)
         groups.push_back(std::move(*group));
+      else if (--to_skip == 0)
+        output.blocks.check_input(read.hash);
     }
     return groups;
   };
@@ -184,8 +189,8 @@ int score_groups(const OpenModel& model, const ScoreArguments& arguments, JobOut
       score_into(output.blocks, model, score, parse_beta(arguments), default_batch_tokens, next_groups, tell_progress);
   if (!scored) return end_stopped(arguments.job, context);
   if (!output.blocks.finished()) output.blocks.check_skipped(to_skip);
-  if (read == 0 && !output.blocks.finished()) refuse_empty_input("score", input);
-  if (!finish_job_output(output, block_groups, read)) return end_stopped(arguments.job, context);
+  if (read.records == 0 && !output.blocks.finished()) refuse_empty_input("score", input);
+  if (!finish_job_output(output, read)) return end_stopped(arguments.job, context);
   progress.finish();
   context.log->info(
       fmt::format("the responses to {} prompts scored into {}", output.blocks.records_done(), arguments.job.output));
@@ -231,7 +236,8 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
                       {.labels = labels, .weights = !predictor});
   Progress progress("score", "records", 0, progress_output(context), output.blocks.records_done());
   // Until `blocks` has ended these are its thread's.
-  std::int64_t number = 0, input_records = 0, to_skip = output.blocks.records_done();
+  std::int64_t number = 0, to_skip = output.blocks.records_done();
+  ShardInput whole{.block_records = block_records};
   std::optional<double> share_read = 0;
   // The blocks of this shard, what is left of them. On a GPU one is read and encoded while the one before is scored; of
   // an output that is finished none is read.
@@ -242,10 +248,12 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
       block.records = read_block(reader);
       if (block.records.empty()) return std::nullopt;
       block.share_after = share_read = reader.share_read();
-      input_records += std::ssize(block.records);
+      whole.records += std::ssize(block.records);
+      whole.hash = block.records.back().input_hash;
       if (!output.shard.has(number++)) continue;
       const auto done = std::min(to_skip, std::ssize(block.records));
       to_skip -= done;
+      if (done > 0 && to_skip == 0) output.blocks.check_input(block.records[static_cast<size_t>(done - 1)].input_hash);
       if (block.share_before && block.share_after)
         *block.share_before += (*block.share_after - *block.share_before) * static_cast<double>(done) /
                                static_cast<double>(block.records.size());
@@ -331,7 +339,7 @@ int score_records(const OpenModel& model, const ScoreArguments& arguments, JobOu
                           .where = arguments.input,
                           .advice = "give the turns labels, or leave --label-logprob out"});
   }
-  if (!finish_job_output(output, block_records, input_records)) return end_stopped(arguments.job, context);
+  if (!finish_job_output(output, whole)) return end_stopped(arguments.job, context);
   progress.finish();
   context.log->info(fmt::format("{} records ({} assistant turns) scored into {}", output.blocks.records_done(), turns,
                                 arguments.job.output));

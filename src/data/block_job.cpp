@@ -296,6 +296,16 @@ void BlockOutput::check_skipped(std::int64_t left_to_skip) const {
                           .advice = "give the input as it was, or start over with --fresh"});
 }
 
+void BlockOutput::check_input(std::uint64_t input_hash) const {
+  const std::uint64_t before = ledger_.blocks.empty() ? 0 : ledger_.blocks.back().input_hash;
+  if (before == 0 || before == input_hash) return;
+  fail(ExitCode::recipe,
+       {.what = "standard input gives something else than before",
+        .where = ledger_.output.string(),
+        .found = "other lines among those of the " + std::to_string(records_done()) + " records that are done",
+        .advice = "give the input as it was, or start over with --fresh"});
+}
+
 std::int64_t BlockOutput::records_done() const {
   std::int64_t records = 0;
   for (const Block& block : ledger_.blocks) records += block.records;
@@ -328,7 +338,7 @@ std::pair<std::string, std::string> BlockOutput::sha256() {
 }
 
 void BlockOutput::append(std::int64_t records, std::string_view output_lines, std::string_view quarantine_lines,
-                         Json counts) {
+                         Json counts, std::uint64_t input_hash) {
   if (ledger_.finished) fail(ExitCode::bug, {.what = "a block for a finished output", .where = place_.named});
   note_progress();
   if (!output_file_) open_files();
@@ -342,7 +352,8 @@ void BlockOutput::append(std::int64_t records, std::string_view output_lines, st
               .lines = std::ranges::count(output_lines, '\n'),
               .output_sha256 = sha256_hex(place_.through ? std::string_view() : output_lines),
               .quarantine_sha256 = sha256_hex(quarantine_lines),
-              .counts = std::move(counts)};
+              .counts = std::move(counts),
+              .input_hash = input_hash};
   output_file_->write(output_lines);
   output_file_->sync();
   block.output_end = place_.through ? 0 : output_file_->size();
@@ -359,6 +370,7 @@ void BlockOutput::append(std::int64_t records, std::string_view output_lines, st
   line["quarantine_end"] = static_cast<std::uint64_t>(block.quarantine_end);
   line["sha256"] = {block.output_sha256, block.quarantine_sha256};
   line["counts"] = block.counts;
+  if (block.input_hash != 0) line["input"] = block.input_hash;
   ledger_file_->write(dump_json(line) + "\n");
   ledger_file_->sync();
   block.ledger_end = ledger_file_->size();

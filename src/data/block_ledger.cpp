@@ -16,6 +16,8 @@ std::pair<std::string, std::string> text_pair(const Json& line, const char* key)
   return {first.get<std::string>(), second.get<std::string>()};
 }
 
+bool is_input_hash(const Json& line) { return line.contains("input") && line.at("input").is_number_unsigned(); }
+
 }  // namespace
 
 // Whose the files of a ledger at `path` are that the run in the folder `by` has begun, and where they are now.
@@ -85,7 +87,8 @@ std::optional<BlockOutput::Ledger> BlockOutput::read_ledger(const Path& path) {
       }
       ledger.blocks.push_back({line.at("records").get<std::int64_t>(), line.at("output_end").get<std::int64_t>(),
                                line.at("quarantine_end").get<std::int64_t>(), line.at("lines").get<std::int64_t>(),
-                               output_sha256, quarantine_sha256, line.at("counts"), ledger_end});
+                               output_sha256, quarantine_sha256, line.at("counts"), ledger_end,
+                               is_input_hash(line) ? line.at("input").get<std::uint64_t>() : 0});
     }
     start = end + 1;
   }

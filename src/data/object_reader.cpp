@@ -1,13 +1,13 @@
 #include "data/object_reader.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 #include <vector>
 
 #include "data/file_kind.h"
 #include "data/json_access.h"
 #include "data/sources/sources.h"
+#include "steerlm/core/hash.h"
 #include "steerlm/core/json_array.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/core/utf8.h"
@@ -117,6 +117,7 @@ std::optional<InputObject> ObjectReader::next() {
     const std::optional<Line> line = lines_.next();
     if (!line || (source_.limit > 0 && line->number > source_.limit)) return std::nullopt;
     lines_read_ = line->number;
+    add_to_hash(line->text);
     if (is_blank(line->text)) {
       ++blank_lines_;
       continue;
@@ -124,6 +125,7 @@ std::optional<InputObject> ObjectReader::next() {
     InputObject object;
     object.line = line->number;
     object.text = line->text.substr(0, kept_text);
+    object.input_hash = input_hash_;
     try {
       if (line->too_long) {
         fail(ExitCode::data, {.what = "a line of more than " + std::to_string(max_line_bytes >> 20) + " MiB",
@@ -158,6 +160,10 @@ void ObjectReader::parse(std::string_view line, InputObject& object) {
   set_format(object);
 }
 
+void ObjectReader::add_to_hash(std::string_view text) {
+  if (source_.path == "-") input_hash_ = hash64(std::to_string(input_hash_) + "\n" + std::string(text));
+}
+
 void ObjectReader::set_format(InputObject& object) {
   if (format_ == Format::auto_detect) format_ = detect_format(object.value).value_or(Format::auto_detect);
   object.format = format_;
@@ -172,26 +178,12 @@ std::optional<InputObject> ObjectReader::next_element() {
   InputObject object;
   object.value = std::move((*array_)[static_cast<size_t>(elements_)]);
   object.line = ++elements_;
-  object.text = dump_json(object.value).substr(0, kept_text);
+  object.text = dump_json(object.value);
+  add_to_hash(object.text);
+  object.text.resize(std::min(object.text.size(), kept_text));
+  object.input_hash = input_hash_;
   set_format(object);
   return object;
-}
-
-std::optional<double> share_of_sources(const std::vector<SourceOptions>& sources, size_t source, std::int64_t repeat,
-                                       const ObjectReader* reader) {
-  double done = 0, all = 0;
-  for (size_t s = 0; s < sources.size(); ++s) {
-    std::error_code error;
-    const double bytes = static_cast<double>(std::filesystem::file_size(sources[s].path, error));
-    if (error || sources[s].path == "-") return std::nullopt;
-    const double passes = static_cast<double>(sources[s].repeat);
-    all += bytes * passes;
-    const std::optional<double> share = s == source && reader != nullptr ? reader->share_read() : 0.0;
-    if (!share) return std::nullopt;
-    if (s == source) done += bytes * (static_cast<double>(repeat) + *share);
-    if (s < source) done += bytes * passes;
-  }
-  return all > 0 ? std::optional(done / all) : std::nullopt;
 }
 
 namespace {

@@ -19,6 +19,7 @@ struct InputObject {
   Json value;                           // of a text file the line as a string
   Format format = Format::auto_detect;  // auto: not recognised, which is an error unless it is a line of prompts
   std::string text;                     // the raw line, cut off at 64 KiB
+  std::uint64_t input_hash = 0;         // as Record::input_hash
   std::optional<Error> error;
 };
 
@@ -34,6 +35,8 @@ class ObjectReader {
  private:
   std::optional<InputObject> next_element();
   void parse(std::string_view line, InputObject& object);
+  // Of standard input: what it has given up to this line.
+  void add_to_hash(std::string_view text);
   // Of a file whose format nobody names the first object that says it decides.
   void set_format(InputObject& object);
 
@@ -44,13 +47,8 @@ class ObjectReader {
   std::int64_t elements_ = 0;
   std::int64_t lines_read_ = 0;
   std::int64_t blank_lines_ = 0;
+  std::uint64_t input_hash_ = 0;
 };
-
-// How much has been read of several sources, each as often as it is repeated: those before `source` are behind, and
-// `repeat` passes through it; `reader` is in the next one, or null. By bytes of the files as they are now; nothing
-// where standard input is among them.
-std::optional<double> share_of_sources(const std::vector<SourceOptions>& sources, size_t source, std::int64_t repeat,
-                                       const ObjectReader* reader);
 
 // "no record was recognised …", naming the keys that were found.
 Error unrecognised(const Json& value, const std::string& where);

@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <deque>
-#include <filesystem>
 #include <set>
 #include <utility>
 
-#include "data/object_reader.h"
+#include "data/input_sources.h"
 #include "data/sources/sources.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/core/suggest.h"
@@ -29,59 +28,6 @@ std::string reason_of(const Error& error, const std::string& file, std::int64_t 
   }
   return reason;
 }
-
-void check_standard_input(const std::vector<SourceOptions>& sources) {
-  std::int64_t times = 0;
-  for (const SourceOptions& source : sources) times += source.path == "-" ? source.repeat : 0;
-  if (times > 1) {
-    fail(ExitCode::recipe, {.what = "standard input can be read only once",
-                            .found = std::to_string(times) + " times",
-                            .advice = "write it to a file first"});
-  }
-  for (const SourceOptions& source : sources) {
-    if (source.path != "-" || source.labels != SourceLabels::shuffle) continue;
-    fail(ExitCode::recipe, {.what = "labels: shuffle reads its source twice, and standard input can be read only once",
-                            .advice = "write it to a file first"});
-  }
-}
-
-// The objects of several sources, each `repeat` times.
-class Sources {
- public:
-  explicit Sources(std::vector<SourceOptions> sources) : sources_(std::move(sources)) {
-    check_standard_input(sources_);
-  }
-
-  std::optional<InputObject> next() {
-    for (; source_ < sources_.size(); ++source_, repeat_ = 0) {
-      for (; repeat_ < sources_[source_].repeat; ++repeat_) {
-        if (!reader_) {
-          reader_.emplace(sources_[source_]);
-          ++passes_;
-        }
-        if (std::optional<InputObject> object = reader_->next()) return object;
-        blank_lines_ += reader_->blank_lines();
-        reader_.reset();
-      }
-    }
-    return std::nullopt;
-  }
-  const std::string& file() const { return sources_[source_].path; }
-  const SourceOptions& source() const { return sources_[source_]; }
-  const std::vector<SourceOptions>& all() const { return sources_; }
-  std::int64_t passes() const { return passes_; }  // through a file that were begun
-  std::optional<double> share_read() const {
-    return share_of_sources(sources_, source_, repeat_, reader_ ? &*reader_ : nullptr);
-  }
-  std::int64_t blank_lines() const { return blank_lines_ + (reader_ ? reader_->blank_lines() : 0); }
-
- private:
-  std::vector<SourceOptions> sources_;
-  size_t source_ = 0;
-  std::int64_t repeat_ = 0;
-  std::int64_t blank_lines_ = 0, passes_ = 0;
-  std::optional<ObjectReader> reader_;
-};
 
 // Of rows without a rating, before a file is taken for one without.
 constexpr int most_unrated_rows = 10000;
@@ -224,7 +170,7 @@ class ShuffledLabels {
 // Does to the records of `sources`, one after another, what labels: shuffle asks for.
 class LabelShuffle {
  public:
-  void apply(const Sources& sources, const Converter& converter, Record& record) {
+  void apply(const InputSources& sources, const Converter& converter, Record& record) {
     if (sources.source().labels != SourceLabels::shuffle || converter.options.labels != Labels::obeyed) return;
     if (pass_ != sources.passes()) labels_.emplace(sources.source(), converter);
     pass_ = sources.passes();
@@ -242,7 +188,7 @@ struct RecordReader::State {
   State(std::vector<SourceOptions> of, Attributes attributes, std::string system, ReadOptions options)
       : sources(std::move(of)), converter{std::move(attributes), std::move(system), std::move(options)} {}
 
-  Sources sources;
+  InputSources sources;
   Converter converter;
   LabelShuffle shuffle = {};
   std::deque<Record> waiting = {};  // of the line last read
@@ -271,11 +217,13 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
       s.converter.check_taken(s.sources.all());
       return std::nullopt;
     }
-    BadRecord bad{s.sources.file(), object->line, "", std::move(object->text)};
+    const std::uint64_t input_hash = object->input_hash;
+    BadRecord bad{s.sources.file(), object->line, "", std::move(object->text), input_hash};
     try {
       for (Record& record : s.converter.convert(std::move(*object), s.sources.source())) {
         s.shuffle.apply(s.sources, s.converter, record);
         if (s.converter.options.text) record.text = as_utf8(bad.text);
+        record.input_hash = input_hash;
         s.waiting.push_back(std::move(record));
       }
     } catch (const Error& error) {
@@ -305,7 +253,7 @@ void refuse(const BadRecord& bad) {
 
 std::vector<Record> read_records(const std::vector<SourceOptions>& sources, const Attributes& attributes,
                                  const std::string& default_system) {
-  Sources objects(sources);
+  InputSources objects(sources);
   Converter converter{attributes, default_system, {}};
   LabelShuffle shuffle;
   std::vector<Record> records;
@@ -388,7 +336,7 @@ std::vector<Prompt> prompts_of(InputObject object, const SourceOptions& source, 
 std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, const Attributes& attributes,
                                  const std::string& default_system, std::int64_t max, BadPrompts bad,
                                  ReadNotes* notes) {
-  Sources objects(sources);
+  InputSources objects(sources);
   Converter converter{attributes, default_system, {}};
   std::vector<Prompt> prompts;
   const auto take_notes = [&] {
@@ -397,6 +345,7 @@ std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, cons
   while (std::optional<InputObject> object = objects.next()) {
     const std::string text = bad == BadPrompts::kept ? as_utf8(object->text) : "";
     const std::int64_t line = object->line;
+    const std::uint64_t input_hash = object->input_hash;
     std::vector<Prompt> own;
     try {
       own = prompts_of(std::move(*object), objects.source(), converter);
@@ -410,6 +359,7 @@ std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, cons
         return prompts;
       }
       prompt.text = text;
+      prompt.input_hash = input_hash;
       prompts.push_back(std::move(prompt));
     }
   }

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "data/input_sources.h"
 #include "data/json_access.h"
-#include "data/object_reader.h"
 #include "data/sources/sources.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/data/batch.h"
@@ -15,38 +15,25 @@
 namespace steerlm {
 
 struct ResponseGroupReader::State {
-  std::vector<SourceOptions> sources;
+  InputSources sources;
   Attributes attributes;
   std::string system;
   Labels labels;
   bool text;
-  size_t source = 0;
-  std::int64_t repeat = 0;
-  std::optional<ObjectReader> reader = {};
 
-  std::optional<InputObject> next_object() {
-    for (; source < sources.size(); ++source, repeat = 0) {
-      for (; repeat < sources[source].repeat; ++repeat) {
-        if (!reader) reader.emplace(sources[source]);
-        if (std::optional<InputObject> object = reader->next()) return object;
-        reader.reset();
-      }
-    }
-    return std::nullopt;
-  }
   ResponseGroup group_of(InputObject object) const;  // throws data
 };
 
 ResponseGroupReader::ResponseGroupReader(std::vector<SourceOptions> sources, Attributes attributes,
                                          std::string default_system, Labels labels, bool text)
     : state_(std::make_unique<State>(
-          State{std::move(sources), std::move(attributes), std::move(default_system), labels, text})) {}
+          State{InputSources(std::move(sources)), std::move(attributes), std::move(default_system), labels, text})) {}
 ResponseGroupReader::ResponseGroupReader(ResponseGroupReader&&) noexcept = default;
 ResponseGroupReader::~ResponseGroupReader() = default;
 
 ResponseGroup ResponseGroupReader::State::group_of(InputObject object) const {
   if (object.error) throw *object.error;
-  const std::string& file = sources[source].path;
+  const std::string& file = sources.file();
   ResponseGroup group{.json = std::move(object.value), .place = place(file, object.line)};
   if (object.format != Format::steerlm2) {
     fail(ExitCode::data, {.what = "a line that is no record of SteerLM 2.0",
@@ -59,19 +46,22 @@ ResponseGroup ResponseGroupReader::State::group_of(InputObject object) const {
     group.records.push_back(parse_record(std::move(json), attributes, system, file, object.line, labels));
     group.records.back().part = static_cast<std::int64_t>(group.records.size()) - 1;
   }
-  for (Record& record : group.records) record.parts = static_cast<std::int64_t>(group.records.size());
+  for (Record& record : group.records) {
+    record.parts = static_cast<std::int64_t>(group.records.size());
+    record.input_hash = object.input_hash;
+  }
   if (text) group.records.front().text = as_utf8(object.text);
   return group;
 }
 
 std::optional<ResponseGroup> ResponseGroupReader::next() {
-  std::optional<InputObject> object = state_->next_object();
+  std::optional<InputObject> object = state_->sources.next();
   if (!object) return std::nullopt;
   return state_->group_of(std::move(*object));
 }
 
 std::optional<std::variant<ResponseGroup, BadRecord>> ResponseGroupReader::next_or_bad() {
-  std::optional<InputObject> object = state_->next_object();
+  std::optional<InputObject> object = state_->sources.next();
   if (!object) return std::nullopt;
   const std::int64_t line = object->line;
   const std::string line_text = object->text;
@@ -79,14 +69,11 @@ std::optional<std::variant<ResponseGroup, BadRecord>> ResponseGroupReader::next_
     return state_->group_of(std::move(*object));
   } catch (const Error& error) {
     if (error.code() != ExitCode::data) throw;
-    return bad_record(error, state_->sources[state_->source].path, line, as_utf8(line_text));
+    return bad_record(error, state_->sources.file(), line, as_utf8(line_text));
   }
 }
 
-std::optional<double> ResponseGroupReader::share_read() const {
-  const State& s = *state_;
-  return share_of_sources(s.sources, s.source, s.repeat, s.reader ? &*s.reader : nullptr);
-}
+std::optional<double> ResponseGroupReader::share_read() const { return state_->sources.share_read(); }
 
 std::vector<double> response_weights(const std::vector<double>& log_w) {
   const double most = *std::ranges::max_element(log_w);

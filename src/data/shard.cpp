@@ -33,7 +33,7 @@ struct ShardOutput {
   Json job;
   std::string command;  // the job's; "": none is named
   Shard shard;
-  std::int64_t block_records = 0, input_records = 0;
+  ShardInput input;
   std::string sha256, quarantine_sha256;
   std::vector<ShardBlock> blocks;
 };
@@ -90,14 +90,14 @@ ShardOutput read_shard(const std::string& output) {
     shard.job = json.at("job");
     shard.command = shard.job.value("command", "");
     shard.shard = parse_shard(json.at("shard").get<std::string>(), file.string());
-    shard.block_records = count_in(json.at("block_records"));
-    shard.input_records = count_in(json.at("input_records"));
+    shard.input = {count_in(json.at("block_records")), count_in(json.at("input_records")),
+                   json.value("input", std::uint64_t{0})};
     shard.sha256 = json.at("sha256").at(0).get<std::string>();
     shard.quarantine_sha256 = json.at("sha256").at(1).get<std::string>();
     for (const Json& block : json.at("blocks"))
       shard.blocks.push_back(
           {count_in(block.at(0)), count_in(block.at(1)), count_in(block.at(2)), count_in(block.at(3))});
-    if (shard.block_records == 0) throw std::out_of_range("block_records");
+    if (shard.input.block_records == 0) throw std::out_of_range("block_records");
   } catch (const std::exception&) {
     fail(ExitCode::data,
          {.what = "the shard's file does not say what it should", .where = file.string(), .advice = once_more});
@@ -127,18 +127,24 @@ std::vector<ShardOutput> read_shards(const std::vector<std::string>& outputs, co
                             .expected = expected + ", as " + shards.front().output + " has",
                             .advice = "run all shards with the same settings, model and input"});
     }
-    if (!shards.empty() &&
-        (shard.shard.count != shards.front().shard.count || shard.block_records != shards.front().block_records ||
-         shard.input_records != shards.front().input_records)) {
+    if (!shards.empty() && (shard.shard.count != shards.front().shard.count ||
+                            shard.input.block_records != shards.front().input.block_records ||
+                            shard.input.records != shards.front().input.records)) {
       const auto describe = [](const ShardOutput& s) {
-        return fmt::format("shard {} of {} records in blocks of {}", shard_text(s.shard), s.input_records,
-                           s.block_records);
+        return fmt::format("shard {} of {} records in blocks of {}", shard_text(s.shard), s.input.records,
+                           s.input.block_records);
       };
       fail(ExitCode::data, {.what = "the shards do not fit together",
                             .where = output,
                             .found = describe(shard),
                             .expected = describe(shards.front()) + ", as " + shards.front().output + " is",
                             .advice = "run all shards of one number of parts"});
+    }
+    if (!shards.empty() && shard.input.hash != shards.front().input.hash) {
+      fail(ExitCode::data, {.what = "the shards have read different things from standard input",
+                            .where = output,
+                            .expected = "what " + shards.front().output + " has read",
+                            .advice = "run all shards with the same input"});
     }
     shards.push_back(std::move(shard));
   }
@@ -167,7 +173,7 @@ std::vector<ShardOutput> read_shards(const std::vector<std::string>& outputs, co
 
 // Each block of the input is that of one shard, and has the records that it must have.
 void check_blocks(const std::vector<ShardOutput>& shards) {
-  const std::int64_t size = shards.front().block_records, records = shards.front().input_records;
+  const std::int64_t size = shards.front().input.block_records, records = shards.front().input.records;
   const std::int64_t blocks = (records + size - 1) / size;
   for (const ShardOutput& shard : shards) {
     std::int64_t own = 0;
@@ -282,7 +288,7 @@ void check_shard_file(const std::string& output, const Json& job, bool overwrite
 }
 
 void write_shard_file(const std::string& output, BlockOutput& blocks, const Json& job, const Shard& shard,
-                      std::int64_t block_records, std::int64_t input_records) {
+                      const ShardInput& input) {
   const auto [sha256, quarantine_sha256] = blocks.sha256();
   Json list = Json::array();
   BlockEnd end, begin;  // `end`: of the pieces up to now
@@ -296,15 +302,16 @@ void write_shard_file(const std::string& output, BlockOutput& blocks, const Json
   for (const BlockEnd& piece : blocks.block_ends()) {
     end = {end.records + piece.records, piece.output, piece.quarantine};
     lines += piece.lines;
-    if ((end.records % block_records) == 0) close();
+    if ((end.records % input.block_records) == 0) close();
   }
   close();
-  const Json json = {{"job", job},
-                     {"shard", shard_text(shard)},
-                     {"block_records", static_cast<std::uint64_t>(block_records)},
-                     {"input_records", static_cast<std::uint64_t>(input_records)},
-                     {"sha256", {sha256, quarantine_sha256}},
-                     {"blocks", list}};
+  Json json = {{"job", job},
+               {"shard", shard_text(shard)},
+               {"block_records", static_cast<std::uint64_t>(input.block_records)},
+               {"input_records", static_cast<std::uint64_t>(input.records)},
+               {"sha256", {sha256, quarantine_sha256}},
+               {"blocks", list}};
+  if (input.hash != 0) json["input"] = input.hash;
   write_file_atomic(shard_file(output), dump_json(json) + "\n");
 }
 
@@ -336,7 +343,7 @@ std::optional<Merged> merge_shards(const std::string& to, const std::vector<std:
   std::optional<Output> quarantine;
   // With --overwrite an old list of bad records gives way to an empty one: it would speak of another output.
   if (writes_quarantine) quarantine.emplace(quarantine_name, quarantine_options);
-  Merged merged{.shards = std::ssize(shards), .records = shards.front().input_records};
+  Merged merged{.shards = std::ssize(shards), .records = shards.front().input.records};
   for (size_t block = 0; const ShardBlock* own = block_at(shards, block); ++block) {
     if (stop_requested()) return std::nullopt;
     const size_t s = block % shards.size();

@@ -57,6 +57,10 @@ Block encode_block(const OpenModel& predictor, std::vector<Input> inputs) {
   return block;
 }
 
+std::uint64_t input_hash(const Input& input) {
+  return std::visit([](const auto& each) { return each.input_hash; }, input);
+}
+
 struct Counts {
   std::int64_t annotated = 0, bad = 0, turns = 0, not_kept = 0;
 
@@ -82,6 +86,7 @@ struct Piece {
   std::int64_t records = 0;
   std::string output, quarantine;
   Counts counts;
+  std::uint64_t input_hash = 0;  // of the last one
 };
 
 // Writes the annotated records of a block, with the bad ones between them, as far as predictions come.
@@ -96,8 +101,8 @@ class BlockWriter {
     for (const RecordPrediction& prediction : predictions) {
       put_bad_ones_aside(piece);
       const Record& record = block_.records[record_++];
-      ++input_;
       ++piece.records;
+      piece.input_hash = input_hash(block_.inputs[input_++]);
       bytes_taken_ += text_bytes(record);
       if (!prediction.fault.empty()) {
         put_aside(record.file, record.line, prediction.fault, record.text, piece);
@@ -123,6 +128,7 @@ class BlockWriter {
       const BadRecord* bad = std::get_if<BadRecord>(&block_.inputs[input_]);
       if (bad == nullptr) return;
       put_aside(bad->file, bad->line, bad->reason, bad->text, piece);
+      piece.input_hash = bad->input_hash;
     }
   }
   void put_aside(const std::string& file, std::int64_t line, const std::string& reason, const std::string& text,
@@ -244,7 +250,8 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   Progress progress("annotate", "records", 0, progress_output(context), counts.annotated + counts.bad);
   // The blocks of this shard that are not done yet; of the first one, which a stop may have cut, what is left. On a GPU
   // one is read and encoded while the one before is scored; on a CPU the threads that score are all that there are.
-  std::int64_t number = 0, input_records = 0;
+  std::int64_t number = 0;
+  ShardInput input{.block_records = options.block_records};
   std::optional<double> share_read = 0;
   MadeAhead<Block> blocks(predictor.transformer.device().is_cuda(), [&]() -> std::optional<Block> {
     while (!stop_requested()) {
@@ -252,10 +259,12 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
       std::vector<Input> inputs = number == 0 ? std::exchange(first, {}) : read_block(reader, options.block_records);
       if (inputs.empty()) return std::nullopt;
       share_read = reader.share_read();
-      input_records += std::ssize(inputs);
+      input.records += std::ssize(inputs);
+      input.hash = input_hash(inputs.back());
       if (!shard.has(number++)) continue;
       const auto done = std::min(to_skip, static_cast<std::int64_t>(inputs.size()));
       to_skip -= done;
+      if (done > 0 && to_skip == 0) output.check_input(input_hash(inputs[static_cast<size_t>(done - 1)]));
       if (before && share_read)
         *before += (*share_read - *before) * static_cast<double>(done) / static_cast<double>(inputs.size());
       inputs.erase(inputs.begin(), inputs.begin() + done);
@@ -276,7 +285,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
     if (!block) {
       output.check_skipped(to_skip);
       if (shard.is_part()) {
-        write_shard_file(options.output, output, job, shard, options.block_records, input_records);
+        write_shard_file(options.output, output, job, shard, input);
         run->files().enter_output(shard_file(options.output), true);
       }
       if (!output.finish()) return tell_stopped(context);
@@ -286,7 +295,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
     Piece piece;
     const auto write = [&] {
       if (piece.records == 0) return;
-      output.append(piece.records, piece.output, piece.quarantine, to_json(piece.counts));
+      output.append(piece.records, piece.output, piece.quarantine, to_json(piece.counts), piece.input_hash);
       counts.add(piece.counts);
       piece = {};
       written = monotonic_seconds();

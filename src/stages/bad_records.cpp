@@ -62,8 +62,8 @@ void write_quarantine(RunDirectory& run, std::int64_t count, const std::function
   }
   TemporaryFile part(run.path() / run_mark_folder / quarantine_name);
   for (std::int64_t i = 0; i < count; ++i) {
-    const auto [file, line, reason, text] = bad(static_cast<size_t>(i));
-    part.file().write(quarantine_line(file, line, reason, text));
+    const BadRecord record = bad(static_cast<size_t>(i));
+    part.file().write(quarantine_line(record.file, record.line, record.reason, record.text));
   }
   run.files().take_in(part.path(), quarantine_name);
   part.keep();

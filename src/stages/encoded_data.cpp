@@ -19,6 +19,8 @@ namespace steerlm {
 namespace {
 
 constexpr const char* file_in_run = "examples.bin";
+// The hash of the encoded data that is not kept.
+constexpr const char* stream_file_in_run = "data/standard-input.sha256";
 
 bool is_standard_input(const SourceOptions& source) { return source.path == "-"; }
 
@@ -73,6 +75,14 @@ void refuse_changed_sources(const DataOptions& data, const KnownFiles& known) {
                             .advice = "give the same command again when nothing writes to it any more"});
     }
   }
+}
+
+void refuse_other_stream(RunDirectory& run, const std::string& sha256) {
+  if (!run.files().owns(stream_file_in_run)) return;
+  if (read_file(run.path() / stream_file_in_run, ExitCode::resources, "hash") == sha256 + "\n") return;
+  fail(ExitCode::recipe, {.what = "standard input gives other training data than the run has begun with",
+                          .where = run.path().string(),
+                          .advice = "give the input as it was, or start over with --fresh"});
 }
 
 // A folder that many runs share: what lies in it under the name of a cache and is none is somebody else's.
@@ -176,13 +186,22 @@ std::optional<EncodedData> open_data(const Recipe& recipe, const Encoding& encod
   }
   result.dataset = std::move(*written.dataset);
   check_bad_records(result.dataset, recipe);
-  if (!streams) result.new_file_.emplace(std::move(part));
+  if (streams) {
+    result.stream_sha256_ = sha256_file(part.path(), ExitCode::resources);
+    if (!context.fresh) refuse_other_stream(*run, result.stream_sha256_);
+  } else {
+    result.new_file_.emplace(std::move(part));
+  }
   return result;
 }
 
 void EncodedData::keep(const Recipe& recipe, RunDirectory& run, const Context& context) {
   if (new_file_) publish_in_cache(*new_file_, name_, recipe, run);
   new_file_.reset();
+  if (!stream_sha256_.empty() && !run.files().owns(stream_file_in_run)) {
+    run.files().make_folder("data");
+    run.files().write(stream_file_in_run, stream_sha256_ + "\n");
+  }
   write_quarantine(run, dataset, recipe.data, context);
   KnownFiles& known = run.known_files();
   if (recipe.without_labels) {

@@ -36,16 +36,18 @@ class EncodedData {
   friend std::optional<EncodedData> open_data(const Recipe&, const Encoding&, RunDirectory*,
                                               const std::function<bool(DatasetBuilder&)>&, const Context&);
   std::optional<TemporaryFile> new_file_;  // whole, without its name; none: the cache had it, or it is not to be kept
+  std::string stream_sha256_;              // of the encoded data where standard input is among its sources
   Path name_;                              // the name
 };
 
 // The data of the cache, else what `encode` makes. A dry run, whose `run` is none, writes nothing: what is not in the
-// cache is encoded without keeping its tokens. Standard input is encoded each time. Nothing: stopped on request.
+// cache is encoded without keeping its tokens. Standard input is encoded each time: of a run that goes on it must give
+// what it gave before. Nothing: stopped on request.
 // Bad records are put aside where the recipe says so.
 // Which they are is kept with the examples and is no part of the key: of data without bad ones on_bad_record changes
 // nothing, and other data is refused where the recipe stops, encoded or not.
-// Throws data for a file that was changed while it was read, and as check_bad_records, resources for a file in the way
-// that is none of ours, and as `encode`.
+// Throws data for a file that was changed while it was read, and as check_bad_records, recipe for another standard
+// input, resources for a file in the way that is none of ours, and as `encode`.
 std::optional<EncodedData> open_data(const Recipe& recipe, const Encoding& encoding, RunDirectory* run,
                                      const std::function<bool(DatasetBuilder&)>& encode, const Context& context);
 

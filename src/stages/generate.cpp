@@ -80,13 +80,15 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
             if (stops) refuse_bad_record(prompt.file, prompt.line, fault);
             return SampledPrompt{.quarantine = quarantine_line(prompt.file, prompt.line, fault, prompt.text), .bad = 1};
           },
-      .fault = [&](size_t p) { return prompts[p].fault; }};
+      .fault = [&](size_t p) { return prompts[p].fault; },
+      .input_hash = [&](size_t p) { return prompts[p].input_hash; }};
   if (sample_prompts(job, output, context) == Outcome::stopped) return tell_stopped(context);
   const bool describes = shard.is_part() && !is_there(shard_file(options.output), ExitCode::resources);
   if (!output.finished() || describes) {
     if (shard.is_part()) {
-      write_shard_file(options.output, output, job_identity, shard, static_cast<std::int64_t>(sample_block_prompts),
-                       std::ssize(prompts));
+      write_shard_file(
+          options.output, output, job_identity, shard,
+          {static_cast<std::int64_t>(sample_block_prompts), std::ssize(prompts), prompts.back().input_hash});
       run->files().enter_output(shard_file(options.output), true);
     }
     if (!output.finish()) return tell_stopped(context);

@@ -156,7 +156,8 @@ std::optional<ScoredGroups> score_into(BlockOutput& output, const OpenModel& mod
     if (scored.groups > 0 && (whole || computes_rows_alone(model))) {
       std::string lines;
       for (const ResponseGroup& group : std::span(groups).first(scored.groups)) lines += dump_json(group.json) + "\n";
-      output.append(static_cast<std::int64_t>(scored.groups), lines, "", Json::object());
+      output.append(static_cast<std::int64_t>(scored.groups), lines, "", Json::object(),
+                    groups[scored.groups - 1].records.front().input_hash);
     }
     if (!whole) return std::nullopt;
     all.groups += scored.groups;

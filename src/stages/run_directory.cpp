@@ -174,7 +174,8 @@ const std::vector<std::string> kept_at_fresh{ledger_name, "data", "data/examples
 // Files of others beside the encoded data are in nobody's way.
 void refuse_foreign_data(const RunFiles& files) {
   if (!is_folder(files.root() / "data", ExitCode::resources)) files.refuse_foreign("data");
-  for (const char* name : {"data/examples.bin", "data/inputs.json"}) files.refuse_foreign(name);
+  for (const char* name : {"data/examples.bin", "data/inputs.json", "data/standard-input.sha256"})
+    files.refuse_foreign(name);
 }
 
 // Of a training stage: where it puts no record aside, a file of that name is in nobody's way.
@@ -403,6 +404,15 @@ void RunDirectory::finish(const Json& summary, const std::vector<std::string>& o
   files_.write_last("done.json", summary.dump(2) + "\n");
 }
 
+namespace {
+
+// Where the stage itself refuses another one.
+bool compares_standard_input(const Recipe& recipe) {
+  return recipe.stage == Stage::annotate || recipe.stage == Stage::generate || !data_cache_folder(recipe).empty();
+}
+
+}  // namespace
+
 std::optional<RunDirectory> begin_run(const Recipe& recipe, const Context& context) {
   if (context.dry_run) return std::nullopt;
   std::optional<RunDirectory> run(std::in_place, recipe, context);
@@ -411,7 +421,8 @@ std::optional<RunDirectory> begin_run(const Recipe& recipe, const Context& conte
   if (!reads_standard_input(recipe)) return run;
   if (run->finished())
     context.log->warn("standard input was not read, and may be another one than the run has read");
-  else if (!context.fresh && RunFiles::look(recipe.run_dir).kind == RunFiles::Place::Kind::marked &&
+  else if (!compares_standard_input(recipe) && !context.fresh &&
+           RunFiles::look(recipe.run_dir).kind == RunFiles::Place::Kind::marked &&
            has_results(RunFiles::read(recipe.run_dir)))
     context.log->warn("the run goes on: standard input must give what it gave before, which cannot be checked");
   return run;

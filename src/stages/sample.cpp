@@ -132,11 +132,13 @@ PromptBlock encode_block(const SampleJob& job, const std::optional<ConversationT
 // What prompts have become, until it is written.
 struct Piece {
   std::int64_t prompts = 0;
+  std::uint64_t input_hash = 0;  // of the last one
   SampledPrompt sum = {};
   std::map<std::string, std::int64_t>& replaced;  // prompts of all pieces whose key of this name is lost
 
-  void add(const SampledPrompt& prompt) {
+  void add(const SampledPrompt& prompt, std::uint64_t hash) {
     ++prompts;
+    input_hash = hash;
     sum.lines += prompt.lines;
     sum.quarantine += prompt.quarantine;
     sum.sampled += prompt.sampled;
@@ -149,7 +151,8 @@ struct Piece {
     if (prompts == 0) return;
     output.append(
         prompts, sum.lines, sum.quarantine,
-        {{"sampled", sum.sampled}, {"unfinished", sum.unfinished}, {"too_long", sum.too_long}, {"bad", sum.bad}});
+        {{"sampled", sum.sampled}, {"unfinished", sum.unfinished}, {"too_long", sum.too_long}, {"bad", sum.bad}},
+        input_hash);
     prompts = 0;
     sum = {};
   }
@@ -163,7 +166,8 @@ void take_prompts(const SampleJob& job, const PromptBlock& block, std::span<cons
     const size_t count = block.ends[taken] - first;
     piece.add(block.faults[taken].empty()
                   ? job.lines(p, std::span(block.requests).subspan(first, count), results.subspan(first, count))
-                  : job.no_response(p, block.faults[taken]));
+                  : job.no_response(p, block.faults[taken]),
+              job.input_hash ? job.input_hash(p) : 0);
   }
 }
 
@@ -196,6 +200,7 @@ Outcome sample_prompts(const SampleJob& job, BlockOutput& output, const Context&
     to_skip -= skipped;
     prompts += size;
     block.begin += static_cast<size_t>(skipped);
+    if (skipped > 0 && to_skip == 0 && job.input_hash) output.check_input(job.input_hash(block.begin - 1));
     if (block.begin < block.end) blocks.push_back(block);
   }
   output.check_skipped(to_skip);

@@ -48,6 +48,18 @@ TEST_F(BlockJobTest, AnInputThatEndsWithinWhatIsDoneIsAnotherOne) {
               HasSubstr("it is another one (found 2 records, expected the 6 that are done"));
 }
 
+TEST_F(BlockJobTest, AnotherStandardInputIsRefused) {
+  {
+    BlockOutput out = open();
+    out.append(3, lines(0), "", Json::object(), 17);
+    out.append(3, lines(1), "", Json::object(), 18);
+  }
+  const BlockOutput out = open();
+  out.check_input(18);
+  EXPECT_THAT(message_of(ExitCode::recipe, [&] { out.check_input(17); }),
+              HasSubstr("standard input gives something else than before (found other lines among those of the 6"));
+}
+
 // Every write, fsync, rename and open fails once; then once more at every place of the run that follows.
 TEST_F(BlockJobTest, EveryFailureIsResumed) {
   for (int failing = 0;; ++failing) {

@@ -6,8 +6,9 @@
 //   LEDGER                         JSON lines: {"identity": …, "files": […], "by": …}, the files' final places and the
 //                                  ledger's folder (core/run_place); {"parts": […]}, which files the two part files
 //                                  are; one a block {"block", "records", "lines", "output_end", "quarantine_end",
-//                                  "sha256": […], "counts"}; at last {"finished": true, "sha256": […]}; hashes of
-//                                  OUTPUT's part and the quarantine's
+//                                  "sha256": […], "counts", "input"}; at last {"finished": true, "sha256": […]};
+//                                  hashes of OUTPUT's part and the quarantine's; "input" where standard input was
+//                                  read: the Record::input_hash of the block's last record
 //
 // An output whose name ends in .gz or .zst has a part file that is not packed: finish() packs it as one, so that its
 // bytes depend on the lines alone.
@@ -76,6 +77,9 @@ class BlockOutput {
   std::int64_t records_done() const;  // input records of the completed blocks, good and bad: what a restart skips
   // Throws recipe where the input has ended before all of these were skipped: standard input was another one before.
   void check_skipped(std::int64_t left_to_skip) const;
+  // `input_hash`: the Record::input_hash of the last record that was skipped. Throws recipe where the block that it
+  // ended had another: standard input gives something else than before.
+  void check_input(std::uint64_t input_hash) const;
   std::vector<Json> block_counts() const;    // what append() was given, a block each
   std::vector<BlockEnd> block_ends() const;  // a block each
   // Of the bytes of the output, unpacked, and the list of bad records: before finish() of those that are there, of an
@@ -83,8 +87,10 @@ class BlockOutput {
   std::pair<std::string, std::string> sha256();
 
   // Block number completed_blocks(): the lines of `records` input records, each with its line end; `counts` is kept for
-  // the caller. Throws resources; the object is of no use then, and the next one goes on from the block before.
-  void append(std::int64_t records, std::string_view output_lines, std::string_view quarantine_lines, Json counts);
+  // the caller, the `input_hash` of the last record for check_input(). Throws resources; the object is of no use then,
+  // and the next one goes on from the block before.
+  void append(std::int64_t records, std::string_view output_lines, std::string_view quarantine_lines, Json counts,
+              std::uint64_t input_hash = 0);
   // Gives the files their final names; an output whose name ends in .gz or .zst is packed first. False where a stop was
   // requested while it was: the next opening packs again.
   bool finish();
@@ -111,7 +117,8 @@ class BlockOutput {
     std::int64_t lines = 0;                        // of the output
     std::string output_sha256, quarantine_sha256;  // of the block's lines
     Json counts;
-    std::int64_t ledger_end = 0;  // of its line in the ledger
+    std::int64_t ledger_end = 0;   // of its line in the ledger
+    std::uint64_t input_hash = 0;  // 0: standard input was not read, or by a version that kept none
   };
   struct Ledger {
     Json identity;

@@ -23,6 +23,9 @@ struct Record {
   std::int64_t parts = 1;
   std::string dialogue;  // what the validation split goes by: the tree id, else the first user text
   std::string text;      // of ReadOptions::text: the line, as BadRecord::text
+  // Which input of standard input this is, up to the record's line: of each line the hash64 of the hash before and the
+  // line. 0 where nothing was read of it.
+  std::uint64_t input_hash = 0;
 };
 
 // What becomes of the labels of the turns, and of what says that a turn is not to be trained.

@@ -24,6 +24,7 @@ struct BadRecord {
   std::int64_t line = 0;
   std::string reason;  // without file:line
   std::string text;
+  std::uint64_t input_hash = 0;  // as Record::input_hash
 };
 
 // What an Error of ExitCode::data says of a line.
@@ -94,9 +95,10 @@ struct Prompt {
   Conversation conversation;  // ends in a user turn
   Json json;                  // the input line; of a published source the record that it became
   std::string file;
-  std::int64_t line = 0;  // 0: not of a file
-  std::string text{};     // of BadPrompts::kept: the line, as BadRecord::text
-  std::string fault{};    // of BadPrompts::kept: why this is no prompt; conversation and json are empty then
+  std::int64_t line = 0;         // 0: not of a file
+  std::string text{};            // of BadPrompts::kept: the line, as BadRecord::text
+  std::string fault{};           // of BadPrompts::kept: why this is no prompt; conversation and json are empty then
+  std::uint64_t input_hash = 0;  // as Record::input_hash
 
   std::string place() const { return line > 0 ? steerlm::place(file, line) : file; }
 };

@@ -2,10 +2,12 @@
 //
 // The input is cut into blocks of consecutive records; shard i of n has the blocks i, i + n, i + 2n, … and writes them
 // into an output of its own, with OUTPUT.shard.json beside it, which says what is where:
-//   {"job": …, "shard": "i/n", "block_records": b, "input_records": N, "sha256": […], "blocks": [[r, l, p, q], …]}
-// `job` is what all shards have in common (command, settings, inputs by their hashes), `sha256` the hashes of the
-// output's and the quarantine's bytes (unpacked), a block its records, its lines and bytes in the output, and its bytes
-// in the quarantine.
+//   {"job": …, "shard": "i/n", "block_records": b, "input_records": N, "input": h, "sha256": […],
+//    "blocks": [[r, l, p, q], …]}
+// `job` is what all shards have in common (command, settings, inputs by their hashes); so is `input`, the
+// Record::input_hash of the input's last record, which is there where that is standard input; `sha256` the hashes of
+// the output's and the quarantine's bytes (unpacked), a block its records, its lines and bytes in the output, and its
+// bytes in the quarantine.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +20,12 @@
 #include "steerlm/data/block_job.h"
 
 namespace steerlm {
+
+// The input of a job, all shards'.
+struct ShardInput {
+  std::int64_t block_records = 0, records = 0;
+  std::uint64_t hash = 0;  // the Record::input_hash of the last record
+};
 
 struct Shard {
   std::int64_t index = 0, count = 1;
@@ -38,10 +46,9 @@ void check_shard_file(const std::string& output, const Json& job, bool overwrite
 // Whether the output is there, and that file beside it says what it should.
 bool has_shard_file(const std::string& output);
 
-// Of an output whose blocks are all there, before its finish() or, where the file was lost, after it. `input_records`:
-// of the whole input, all shards'.
+// Of an output whose blocks are all there, before its finish() or, where the file was lost, after it.
 void write_shard_file(const std::string& output, BlockOutput& blocks, const Json& job, const Shard& shard,
-                      std::int64_t block_records, std::int64_t input_records);
+                      const ShardInput& input);
 
 struct Merged {
   std::int64_t shards = 0, records = 0, lines = 0, quarantined = 0;  // quarantined: lines

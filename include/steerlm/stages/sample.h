@@ -82,6 +82,7 @@ struct SampleJob {
   // The same where there are none, and why: the prompt's own fault, or that it leaves no room for a response.
   std::function<SampledPrompt(size_t p, const std::string& fault)> no_response;
   std::function<std::string(size_t p)> fault = {};  // of prompt p itself, "" where it has none; not given: of none
+  std::function<std::uint64_t(size_t p)> input_hash = {};  // Prompt::input_hash of prompt p; not given: of files
 };
 
 // Answers the prompts that `output` lacks, and leaves its finish() to the caller, who says too that it was stopped, in
