@@ -16,6 +16,7 @@
 
 #include "steerlm/core/hash.h"
 #include "steerlm/core/utf8.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -30,17 +31,10 @@ class FsTest : public testing::Test {
     return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder_.path()), {}));
   }
   std::string message(const std::function<void()>& act, ExitCode code) const {
-    try {
-      act();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), code);
-      std::string text = error.what();
-      const std::string prefix = folder_.path().string() + "/";
-      for (size_t at = text.find(prefix); at != std::string::npos; at = text.find(prefix))
-        text.erase(at, prefix.size());
-      return text;
-    }
-    return "";
+    std::string text = message_of(code, act);
+    const std::string prefix = folder_.path().string() + "/";
+    for (size_t at = text.find(prefix); at != std::string::npos; at = text.find(prefix)) text.erase(at, prefix.size());
+    return text;
   }
   TemporaryFolder folder_;
 };

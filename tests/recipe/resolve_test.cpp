@@ -385,13 +385,7 @@ TEST(ResolveTest, TheStageIsNamedAndKnown) {
 
 std::string mismatch(const std::string& text, Stage expected) {
   const RecipeFile file(text);
-  try {
-    load_recipe(file.path(), {}, expected);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::recipe);
-    return file.shorten(error.what());
-  }
-  return "";
+  return file.shorten(message_of(ExitCode::recipe, [&] { load_recipe(file.path(), {}, expected); }));
 }
 
 TEST(ResolveTest, ARecipeOfAnotherStageNamesBoth) {
