@@ -102,6 +102,13 @@ class Program : public testing::Test {
           R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
   }
 
+  // Random weights rarely sample one certain id: where many ids end a response, most responses end soon.
+  void end_responses_soon(const Path& model) {
+    std::string ids = "100";
+    for (int id = 101; id <= 160; ++id) ids += ", " + std::to_string(id);
+    write(model / "generation_config.json", R"({"eos_token_id": [)" + ids + "]}");
+  }
+
   // `arguments` may redirect; `before` is shell text in front of the program: "cat x |".
   Result run(const std::string& arguments, const std::string& before = "") const {
     const int status = std::system(command(arguments, before).c_str());
