@@ -95,11 +95,15 @@ class Program : public testing::Test {
     std::filesystem::copy(fixture(fixture_name), path(name));
   }
 
-  // A copy that declares attributes, with a short system prompt: 256 tokens of context are few.
+  // With a short system prompt: 256 tokens of context are few.
+  void declare_attributes(const Path& model, const std::string& names) {
+    write(model / "steerlm.json",
+          R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
+  }
+  // A copy that declares attributes.
   void make_model(const std::string& fixture_name, const Path& name, const std::string& names) {
     copy_model(fixture_name, name);
-    write(name / "steerlm.json",
-          R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
+    declare_attributes(name, names);
   }
 
   // Random weights rarely sample one certain id: where many ids end a response, most responses end soon.
