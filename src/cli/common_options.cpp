@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <limits>
 
+#include "steerlm/cli/choice.h"
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/text/options.h"
@@ -82,14 +83,6 @@ void add_device_options(CLI::App& command, std::string& device, std::string& pre
   command.add_option("--precision", precision, "auto, fp32 or bf16")->capture_default_str();
 }
 
-Format parse_format(const std::string& name) {
-  if (const auto format = enum_value<Format>(name)) return *format;
-  const std::vector<std::string> choices = enum_choices<Format>();
-  fail(ExitCode::recipe, {.what = "unknown format",
-                          .where = "--format",
-                          .found = "'" + name + "'",
-                          .expected = "one of " + join(choices),
-                          .advice = suggest(name, choices)});
-}
+Format parse_format(const std::string& name) { return parse_choice<Format>(name, "format", "--format"); }
 
 }  // namespace steerlm

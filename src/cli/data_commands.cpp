@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/common_options.h"
 #include "cli/data_measure.h"
+#include "steerlm/cli/choice.h"
 #include "steerlm/cli/notes.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/suggest.h"
@@ -50,16 +51,7 @@ AttributeOptions with_given(AttributeOptions attributes, const DataArguments& ar
 }
 
 Method method_of(const DataArguments& arguments) {
-  const auto method = enum_value<Method>(arguments.method.empty() ? "steerlm" : arguments.method);
-  if (!method) {
-    const std::vector<std::string> choices = enum_choices<Method>();
-    fail(ExitCode::recipe, {.what = "unknown method",
-                            .where = "--method",
-                            .found = "'" + arguments.method + "'",
-                            .expected = "one of " + join(choices),
-                            .advice = suggest(arguments.method, choices)});
-  }
-  return *method;
+  return parse_choice<Method>(arguments.method.empty() ? "steerlm" : arguments.method, "method", "--method");
 }
 
 // What is given, the rest as in the method.

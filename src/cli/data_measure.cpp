@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 
+#include "steerlm/cli/choice.h"
 #include "steerlm/cli/notes.h"
 #include "steerlm/core/json_fields.h"
 #include "steerlm/core/output.h"
@@ -23,24 +24,15 @@ namespace {
 
 // "verbosity:characters"
 MeasuredAttribute parse_measured(const std::string& text) {
-  const std::vector<std::string> choices = enum_choices<TextMeasure>();
   const size_t colon = text.find(':');
   if (colon == std::string::npos) {
     fail(ExitCode::recipe, {.what = "an attribute without a measure",
                             .where = "--attributes",
                             .found = "'" + text + "'",
-                            .expected = "NAME:MEASURE, the measure one of " + join(choices)});
+                            .expected = "NAME:MEASURE, the measure one of " + join(enum_choices<TextMeasure>())});
   }
-  const std::string measure = text.substr(colon + 1);
-  const auto known = enum_value<TextMeasure>(measure);
-  if (!known) {
-    fail(ExitCode::recipe, {.what = "unknown measure",
-                            .where = "--attributes",
-                            .found = "'" + measure + "'",
-                            .expected = "one of " + join(choices),
-                            .advice = suggest(measure, choices)});
-  }
-  return {.name = text.substr(0, colon), .measure = *known};
+  return {.name = text.substr(0, colon),
+          .measure = parse_choice<TextMeasure>(text.substr(colon + 1), "measure", "--attributes")};
 }
 
 // The attributes and their range; with edges where a file gives them.

@@ -13,6 +13,7 @@
 
 #include "cli/commands.h"
 #include "cli/common_options.h"
+#include "steerlm/cli/choice.h"
 #include "steerlm/cli/notes.h"
 #include "steerlm/core/output.h"
 #include "steerlm/core/paths.h"
@@ -182,15 +183,8 @@ int copy(const RecipeArguments& arguments) {
 }
 
 int init(const RecipeArguments& arguments) {
-  const auto stage = enum_value<Stage>(arguments.name);
-  if (!stage) {
-    const std::vector<std::string> choices = enum_choices<Stage>();
-    fail(ExitCode::recipe, {.what = "unknown stage",
-                            .found = "'" + arguments.name + "'",
-                            .expected = "one of " + join(choices),
-                            .advice = suggest(arguments.name, choices)});
-  }
-  write_recipe(arguments, arguments.file.empty() ? arguments.name + ".yaml" : arguments.file, starting_recipe(*stage));
+  const Stage stage = parse_choice<Stage>(arguments.name, "stage", "");
+  write_recipe(arguments, arguments.file.empty() ? arguments.name + ".yaml" : arguments.file, starting_recipe(stage));
   return 0;
 }
 

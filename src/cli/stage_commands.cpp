@@ -1,5 +1,4 @@
 // train-predictor, annotate, sft, bootstrap, steerlm2, evaluate, crossvalidate, run and pipeline: each takes a recipe.
-#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <string>
@@ -8,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/common_options.h"
 #include "steerlm/core/error.h"
+#include "steerlm/core/suggest.h"
 
 namespace steerlm {
 namespace {
@@ -35,18 +35,17 @@ CLI::App* add_recipe_command(CLI::App& app, const std::string& name, const std::
 // "1,2,3". Throws recipe.
 std::vector<std::int64_t> parse_seeds(const std::string& text) {
   std::vector<std::int64_t> seeds;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
+  for (const std::string& part : split(text)) {
     std::int64_t seed = 0;
-    const auto [last, error] = std::from_chars(text.data() + begin, text.data() + end, seed);
-    if (error != std::errc() || last != text.data() + end || seed < 0) {
+    const char* const end = part.data() + part.size();
+    const auto [last, error] = std::from_chars(part.data(), end, seed);
+    if (error != std::errc() || last != end || seed < 0) {
       fail(ExitCode::recipe, {.what = "no list of seeds",
                               .where = "--seeds",
                               .found = "'" + text + "'",
                               .expected = "integers of at least 0, joined by commas, such as 1,2,3"});
     }
     seeds.push_back(seed);
-    begin = end + 1;
   }
   return seeds;
 }

@@ -50,9 +50,7 @@ Computing parse_computing(const std::string& device, const std::string& precisio
 std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& texts, const std::string& where) {
   std::map<std::string, std::int64_t> dials;
   for (const std::string& text : texts) {
-    for (size_t begin = 0; begin <= text.size();) {
-      const size_t end = std::min(text.find(',', begin), text.size());
-      const std::string part = text.substr(begin, end - begin);
+    for (const std::string& part : split(text)) {
       const size_t equals = part.find('=');
       size_t used = 0;
       std::int64_t value = 0;
@@ -70,7 +68,6 @@ std::map<std::string, std::int64_t> parse_dials(const std::vector<std::string>& 
       if (!dials.emplace(part.substr(0, equals), value).second) {
         fail(ExitCode::recipe, {.what = "the dial '" + part.substr(0, equals) + "' is set twice", .where = where});
       }
-      begin = end + 1;
     }
   }
   return dials;

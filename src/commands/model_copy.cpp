@@ -32,16 +32,13 @@ std::vector<std::string> parse_tokens(const std::string& text) {
   };
   if (find_invalid_utf8(text)) fail(ExitCode::recipe, {.what = "not valid UTF-8", .where = "--tokens"});
   std::vector<std::string> tokens;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    const std::string token = text.substr(begin, end - begin);
+  for (const std::string& token : split(text)) {
     constexpr std::string_view spaces = " \t\r\n";
     if (token.empty()) refuse("an empty token", token);
     if (spaces.find(token.front()) != spaces.npos || spaces.find(token.back()) != spaces.npos)
       refuse("a token that starts or ends with a space", token);
     if (std::ranges::find(tokens, token) != tokens.end()) refuse("a token that is given twice", token);
     tokens.push_back(token);
-    begin = end + 1;
   }
   return tokens;
 }

@@ -2,24 +2,14 @@
 
 #include <iostream>
 
-#include "steerlm/core/error.h"
-#include "steerlm/core/suggest.h"
+#include "steerlm/cli/choice.h"
 
 namespace steerlm {
 
 TemplateRequest parse_template(const std::string& name, const std::optional<std::string>& system) {
   TemplateRequest request;
   if (!name.empty()) {
-    const std::vector<std::string> choices = enum_choices<TemplateName>();
-    const auto value = enum_value<TemplateName>(name);
-    if (!value) {
-      fail(ExitCode::recipe, {.what = "unknown template",
-                              .where = "--template",
-                              .found = "'" + name + "'",
-                              .expected = "one of " + join(choices),
-                              .advice = suggest(name, choices)});
-    }
-    request.options.name = *value;
+    request.options.name = parse_choice<TemplateName>(name, "template", "--template");
     request.given.name = true;
   }
   if (system) {

@@ -27,6 +27,19 @@ std::string shortened_json(const Json& value, size_t most) {
   return text.substr(0, cut) + " …";
 }
 
+void refuse_unknown_keys(const Json& json, const std::string& where, const std::string& what,
+                         const std::function<bool(const std::string& key)>& known) {
+  std::vector<Fault> faults;
+  for (const auto& [key, value] : json.items()) {
+    if (value.is_null() || known(key)) continue;
+    faults.push_back({.what = "the key '" + key + "' is not known, and might change " + what,
+                      .where = where,
+                      .found = shortened_json(value),
+                      .advice = "if it does not, take it out of the file"});
+  }
+  if (!faults.empty()) throw Error(ExitCode::model, std::move(faults));
+}
+
 JsonFields::JsonFields(const Json& json, std::string where, std::string name)
     : json_(json), where_(std::move(where)), name_(std::move(name)) {
   if (json.is_object()) return;

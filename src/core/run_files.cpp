@@ -129,15 +129,13 @@ RunFiles RunFiles::read(const Path& root) {
 }
 
 RunFiles RunFiles::open(const Path& root, const Json& mark) {
-  if (const Place place = look(root); place.kind == Place::Kind::foreign) refuse_place(root, place);
+  holds_run(root);  // refuses a foreign one
   make_directory(root);
   if (::mkdir((root / mark_folder).c_str(), 0755) != 0 && errno != EEXIST)
     fail_file("make the folder", root / mark_folder, errno);
   RunFiles files(root);
   files.lock_ = std::make_unique<DirectoryLock>(root, root / mark_folder / "lock");
-  const Place place = look(root);  // another process may have been quicker
-  if (place.kind == Place::Kind::foreign) refuse_place(root, place);
-  if (place.kind == Place::Kind::free) files.set_mark(mark);
+  if (!holds_run(root)) files.set_mark(mark);  // another process may have been quicker
   files.load();
   files.clear_staging();
   for (const std::string& name : entries_of(root / mark_folder)) {

@@ -61,12 +61,25 @@ void write_in_run(const Path& path, std::string_view bytes) {
   part.keep();
 }
 
-void RunFiles::refuse_place(const Path& root, const Place& place) {
+bool RunFiles::holds_run(const Path& root) {
+  const Place place = look(root);
+  if (place.kind != Place::Kind::foreign) return place.kind == Place::Kind::marked;
   fail(ExitCode::resources, {.what = "the folder is not empty and no run has made it",
                              .where = root.string(),
                              .found = place.found,
                              .expected = "a folder that is new, empty or made by a run",
                              .advice = "choose another run_dir"});
+}
+
+bool RunFiles::holds_run_of(const Path& root, const std::string& stage, const std::string& given_as) {
+  if (!holds_run(root)) return false;
+  const std::string other = read(root).mark().value("stage", "");
+  if (other == stage) return true;
+  fail(ExitCode::recipe, {.what = "the folder holds a run of another stage",
+                          .where = root.string(),
+                          .found = other,
+                          .expected = stage,
+                          .advice = "choose another " + given_as});
 }
 
 }  // namespace steerlm

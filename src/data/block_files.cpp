@@ -11,10 +11,7 @@
 
 #include "data/decoder.h"
 #include "steerlm/core/hash.h"
-#include "steerlm/core/run_files.h"
-#include "steerlm/core/run_place.h"
 #include "steerlm/core/stop.h"
-#include "steerlm/data/block_job.h"
 #include "steerlm/data/compressor.h"
 
 namespace steerlm {
@@ -28,113 +25,7 @@ std::int64_t size_of(const Path& path) {
   return error ? -1 : static_cast<std::int64_t>(size);
 }
 
-bool is_run(const Path& folder) {
-  std::error_code error;
-  return std::filesystem::exists(folder / run_mark_folder / "run.json", error);
-}
-
-Path folder_above(Path folder, int levels) {
-  for (int level = 0; level < levels; ++level) folder = folder.parent_path();
-  return folder;
-}
-
-// What a quoted text of a recipe stands for that begins at text[at], and where it ends; nothing where it has no end.
-std::optional<std::pair<std::string, size_t>> read_quoted(const std::string& text, size_t at) {
-  std::string result;
-  for (++at; at < text.size() && text[at] != '"'; ++at) {
-    const bool escaped = text[at] == '\\' && at + 1 < text.size() && (text[at + 1] == '"' || text[at + 1] == '\\');
-    if (escaped) ++at;
-    result += text[at];
-  }
-  if (at >= text.size()) return std::nullopt;
-  return std::pair(result, at + 1);
-}
-
-using Folders = std::vector<std::pair<std::string, std::string>>;  // "runs/1/" and what is put in its place
-
-std::string without_place(const std::string& text, const Folders& folders) {
-  const auto folder_at = [&](const std::string& path, size_t at) {
-    return std::ranges::find_if(
-        folders, [&](const auto& folder) { return path.compare(at, folder.first.size(), folder.first) == 0; });
-  };
-  std::string result;
-  for (size_t at = 0; at < text.size();) {
-    const bool begins = at == 0 || std::string_view(" \n\"'[{,").find(text[at - 1]) != std::string_view::npos;
-    if (!begins) {
-      result += text[at++];
-      continue;
-    }
-    // In a recipe's text a path has quotes where its characters need them, those of the folder too.
-    const auto quoted = text[at] == '"' ? read_quoted(text, at) : std::nullopt;
-    const auto folder = quoted ? folder_at(quoted->first, 0) : folder_at(text, at);
-    if (folder == folders.end()) {
-      const size_t end = quoted ? quoted->second : at + 1;
-      result += text.substr(at, end - at);
-      at = end;
-      continue;
-    }
-    result += folder->second;
-    if (quoted) result += quoted->first.substr(folder->first.size());
-    at = quoted ? quoted->second : at + folder->first.size();
-  }
-  return result;
-}
-
-Json without_place(const Json& identity, const Folders& folders) {
-  if (identity.is_string()) return without_place(identity.get<std::string>(), folders);
-  Json result = identity;
-  if (identity.is_structured()) {
-    for (auto each = result.begin(); each != result.end(); ++each) *each = without_place(*each, folders);
-  }
-  return result;
-}
-
 }  // namespace
-
-int runs_around(const Path& run_dir) {
-  std::error_code error;
-  Path folder = std::filesystem::absolute(run_dir.empty() ? "." : run_dir, error).lexically_normal();
-  if (error) return 0;
-  if (!folder.has_filename()) folder = folder.parent_path();
-  int count = 0;
-  while (folder.has_relative_path() && is_run(folder.parent_path())) {
-    folder = folder.parent_path();
-    ++count;
-  }
-  return count;
-}
-
-Path place_in_run(const Path& place, const Json& by, const Path& folder) {
-  if (!is_run(folder) || !place.is_absolute() || !by.is_object() || !by.contains("place") ||
-      !by.at("place").is_string())
-    return {};
-  const Path before = parse_place(by.at("place").get<std::string>());
-  if (!before.is_absolute()) return {};
-  const auto resolved = [](const Path& path) { return absolute_place(path / "name").parent_path(); };
-  std::error_code error;
-  const Path spelled = std::filesystem::absolute(folder, error).lexically_normal();
-  if (error) return {};
-  const Path around =
-      resolved(folder_above(spelled.has_filename() ? spelled : spelled.parent_path(), runs_around(folder)));
-  const Path now = (resolved(folder) / place.lexically_relative(before)).lexically_normal();
-  const Path inside = now.lexically_relative(around);
-  return inside.empty() || *inside.begin() == ".." ? Path() : now;
-}
-
-// runs/1/sft, which is in runs/1 -> "@/x" for "runs/1/sft/x", "@/../base/model" for "runs/1/base/model": the same
-// however many run directories are around runs/1, and whether the current directory is in one of them.
-Json without_place(const Json& identity, const Path& run_dir) {
-  const int around = runs_around(run_dir);
-  Folders folders;
-  std::string way = "@/";
-  Path folder = run_dir.has_filename() ? run_dir : run_dir.parent_path();
-  for (int level = 0; around > 0 && level <= around && !folder.empty(); ++level) {
-    folders.emplace_back(folder.string() + "/", way);
-    folder = folder.parent_path();
-    way += "../";
-  }
-  return folders.empty() ? identity : without_place(identity, folders);
-}
 
 bool is_count(const Json& line, const std::string& key) {
   return line.contains(key) && line.at(key).is_number_unsigned() && line.at(key) <= largest_count;

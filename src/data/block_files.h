@@ -9,6 +9,7 @@
 
 #include "steerlm/core/fs.h"
 #include "steerlm/core/json.h"
+#include "steerlm/core/run_place.h"
 
 namespace steerlm {
 
@@ -25,13 +26,6 @@ void remove_own(const Path& path);  // unless somebody writes it
 // Which file it is, whatever it holds: its number, which a later file may get again, and when it was made, where the
 // file system says that.
 std::string file_identity(const Path& path);
-
-// Where a file of a ledger in `folder` is that was at `place` when that folder was the one of the identity `by`: the
-// same way from there. Empty where this is in none of the run directories around the ledger, or that is none.
-Path place_in_run(const Path& place, const Json& by, const Path& folder);
-// The identity of a run in `run_dir` that lies in others: the paths in the outermost of these begin with "@/" and lead
-// on from `run_dir`. What has moved together keeps them, however deep it lies.
-Json without_place(const Json& identity, const Path& run_dir);
 
 bool is_count(const Json& line, const std::string& key);  // a number that a ledger counts something with
 

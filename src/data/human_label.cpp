@@ -8,19 +8,10 @@
 #include <vector>
 
 #include "data/json_access.h"
+#include "steerlm/core/suggest.h"
 
 namespace steerlm {
 namespace {
-
-std::vector<std::string> entries_of(const std::string& label) {
-  std::vector<std::string> entries;
-  for (size_t begin = 0; begin <= label.size();) {
-    const size_t end = std::min(label.find(',', begin), label.size());
-    entries.push_back(label.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return entries;
-}
 
 std::string name_of(const std::string& entry) { return entry.substr(0, entry.find(':')); }
 
@@ -65,7 +56,7 @@ bool is_annotated(const Json& turn, const Attributes& attributes) {
   if (label == nullptr || !label->is_string() || scores == nullptr || !scores->is_object() || scores->empty())
     return false;
   auto score = scores->begin();
-  for (const std::string& entry : entries_of(label->get<std::string>())) {
+  for (const std::string& entry : split(label->get<std::string>())) {
     const std::string name = name_of(entry);
     const bool measured = measures != nullptr && measures->is_object() && measures->contains(name);
     if (score == scores->end() || name != score.key()) {
@@ -108,7 +99,7 @@ Json human_label(const Json& turn, const Attributes& attributes) {
   if (is_measured_anew(turn, more)) return kept;
   if (!label.is_string()) return label;
   std::string both = label;
-  for (const std::string& entry : entries_of(more)) {
+  for (const std::string& entry : split(more)) {
     if (!has_name(both, name_of(entry))) both += "," + entry;
   }
   return both;

@@ -33,14 +33,11 @@ void expect_role(const std::string& role, const std::string& name, const std::st
 std::vector<std::string> parse_mask(const std::string& mask, const std::string& where) {
   std::vector<std::string> masked;
   if (mask.find_first_not_of(' ') == std::string::npos) return masked;
-  for (size_t start = 0; start <= mask.size();) {
-    const size_t comma = std::min(mask.find(',', start), mask.size());
-    std::string role = mask.substr(start, comma - start);
+  for (std::string& role : split(mask)) {
     role.erase(0, std::min(role.find_first_not_of(' '), role.size()));
     role.erase(role.find_last_not_of(' ') + 1);
     expect_role(role, "'mask'", where);
     masked.push_back(std::move(role));
-    start = comma + 1;
   }
   return masked;
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "steerlm/core/suggest.h"
 #include "steerlm/text/template.h"
 
 namespace steerlm {
@@ -16,10 +17,7 @@ using LabelValues = std::vector<std::pair<std::string, int>>;
 // "name:int,…" without knowing the names.
 LabelValues parse_undeclared(const std::string& text, const std::string& where) {
   LabelValues values;
-  for (size_t start = 0; !text.empty() && start <= text.size();) {
-    const size_t end = std::min(text.find(',', start), text.size());
-    const std::string entry = text.substr(start, end - start);
-    start = end + 1;
+  for (const std::string& entry : text.empty() ? std::vector<std::string>() : split(text)) {
     const size_t colon = std::min(entry.find(':'), entry.size());
     const std::string name = entry.substr(0, colon);
     int value = 0;

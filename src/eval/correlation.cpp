@@ -37,11 +37,16 @@ double mean(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-double standard_deviation(std::span<const double> values) {
+double squared_deviations(std::span<const double> values) {
   const double center = mean(values);
   double squares = 0;
   for (const double value : values) squares += (value - center) * (value - center);
-  return std::sqrt(squares / (static_cast<double>(values.size()) - 1));
+  return squares;
+}
+
+double standard_deviation(std::span<const double> values) {
+  if (values.size() < 2) return undefined;  // 0 / -1 would be a number
+  return std::sqrt(squared_deviations(values) / (static_cast<double>(values.size()) - 1));
 }
 
 double pearson(std::span<const double> x, std::span<const double> y) {

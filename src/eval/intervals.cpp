@@ -30,4 +30,13 @@ Interval bootstrap_interval(size_t count, const std::function<double(std::span<c
   return {quantile(results, 0.025), quantile(results, 0.975)};
 }
 
+Interval bootstrap_interval_of_mean(std::span<const double> values, std::uint64_t seed, int resamples) {
+  const auto mean_of_rows = [&](std::span<const size_t> rows) {
+    double sum = 0;
+    for (const size_t row : rows) sum += values[row];
+    return sum / static_cast<double>(rows.size());
+  };
+  return bootstrap_interval(values.size(), mean_of_rows, seed, resamples);
+}
+
 }  // namespace steerlm

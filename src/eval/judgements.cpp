@@ -137,14 +137,7 @@ WinRate win_rate(std::span<const Judgement> judgements, size_t player, size_t ot
   }
   if (of_prompts.empty()) return result;
   result.rate = mean(of_prompts);
-  result.interval = bootstrap_interval(
-      of_prompts.size(),
-      [&](std::span<const size_t> rows) {
-        double sum = 0;
-        for (const size_t row : rows) sum += of_prompts[row];
-        return sum / static_cast<double>(rows.size());
-      },
-      seed);
+  result.interval = bootstrap_interval_of_mean(of_prompts, seed);
   if (lengths) result.length_controlled = length_controlled_rate(differences, scores);
   return result;
 }

@@ -54,12 +54,9 @@ struct Answers {
     for (size_t i : places) {
       if (!std::isnan(measured[i][m])) by_prompt[prompts[i]].add(measured[i][m]);
     }
-    double squares = 0;
     std::vector<double> means;
     for (const auto& [prompt, moments] : by_prompt) means.push_back(moments.mean());
-    const double middle = mean(means);
-    for (double value : means) squares += (value - middle) * (value - middle);
-    return means.size() < 2 ? undefined : std::sqrt(squares / static_cast<double>(means.size() - 1));
+    return standard_deviation(means);
   }
 };
 
@@ -76,15 +73,6 @@ Answers answers_of(size_t dial, std::span<const DialSample> samples) {
   return answers;
 }
 
-Interval mean_interval(std::span<const double> values, std::uint64_t seed) {
-  const auto mean_of_rows = [&](std::span<const size_t> rows) {
-    double sum = 0;
-    for (size_t i : rows) sum += values[i];
-    return sum / static_cast<double>(rows.size());
-  };
-  return bootstrap_interval(values.size(), mean_of_rows, seed);
-}
-
 // sqrt(sum of (value - mean of its dial and level)^2 / (values - means)).
 double spread_within_levels(const std::vector<Answers>& dials, size_t m) {
   double squares = 0;
@@ -92,8 +80,7 @@ double spread_within_levels(const std::vector<Answers>& dials, size_t m) {
   for (const Answers& answers : dials) {
     for (const auto& [level, places] : answers.by_level) {
       const std::vector<double> values = answers.at_level(places, m);
-      const double middle = mean(values);
-      for (double value : values) squares += (value - middle) * (value - middle);
+      squares += squared_deviations(values);
       freedom += values.empty() ? 0 : static_cast<std::int64_t>(values.size()) - 1;
     }
   }
@@ -128,7 +115,7 @@ void add_own_figures(DialRow& row, const DialTable& table, const Answers& answer
                                                                    std::greater_equal<>()) == means.values.end();
   row.own_slope_interval = row.slope_interval[own];
   for (const auto& [level, places] : answers.by_level)
-    row.own_mean_interval.push_back(mean_interval(answers.at_level(places, own), seed));
+    row.own_mean_interval.push_back(bootstrap_interval_of_mean(answers.at_level(places, own), seed));
   std::vector<double> side_effects;
   for (size_t m = 0; m < table.attributes; ++m) {
     if (m != own) side_effects.push_back(comparable(table, row.effect[m], m));
@@ -145,7 +132,7 @@ void add_steering_error(DialRow& row, const Answers& answers, std::uint64_t seed
   }
   const std::vector<double> errors = known(answers.errors);
   row.steering_error = mean(errors);
-  row.steering_error_interval = mean_interval(errors, seed);
+  row.steering_error_interval = bootstrap_interval_of_mean(errors, seed);
 }
 
 DialRow make_row(const DialTable& table, const std::string& name, const Answers& answers, std::uint64_t seed) {

@@ -24,9 +24,7 @@ Interval interval_of_mean(std::span<const double> values) {
   if (values.size() > t_quantiles.size() + 1) throw std::logic_error("interval_of_mean: more than 30 values");
   if (values.size() < 2) return {nan, nan};
   const double n = static_cast<double>(values.size()), centre = mean(values);
-  double squares = 0;
-  for (const double value : values) squares += (value - centre) * (value - centre);
-  const double half = t_quantiles[values.size() - 2] * std::sqrt(squares / (n - 1) / n);
+  const double half = t_quantiles[values.size() - 2] * std::sqrt(squared_deviations(values) / (n - 1) / n);
   return std::isfinite(half) ? Interval{centre - half, centre + half} : Interval{nan, nan};
 }
 

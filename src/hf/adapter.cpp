@@ -97,19 +97,10 @@ void check_neutral(const Neutral& neutral, JsonFields& reader) {
 void check_keys(JsonFields& reader) {
   for (const Neutral& neutral : neutral_keys()) check_neutral(neutral, reader);
   check_initialisation(reader);
-  const auto known = [](const std::string& key) {
+  refuse_unknown_keys(reader.json(), reader.where(), "what the adapter computes", [](const std::string& key) {
     return key == "init_lora_weights" || std::ranges::find(known_keys, key) != std::end(known_keys) ||
            std::ranges::any_of(neutral_keys(), [&](const Neutral& neutral) { return key == neutral.key; });
-  };
-  std::vector<Fault> faults;
-  for (const auto& [key, value] : reader.json().items()) {
-    if (value.is_null() || known(key)) continue;
-    faults.push_back({.what = "the key '" + key + "' is not known, and might change what the adapter computes",
-                      .where = reader.where(),
-                      .found = shortened_json(value),
-                      .advice = "if it does not, take it out of the file"});
-  }
-  if (!faults.empty()) throw Error(ExitCode::model, std::move(faults));
+  });
 }
 
 // A name of target_modules: the end of a module's name, or all of it, which "all-linear" becomes: q_proj,

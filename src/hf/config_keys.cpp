@@ -279,20 +279,11 @@ void check_config_keys(JsonFields& reader, ModelFamily family) {
   refuse_quantisation(reader);
   check_family(reader, family);
   for (const Neutral& neutral : neutral_keys()) reader.only(neutral.key, neutral.values);
-  const auto known = [](const std::string& key) {
+  refuse_unknown_keys(reader.json(), reader.where(), "what the model computes", [](const std::string& key) {
     return std::ranges::find(read_keys, key) != std::end(read_keys) ||
            std::ranges::find(harmless_keys, key) != std::end(harmless_keys) ||
            std::ranges::any_of(neutral_keys(), [&](const Neutral& neutral) { return key == neutral.key; });
-  };
-  std::vector<Fault> faults;
-  for (const auto& [key, value] : reader.json().items()) {
-    if (value.is_null() || known(key)) continue;
-    faults.push_back({.what = "the key '" + key + "' is not known, and might change what the model computes",
-                      .where = reader.where(),
-                      .found = shortened_json(value),
-                      .advice = "if it does not, take it out of the file"});
-  }
-  if (!faults.empty()) throw Error(ExitCode::model, std::move(faults));
+  });
 }
 
 }  // namespace steerlm

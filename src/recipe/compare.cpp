@@ -1,10 +1,12 @@
 #include <charconv>
 #include <map>
+#include <optional>
 #include <set>
 #include <string_view>
 
 #include "recipe/yaml.h"
 #include "steerlm/recipe/compare.h"
+#include "steerlm/recipe/recipe.h"
 
 namespace steerlm {
 namespace {
@@ -62,7 +64,8 @@ std::string folder_above(const Leaves& leaves, int levels) {
 // An earlier version dumped the whole range of a recipe that gives a part of `attributes`, also what it leaves to the
 // model folders.
 bool leaves_range_to_folder(const std::string& path, const std::string& stage) {
-  return (stage == "evaluate" || stage == "bootstrap") && (path == "attributes.min" || path == "attributes.max");
+  const std::optional<Stage> known = enum_value<Stage>(stage);
+  return known && has_folder_attributes(*known) && (path == "attributes.min" || path == "attributes.max");
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ Yaml recipe_tree(const Recipe& recipe) {
   drop_if(recipe.model.path.empty(), {"model.path"});
   drop_if(!recipe.model.init, {"model.tokenizer"});
   drop_if((bootstrap || evaluate) && !uses_model, {"model"});
-  drop_if((bootstrap || evaluate) && !recipe.attributes_given, {"attributes"});
+  drop_if(has_folder_attributes(recipe.stage) && !recipe.attributes_given, {"attributes"});
   // What a recipe leaves to a model folder is not ours to name: another folder has another template.
   const bool folder = !recipe.model.init;
   if (folder && recipe.attributes_given && !recipe.attributes_given.all) drop_attributes(tree, recipe.attributes_given);

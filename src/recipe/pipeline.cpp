@@ -80,13 +80,12 @@ class PipelineReader {
     if (!stage) return;
     result.stage = *stage;
     // The pipeline's attributes are those that its steps train; who reads a model folder has the folder's.
-    const bool of_folder = *stage == Stage::bootstrap || *stage == Stage::evaluate;
     const bool own_attributes = find(recipe, "attributes") != nullptr;
     merge_defaults(recipe, *stage);
     recipe.entries.push_back({"run_dir", item.where, make_text(directory_of(result.name), item.where)});
     const Recipe read = resolve(recipe, *stage, faults_);
     Yaml resolved = recipe_tree(read);
-    if (!read.attributes_given || (of_folder && !own_attributes))
+    if (!read.attributes_given || (has_folder_attributes(*stage) && !own_attributes))
       remove_key(resolved, "attributes");  // the model folder and the data say it
     Yaml listed = resolved;
     remove_key(listed, "run_dir");
@@ -159,8 +158,7 @@ class PipelineReader {
       if (of_folder && key == std::string_view("template")) continue;
       Yaml* own = find(recipe, key);
       // What such a step says of attributes is compared with its model folder's, of which the pipeline says nothing.
-      const bool compares = stage == Stage::bootstrap || stage == Stage::evaluate;
-      if (own != nullptr && compares && key == std::string_view("attributes")) continue;
+      if (own != nullptr && has_folder_attributes(stage) && key == std::string_view("attributes")) continue;
       if (own == nullptr) {
         recipe.entries.push_back({key, above->where, *above});
         continue;

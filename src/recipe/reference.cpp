@@ -53,21 +53,21 @@ std::map<std::string, std::vector<std::string>> method_defaults(Stage stage) {
 }
 
 // Whether the key's default in this stage is what a model folder says.
-bool leaves_to_folder(std::string_view stage, std::string_view path) {
-  return (stage == "bootstrap" || stage == "evaluate") && path.starts_with("attributes.");
+bool leaves_to_folder(Stage stage, std::string_view path) {
+  return has_folder_attributes(stage) && path.starts_with("attributes.");
 }
 
 // Keys in the order in which the stages name them; the same key of several stages is one row.
 std::vector<Row> collect_rows() {
   std::vector<Row> rows;
   const auto predictor = method_defaults(Stage::train_predictor), sft = method_defaults(Stage::sft);
-  for (const auto& [stage, stage_name] : EnumNames<Stage>::table) {
-    for_each_key(describe({.stage = stage}), "", [&, name = stage_name](const std::string& path, const KeyInfo& key) {
+  for (const auto& [stage, unused] : EnumNames<Stage>::table) {
+    for_each_key(describe({.stage = stage}), "", [&, stage = stage](const std::string& path, const KeyInfo& key) {
       const bool by_method = predictor.contains(path) || sft.contains(path);
-      const std::string standard = leaves_to_folder(name, path) ? "the model folder's"
-                                   : by_method                  ? "by method"
-                                   : path == "stage"            ? "none"
-                                                                : default_text(key);
+      const std::string standard = leaves_to_folder(stage, path) ? "the model folder's"
+                                   : by_method                   ? "by method"
+                                   : path == "stage"             ? "none"
+                                                                 : default_text(key);
       const auto same = [&](const Row& row) {
         return row.path == path && row.meaning == key.meaning && row.standard == standard;
       };
@@ -76,7 +76,7 @@ std::vector<Row> collect_rows() {
         row = rows.insert(rows.end(),
                           {path, expected_text(key), key.meaning, standard, key.type == KeyInfo::Type::section, {}});
       }
-      row->stages.emplace_back(name);
+      row->stages.emplace_back(enum_name(stage));
     });
   }
   return rows;
@@ -94,7 +94,7 @@ std::string method_table(const std::vector<Row>& rows) {
     if (row.standard != "by method") continue;
     const auto a = predictor.find(row.path), b = sft.find(row.path);
     const bool alike = a != predictor.end() && b != sft.end() && a->second == b->second;
-    const std::string trained = leaves_to_folder("bootstrap", row.path) ? "sft" : "sft, bootstrap";
+    const std::string trained = leaves_to_folder(Stage::bootstrap, row.path) ? "sft" : "sft, bootstrap";
     line(row.path, alike ? "train-predictor, " + trained : "train-predictor", predictor);
     if (!alike) line(row.path, trained, sft);
   }

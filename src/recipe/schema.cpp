@@ -139,7 +139,7 @@ Json stage_schema(Stage stage, bool step) {
   Json schema = method_schema(stage, Method::steerlm);
   for (const Method other : {Method::helpsteer, Method::helpsteer2})
     drop_unequal_defaults(schema, method_schema(stage, other));
-  if (stage == Stage::bootstrap || stage == Stage::evaluate)
+  if (has_folder_attributes(stage))
     schema["properties"]["attributes"]["properties"]["min"].erase("default");  // it is the model folder's
   const std::string name(enum_name(stage));
   Json required = Json::array({"stage"});

@@ -62,7 +62,7 @@ std::string starting_recipe(Stage stage) {
   std::string text = "# Recipe of the stage " + std::string(enum_name(stage)) + "\n" + std::string(introduction) +
                      "\nstage: " + std::string(enum_name(stage)) + "\n";
   for (KeyInfo& key : describe(recipe)) {
-    if (key.name == "attributes" && (stage == Stage::bootstrap || stage == Stage::evaluate)) {
+    if (key.name == "attributes" && has_folder_attributes(stage)) {
       for (KeyInfo& child : key.children) {  // their defaults are not the method's
         child.off = true;
         child.meaning += "; the model folder's, whether it is given or not";

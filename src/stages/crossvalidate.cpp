@@ -239,18 +239,7 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
   if (recipe.checkpoint.keep_best)
     context.log->warn(
         "checkpoint.keep_best chooses each fold's weights by the answers that it is measured on: the figures flatter");
-  const RunFiles::Place place = RunFiles::look(recipe.run_dir);
-  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(recipe.run_dir, place);
-  if (place.kind == RunFiles::Place::Kind::marked) {
-    const std::string stage = RunFiles::read(recipe.run_dir).mark().value("stage", "");
-    if (stage != crossvalidate_stage) {
-      fail(ExitCode::recipe, {.what = "the folder holds a run of another stage",
-                              .where = recipe.run_dir,
-                              .found = stage,
-                              .expected = crossvalidate_stage,
-                              .advice = "choose another run_dir"});
-    }
-  }
+  const bool marked = RunFiles::holds_run_of(recipe.run_dir, crossvalidate_stage, "run_dir");
   require_rated_folds(recipe, folds);
   Recipe first = fold_recipe(recipe, 1, folds);
   first.without_effect.clear();  // said above
@@ -272,7 +261,7 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
     for (const char* name : {"log.txt", "recipe.yaml", text_name, json_name}) files->refuse_foreign(name);
     context.log->open_file(files->grow("log.txt"));
   };
-  if (context.fresh || place.kind != RunFiles::Place::Kind::marked || !is_finished(recipe, folds)) {
+  if (context.fresh || !marked || !is_finished(recipe, folds)) {
     open_files();
     for (const char* name : {text_name, json_name}) keep_changed(*files, name, context);
     if (context.fresh) remove_further_folds(*files, folds);

@@ -193,21 +193,7 @@ std::string results_text(const std::string& name, const ExperimentOptions& exper
   return text;
 }
 
-constexpr std::string_view experiment_stage = "experiment";
-
-// Throws resources for a folder that no run has made, recipe for that of another stage.
-void check_folder(const std::string& output) {
-  const RunFiles::Place place = RunFiles::look(output);
-  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(output, place);
-  if (place.kind == RunFiles::Place::Kind::free) return;
-  const std::string stage = RunFiles::read(output).mark().value("stage", "");
-  if (stage == experiment_stage) return;
-  fail(ExitCode::recipe, {.what = "the folder holds a run of another stage",
-                          .where = output,
-                          .found = stage,
-                          .expected = std::string(experiment_stage),
-                          .advice = "choose another --out"});
-}
+constexpr const char* experiment_stage = "experiment";
 
 // Whether the folder has both tables as they were written, and a run of each seed. What the runs are now, their own
 // pipelines say.
@@ -238,7 +224,7 @@ int run_experiments(const std::vector<std::string>& files, const ExperimentRun& 
   }
   std::vector<Runs> planned;
   for (size_t i = 0; i < files.size(); ++i) planned.push_back(runs_of(files[i], experiments[i], run));
-  check_folder(run.output);
+  RunFiles::holds_run_of(run.output, experiment_stage, "--out");  // refuses that of another stage
   std::optional<RunFiles> folder;  // none until something is written: what is finished may be read-only
   const auto writing = [&]() -> RunFiles& {
     if (!folder)

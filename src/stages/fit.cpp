@@ -233,9 +233,9 @@ double tokens_of_steps(std::int64_t steps, const ExampleSet& examples, const Exa
   };
   std::int64_t epoch = 0, rest = 0;
   for (std::int64_t item = 0; item < count; ++item) epoch += tokens_of(item);
-  const std::int64_t visited = step_positions(steps, count, batch_size).first;
-  for (std::int64_t i = visited - visited % count; i < visited; ++i) rest += tokens_of(order.item_at(i));
-  return static_cast<double>(visited / count) * static_cast<double>(epoch) + static_cast<double>(rest);
+  const std::int64_t visited = step_positions(steps, count, batch_size).first, whole_epochs = visited / count;
+  for (std::int64_t i = whole_epochs * count; i < visited; ++i) rest += tokens_of(order.item_at(i));
+  return static_cast<double>(whole_epochs) * static_cast<double>(epoch) + static_cast<double>(rest);
 }
 
 void tell_computing(const Computing& computing, const StepOptions& options, const Context& context) {
@@ -347,8 +347,8 @@ FitResult fit(const Recipe& recipe, RunDirectory& run, const ModelConfig& config
   // By what takes the time: the tokens of the steps, and those of the validations, whose forward pass is a third of the
   // work of a step.
   const auto validation_work = [&](std::int64_t steps) {
-    const bool last_too = steps == total && total % every != 0;
-    return static_cast<double>(steps / every + last_too) * static_cast<double>(task.validation_tokens) / 3;
+    const std::int64_t last_too = steps == total && total % every != 0 ? 1 : 0, validations = steps / every + last_too;
+    return static_cast<double>(validations) * static_cast<double>(task.validation_tokens) / 3;
   };
   const std::int64_t batch_size = recipe.train.batch_size;
   const double all_work = tokens_of_steps(total, examples, groups, order, batch_size) + validation_work(total);

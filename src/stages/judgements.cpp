@@ -10,6 +10,7 @@
 #include "steerlm/core/json_fields.h"
 #include "steerlm/data/line_reader.h"
 #include "steerlm/data/place.h"
+#include "steerlm/data/prompt_line.h"
 #include "steerlm/data/record.h"
 #include "steerlm/eval/judgements.h"
 #include "steerlm/eval/text_measures.h"
@@ -66,28 +67,14 @@ Answer parse_answer(const Json& object, const std::string& path, std::int64_t li
   answer.response = text_at(object, "response", where, answers_advice);
   if (const auto system = object.find("system"); system != object.end() && !system->is_null())
     answer.system = text_at(object, "system", where, answers_advice);
-  // What `evaluate` writes has both: `prompt` is the last text of `turns` then.
-  const auto texts = object.find("turns");
-  const bool has_texts = texts != object.end() && texts->is_array() && !texts->empty();
-  const bool has_prompt = object.contains("prompt") && !object["prompt"].is_null();
+  const auto has = [&](const char* key) { return object.contains(key) && !object[key].is_null(); };
   std::vector<std::pair<std::string, std::string>> turns;
-  if (object.contains("conversations") && !object["conversations"].is_null()) {
+  if (has("conversations")) {
     const Record record = parse_record(object, {}, "", path, line, Labels::dropped);
     for (const Turn& turn : record.conversation.turns) turns.emplace_back(turn.from, turn.value);
-  } else if (has_prompt && !(has_texts && texts->back() == object["prompt"])) {
-    turns.emplace_back("User", text_at(object, "prompt", where, answers_advice));
-  } else if (has_texts) {
-    for (const Json& turn : *texts) {
-      if (!turn.is_string()) fail(ExitCode::data, {.what = "'turns' holds something else than texts", .where = where});
-      turns.emplace_back(turns.size() % 2 == 0 ? "User" : "Assistant", turn.get<std::string>());
-    }
-    if (turns.size() % 2 == 0) {
-      fail(ExitCode::data, {.what = "'turns' does not end with a text of the user",
-                            .where = where,
-                            .found = std::to_string(turns.size()) + " texts",
-                            .expected = "texts of user and assistant in turn, the first and the last of the user",
-                            .advice = "leave out of 'turns' what the response does not answer"});
-    }
+  } else if (has("prompt") || has("turns")) {
+    for (const Json& turn : turns_of_prompt(object, where))
+      turns.emplace_back(turn["from"].get<std::string>(), turn["value"].get<std::string>());
   }
   while (!turns.empty() && turns.back().first != "User") turns.pop_back();
   if (turns.empty()) {

@@ -75,18 +75,8 @@ int dry_run(const std::vector<Step>& steps, const Context& context) {
 }
 
 void check_pipeline_folder(const Pipeline& pipeline) {
-  const RunFiles::Place place = RunFiles::look(pipeline.run_dir);
-  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(pipeline.run_dir, place);
-  if (place.kind == RunFiles::Place::Kind::free) return;
+  if (!RunFiles::holds_run_of(pipeline.run_dir, std::string(enum_name(Stage::pipeline)), "run_dir")) return;
   const RunFiles files = RunFiles::read(pipeline.run_dir);
-  const std::string stage(enum_name(Stage::pipeline)), other = files.mark().value("stage", "");
-  if (other != stage) {
-    fail(ExitCode::recipe, {.what = "the folder holds a run of another stage",
-                            .where = pipeline.run_dir,
-                            .found = other,
-                            .expected = stage,
-                            .advice = "choose another run_dir"});
-  }
   for (const char* name : {"log.txt", "recipe.yaml", "environment.json"}) files.refuse_foreign(name);
 }
 

@@ -75,9 +75,7 @@ void collect(const Json& json, const std::string& at, std::map<std::string, doub
 // Throws resources for a folder that no run has made, and for a foreign file in the place of a table; recipe for the
 // folder of another run.
 void check_folder(const Path& run_dir) {
-  const RunFiles::Place place = RunFiles::look(run_dir);
-  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(run_dir, place);
-  if (place.kind == RunFiles::Place::Kind::free) return;
+  if (!RunFiles::holds_run(run_dir)) return;
   const RunFiles files = RunFiles::read(run_dir);
   if (files.mark().value("stage", "") != seeds_stage) {
     fail(ExitCode::recipe, {.what = "the folder holds a run of its own, not one a seed",

@@ -78,8 +78,7 @@ std::vector<Step> make_steps(const Pipeline& pipeline) {
 }
 
 void check_step_folder(const Step& step) {
-  const RunFiles::Place place = RunFiles::look(step.recipe.run_dir);
-  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(step.recipe.run_dir, place);
+  RunFiles::holds_run(step.recipe.run_dir);  // refuses a foreign one
   check_run_place(step.recipe);
 }
 

@@ -112,12 +112,7 @@ struct Accuracy {
   Interval interval;
 };
 Accuracy accuracy_of(const Credits& credits, std::uint64_t seed) {
-  const auto mean_of = [&](std::span<const size_t> rows) {
-    double sum = 0;
-    for (const size_t row : rows) sum += credits[row];
-    return sum / static_cast<double>(rows.size());
-  };
-  return {mean(credits), bootstrap_interval(credits.size(), mean_of, seed)};
+  return {mean(credits), bootstrap_interval_of_mean(credits, seed)};
 }
 
 // A row of the table and of the JSON.

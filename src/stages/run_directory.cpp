@@ -206,9 +206,7 @@ std::vector<std::string> parts_of(const RunFiles& files) {
 void refuse_foreign_step(const Recipe& recipe, Stage stage, const std::string& name, const std::string& output,
                          const Context& context) {
   const Path root = Path(recipe.run_dir) / name;
-  const RunFiles::Place place = RunFiles::look(root);
-  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(root, place);
-  if (place.kind == RunFiles::Place::Kind::marked) {
+  if (RunFiles::holds_run(root)) {
     const RunFiles files = RunFiles::read(root);
     if (!context.fresh && is_there(root / "done.json", ExitCode::resources)) return;
     for (const std::string& each : stage_names(stage)) files.refuse_foreign(each);
@@ -278,9 +276,7 @@ Json mark_of(const Recipe& recipe) {
 RunStatus look_at_run(const Recipe& recipe) {
   KnownFiles known = known_inputs(recipe);
   const Json inputs = describe_inputs(recipe, known);
-  const RunFiles::Place place = RunFiles::look(recipe.run_dir);
-  if (place.kind == RunFiles::Place::Kind::free) return {};
-  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(recipe.run_dir, place);
+  if (!RunFiles::holds_run(recipe.run_dir)) return {};
   return status_of(RunFiles::read(recipe.run_dir), recipe, inputs);
 }
 
@@ -306,10 +302,8 @@ RunLook look_before_run(const Recipe& recipe, const Context& context) {
   check_outputs_of_unfinished(recipe, context);
   RunLook look{.known = known_inputs(recipe)};
   look.inputs = describe_inputs(recipe, look.known);
-  const RunFiles::Place place = RunFiles::look(recipe.run_dir);
-  if (place.kind == RunFiles::Place::Kind::foreign) RunFiles::refuse_place(recipe.run_dir, place);
+  look.marked = RunFiles::holds_run(recipe.run_dir);
   refuse_input_in_run(recipe);
-  look.marked = place.kind == RunFiles::Place::Kind::marked;
   if (look.marked) {
     const RunFiles files = RunFiles::read(recipe.run_dir);
     refuse_pipeline_folder(files, recipe);

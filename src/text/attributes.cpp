@@ -151,10 +151,7 @@ size_t named_attribute(const Attributes& attributes, const std::string& name, co
 Label parse_label(const Attributes& attributes, std::string_view text, const std::string& where, LabelFaults faults) {
   if (!attributes.declared()) return {.text = std::string(text), .values = {}};
   std::vector<float> values(attributes.names.size(), std::numeric_limits<float>::quiet_NaN());
-  for (size_t begin = 0; begin < text.size() || (begin == text.size() && begin > 0);) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    const std::string_view entry = text.substr(begin, end - begin);
-    begin = end + 1;
+  for (const std::string& entry : text.empty() ? std::vector<std::string>() : split(text)) {
     try {
       parse_entry(attributes, entry, where, values);
     } catch (const Error&) {

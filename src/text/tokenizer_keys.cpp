@@ -4,10 +4,13 @@
 #include <string_view>
 #include <vector>
 
+#include "steerlm/core/json_fields.h"
 #include "steerlm/core/suggest.h"
 
 namespace steerlm {
 namespace {
+
+constexpr const char* changes_ids = "the ids of a text";
 
 // Read by tokenizer_config.cpp.
 constexpr std::string_view read_keys[] = {"tokenizer_class",
@@ -108,17 +111,6 @@ const std::vector<Neutral>& neutral_keys() {
   return keys;
 }
 
-[[noreturn]] void refuse_unknown(const std::vector<std::pair<std::string, Json>>& unknown, const std::string& where) {
-  std::vector<Fault> faults;
-  for (const auto& [key, value] : unknown) {
-    faults.push_back({.what = "the key '" + key + "' is not known, and might change the ids of a text",
-                      .where = where,
-                      .found = value.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 200),
-                      .advice = "if it does not, take it out of the file"});
-  }
-  throw Error(ExitCode::model, std::move(faults));
-}
-
 }  // namespace
 
 bool is_token_key(const std::string& key) {
@@ -135,27 +127,20 @@ void check_tokenizer_config_keys(const Json& json, const std::string& where) {
     choices.emplace_back("null");
     fail(ExitCode::model, {.what = std::string("'") + neutral.key + "' is not implemented",
                            .where = where,
-                           .found = value->dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 200),
+                           .found = shortened_json(*value),
                            .expected = join(choices, " or ")});
   }
-  std::vector<std::pair<std::string, Json>> unknown;
-  for (const auto& [key, value] : json.items()) {
-    const bool known =
-        is_token_key(key) || std::ranges::find(read_keys, key) != std::end(read_keys) ||
-        std::ranges::find(harmless_keys, key) != std::end(harmless_keys) ||
-        std::ranges::any_of(neutral_keys(), [&key = key](const Neutral& neutral) { return key == neutral.key; });
-    if (!known && !value.is_null()) unknown.emplace_back(key, value);
-  }
-  if (!unknown.empty()) refuse_unknown(unknown, where);
+  refuse_unknown_keys(json, where, changes_ids, [](const std::string& key) {
+    return is_token_key(key) || std::ranges::find(read_keys, key) != std::end(read_keys) ||
+           std::ranges::find(harmless_keys, key) != std::end(harmless_keys) ||
+           std::ranges::any_of(neutral_keys(), [&](const Neutral& neutral) { return key == neutral.key; });
+  });
 }
 
 void check_special_tokens_map_keys(const Json& json, const std::string& where) {
-  std::vector<std::pair<std::string, Json>> unknown;
-  for (const auto& [key, value] : json.items()) {
-    const bool known = is_token_key(key) || key == "additional_special_tokens" || key == "extra_special_tokens";
-    if (!known && !value.is_null()) unknown.emplace_back(key, value);
-  }
-  if (!unknown.empty()) refuse_unknown(unknown, where);
+  refuse_unknown_keys(json, where, changes_ids, [](const std::string& key) {
+    return is_token_key(key) || key == "additional_special_tokens" || key == "extra_special_tokens";
+  });
 }
 
 }  // namespace steerlm

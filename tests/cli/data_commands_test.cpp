@@ -295,6 +295,35 @@ TEST_F(DataCommands, CheckOfARecipe) {
   EXPECT_FALSE(std::filesystem::exists(path("run")));
 }
 
+// Notes of each file of prompts, added up.
+TEST_F(DataCommands, CheckNamesWhatIsNotObeyedOfPrompts) {
+  const std::string beside = R"({"prompt":"c","turns":["a"]})"
+                             "\n",
+                    alone = R"({"prompt":"d"})"
+                            "\n";
+  const std::string first = write("first.jsonl", beside + alone), second = write("second.jsonl", beside + beside);
+  const std::string recipe =
+      write("r.yaml", "stage: generate\nrun_dir: " + path("run") + "\nmodel: " + fixtures + "models/tied\nprompts: [" +
+                          first + ", " + second + "]\noutput: " + path("out.jsonl") + "\n");
+  const Outcome outcome = run({"check", recipe});
+  EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("prompts +4\n"));
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("'turns', beside 'prompt' +3\n"));
+}
+
+// The names of `defaults` are those of the predictor's folder, which `data check` does not open.
+TEST_F(DataCommands, CheckOfARecipeThatLeavesTheNamesToAFolder) {
+  const std::string data = write(
+      "d.jsonl", R"({"conversations":[{"from":"User","value":"x"},{"from":"Assistant","value":"y","label":"wit:3"}]})"
+                 "\n");
+  const std::string recipe =
+      write("r.yaml", "stage: evaluate\nrun_dir: " + path("run") + "\npredictor: " + path("predictor") +
+                          "\nattributes: {defaults: {wit: 3}}\ndata: {validation: [" + data + "]}\n");
+  const Outcome outcome = run({"check", recipe});
+  EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.out, ::testing::ContainsRegex("wit +1 +0 +3.00"));
+}
+
 TEST_F(DataCommands, ShowMask) {
   const std::string data = write(
       "d.jsonl",

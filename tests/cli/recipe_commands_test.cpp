@@ -14,6 +14,7 @@
 #include "steerlm/core/json.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/recipe/reference.h"
+#include "support/no_more_open_files.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -125,6 +126,24 @@ TEST_F(RecipeCommandsTest, AClosedFolderIsNoEmptyList) {
   EXPECT_EQ(of_open.code, 0);
   EXPECT_EQ(of_open.out, "open/a.yaml  sft              Fine-tuning\n");
   EXPECT_EQ(of_open.err, "warning: open/closed: the folder is closed, and recipes in it are not listed\n");
+}
+
+// The limit is none of the folder's faults. What run_command opens is open before it is reached.
+TEST_F(RecipeCommandsTest, TooManyOpenFilesIsNoFaultOfTheFolder) {
+  std::string folder = std::filesystem::path(write("open/a.yaml", good_)).parent_path().string();
+  ASSERT_EQ(run({"list", folder}).code, 0);
+  std::string program = "steerlm", recipe = "recipe", list = "list";
+  char* arguments[] = {program.data(), recipe.data(), list.data(), folder.data()};
+  ::testing::internal::CaptureStderr();
+  int code = 0;
+  {
+    const NoMoreOpenFiles limit;
+    code = run_program(4, arguments, steerlm_compute_commands);
+  }
+  EXPECT_EQ(
+      shorten(::testing::internal::GetCapturedStderr()),
+      "error: open: cannot list the folder: Too many open files; raise the limit of open files: ulimit -n 1024\n");
+  EXPECT_EQ(code, 5);
 }
 
 TEST_F(RecipeCommandsTest, AMissingFileIsTwo) {

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +15,8 @@
 
 #include "steerlm/core/hash.h"
 #include "steerlm/core/utf8.h"
+#include "support/message_of.h"
+#include "support/no_more_open_files.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -30,17 +31,10 @@ class FsTest : public testing::Test {
     return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder_.path()), {}));
   }
   std::string message(const std::function<void()>& act, ExitCode code) const {
-    try {
-      act();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), code);
-      std::string text = error.what();
-      const std::string prefix = folder_.path().string() + "/";
-      for (size_t at = text.find(prefix); at != std::string::npos; at = text.find(prefix))
-        text.erase(at, prefix.size());
-      return text;
-    }
-    return "";
+    std::string text = message_of(code, act);
+    const std::string prefix = folder_.path().string() + "/";
+    for (size_t at = text.find(prefix); at != std::string::npos; at = text.find(prefix)) text.erase(at, prefix.size());
+    return text;
   }
   TemporaryFolder folder_;
 };
@@ -73,13 +67,12 @@ TEST_F(FsTest, TooManyOpenFilesIsNoFaultOfTheFile) {
   write_text("f", "text");
   // Once before: of an object whose type it has not met yet, the sanitizer asks by way of a pipe.
   EXPECT_EQ(sha256_file(file("f"), ExitCode::data), sha256_hex(read_file(file("f"), ExitCode::model, "model config")));
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  const std::string read = message([&] { read_file(file("f"), ExitCode::model, "model config"); }, ExitCode::resources);
-  const std::string hashed = message([&] { sha256_file(file("f"), ExitCode::data); }, ExitCode::resources);
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  std::string read, hashed;
+  {
+    const NoMoreOpenFiles limit;
+    read = message([&] { read_file(file("f"), ExitCode::model, "model config"); }, ExitCode::resources);
+    hashed = message([&] { sha256_file(file("f"), ExitCode::data); }, ExitCode::resources);
+  }
   EXPECT_EQ(read, "f: cannot read model config: Too many open files; raise the limit of open files: ulimit -n 1024");
   EXPECT_EQ(hashed, "f: cannot read the file: Too many open files; raise the limit of open files: ulimit -n 1024");
 }

@@ -6,18 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "support/message_of.h"
+
 namespace steerlm {
 namespace {
 
 std::string refusal(const std::string& text, int max_depth = 64) {
-  try {
-    parse_json(text, "f:3", ExitCode::data, max_depth);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_EQ(std::string(error.what()).find("json.exception"), std::string::npos);
-    return error.what();
-  }
-  return "";
+  std::string message = message_of(ExitCode::data, [&] { parse_json(text, "f:3", ExitCode::data, max_depth); });
+  EXPECT_EQ(message.find("json.exception"), std::string::npos);
+  return message;
 }
 
 class JsonRoundTripTest : public testing::TestWithParam<std::string> {};
@@ -153,13 +150,8 @@ TEST(JsonTest, Depth) {
 }
 
 TEST(JsonTest, FaultsOfAnArrayOfRecordsHaveElementAndLine) {
-  const auto fault = [](const std::string& text) -> std::string {
-    try {
-      parse_json_array(text, "d.json", ExitCode::data);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "";
+  const auto fault = [](const std::string& text) {
+    return message_of(ExitCode::data, [&] { parse_json_array(text, "d.json", ExitCode::data); });
   };
   const auto levels = [](size_t count) { return std::string(count, '[') + std::string(count, ']'); };
   EXPECT_EQ(fault(" [" + levels(64) + "]"), "") << "the array is no level of its elements";

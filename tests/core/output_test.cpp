@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "steerlm/core/stop.h"
+#include "support/message_of.h"
 #include "support/ordinary_user.h"
 #include "support/temporary_folder.h"
 
@@ -305,13 +306,7 @@ TEST_F(OutputTest, FoldersToMake) {
   EXPECT_EQ(check_output_folder(at("dangling"), {}), at("later"));
   EXPECT_EQ(check_output_folder(at("f"), {.overwrite = true}), at("f"));
   const auto refused_folder = [&](const std::string& name, const OutputOptions& options, ExitCode code) {
-    try {
-      check_output_folder(name, options);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), code) << error.what();
-      return std::string(error.what());
-    }
-    return std::string("accepted");
+    return message_of(code, [&] { check_output_folder(name, options); });
   };
   EXPECT_THAT(refused_folder(at("full"), {.overwrite = true}, ExitCode::resources), HasSubstr("is not empty"));
   EXPECT_THAT(refused_folder(at("f"), {}, ExitCode::resources), HasSubstr("exists already"));

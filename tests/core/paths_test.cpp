@@ -4,23 +4,12 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
 namespace {
-
-// The fault that `look` ends with, or "" where it ends well.
-std::string fault_of(ExitCode code, const std::function<void()>& look) {
-  try {
-    look();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code);
-    return error.what();
-  }
-  return "";
-}
 
 // No chmod here: root may enter every folder. tests/end_to_end/mistakes_test.cpp tries closed folders as another user.
 TEST(PathsTest, WhatCannotBeLookedAtIsTheFaultOfTheFilesKind) {
@@ -29,14 +18,14 @@ TEST(PathsTest, WhatCannotBeLookedAtIsTheFaultOfTheFilesKind) {
   std::filesystem::create_symlink(circle, circle);
   for (const Path& path : {Path(std::string(300, 'x')), Path(folder.path() / std::string(5000, 'y'))}) {
     for (const ExitCode code : {ExitCode::data, ExitCode::model}) {
-      const std::string said = fault_of(code, [&] { is_there(path, code); });
+      const std::string said = message_of(code, [&] { is_there(path, code); });
       EXPECT_NE(said.find("name too long"), std::string::npos) << said;
-      EXPECT_EQ(fault_of(code, [&] { is_folder(path, code); }), said);
-      EXPECT_NE(fault_of(code, [&] { file_bytes(path, code); }).find("name too long"), std::string::npos);
-      EXPECT_NE(fault_of(code, [&] { files_of(path, code); }).find("name too long"), std::string::npos);
+      EXPECT_EQ(message_of(code, [&] { is_folder(path, code); }), said);
+      EXPECT_NE(message_of(code, [&] { file_bytes(path, code); }).find("name too long"), std::string::npos);
+      EXPECT_NE(message_of(code, [&] { files_of(path, code); }).find("name too long"), std::string::npos);
     }
   }
-  EXPECT_NE(fault_of(ExitCode::data, [&] { is_there(circle, ExitCode::data); }).find("symbolic links"),
+  EXPECT_NE(message_of(ExitCode::data, [&] { is_there(circle, ExitCode::data); }).find("symbolic links"),
             std::string::npos);
 }
 
@@ -51,13 +40,13 @@ TEST(PathsTest, MissingFilesFoldersAndLinks) {
   for (const Path& path : {dangling, folder.path() / "nothing", file / "below", Path()})
     EXPECT_FALSE(is_there(path, ExitCode::data)) << path;
   EXPECT_FALSE(is_there(folder.path() / "nothing", ExitCode::model));
-  EXPECT_NE(fault_of(ExitCode::model, [&] { is_there(dangling, ExitCode::model); }).find("a link that leads nowhere"),
+  EXPECT_NE(message_of(ExitCode::model, [&] { is_there(dangling, ExitCode::model); }).find("a link that leads nowhere"),
             std::string::npos)
       << "a hub cache that lacks the file: the folder is not one without it";
   EXPECT_TRUE(is_folder(folder.path(), ExitCode::data));
   for (const Path& path : {file, link, dangling}) EXPECT_FALSE(is_folder(path, ExitCode::data)) << path;
   EXPECT_EQ(file_bytes(link, ExitCode::data), 5);
-  EXPECT_NE(fault_of(ExitCode::model, [&] { file_bytes(folder.path(), ExitCode::model); }), "");
+  EXPECT_NE(message_of(ExitCode::model, [&] { file_bytes(folder.path(), ExitCode::model); }), "");
   EXPECT_EQ(files_of(folder.path(), ExitCode::data), (std::vector<Path>{file, link}));
 }
 

@@ -32,5 +32,14 @@ TEST(SuggestTest, Join) {
   EXPECT_EQ(join({"a", "b"}, "|"), "a|b");
 }
 
+TEST(SuggestTest, Split) {
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(split("a"), Texts{"a"});
+  EXPECT_EQ(split("a,,b, c"), (Texts{"a", "", "b", " c"}));
+  EXPECT_EQ(split("a,"), (Texts{"a", ""})) << "an empty last part is one too";
+  EXPECT_EQ(split(""), Texts{""});
+  EXPECT_EQ(split("a,b\nc", '\n'), (Texts{"a,b", "c"}));
+}
+
 }  // namespace
 }  // namespace steerlm

@@ -12,6 +12,7 @@
 
 #include "steerlm/core/fs.h"
 #include "steerlm/data/record_reader.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm::testing {
@@ -42,17 +43,7 @@ inline SourceOptions source(const std::string& path, Format format = Format::aut
   return {.path = path, .format = format};
 }
 
-// The message of the Error that `action` ends with, "" if it does not; checks the exit code.
-template <class Action>
-std::string message_of(ExitCode code, Action&& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(static_cast<int>(error.code()), static_cast<int>(code)) << error.what();
-    return error.what();
-  }
-  return "";
-}
+using steerlm::message_of;
 
 // "User: Hi | Assistant(quality:3): Hello"
 inline std::string text_of(const Conversation& conversation) {

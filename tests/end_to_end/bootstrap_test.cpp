@@ -15,9 +15,7 @@ class Bootstrap : public Generation {
  protected:
   void SetUp() override {
     Generation::SetUp();
-    const std::string names = R"("quality", "humor", "length")";
-    write("model/steerlm.json",
-          R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
+    declare_attributes("model", R"("quality", "humor", "length")");  // the predictor's
     write("labelled.jsonl", conversation("a", "b", "quality:3,humor:1,length:0") +
                                 conversation("c", "d", "quality:2,humor:4,length:0") +
                                 conversation("e", "f", "quality:3,humor:0,length:2"));

@@ -14,9 +14,7 @@ class FreshRun : public TrainingProgram {
     make_model("untied", "policy", names);
     copy_model("untied", "prior");
     write("prior/steerlm.json", R"({"attributes": {"names": []}, "template": {"system": "Be good."}})");
-    std::string ids = "100";  // many ids end a response: most of them end soon
-    for (int id = 101; id <= 160; ++id) ids += ", " + std::to_string(id);
-    write("policy/generation_config.json", R"({"eos_token_id": [)" + ids + "]}");
+    end_responses_soon("policy");
     std::string prompts, records;
     for (int i = 0; i < 8; ++i) {
       prompts += R"({"prompt":"question )" + std::to_string(i) + "\"}\n";

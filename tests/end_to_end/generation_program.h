@@ -12,8 +12,7 @@ class Generation : public Program {
   void SetUp() override {
     const std::string names = R"("quality", "humor")";
     make_model("untied", "model", names);
-    // Random weights rarely sample one certain id: where many ids end a response, most responses end soon.
-    write("model/generation_config.json", R"({"eos_token_id": [)" + ids_from_to(100, 160) + "]}");
+    end_responses_soon("model");
     write("model/steerlm.json",
           R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4, "defaults": {"quality": 4}},
                                    "template": {"system": "Be good."}})");
@@ -22,12 +21,6 @@ class Generation : public Program {
     std::string prompts;
     for (int i = 0; i < 6; ++i) prompts += R"({"prompt":"question )" + std::to_string(i) + "\"}\n";
     write("prompts.jsonl", prompts);
-  }
-
-  static std::string ids_from_to(int first, int last) {
-    std::string text = std::to_string(first);
-    for (int id = first + 1; id <= last; ++id) text += ", " + std::to_string(id);
-    return text;
   }
 
   std::string generated(const std::string& arguments) {

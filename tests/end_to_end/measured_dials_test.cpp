@@ -9,10 +9,7 @@ namespace {
 class MeasuredDials : public Program {
  protected:
   void SetUp() override {
-    const std::string names = R"("verbosity", "complexity", "humor")";
-    make_model("untied", "model", names);
-    write("model/steerlm.json", R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4},
-                                   "template": {"system": "Be good."}})");
+    make_model("untied", "model", R"("verbosity", "complexity", "humor")");
     std::string prompts, train;
     for (int i = 0; i < 5; ++i) prompts += R"({"prompt":"question )" + std::to_string(i) + "\"}\n";
     for (int i = 0; i < 12; ++i) {

@@ -8,9 +8,7 @@ class MovedParts : public Generation {
  protected:
   void SetUp() override {
     Generation::SetUp();
-    const std::string names = R"("quality", "humor", "length")";
-    write("model/steerlm.json",
-          R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
+    declare_attributes("model", R"("quality", "humor", "length")");  // the predictor's
     copy_model("untied", "prior");
     write("prior/steerlm.json", R"({"attributes": {"names": []}, "template": {"system": "Be good."}})");
     write("labelled.jsonl", conversation("a", "b", "quality:3,humor:1,length:0"));

@@ -95,11 +95,22 @@ class Program : public testing::Test {
     std::filesystem::copy(fixture(fixture_name), path(name));
   }
 
-  // A copy that declares attributes, with a short system prompt: 256 tokens of context are few.
+  // With a short system prompt: 256 tokens of context are few.
+  void declare_attributes(const Path& model, const std::string& names) {
+    write(model / "steerlm.json",
+          R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
+  }
+  // A copy that declares attributes.
   void make_model(const std::string& fixture_name, const Path& name, const std::string& names) {
     copy_model(fixture_name, name);
-    write(name / "steerlm.json",
-          R"({"attributes": {"names": [)" + names + R"(], "min": 0, "max": 4}, "template": {"system": "Be good."}})");
+    declare_attributes(name, names);
+  }
+
+  // Random weights rarely sample one certain id: where many ids end a response, most responses end soon.
+  void end_responses_soon(const Path& model) {
+    std::string ids = "100";
+    for (int id = 101; id <= 160; ++id) ids += ", " + std::to_string(id);
+    write(model / "generation_config.json", R"({"eos_token_id": [)" + ids + "]}");
   }
 
   // `arguments` may redirect; `before` is shell text in front of the program: "cat x |".

@@ -16,10 +16,7 @@ class Steerlm2Program : public TrainingProgram {
     write("prior/steerlm.json", R"({"attributes": {"names": []}, "template": {"system": "Be good."}})");
     const std::string names = R"("quality", "humor", "length")";
     make_model("untied", "policy", names);
-    // Random weights rarely sample one certain id: where many ids end a response, most responses end soon.
-    std::string ids = "100";
-    for (int id = 101; id <= 160; ++id) ids += ", " + std::to_string(id);
-    write("policy/generation_config.json", R"({"eos_token_id": [)" + ids + "]}");
+    end_responses_soon("policy");
     make_model("classifier", "predictor", names);
     std::string prompts;
     for (int i = 0; i < 70; ++i) prompts += R"({"prompt":"question )" + std::to_string(i) + "\"}\n";

@@ -30,6 +30,7 @@ TEST(Correlation, SpearmanLooksAtTheOrderOnly) {
 TEST(Correlation, TheStandardDeviationIsOfASample) {
   EXPECT_DOUBLE_EQ(standard_deviation(std::vector<double>{2, 4, 4, 4, 5, 5, 7, 9}), std::sqrt(32.0 / 7));
   EXPECT_TRUE(std::isnan(standard_deviation(std::vector<double>{3})));
+  EXPECT_TRUE(std::isnan(standard_deviation({}))) << "and no -0";
 }
 
 TEST(Correlation, PearsonOfALineIsOne) {

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "steerlm/core/fs.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -71,14 +72,9 @@ class MeasureBinsFile : public ::testing::Test {
   std::string message(const std::string& json) {
     const std::string path = (folder_.path() / "edges.json").string();
     std::ofstream(path, std::ios::binary) << json;
-    try {
-      read_measure_bins(path);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::data);
-      EXPECT_THAT(error.what(), HasSubstr("edges.json"));
-      return error.what();
-    }
-    return "";
+    std::string text = message_of(ExitCode::data, [&] { read_measure_bins(path); });
+    if (!text.empty()) EXPECT_THAT(text, HasSubstr("edges.json"));
+    return text;
   }
   TemporaryFolder folder_;
 };

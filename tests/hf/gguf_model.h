@@ -9,6 +9,7 @@
 #include "steerlm/core/json.h"
 #include "steerlm/hf/gguf_import.h"
 #include "support/gguf_writer.h"
+#include "support/message_of.h"
 #include "support/small_gguf.h"
 #include "support/temporary_folder.h"
 
@@ -26,15 +27,11 @@ class GgufModel : public ::testing::Test {
   }
   // The message of the refusal, which names the file and leaves nothing; "" where it is imported.
   std::string refusal(const GgufWriter& file, const std::string& dtype = "fp32") {
-    try {
-      import(file, dtype);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::model) << error.what();
-      EXPECT_NE(std::string(error.what()).find(folder_.path().string()), std::string::npos) << error.what();
-      EXPECT_FALSE(std::filesystem::exists(output_));
-      return error.what();
-    }
-    return "";
+    std::string message = message_of(ExitCode::model, [&] { import(file, dtype); });
+    if (message.empty()) return "";
+    EXPECT_NE(message.find(folder_.path().string()), std::string::npos) << message;
+    EXPECT_FALSE(std::filesystem::exists(output_));
+    return message;
   }
   Json json(const char* name) const {
     return parse_json(read_file(output_ / name, ExitCode::model, name), name, ExitCode::model);

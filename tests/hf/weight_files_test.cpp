@@ -11,6 +11,8 @@
 #include "steerlm/core/json.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/hf/model_folder.h"
+#include "support/message_of.h"
+#include "support/no_more_open_files.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -127,14 +129,21 @@ TEST_F(WeightFilesTest, AFileThatIsCutWhileItIsStreamedIsAnError) {
   const TensorSource source = stream_weights(open_model_folder(path_), Weights::language_model);
   source.read("model.norm.weight");
   std::filesystem::resize_file(path_ / "model.safetensors", 5000);
-  try {
-    source.read("model.norm.weight");
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::model);
-    EXPECT_THAT(error.what(),
-                HasSubstr("model.safetensors: cannot read tensor 'model.norm.weight': the file has become shorter"));
+  EXPECT_THAT(message_of(ExitCode::model, [&] { source.read("model.norm.weight"); }),
+              HasSubstr("model.safetensors: cannot read tensor 'model.norm.weight': the file has become shorter"));
+}
+
+// Which files are there instead of weights cannot be seen then; the limit is none of the folder's faults.
+TEST_F(WeightFilesTest, TooManyOpenFilesIsNoFaultOfTheFolder) {
+  std::filesystem::create_directory(path_);
+  EXPECT_THAT(message_of(ExitCode::model, [&] { open_weight_files(path_); }), HasSubstr("the folder holds no"));
+  std::string said;
+  {
+    const NoMoreOpenFiles limit;
+    said = message_of(ExitCode::resources, [&] { open_weight_files(path_); });
   }
+  EXPECT_EQ(said, path_.string() +
+                      ": cannot list the folder: Too many open files; raise the limit of open files: ulimit -n 1024");
 }
 
 TEST_F(WeightFilesTest, ADamagedIndexReadsOrIsRefused) {

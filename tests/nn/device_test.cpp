@@ -6,7 +6,7 @@
 
 #include <cstdlib>
 
-#include "steerlm/core/error.h"
+#include "support/message_of.h"
 #include "support/small_llama.h"
 
 namespace steerlm {
@@ -14,13 +14,7 @@ namespace {
 
 template <class Act>
 std::string refusal(Act&& act) {
-  try {
-    act();
-    return "";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::resources);
-    return format_fault(error.faults().front());
-  }
+  return message_of(ExitCode::resources, act);
 }
 
 TEST(Device, TheCpuIsAlwaysThere) {

@@ -23,13 +23,7 @@ thresholds:
 
 std::string faults_of(std::string text, const std::string& what = "", const std::string& with = "") {
   if (!what.empty()) text.replace(text.find(what), what.size(), with);
-  try {
-    load_experiment(RecipeFile(text).path());
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::recipe);
-    return error.what();
-  }
-  return "none";
+  return message_of(ExitCode::recipe, [&] { load_experiment(RecipeFile(text).path()); });
 }
 
 TEST(ExperimentTest, IsReadWhole) {
@@ -47,7 +41,7 @@ TEST(ExperimentTest, IsReadWhole) {
 }
 
 TEST(ExperimentTest, FaultsSayWhere) {
-  EXPECT_EQ(faults_of(whole), "none");
+  EXPECT_EQ(faults_of(whole), "");
   EXPECT_NE(faults_of(whole, "question:", "qestion:").find("unknown key 'qestion' of an experiment"),
             std::string::npos);
   EXPECT_NE(faults_of(whole, "question:", "qestion:").find("did you mean 'question'?"), std::string::npos);
@@ -73,11 +67,11 @@ TEST(ExperimentTest, WhatMakesNoSenseIsRefused) {
     EXPECT_NE(faults_of(whole, overrides, overrides + ", \"" + set + "\"").find(expected), std::string::npos) << set;
     EXPECT_NE(faults_of(whole, "measures:", "quick: [\"" + set + "\"]\nmeasures:").find(expected), std::string::npos);
   }
-  EXPECT_EQ(faults_of(whole, overrides, "\"steps.sft.seed=9\""), "none") << "a step's own is not the run's";
+  EXPECT_EQ(faults_of(whole, overrides, "\"steps.sft.seed=9\""), "") << "a step's own is not the run's";
   EXPECT_NE(faults_of(whole, "at_least: 0.5", "at_least: 0.5, at_most: 0.25")
                 .find("no mean can reach the threshold of 'slope': at_least 0.5 is above at_most 0.25"),
             std::string::npos);
-  EXPECT_EQ(faults_of(whole, "at_least: 0.5", "at_least: 0.5, at_most: 0.5"), "none");
+  EXPECT_EQ(faults_of(whole, "at_least: 0.5", "at_least: 0.5, at_most: 0.5"), "");
   EXPECT_NE(faults_of(whole, "above: control", "above: slope").find("no measure is above itself, 'slope'"),
             std::string::npos);
   const std::string empty = faults_of(whole.substr(0, whole.find("measures:")) + "measures: []\n");

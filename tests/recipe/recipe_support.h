@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "steerlm/core/error.h"
 #include "steerlm/recipe/load.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -63,13 +63,7 @@ inline Recipe load(const std::string& text, const std::vector<std::string>& over
 // The messages of a recipe or pipeline, a line a fault; "" for none. Anything but an Error of a recipe fails the test.
 inline std::string faults(const std::string& text, const std::vector<std::string>& overrides = {}) {
   const RecipeFile file(text);
-  try {
-    load_any(file.path(), overrides);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::recipe);
-    return file.shorten(error.what());
-  }
-  return "";
+  return file.shorten(message_of(ExitCode::recipe, [&] { load_any(file.path(), overrides); }));
 }
 
 }  // namespace steerlm

@@ -213,7 +213,14 @@ INSTANTIATE_TEST_SUITE_P(
              "5:50: 'attributes.defaults.quality' is out of range (found 10, expected an integer from 0 to 9)"},
         Case{Stage::sft, "attributes: {names: []}\n", ""},
         Case{Stage::sft, "attributes: {names: [a], min: -2, max: 2}\n", ""},
-        Case{Stage::train_predictor, "attributes: {names: []}\n", "5:21: a predictor needs at least one attribute"}));
+        Case{Stage::train_predictor, "attributes: {names: []}\n", "5:21: a predictor needs at least one attribute"},
+        Case{Stage::bootstrap, "attributes: {names: []}\n",
+             "7:21: bootstrapping draws labels, and needs at least one attribute"},
+        Case{Stage::bootstrap, "attributes: {names: [quality]}\nselect: {wit: max}\n",
+             "8:15: unknown attribute 'wit' in 'select'; known are quality"},
+        // The folder's names are not known yet.
+        Case{Stage::bootstrap, "attributes: {min: 0}\nselect: {wit: max}\n", ""},
+        Case{Stage::evaluate, "model: m\ndials: {prompts: [a.jsonl]}\nattributes: {max: 4}\n", ""}));
 
 INSTANTIATE_TEST_SUITE_P(
     Single, ResolveCheckTest,
@@ -385,13 +392,7 @@ TEST(ResolveTest, TheStageIsNamedAndKnown) {
 
 std::string mismatch(const std::string& text, Stage expected) {
   const RecipeFile file(text);
-  try {
-    load_recipe(file.path(), {}, expected);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::recipe);
-    return file.shorten(error.what());
-  }
-  return "";
+  return file.shorten(message_of(ExitCode::recipe, [&] { load_recipe(file.path(), {}, expected); }));
 }
 
 TEST(ResolveTest, ARecipeOfAnotherStageNamesBoth) {
@@ -464,6 +465,8 @@ TEST(ResolveTest, LossesOfPairs) {
 TEST(ResolveTest, PairsNeedAPredictorAndNoLabelledRecords) {
   const std::string head = "stage: evaluate\nrun_dir: r\n";
   EXPECT_EQ(faults(head + "predictor: p\npairs: {sources: [a]}\n"), "");
+  EXPECT_EQ(faults(head + "predictor: p\npairs: {sources: [a], attribute_weights: {wit: 1}}\n"), "")
+      << "whose names are not known yet";
   EXPECT_EQ(faults(head + "pairs: {sources: [a]}\n"),
             "r.yaml:1:1: missing key 'predictor'; pairs are scored by a predictor");
   EXPECT_EQ(faults(head + "predictor: p\npairs: {attribute_weights: {a: 1}}\n"),

@@ -3,10 +3,10 @@
 
 #include <fstream>
 
-#include "steerlm/core/error.h"
 #include "steerlm/core/json.h"
 #include "steerlm/stages/judgements.h"
 #include "steerlm/stages/sample.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -37,16 +37,21 @@ TEST_F(AnswerFiles, EarlierTurnsAreOfTheComparison) {
   EXPECT_FALSE(
       compared(R"({"turns":["one","two","three"],"response":"r","prompt":"other"})").contains("earlier_turns"));
   EXPECT_EQ(compared(R"({"conversations":null,"prompt":"q","response":"r"})").at("prompt"), "q");
+  EXPECT_EQ(compared(R"({"turns":null,"prompt":"q","response":"r"})").at("prompt"), "q");
 }
 
-TEST_F(AnswerFiles, TurnsThatEndInAnAnswerAreRefused) {
-  try {
-    compared(R"({"turns":["one","two"],"response":"r"})");
-    FAIL() << "taken";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::data);
-    EXPECT_THAT(error.what(), HasSubstr("'turns' does not end with a text of the user (found 2 texts"));
-  }
+// As in prompts that are to be answered (data/prompt_line).
+TEST_F(AnswerFiles, PromptsThatAreNoneAreRefused) {
+  const auto refusal = [&](const std::string& prompt) {
+    return message_of(ExitCode::data, [&] { compared("{" + prompt + R"("response":"r"})"); });
+  };
+  EXPECT_THAT(refusal(R"("turns":["one","two"],)"),
+              HasSubstr("answers.jsonl:1: 'turns' does not end with a text of the user (found 2 texts"));
+  EXPECT_THAT(refusal(R"("turns":["one",2,"three"],)"), HasSubstr("an entry of 'turns' has the wrong type"));
+  EXPECT_THAT(refusal(R"("turns":"one",)"), HasSubstr("'turns' has the wrong type"));
+  EXPECT_THAT(refusal(R"("prompt":1,)"), HasSubstr("'prompt' has the wrong type"));
+  EXPECT_THAT(refusal(R"("turns":[],)"), HasSubstr("a line without a prompt"));
+  EXPECT_THAT(refusal(""), HasSubstr("a line without a prompt"));
 }
 
 // One side of a pair says which it is in `response`, where the answer goes.

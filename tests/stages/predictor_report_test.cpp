@@ -8,6 +8,7 @@
 
 #include "steerlm/core/error.h"
 #include "support/computing.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -51,13 +52,7 @@ class LongRecords : public testing::TestWithParam<const char*> {
     return lines;
   }
   std::string refusal(const DataOptions& data) {
-    try {
-      left(data);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::data);
-      return error.what();
-    }
-    return "";
+    return message_of(ExitCode::data, [&] { left(data); });
   }
 
   TemporaryFolder folder_;

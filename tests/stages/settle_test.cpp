@@ -10,6 +10,7 @@
 #include "steerlm/core/error.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/recipe/load.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -108,13 +109,7 @@ class SettleAttributes : public testing::Test {
                                           "recipe"));
   }
   std::string fault(const std::string& attributes) const {
-    try {
-      settled(attributes);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::recipe);
-      return error.what();
-    }
-    return "";
+    return message_of(ExitCode::recipe, [&] { settled(attributes); });
   }
 
   TemporaryFolder folder_;
@@ -159,15 +154,12 @@ TEST_F(SettleAttributes, AContradictionNamesTheKeyThatTheRecipeGives) {
 
 // The program hands a step its recipe, in which nobody can look a line up.
 TEST_F(SettleAttributes, OfAStepTheKeyIsNamed) {
-  const auto fault_in = [&](const std::string& name, const std::string& attributes) -> std::string {
-    try {
+  const auto fault_in = [&](const std::string& name, const std::string& attributes) {
+    return message_of(ExitCode::recipe, [&] {
       settle_recipe(load_recipe_text("stage: sft\nrun_dir: r\ndevice: cpu\nmodel: " + model_.string() +
                                          "\ndata: {train: a.jsonl}\nattributes: " + attributes + "\n",
                                      name));
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "";
+    });
   };
   for (const char* name : {"stdin", "step one"}) {
     EXPECT_THAT(fault_in(name, "{max: 9}"), StartsWith("attributes.max: 'attributes.max' of the recipe contradicts"));

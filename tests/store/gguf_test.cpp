@@ -10,6 +10,7 @@
 #include "steerlm/store/safetensors.h"
 #include "store/ggml_blocks.h"
 #include "support/gguf_writer.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -37,14 +38,9 @@ class Gguf : public ::testing::Test {
   // The message of the refusal, which names the file; "" where it is opened.
   std::string refusal() const { return refusal(good_.bytes()); }
   std::string refusal(const std::string& bytes) const {
-    try {
-      open(bytes);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::model);
-      EXPECT_THAT(error.what(), HasSubstr(path_.string()));
-      return error.what();
-    }
-    return "";
+    std::string message = message_of(ExitCode::model, [&] { open(bytes); });
+    if (!message.empty()) EXPECT_THAT(message, HasSubstr(path_.string()));
+    return message;
   }
 
   TemporaryFolder folder_;

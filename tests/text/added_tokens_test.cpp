@@ -7,6 +7,7 @@
 
 #include "steerlm/core/json.h"
 #include "steerlm/text/tokenizer.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -27,13 +28,7 @@ class AddedTokens : public ::testing::Test {
     std::filesystem::copy(Path(STEERLM_SOURCE_DIR) / "tests/fixtures/text/unigram.model", path("tokenizer.model"));
   }
   std::string message() {
-    try {
-      enter_new_tokens(folder_.path(), {{"<n>", 9}});
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::model);
-      return error.what();
-    }
-    return "accepted";
+    return message_of(ExitCode::model, [&] { enter_new_tokens(folder_.path(), {{"<n>", 9}}); });
   }
 
   TemporaryFolder folder_;

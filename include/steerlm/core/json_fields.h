@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <optional>
@@ -21,6 +22,11 @@ std::optional<std::int64_t> as_integer(const Json& value, std::int64_t min, std:
 
 // For messages: as one line, cut where it is longer than `most` bytes.
 std::string shortened_json(const Json& value, size_t most = 200);
+
+// Throws model for the keys of an object in a model folder that are not `known`, all of them at once: they might change
+// `what`, "what the model computes" say. A key that is null is as good as missing.
+void refuse_unknown_keys(const Json& json, const std::string& where, const std::string& what,
+                         const std::function<bool(const std::string& key)>& known);
 
 // A key with the value null is the same as no key, but for has(). Every member that reads notes the key as known, for
 // end(). Whatever is not as asked for is thrown as model.

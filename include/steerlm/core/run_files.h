@@ -39,7 +39,11 @@ class RunFiles {
   // Throws resources where open() could not make or write the folder, as far as that is seen without trying.
   static void check_writable(const Path& root);
 
-  [[noreturn]] static void refuse_place(const Path& root, const Place& place);
+  // Whether it is a run directory; otherwise it is free. Throws as look(), and resources for a foreign folder.
+  static bool holds_run(const Path& root);
+  // The same of a folder for runs of one stage, which the key or option `given_as` names. Throws recipe too: it is the
+  // run directory of another stage.
+  static bool holds_run_of(const Path& root, const std::string& stage, const std::string& given_as);
 
   // Of a marked folder, without a lock: for reading.
   static RunFiles read(const Path& root);

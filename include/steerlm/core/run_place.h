@@ -1,6 +1,7 @@
 // Whose a file is that a run directory says it wrote elsewhere. Files are named by their absolute places, so that
 // another current directory makes nothing somebody else's; and with the folder that says so, so that a copy of a run
-// directory owns nothing of what the original wrote.
+// directory owns nothing of what the original wrote. And which paths count as seen from a run directory that lies in
+// others: what the runs in these make of each other moves along with them.
 #pragma once
 
 #include <string>
@@ -21,6 +22,16 @@ Path absolute_place(const Path& file);
 // Where the file is now that the folder of `identity`, which is `folder`, has recorded at `place`: the two may have
 // been moved together, or be mounted elsewhere.
 Path place_now(const Path& place, const Json& identity, const Path& folder);
+
+// How many run directories lie around that one, each in the next: that of the pipeline whose step it is, say, and that
+// of the seeds whose pipeline that is.
+int runs_around(const Path& run_dir);
+// Where a file of a ledger in `folder` is that was at `place` when that folder was the one of the identity `by`: the
+// same way from there. Empty where this is in none of the run directories around the ledger, or that is none.
+Path place_in_run(const Path& place, const Json& by, const Path& folder);
+// The identity of a run in `run_dir` that lies in others: the paths in the outermost of these begin with "@/" and lead
+// on from `run_dir`. What has moved together keeps them, however deep it lies.
+Json without_place(const Json& identity, const Path& run_dir);
 
 // A place as JSON names it, which is UTF-8, and back.
 std::string place_text(const Path& place);

@@ -12,5 +12,7 @@ std::string suggest(std::string_view wrong, const std::vector<std::string>& name
 
 // "a, b, c"
 std::string join(const std::vector<std::string>& names, std::string_view separator = ", ");
+// "a,,b" -> "a", "", "b"; one empty text of "".
+std::vector<std::string> split(std::string_view text, char separator = ',');
 
 }  // namespace steerlm

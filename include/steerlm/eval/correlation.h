@@ -8,7 +8,8 @@
 
 namespace steerlm {
 
-double mean(std::span<const double> values);  // NaN of none
+double mean(std::span<const double> values);                // NaN of none
+double squared_deviations(std::span<const double> values);  // sum (x - mean)^2
 // Of a sample: root of sum (x - mean)^2 / (n - 1); NaN of fewer than two.
 double standard_deviation(std::span<const double> values);
 

@@ -21,5 +21,7 @@ double quantile(std::span<const double> sorted, double q);
 // of its arguments.
 Interval bootstrap_interval(size_t count, const std::function<double(std::span<const size_t> rows)>& statistic,
                             std::uint64_t seed, int resamples = 1000);
+// The same of the mean of the values.
+Interval bootstrap_interval_of_mean(std::span<const double> values, std::uint64_t seed, int resamples = 1000);
 
 }  // namespace steerlm

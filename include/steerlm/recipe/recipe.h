@@ -346,8 +346,8 @@ struct Recipe {
   Precision precision = Precision::automatic;  // stays so only with device auto: the machine decides
   double max_minutes = 0;
   ModelOptions model;
-  // The recipe's, else the method's, until a stage has looked at its model folder; bootstrap and evaluate take none
-  // from the method. Where it is the method's, `defaults` has an entry for every name.
+  // The recipe's, else the method's, until a stage has looked at its model folder; none of the method where it
+  // has_folder_attributes. Where it is the method's, `defaults` has an entry for every name.
   AttributeOptions attributes;
   AttributesGiven attributes_given;
   bool without_labels = false;    // of a settled recipe: it was looked for a label in data.train, and none is there
@@ -421,6 +421,10 @@ struct Recipe {
     if (stage == Stage::tokenizer) field("tokenizer", tokenizer, "a sentencepiece model");
   }
 };
+
+// Whether the attributes are those of the model folder, with which the recipe's own are compared: such a stage takes
+// none from the method or from its pipeline.
+inline bool has_folder_attributes(Stage stage) { return stage == Stage::bootstrap || stage == Stage::evaluate; }
 
 // Whether a stage uses a key inside one of its sections; all but these are used wherever the section is.
 inline bool uses_key(Stage stage, std::string_view path) {

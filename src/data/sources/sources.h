@@ -63,8 +63,7 @@ std::vector<Json> from_text(const Json& line, const Conversion& conversion);
 // "User" for user, human …; nothing for a role that has no place in a record.
 std::optional<std::string_view> our_role(std::string_view role);
 
-// A line for read_prompts: `prompt` (a text) or `turns` (texts of user and assistant in turn, the first and the last
-// are the user's), and no response. `turns` holds where there is no `prompt`, or where `prompt` is its last text.
+// A line for read_prompts: it has `prompt` or `turns` (data/prompt_line.h), and no response.
 bool is_prompt_line(const Json& object);
 // Keys that are not of the prompt travel along; `unobeyed` gets those that are lost.
 Json from_prompt_line(const Json& object, const std::string& where, std::set<std::string>& unobeyed);

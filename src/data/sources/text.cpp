@@ -3,6 +3,7 @@
 
 #include "data/json_access.h"
 #include "data/sources/sources.h"
+#include "steerlm/data/prompt_line.h"
 
 namespace steerlm {
 
@@ -16,15 +17,6 @@ std::vector<Json> from_text(const Json& line, const Conversion& conversion) {
 }
 
 namespace {
-
-// What `evaluate` writes has both: then `prompt` is the last text of `turns`. Beside another one `turns` is a key like
-// any other.
-bool has_turns(const Json& object) {
-  const Json* turns = find_member(object, "turns");
-  if (turns == nullptr || !turns->is_array()) return false;
-  const Json* prompt = find_member(object, "prompt");
-  return prompt == nullptr || (!turns->empty() && turns->back() == *prompt);
-}
 
 // Which of its line's responses a record of pairs is: "chosen", "rejected[2]", "response_1".
 bool names_a_response(const std::string& response) {
@@ -59,32 +51,13 @@ bool is_prompt_line(const Json& object) {
 }
 
 Json from_prompt_line(const Json& object, const std::string& where, std::set<std::string>& unobeyed) {
-  Json turns = Json::array();
   std::vector<std::string_view> taken{"prompt", "system"};
-  if (has_turns(object) || find_member(object, "prompt") == nullptr) {
+  const Json* turns = find_member(object, "turns");
+  if (has_turns(object))
     taken.emplace_back("turns");
-    const Json& texts = as_array(find_member(object, "turns"), "'turns'", where);
-    for (const Json& text : texts) {
-      turns.push_back(
-          make_turn(turns.size() % 2 == 0 ? "User" : "Assistant", as_text(&text, "an entry of 'turns'", where)));
-    }
-    if (!texts.empty() && texts.size() % 2 == 0) {
-      fail(ExitCode::data,
-           {.what = "'turns' does not end with a text of the user",
-            .where = where,
-            .found = std::to_string(texts.size()) + " texts",
-            .expected = "texts of user and assistant in turn, the first and the last of the user",
-            .advice =
-                "questions of MT-Bench are two texts of the user: jq -c '.turns |= .[:1]' FILE > NEW.jsonl keeps "
-                "the first, which can be answered without an answer to another one; of a dialogue that ends with an "
-                "answer: jq -c '.turns |= .[:-1]' FILE > NEW.jsonl"});
-    }
-  } else {
-    turns.push_back(make_turn("User", as_text(find_member(object, "prompt"), "'prompt'", where)));
-    if (const Json* others = find_member(object, "turns"); others != nullptr && others->is_array())
-      unobeyed.insert("'turns', beside 'prompt'");
-  }
-  Json record = make_record(std::move(turns));
+  else if (turns != nullptr && turns->is_array())
+    unobeyed.insert("'turns', beside 'prompt'");
+  Json record = make_record(turns_of_prompt(object, where));
   if (const Json* system = find_member(object, "system")) record["system"] = *system;
   carry_over(object, taken, record, unobeyed);
   return record;
