@@ -1,7 +1,5 @@
 #include "text/tokenizer_json.h"
 
-#include <thread>
-
 #include "steerlm/core/hash.h"
 #include "steerlm/text/tokenizer.h"
 #include "text/nasty_lines.h"
@@ -29,12 +27,6 @@ Ids first(const Tokenizer& tokenizer, std::string_view text) {
   Ids ids;
   tokenizer.append_first(text, ids);
   if (tokenizer.add_bos()) ids.erase(ids.begin());
-  return ids;
-}
-
-Ids continuation(const Tokenizer& tokenizer, std::string_view text) {
-  Ids ids;
-  tokenizer.append_continuation(text, ids);
   return ids;
 }
 
@@ -242,19 +234,7 @@ TEST(TokenizerJson, LongWordsAndRunsOfSpacesEndSoon) {
   }
 }
 
-TEST(TokenizerJson, SeveralThreadsEncodeAtOnce) {
-  const Tokenizer tokenizer = Tokenizer::load(tokenizer_fixture("qwen2"));
-  const Ids expected = continuation(tokenizer, "The quick house of the old man");
-  std::vector<std::thread> threads;
-  std::vector<int> wrong(4, 0);
-  for (int& count : wrong) {
-    threads.emplace_back([&] {
-      for (int i = 0; i < 200; ++i) count += continuation(tokenizer, "The quick house of the old man") != expected;
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_THAT(wrong, testing::Each(0));
-}
+TEST(TokenizerJson, SeveralThreadsEncodeAtOnce) { expect_same_in_threads(Tokenizer::load(tokenizer_fixture("qwen2"))); }
 
 }  // namespace
 }  // namespace steerlm

@@ -3,7 +3,6 @@
 #include <sentencepiece_processor.h>
 
 #include <fstream>
-#include <thread>
 
 #include "steerlm/core/hash.h"
 #include "steerlm/core/json.h"
@@ -27,12 +26,6 @@ Json read_fixture(const std::string& name) {
 }
 
 std::string digest(const Ids& ids) { return sha256_hex(dump_json(Json(ids))).substr(0, 16); }
-
-Ids continuation(const Tokenizer& tokenizer, std::string_view text) {
-  Ids ids;
-  tokenizer.append_continuation(text, ids);
-  return ids;
-}
 
 Ids first(const Tokenizer& tokenizer, std::string_view text) {
   Ids ids;
@@ -318,19 +311,7 @@ TEST(Tokenizer, CopiesGiveTheSameIds) {
   }
 }
 
-TEST(Tokenizer, SeveralThreadsEncodeAtOnce) {
-  const Tokenizer tokenizer = Tokenizer::load(fixture("unigram.model"));
-  const Ids expected = continuation(tokenizer, "The quick house of the old man");
-  std::vector<std::thread> threads;
-  std::vector<int> wrong(4, 0);
-  for (int& count : wrong) {
-    threads.emplace_back([&] {
-      for (int i = 0; i < 200; ++i) count += continuation(tokenizer, "The quick house of the old man") != expected;
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_THAT(wrong, testing::Each(0));
-}
+TEST(Tokenizer, SeveralThreadsEncodeAtOnce) { expect_same_in_threads(Tokenizer::load(fixture("unigram.model"))); }
 
 // Transformers 5 takes a tokenizer.model of a Llama folder for BPE; tools/round_trip.py (family `fresh`) compares the
 // ids that it gets from the file written here.
