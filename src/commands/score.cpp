@@ -9,10 +9,10 @@
 #include "commands/inference_options.h"
 #include "commands/job_output.h"
 #include "commands/template_request.h"
+#include "steerlm/cli/choice.h"
 #include "steerlm/cli/notes.h"
 #include "steerlm/core/made_ahead.h"
 #include "steerlm/core/stop.h"
-#include "steerlm/core/suggest.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/infer/beta_law.h"
 #include "steerlm/infer/score.h"
@@ -24,21 +24,10 @@ namespace {
 
 constexpr std::int64_t block_records = 1024, block_groups = 64;  // of a shard
 
-template <class E>
-E parse_choice(const std::string& text, const std::string& option) {
-  if (const std::optional<E> value = enum_value<E>(text)) return *value;
-  const std::vector<std::string> choices = enum_choices<E>();
-  fail(ExitCode::recipe, {.what = "unknown value of " + option,
-                          .where = option,
-                          .found = "'" + text + "'",
-                          .expected = "one of " + join(choices),
-                          .advice = suggest(text, choices)});
-}
-
 BetaOptions parse_beta(const ScoreArguments& arguments) {
   return {.concentration = arguments.concentration,
-          .edges = parse_choice<BetaEdges>(arguments.edges, "--beta-edges"),
-          .combination = parse_choice<BetaCombination>(arguments.combination, "--beta-combination")};
+          .edges = parse_choice<BetaEdges>(arguments.edges, "kind of edges", "--beta-edges"),
+          .combination = parse_choice<BetaCombination>(arguments.combination, "combination", "--beta-combination")};
 }
 
 // {"record": line from 0, "turn": index}; `part` where a line gave several records.

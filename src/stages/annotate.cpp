@@ -237,9 +237,6 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
                      output_given);
   const Json job = shard_job(recipe, run->inputs());
-  // The paths of the job are others where the run directory has moved.
-  const bool entered = shard.is_part() && run->files().owns_output(shard_file(options.output));
-  if (shard.is_part() && !entered) check_shard_file(options.output, job, context.overwrite);
   // Of an output that is whole the file that describes it may be lost: the input is read to count its records.
   const bool whole = output.finished(),
              describes = shard.is_part() && !is_there(shard_file(options.output), ExitCode::resources);

@@ -60,9 +60,6 @@ Outcome run_generate(const Recipe& recipe, const Context& context) {
   BlockOutput output(options.output, run->files().grow("ledger.jsonl"), output_identity(recipe, run->inputs()),
                      output_given);
   const Json job_identity = shard_job(recipe, run->inputs());
-  // The paths of the job are others where the run directory has moved.
-  const bool entered = shard.is_part() && run->files().owns_output(shard_file(options.output));
-  if (shard.is_part() && !entered) check_shard_file(options.output, job_identity, context.overwrite);
   const SampleJob job{
       .model = model,
       .sampling = options.sampling,

@@ -7,6 +7,7 @@
 
 #include "stages/environment.h"
 #include "stages/places.h"
+#include "stages/recipe_shard.h"
 #include "stages/run_comparison.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
@@ -295,6 +296,16 @@ struct RunLook {
 
 namespace {
 
+// OUTPUT.shard.json of a shard: another job's stays, the run's own makes way for that of other settings.
+void check_shard_description(const Recipe& recipe, const RunLook& look, const Context& context) {
+  if (recipe.stage != Stage::annotate && recipe.stage != Stage::generate) return;
+  const std::string output = recipe_outputs(recipe).front();
+  const std::string& text = recipe.stage == Stage::annotate ? recipe.annotate.shard : recipe.generate.shard;
+  if (!recipe_shard(text, output).is_part()) return;
+  if (look.marked && RunFiles::read(recipe.run_dir).owns_output(shard_file(output))) return;
+  check_shard_file(output, shard_job(recipe, look.inputs), context.overwrite);
+}
+
 // What a run and its dry run look at first. Nothing is written, not even a lock: a missing input leaves no folder
 // behind, and a finished run stays as it is.
 RunLook look_before_run(const Recipe& recipe, const Context& context) {
@@ -309,7 +320,10 @@ RunLook look_before_run(const Recipe& recipe, const Context& context) {
     refuse_pipeline_folder(files, recipe);
     if (!context.fresh) look.status = status_of(files, recipe, look.inputs);
   }
-  if (!look.finished()) check_outputs(recipe, context);
+  if (!look.finished()) {
+    check_outputs(recipe, context);
+    check_shard_description(recipe, look, context);
+  }
   return look;
 }
 

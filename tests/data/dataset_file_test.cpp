@@ -248,6 +248,18 @@ TEST_F(DatasetFile, TheSameDataGivesTheSameBytes) {
       "\n"
       R"({"system":"","conversations":[{"from":"User","value":"Why?"},{"from":"Assistant","value":"Because.","label":"quality:2"}],"mask":"User","type":"VALUE_TO_TEXT"})"
       "\n");
+  // A file each: of a file one format is read.
+  std::vector<SourceOptions> others;
+  for (
+      const std::string line :
+      {R"({"prompt":"Why?","response":"Because.","helpfulness":3,"correctness":4,"coherence":4,"complexity":1,"verbosity":0})",
+       R"({"turns":["One?","Two.","Three?"],"response":"Four.","quality":3})",
+       R"({"prompt":"Why?","response":"So.","token_ids":[5,6],"logprob":-1.5,"finish":"stop"})",
+       R"({"messages":[{"role":"system","content":"S"},{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello","weight":0},{"role":"user","content":"And?"},{"role":"assistant","content":"Bye"}]})",
+       R"({"messages":[{"role":"user","content":"Hi"}],"response":"Hello"})",
+       R"({"conversations":[{"from":"human","value":"Hi"},{"from":"gpt","value":"Hello"},{"from":"human","value":""}]})",
+       R"({"chosen":"\n\nHuman: a\n\nAssistant: b","rejected":"\n\nHuman: a\n\nAssistant: c"})"})
+    others.push_back(source(write_file(folder_, "other-" + std::to_string(others.size()) + ".jsonl", line)));
   const std::string pairs = write_file(
       folder_, "pairs.jsonl", R"({"chosen":"\n\nHuman: a\n\nAssistant: b","rejected":"\n\nHuman: a\n\nAssistant: c"})");
   const Tokenizer tokenizer = Tokenizer::load(STEERLM_SOURCE_DIR "/tests/fixtures/text/unigram.model");
@@ -268,10 +280,13 @@ TEST_F(DatasetFile, TheSameDataGivesTheSameBytes) {
     });
   }
   add([&](DatasetBuilder& builder) {
+    return encode_conversations({.train = others}, attributes, conversation_template, Objective::response, builder);
+  });
+  add([&](DatasetBuilder& builder) {
     return encode_preferences({.train = {source(pairs)}}, conversation_template, builder);
   });
   EXPECT_EQ(sha256_hex(hashes) + " of format " + std::to_string(dataset_file_format),
-            "af597dfc835c46d9bcdc4ac3e473a3334f422d3049d267f337c2150573df8a70 of format 4");
+            "af597dfc835c46d9bcdc4ac3e473a3334f422d3049d267f337c2150573df8a70 of format 5");
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ class ShardTest : public ::testing::Test {
     }
     write();
     if (!finish) return;
-    write_shard_file(to, blocks, job, shard, block_records, records);
+    write_shard_file(to, blocks, job, shard, {block_records, records});
     blocks.finish();
   }
 
@@ -192,7 +192,7 @@ TEST_F(ShardTest, WhatDescribesAFinishedShardIsWrittenAgain) {
     EXPECT_FALSE(has_shard_file(to));
     BlockOutput blocks(to, to + ".ledger", {{"job", job}}, {});
     ASSERT_TRUE(blocks.finished());
-    write_shard_file(to, blocks, job, {1, 2}, block_records, 40);
+    write_shard_file(to, blocks, job, {1, 2}, {block_records, 40});
     EXPECT_EQ(read_all(file), bytes) << ending;
   }
 }

@@ -76,6 +76,24 @@ TEST_F(ShardFiles, ThoseOfAGenerationToo) {
   }
 }
 
+// --fresh or not: the earlier run and its output stay.
+TEST_F(ShardFiles, OfAnotherJobAreFoundBeforeAnythingIsRemoved) {
+  for (const std::string stage : {"annotate", "generate"}) {
+    const std::string whole = "run " + stage + ".yaml output=s0.jsonl run_dir=run-" + stage;
+    ASSERT_EQ(run(whole + " --overwrite").code, 0) << read("err.txt");
+    write("s0.jsonl.shard.json", R"({"job": "mine"})");
+    const std::string done = read("run-" + stage + "/done.json"), output = read("s0.jsonl");
+    for (const char* how : {" --fresh", " --fresh --dry-run"})
+      expect_refused(run(whole + " shard=0/2" + how), 5, "s0.jsonl.shard.json");
+    EXPECT_EQ(read("run-" + stage + "/done.json"), done);
+    EXPECT_EQ(read("s0.jsonl"), output);
+    EXPECT_EQ(read("s0.jsonl.shard.json"), R"({"job": "mine"})");
+    EXPECT_EQ(run(whole + " shard=0/2 --fresh --overwrite").code, 0) << read("err.txt");
+    EXPECT_EQ(run(whole + " shard=1/2 --fresh").code, 0) << "that of its own run makes way";
+    std::filesystem::remove(path("s0.jsonl.shard.json"));
+  }
+}
+
 // The list of a run without shards is its reader's.
 TEST_F(ShardFiles, AListOfBadRecordsThatWasReadMayBeRemoved) {
   ASSERT_EQ(run("annotate annotate.yaml").code, 0);

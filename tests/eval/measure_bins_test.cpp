@@ -73,7 +73,9 @@ class MeasureBinsFile : public ::testing::Test {
     const std::string path = (folder_.path() / "edges.json").string();
     std::ofstream(path, std::ios::binary) << json;
     std::string text = message_of(ExitCode::data, [&] { read_measure_bins(path); });
-    if (!text.empty()) EXPECT_THAT(text, HasSubstr("edges.json"));
+    if (!text.empty()) {
+      EXPECT_THAT(text, HasSubstr("edges.json"));
+    }
     return text;
   }
   TemporaryFolder folder_;

@@ -39,7 +39,9 @@ class Gguf : public ::testing::Test {
   std::string refusal() const { return refusal(good_.bytes()); }
   std::string refusal(const std::string& bytes) const {
     std::string message = message_of(ExitCode::model, [&] { open(bytes); });
-    if (!message.empty()) EXPECT_THAT(message, HasSubstr(path_.string()));
+    if (!message.empty()) {
+      EXPECT_THAT(message, HasSubstr(path_.string()));
+    }
     return message;
   }
 

@@ -17,7 +17,9 @@ using ::testing::HasSubstr;
 std::string message(const std::string& json, std::uint64_t data_size) {
   std::string text =
       message_of(ExitCode::model, [&] { parse_safetensors_header(json, data_size, "weights.safetensors"); });
-  if (!text.empty()) EXPECT_THAT(text, HasSubstr("weights.safetensors"));
+  if (!text.empty()) {
+    EXPECT_THAT(text, HasSubstr("weights.safetensors"));
+  }
   return text;
 }
 

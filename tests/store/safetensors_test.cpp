@@ -31,7 +31,9 @@ class Safetensors : public ::testing::Test {
     const Path path = folder_.path() / "w.safetensors";
     std::ofstream(path, std::ios::binary) << bytes;
     std::string message = message_of(ExitCode::model, [&] { SafetensorsFile::open(path); });
-    if (!message.empty()) EXPECT_THAT(message, HasSubstr(path.string()));
+    if (!message.empty()) {
+      EXPECT_THAT(message, HasSubstr(path.string()));
+    }
     return message;
   }
 };

@@ -41,10 +41,6 @@ namespace steerlm {
 // How often a job writes what it has: a stop or a kill costs at most so much work, beside what is being computed.
 inline constexpr double seconds_between_appends = 1;
 
-// How many run directories lie around that one, each in the next: that of the pipeline whose step it is, say, and that
-// of the seeds whose pipeline that is.
-int runs_around(const Path& run_dir);
-
 struct BlockOutputOptions {
   bool fresh = false;               // what an earlier run of this ledger has written is removed
   bool overwrite = false;           // a file that is not this run's own is replaced by finish()
