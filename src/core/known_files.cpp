@@ -33,25 +33,35 @@ std::int64_t now_ns() {
 
 std::string name_of(const Path& path) { return absolute_place(path).native(); }
 
+// Nothing of a file that is damaged or another one.
+std::optional<Json> read_record(const Path& path) {
+  try {
+    Json json = parse_json(read_file(path, ExitCode::resources, "the record of hashed files"), path.string(),
+                           ExitCode::resources);
+    const auto has = [&](const char* key) { return json.is_object() && json.contains(key); };
+    if (has("format") && has("files") && has("facts")) return json;
+  } catch (const Error&) {
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
+bool KnownFiles::is_record(const Path& path) { return is_file(path) && read_record(path).has_value(); }
+
 KnownFiles::KnownFiles(const Path& record) {
-  if (!is_file(record)) return;
+  const std::optional<Json> json = is_file(record) ? read_record(record) : std::nullopt;
+  if (!json || json->at("format") != format) return;
   try {
-    const Json json = parse_json(read_file(record, ExitCode::resources, "the record of hashed files"), record.string(),
-                                 ExitCode::resources);
-    if (json.at("format") != format) return;
-    for (const Json& file : json.at("files")) {
+    for (const Json& file : json->at("files")) {
       const auto number = [&](const char* key) { return file.at(key).get<std::int64_t>(); };
       files_[parse_place(file.at("path").get<std::string>()).native()] = {
           {number("device"), number("inode"), number("size"), number("modified_ns"), number("changed_ns")},
           file.at("sha256").get<std::string>(),
           true};
     }
-    for (const Json& fact : json.at("facts")) facts_.insert(fact.get<std::string>());
-  } catch (const Error&) {  // damaged: everything is read again
-    *this = {};
-  } catch (const Json::exception&) {
+    for (const Json& fact : json->at("facts")) facts_.insert(fact.get<std::string>());
+  } catch (const Json::exception&) {  // damaged: everything is read again
     *this = {};
   }
 }

@@ -227,14 +227,14 @@ std::string chat_template(const ModelFolder& folder, const Tokenizer& tokenizer,
   return jinja.text;
 }
 
-void set_chat_template(const Path& folder, const std::string& jinja) {
+void set_chat_template(const Path& folder, const Json& chat_template) {
   const Path path = folder / "tokenizer_config.json";
   Json json = parse_json(read_file(path, ExitCode::model, "tokenizer files"), path.string(), ExitCode::model);
   json.erase("chat_template");
   // Transformers writes "no limit" as an integer of 31 digits, which would become 1e+30 here;
   // without the key it means the same.
   if (json.contains("model_max_length") && json["model_max_length"].is_number_float()) json.erase("model_max_length");
-  if (!jinja.empty()) json["chat_template"] = jinja;
+  if (chat_template != Json("")) json["chat_template"] = chat_template;
   write_file_atomic(path, json.dump(2) + "\n");
 }
 

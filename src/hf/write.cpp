@@ -7,6 +7,7 @@
 #include "hf/steerlm_json.h"
 #include "hf/weight_files.h"
 #include "steerlm/core/paths.h"
+#include "steerlm/hf/chat_template_reading.h"
 #include "steerlm/hf/config.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/store/safetensors.h"
@@ -63,13 +64,27 @@ Json with_sampling_keys(const Json& generation, const ModelFolder& folder) {
   return json;
 }
 
-// The chat templates that are no part of tokenizer_config.json.
-void copy_chat_templates(const Path& from, const Path& to) {
+// Those of the folder that `tokenizer` was copied from; of an adapter that has none its base's, as settle_template
+// reads them.
+void copy_chat_templates(const ModelFolder& folder, const Tokenizer& tokenizer, const Path& to) {
+  const Path beside = tokenizer.path().parent_path(), named = "additional_chat_templates";
+  const bool from_base =
+      folder.adapter && beside != folder.weights_path && !read_folder_chat_template(beside, tokenizer);
+  const Path from = from_base ? folder.weights_path : beside;
+  std::error_code error;
   for (const char* name : {"chat_template.jinja", "chat_template.json"}) {
-    std::error_code error;
     if (std::filesystem::is_regular_file(from / name, error))
       write_file_atomic(to / name, read_file(from / name, ExitCode::model, "chat template"));
   }
+  if (is_folder(from / named, ExitCode::model)) {
+    make_directory(to / named);
+    for (const Path& file : files_of(from / named, ExitCode::model))
+      write_file_atomic(to / named / file.filename(), read_file(file, ExitCode::model, "chat template"));
+  }
+  const Path config = from / "tokenizer_config.json";
+  if (!from_base || !std::filesystem::exists(config, error)) return;
+  const Json json = read_folder_json(config, "tokenizer files");
+  if (json.is_object() && json.contains("chat_template")) set_chat_template(to, json["chat_template"]);
 }
 
 std::string pretty(const Json& json) { return json.dump(2) + "\n"; }
@@ -108,11 +123,11 @@ void write_texts(const Path& part, const ModelFolder& folder, const HeadShape& h
 
   tokenizer.copy_to(part);
   if (!card) {
-    copy_chat_templates(tokenizer.path().parent_path(), part);
+    copy_chat_templates(folder, tokenizer, part);
     generation = with_sampling_keys(generation, folder);
   }
   if (card) {
-    set_chat_template(part, chat_template(folder, tokenizer, card->predictor));
+    set_chat_template(part, Json(chat_template(folder, tokenizer, card->predictor)));
     write_file_atomic(part / "README.md", model_card(folder, tokenizer, *card));
   }
   write_file_atomic(part / "generation_config.json", pretty(generation));

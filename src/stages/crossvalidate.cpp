@@ -242,7 +242,11 @@ int run_crossvalidation(const Recipe& given, std::int64_t folds, const std::stri
   const bool marked = RunFiles::holds_run_of(recipe.run_dir, crossvalidate_stage, "run_dir");
   require_rated_folds(recipe, folds);
   Recipe first = fold_recipe(recipe, 1, folds);
-  first.without_effect.clear();  // said above
+  first.without_effect.clear();                        // said above
+  if (marked && !context.fresh && !context.dry_run) {  // before recipe.yaml says another recipe
+    Log silent = Log::silent();
+    report_run(first, look_ahead(context, silent));
+  }
   if (context.fresh && !context.dry_run) {
     Log silent = Log::silent();
     run_settled_stage(first, look_ahead(context, silent));

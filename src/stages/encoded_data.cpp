@@ -208,8 +208,14 @@ void EncodedData::keep(const Recipe& recipe, RunDirectory& run, const Context& c
     if (const auto fact = fact_of_no_labels(recipe, known)) known.learn(*fact);
   }
   if (!known.has_news()) return;
+  const Path name = name_.parent_path() / known_files_name;
+  if (!is_in_run(recipe) && is_there(name, ExitCode::resources) && !KnownFiles::is_record(name)) {
+    context.log->warn(name.string() +
+                      " is a file of somebody else, or damaged, and stays: the next start reads its "
+                      "inputs again to know them");
+    return;
+  }
   try {
-    const Path name = name_.parent_path() / known_files_name;
     TemporaryFile part = begin_file(name, is_in_run(recipe), run);
     part.file().write(known.text());
     publish_in_cache(part, name, recipe, run);

@@ -100,17 +100,13 @@ void write_block(const Path& path, HeadPooling pooling, std::span<const Example>
 
 }  // namespace
 
+void check_features_folder(const Path& folder) { RunFiles::holds_run_of(folder, features_stage, "head.features"); }
+
 std::optional<at::Tensor> frozen_features(const Transformer& model, HeadPooling pooling,
                                           const std::vector<Example>& examples, const Path& folder,
                                           std::int64_t batch_tokens, double max_minutes, const Context& context) {
   const auto begin = std::chrono::steady_clock::now();
   RunFiles files = RunFiles::open(folder, {{"made_by", "steerlm " + program_version()}, {"stage", features_stage}});
-  if (const std::string stage = files.mark().value("stage", ""); stage != features_stage) {
-    fail(ExitCode::recipe, {.what = "the folder for features holds a run of a stage",
-                            .where = folder.string(),
-                            .found = stage,
-                            .advice = "choose another head.features"});
-  }
   at::Tensor features_nd =
       at::empty({static_cast<std::int64_t>(examples.size()), model.config.hidden_size}, at::kFloat);
   Places wanted;

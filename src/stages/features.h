@@ -24,4 +24,7 @@ std::optional<at::Tensor> frozen_features(const Transformer& model, HeadPooling 
                                           const std::vector<Example>& examples, const Path& folder,
                                           std::int64_t batch_tokens, double max_minutes, const Context& context);
 
+// What keeps frozen_features from that folder. Throws resources for a folder of others, recipe for a run of a stage.
+void check_features_folder(const Path& folder);
+
 }  // namespace steerlm

@@ -11,6 +11,7 @@
 #include "steerlm/data/block_job.h"
 #include "steerlm/data/preference.h"
 #include "steerlm/data/record_reader.h"
+#include "steerlm/data/shard.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/stages/inputs.h"
 #include "steerlm/stages/run_directory.h"
@@ -253,6 +254,12 @@ void take_in_outputs(const Step& step, RunFiles& files) {
       files.make_folder("outputs");
       files.take_in(file, "outputs/" + file.filename().string());
     }
+  }
+  for (const std::string& output : outputs) {
+    const Path file = shard_file(output);
+    if (files.holds(file) || !files.owns_output(file) || !is_there(file, ExitCode::resources)) continue;
+    files.make_folder("outputs");
+    files.take_in(file, "outputs/" + file.filename().string());
   }
 }
 

@@ -162,7 +162,10 @@ std::vector<std::string> stage_names(Stage stage) {
   if (stage == Stage::train_predictor || stage == Stage::sft) add({"metrics.jsonl", "model"});
   if (stage == Stage::train_predictor) add({"validation.jsonl", "ridge.json"});
   if (stage == Stage::annotate || stage == Stage::generate || stage == Stage::tokenizer) add({"ledger.jsonl"});
-  if (stage == Stage::evaluate) add({"evaluation.json", "evaluation.txt", "answers.jsonl", "ledger.jsonl"});
+  if (stage == Stage::evaluate) {
+    add({"evaluation.json", "evaluation.txt", "answers.jsonl", "ledger.jsonl"});
+    add({"predictor.part.json", "pairs.part.json", "perplexity.part.json"});
+  }
   if (stage == Stage::bootstrap) add({"model", "ledger.jsonl"});
   if (stage == Stage::steerlm2) add({"metrics.jsonl", "model", "ledger.jsonl"});
   return names;
@@ -238,6 +241,10 @@ void refuse_foreign_files(const RunFiles& files, const Recipe& recipe, const Con
     const std::vector<std::string> parts = steerlm2_parts(k), outputs = steerlm2_outputs(k);
     for (size_t i = 0; i < parts.size(); ++i)
       refuse_foreign_step(recipe, Stage::steerlm2, parts[i], i < outputs.size() ? outputs[i] : "", context);
+  }
+  if (recipe.stage == Stage::evaluate && recipe.dials) {
+    BlockOutput::check((files.root() / "sweep.jsonl").string(), files.root() / ledger_name,
+                       {.fresh = context.fresh, .overwrite = context.overwrite});
   }
   if (!context.fresh) return;
   files.check_removal(kept_at_fresh);

@@ -139,6 +139,8 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
         conversation_template, base.folder.config.context_length());
   std::vector<Example> inputs = dataset.train.read_all();
   inputs.insert(inputs.end(), held_out.inputs.begin(), held_out.inputs.end());
+  const Path folder = Path(recipe.head.features.empty() ? recipe.run_dir + "/features" : recipe.head.features);
+  check_features_folder(folder);
   if (context.dry_run) {
     report_features_forecast(recipe, base, inputs, context);
     return Outcome::done;
@@ -147,7 +149,6 @@ Outcome run_ridge_predictor(const Recipe& recipe, const Context& context) {
   run->start();
   write_quarantine(*run, dataset, recipe.data, context);
   const Computing computing = computing_of(recipe);
-  const Path folder = recipe.head.features.empty() ? run->path() / "features" : Path(recipe.head.features);
   if (recipe.head.features.empty()) run->files().enter_run("features");
   context.log->info("computes on " + device_name(computing.device) + " in " +
                     std::string(enum_name(computing.precision)));

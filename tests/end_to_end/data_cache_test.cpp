@@ -166,6 +166,19 @@ TEST_F(DataCache, FilesOfOthersStay) {
   expect_says(run(shared + "run_dir=second --fresh"), again);
   EXPECT_EQ(read(name), bytes);
 
+  // What remembers hashes is not written over another file of its name. Small files are read each time.
+  std::string many;
+  while (many.size() < (1 << 20)) many += read("train.jsonl");
+  write("data/train.jsonl", many);
+  write("data/inputs.json", R"({"mine": 1})");
+  std::this_thread::sleep_for(std::chrono::milliseconds(2100));
+  const std::string beside = "sft sft.yaml data.train[0].path=data/train.jsonl data.cache_dir=data train.steps=1 ";
+  expect_says(run(beside + "run_dir=beside"), "data/inputs.json is a file of somebody else, or damaged, and stays");
+  EXPECT_EQ(read("data/inputs.json"), R"({"mine": 1})");
+  std::filesystem::remove(path("data/inputs.json"));
+  EXPECT_EQ(run(beside + "run_dir=next").code, 0);
+  EXPECT_EQ(Json::parse(read("data/inputs.json")).at("files").size(), 1u);
+
   expect_refused(run("sft sft.yaml data.cache_dir=run/cache"), 2, "data.cache_dir lies in the run directory");
   expect_refused(run(shared + "run_dir=x data.cache_dir=run"), 2, "data.cache_dir is the run directory of a run");
   write("taken", "mine");

@@ -170,6 +170,20 @@ TEST_F(FreshRun, OfAnEvaluationKeepsTheEarlierOneUntilItsDataIsRead) {
                                          {"data.validation=long.jsonl", 3}});
 }
 
+TEST_F(FreshRun, OfAnEvaluationLooksFirstForWhatIsInTheWayOfItsParts) {
+  for (const std::string recipe : {"evaluate", "dials"}) {
+    ASSERT_EQ(run("evaluate " + recipe + ".yaml").code, 0) << read("err.txt");
+    const std::string file = recipe == "dials" ? "run/sweep.jsonl" : "run/predictor.part.json";
+    write(file, "mine");
+    const auto before = contents();
+    for (const char* how : {" --fresh --dry-run", " --fresh"}) {
+      expect_refused(run("evaluate " + recipe + ".yaml" + how), 5, file);
+      EXPECT_EQ(changes_since(before), "") << how;
+    }
+    std::filesystem::remove_all(path("run"));
+  }
+}
+
 TEST_F(FreshRun, OfASweepKeepsTheEarlierOneUntilItsPromptsAreRead) {
   expect_kept("evaluate dials.yaml", {{"dials.prompts=broken.jsonl", 3}, {"dials.prompts=long.jsonl", 3}});
 }
@@ -219,6 +233,7 @@ TEST_F(FreshRun, OfACrossvalidationKeepsAllFoldsUntilTheDataIsRead) {
   ASSERT_EQ(run(command + "3").code, 0) << read("err.txt");
   const auto before = contents();
   EXPECT_EQ(run(command + "2 --fresh data.train[0].path=broken.jsonl").code, 3);
+  expect_refused(run(command + "3 data.max_tokens=200"), 2, "the folder holds a run of another recipe");
   EXPECT_EQ(changes_since(before), "");
 }
 

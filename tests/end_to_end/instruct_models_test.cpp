@@ -85,6 +85,39 @@ TEST_F(InstructModel, PromptsAreThoseOfItsChatTemplate) {
   EXPECT_EQ(info.at("chat_template").at("writes"), "chatml");
 }
 
+// The template may be the base's, and lie in any of its places.
+TEST_F(InstructModel, AMergedAdapterKeepsTheTemplateThatItHad) {
+  make_instruct_model("smol", "smollm2");
+  write("train.jsonl", conversation("ask", "good way"));
+  write_recipe("sft.yaml", "sft", "model: {path: smol}\nlora: {rank: 2, alpha: 4}\n");
+  ASSERT_EQ(run("sft sft.yaml").code, 0) << read("err.txt");
+  const std::string adapter = "runs/sft.yaml/model", config = read("smol/tokenizer_config.json");
+  for (const char* own : {"steerlm.json", "README.md"}) std::filesystem::remove(path(Path(adapter) / own));
+  Json bare = Json::parse(config);
+  bare.erase("chat_template");
+  write(adapter + "/tokenizer_config.json", bare.dump());
+  for (const std::string place :
+       {"tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/default.jinja"}) {
+    const bool in_config = place == "tokenizer_config.json";
+    write("smol/tokenizer_config.json", in_config ? config : bare.dump());
+    if (!in_config) write("smol/" + place, chat_template("smollm2"));
+    for (const bool with_tokenizer : {true, false}) {
+      if (!with_tokenizer) {
+        std::filesystem::copy(path(adapter), path("without"));
+        for (const auto& file : std::filesystem::directory_iterator(path("without"))) {
+          if (!file.path().filename().string().starts_with("adapter")) std::filesystem::remove(file.path());
+        }
+      }
+      const std::string model = with_tokenizer ? adapter : "without";
+      expect_says(run("generate --prompt ask --max-new-tokens 1 --model " + model), said);
+      ASSERT_EQ(run("model merge --output merged --model " + model).code, 0) << read("err.txt");
+      expect_says(run("generate --prompt ask --max-new-tokens 1 --model merged"), said + ("merged/" + place));
+      for (const char* made : {"merged", "without"}) std::filesystem::remove_all(path(made));
+    }
+    if (!in_config) std::filesystem::remove(path("smol/" + place));
+  }
+}
+
 TEST_F(InstructModel, WhatTheBytesDifferInIsSaid) {
   make_instruct_model("llama", "llama3.2");
   const Result result = run("generate --model llama --prompt ask --max-new-tokens 1");

@@ -163,7 +163,14 @@ TEST_F(RidgeProgram, AFolderOfAStageHoldsNoFeatures) {
   ASSERT_EQ(run("train-predictor ridge.yaml").code, 0);
   const Result result = run("train-predictor ridge.yaml run_dir=other head.features=run");
   EXPECT_EQ(result.code, 2);
-  EXPECT_THAT(result.errors, HasSubstr("the folder for features holds a run of a stage"));
+  EXPECT_THAT(result.errors, HasSubstr("run: the folder holds a run of another stage (found train-predictor"));
+  const std::string done = read("run/done.json");
+  for (const char* how : {" --fresh", " --fresh --dry-run"}) {
+    write("other/notes.txt", "mine");
+    expect_refused(run(std::string("train-predictor ridge.yaml head.features=other") + how), 5, "other");
+    EXPECT_EQ(read("run/done.json"), done) << how;
+  }
+  std::filesystem::remove_all(path("other"));
   copy_model("untied", "model");
   const auto before = contents();
   expect_refused(run("train-predictor ridge.yaml model.path=model run_dir=new head.features=model/features"), 2,

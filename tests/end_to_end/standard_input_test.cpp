@@ -59,13 +59,13 @@ TEST_F(StandardInput, OfScoreIsComparedWhereItGoesOn) {
 TEST_F(StandardInput, OfGenerateIsComparedWhereItGoesOn) {
   write_inputs(prompts(600));
   const std::string generate = "generate --model policy --max-new-tokens 4 --output out.jsonl --input ";
-  expect_compared(generate + "-", "out.jsonl", 160);
+  expect_compared(generate + "-", "out.jsonl", 100);
   EXPECT_EQ(run(generate + "in.jsonl --overwrite").code, 0);
   EXPECT_EQ(read("out.jsonl"), stopped_);
   write("generate.yaml",
         "stage: generate\nmodel: policy\nprompts: '-'\noutput: recipe.jsonl\nrun_dir: run\n"
         "sampling: {max_new_tokens: 4}\n");
-  expect_compared("run generate.yaml", "recipe.jsonl", 160);
+  expect_compared("run generate.yaml", "recipe.jsonl", 100);
 }
 
 TEST_F(StandardInput, OfATrainingIsComparedWhereItGoesOn) {

@@ -27,6 +27,7 @@ class KnownFiles {
   KnownFiles() = default;
   // What an earlier process wrote there; a file that is missing or damaged knows nothing.
   explicit KnownFiles(const Path& record);
+  static bool is_record(const Path& path);  // whether such a file is there
 
   // Known, or read now. Throws `missing` for a file that is not there.
   std::string sha256(const Path& path, ExitCode missing);
