@@ -84,7 +84,7 @@ std::optional<FileKind> zip_kind(std::string_view head) {
   const auto byte = [&](size_t at) { return at < head.size() ? static_cast<unsigned char>(head[at]) : 0U; };
   const std::string_view name = head.substr(std::min(header, head.size()), byte(26) + 256 * byte(27));
   bool office = name == "mimetype" && head.substr(0, 200).find("opendocument") != std::string_view::npos;
-  for (const std::string_view member : {"[Content_Types].xml", "_rels/", "docProps/", "xl/", "word/"})
+  for (const std::string_view member : {"[Content_Types].xml", "_rels/", "docProps/", "xl/", "word/", "ppt/"})
     office |= name.starts_with(member);
   if (office) return FileKind{"an Office document", save_office};
   if (name.ends_with(".npy")) return FileKind{"a NumPy archive", "write its records as JSON, one a line"};
