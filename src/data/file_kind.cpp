@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "steerlm/core/json.h"
 #include "steerlm/core/utf8.h"
 
 namespace steerlm {
@@ -24,6 +25,10 @@ struct Magic {
 constexpr const char* print_rows =
     "[print(json.dumps(json.loads(json.dumps(r, default=str), parse_constant=lambda c: None))) for ";
 
+constexpr const char* save_office =
+    "save a sheet as CSV, a text document as plain text with a name that ends in .txt (soffice --headless --convert-to "
+    "csv FILE, or txt)";
+
 // From each format's specification, or file(1).
 constexpr std::array magics{
     Magic{0, "PAR1"sv, "a Parquet file", "pyarrow.parquet", true},
@@ -32,7 +37,6 @@ constexpr std::array magics{
     Magic{0, "FEA1"sv, "a Feather file", "pyarrow.feather", true},
     Magic{0, "ORC"sv, "an ORC file", "pyarrow.orc", true},
     Magic{0, "\xFF\xFF\xFF\xFF"sv, "an Arrow stream", "pyarrow.ipc"},
-    Magic{0, "PK\3\4"sv, "a zip archive", "unzip it: unzip FILE"},
     Magic{0, "PK\5\6"sv, "an empty zip archive", "download it again"},
     Magic{0,
           "\xFD"
@@ -52,7 +56,7 @@ constexpr std::array magics{
     Magic{0, "SQLite format 3\0"sv, "an SQLite database", "sqlite3 -json FILE 'SELECT …' | jq -c '.[]' > NEW.jsonl"},
     Magic{0, "%PDF-"sv, "a PDF document", "write its text to a file that ends in .txt: pdftotext FILE NEW.txt"},
     Magic{0, "{\\rtf"sv, "an RTF document", "write its text to a file that ends in .txt"},
-    Magic{0, "\xD0\xCF\x11\xE0"sv, "an Office document", "save it as text or CSV"},
+    Magic{0, "\xD0\xCF\x11\xE0"sv, "an Office document", save_office},
     Magic{0, "\x93NUMPY"sv, "a NumPy array", "write its records as JSON, one a line"},
     Magic{0, "\x89HDF\r\n"sv, "an HDF5 file", "write its records as JSON, one a line"},
     Magic{0, "Obj\1"sv, "an Avro file", "write its records as JSON, one a line"},
@@ -71,6 +75,22 @@ constexpr std::array magics{
 
 bool has_at(std::string_view head, size_t at, std::string_view bytes) {
   return head.size() >= at + bytes.size() && head.substr(at, bytes.size()) == bytes;
+}
+
+// Several programs write zip archives; the name of the first member, behind 30 bytes of header, says which.
+std::optional<FileKind> zip_kind(std::string_view head) {
+  constexpr size_t header = 30;
+  if (!head.starts_with("PK\3\4")) return std::nullopt;
+  const auto byte = [&](size_t at) { return at < head.size() ? static_cast<unsigned char>(head[at]) : 0U; };
+  const std::string_view name = head.substr(std::min(header, head.size()), byte(26) + 256 * byte(27));
+  bool office = name == "mimetype" && head.substr(0, 200).find("opendocument") != std::string_view::npos;
+  for (const std::string_view member : {"[Content_Types].xml", "_rels/", "docProps/", "xl/", "word/", "ppt/"})
+    office |= name.starts_with(member);
+  if (office) return FileKind{"an Office document", save_office};
+  if (name.ends_with(".npy")) return FileKind{"a NumPy archive", "write its records as JSON, one a line"};
+  if (name.ends_with("/data.pkl"))
+    return FileKind{"a PyTorch file", "load it in Python and write its records as JSON, one a line"};
+  return FileKind{"a zip archive", "unzip it: unzip FILE"};
 }
 
 // bzip2's magic alone is text: "BZh", a digit, then the digits of pi.
@@ -164,36 +184,53 @@ std::optional<FileKind> markup_kind(std::string_view text) {
   return std::nullopt;
 }
 
-// A header of short names, and the separator in the lines behind it.
+// Whether a text in quotes is open behind the line. Quotes inside of quotes are doubled.
+bool leaves_quotes_open(std::string_view line) { return std::ranges::count(line, '"') % 2 == 1; }
+
+// Between separators that are outside of quotes.
+std::vector<std::string_view> cells_of(std::string_view row, char separator) {
+  std::vector<std::string_view> cells;
+  bool quoted = false;
+  size_t start = 0;
+  for (size_t i = 0; i <= row.size(); ++i) {
+    const bool ends = i == row.size() || (row[i] == separator && !quoted);
+    if (i < row.size() && row[i] == '"') quoted = !quoted;
+    if (!ends) continue;
+    cells.push_back(trimmed(row.substr(start, i - start)));
+    start = i + 1;
+  }
+  return cells;
+}
+
+// Whether each row behind the header that is whole has as many cells as the header, and there is one.
+bool rows_match(const std::vector<std::string_view>& lines, char separator) {
+  const size_t columns = cells_of(lines[0], separator).size();
+  bool any = false;
+  for (size_t i = 1; i < lines.size();) {
+    std::string row(lines[i++]);
+    while (leaves_quotes_open(row) && i < lines.size()) row += "\n" + std::string(lines[i++]);
+    if (leaves_quotes_open(row)) break;  // its end is further down
+    if (cells_of(row, separator).size() != columns) return false;
+    any = true;
+  }
+  return any;
+}
+
+// A header of short names, and the separator in the lines behind it; or of names of any length, and rows of as many
+// cells.
 std::optional<FileKind> table_kind(const std::vector<std::string_view>& lines) {
   constexpr size_t longest_name = 40;
   for (const char separator : {',', '\t', ';', '|'}) {
-    bool header = true;
-    size_t names = 0;
-    for (size_t start = 0; start <= lines[0].size(); ++names) {
-      const size_t end = std::min(lines[0].find(separator, start), lines[0].size());
-      const std::string_view name = trimmed(lines[0].substr(start, end - start));
-      header &=
-          !(name.empty() && start > 0) && name.size() <= longest_name && name.find(". ") == std::string_view::npos;
-      start = end + 1;
-    }
-    if (!header || names < 2) continue;
+    const std::vector<std::string_view> names = cells_of(lines[0], separator);
+    const bool named = std::all_of(names.begin() + 1, names.end(), [](auto name) { return !name.empty(); });
+    if (names.size() < 2 || !named) continue;
+    const bool short_names = std::ranges::all_of(names, [](std::string_view name) {
+      return name.starts_with('"') || (name.size() <= longest_name && name.find(". ") == std::string_view::npos);
+    });
     const bool goes_on = std::any_of(lines.begin() + 1, lines.end(), [&](std::string_view line) {
       return line.find(separator) != std::string_view::npos;
     });
-    if (lines.size() > 1 && !goes_on) continue;
-    const std::string name = separator == ',' ? "a CSV table" : separator == '\t' ? "a TSV table" : "a table";
-    const std::string how =
-        separator == ',' ? "" : ", sep='" + (separator == '\t' ? "\\t" : std::string(1, separator)) + "'";
-    // Left alone, pandas takes the texts None and NA for missing values, and a column of digits for numbers, which is
-    // right where it is not text. (With `converters` it takes such texts for missing values too.)
-    const auto read = [&](const std::string& options) { return "pandas.read_csv('FILE'" + how + options + ")"; };
-    return FileKind{name, "python3 -c \"import pandas; d = " + read("") +
-                              "; t = " + read(", dtype=str, keep_default_na=False, na_values=['']") +
-                              "; d.assign(**{k: t[k] for k in ['prompt', 'response', 'response_1', 'response_2', "
-                              "'chosen', 'rejected', 'system'] if k in t}).to_json('NEW.jsonl', orient='records', "
-                              "lines=True, force_ascii=False, double_precision=15)\" (add to the list each other "
-                              "column that holds texts)"};
+    if (short_names ? lines.size() == 1 || goes_on : rows_match(lines, separator)) return table_of(separator);
   }
   return std::nullopt;
 }
@@ -219,6 +256,25 @@ bool is_text(std::string_view bytes) {
   return bytes.find('\0') == std::string_view::npos && !find_invalid_utf8(bytes.substr(0, bytes.find_last_of('\n')));
 }
 
+// A damaged first line does not hide the records behind it. Cells of a table may begin with a bracket: a text that goes
+// on over lines ("[1] Smith"), Python's lists.
+bool has_json_behind(const std::vector<std::string_view>& lines) {
+  bool quoted = false;
+  for (const std::string_view line : lines) {
+    const std::string_view json = trimmed(line);
+    if (json.starts_with('{') || json.starts_with('[')) {
+      try {
+        const Json value = parse_json(json, "", ExitCode::data);
+        if (value.is_object() || (!value.empty() && value.front().is_structured())) return true;
+      } catch (const Error&) {
+        if (!quoted && leaves_open(json)) return true;
+      }
+    }
+    quoted ^= leaves_quotes_open(line);
+  }
+  return false;
+}
+
 }  // namespace
 
 std::optional<FileKind> binary_kind(std::string_view head) {
@@ -234,6 +290,7 @@ std::optional<FileKind> binary_kind(std::string_view head) {
     return FileKind{magic.name,
                     "python3 -c \"import json, " + advice + " as p; " + print_rows + rows + "]\" > NEW.jsonl"};
   }
+  if (auto kind = zip_kind(head)) return kind;
   if (is_bzip2(head)) return FileKind{"a file packed with bzip2", "unpack it: bzip2 -dc FILE > NEW.jsonl"};
   if (is_pickle(head))
     return FileKind{"a Python pickle", "load it in Python and write its records as JSON, one a line"};
@@ -244,7 +301,25 @@ std::optional<FileKind> binary_kind(std::string_view head) {
   return std::nullopt;
 }
 
+FileKind table_of(char separator) {
+  const std::string name = separator == ',' ? "a CSV table" : separator == '\t' ? "a TSV table" : "a table";
+  const std::string how =
+      separator == ',' ? "" : ", sep='" + (separator == '\t' ? "\\t" : std::string(1, separator)) + "'";
+  // Left alone, pandas takes the texts None and NA for missing values, and a column of digits for numbers, which is
+  // right where it is not text. (With `converters` it takes such texts for missing values too.)
+  const auto read = [&](const std::string& options) { return "pandas.read_csv('FILE'" + how + options + ")"; };
+  return {name, "python3 -c \"import pandas; d = " + read("") +
+                    "; t = " + read(", dtype=str, keep_default_na=False, na_values=['']") +
+                    "; d.assign(**{k: t[k] for k in ['prompt', 'response', 'response_1', 'response_2', "
+                    "'chosen', 'rejected', 'system'] if k in t}).to_json('NEW.jsonl', orient='records', "
+                    "lines=True, force_ascii=False, double_precision=15)\" (add to the list each other "
+                    "column that holds texts)"};
+}
+
 std::optional<FileKind> text_kind(std::string_view head) {
+  if (head.starts_with('\x1E')) {
+    return FileKind{"a JSON text sequence (RFC 7464)", "take its separators out: tr -d '\\036' < FILE > NEW.jsonl"};
+  }
   const std::vector<std::string_view> lines = first_lines(head);
   if (lines.empty()) return std::nullopt;
   const std::string_view text = trimmed(head);
@@ -254,11 +329,7 @@ std::optional<FileKind> text_kind(std::string_view head) {
       return FileKind{"a JSON object over several lines", "write it on one line: jq -c . FILE > NEW.jsonl"};
     return std::nullopt;
   }
-  // A damaged first line does not hide the records behind it.
-  const auto is_json = [](std::string_view line) {
-    return trimmed(line).starts_with('{') || trimmed(line).starts_with('[');
-  };
-  if (std::ranges::any_of(lines, is_json)) return std::nullopt;
+  if (text.starts_with('[') || has_json_behind(lines)) return std::nullopt;
   if (auto kind = markup_kind(text)) return kind;
   if (is_yaml(lines)) {
     return FileKind{"a YAML file",

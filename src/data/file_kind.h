@@ -16,7 +16,9 @@ struct FileKind {
 // Archives, tables, documents, other packings and other encodings than UTF-8: never data, whatever the format is said
 // to be. `head`: the first bytes, 64 KiB of them where there are so many.
 std::optional<FileKind> binary_kind(std::string_view head);
-// Text that is no JSON: CSV, HTML, YAML …, and one JSON object that goes over several lines.
+// Text that is no JSON: CSV, HTML, YAML …, one JSON object that goes over several lines, and JSON with separators.
 std::optional<FileKind> text_kind(std::string_view head);
+// What text_kind says of a table with such a separator.
+FileKind table_of(char separator);
 
 }  // namespace steerlm

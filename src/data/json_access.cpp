@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <utility>
 
 namespace steerlm {
 namespace {
@@ -73,6 +74,29 @@ const std::string& as_text(const Json* value, const std::string& name, const std
 
 const Json& as_array(const Json* value, const std::string& name, const std::string& where) {
   return expect(value, value != nullptr && value->is_array(), name, "an array", where);
+}
+
+void refuse_list_in_text(const Json* value, const std::string& key, const std::string& where) {
+  if (value == nullptr || !value->is_string()) return;
+  const auto& text = value->get_ref<const std::string&>();
+  const std::string_view start = std::string_view(text).substr(0, 2);
+  if (start != "[{" && start != "['" && start != "[\"") return;
+  Fault fault{.what = "'" + key + "' is a text that holds JSON", .where = where, .expected = "an array"};
+  try {
+    parse_json_as_written(text, where, ExitCode::data);
+    fault.advice = "read it: jq -c '(." + key + " | strings) |= fromjson' FILE > NEW.jsonl";
+  } catch (const Error&) {
+    fault.what = "'" + key + "' is a text that holds a list in another notation than JSON";
+    const auto has = [&](const char* part) { return text.find(part) != std::string::npos; };
+    fault.advice =
+        !has("}, {") && (has("}\n {") || has("} {"))
+            ? "this is how NumPy prints an array; write the table's rows as JSON where they come from, with pandas "
+              "to_json('NEW.jsonl', orient='records', lines=True, force_ascii=False)"
+            : "if it is Python's, read it: python3 -c \"import ast, json, sys; [print(json.dumps({**r, '" + key +
+                  "': ast.literal_eval(r['" + key +
+                  "'] or '[]')})) for r in map(json.loads, sys.stdin)]\" < FILE > NEW.jsonl";
+  }
+  throw Error(ExitCode::data, std::move(fault));
 }
 
 const Json& as_object(const Json* value, const std::string& name, const std::string& where) {

@@ -30,6 +30,9 @@ std::optional<std::string> tree_of(const Json& record);
 // `name` is what the message calls it ("turn 2: 'value'").
 const std::string& as_text(const Json* value, const std::string& name, const std::string& where);
 const Json& as_array(const Json* value, const std::string& name, const std::string& where);
+// Throws data for a list that was written as a text, as a cell of a table has it: JSON, or what Python prints. `key` is
+// one of the line's.
+void refuse_list_in_text(const Json* value, const std::string& key, const std::string& where);
 const Json& as_object(const Json* value, const std::string& name, const std::string& where);
 
 // Of a turn that calls a tool (OpenAI's `tool_calls`, before that `function_call`) and whose text is blank, the key

@@ -30,22 +30,26 @@ bool ends_in(std::string_view path, std::initializer_list<std::string_view> endi
   return false;
 }
 
+void replace_all(std::string& text, std::string_view old, std::string_view replacement) {
+  for (size_t at = text.find(old); at != std::string::npos; at = text.find(old, at + replacement.size()))
+    text.replace(at, old.size(), replacement);
+}
+
+// What writes the file's content to standard output; a window of zstd --long has to be allowed.
+std::string unpacking(const std::string& unpacker) {
+  return unpacker + (unpacker == "zstd" ? " --long=31" : "") + " -dc ";
+}
+
 // The advice with the path in it, where a shell takes the path as it is. Of a packed file it holds for what is inside.
 Error not_data(const FileKind& kind, const std::string& path, const std::string& unpacker) {
   const bool simple = path != "-" && std::ranges::all_of(path, [](char c) {
                         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                                std::string_view("_-./+=@").find(c) != std::string_view::npos;
                       });
-  const auto named = [](std::string text, const std::string& name) {
-    for (size_t at = text.find("FILE"); at != std::string::npos; at = text.find("FILE", at + name.size()))
-      text.replace(at, 4, name);
-    return text;
-  };
   const std::string file = simple ? path : "FILE";
-  std::string advice = named(kind.advice, unpacker.empty() ? file : "UNPACKED");
-  if (!unpacker.empty())
-    advice = "unpack it (" + unpacker + (unpacker == "zstd" ? " --long=31" : "") + " -dc " + file +
-             " > UNPACKED), then " + advice;
+  std::string advice = kind.advice;
+  replace_all(advice, "FILE", unpacker.empty() ? file : "UNPACKED");
+  if (!unpacker.empty()) advice = "unpack it (" + unpacking(unpacker) + file + " > UNPACKED), then " + advice;
   return Error(ExitCode::data, {.what = "this is " + kind.name,
                                 .where = path == "-" ? "standard input" : path,
                                 .expected = "records, one JSON object a line, or a JSON array of them",
@@ -67,7 +71,12 @@ Format first_guess(const SourceOptions& source, LineReader& lines) {
   if (source.format == Format::text) return Format::text;
   const bool automatic = source.format == Format::auto_detect;
   if (automatic && ends_in(source.path, {".txt"})) return Format::text;
-  if (const auto kind = text_kind(head)) throw not_data(*kind, source.path, lines.unpacker());
+  auto kind = text_kind(head);
+  if (!kind && first != 0 && first != '{' && first != '[') {  // a table of one column says it by its name alone
+    if (ends_in(source.path, {".csv"})) kind = table_of(',');
+    if (ends_in(source.path, {".tsv"})) kind = table_of('\t');
+  }
+  if (kind) throw not_data(*kind, source.path, lines.unpacker());
   if (automatic && first != 0 && first != '{' && first != '[' && !ends_in(source.path, {".json", ".jsonl"})) {
     fail(ExitCode::data, {.what = "neither JSON lines nor a JSON array",
                           .where = source.path == "-" ? "standard input" : source.path,
@@ -87,18 +96,61 @@ void check_text(std::string_view line, const std::string& where) {
   }
 }
 
-// A file of several arrays is no array.
+// A command of Python; `rows` is an expression of what it writes, one a line.
+std::string python(const std::string& modules, const std::string& rows) {
+  return "python3 -c \"import " + modules + "; [print(json.dumps(r)) for r in " + rows + "]\" < FILE > NEW.jsonl";
+}
+
+// What mends text that other programs write for JSON; "" where it is none of that. `what`: the parser's fault.
+std::string advice_for_json(const std::string& what, std::string_view text, bool array) {
+  constexpr std::string_view place_of = "not valid JSON at byte ";
+  if (!what.starts_with(place_of)) return "";
+  const size_t at = std::stoul(what.substr(place_of.size())) - 1;
+  const std::string_view rest = text.substr(std::min(at, text.size()));
+  const auto goes_on = [&](std::initializer_list<std::string_view> words) {
+    return std::ranges::any_of(words, [&](std::string_view word) { return rest.starts_with(word); });
+  };
+  if (what.ends_with("expected nothing behind the value")) {
+    if (array && goes_on({"["})) {
+      return "if each line is the list of a conversation's messages: jq -c '{messages: .}' FILE > NEW.jsonl; if the "
+             "arrays hold records: jq -c '.[]' FILE > NEW.jsonl";
+    }
+    if (!array && goes_on({"{"})) return "write each object on a line of its own: jq -c . FILE > NEW.jsonl";
+    if (!array && goes_on({","}) && is_blank(rest.substr(1)))
+      return "take the commas at line ends out: sed 's/,[[:space:]]*$//' FILE > NEW.jsonl";
+    return "";
+  }
+  if (goes_on({"NaN", "Infinity"})) {
+    const std::string constants = "parse_constant=lambda c: None)";
+    return "JSON has no such number; this writes null for it: " +
+           python("json, sys", array ? "json.load(sys.stdin, " + constants
+                                     : "(json.loads(l, " + constants + " for l in sys.stdin if l.strip())");
+  }
+  if (goes_on({"'", "True", "False", "None"})) {
+    return "if this is Python's notation, write it as JSON: " +
+           python("ast, json, sys", array ? "ast.literal_eval(sys.stdin.read())"
+                                          : "(ast.literal_eval(l) for l in sys.stdin if l.strip())");
+  }
+  const size_t before = text.substr(0, at).find_last_not_of(" \t\r\n");
+  if (goes_on({"]", "}"}) && before != std::string_view::npos && text[before] == ',')
+    return "take the comma in front of it out";
+  return "";
+}
+
+// Of a text that is no JSON the advice that its content gives.
+Error with_json_advice(const Error& error, std::string_view text, bool array) {
+  std::vector<Fault> faults = error.faults();
+  for (Fault& fault : faults) {
+    if (fault.advice.empty()) fault.advice = advice_for_json(fault.what, text, array);
+  }
+  return {error.code(), std::move(faults)};
+}
+
 Json parse_array(const std::string& text, const std::string& where) {
   try {
     return parse_json_array(text, where, ExitCode::data);
   } catch (const Error& error) {
-    std::vector<Fault> faults = error.faults();
-    if (faults.front().what.ends_with("unexpected '[', expected nothing behind the value")) {
-      faults.front().advice =
-          "if each line is the list of a conversation's messages: jq -c '{messages: .}' FILE > NEW.jsonl; if the "
-          "arrays hold records: jq -c '.[]' FILE > NEW.jsonl";
-    }
-    throw Error(error.code(), std::move(faults));
+    throw with_json_advice(error, text, true);
   }
 }
 
@@ -107,7 +159,11 @@ Json parse_array(const std::string& text, const std::string& where) {
 ObjectReader::ObjectReader(const SourceOptions& source)
     : source_(source), lines_(source.path), format_(first_guess(source, lines_)) {
   if (lines_.first_character() == '[' && format_ != Format::text) {
-    array_ = parse_array(lines_.rest(max_array_bytes), source.path == "-" ? "standard input" : source.path);
+    try {
+      array_ = parse_array(lines_.rest(max_array_bytes), source.path == "-" ? "standard input" : source.path);
+    } catch (const Error& error) {
+      throw fitted(error, {.unpacker = lines_.unpacker()});  // commands of the file as a whole
+    }
   }
 }
 
@@ -126,6 +182,7 @@ std::optional<InputObject> ObjectReader::next() {
     object.line = line->number;
     object.text = line->text.substr(0, kept_text);
     object.input_hash = input_hash_;
+    object.container = {.unpacker = lines_.unpacker()};
     try {
       if (line->too_long) {
         fail(ExitCode::data, {.what = "a line of more than " + std::to_string(max_line_bytes >> 20) + " MiB",
@@ -155,7 +212,11 @@ void ObjectReader::parse(std::string_view line, InputObject& object) {
     check_text(line, where);
     object.value = line;
   } else {
-    object.value = parse_json_as_written(line, where, ExitCode::data);
+    try {
+      object.value = parse_json_as_written(line, where, ExitCode::data);
+    } catch (const Error& error) {
+      throw with_json_advice(error, line, false);
+    }
   }
   set_format(object);
 }
@@ -182,31 +243,48 @@ std::optional<InputObject> ObjectReader::next_element() {
   add_to_hash(object.text);
   object.text.resize(std::min(object.text.size(), kept_text));
   object.input_hash = input_hash_;
+  object.container = {.array = true, .unpacker = lines_.unpacker()};
   set_format(object);
   return object;
 }
 
 namespace {
 
-// What the sets of other programs call a prompt and its answer, all of them texts, and the filter of jq that makes
-// records of them: TRL, KTO; Alpaca; Dolly; ms-swift; OpenRLHF and others.
-struct OtherKeys {
-  std::vector<std::string_view> keys;
-  const char* filter;
-};
-const std::vector<OtherKeys> other_keys{
-    {{"prompt", "completion"}, ".response = .completion | del(.completion)"},
-    {{"instruction", "output"},
-     "{prompt: ([.instruction, .input] | map(select(. != null and . != \"\")) | join(\"\\n\\n\")), response: .output}"},
-    {{"instruction", "response"},
-     "{prompt: ([.instruction, .context] | map(select(. != null and . != \"\")) | join(\"\\n\\n\")), response}"},
-    {{"query", "response"},
-     "{system, messages: [(.history // [] | .[] | {role: \"user\", content: .[0]}, {role: \"assistant\", content: "
-     ".[1]}), {role: \"user\", content: .query}, {role: \"assistant\", content: .response}]}"},
-    {{"input", "output"}, "{prompt: .input, response: .output}"},
-    {{"question", "answer"}, "{prompt: .question, response: .answer}"}};
-
 std::string jq(const std::string& filter) { return "jq -c '" + filter + "' FILE > NEW.jsonl"; }
+
+// What the sets of other programs call a prompt and its answer, both of them texts: TRL, KTO; Alpaca; Dolly; ms-swift;
+// OpenRLHF and others.
+struct OtherKeys {
+  std::string prompt, answer;
+  std::string context = {};  // a text that belongs to the prompt
+};
+const std::vector<OtherKeys> other_keys{{"prompt", "completion"},
+                                        {"instruction", "output", "input"},
+                                        {"instruction", "response", "context"},
+                                        {"query", "response"},
+                                        {"input", "output"},
+                                        {"question", "answer"}};
+
+// The filter that makes records of them. All other keys stay: `system`, labels and ratings change what is trained.
+std::string filter_for(const OtherKeys& other, bool history) {
+  const std::string prompt = other.context.empty() ? "." + other.prompt
+                                                   : "([." + other.prompt + ", ." + other.context +
+                                                         "] | map(select(. != null and . != \"\")) | join(\"\\n\\n\"))";
+  std::string made = "{prompt: " + prompt + ", response: ." + other.answer + "}";
+  if (history) {
+    made =
+        "{messages: [(.history // [] | .[] | {role: \"user\", content: .[0]}, {role: \"assistant\", content: .[1]}), "
+        "{role: \"user\", content: " +
+        prompt + "}, {role: \"assistant\", content: ." + other.answer + "}]}";
+  }
+  std::vector<std::string> taken;
+  for (const std::string& key : {other.prompt, other.context, other.answer}) {
+    const bool stays = !history && (key == "prompt" || key == "response");
+    if (!key.empty() && !stays) taken.push_back("." + key);
+  }
+  if (history) taken.emplace_back(".history");
+  return ". + " + made + " | del(" + join(taken) + ")";
+}
 
 // Of keys that another program's sets have; "" where they are none of them.
 std::string advice_for_other_keys(const Json& object) {
@@ -219,10 +297,12 @@ std::string advice_for_other_keys(const Json& object) {
     return value != nullptr && value->is_array();
   };
   for (const OtherKeys& other : other_keys) {
-    if (std::ranges::all_of(other.keys, has_text)) return "make a record of it: " + jq(other.filter);
+    const bool history = object.contains("history") || other.prompt == "query";  // which ms-swift's rows may have
+    if (has_text(other.prompt) && has_text(other.answer))
+      return "make a record of it: " + jq(filter_for(other, history));
   }
   if (has_list("prompt") && has_list("completion"))
-    return "make a record of it: " + jq("{messages: (.prompt + .completion)}");
+    return "make a record of it: " + jq(". + {messages: (.prompt + .completion)} | del(.prompt, .completion)");
   const Json* prompt = find_member(object, "prompt");
   if (prompt != nullptr && prompt->is_object() && prompt->contains("0")) {
     return "this is a table written by columns; pandas writes rows with to_json('NEW.jsonl', orient='records', "
@@ -239,7 +319,7 @@ bool is_list_of_exchanges(const Json& list) {
 }
 
 // Of an object that is no known kind of record.
-std::string advice_for(const Json& object) {
+std::string advice_for(const Json& object, bool of_array) {
   const auto has = [&](std::string_view key) { return find_member(object, key) != nullptr; };
   if (std::string advice = advice_for_other_keys(object); !advice.empty()) return advice;
   if (is_prompt_line(object) && !object.contains("response")) {
@@ -262,9 +342,10 @@ std::string advice_for(const Json& object) {
   for (const auto& [key, member] : object.items()) {
     if (std::ranges::find(names, key) != names.end() || std::ranges::find(others, key) != others.end()) continue;
     if (is_list_of_exchanges(member)) {
-      return "make a record of it: " + jq("{messages: [.[\"" + key +
+      return "make a record of it: " + jq(". + {messages: [.[\"" + key +
                                           "\"][] | {role: \"user\", content: .input}, {role: \"assistant\", content: "
-                                          ".output}]}");
+                                          ".output}]} | del(.[\"" +
+                                          key + "\"])");
     }
     if (std::string advice = suggest(key, names); !advice.empty()) return advice;
   }
@@ -273,8 +354,10 @@ std::string advice_for(const Json& object) {
     if (member.is_array() && std::ranges::any_of(member, is_record))
       return "if the records are in '" + key + "', take them out: jq -c '.[\"" + key + "\"][]' FILE > NEW.jsonl";
   }
-  if (has("role") && has("content"))
-    return "this is one message; if a line is a list of them, one conversation: " + jq("{messages: .}");
+  if (has("role") && has("content")) {
+    return std::string("this is one message; if the file is one conversation: jq -c -n '{messages: ") +
+           (of_array ? "input" : "[inputs]") + "}' FILE > NEW.jsonl";
+  }
   if (has("text")) {
     return "for `template: {name: plain}`, which trains texts: " +
            jq("{conversations: [{from: \"User\", value: .text}]}");
@@ -284,7 +367,8 @@ std::string advice_for(const Json& object) {
 
 }  // namespace
 
-Error unrecognised(const Json& value, const std::string& where) {
+Error unrecognised(const InputObject& object, const std::string& where) {
+  const Json& value = object.value;
   Fault fault{
       .what = "no known kind of record",
       .where = where,
@@ -295,9 +379,28 @@ Error unrecognised(const Json& value, const std::string& where) {
     std::vector<std::string> keys;
     for (const auto& [key, member] : value.items()) keys.push_back("'" + key + "'");
     fault.found = keys.empty() ? "an empty object" : (keys.size() == 1 ? "the key " : "the keys ") + join(keys);
-    fault.advice = advice_for(value);
+    fault.advice = advice_for(value, object.container.array);
+  } else if (value.is_array() && !value.empty() && value.front().is_object() && value.front().contains("content")) {
+    fault.advice = "if this is the list of a conversation's messages: " + jq("{messages: .}");
   }
-  return Error(ExitCode::data, std::move(fault));
+  return {ExitCode::data, std::move(fault)};
+}
+
+Error fitted(const Error& error, const Container& container) {
+  std::vector<Fault> faults = error.faults();
+  for (Fault& fault : faults) {
+    std::string& advice = fault.advice;
+    if (container.array) {
+      replace_all(advice, "jq -c '", "jq -c '.[] | ");
+      replace_all(advice, "map(json.loads, sys.stdin)", "json.load(sys.stdin)");
+    }
+    if (container.unpacker.empty()) continue;
+    for (const std::string program : {"jq -c ", "python3 -c ", "sed '"})
+      replace_all(advice, program, unpacking(container.unpacker) + "FILE | " + program);
+    replace_all(advice, " < FILE > NEW.jsonl", " > NEW.jsonl");
+    replace_all(advice, " FILE > NEW.jsonl", " > NEW.jsonl");
+  }
+  return {error.code(), std::move(faults)};
 }
 
 }  // namespace steerlm

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "steerlm/core/json.h"
@@ -13,6 +14,12 @@
 
 namespace steerlm {
 
+// How the objects lie in their file.
+struct Container {
+  bool array = false;    // elements of one JSON array, not lines
+  std::string unpacker;  // as LineReader::unpacker
+};
+
 // `error` is set where the line gave no object; it carries file:line.
 struct InputObject {
   std::int64_t line = 0;
@@ -20,6 +27,7 @@ struct InputObject {
   Format format = Format::auto_detect;  // auto: not recognised, which is an error unless it is a line of prompts
   std::string text;                     // the raw line, cut off at 64 KiB
   std::uint64_t input_hash = 0;         // as Record::input_hash
+  Container container;
   std::optional<Error> error;
 };
 
@@ -51,6 +59,21 @@ class ObjectReader {
 };
 
 // "no record was recognised …", naming the keys that were found.
-Error unrecognised(const Json& value, const std::string& where);
+Error unrecognised(const InputObject& object, const std::string& where);
+
+// An advice is written for one object on a line of FILE: jq -c 'FILTER' FILE > NEW.jsonl, or python3 -c "…" < FILE >
+// NEW.jsonl with map(json.loads, sys.stdin). This makes its commands reach the objects where they lie.
+Error fitted(const Error& error, const Container& container);
+
+// What `make` returns of the object. Throws what it throws, fitted.
+template <typename Make>
+auto made_of(InputObject object, const Make& make) {
+  const Container container = object.container;
+  try {
+    return make(std::move(object));
+  } catch (const Error& error) {
+    throw fitted(error, container);
+  }
+}
 
 }  // namespace steerlm

@@ -106,7 +106,7 @@ struct Converter {
     const std::string& file = source.path;
     if (object.error) throw *object.error;
     const std::string where = place(file, object.line);
-    if (object.format == Format::auto_detect) throw unrecognised(object.value, where);
+    if (object.format == Format::auto_detect) throw unrecognised(object, where);
     const bool own = options.helpsteer_attributes && is_rated_as_helpsteer(object);
     notes.helpsteer |= own;
     const Attributes& labels_of = own ? *options.helpsteer_attributes : attributes;
@@ -220,7 +220,9 @@ std::optional<std::variant<Record, BadRecord>> RecordReader::next() {
     const std::uint64_t input_hash = object->input_hash;
     BadRecord bad{s.sources.file(), object->line, "", std::move(object->text), input_hash};
     try {
-      for (Record& record : s.converter.convert(std::move(*object), s.sources.source())) {
+      std::vector<Record> records = made_of(
+          std::move(*object), [&](InputObject its) { return s.converter.convert(std::move(its), s.sources.source()); });
+      for (Record& record : records) {
         s.shuffle.apply(s.sources, s.converter, record);
         if (s.converter.options.text) record.text = as_utf8(bad.text);
         record.input_hash = input_hash;
@@ -258,7 +260,9 @@ std::vector<Record> read_records(const std::vector<SourceOptions>& sources, cons
   LabelShuffle shuffle;
   std::vector<Record> records;
   while (std::optional<InputObject> object = objects.next()) {
-    for (Record& record : converter.convert(std::move(*object), objects.source())) {
+    std::vector<Record> of_object = made_of(
+        std::move(*object), [&](InputObject its) { return converter.convert(std::move(its), objects.source()); });
+    for (Record& record : of_object) {
       shuffle.apply(objects, converter, record);
       records.push_back(std::move(record));
     }
@@ -348,7 +352,8 @@ std::vector<Prompt> read_prompts(const std::vector<SourceOptions>& sources, cons
     const std::uint64_t input_hash = object->input_hash;
     std::vector<Prompt> own;
     try {
-      own = prompts_of(std::move(*object), objects.source(), converter);
+      own = made_of(std::move(*object),
+                    [&](InputObject its) { return prompts_of(std::move(its), objects.source(), converter); });
     } catch (const Error& error) {
       if (bad == BadPrompts::refused || error.code() != ExitCode::data) throw;
       own.push_back({.file = objects.file(), .line = line, .fault = reason_of(error, objects.file(), line)});

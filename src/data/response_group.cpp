@@ -57,7 +57,7 @@ ResponseGroup ResponseGroupReader::State::group_of(InputObject object) const {
 std::optional<ResponseGroup> ResponseGroupReader::next() {
   std::optional<InputObject> object = state_->sources.next();
   if (!object) return std::nullopt;
-  return state_->group_of(std::move(*object));
+  return made_of(std::move(*object), [&](InputObject its) { return state_->group_of(std::move(its)); });
 }
 
 std::optional<std::variant<ResponseGroup, BadRecord>> ResponseGroupReader::next_or_bad() {
@@ -66,7 +66,7 @@ std::optional<std::variant<ResponseGroup, BadRecord>> ResponseGroupReader::next_
   const std::int64_t line = object->line;
   const std::string line_text = object->text;
   try {
-    return state_->group_of(std::move(*object));
+    return made_of(std::move(*object), [&](InputObject its) { return state_->group_of(std::move(its)); });
   } catch (const Error& error) {
     if (error.code() != ExitCode::data) throw;
     return bad_record(error, state_->sources.file(), line, as_utf8(line_text));

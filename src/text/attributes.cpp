@@ -61,6 +61,31 @@ void check_names(const AttributeOptions& options, std::vector<Fault>& faults) {
                         .advice = std::move(advice)});
 }
 
+// What to do about a value that is an integer and not in the range.
+std::string advice_for_range(const Attributes& attributes, std::int64_t value) {
+  const bool above = value > attributes.max;
+  if (value < -largest_attribute_value || value > largest_attribute_value) return "mend the rating";
+  const std::string number = std::to_string(value);
+  return "if ratings " + std::string(above ? "go up to " : "begin at ") + number + ", say so with attributes." +
+         (above ? "max: " : "min: ") + number + " in a recipe, " + (above ? "--max " : "--min ") + number +
+         " to `steerlm data`; for a model that is trained already bring them into its range";
+}
+
+// What to do about a value that is no integer.
+std::string advice_for_number(std::string_view number) {
+  std::string written(number);
+  std::erase(written, ' ');
+  const std::string each = "jq -c '(.. | objects | .label | strings) |= ";
+  if (written != number && parse_integer(written))
+    return "write it without spaces: " + each + "gsub(\" \"; \"\")' FILE > NEW.jsonl";
+  double real = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), real);
+  if (error != std::errc{} || end != number.data() + number.size() || !std::isfinite(real)) return "";
+  return "round it: " + each +
+         "(split(\",\") | map(split(\":\") | \"\\(.[0]):\\(.[1] | tonumber | round)\") | join(\",\"))' FILE > "
+         "NEW.jsonl";
+}
+
 // "name:integer"
 void parse_entry(const Attributes& attributes, std::string_view entry, const std::string& where,
                  std::vector<float>& values) {
@@ -78,7 +103,8 @@ void parse_entry(const Attributes& attributes, std::string_view entry, const std
   const auto value = parse_integer(number);
   if (!value || *value < attributes.min || *value > attributes.max) {
     fail_label("the label's value of '" + std::string(name) + "' is " + (value ? "out of range" : "not an integer"),
-               where, number, range_text(attributes.min, attributes.max));
+               where, number, range_text(attributes.min, attributes.max),
+               value ? advice_for_range(attributes, *value) : advice_for_number(number));
   }
   if (!std::isnan(values[*index]))
     fail_label("the label names an attribute twice", where, name, "each attribute at most once");

@@ -33,6 +33,13 @@ std::string tar() {
   return bytes.replace(257, 5, "ustar");
 }
 
+// The head of a zip archive whose first member has this name.
+std::string zip(const std::string& member, const std::string& content = "") {
+  std::string bytes = "PK\3\4" + std::string(26, '\0') + member + content;
+  bytes[26] = static_cast<char>(member.size());
+  return bytes;
+}
+
 struct Kind {
   const char* name;
   std::string bytes;
@@ -46,6 +53,13 @@ const std::vector<Kind> binary_kinds{
     {"arrow", "ARROW1\0\0\xff\xff\xff\xff"s, "an Arrow (Feather) file"},
     {"arrow_stream", "\xff\xff\xff\xff\x10\0\0\0"s, "an Arrow stream"},
     {"zip", "PK\3\4\x14\0\0\0"s, "a zip archive"},
+    {"zip_of_records", zip("data/train.jsonl"), "a zip archive"},
+    {"xlsx", zip("[Content_Types].xml"), "an Office document"},
+    {"xlsx_of_openpyxl", zip("docProps/app.xml"), "an Office document"},
+    {"ods", zip("mimetype", "application/vnd.oasis.opendocument.spreadsheet"), "an Office document"},
+    {"epub", zip("mimetype", "application/epub+zip"), "a zip archive"},
+    {"npz", zip("arr_0.npy"), "a NumPy archive"},
+    {"pt", zip("archive/data.pkl"), "a PyTorch file"},
     {"xz",
      "\xfd"
      "7zXZ\0\0\4"s,
@@ -79,6 +93,18 @@ const std::vector<Kind> text_kinds{
     {"csv_header_alone", "prompt,response", "a CSV table"},
     {"tsv", "prompt\tresponse\nHi\tHello\n", "a TSV table"},
     {"semicolons", "prompt;response\nHi;Hello\n", "a table"},
+    {"csv_of_one_answer_over_lines", "prompt,response\n\"What is X?\",\"X is Y [1].\n[1] Smith 2020\"\nb,c\n",
+     "a CSV table"},
+    {"csv_of_code_over_lines", "prompt,response\nb,\"Like this:\n{\n  x\n}\"\n", "a CSV table"},
+    {"csv_of_json_answers", "prompt,response\nb,\"\n{\"\"a\"\": 1}\n\"\n", "a CSV table"},
+    {"csv_of_long_names",
+     "Timestamp,How helpful was the answer of the assistant to you?,Which part. If any.\n1,2,\"a, b\"\n3,4,c\n",
+     "a CSV table"},
+    {"csv_of_long_names_in_quotes", "a,\"How helpful was the answer, all in all, of the assistant?\"\n1,\"2\n",
+     "a CSV table"},
+    {"tsv_of_python_lists", "messages\tid\n[{'role': 'user', 'content': 'a'}]\t1\n", "a TSV table"},
+    {"tsv_of_json_lists", "messages\tid\n[{\"role\": \"user\", \"content\": \"a\"}]\t1\n", "a TSV table"},
+    {"rfc7464", "\x1e{\"prompt\": \"a\", \"response\": \"b\"}\n", "a JSON text sequence (RFC 7464)"},
     {"html", "\n <!DOCTYPE html>\n<html><body>404</body></html>\n", "an HTML page"},
     {"html_tag", "<HTML><head></head></HTML>", "an HTML page"},
     {"xml", "<?xml version=\"1.0\"?>\n<rows><row/></rows>", "an XML file"},
@@ -111,6 +137,26 @@ TEST(FileKind, TextThatIsNoJsonIsNamedUnlessTextIsAskedFor) {
     EXPECT_EQ(refusal("a.csv", kind.bytes, Format::text), "") << kind.name;
     EXPECT_EQ(refusal("a.txt", kind.bytes), "") << kind.name;
   }
+}
+
+TEST(FileKind, ATableOfOneColumnSaysItByItsName) {
+  EXPECT_THAT(refusal("a.csv", "prompt\nHi\n"), StartsWith(": this is a CSV table"));
+  EXPECT_THAT(refusal("a.tsv", "messages\n[{'role': 'user'}]\n"), StartsWith(": this is a TSV table"));
+  EXPECT_THAT(refusal("a", "prompt\nHi\n"), StartsWith(": neither JSON lines nor a JSON array"));
+  EXPECT_EQ(refusal("a.csv", record + "\n"), "") << "the content decides";
+  EXPECT_EQ(refusal("a.csv", "\n"), "");
+}
+
+// Two texts of unequal numbers of commas are no rows of a table.
+TEST(FileKind, LongTextsAreNoTable) {
+  EXPECT_THAT(refusal("a",
+                      "When the king arrived at the castle that evening, he saw the light in the tower.\n"
+                      "It was late, he thought, and nobody had told him of a guest in the tower.\n"),
+              StartsWith(": neither JSON lines nor a JSON array"));
+}
+
+TEST(FileKind, SeparatorsOfJsonAreTakenOut) {
+  EXPECT_THAT(refusal("a.jsonl", "\x1e{}\n"), HasSubstr("; take its separators out: tr -d '\\036' < "));
 }
 
 TEST(FileKind, BlanksBeforeJsonMakeNoTable) {
@@ -169,6 +215,8 @@ TEST(FileKind, DataIsNotTakenForAnythingElse) {
   }
   // A damaged first line does not hide the records behind it.
   EXPECT_THAT(refusal("a.jsonl", "prompt,response\n" + record + "\n"), StartsWith(":1: not valid JSON"));
+  EXPECT_THAT(refusal("a.jsonl", "there\", \"b\": \"c, d\"}\n" + record + "\n"), StartsWith(":1: not valid JSON"));
+  EXPECT_THAT(refusal("a.json", "# a, b\n{\n  \"a\": 1\n}\n"), StartsWith(":1: not valid JSON"));
   for (const char* damaged : {"{\n", "{\"a\":\n", "{\"a\": [1,\nnope\n", "{\"a\": \"x,\n\"y\"}\n"})
     EXPECT_THAT(refusal("a.jsonl", damaged + record + "\n"), StartsWith(":1: not valid JSON")) << damaged;
 }

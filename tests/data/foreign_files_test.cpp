@@ -245,25 +245,45 @@ TEST(ForeignFiles, RolesInSmallLettersBehindRecords) {
 // Each advice is a command that makes the line readable.
 TEST(ForeignFiles, KeysOfOtherProgramsGetACommand) {
   EXPECT_THAT(refusal(R"({"prompt":"q","completion":"a","label":true})"),
-              EndsWith("; make a record of it: jq -c '.response = .completion | del(.completion)' FILE > NEW.jsonl"));
+              EndsWith("; make a record of it: jq -c '. + {prompt: .prompt, response: .completion} | "
+                       "del(.completion)' FILE > NEW.jsonl"));
   EXPECT_THAT(
       refusal(R"({"prompt":[{"role":"user","content":"q"}],"completion":[{"role":"assistant","content":"a"}]})"),
-      HasSubstr("jq -c '{messages: (.prompt + .completion)}'"));
-  EXPECT_THAT(refusal(R"({"instruction":"i","input":"","output":"o"})"), HasSubstr("response: .output}'"));
-  EXPECT_THAT(refusal(R"({"query":"q","response":"a"})"), HasSubstr("{role: \"user\", content: .query}"));
-  EXPECT_THAT(refusal(R"({"input":"q","output":"a"})"), HasSubstr("jq -c '{prompt: .input, response: .output}'"));
-  EXPECT_THAT(refusal(R"({"question":"q","answer":"a"})"), HasSubstr("jq -c '{prompt: .question, response: .answer}'"));
+      HasSubstr("jq -c '. + {messages: (.prompt + .completion)} | del(.prompt, .completion)'"));
+  const std::string alpaca = R"(([.instruction, .input] | map(select(. != null and . != "")) | join("\n\n")))";
+  const std::string history =
+      R"({messages: [(.history // [] | .[] | {role: "user", content: .[0]}, {role: "assistant", content: .[1]}), )";
+  EXPECT_THAT(refusal(R"({"instruction":"i","input":"","output":"o","system":"S"})"),
+              HasSubstr("jq -c '. + {prompt: " + alpaca + ", response: .output} | del(.instruction, .input, .output)'"))
+      << "what is not prompt or answer stays";
+  EXPECT_THAT(
+      refusal(R"({"instruction":"i","input":"","output":"o","history":[["q","a"]]})"),
+      HasSubstr("jq -c '. + " + history + "{role: \"user\", content: " + alpaca +
+                "}, {role: \"assistant\", content: .output}]} | del(.instruction, .input, .output, .history)'"));
+  EXPECT_THAT(refusal(R"({"instruction":"i","context":"c","response":"o"})"),
+              HasSubstr(R"(join("\n\n")), response: .response} | del(.instruction, .context)')"));
+  EXPECT_THAT(refusal(R"({"query":"q","response":"a"})"),
+              HasSubstr("jq -c '. + " + history +
+                        "{role: \"user\", content: .query}, {role: \"assistant\", content: .response}]} | del(.query, "
+                        ".response, .history)'"));
+  EXPECT_THAT(refusal(R"({"input":"q","output":"a"})"),
+              HasSubstr("jq -c '. + {prompt: .input, response: .output} | del(.input, .output)'"));
+  EXPECT_THAT(refusal(R"({"question":"q","answer":"a"})"),
+              HasSubstr("jq -c '. + {prompt: .question, response: .answer} | del(.question, .answer)'"));
   EXPECT_THAT(refusal(R"({"conversation":[{"input":"q","output":"a"}]})"),
-              AllOf(HasSubstr(R"(jq -c '{messages: [.["conversation"][] | {role: "user", content: .input})"),
+              AllOf(HasSubstr(R"(jq -c '. + {messages: [.["conversation"][] | {role: "user", content: .input}, )"
+                              R"({role: "assistant", content: .output}]} | del(.["conversation"])')"),
                     Not(HasSubstr("did you mean"))));
   EXPECT_THAT(refusal(R"({"text":"t"})"), HasSubstr(R"(jq -c '{conversations: [{from: "User", value: .text}]}')"));
-  EXPECT_THAT(refusal(R"([{"role":"user","content":"q"}])"), HasSubstr("jq -c '{messages: .}'"));
+  EXPECT_THAT(refusal(R"([{"role":"user","content":"q"}])"), HasSubstr("jq -c -n '{messages: input}' FILE"));
+  EXPECT_THAT(refusal(R"({"role":"user","content":"q"})"), HasSubstr("jq -c -n '{messages: [inputs]}' FILE"));
+  EXPECT_THAT(refusal(R"([[{"role":"user","content":"q"}]])"), HasSubstr("jq -c '.[] | {messages: .}' FILE"));
   EXPECT_THAT(refusal("[{\"role\":\"user\",\"content\":\"q\"}]\n[{\"role\":\"user\",\"content\":\"r\"}]\n"),
               AllOf(HasSubstr("jq -c '{messages: .}'"), HasSubstr("jq -c '.[]'")));
   EXPECT_THAT(refusal(R"({"prompt":{"0":"q","1":"r"},"response":{"0":"a","1":"b"}})"),
               HasSubstr("a table written by columns"));
   EXPECT_THAT(refusal(R"({"messages":"[{\"role\":\"user\",\"content\":\"q\"}]"})"),
-              HasSubstr("jq -c '.messages |= fromjson'"));
+              HasSubstr("jq -c '(.messages | strings) |= fromjson'"));
   EXPECT_THAT(refusal(R"({"prompt":"q","response":"a","verbosity":"long"})"),
               HasSubstr("jq -c '.verbosity_text = .verbosity | del(.verbosity)'"));
   EXPECT_THAT(refusal(R"({"prompt":"q","response":"a","verbosity":"4"})"), HasSubstr("write it without quotes"));
@@ -278,12 +298,127 @@ TEST(ForeignFiles, PairsOfOtherProgramsGetACommand) {
   EXPECT_THAT(texts(beside, Format::reward_bench), ElementsAre("User: q | Assistant: a", "User: q | Assistant: b"));
   EXPECT_THAT(refusal(R"({"chosen":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],)"
                       R"("rejected":[{"role":"user","content":"q"},{"role":"assistant","content":"b"}]})"),
-              HasSubstr("jq -c '{context: ((if .chosen[:-1] != [] then [] elif (.prompt | type) == \"string\" then "
+              HasSubstr("jq -c '. + {context: ((if .chosen[:-1] != [] then [] elif (.prompt | type) == \"string\" then "
                         "[{role: \"user\", content: .prompt}] else .prompt // [] end) + .chosen[:-1]), response1: "
-                        ".chosen[-1].content, response2: .rejected[-1].content, overall_preference: -1}' FILE > "
-                        "NEW.jsonl"));
+                        ".chosen[-1].content, response2: .rejected[-1].content, overall_preference: -1} | del(.prompt, "
+                        ".chosen, .rejected, .messages)' FILE > NEW.jsonl"));
   EXPECT_THAT(refusal(R"({"context":[],"response1":"a","response2":"b","overall_preference":-1})"),
               HasSubstr(":1: 'context' is empty"));
+}
+
+// Where the objects lie in an array or a packed file, a command gets them out first.
+TEST(ForeignFiles, CommandsFitHowTheObjectsLie) {
+  const std::string filter = ". + {prompt: .input, response: .output} | del(.input, .output)'";
+  const std::string line = R"({"input":"q","output":"a"})", array = "[" + line + "]";
+  EXPECT_THAT(refusal(line), EndsWith("jq -c '" + filter + " FILE > NEW.jsonl"));
+  EXPECT_THAT(refusal(array), EndsWith("it: jq -c '.[] | " + filter + " FILE > NEW.jsonl"));
+  EXPECT_THAT(refusal(gzip(line)), EndsWith("it: gzip -dc FILE | jq -c '" + filter + " > NEW.jsonl"));
+  EXPECT_THAT(refusal(gzip(array)), EndsWith("it: gzip -dc FILE | jq -c '.[] | " + filter + " > NEW.jsonl"));
+  EXPECT_THAT(refusal(gzip(R"([{"role":"user","content":"q"}])")),
+              EndsWith("conversation: gzip -dc FILE | jq -c -n '{messages: input}' > NEW.jsonl"))
+      << "a command of the file as a whole";
+  EXPECT_THAT(refusal(gzip("[1]\n[2]\n")),
+              HasSubstr("messages: gzip -dc FILE | jq -c '{messages: .}' > NEW.jsonl; if the arrays hold records: gzip "
+                        "-dc FILE | jq -c '.[]' > NEW.jsonl"));
+  const std::string label = R"({"conversations":[{"from":"User","value":"q","label":3}]})";
+  EXPECT_THAT(refusal("[" + label + "]"), HasSubstr("jq -c '.[] | del(.. | .label?)' FILE > NEW.jsonl"));
+  TemporaryFolder folder;
+  const auto said_of = [&](const auto& read) {
+    const std::string turns = write_file(folder, "t.json", R"([{"turns":["q","r"]}])");
+    return message_of(ExitCode::data, [&] { read(std::vector<SourceOptions>{source(turns)}); });
+  };
+  EXPECT_THAT(said_of([](const auto& sources) { read_prompts(sources, {}, "S", 0); }),
+              HasSubstr("jq -c '.[] | .turns |= .[:1]' FILE > NEW.jsonl"));
+  RecordReader reader({source(write_file(folder, "r.json", array))}, {}, "S");
+  const auto entry = reader.next();
+  ASSERT_TRUE(entry && std::holds_alternative<BadRecord>(*entry));
+  EXPECT_THAT(std::get<BadRecord>(*entry).reason, EndsWith("it: jq -c '.[] | " + filter + " FILE > NEW.jsonl"));
+}
+
+TEST(ForeignFiles, ListsInTextsGetACommand) {
+  const std::string python = R"("[{'role': 'user', 'content': \"it's\"}, {'role': 'assistant', 'content': 'a'}]")";
+  const std::string command =
+      "python3 -c \"import ast, json, sys; [print(json.dumps({**r, 'messages': ast.literal_eval(r['messages'] or "
+      "'[]')})) for r in ";
+  EXPECT_THAT(refusal(R"({"messages":)" + python + "}"),
+              AllOf(HasSubstr(":1: 'messages' is a text that holds a list in another notation than JSON"),
+                    EndsWith(command + "map(json.loads, sys.stdin)]\" < FILE > NEW.jsonl")));
+  EXPECT_THAT(refusal(R"([{"messages":)" + python + "}]"),
+              EndsWith(command + "json.load(sys.stdin)]\" < FILE > NEW.jsonl"));
+  EXPECT_THAT(refusal(gzip(R"({"messages":)" + python + "}")),
+              EndsWith("gzip -dc FILE | " + command + "map(json.loads, sys.stdin)]\" > NEW.jsonl"));
+  EXPECT_THAT(refusal(R"({"messages":"[{'role': 'user', 'content': 'q'}\n {'role': 'assistant', 'content': 'a'}]"})"),
+              HasSubstr("this is how NumPy prints an array"));
+  EXPECT_THAT(refusal(R"({"chosen":"[{\"role\":\"user\"}]","rejected":"[]"})"),
+              HasSubstr("jq -c '(.chosen | strings) |= fromjson' FILE"));
+  EXPECT_THAT(refusal(R"({"prompt":"q","chosen":"[1] says","rejected":"b"})"), HasSubstr("--format reward-bench"));
+}
+
+TEST(ForeignFiles, TextThatIsAlmostJsonGetsACommand) {
+  const std::string line = R"({"prompt":"q","response":"a"})";
+  EXPECT_THAT(refusal(line + line), EndsWith("; write each object on a line of its own: jq -c . FILE > NEW.jsonl"));
+  EXPECT_THAT(refusal(line + ",\n" + line),
+              EndsWith("; take the commas at line ends out: sed 's/,[[:space:]]*$//' FILE > NEW.jsonl"));
+  EXPECT_THAT(refusal(gzip(line + ",\r\n" + line)), EndsWith(": gzip -dc FILE | sed 's/,[[:space:]]*$//' > NEW.jsonl"));
+  EXPECT_THAT(refusal(line + ", 3"), EndsWith("expected nothing behind the value"));
+  EXPECT_THAT(refusal("[" + line + ",\n]"),
+              AllOf(HasSubstr("line 2: not valid JSON"), EndsWith("; take the comma in front of it out")));
+  EXPECT_THAT(refusal(R"({"prompt":"q",})"), EndsWith("; take the comma in front of it out"));
+  EXPECT_THAT(refusal(R"({"prompt":])"), EndsWith("expected a value"));
+  const std::string python = "python3 -c \"import json, sys; [print(json.dumps(r)) for r in ";
+  for (const std::string number : {"NaN", "Infinity", "-Infinity"}) {
+    EXPECT_THAT(refusal(R"({"score": )" + number + "}"),
+                EndsWith("writes null for it: " + python +
+                         "(json.loads(l, parse_constant=lambda c: None) for l in sys.stdin if l.strip())]\" < FILE > "
+                         "NEW.jsonl"))
+        << number;
+    EXPECT_THAT(refusal(R"([{"score": )" + number + "}]"),
+                EndsWith(python + "json.load(sys.stdin, parse_constant=lambda c: None)]\" < FILE > NEW.jsonl"))
+        << number;
+  }
+  EXPECT_THAT(refusal("{'prompt': 'q', 'response': None}"),
+              HasSubstr("for r in (ast.literal_eval(l) for l in sys.stdin if l.strip())]\" < FILE > NEW.jsonl"));
+  EXPECT_THAT(refusal(R"([{"prompt": None}])"), HasSubstr("for r in ast.literal_eval(sys.stdin.read())]\" < FILE"));
+}
+
+TEST(ForeignFiles, TurnsThatAreTextsGetACommand) {
+  EXPECT_THAT(refusal(R"({"conversations":["q","a"]})"),
+              EndsWith("jq -c '.conversations |= [to_entries[] | {from: (if .key % 2 == 0 then \"user\" else "
+                       "\"assistant\" end), value: .value}]' FILE > NEW.jsonl"));
+  EXPECT_THAT(refusal(R"([{"messages":["q","a"]}])"),
+              EndsWith("jq -c '.[] | .messages |= [to_entries[] | {role: (if .key % 2 == 0 then \"user\" else "
+                       "\"assistant\" end), content: .value}]' FILE > NEW.jsonl"));
+}
+
+TEST(ForeignFiles, PartsOfOpenAisResponsesAreTexts) {
+  EXPECT_THAT(
+      texts(R"({"messages":[{"role":"user","content":[{"type":"input_text","text":"q"}]},)"
+            R"({"role":"assistant","content":[{"type":"output_text","text":"a"},{"type":"text","text":"b"}]}]})"),
+      ElementsAre("User: q | Assistant: ab"));
+}
+
+TEST(ForeignFiles, RatingsOfAnotherRangeGetACommand) {
+  const auto rated = [](const char* rating) {
+    return refusal(R"({"prompt":"q","response":"a","helpfulness":)" + std::string(rating) + "}");
+  };
+  EXPECT_THAT(rated("5"),
+              EndsWith("; ratings from 1 to 5 become these: jq -c '(.helpfulness, .correctness, .coherence, "
+                       ".complexity, .verbosity | numbers) -= 1' FILE > NEW.jsonl"));
+  EXPECT_THAT(rated("10"), HasSubstr("; bring the ratings of the whole file into this range"));
+}
+
+// KTO's answers that are not wanted would be trained on as the others.
+TEST(ForeignFiles, ALabelOfFalseIsNamed) {
+  TemporaryFolder folder;
+  const auto unobeyed = [&](const std::string& label) {
+    const std::string line = R"({"prompt":"q","response":"a","label":)" + label + "}";
+    RecordReader reader({source(write_file(folder, "f.jsonl", line))}, make_test_attributes(), "S");
+    EXPECT_TRUE(std::holds_alternative<Record>(*reader.next()));
+    return describe_unobeyed(reader.notes().unobeyed);
+  };
+  EXPECT_EQ(unobeyed("false"), "'label' (1 line)");
+  EXPECT_EQ(unobeyed("true"), "'label' (1 line)");
+  EXPECT_EQ(unobeyed("null"), "");
 }
 
 // pandas would take None for a missing value, a column of digits for numbers, and write ten decimals.

@@ -55,7 +55,8 @@ class FollowedAdvice : public Program, public testing::WithParamInterface<Advice
 
 TEST_P(FollowedAdvice, Works) {
   const Advice& test = GetParam();
-  if (test.followed.starts_with("jq ") && std::system("command -v jq >/dev/null") != 0) GTEST_SKIP() << "no jq here";
+  if (test.followed.find("jq -c") != std::string::npos && std::system("command -v jq >/dev/null") != 0)
+    GTEST_SKIP() << "no jq here";
   ASSERT_NO_FATAL_FAILURE(shell(test.make));
   const Result refused = run(test.command);
   EXPECT_NE(refused.code, 0);
@@ -267,6 +268,82 @@ INSTANTIATE_TEST_SUITE_P(
         Advice{"records_inside", "echo \"{\\\"data\\\": [$(cat good.jsonl)]}\" > FILE.json",
                "data check --input FILE.json", "take them out: jq -c '.[\"data\"][]' FILE > NEW.jsonl",
                "jq -c '.[\"data\"][]' FILE.json > NEW.jsonl && steerlm data check --input NEW.jsonl"}),
+    [](const auto& test) { return test.param.name; });
+
+// Of a file with this content the message names this command, which writes what can be read.
+Advice command(const char* name, const std::string& content, const std::string& said, bool packed = false) {
+  return {name,
+          "cat > FILE <<'END'\n" + content + "\nEND\n" + (packed ? "gzip -c FILE > packed && mv packed FILE" : ""),
+          "data check --input FILE", said, said + " && steerlm data check --input NEW.jsonl"};
+}
+
+std::string alpaca(const std::string& each) {
+  return "jq -c '" + each +
+         R"(. + {messages: [(.history // [] | .[] | {role: "user", content: .[0]}, )"
+         R"({role: "assistant", content: .[1]}), )"
+         R"({role: "user", content: ([.instruction, .input] | map(select(. != null and . != "")) | join("\n\n"))}, )"
+         R"({role: "assistant", content: .output}]} | del(.instruction, .input, .output, .history)')";
+}
+const std::string with_history = R"({"instruction":"i","input":"","output":"o","system":"S","history":[["q","a"]]})";
+const std::string turns_as_python =
+    R"({"messages":"[{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a'}]"})";
+std::string as_lists(const std::string& rows) {
+  return "python3 -c \"import ast, json, sys; [print(json.dumps({**r, 'messages': ast.literal_eval(r['messages'] or "
+         "'[]')})) for r in " +
+         rows + "]\"";
+}
+const std::string answered = R"({"prompt":"q","response":"a"})";
+const std::string without_nan = "python3 -c \"import json, sys; [print(json.dumps(r)) for r in ";
+
+INSTANTIATE_TEST_SUITE_P(
+    Commands, FollowedAdvice,
+    testing::Values(
+        command("of_lines", with_history, alpaca("") + " FILE > NEW.jsonl"),
+        command("of_an_array", "[" + with_history + "]", alpaca(".[] | ") + " FILE > NEW.jsonl"),
+        command("of_packed_lines", with_history, "gzip -dc FILE | " + alpaca("") + " > NEW.jsonl", true),
+        command("of_a_packed_array", "[" + with_history + "]", "gzip -dc FILE | " + alpaca(".[] | ") + " > NEW.jsonl",
+                true),
+        command("of_lists_of_python", turns_as_python, as_lists("map(json.loads, sys.stdin)") + " < FILE > NEW.jsonl"),
+        command("of_lists_of_python_in_an_array", "[" + turns_as_python + "]",
+                as_lists("json.load(sys.stdin)") + " < FILE > NEW.jsonl"),
+        command("of_packed_lists_of_python", turns_as_python,
+                "gzip -dc FILE | " + as_lists("map(json.loads, sys.stdin)") + " > NEW.jsonl", true),
+        command("of_lists_in_texts",
+                R"({"messages":"[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"}]"})",
+                "jq -c '(.messages | strings) |= fromjson' FILE > NEW.jsonl"),
+        command("of_turns_that_are_texts", R"({"conversations":["q","a"]})",
+                "jq -c '.conversations |= [to_entries[] | {from: (if .key % 2 == 0 then \"user\" else \"assistant\" "
+                "end), value: .value}]' FILE > NEW.jsonl"),
+        command("of_one_conversation", R"([{"role":"user","content":"q"},{"role":"assistant","content":"a"}])",
+                "jq -c -n '{messages: input}' FILE > NEW.jsonl"),
+        command("of_one_conversation_in_lines",
+                "{\"role\":\"user\",\"content\":\"q\"}\n{\"role\":\"assistant\",\"content\":\"a\"}",
+                "jq -c -n '{messages: [inputs]}' FILE > NEW.jsonl"),
+        command("of_ratings_from_1", R"({"prompt":"q","response":"a","helpfulness":5,"verbosity":1})",
+                "jq -c '(.helpfulness, .correctness, .coherence, .complexity, .verbosity | numbers) -= 1' FILE > "
+                "NEW.jsonl"),
+        command("of_labels_with_spaces", turns(R"("value":"q")", R"("value":"a","label":"quality: 3")"),
+                "jq -c '(.. | objects | .label | strings) |= gsub(\" \"; \"\")' FILE > NEW.jsonl"),
+        command("of_labels_with_decimals", turns(R"("value":"q")", R"("value":"a","label":"quality:3.0,humor:1")"),
+                "jq -c '(.. | objects | .label | strings) |= (split(\",\") | map(split(\":\") | "
+                "\"\\(.[0]):\\(.[1] | tonumber | round)\") | join(\",\"))' FILE > NEW.jsonl"),
+        command("of_objects_without_lines", answered + answered, "jq -c . FILE > NEW.jsonl"),
+        command("of_lines_with_commas", answered + ",\n" + answered, "sed 's/,[[:space:]]*$//' FILE > NEW.jsonl"),
+        command(
+            "of_no_numbers", R"({"prompt":"q","response":"a","score":NaN,"low":-Infinity})",
+            without_nan +
+                "(json.loads(l, parse_constant=lambda c: None) for l in sys.stdin if l.strip())]\" < FILE > NEW.jsonl"),
+        command("of_no_numbers_in_an_array", R"([{"prompt":"q","response":"a","score":NaN}])",
+                without_nan + "json.load(sys.stdin, parse_constant=lambda c: None)]\" < FILE > NEW.jsonl"),
+        command("of_separators", "\x1e" + answered, "tr -d '\\036' < FILE > NEW.jsonl"),
+        Advice{"of_a_longer_range", lines("FILE", turns(R"("value":"q")", R"("value":"a","label":"quality:10")")),
+               "data check --input FILE", "--max 10 to `steerlm data`", "steerlm data check --input FILE --max 10"},
+        Advice{"of_a_range_from_below_0", lines("FILE", turns(R"("value":"q")", R"("value":"a","label":"quality:-2")")),
+               "data check --input FILE", "--min -2 to `steerlm data`", "steerlm data check --input FILE --min -2"},
+        Advice{"of_a_longer_range_in_a_recipe",
+               lines("some.jsonl", turns(R"("value":"q")", R"("value":"a","label":"quality:7")")),
+               "sft sft.yaml data.train=some.jsonl", "say so with attributes.max: 7 in a recipe",
+               "steerlm sft sft.yaml data.train=some.jsonl attributes.max=7"}),
     [](const auto& test) { return test.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(

@@ -9,6 +9,7 @@ namespace steerlm {
 namespace {
 
 using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
 
 constexpr float unknown = std::numeric_limits<float>::quiet_NaN();
@@ -84,6 +85,17 @@ TEST(Attributes, BadLabelsSayWhatAndWhere) {
     expect_bad(std::string("humor:") + number, HasSubstr("'humor' is not an integer (found '" + std::string(number) +
                                                          "', expected an integer from 0 to 4)"));
   }
+  expect_bad("humor:7", EndsWith("; if ratings go up to 7, say so with attributes.max: 7 in a recipe, --max 7 to "
+                                 "`steerlm data`; for a model that is trained already bring them into its range"));
+  expect_bad("humor:-2",
+             HasSubstr("; if ratings begin at -2, say so with attributes.min: -2 in a recipe, --min -2 to"));
+  expect_bad("humor:2000000", EndsWith("; mend the rating"));
+  expect_bad("humor: 1", EndsWith("; write it without spaces: jq -c '(.. | objects | .label | strings) |= gsub(\" \"; "
+                                  "\"\")' FILE > NEW.jsonl"));
+  expect_bad("humor:1.0",
+             EndsWith("; round it: jq -c '(.. | objects | .label | strings) |= (split(\",\") | map(split(\":\") | "
+                      "\"\\(.[0]):\\(.[1] | tonumber | round)\") | join(\",\"))' FILE > NEW.jsonl"));
+  expect_bad("humor:x", EndsWith("expected an integer from 0 to 4)"));
   for (const char* text : {"humor", "humor:1,", ",humor:1", "humor:1,,quality:1", ","}) {
     expect_bad(text, HasSubstr("an entry without a value"));
   }

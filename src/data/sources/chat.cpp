@@ -44,7 +44,8 @@ std::string_view role_of(const std::string& role, const std::string& name, const
                         .advice = suggest(role, known)});
 }
 
-// A text, or a list of parts {"type": "text", "text": …}, which are joined as chat templates join them.
+// A text, or a list of parts {"type": "text", "text": …} (input_text and output_text of OpenAI's responses), which
+// are joined as chat templates join them.
 std::string value_of(const Json& content, const std::string& name, const std::string& where) {
   if (!content.is_array()) return as_text(&content, name, where);
   std::string value;
@@ -55,7 +56,7 @@ std::string value_of(const Json& content, const std::string& name, const std::st
     }
     as_object(&part, "a part of " + name, where);
     const Json* type = find_member(part, "type");
-    if (type != nullptr && *type != "text") {
+    if (type != nullptr && *type != "text" && *type != "input_text" && *type != "output_text") {
       fail(ExitCode::data, {.what = "a part of " + name + " is not text",
                             .where = where,
                             .found = "the type " + dump_json(*type),
@@ -185,22 +186,29 @@ void take_mask_and_type(const Json& object, Json& record, std::set<std::string>&
   record["mask"] = ours;
 }
 
+// LIMA's turns are texts alone: the user's and the assistant's in turn.
+void refuse_texts(const Json& list, const std::string& list_key, const std::string& role_key,
+                  const std::string& value_key, const std::string& where) {
+  if (!std::ranges::all_of(list, [](const Json& turn) { return turn.is_string(); })) return;
+  fail(ExitCode::data, {.what = "the turns of '" + list_key + "' are texts that do not say whose they are",
+                        .where = where,
+                        .expected = "objects with '" + role_key + "' and '" + value_key + "'",
+                        .advice = "if user and assistant speak in turn: jq -c '." + list_key + " |= [to_entries[] | {" +
+                                  role_key + ": (if .key % 2 == 0 then \"user\" else \"assistant\" end), " + value_key +
+                                  ": .value}]' FILE > NEW.jsonl"});
+}
+
 // A leading system message becomes `system`, and what it has besides its text `system_message`; a later one stays a
 // turn that is never trained. Other keys travel along.
 std::vector<Json> from_chat(const Json& object, const char* list_key, const char* role_key, const char* value_key,
                             const Conversion& conversion) {
   const std::string& where = conversion.where;
   const Json* given = find_member(object, list_key);
-  if (given != nullptr && given->is_string() && given->get_ref<const std::string&>().starts_with('[')) {
-    const std::string key = list_key;
-    fail(ExitCode::data, {.what = "'" + key + "' is a text that holds JSON",
-                          .where = where,
-                          .expected = "an array",
-                          .advice = "read it: jq -c '." + key + " |= fromjson' FILE > NEW.jsonl"});
-  }
+  refuse_list_in_text(given, list_key, where);
   const Json& list = as_array(given, "'" + std::string(list_key) + "'", where);
   if (list.empty())
     fail(ExitCode::data, {.what = "an empty conversation", .where = where, .expected = "one turn or more"});
+  refuse_texts(list, list_key, role_key, value_key, where);
   Json record = make_record(Json::array());
   bool later_system = false;
   for (size_t i = 0; i < list.size(); ++i) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "data/json_access.h"
@@ -9,8 +10,15 @@ namespace {
 
 constexpr std::string_view rated[] = {"helpfulness", "correctness", "coherence", "complexity", "verbosity"};
 
-std::string advice_for_text(const std::string& key) {
+std::string advice_for(const std::string& key, const Json& rating) {
   const std::string path = "." + key;
+  if (!rating.is_string()) {
+    const std::optional<double> number = number_of(rating);
+    return number && *number > 4 && *number <= 5
+               ? "ratings from 1 to 5 become these: jq -c '(.helpfulness, .correctness, .coherence, .complexity, "
+                 ".verbosity | numbers) -= 1' FILE > NEW.jsonl"
+               : "bring the ratings of the whole file into this range, or read the source with labels: drop";
+  }
   return "if it is no rating, give the key another name: jq -c '" + path + "_text = " + path + " | del(" + path +
          ")' FILE > NEW.jsonl, or read the source with labels: drop";
 }
@@ -24,7 +32,7 @@ std::vector<Json> answered(Json turns, const Json& row, const Conversion& conver
   for (const std::string_view name : rated) {
     const Json* rating = find_member(row, name);
     if (rating == nullptr) continue;
-    if (label.rate(std::string(name), *rating, where, advice_for_text)) {
+    if (label.rate(std::string(name), *rating, where, advice_for)) {
       taken.push_back(name);
     } else if (conversion.labels == Labels::obeyed || conversion.labels == Labels::kept) {
       conversion.unobeyed.insert("the rating '" + std::string(name) + "', which is not among the attributes");
@@ -99,6 +107,7 @@ std::vector<Json> from_helpsteer2(const Json& row, const Conversion& conversion)
 std::vector<Json> from_helpsteer3(const Json& row, const Conversion& conversion) {
   const std::string& where = conversion.where;
   constexpr std::string_view taken[] = {"context", "response1", "response2"};
+  refuse_list_in_text(find_member(row, "context"), "context", where);
   const Json& context = as_array(find_member(row, "context"), "'context'", where);
   if (context.empty()) {
     fail(ExitCode::data,

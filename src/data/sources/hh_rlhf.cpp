@@ -48,10 +48,10 @@ void refuse_messages(const Json* side, const std::string& name, const std::strin
         .where = where,
         .expected = "a text with the marks \"\\n\\nHuman:\" and \"\\n\\nAssistant:\"",
         .advice =
-            "make rows of HelpSteer3 of them: jq -c '{context: ((if .chosen[:-1] != [] then [] elif (.prompt | type) "
-            "== \"string\" then [{role: \"user\", content: .prompt}] else .prompt // [] end) + .chosen[:-1]), "
-            "response1: .chosen[-1].content, response2: .rejected[-1].content, overall_preference: -1}' FILE > "
-            "NEW.jsonl"});
+            "make rows of HelpSteer3 of them: jq -c '. + {context: ((if .chosen[:-1] != [] then [] elif (.prompt | "
+            "type) == \"string\" then [{role: \"user\", content: .prompt}] else .prompt // [] end) + .chosen[:-1]), "
+            "response1: .chosen[-1].content, response2: .rejected[-1].content, overall_preference: -1} | del(.prompt, "
+            ".chosen, .rejected, .messages)' FILE > NEW.jsonl"});
 }
 
 }  // namespace
@@ -61,6 +61,7 @@ std::vector<Json> from_hh_rlhf(const Json& pair, const Conversion& conversion) {
   std::vector<Json> records;
   for (const std::string_view key : taken) {
     const std::string name = "'" + std::string(key) + "'";
+    refuse_list_in_text(find_member(pair, key), std::string(key), conversion.where);
     refuse_messages(find_member(pair, key), name, conversion.where);
     const std::string& text = as_text(find_member(pair, key), name, conversion.where);
     records.push_back(make_record(split(text, name, conversion.where, pair)));

@@ -151,7 +151,7 @@ RatedLabel::RatedLabel(const Conversion& conversion, double low, double high)
       values_(conversion.attributes.names.size(), std::numeric_limits<float>::quiet_NaN()) {}
 
 bool RatedLabel::rate(const std::string& name, const Json& rating, const std::string& where,
-                      std::string (*advice_for_text)(const std::string& name)) {
+                      std::string (*advice_for)(const std::string& name, const Json& rating)) {
   const Attributes& attributes = conversion_.attributes;
   const std::optional<size_t> index = attributes.index(name);
   if (!index || rating.is_null() || conversion_.labels == Labels::dropped) return false;
@@ -170,9 +170,9 @@ bool RatedLabel::rate(const std::string& name, const Json& rating, const std::st
                                    : number ? dump_json(rating)
                                             : kind_of(rating),
                           .expected = "a number from " + Json(low_).dump() + " to " + Json(high_).dump(),
-                          .advice = in_quotes                            ? "write it without quotes"
-                                    : text && advice_for_text != nullptr ? advice_for_text(name)
-                                                                         : ""});
+                          .advice = in_quotes               ? "write it without quotes"
+                                    : advice_for != nullptr ? advice_for(name, rating)
+                                                            : ""});
   }
   const double share = (*number - low_) / (high_ - low_);
   values_[*index] =

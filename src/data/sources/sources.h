@@ -112,10 +112,10 @@ class RatedLabel {
  public:
   RatedLabel(const Conversion& conversion, double low, double high);
   // False for a rating that does not become part of the label: its name is not declared, or it cannot be used, which
-  // throws data where labels are obeyed (no number, or outside low … high). `advice_for_text`: of the name, for a
-  // text that is none.
+  // throws data where labels are obeyed (no number, or outside low … high). `advice_for`: of the name and what
+  // it is rated with.
   bool rate(const std::string& name, const Json& rating, const std::string& where,
-            std::string (*advice_for_text)(const std::string& name) = nullptr);
+            std::string (*advice_for)(const std::string& name, const Json& rating) = nullptr);
   // The label's text, null where nothing was rated.
   Json json() const;
 

@@ -16,14 +16,13 @@ void check_numbers(const Json& response, const std::string& where) {
     const std::optional<double> number = number_of(*value);
     if (number && std::isfinite(*number) && *number <= 0) continue;
     const bool text = value->is_string();
-    fail(ExitCode::data,
-         {.what = "'" + std::string(key) + "' is not the logarithm of a probability",
-          .where = where,
-          .found = text ? "the text " + value->dump() : kind_of(*value),
-          .expected = "a finite number of at most 0",
-          .advice = text ? "write it without quotes; jq turns such texts into numbers: (.responses[] | .[\"" +
-                               std::string(key) + "\"]) |= tonumber"
-                         : "compute it with `steerlm score --responses`"});
+    fail(ExitCode::data, {.what = "'" + std::string(key) + "' is not the logarithm of a probability",
+                          .where = where,
+                          .found = text ? "the text " + value->dump() : kind_of(*value),
+                          .expected = "a finite number of at most 0",
+                          .advice = text ? "write it without quotes: jq -c '(.responses[] | .[\"" + std::string(key) +
+                                               "\"] | strings) |= tonumber' FILE > NEW.jsonl"
+                                         : "compute it with `steerlm score --responses`"});
   }
   const Json* tokens = find_member(response, response_tokens_key);
   if (tokens != nullptr && !(tokens->is_number_integer() && *tokens > 0)) {

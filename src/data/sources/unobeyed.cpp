@@ -79,14 +79,14 @@ constexpr std::array turn_keys{"tool_calls", "tool_call_id", "function_call", "n
 constexpr std::array false_matters{"train", "training", "trainable",      "train_on_turn", "loss",
                                    "learn", "do_train", "calculate_loss", "review_result"};
 
-// An empty list, false or "train" asks for nothing.
+// An empty list, false or "train" asks for nothing; a `label` of false is KTO's undesirable answer.
 bool asks_for_something(const std::string& key, const Json& value) {
   if (value.is_null() || value == "") return false;
   if (value.is_structured() && value.empty()) return false;
   if (const std::optional<bool> truth = truth_of(value);
       truth && std::ranges::find(false_matters, key) != false_matters.end())
     return !*truth;
-  if (value == false) return false;
+  if (value == false) return key == "label";
   return !(key == "split" && value.is_string() && value.get_ref<const std::string&>().starts_with("train"));
 }
 
