@@ -184,7 +184,8 @@ void look_at_step(const Step& step, const Context& context) {
   for (const RecipeInput& input : named_inputs(step.recipe)) {
     std::error_code error;
     const bool streams = stdfs::is_fifo(input.path, error);  // would be waited for; the step refuses it
-    if (input.missing == ExitCode::data && !comes(input.path) && !streams) LineReader opened(input.path);
+    if (input.missing != ExitCode::data || comes(input.path) || streams) continue;
+    LineReader opened(input.path);
   }
   if (RunFiles::look(step.recipe.run_dir).kind == RunFiles::Place::Kind::free) check_outputs(step, context);
 }

@@ -144,6 +144,13 @@ TEST_F(Bootstrap, WhatWouldEndFineTuningIsFoundBeforeAnythingIsSampled) {
   EXPECT_EQ(run("bootstrap bootstrap.yaml data.validation=labelled.jsonl").code, 0) << read("err.txt");
 }
 
+// No look is taken at what can be read once.
+TEST_F(Bootstrap, PromptsOfStandardInputAreReadOnce) {
+  ASSERT_EQ(run("bootstrap bootstrap.yaml").code, 0);
+  ASSERT_EQ(run("bootstrap bootstrap.yaml run_dir=piped prompts=- <prompts.jsonl").code, 0) << read("err.txt");
+  EXPECT_EQ(read("piped/model/model.safetensors"), read("run/model/model.safetensors"));
+}
+
 // The advice of the refusal, followed.
 TEST_F(Bootstrap, WhatWasSampledCanBeTrainedOnWhenTheTrainingChanges) {
   ASSERT_EQ(run("bootstrap bootstrap.yaml").code, 0);
