@@ -267,8 +267,15 @@ bool encode_conversations(const DataOptions& data, const Attributes& attributes,
                           .found = describe_empty(builder),
                           .expected = "one example or more"});
   }
-  return !own || encode_sources(data.validation, DataOptions(), data, attributes, conversation_template, options,
-                                builder, builder.validation, builder.validation);
+  return !own || encode_validation(data, attributes, conversation_template, objective, builder);
+}
+
+bool encode_validation(const DataOptions& data, const Attributes& attributes,
+                       const ConversationTemplate& conversation_template, Objective objective,
+                       DatasetBuilder& builder) {
+  return encode_sources(data.validation, DataOptions(), data, attributes, conversation_template,
+                        {objective, data.max_tokens, data.over_length}, builder, builder.validation,
+                        builder.validation);
 }
 
 Dataset load_dataset(const DataOptions& data, const Attributes& attributes,

@@ -187,8 +187,14 @@ bool encode_response_groups(const DataOptions& data, const Attributes& attribute
                           .found = describe_empty(builder),
                           .expected = "responses of one prompt to compare with each other"});
   }
-  return !own || encode_sources(data.validation, 0, data, attributes, conversation_template, options, builder,
-                                builder.validation, builder.validation);
+  return !own || encode_validation_groups(data, attributes, conversation_template, builder);
+}
+
+bool encode_validation_groups(const DataOptions& data, const Attributes& attributes,
+                              const ConversationTemplate& conversation_template, DatasetBuilder& builder) {
+  return encode_sources(data.validation, 0, data, attributes, conversation_template,
+                        {Objective::response, data.max_tokens, data.over_length}, builder, builder.validation,
+                        builder.validation);
 }
 
 }  // namespace steerlm

@@ -13,8 +13,11 @@
 #include "stages/settle.h"
 #include "stages/train.h"
 #include "stages/validation_metrics.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/rng.h"
+#include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/data/dataset.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/inputs.h"
@@ -98,27 +101,6 @@ std::string sampled_record(Conversation conversation, const Label& requested, co
   return dump_json(json) + "\n";
 }
 
-void check_folders(const ModelFolder& policy, const ModelFolder& predictor, const Recipe& recipe) {
-  require_language_model(policy, "policy");
-  require_dials(policy);
-  check_dials(policy, recipe);
-  require_predictor(predictor);
-  check_labels(predictor, recipe);
-}
-
-// Before anything is sampled: the predictor's labels must be such that the policy can be trained on them.
-void require_known_attributes(const ModelFolder& policy, const ModelFolder& predictor) {
-  for (const std::string& name : predictor.attributes.names) {
-    if (std::ranges::find(policy.attributes.names, name) != policy.attributes.names.end()) continue;
-    fail(ExitCode::recipe, {.what = "the policy does not know the predictor's attribute '" + name + "'",
-                            .where = predictor.path.string(),
-                            .found = join(predictor.attributes.names),
-                            .expected = join(policy.attributes.names),
-                            .advice = "train predictor and policy on the same attributes"});
-  }
-  require_range(predictor, policy.attributes);
-}
-
 Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& output_path, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
   std::optional<RunDirectory> run = begin_run(step, context);
@@ -131,7 +113,6 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
                                                   options, policy.attributes, context);
   const std::vector<Prompt> prompts =
       read_good_prompts(options.prompts, options.max_prompts, policy, recipe.bad_records, bad);
-  require_known_attributes(policy.folder, open_model_folder(options.predictor));
   context.log->info(fmt::format("{} distinct labels to draw from, {} prompts, {} samples each", labels.size(),
                                 prompts.size(), options.samples_per_prompt));
   const std::uint64_t seed = static_cast<std::uint64_t>(recipe.seed);
@@ -158,19 +139,6 @@ Outcome sample(const Recipe& recipe, const Recipe& step, const std::string& outp
             return sampled;
           }};
   return sample_step(step, *run, output_path, bad, job, context);
-}
-
-// What fine-tuning will read beside the samples, how many of which there will be is not known yet: their share of bad
-// records is not judged.
-void look_at_records(const std::vector<SourceOptions>& sources, const OpenModel& policy,
-                     const BadRecordOptions& options, std::vector<BadRecord>& bad) {
-  RecordReader reader(sources, policy.attributes, policy.folder.text_template.system);
-  while (auto input = reader.next()) {
-    BadRecord* each = std::get_if<BadRecord>(&*input);
-    if (each == nullptr) continue;
-    if (options.on_bad_record == OnBadRecord::stop) refuse_bad_record(each->file, each->line, each->reason);
-    bad.push_back(std::move(*each));
-  }
 }
 
 // How far the predictor's labels of the samples are from the labels that were asked for.
@@ -235,43 +203,94 @@ Recipe sft_recipe(const Recipe& recipe, const ModelFolder& policy, const std::st
   return step;
 }
 
+// Whether the models fit together; of weights the headers are read.
+void check_folders(const Recipe& recipe) {
+  const ModelFolder policy = open_folder(recipe.bootstrap.policy, template_request(recipe)).folder;
+  require_language_model(policy, "policy");
+  require_dials(policy);
+  check_dials(policy, recipe);
+  const TemplateRequest request = template_request(annotate_recipe(recipe, "", ""));
+  const ModelFolder predictor = open_folder(recipe.bootstrap.predictor, request).folder;
+  require_predictor(predictor);
+  check_labels(predictor, recipe);
+  check_weights(predictor, own_weights(predictor));
+  // The predictor's labels must be such that the policy can be trained on them.
+  for (const std::string& name : predictor.attributes.names) {
+    if (std::ranges::find(policy.attributes.names, name) != policy.attributes.names.end()) continue;
+    fail(ExitCode::recipe, {.what = "the policy does not know the predictor's attribute '" + name + "'",
+                            .where = predictor.path.string(),
+                            .found = join(predictor.attributes.names),
+                            .expected = join(policy.attributes.names),
+                            .advice = "train predictor and policy on the same attributes"});
+  }
+  require_range(predictor, policy.attributes);
+}
+
+// What fine-tuning reads beside the samples, whose number is not known yet: the share of bad records among all is not
+// judged. How many are bad is added to `bad`. False: stopped on request.
+bool look_at_training(const Recipe& recipe, std::int64_t& bad, const Context& context) {
+  const ModelFolder policy = open_folder(recipe.bootstrap.policy, template_request(recipe)).folder;
+  const Recipe step = sft_recipe(recipe, policy, "");
+  const BaseModel base = open_base_model(step, {.kind = HeadKind::language_model});
+  const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
+  const Attributes attributes = make_attributes(base.folder.attributes);
+  DataOptions data = within_context(step.data, base.folder.config, context);
+  // How many examples these sources give.
+  const auto encode = [&](const std::vector<SourceOptions>& sources) -> std::optional<size_t> {
+    DatasetBuilder builder(DatasetBuilder::Bytes::dropped);
+    builder.puts_aside = recipe.bad_records.on_bad_record == OnBadRecord::quarantine;
+    builder.on_record = [](std::int64_t) { return !stop_requested(); };
+    data.validation = sources;
+    if (!encode_validation(data, attributes, conversation_template, Objective::response, builder)) return std::nullopt;
+    bad += std::ssize(builder.bad);
+    return builder.validation.entries.size();
+  };
+  const std::optional<size_t> validation = encode(recipe.data.validation);
+  if (!validation) return false;
+  const bool empty = !recipe.data.validation.empty() && *validation == 0;
+  if (empty && recipe.checkpoint.keep_best) refuse_empty_validation();
+  return !recipe.bootstrap.mix_original || encode(recipe.data.train);
+}
+
+// All that the three steps will read, before anything is sampled. Throws as they would, and says what would be done.
+Outcome look_at_inputs(const Recipe& recipe, const Context& context) {
+  const BootstrapOptions& options = recipe.bootstrap;
+  std::int64_t bad_in_training = 0;
+  if (!look_at_training(recipe, bad_in_training, context)) return tell_stopped(context);
+  const OpenModel policy = open_model(options.policy, computing_of(recipe), template_request(recipe));
+  tell_template(policy.folder, context);
+  warn_notes(policy.notes, context);
+  std::vector<BadRecord> bad;
+  const auto labels = select_labels(observed_labels(options.labels_from, policy, recipe.bad_records, bad), options,
+                                    policy.attributes, context);
+  const auto prompts = read_good_prompts(options.prompts, options.max_prompts, policy, recipe.bad_records, bad);
+  std::vector<std::string> dialogues;
+  for (const Prompt& prompt : prompts) {
+    Json json = to_json(prompt.conversation);  // as sampled_record
+    dialogues.push_back(parse_record(std::move(json), policy.attributes, "", prompt.file, prompt.line).dialogue);
+  }
+  if (!options.mix_original) check_split(recipe, dialogues);
+  context.log->info(fmt::format("would sample {} responses at {} distinct labels; {} bad records",
+                                prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size(),
+                                std::ssize(bad) + bad_in_training));
+  return Outcome::done;
+}
+
 }  // namespace
 
 Outcome run_bootstrap(const Recipe& recipe, const Context& context) {
   const BootstrapOptions& options = recipe.bootstrap;
   check_keep_best(recipe, context);
-  if (context.dry_run) {
-    warn_notes(recipe.without_effect, context);
-    const OpenModel policy = open_model(options.policy, computing_of(recipe), template_request(recipe));
-    tell_template(policy.folder, context);
-    warn_notes(policy.notes, context);
-    const ModelFolder predictor = open_model_folder(options.predictor);
-    check_folders(policy.folder, predictor, recipe);
-    check_weights(predictor, own_weights(predictor));
-    if (options.start_from == StartFrom::base) {
-      const ModelFolder base = open_model_folder(recipe.model.path);
-      check_weights(base, own_weights(base));
-    }
-    std::vector<SourceOptions> more = recipe.data.validation;  // what fine-tuning reads beside the samples
-    if (options.mix_original) more.insert(more.end(), recipe.data.train.begin(), recipe.data.train.end());
-    std::vector<BadRecord> bad;
-    look_at_records(more, policy, recipe.bad_records, bad);
-    const auto labels = select_labels(observed_labels(options.labels_from, policy, recipe.bad_records, bad), options,
-                                      policy.attributes, context);
-    const auto prompts = read_good_prompts(options.prompts, options.max_prompts, policy, recipe.bad_records, bad);
-    require_known_attributes(policy.folder, predictor);
-    context.log->info(fmt::format("would sample {} responses at {} distinct labels; {} bad records",
-                                  prompts.size() * static_cast<size_t>(options.samples_per_prompt), labels.size(),
-                                  bad.size()));
-    return Outcome::done;
-  }
   std::optional<RunDirectory> run = begin_run(recipe, context);
-  if (run->finished()) return Outcome::done;
+  if (run && run->finished()) return Outcome::done;
   warn_notes(recipe.without_effect, context);
-  check_folders(open_model_folder(options.policy), open_model_folder(options.predictor), recipe);
-  if (context.fresh && !reads_standard_input(recipe)) {
+  check_folders(recipe);
+  if (context.dry_run) return look_at_inputs(recipe, context);
+  // Sampling may take hours. A run that has sampled has looked before; standard input can be read once.
+  const bool has_sampled = !context.fresh && is_there(run->path() / "sample" / "done.json", ExitCode::resources);
+  if (!has_sampled && !reads_standard_input(recipe)) {
     Log silent = Log::silent();
-    run_bootstrap(recipe, look_ahead(context, silent));
+    if (look_at_inputs(recipe, look_ahead(context, silent)) == Outcome::stopped) return tell_stopped(context);
   }
   run->start();
   for (const char* step : {"sample", "annotate", "sft"}) run->files().enter_run(step);

@@ -171,7 +171,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   if (predicts) leave_out_long_records(*predictor, recipe.data, records, context);
   if (predicts && !model && !recipe.pairs && std::ranges::none_of(records, has_rating))
     fail(ExitCode::data, {.what = "no record has a label to measure the predictor on", .where = "data.validation"});
-  if (recipe.pairs && (context.dry_run || context.fresh)) check_countable(*predictor, preferences);
+  if (recipe.pairs) check_countable(*predictor, preferences);
   if (model) examples = perplexity_examples(recipe, *model, counts, context);
   if (recipe.dials) sweep = plan_sweep(recipe, *model);
   if (other) check_perplexity_model(*other, sweep.prompts);

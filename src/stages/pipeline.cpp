@@ -154,10 +154,17 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
   const Clock::time_point begin = Clock::now();
   StepsThatRan ran;
   for (const Step& step : steps) {
+    const Step* looked_at = &step;
     try {
       require_results(step, ran);
       StepPlan plan = plan_step(step, ran, context);
       if (plan.action != StepPlan::Action::skip && !files) {
+        // Before the first one runs, perhaps for hours.
+        for (const Step& later : std::span(&step, &steps.back() + 1)) {
+          looked_at = &later;
+          look_at_step(later, context);
+        }
+        looked_at = &step;
         writing();  // another pipeline may have run the step until now: with the lock it is planned again
         plan = plan_step(step, ran, context);
       }
@@ -173,7 +180,7 @@ int run_pipeline(const std::string& recipe_path, const std::vector<std::string>&
       if (plan.action != StepPlan::Action::repair) ran.again.insert(step.name);
       note_progress();
     } catch (const Error& error) {
-      context.log->error(fmt::format("{} ended with exit code {}", step.title, static_cast<int>(error.code())));
+      context.log->error(fmt::format("{} ended with exit code {}", looked_at->title, static_cast<int>(error.code())));
       throw;
     }
     if (stop_requested() && &step != &steps.back()) {

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "stages/places.h"
 #include "stages/settle.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
+#include "steerlm/data/line_reader.h"
 #include "steerlm/data/preference.h"
 #include "steerlm/data/record_reader.h"
 #include "steerlm/data/shard.h"
@@ -26,6 +28,21 @@ Path previous_of(const Step& step) { return step.recipe.run_dir + ".previous"; }
 
 bool is_to_come(const Step& step, const std::string& path, const StepsThatRan& ran) {
   return ran.still.contains(made_by(step, path));
+}
+
+// Model folders and tokenizers that the step reads; of weights the headers. One that `is_left` names is left alone, and
+// so is an adapter of it.
+void open_models(const Step& step, const std::function<bool(const std::string& path)>& is_left) {
+  for (const RecipeInput& input : named_inputs(step.recipe)) {
+    if (input.missing != ExitCode::model || std::ranges::any_of(model_inputs(input.path), is_left)) continue;
+    if (input.path == step.recipe.model.tokenizer) {
+      Tokenizer::load(input.path);
+      continue;
+    }
+    const ModelFolder folder = open_model_folder(input.path);
+    // A predictor is trained from the trunk, which may be all that the folder has.
+    check_weights(folder, step.recipe.stage == Stage::train_predictor ? Weights::trunk : own_weights(folder));
+  }
 }
 
 bool is_done(const Path& run_dir) { return is_there(run_dir / "done.json", ExitCode::resources); }
@@ -162,16 +179,20 @@ void require_results(const Step& step, const StepsThatRan& ran) {
   }
 }
 
-void open_inputs(const Step& step, const StepsThatRan& ran) {
-  for (const RecipeInput& input : inputs_of(step.recipe)) {
-    if (input.missing != ExitCode::model || is_to_come(step, input.path, ran)) continue;
-    if (!is_folder(input.path, input.missing)) {
-      Tokenizer::load(input.path);
-      continue;
-    }
-    const ModelFolder folder = open_model_folder(input.path);
-    check_weights(folder, own_weights(folder));
+void look_at_step(const Step& step, const Context& context) {
+  const auto comes = [&](const std::string& path) { return !made_by(step, path).empty(); };
+  open_models(step, comes);
+  for (const RecipeInput& input : named_inputs(step.recipe)) {
+    std::error_code error;
+    const bool streams = stdfs::is_fifo(input.path, error);  // would be waited for; the step refuses it
+    if (input.missing != ExitCode::data || comes(input.path) || streams) continue;
+    LineReader opened(input.path);
   }
+  if (RunFiles::look(step.recipe.run_dir).kind == RunFiles::Place::Kind::free) check_outputs(step, context);
+}
+
+void open_inputs(const Step& step, const StepsThatRan& ran) {
+  open_models(step, [&](const std::string& path) { return is_to_come(step, path, ran); });
   const bool training_puts_aside = step.recipe.bad_records.on_bad_record == OnBadRecord::quarantine;
   const bool bad_ones_are_put_aside =
       training_puts_aside ||

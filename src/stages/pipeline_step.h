@@ -53,6 +53,9 @@ std::string describe(const StepPlan& plan, const std::string& would);
 void require_results(const Step& step, const StepsThatRan& ran);
 // Inputs that are still to come, a sentence each.
 std::vector<std::string> results_to_come(const Step& step, const StepsThatRan& ran);
+// Before an earlier step begins, perhaps for hours. Opens what the step reads and no earlier one makes, of weights and
+// data the beginning: throws the exit code of its kind. Of a step that has not begun, throws as check_outputs.
+void look_at_step(const Step& step, const Context& context);
 // Opens the other ones: model folders, tokenizers, every record. Throws the exit code of their kind.
 void open_inputs(const Step& step, const StepsThatRan& ran);
 

@@ -102,11 +102,27 @@ void refuse_pipeline_folder(const RunFiles& files, const Recipe& recipe) {
         .where = recipe.run_dir,
         .advice = "choose another run_dir"});
 }
+
+// Hours of sampling need not be lost where the keys or inputs of the training alone have changed.
+std::string what_was_sampled(const Recipe& recipe) {
+  const Path root = recipe.run_dir;
+  const auto is_done = [&](const char* part) { return is_there(root / part / "done.json", ExitCode::resources); };
+  if (recipe.stage == Stage::bootstrap && is_done("annotate"))
+    return ", which removes the sampled and annotated answers: an sft recipe with another run_dir can train on them, "
+           "data.train: " +
+           (root / "annotated.jsonl").string();
+  if (recipe.stage == Stage::steerlm2 && is_done("predictor-1"))
+    return ", which removes the sampled responses and their scores: this recipe can train on those of the first "
+           "iteration, with run_dir=ANOTHER prompts=null prior=null predictor=null data.train=" +
+           (root / "responses-1.jsonl").string();
+  return "";
+}
+
 void refuse_other_run(const RunStatus& status, const Recipe& recipe) {
   if (status.state != RunStatus::State::other) return;
   fail(ExitCode::recipe, {.what = "the folder holds a run of another recipe: " + join(status.reasons, "; "),
                           .where = recipe.run_dir,
-                          .advice = "choose another run_dir, or start over with --fresh"});
+                          .advice = "choose another run_dir, or start over with --fresh" + what_was_sampled(recipe)});
 }
 
 // Files of many runs in the folder of one would be foreign there.

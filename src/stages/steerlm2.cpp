@@ -13,6 +13,7 @@
 #include "stages/sample_step.h"
 #include "stages/train.h"
 #include "stages/validation_metrics.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/block_job.h"
@@ -42,7 +43,7 @@ void check_folders(const Recipe& recipe, const Context& context) {
     context.log->warn(
         options.prior + " has attributes (" + join(prior.attributes.names) +
         "): P(y|x) is read without a label, which a model has seen if it was trained with `labels: drop`");
-  const ModelFolder predictor = open_model_folder(options.predictor);
+  const ModelFolder predictor = open_folder(options.predictor).folder;
   require_predictor(predictor);
   for (const ModelFolder& folder : {prior, predictor}) check_weights(folder, own_weights(folder));
   const AttributeOptions &ours = policy.attributes, &theirs = predictor.attributes;
@@ -166,6 +167,17 @@ void report_groups(const Dataset& dataset, const Context& context) {
   if (dataset.validation_counts.groups > 0) context.log->info(part("validation", dataset.validation_counts));
 }
 
+// The recipe with the policy as the model that is trained.
+Recipe training_from(const Recipe& recipe, const ModelFolder& policy) {
+  Recipe training = recipe;
+  training.model = {.path = recipe.steerlm2.policy};
+  training.attributes = policy.attributes;
+  training.attributes_given = {.all = true};
+  training.text_template = policy.text_template;
+  training.template_given = {true, true, true};
+  return training;
+}
+
 // From Q' with the loss of train/response_loss.h, on the responses of data.train.
 Outcome train(const Recipe& recipe, const Context& context) {
   check_keep_best(recipe, context);
@@ -178,12 +190,7 @@ Outcome train(const Recipe& recipe, const Context& context) {
   require_dials(policy);
   // Nothing is sampled at `set` here; a dial that the policy does not have is a mistake all the same.
   dial_label(make_attributes(policy.attributes), recipe.steerlm2.set, recipe.steerlm2.policy);
-  Recipe training = recipe;
-  training.model = {.path = recipe.steerlm2.policy};
-  training.attributes = policy.attributes;
-  training.attributes_given = {.all = true};
-  training.text_template = policy.text_template;
-  training.template_given = {true, true, true};
+  const Recipe training = training_from(recipe, policy);
   BaseModel base = open_base_model(training, {.kind = HeadKind::language_model});
   base.folder.method = policy.method;
   warn_notes(base.notes, context);
@@ -263,6 +270,49 @@ Outcome iterate(const Recipe& recipe, std::int64_t iteration, const std::string&
   return train(training, context);
 }
 
+// What training reads beside the samples, whose number is not known yet: the share of bad records among all is not
+// judged. How many are bad is added to `bad`. False: stopped on request.
+bool look_at_training(const Recipe& recipe, std::int64_t& bad, const Context& context) {
+  const ModelFolder policy = open_folder(recipe.steerlm2.policy, template_request(recipe)).folder;
+  const BaseModel base = open_base_model(training_from(recipe, policy), {.kind = HeadKind::language_model});
+  DatasetBuilder builder(DatasetBuilder::Bytes::dropped);
+  builder.puts_aside = recipe.bad_records.on_bad_record == OnBadRecord::quarantine;
+  builder.on_record = [](std::int64_t) { return !stop_requested(); };
+  if (!encode_validation_groups(within_context(recipe.data, base.folder.config, context),
+                                make_attributes(policy.attributes), {base.folder.text_template, base.tokenizer},
+                                builder))
+    return false;
+  bad += std::ssize(builder.bad);
+  const bool empty = !recipe.data.validation.empty() && builder.validation.entries.empty();
+  if (empty && recipe.checkpoint.keep_best) refuse_empty_validation();
+  return true;
+}
+
+// All that the parts of the first iteration will read, before anything is sampled. Throws as they would, and says what
+// would be done.
+Outcome look_at_inputs(const Recipe& recipe, const Context& context) {
+  const Steerlm2Options& options = recipe.steerlm2;
+  std::int64_t bad_in_training = 0;
+  if (!look_at_training(recipe, bad_in_training, context)) return tell_stopped(context);
+  const OpenModel policy = open_model(options.policy, computing_of(recipe), template_request(recipe));
+  tell_template(policy.folder, context);
+  warn_notes(policy.notes, context);
+  const Label label = *dial_label(policy.attributes, options.set, options.policy);
+  std::vector<BadRecord> bad;
+  const auto prompts = read_good_prompts(options.prompts, options.max_prompts, policy, recipe.bad_records, bad);
+  std::vector<std::string> dialogues;
+  for (const Prompt& prompt : prompts) {
+    Json json = to_json(prompt.conversation);
+    if (prompt.json.contains("tree_id")) json["tree_id"] = prompt.json["tree_id"];  // as group_json
+    dialogues.push_back(parse_record(std::move(json), policy.attributes, "", prompt.file, prompt.line).dialogue);
+  }
+  check_split(recipe, dialogues);
+  context.log->info(fmt::format("would sample {} responses at {} in each of {} iterations; {} bad records",
+                                prompts.size() * static_cast<size_t>(options.samples_per_prompt), label.text,
+                                options.iterations, std::ssize(bad) + bad_in_training));
+  return Outcome::done;
+}
+
 }  // namespace
 
 Outcome run_steerlm2(const Recipe& recipe, const Context& context) {
@@ -273,21 +323,12 @@ Outcome run_steerlm2(const Recipe& recipe, const Context& context) {
   if (run && run->finished()) return Outcome::done;
   warn_notes(recipe.without_effect, context);
   check_folders(recipe, context);
-  if (context.dry_run) {
-    const OpenModel policy = open_model(options.policy, computing_of(recipe), template_request(recipe));
-    tell_template(policy.folder, context);
-    warn_notes(policy.notes, context);
-    const Label label = *dial_label(policy.attributes, options.set, options.policy);
-    std::vector<BadRecord> bad;
-    const auto prompts = read_good_prompts(options.prompts, options.max_prompts, policy, recipe.bad_records, bad);
-    context.log->info(fmt::format("would sample {} responses at {} in each of {} iterations; {} bad prompts",
-                                  prompts.size() * static_cast<size_t>(options.samples_per_prompt), label.text,
-                                  options.iterations, bad.size()));
-    return Outcome::done;
-  }
-  if (context.fresh && !reads_standard_input(recipe)) {
+  if (context.dry_run) return look_at_inputs(recipe, context);
+  // Sampling may take hours. A run that has sampled has looked before; standard input can be read once.
+  const bool has_sampled = !context.fresh && is_there(run->path() / "sample-1" / "done.json", ExitCode::resources);
+  if (!has_sampled && !reads_standard_input(recipe)) {
     Log silent = Log::silent();
-    run_steerlm2(recipe, look_ahead(context, silent));
+    if (look_at_inputs(recipe, look_ahead(context, silent)) == Outcome::stopped) return tell_stopped(context);
   }
   run->start();
   std::string policy = options.policy;

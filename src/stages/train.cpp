@@ -86,6 +86,26 @@ DataOptions within_context(DataOptions data, const ModelConfig& config, const Co
   return data;
 }
 
+void refuse_empty_validation() {
+  fail(ExitCode::recipe, {.what = "'checkpoint.keep_best' needs validation data, and the validation part is empty",
+                          .where = "checkpoint.keep_best",
+                          .advice = "give data.validation, or a larger data.validation_fraction"});
+}
+
+void check_split(const Recipe& recipe, std::span<const std::string> dialogues) {
+  const double fraction = recipe.data.validation_fraction;
+  if (fraction == 0) return;
+  const auto held_out =
+      std::ranges::count_if(dialogues, [&](const std::string& dialogue) { return is_validation(dialogue, fraction); });
+  if (held_out == 0 && recipe.checkpoint.keep_best) refuse_empty_validation();
+  if (held_out < std::ssize(dialogues)) return;
+  fail(ExitCode::data,
+       {.what = "the training part of the data would be empty: the answers to all prompts are held out",
+        .where = "data.validation_fraction",
+        .found = fmt::format("{}, which holds out {} of {} prompts", fraction, held_out, dialogues.size()),
+        .advice = "give more prompts, or a smaller data.validation_fraction"});
+}
+
 void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context& context) {
   if (recipe.text_template.name != TemplateName::plain && !recipe.attributes.names.empty()) {
     context.log->info(fmt::format("attributes: {}, {} to {}", join(recipe.attributes.names), recipe.attributes.min,
@@ -98,11 +118,7 @@ void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context&
     context.log->warn("the data has what other programs act on and this one does not: " + describe_unobeyed(unobeyed));
   const bool wanted = !recipe.data.validation.empty() || holds_out(recipe.data);
   if (!wanted) return;
-  if (dataset.validation.empty() && recipe.checkpoint.keep_best) {
-    fail(ExitCode::recipe, {.what = "'checkpoint.keep_best' needs validation data, and the validation part is empty",
-                            .where = "checkpoint.keep_best",
-                            .advice = "give data.validation, or a larger data.validation_fraction"});
-  }
+  if (dataset.validation.empty() && recipe.checkpoint.keep_best) refuse_empty_validation();
   if (dataset.validation.empty()) {
     context.log->warn("the validation part is empty: nothing is validated");
   } else {

@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <optional>
+#include <span>
+#include <string>
 
 #include "stages/fit.h"
 #include "steerlm/data/dataset.h"
@@ -17,6 +19,13 @@ DataOptions within_context(DataOptions data, const ModelConfig& config, const Co
 // Says what was read; throws data where nothing is left to train on. A validation part that was asked for and is empty
 // is a warning.
 void report_dataset(const Dataset& dataset, const Recipe& recipe, const Context& context);
+
+// Throws recipe: 'checkpoint.keep_best' has a validation part that is empty.
+[[noreturn]] void refuse_empty_validation();
+
+// Of a stage that trains on answers which it samples, before it does. data.validation_fraction holds them out by the
+// dialogues of their prompts (Record::dialogue): throws as the training would where one of the two parts gets none.
+void check_split(const Recipe& recipe, std::span<const std::string> dialogues);
 
 // --dry-run: steps, time, memory.
 void report_forecast(const Recipe& recipe, const BaseModel& base, const Dataset& dataset, const Context& context);

@@ -206,5 +206,20 @@ TEST_F(DatasetTest, BadRecordsStop) {
               HasSubstr("f.jsonl:2: turn 1: 'from' is missing"));
 }
 
+// A stage looks at it before it has anything to train on.
+TEST_F(DatasetTest, ValidationAloneNeedsNoTrainingData) {
+  const DataOptions data{.validation = {source(write(labelled + user_only))}};
+  DatasetBuilder builder(DatasetBuilder::Bytes::dropped);
+  builder.puts_aside = true;
+  EXPECT_TRUE(encode_validation(data, attributes_, template_, Objective::response, builder));
+  EXPECT_EQ(builder.validation.entries.size(), 1u);
+  EXPECT_EQ(builder.bad.size(), 1u);
+  EXPECT_TRUE(builder.train.entries.empty());
+  DatasetBuilder stops(DatasetBuilder::Bytes::dropped);
+  EXPECT_THAT(
+      message_of(ExitCode::data, [&] { encode_validation(data, attributes_, template_, Objective::response, stops); }),
+      HasSubstr("f.jsonl:2"));
+}
+
 }  // namespace
 }  // namespace steerlm

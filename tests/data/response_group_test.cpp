@@ -150,6 +150,18 @@ TEST_F(ResponseGroupFiles, WhatCannotBeUsedIsRefused) {
               HasSubstr("no record of SteerLM 2.0"));
 }
 
+TEST_F(ResponseGroupFiles, ValidationAloneNeedsNoTrainingData) {
+  const std::string good = group(response("one", numbers(-1, -2, -3)) + "," + response("two", numbers(-1, -2, -3)));
+  const DataOptions data{.validation = {testing::source(testing::write_file(folder, "v.jsonl", good + "{}\n"))}};
+  const ConversationTemplate conversation_template({}, tokenizer);
+  DatasetBuilder builder(DatasetBuilder::Bytes::dropped);
+  builder.puts_aside = true;
+  EXPECT_TRUE(encode_validation_groups(data, testing::make_test_attributes(), conversation_template, builder));
+  EXPECT_EQ(builder.validation.counts.groups, 1);
+  EXPECT_EQ(builder.validation.entries.size(), 2u);
+  EXPECT_EQ(builder.bad.size(), 1u);
+}
+
 TEST(ResponseWeights, DoNotOverflow) {
   EXPECT_THAT(response_weights({-5000, -5000}), ElementsAre(0.5, 0.5));
   EXPECT_THAT(response_weights({4000, 3000}), ElementsAre(1, 0));

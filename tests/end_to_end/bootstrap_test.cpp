@@ -101,6 +101,68 @@ TEST_F(Bootstrap, WhatCannotBeSelectedIsRefused) {
   EXPECT_FALSE(exists("run/model"));
 }
 
+// What annotation and fine-tuning will read, before hours of sampling; what is mended then goes on without --fresh.
+TEST_F(Bootstrap, WhatWouldEndFineTuningIsFoundBeforeAnythingIsSampled) {
+  write("broken.jsonl", conversation("a", "b", "quality:9,humor:1,length:0"));
+  write("unanswered.jsonl", R"({"conversations": [{"from": "User", "value": "question"}]})"
+                            "\n");
+  write("long.jsonl", conversation(std::string(1200, 'x'), "answer", "quality:3"));
+  copy_model("untied", "bare");
+  std::filesystem::remove(path("bare/model.safetensors"));
+  copy_model("classifier", "words");
+  std::filesystem::remove(path("words/tokenizer.model"));
+  write("words/steerlm.json", read("predictor/steerlm.json"));
+  write("adapter.yaml",
+        "stage: sft\nmodel: model\ndata: {train: labelled.jsonl, max_tokens: 256}\nrun_dir: adapter\n"
+        "train: {steps: 1, batch_size: 4}\nlora: {rank: 4, alpha: 8, targets: [q_proj]}\n");
+  ASSERT_EQ(run("sft adapter.yaml").code, 0) << read("err.txt");
+  struct Fault {
+    const char* arguments;
+    int code;
+    const char* message;
+  };
+  const Fault faults[] = {
+      {"data.validation=broken.jsonl", 3, "broken.jsonl:1"},
+      {"data.validation=unanswered.jsonl", 3, "unanswered.jsonl:1"},
+      {"data.validation=long.jsonl data.over_length=error", 3, "long.jsonl:1"},
+      {"data.validation=none.jsonl", 3, "none.jsonl"},
+      {"mix_original=true data.train=broken.jsonl", 3, "broken.jsonl:1"},
+      {"data.validation=long.jsonl checkpoint.keep_best.metric=validation/loss", 2, "the validation part is empty"},
+      {"data.validation_fraction=1e-9 checkpoint.keep_best.metric=validation/loss", 2, "the validation part is empty"},
+      {"data.validation_fraction=0.999999999", 3, "the answers to all prompts are held out"},
+      {"start_from=base model.path=bare", 4, "bare"},
+      {"predictor=words", 4, "words"},
+      {"policy=adapter/model lora='{rank: 2, alpha: 8, targets: [q_proj]}'", 2, "another adapter than the one in"}};
+  for (const auto& [arguments, code, message] : faults) {
+    for (const std::string option : {" --dry-run ", " "}) {
+      expect_refused(run("bootstrap bootstrap.yaml" + option + arguments), code, message);
+      EXPECT_FALSE(exists("run/sample")) << arguments;
+    }
+  }
+  expect_says(run("bootstrap bootstrap.yaml --dry-run on_bad_record=quarantine data.validation=broken.jsonl"),
+              "1 bad records");
+  EXPECT_EQ(run("bootstrap bootstrap.yaml data.validation=labelled.jsonl").code, 0) << read("err.txt");
+}
+
+// No look is taken at what can be read once.
+TEST_F(Bootstrap, PromptsOfStandardInputAreReadOnce) {
+  ASSERT_EQ(run("bootstrap bootstrap.yaml").code, 0);
+  ASSERT_EQ(run("bootstrap bootstrap.yaml run_dir=piped prompts=- <prompts.jsonl").code, 0) << read("err.txt");
+  EXPECT_EQ(read("piped/model/model.safetensors"), read("run/model/model.safetensors"));
+}
+
+// The advice of the refusal, followed.
+TEST_F(Bootstrap, WhatWasSampledCanBeTrainedOnWhenTheTrainingChanges) {
+  ASSERT_EQ(run("bootstrap bootstrap.yaml").code, 0);
+  const Result other = run("bootstrap bootstrap.yaml data.validation=labelled.jsonl");
+  expect_refused(other, 2, "an sft recipe with another run_dir can train on them, data.train: run/annotated.jsonl");
+  write("sft.yaml",
+        "stage: sft\nmodel: model\ndata: {train: run/annotated.jsonl, validation: labelled.jsonl}\nrun_dir: tuned\n"
+        "optimizer: {learning_rate: 1e-3}\ntrain: {steps: 2, batch_size: 4}\n");
+  ASSERT_EQ(run("sft sft.yaml").code, 0) << read("err.txt");
+  EXPECT_EQ(read("tuned/model/model.safetensors"), read("run/model/model.safetensors"));
+}
+
 TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   write_evaluation("prompts.jsonl", "humor", "predictor");
   const Result result = run("evaluate evaluate.yaml");

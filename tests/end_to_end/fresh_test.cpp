@@ -194,12 +194,22 @@ TEST_F(FreshRun, OfAComparisonOfPairsKeepsTheEarlierOneUntilThePairsAreRead) {
                                       {"pairs.sources=long_pairs.jsonl", 3}});
 }
 
+// The predictor is measured first, which may take hours.
+TEST_F(FreshRun, IsNotNeededWhereAnEvaluationHasMeasuredNothing) {
+  const std::string both = "evaluate pairs.yaml data.validation=records.jsonl ";
+  expect_refused(run(both + "pairs.sources=long_pairs.jsonl"), 3, "no line of pairs can be counted");
+  EXPECT_FALSE(exists("run/recipe.yaml"));
+  EXPECT_EQ(run(both).code, 0) << read("err.txt");
+}
+
 TEST_F(FreshRun, OfABootstrapKeepsTheEarlierOneUntilAllItsDataIsRead) {
   for (const char* name : {"wide", "other"}) copy_model("classifier", name);
   Json declared = Json::parse(read("predictor/steerlm.json"));
   declared["attributes"]["max"] = 9;
   write("wide/steerlm.json", declared.dump());
   declared["attributes"]["max"] = 4;
+  copy_model("untied", "bare");
+  std::filesystem::remove(path("bare/model.safetensors"));
   declared["attributes"]["names"][1] = "toxicity";
   write("other/steerlm.json", declared.dump());
   expect_kept("bootstrap bootstrap.yaml", {{"prompts=broken.jsonl", 3},
@@ -210,6 +220,8 @@ TEST_F(FreshRun, OfABootstrapKeepsTheEarlierOneUntilAllItsDataIsRead) {
                                            {"prompts=long.jsonl", 3},
                                            {"labels_from=broken.jsonl", 3},
                                            {"data.validation=broken.jsonl", 3},
+                                           {"data.validation=unanswered.jsonl", 3},
+                                           {"start_from=base model.path=bare", 4},
                                            {"mix_original=true data.train=broken.jsonl", 3},
                                            {"select.quality=9", 2}});
 }
@@ -241,7 +253,9 @@ TEST_F(FreshRun, OfSteerlm2KeepsTheEarlierOneAndThenStartsAllIterationsOver) {
   copy_model("classifier", "cut");
   write("cut/steerlm.json", read("predictor/steerlm.json"));
   std::filesystem::resize_file(path("cut/model.safetensors"), 4000);
-  expect_kept("steerlm2 steerlm2.yaml", {{"prompts=broken.jsonl", 3}, {"predictor=cut", 4}, {"set.quality=9", 2}});
+  expect_kept(
+      "steerlm2 steerlm2.yaml",
+      {{"prompts=broken.jsonl", 3}, {"predictor=cut", 4}, {"set.quality=9", 2}, {"data.validation=records.jsonl", 3}});
   write("run/policy-2/mine.txt", "mine");
   const Result fewer = run("steerlm2 steerlm2.yaml --fresh iterations=1");
   ASSERT_EQ(fewer.code, 0) << fewer.errors;

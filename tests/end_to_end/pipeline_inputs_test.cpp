@@ -59,6 +59,41 @@ TEST_F(PipelineInputs, AreReadInADryRunAsTheStepReadsThem) {
   expect_refused(run("pipeline pipeline.yaml run_dir=third"), 3, no_pair);
 }
 
+// What no step makes, and where the steps write, before the first one runs for hours.
+TEST_F(PipelineInputs, OfLaterStepsAreLookedAtBeforeTheFirstOneRuns) {
+  copy_model("untied", "bare");
+  std::filesystem::remove(path("bare/model.safetensors"));
+  std::filesystem::create_directory(path("folder"));
+  write("mine.jsonl", "mine\n");
+  const std::string labels = "name: labels, stage: annotate, predictor: \"@predictor/model\", ",
+                    to = ", output: \"@self/out.jsonl\"", tune = "name: tune, stage: sft, ",
+                    data = ", data: {train: [{path: train.jsonl}], max_tokens: 256}, train: {steps: 1, batch_size: 4}";
+  struct Fault {
+    std::string step;
+    int code;
+    const char *message, *title;
+  };
+  const Fault faults[] = {
+      {labels + "input: none.jsonl" + to, 3, "none.jsonl", "[2/2] labels (annotate)"},
+      {labels + "input: folder" + to, 3, "a folder where a data file is expected", "[2/2] labels (annotate)"},
+      {labels + "input: train.jsonl, output: mine.jsonl", 5,
+       "mine.jsonl: a file that this run did not write is in the way", "[2/2] labels (annotate)"},
+      {tune + "model: {path: none}" + data, 4, "none", "[2/2] tune (sft)"},
+      {tune + "model: {path: bare}" + data, 4, "bare", "[2/2] tune (sft)"}};
+  for (const auto& [step, code, message, title] : faults) {
+    make_pipeline(step);
+    const Result result = run("pipeline pipeline.yaml");
+    expect_refused(result, code, message);
+    EXPECT_THAT(result.errors, HasSubstr(std::string(title) + " ended with exit code " + std::to_string(code)));
+    EXPECT_FALSE(exists("run")) << step;
+  }
+  // What the data says, the step reads when it is its turn.
+  write("broken.jsonl", "{\"conversations\": 1}\n");
+  make_pipeline(labels + "input: broken.jsonl, on_bad_record: stop" + to);
+  expect_refused(run("pipeline pipeline.yaml"), 3, "broken.jsonl:1");
+  EXPECT_TRUE(exists("run/predictor/done.json"));
+}
+
 TEST_F(PipelineInputs, WhatAFinishedStepLacksIsKnownBeforeItsInputsAre) {
   make_pipeline(
       "name: measured, stage: evaluate, predictor: \"@predictor/model\", "

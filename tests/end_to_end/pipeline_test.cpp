@@ -115,10 +115,11 @@ TEST_F(PipelineProgram, OneStepOrTheStepsFromOneOn) {
 }
 
 TEST_F(PipelineProgram, AFailingStepGivesItsExitCodeAndNoLaterOneRuns) {
-  const Result missing = run("pipeline pipeline.yaml steps[1].input=none.jsonl");
-  expect_refused(missing, 3, "none.jsonl");
-  EXPECT_NE(missing.errors.find("[2/3] annotation (annotate) ended with exit code 3"), std::string::npos)
-      << missing.errors;
+  write("broken.jsonl", "{\"conversations\": 1}\n");
+  const Result broken = run("pipeline pipeline.yaml steps[1].input=broken.jsonl steps[1].on_bad_record=stop");
+  expect_refused(broken, 3, "broken.jsonl:1");
+  EXPECT_NE(broken.errors.find("[2/3] annotation (annotate) ended with exit code 3"), std::string::npos)
+      << broken.errors;
   EXPECT_FALSE(exists("run/sft"));
   expect_refused(run("pipeline pipeline.yaml --only sft steps[2].model.path=none"), 4, "none");
   expect_refused(run("pipeline pipeline.yaml --only predictor steps[0].train.steps=many"), 2, "steps");

@@ -187,6 +187,54 @@ TEST_F(Steerlm2Program, WhatDoesNotFitTogetherIsRefusedBeforeAnythingIsSampled) 
   expect_says(run("steerlm2 steerlm2.yaml run_dir=labels prior=policy iterations=1"), "has attributes (");
 }
 
+// What the training of the first iteration will read, before hours of sampling and scoring.
+TEST_F(Steerlm2Program, WhatWouldEndTheTrainingIsFoundBeforeAnythingIsSampled) {
+  write("unscored.jsonl", group("one", response("yes") + "," + response("no no")));
+  write("records.jsonl", conversation("question", "answer", "quality:3,humor:0,length:0"));
+  write("empty.jsonl", "\n");
+  copy_model("classifier", "words");
+  std::filesystem::remove(path("words/tokenizer.model"));
+  write("words/steerlm.json", read("predictor/steerlm.json"));
+  write("adapter.yaml",
+        "stage: sft\nmodel: policy\ndata: {train: records.jsonl, max_tokens: 256}\nrun_dir: adapter\n"
+        "train: {steps: 1, batch_size: 4}\nlora: {rank: 4, alpha: 8, targets: [q_proj]}\n");
+  ASSERT_EQ(run("sft adapter.yaml").code, 0) << read("err.txt");
+  struct Fault {
+    const char* arguments;
+    int code;
+    const char* message;
+  };
+  const Fault faults[] = {
+      {"data.validation_fraction=0 data.validation=unscored.jsonl", 3, "a response without 'log("},
+      {"data.validation_fraction=0 data.validation=records.jsonl", 3, "no record of SteerLM 2.0"},
+      {"data.validation_fraction=0 data.validation=empty.jsonl checkpoint.keep_best.metric=validation/distance", 2,
+       "the validation part is empty"},
+      {"data.validation_fraction=1e-9 checkpoint.keep_best.metric=validation/distance", 2,
+       "the validation part is empty"},
+      {"data.validation_fraction=0.999999999", 3, "the answers to all prompts are held out"},
+      {"predictor=words", 4, "words"},
+      {"policy=adapter/model lora='{rank: 2, alpha: 8, targets: [q_proj]}'", 2, "another adapter than the one in"}};
+  for (const auto& [arguments, code, message] : faults) {
+    for (const std::string option : {" --dry-run ", " "}) {
+      expect_refused(run("steerlm2 steerlm2.yaml" + option + arguments), code, message);
+      EXPECT_FALSE(exists("run/sample-1")) << arguments;
+    }
+  }
+  expect_says(run("steerlm2 steerlm2.yaml --dry-run on_bad_record=quarantine data.validation_fraction=0 "
+                  "data.validation=records.jsonl"),
+              "1 bad records");
+  ASSERT_EQ(run("steerlm2 steerlm2.yaml iterations=1").code, 0) << read("err.txt");
+  // The advice of the refusal of another recipe, followed.
+  expect_refused(run("steerlm2 steerlm2.yaml iterations=1 data.validation_fraction=0.2"), 2,
+                 "run_dir=ANOTHER prompts=null prior=null predictor=null data.train=run/responses-1.jsonl");
+  ASSERT_EQ(run("steerlm2 steerlm2.yaml run_dir=another prompts=null prior=null predictor=null "
+                "data.train=run/responses-1.jsonl")
+                .code,
+            0)
+      << read("err.txt");
+  EXPECT_EQ(read("another/model/model.safetensors"), read("run/model/model.safetensors"));
+}
+
 TEST_F(Steerlm2Program, ScoreTellsTheThreeProbabilities) {
   write("records.jsonl",
         conversation("question", "answer", "quality:3,humor:0,length:0") + conversation("another", "one"));

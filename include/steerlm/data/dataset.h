@@ -130,7 +130,10 @@ class DatasetBuilder {
 bool encode_conversations(const DataOptions& data, const Attributes& attributes,
                           const ConversationTemplate& conversation_template, Objective objective,
                           DatasetBuilder& builder);
-// The same, into memory; `puts_aside`: DatasetBuilder's.
+// data.validation alone, for a stage that looks at it before there is anything to train on. False: stopped.
+bool encode_validation(const DataOptions& data, const Attributes& attributes,
+                       const ConversationTemplate& conversation_template, Objective objective, DatasetBuilder& builder);
+// The same of both, into memory; `puts_aside`: DatasetBuilder's.
 Dataset load_dataset(const DataOptions& data, const Attributes& attributes,
                      const ConversationTemplate& conversation_template, Objective objective, bool puts_aside = false);
 

@@ -67,5 +67,8 @@ std::vector<double> response_weights(const std::vector<double>& log_w);
 // stopped by the builder.
 bool encode_response_groups(const DataOptions& data, const Attributes& attributes,
                             const ConversationTemplate& conversation_template, DatasetBuilder& builder);
+// data.validation alone, as encode_validation of data/dataset.h.
+bool encode_validation_groups(const DataOptions& data, const Attributes& attributes,
+                              const ConversationTemplate& conversation_template, DatasetBuilder& builder);
 
 }  // namespace steerlm
