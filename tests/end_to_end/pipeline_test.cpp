@@ -207,15 +207,6 @@ TEST_F(PipelineProgram, AnOutputElsewhereGoesWithItsOldRunDirectory) {
   EXPECT_EQ(steps(run(elsewhere)), "skipped predictor,annotation,sft,");
   EXPECT_EQ(read("run/annotation.previous/outputs/out.jsonl"), old);
   EXPECT_EQ(lines_of(read("out.jsonl")).size(), 1u);
-
-  // So does what describes a shard.
-  std::filesystem::remove(path("out.jsonl"));
-  const std::string shard = elsewhere + "steps[1].shard=0/2 run_dir=sharded ";
-  ASSERT_EQ(run(shard).code, 0) << read("err.txt");
-  write("input.jsonl", conversation("a third", "one"));
-  EXPECT_EQ(steps(run(shard)), "skipped predictor,annotation,sft,");
-  EXPECT_TRUE(exists("sharded/annotation.previous/outputs/out.jsonl.shard.json"));
-  EXPECT_TRUE(exists("out.jsonl.shard.json"));
 }
 
 // What was written at the old place stays there, also where the two names begin alike.

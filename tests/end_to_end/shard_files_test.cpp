@@ -94,6 +94,17 @@ TEST_F(ShardFiles, OfAnotherJobAreFoundBeforeAnythingIsRemoved) {
   }
 }
 
+TEST_F(ShardFiles, GoWithTheOldRunDirectoryOfAStep) {
+  write("pipeline.yaml",
+        "stage: pipeline\nrun_dir: pipe\nsteps:\n  - {name: labels, stage: annotate, predictor: predictor, input: "
+        "in.jsonl, output: s0.jsonl, shard: 0/2, block_records: 4, max_bad_share: 0.5}\n");
+  ASSERT_EQ(run("pipeline pipeline.yaml").code, 0) << read("err.txt");
+  const std::string old = read("s0.jsonl.shard.json");
+  EXPECT_EQ(run("pipeline pipeline.yaml steps.labels.human_labels=keep").code, 0) << read("err.txt");
+  EXPECT_EQ(read("pipe/labels.previous/outputs/s0.jsonl.shard.json"), old);
+  EXPECT_NE(read("s0.jsonl.shard.json"), old);
+}
+
 // The list of a run without shards is its reader's.
 TEST_F(ShardFiles, AListOfBadRecordsThatWasReadMayBeRemoved) {
   ASSERT_EQ(run("annotate annotate.yaml").code, 0);
