@@ -286,7 +286,7 @@ TEST_F(DatasetFile, TheSameDataGivesTheSameBytes) {
     return encode_preferences({.train = {source(pairs)}}, conversation_template, builder);
   });
   EXPECT_EQ(sha256_hex(hashes) + " of format " + std::to_string(dataset_file_format),
-            "af597dfc835c46d9bcdc4ac3e473a3334f422d3049d267f337c2150573df8a70 of format 5");
+            "4b1b3cc0923ecf42418e252d1c7185f51515d7d539fbb598a5b4638f5f1db217 of format 6");
 }
 
 }  // namespace
