@@ -103,11 +103,10 @@ TEST(SteerlmJsonTest, WhatNobodyNamedIsNotWritten) {
 }
 
 TEST(SteerlmJsonTest, NullIsTheSameAsMissing) {
-  const SteerlmJson value = parse_steerlm_json(Json::parse(
-                                                   R"({"method": null, "attributes": {"names": [], "min": null},
-                      "head": {"kind": null, "writes": null, "bias": null},
-                      "template": {"name": null, "system": null, "sha256": null}})"),
-                                               "steerlm.json");
+  const char* nulls = R"({"method": null, "attributes": {"names": [], "min": null},
+                          "head": {"kind": null, "writes": null, "bias": null},
+                          "template": {"name": null, "system": null, "sha256": null}})";
+  const SteerlmJson value = parse_steerlm_json(Json::parse(nulls), "steerlm.json");
   EXPECT_EQ(dump_steerlm_json(value),
             dump_steerlm_json(parse_steerlm_json(Json::parse(R"({"attributes": {"names": []}})"), "steerlm.json")));
   EXPECT_FALSE(value.template_given.name || value.template_given.system || value.template_given.special_tokens);
