@@ -9,6 +9,7 @@
 #include "steerlm/nn/device.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/stages/inputs.h"
+#include "steerlm/stages/sample.h"
 
 namespace steerlm {
 
@@ -88,11 +89,9 @@ OpenModel open_text_model(const std::string& folder, const std::string& device, 
                           const TemplateRequest& request) {
   OpenModel model = open_model(folder, parse_computing(device, precision), request);
   print_notes(model.notes);
-  if (model.folder.head.kind != HeadKind::language_model) {
-    fail(ExitCode::model, {.what = "the model is an attribute predictor and writes no text",
-                           .where = folder,
-                           .advice = "`steerlm score` reads its scores"});
-  }
+  // A raw prompt may be one that labels follow.
+  if (request.required || model.folder.head.kind == HeadKind::regression)
+    require_language_model(model.folder, "--model");
   if (request.required) print_template(model.folder);  // else no template is written
   return model;
 }

@@ -119,6 +119,7 @@ int commands::model_info(const ModelInfoArguments& arguments) {
   json["architecture"] = config.at("architectures").at(0);
   json["family"] = config.at("model_type");
   json["head"]["kind"] = enum_name(folder.head.kind);
+  if (folder.writes) json["head"]["writes"] = enum_name(*folder.writes);
   if (weights == Weights::regression) {
     json["head"]["bias"] = folder.head.bias;
     json["head"]["pooling"] = enum_name(folder.head.pooling);

@@ -18,6 +18,7 @@
 #include "steerlm/infer/score.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/stages/response_scores.h"
+#include "steerlm/stages/sample.h"
 
 namespace steerlm {
 namespace {
@@ -193,6 +194,7 @@ void check_score_options(const ScoreArguments& arguments, const ModelFolder& fol
                             .where = folder.path.string()});
   }
   if (asks_predictor(arguments, folder) && (arguments.label_logprob || arguments.responses)) require_predictor(folder);
+  if (!asks_predictor(arguments, folder)) require_language_model(folder, "--model");
   if (!asks_predictor(arguments, folder) && folder.text_template.name == TemplateName::plain) {
     fail(ExitCode::recipe,
          {.what = "a text of the template plain has no turns whose log-probabilities could be told apart",

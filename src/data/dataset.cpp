@@ -78,7 +78,9 @@ void encode_conversation(const Record& record, const Conversation& conversation,
     ++counts.without_target;
     return;
   }
-  if (fit_length(example, record, options, counts)) keep(std::move(example), examples, counts);
+  if (!fit_length(example, record, options, counts)) return;
+  counts.label_examples += conversation.type == ConversationType::text_to_value;
+  keep(std::move(example), examples, counts);
 }
 
 void encode_scored_turns(const Record& record, const ConversationTemplate& conversation_template,

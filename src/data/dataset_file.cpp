@@ -49,11 +49,12 @@ std::string_view bytes_of(const std::vector<T>& values) {
 // Calls act(name, member) for all counts.
 template <class Counts, class Act>
 void for_each_count(Counts& counts, Act&& act) {
-  auto& [conversations, examples, dropped_over_length, pairs, without_preference, truncated, without_target,
-         unlabelled_turns, labelled_turns, marker_text, tokens, target_tokens, longest, unobeyed, label_sums,
-         label_values, groups, single, alike, effective_responses] = counts;
+  auto& [conversations, examples, label_examples, dropped_over_length, pairs, without_preference, truncated,
+         without_target, unlabelled_turns, labelled_turns, marker_text, tokens, target_tokens, longest, unobeyed,
+         label_sums, label_values, groups, single, alike, effective_responses] = counts;
   act("conversations", conversations);
   act("examples", examples);
+  act("label_examples", label_examples);
   act("dropped_over_length", dropped_over_length);
   act("pairs", pairs);
   act("without_preference", without_preference);

@@ -37,6 +37,13 @@ void apply_steerlm_json(ModelFolder& folder, const SteerlmJson& own, const std::
                            .found = "pooling '" + std::string(enum_name(own.head_pooling)) + "'",
                            .advice = "take 'pooling' out"});
   }
+  if (kind == HeadKind::regression && own.head_writes) {
+    fail(ExitCode::model, {.what = "a regression head gives scores and writes nothing",
+                           .where = where + ", head",
+                           .found = "writes '" + std::string(enum_name(*own.head_writes)) + "'",
+                           .advice = "take 'writes' out"});
+  }
+  folder.writes = own.head_writes;
   const auto names = static_cast<std::int64_t>(own.attributes.names.size());
   if (kind == HeadKind::regression && names > 0 && names != folder.num_labels) {
     fail(ExitCode::model, {.what = "as many attributes as config.json has labels are needed",
@@ -197,7 +204,8 @@ void apply_adapter(ModelFolder& folder, const Path& path, const Adapter& adapter
   folder.path = path;
   if (is_there(path / "tokenizer.model", ExitCode::model) || is_there(path / "tokenizer.json", ExitCode::model))
     folder.tokenizer_path = path;
-  folder.head = {.kind = adapter.head};  // not the base's
+  folder.head = {.kind = adapter.head};  // not the base's, nor what that was trained to write
+  folder.writes.reset();
   if (adapter.head != HeadKind::regression) return;
   // What the base's steerlm.json says of its own training is not said of this score.
   folder.method.clear();

@@ -50,11 +50,14 @@ SteerlmJson parse_steerlm_json(const Json& json, const std::string& where) {
     JsonFields head(*entry, where + ", head");
     HeadOptions options;
     options.fields(head);
+    Writes writes{};
+    head("writes", writes);
     head.end();
     result.head_loss = options.loss;
     result.head_pooling = options.pooling;
     if (head.find("kind")) result.head_kind = options.kind;
     if (head.find("bias")) result.head_bias = options.bias;
+    if (head.find("writes")) result.head_writes = writes;
   }
   if (const Json* entry = top.find("template")) {
     JsonFields section(*entry, where + ", template");
@@ -84,6 +87,7 @@ Json dump_steerlm_json(const SteerlmJson& value) {
     for (const std::string& name : options.names) attributes["defaults"][name] = options.defaults.at(name);
   }
   json["head"]["kind"] = enum_name(value.head_kind.value_or(HeadKind::language_model));
+  if (value.head_writes) json["head"]["writes"] = enum_name(*value.head_writes);
   if (is_pairwise(value.head_loss)) json["head"]["loss"] = enum_name(value.head_loss);
   if (value.head_bias) json["head"]["bias"] = *value.head_bias;
   if (value.head_pooling != HeadPooling::last) json["head"]["pooling"] = enum_name(value.head_pooling);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "steerlm/core/json.h"
+#include "steerlm/hf/options.h"
 #include "steerlm/nn/options.h"
 #include "steerlm/text/options.h"
 
@@ -15,6 +16,7 @@ struct SteerlmJson {
   std::string method;
   AttributeOptions attributes;  // checked; a default for every name
   std::optional<HeadKind> head_kind;
+  std::optional<Writes> head_writes;   // none: nobody says it, or both
   HeadLoss head_loss = HeadLoss::mse;  // a pairwise one is written: such scores are on no scale of labels
   std::optional<bool> head_bias;
   HeadPooling head_pooling = HeadPooling::last;  // written where it is another

@@ -100,6 +100,7 @@ void write_texts(const Path& part, const ModelFolder& folder, const HeadShape& h
   SteerlmJson own{.method = folder.method,
                   .attributes = folder.attributes,
                   .head_kind = folder.head.kind,
+                  .head_writes = regression ? std::nullopt : folder.writes,
                   .head_loss = folder.head.loss,
                   .head_pooling = folder.head.pooling,
                   .text_template = folder.text_template,

@@ -24,6 +24,25 @@ steps:
   #  data: {train: FILE}
 )";
 
+// Of what may be given in place of each other the keys that are left open, and a line on the others.
+struct Choice {
+  std::vector<std::string_view> keys;
+  std::string_view others;
+};
+Choice usual_choice(Stage stage) {
+  if (stage == Stage::steerlm2) {
+    return {{"prior", "predictor", "prompts"},
+            "# With prompts, prior and predictor taken out, data.train is to be given: responses with their three "
+            "numbers.\n"};
+  }
+  if (stage == Stage::evaluate) {
+    return {
+        {"predictor", "data.validation"},
+        "# 'predictor' may be taken out where a 'model' is given, 'data' where 'pairs' alone are to be measured.\n"};
+  }
+  return {};
+}
+
 // Whether the key must be given, or one in it. `model` is given by its path.
 bool is_required(const std::vector<std::string_view>& required, const std::string& path) {
   return std::any_of(required.begin(), required.end(), [&](std::string_view key) {
@@ -58,9 +77,11 @@ void write_key(const KeyInfo& key, const std::string& above, const std::vector<s
 std::string starting_recipe(Stage stage) {
   Recipe recipe{.stage = stage};
   apply_method_defaults(recipe);
-  const std::vector<std::string_view> required = required_keys(stage);
+  std::vector<std::string_view> required = required_keys(stage);
+  const Choice choice = usual_choice(stage);
+  required.insert(required.end(), choice.keys.begin(), choice.keys.end());
   std::string text = "# Recipe of the stage " + std::string(enum_name(stage)) + "\n" + std::string(introduction) +
-                     "\nstage: " + std::string(enum_name(stage)) + "\n";
+                     std::string(choice.others) + "\nstage: " + std::string(enum_name(stage)) + "\n";
   for (KeyInfo& key : describe(recipe)) {
     if (key.name == "attributes" && has_folder_attributes(stage)) {
       for (KeyInfo& child : key.children) {  // their defaults are not the method's

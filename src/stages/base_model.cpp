@@ -23,6 +23,7 @@ void take_over(ModelFolder& folder, const Recipe& recipe, const Tokenizer& token
   folder.template_sha256 = ConversationTemplate(folder.text_template, tokenizer).sha256();
   folder.attributes = recipe.text_template.name == TemplateName::plain ? AttributeOptions{} : recipe.attributes;
   folder.method = enum_name(recipe.method);
+  folder.writes.reset();
 }
 
 // Without LoRA an adapter folder is a model like any other, merged. With LoRA the training of its matrices goes on.

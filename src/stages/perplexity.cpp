@@ -7,6 +7,7 @@
 #include "steerlm/data/batch.h"
 #include "steerlm/infer/score.h"
 #include "steerlm/stages/predict.h"
+#include "steerlm/stages/sample.h"
 #include "steerlm/text/template.h"
 
 namespace steerlm {
@@ -30,11 +31,7 @@ std::vector<std::int32_t> encode_plain_prompt(const ConversationTemplate& conver
 OpenModel open_perplexity_model(const std::string& folder, const Computing& computing, const Context& context) {
   OpenModel model = open_model(folder, computing,
                                {.options = {.name = TemplateName::plain}, .given = {.name = true}, .yields = true});
-  if (model.folder.head.kind != HeadKind::language_model) {
-    fail(ExitCode::model, {.what = "perplexity is that of a language model, and this folder is a predictor",
-                           .where = folder,
-                           .advice = "name a language model in dials.perplexity_model"});
-  }
+  require_language_model(model.folder, "dials.perplexity_model");
   context.log->info(fmt::format("perplexity of the answers: {} with the template {}{}", folder,
                                 enum_name(model.folder.text_template.name),
                                 model.folder.template_warning.empty()

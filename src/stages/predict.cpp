@@ -176,6 +176,13 @@ std::string example_declaration(const ModelFolder& folder) {
 }  // namespace
 
 void require_predictor(const ModelFolder& folder) {
+  if (!folder.attributes.names.empty() && folder.writes == Writes::text) {
+    fail(ExitCode::model, {.what = "the model folder is not an attribute predictor: it was trained to write answers",
+                           .where = folder.path.string(),
+                           .found = "head.writes 'text' in its steerlm.json",
+                           .expected = "a regression head, or a language model that writes labels",
+                           .advice = "train one with `steerlm train-predictor`"});
+  }
   if (!folder.attributes.names.empty()) return;
   const bool regression = folder.head.kind == HeadKind::regression;
   fail(

@@ -48,10 +48,21 @@ GenerationSettings generation_settings(const OpenModel& model,
 }
 
 void require_language_model(const ModelFolder& folder, const std::string& key) {
-  if (folder.head.kind == HeadKind::language_model) return;
-  fail(ExitCode::model, {.what = "'" + key + "' is a predictor with a regression head, which writes no text",
-                         .where = folder.path.string(),
-                         .expected = "a language model"});
+  if (folder.head.kind == HeadKind::regression) {
+    fail(ExitCode::model, {.what = "'" + key + "' is a predictor with a regression head, which writes no text",
+                           .where = folder.path.string(),
+                           .expected = "a language model",
+                           .advice = "`steerlm sft` trains one; `steerlm score` reads the scores of this one"});
+  }
+  if (folder.writes == Writes::labels) {
+    fail(ExitCode::model,
+         {.what = "'" + key + "' is a predictor: it was trained to write labels, and no answers",
+          .where = folder.path.string(),
+          .found = "head.writes 'labels' in its steerlm.json",
+          .expected = "a language model that writes answers",
+          .advice = "`steerlm sft` trains one; `steerlm annotate` writes the labels of this one, and `steerlm "
+                    "score --label-logprob` how probable it finds given ones"});
+  }
 }
 
 void require_dials(const ModelFolder& folder) {

@@ -64,6 +64,12 @@ Metrics validation_at(const Path& file, std::int64_t step) {
   return metrics;
 }
 
+// Nothing where records of both kinds were trained on.
+std::optional<Writes> trained_to_write(const DatasetCounts& counts) {
+  if (counts.label_examples == 0) return Writes::text;
+  return counts.label_examples == counts.examples ? std::optional(Writes::labels) : std::nullopt;
+}
+
 }  // namespace
 
 ModelCard::Part card_part(const DatasetCounts& counts) {
@@ -313,6 +319,8 @@ std::optional<Json> train_and_write(const Recipe& recipe, RunDirectory& run, Bas
                        .training = card_part(dataset.train_counts),
                        .validation = card_part(dataset.validation_counts),
                        .metrics = validation};
+  if (base.folder.head.kind == HeadKind::language_model && result.weights_step > 0)
+    base.folder.writes = trained_to_write(dataset.train_counts);
   const NamedTensors tensors = to_named_tensors(result.weights);
   run.files().write_folder("model", true, [&](const Path& part) {
     if (base.adapter)

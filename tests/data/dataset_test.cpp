@@ -93,8 +93,18 @@ TEST_F(DatasetTest, Labels) {
   ASSERT_EQ(dataset.train.size(), 1u);
   EXPECT_EQ(trained(dataset.train[0]), "humor:1\n<extra_id_1>quality:2,humor:3\n<extra_id_1>");
   EXPECT_EQ(dataset.train_counts.conversations, 3);
+  EXPECT_EQ(dataset.train_counts.label_examples, 1);
   EXPECT_EQ(dataset.train_counts.without_target, 2);
   EXPECT_EQ(dataset.train_counts.unlabelled_turns, 2);
+}
+
+TEST_F(DatasetTest, RecordsThatTrainLabelsAreCountedAmongResponses) {
+  const std::string judged = R"({"type":"TEXT_TO_VALUE",)" + labelled.substr(1);
+  const Dataset dataset = load(labelled + judged + unlabelled, Objective::response);
+  EXPECT_EQ(trained(dataset.train[1]), "humor:1\n<extra_id_1>quality:2,humor:3\n<extra_id_1>");
+  EXPECT_EQ(dataset.train_counts.examples, 3);
+  EXPECT_EQ(dataset.train_counts.label_examples, 1);
+  EXPECT_EQ(load(labelled, Objective::regression).train_counts.label_examples, 0);
 }
 
 TEST_F(DatasetTest, Regression) {

@@ -1,5 +1,6 @@
 // LoRA through the program: a recipe with `lora`, its adapter folder used as a model, merged, gone on with.
 #include <cmath>
+#include <optional>
 
 #include "end_to_end/program.h"
 
@@ -28,6 +29,15 @@ class LoraProgram : public Program {
     const Result result = run("score --model " + model + " --input train.jsonl --output -");
     EXPECT_EQ(result.code, 0) << result.errors;
     return json_lines(result.output);
+  }
+
+  Json steerlm_json(const std::string& model) const {
+    return parse_json(read(model + "/steerlm.json"), "steerlm.json", ExitCode::model);
+  }
+  // What a folder says that it was trained to write, if it says it.
+  std::optional<std::string> written(const std::string& model) const {
+    const Json head = steerlm_json(model).at("head");
+    return head.contains("writes") ? std::optional(head.at("writes").get<std::string>()) : std::nullopt;
   }
 };
 
@@ -66,6 +76,84 @@ TEST_F(LoraProgram, AnAdapterIsAModelAndItsMergeGivesTheSameLogProbabilities) {
   expect_refused(run("model export --model run/model --output out --dtype bf16"), 4,
                  "merge it first: steerlm model merge");
   expect_refused(run("model merge --model base --output out"), 4, "the folder is not an adapter");
+}
+
+// Folders of one shape: what was trained to write answers is no predictor, and what was trained to write labels no
+// policy.
+TEST_F(LoraProgram, AModelIsHeldToWhatItWasTrainedToWrite) {
+  const std::string short_system = "template.system='Be good.' ";
+  ASSERT_EQ(run("sft sft.yaml run_dir=policy " + short_system).code, 0) << read("err.txt");
+  ASSERT_EQ(run("train-predictor predictor.yaml run_dir=judge head='{kind: language_model}' " + short_system).code, 0)
+      << read("err.txt");
+  for (const std::string name : {"policy", "judge"}) {
+    const std::string wanted = name == "policy" ? "text" : "labels";
+    EXPECT_EQ(written(name + "/model"), wanted);
+    ASSERT_EQ(run("model merge --model " + name + "/model --output " + name + "-merged").code, 0);
+    ASSERT_EQ(run("model export --model " + name + "-merged --dtype bf16 --output " + name + "-exported").code, 0);
+    ASSERT_EQ(run("model add-tokens --model " + name + "-merged --tokens '<a>' --output " + name + "-grown").code, 0);
+    for (const char* made : {"-merged", "-exported", "-grown"}) EXPECT_EQ(written(name + made), wanted) << made;
+    const Json info = parse_json(run("model info --model " + name + "/model").output, "info", ExitCode::model);
+    EXPECT_EQ(info.at("head").at("writes"), wanted);
+  }
+
+  write("annotate.yaml",
+        "stage: annotate\npredictor: judge/model\ninput: train.jsonl\noutput: out.jsonl\nrun_dir: a\n");
+  write("evaluate.yaml", "stage: evaluate\npredictor: judge/model\ndata: {validation: train.jsonl}\nrun_dir: e\n");
+  write("generate.yaml", "stage: generate\nmodel: policy/model\nprompts: train.jsonl\noutput: g.jsonl\nrun_dir: g\n");
+  const std::string sampled = "policy: policy/model\npredictor: judge/model\nprompts: train.jsonl\n";
+  write("bootstrap.yaml", "stage: bootstrap\n" + sampled + "labels_from: train.jsonl\nrun_dir: b\n");
+  write("steerlm2.yaml", "stage: steerlm2\n" + sampled + "prior: policy/model\nrun_dir: s\n");
+  const std::string no_predictor = "is not an attribute predictor: it was trained to write answers",
+                    no_policy = "is a predictor: it was trained to write labels, and no answers";
+  for (const std::string model : {"policy/model", "policy-merged"}) {
+    for (const std::string stage : {"annotate", "evaluate", "bootstrap", "steerlm2"})
+      expect_refused(run(stage + " " + stage + ".yaml --dry-run predictor=" + model), 4, no_predictor);
+    expect_refused(run("score --label-logprob --input train.jsonl --output - --model " + model), 4, no_predictor);
+  }
+  for (const std::string model : {"judge/model", "judge-merged"}) {
+    for (const char* command : {"bootstrap bootstrap.yaml --dry-run policy=",
+                                "steerlm2 steerlm2.yaml --dry-run policy=", "steerlm2 steerlm2.yaml --dry-run prior=",
+                                "run generate.yaml --dry-run model=", "generate --prompt x --max-new-tokens 2 --model ",
+                                "chat </dev/null --model ", "score --input train.jsonl --output - --model "})
+      expect_refused(run(command + model), 4, no_policy);
+  }
+  // Each in its place; what is asked for by its raw text is anybody's.
+  for (const std::string stage : {"annotate", "evaluate", "bootstrap", "steerlm2", "generate"})
+    EXPECT_EQ(run((stage == "generate" ? "run" : stage) + " " + stage + ".yaml --dry-run").code, 0) << read("err.txt");
+  for (const char* command :
+       {"annotate annotate.yaml", "score --label-logprob --input train.jsonl --output - --model judge/model",
+        "generate --raw --prompt x --max-new-tokens 2 --model judge/model",
+        "generate --prompt x --max-new-tokens 2 --model policy/model"})
+    EXPECT_EQ(run(command).code, 0) << command << "\n" << read("err.txt");
+  // A predictor may be trained from a policy, whose kind its validation does not mind.
+  ASSERT_EQ(run("train-predictor predictor.yaml run_dir=next model.path=policy/model head='{kind: language_model}' " +
+                short_system)
+                .code,
+            0)
+      << read("err.txt");
+  EXPECT_EQ(written("next/model"), "labels");
+}
+
+TEST_F(LoraProgram, AFolderThatWritesBothOrDoesNotSayIsTakenAsBefore) {
+  std::string judged;
+  for (const std::string& line : lines_of(read("train.jsonl")))
+    judged += R"({"type":"TEXT_TO_VALUE",)" + line.substr(1) + "\n";
+  write("judged.jsonl", judged);
+  ASSERT_EQ(run("sft sft.yaml run_dir=both data.train='[train.jsonl, judged.jsonl]'").code, 0) << read("err.txt");
+  ASSERT_EQ(run("sft sft.yaml run_dir=labels data.train=judged.jsonl").code, 0) << read("err.txt");
+  ASSERT_EQ(run("sft sft.yaml").code, 0) << read("err.txt");
+  EXPECT_EQ(written("both/model"), std::nullopt);
+  EXPECT_EQ(written("labels/model"), "labels");
+  EXPECT_EQ(written("run/model"), "text");
+  const std::string annotate = "annotate annotate.yaml --dry-run predictor=";
+  write("annotate.yaml", "stage: annotate\npredictor: both/model\ninput: train.jsonl\noutput: out.jsonl\nrun_dir: a\n");
+  EXPECT_EQ(run(annotate + "both/model").code, 0) << read("err.txt");
+  EXPECT_EQ(run(annotate + "labels/model").code, 0) << read("err.txt");
+  EXPECT_EQ(run(annotate + "run/model").code, 4) << read("err.txt");
+  Json silent = steerlm_json("run/model");
+  silent["head"].erase("writes");
+  write("run/model/steerlm.json", silent.dump());
+  EXPECT_EQ(run(annotate + "run/model").code, 0) << read("err.txt");
 }
 
 TEST_F(LoraProgram, AKilledRunGivesTheBytesOfAnUndisturbedOne) {
@@ -158,6 +246,7 @@ TEST_F(LoraProgram, APredictorsAdapterCarriesItsScore) {
                   1e-5);
   }
   expect_refused(run("generate --model run/model --prompt x"), 4, "predictor");
+  EXPECT_FALSE(written("run/model"));
 }
 
 TEST_F(LoraProgram, WhatCannotBeIsRefused) {

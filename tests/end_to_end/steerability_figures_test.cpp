@@ -218,7 +218,7 @@ TEST_F(SteerabilityFiguresTest, AnUnusableModelOfThePerplexityIsRefusedBeforeAny
   for (const auto& [name, code, message] :
        std::vector<std::tuple<std::string, int, std::string>>{{"short", 3, "no prompt fits into the context"},
                                                               {"none", 4, "none"},
-                                                              {"predictor", 4, "this folder is a predictor"},
+                                                              {"predictor", 4, "is a predictor with a regression head"},
                                                               {"''", 2, "dials.perplexity_model"}}) {
     const Result result = run("evaluate evaluate.yaml dials.perplexity_model=" + name);
     expect_refused(result, code, message);

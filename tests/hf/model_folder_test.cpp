@@ -352,6 +352,8 @@ TEST_F(ModelFolderTest, SteerlmJsonMustFitConfigJson) {
       path / "steerlm.json",
       R"({"attributes": {"names": ["a", "b", "c"], "min": 0, "max": 9}, "head": {"kind": "regression", "bias": true}})");
   EXPECT_THAT(read_message(path, Weights::regression), HasSubstr("missing tensor 'score.bias'"));
+  write(path / "steerlm.json", R"({"attributes": {"names": ["a", "b", "c"]}, "head": {"writes": "labels"}})");
+  EXPECT_THAT(read_message(path, Weights::regression), HasSubstr("a regression head gives scores and writes nothing"));
 }
 
 class WrittenModelFolder : public ModelFolderTest {
@@ -365,6 +367,7 @@ TEST_F(WrittenModelFolder, ReadsBackToTheBit) {
     const Weights weights = folder.head.kind == HeadKind::regression ? Weights::regression : Weights::language_model;
     const NamedTensors tensors = read_weights(folder, weights);
     folder.method = "helpsteer";
+    folder.writes = Writes::labels;
     folder.attributes = {.names = {"quality", "humor", "verbosity"}, .min = 0, .max = 4, .defaults = {{"quality", 4}}};
     folder.text_template.system = "Be kind.\n\"é\"";
     folder.template_given = {true, true, true};
@@ -379,6 +382,7 @@ TEST_F(WrittenModelFolder, ReadsBackToTheBit) {
     EXPECT_EQ(back.head.kind, folder.head.kind);
     EXPECT_EQ(back.num_labels, folder.num_labels);
     EXPECT_EQ(back.method, "helpsteer");
+    EXPECT_EQ(back.writes, weights == Weights::regression ? std::nullopt : std::optional(Writes::labels));
     EXPECT_EQ(back.attributes.names, folder.attributes.names);
     EXPECT_EQ(back.attributes.defaults.at("quality"), 4);
     EXPECT_EQ(back.attributes.defaults.at("humor"), 0);

@@ -56,6 +56,18 @@ TEST(SteerlmJsonTest, APoolingOfItsOwnIsWrittenDown) {
                Error);
 }
 
+TEST(SteerlmJsonTest, WhatALanguageModelWritesIsWrittenDown) {
+  SteerlmJson value = parse_steerlm_json(Json::parse(R"({"attributes": {"names": ["a"]}})"), "steerlm.json");
+  EXPECT_EQ(value.head_writes, std::nullopt);
+  EXPECT_EQ(dump_steerlm_json(value)["head"].dump(), R"({"kind":"language_model"})");
+  for (const Writes writes : {Writes::text, Writes::labels}) {
+    value.head_writes = writes;
+    const Json json = dump_steerlm_json(value);
+    EXPECT_EQ(json["head"]["writes"], enum_name(writes));
+    EXPECT_EQ(parse_steerlm_json(json, "steerlm.json").head_writes, writes);
+  }
+}
+
 TEST(SteerlmJsonTest, OnlyAttributesAreNeeded) {
   const SteerlmJson value = parse_steerlm_json(
       Json::parse(R"({"attributes": {"names": ["a", "b"], "min": 1, "max": 3, "defaults": {"b": 2}}})"),
@@ -91,10 +103,10 @@ TEST(SteerlmJsonTest, WhatNobodyNamedIsNotWritten) {
 }
 
 TEST(SteerlmJsonTest, NullIsTheSameAsMissing) {
-  const SteerlmJson value = parse_steerlm_json(
-      Json::parse(R"({"method": null, "attributes": {"names": [], "min": null}, "head": {"kind": null, "bias": null},
-                      "template": {"name": null, "system": null, "sha256": null}})"),
-      "steerlm.json");
+  const char* nulls = R"({"method": null, "attributes": {"names": [], "min": null},
+                          "head": {"kind": null, "writes": null, "bias": null},
+                          "template": {"name": null, "system": null, "sha256": null}})";
+  const SteerlmJson value = parse_steerlm_json(Json::parse(nulls), "steerlm.json");
   EXPECT_EQ(dump_steerlm_json(value),
             dump_steerlm_json(parse_steerlm_json(Json::parse(R"({"attributes": {"names": []}})"), "steerlm.json")));
   EXPECT_FALSE(value.template_given.name || value.template_given.system || value.template_given.special_tokens);
@@ -135,6 +147,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{R"({"attributes": {"names": []}, "metod": "steerlm"})", "did you mean 'method'?"},
         BadCase{R"({"attributes": {"names": []}, "method": 1})", "'method' (found 1, expected a text)"},
         BadCase{R"({"attributes": {"names": []}, "head": {"kind": "regresion"}})", "did you mean 'regression'?"},
+        BadCase{R"({"attributes": {"names": []}, "head": {"writes": "label"}})", "did you mean 'labels'?"},
         BadCase{R"({"attributes": {"names": []}, "head": {"bias": 1}})", "'bias' (found 1, expected true or false)"},
         BadCase{R"({"attributes": {"names": []}, "template": {"name": "vicuna"}})", "'name' (found \"vicuna\""},
         BadCase{R"({"attributes": {"names": []}, "template": {"system": 1}})", "'system' (found 1, expected a text)"}));

@@ -49,6 +49,34 @@ TEST_P(StartingRecipe, FilledInIsTheSmallestRecipe) {
   EXPECT_EQ(dumped(starting_recipe(GetParam()), required()), dumped(smallest(GetParam())));
 }
 
+// What stands open is all that must be given: each key is one, and there is no other.
+TEST_P(StartingRecipe, FilledInAtItsOpenKeysItHasNoFault) {
+  std::istringstream stream(starting_recipe(GetParam()));
+  const std::regex open("^ *([a-z_]+):$");
+  std::map<std::string, std::string> values;  // by the last part of the key
+  for (const std::string& given : required()) {
+    const std::string path = given.substr(0, given.find('='));
+    values[path.substr(path.rfind('.') + 1)] = given.substr(given.find('=') + 1);
+  }
+  std::string filled;
+  size_t found = 0;
+  for (std::string line; std::getline(stream, line);) {
+    std::smatch match;
+    if (std::regex_match(line, match, open)) {
+      const std::string key = match[1];
+      if (values.contains(key)) {
+        ++found;
+        line += " " + values[key];
+      } else {
+        EXPECT_TRUE(key == "tokenizer" || key == "model" || key == "data") << key << ": neither given nor a section";
+      }
+    }
+    filled += line + "\n";
+  }
+  EXPECT_EQ(found, values.size());
+  EXPECT_EQ(faults(filled), "");
+}
+
 // A commented key has a value that the key may have, at its place, once its sections are taken in too.
 TEST_P(StartingRecipe, EveryCommentedKeyCanBeTakenIn) {
   const std::string text = starting_recipe(GetParam());
@@ -93,7 +121,8 @@ TEST_P(StartingRecipe, AttributesOfAModelFolderHaveNoValue) {
 
 INSTANTIATE_TEST_SUITE_P(All, StartingRecipe,
                          testing::Values(Stage::tokenizer, Stage::train_predictor, Stage::annotate, Stage::sft,
-                                         Stage::bootstrap, Stage::generate, Stage::evaluate, Stage::pipeline),
+                                         Stage::bootstrap, Stage::steerlm2, Stage::generate, Stage::evaluate,
+                                         Stage::pipeline),
                          [](const auto& test) {
                            std::string name(enum_name(test.param));
                            std::erase(name, '-');

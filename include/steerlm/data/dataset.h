@@ -28,8 +28,9 @@ enum class Objective {
 };
 
 struct DatasetCounts {
-  std::int64_t conversations = 0;  // records seen; of preferences lines
-  std::int64_t examples = 0;       // sequences made of them
+  std::int64_t conversations = 0;   // records seen; of preferences lines
+  std::int64_t examples = 0;        // sequences made of them
+  std::int64_t label_examples = 0;  // of these: the targets are labels (type TEXT_TO_VALUE, objective label)
   // Sequences longer than max_tokens that were left out, also those without a target left after a cut.
   std::int64_t dropped_over_length = 0;
   // Of preferences: pairs of which one side was too long.

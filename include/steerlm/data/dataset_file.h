@@ -26,7 +26,7 @@
 namespace steerlm {
 
 // Raised whenever other examples are made of the same data, or their bytes are laid out otherwise: a test notices both.
-inline constexpr int dataset_file_format = 5;
+inline constexpr int dataset_file_format = 6;
 
 // Writes what `encode` adds to the builder. `key` says what the examples are made of. False: `encode` was stopped, and
 // the file is of no use.

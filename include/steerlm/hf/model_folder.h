@@ -11,6 +11,7 @@
 #include "steerlm/hf/adapter.h"
 #include "steerlm/hf/chat_template_reading.h"
 #include "steerlm/hf/model_card.h"
+#include "steerlm/hf/options.h"
 #include "steerlm/nn/parameters.h"
 #include "steerlm/store/safetensors.h"
 #include "steerlm/text/options.h"
@@ -36,7 +37,8 @@ struct ModelFolder {
   // "": steerlm.json names none, and nothing here was trained with the template. A head that was trained elsewhere
   // reads what it read there.
   std::string template_sha256;
-  std::string method;                    // "" likewise
+  std::optional<Writes> writes;          // of a language model; none: steerlm.json does not say, or it writes both
+  std::string method;                    // "": steerlm.json names none
   std::string dtype = "fp32";            // of the weights on disk: fp32, bf16 or fp16
   std::int64_t num_labels = 0;           // regression: rows of score.weight
   std::vector<std::string> label_names;  // regression: config.json's names of the rows, for a folder without attributes

@@ -14,6 +14,14 @@ namespace steerlm {
 inline constexpr std::array<std::pair<std::string_view, std::string_view>, 3> dtype_names{
     {{"fp32", "float32"}, {"bf16", "bfloat16"}, {"fp16", "float16"}}};
 
+// What a language model of this program was trained to write: answers, or the labels of answers.
+enum class Writes { text, labels };
+template <>
+struct EnumNames<Writes> {
+  static constexpr std::array<std::pair<Writes, std::string_view>, 2> table{
+      {{Writes::text, "text"}, {Writes::labels, "labels"}}};
+};
+
 // fp32, bf16, fp16.
 inline std::vector<std::string> supported_dtypes() {
   std::vector<std::string> names;

@@ -19,8 +19,8 @@ struct RecordPrediction {
   std::int64_t tokens = 0;        // that the predictor read for it
 };
 
-// Throws model where the folder is no predictor of attributes: a language model without attributes, or a reward model
-// that declares none.
+// Throws model where the folder is no predictor of attributes: a language model without attributes or one that says
+// that it was trained to write answers, or a reward model that declares none.
 void require_predictor(const ModelFolder& folder);
 // Throws recipe where its range is not that of the policy's dials.
 void require_range(const ModelFolder& predictor, const AttributeOptions& policy);

@@ -28,7 +28,8 @@ GenerationSettings generation_settings(const OpenModel& model,
                                        const std::optional<ConversationTemplate>& conversation_template,
                                        const SamplingOptions& sampling, std::uint64_t seed);
 
-// Throws model for a folder that writes no text; `key`: of the recipe, which names it.
+// Throws model for a folder that writes no answers, as far as it says so: a regression head, or what was trained to
+// write labels. `key`: of the recipe, or the option, which names it.
 void require_language_model(const ModelFolder& folder, const std::string& key);
 // Throws model for a folder without attributes.
 void require_dials(const ModelFolder& folder);
