@@ -32,6 +32,12 @@ Context begin_job(const JobArguments& arguments, Log& log) {
 
 OutputPlace check_job_output(const JobArguments& arguments, const OutputOptions& options) {
   OutputPlace place = find_output(arguments.output, options);
+  if (!place.through) {
+    refuse_input_as_output(ledger_of(arguments.output).string(), options.inputs);
+    if (parse_shard(arguments.shard, "--shard").is_part())
+      refuse_input_as_output(shard_file(arguments.output).string(), options.inputs);
+    BlockOutput::refuse_foreign_ledger(ledger_of(arguments.output));
+  }
   if (place.exists) {
     const std::vector<Path> own = BlockOutput::own_files(ledger_of(arguments.output));
     if (std::ranges::find(own, absolute_place(place.file)) != own.end()) return place;
@@ -52,6 +58,7 @@ JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& op
       .fresh = arguments.fresh,
       .overwrite = arguments.overwrite,
       .inputs = options.inputs,
+      .is_shard = shard.is_part(),
       .advice = "give the command as it was, choose another output, or start over with --fresh",
       .counts = std::move(counts)};
   // Two equal commands would take each other's files for their own.

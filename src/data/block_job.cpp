@@ -11,6 +11,7 @@
 #include "steerlm/core/stop.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/data/compressor.h"
+#include "steerlm/data/shard.h"
 
 namespace steerlm {
 namespace {
@@ -30,20 +31,22 @@ bool is_among(const std::vector<Path>& files, const Path& file) {
   return std::ranges::find(files, file) != files.end();
 }
 
+[[noreturn]] void refuse_in_the_way(const Path& path, const std::string& advice) {
+  fail(ExitCode::resources,
+       {.what = "a file that this run did not write is in the way", .where = path.string(), .advice = advice});
+}
+
 // An output's files, whose part files count too, may be there only as the run's own.
 void refuse_foreign(const std::vector<Path>& files, const std::vector<Path>& own, bool overwrite) {
-  const auto refuse = [](const Path& path, const std::string& advice) {
-    fail(ExitCode::resources,
-         {.what = "a file that this run did not write is in the way", .where = path.string(), .advice = advice});
-  };
   for (const Path& path : files) {
     if (path.empty()) continue;
     if (is_there(path) && !is_among(own, path)) {
-      if (!overwrite) refuse(path, "choose another output, or have the file replaced: --overwrite");
+      if (!overwrite) refuse_in_the_way(path, "choose another output, or have the file replaced: --overwrite");
       check_output(path.string(), {.overwrite = true});
     }
     if (is_there(part_of(path)) && !is_among(own, part_of(path)))
-      refuse(part_of(path), "another run writes it, or has left it behind: choose another output, or remove the file");
+      refuse_in_the_way(part_of(path),
+                        "another run writes it, or has left it behind: choose another output, or remove the file");
   }
 }
 
@@ -60,6 +63,7 @@ OutputPlace place_of(const std::string& output, const Path& ledger, const BlockO
   std::vector<Path> beside;
   if (!quarantine.empty()) beside = {quarantine, part_of(quarantine)};
   if (!place.through) beside.push_back(part_of(place.file));
+  if (options.is_shard) beside.push_back(shard_file(output));
   for (const Path& path : beside) refuse_input_as_output(path.string(), options.inputs);
   return place;
 }
@@ -67,6 +71,11 @@ OutputPlace place_of(const std::string& output, const Path& ledger, const BlockO
 Path output_place(const OutputPlace& place) { return place.through ? Path() : absolute_place(place.file); }
 
 }  // namespace
+
+void BlockOutput::refuse_foreign_ledger(const Path& ledger) {
+  if (!ledger.empty() && is_there(ledger) && !read_ledger(ledger))
+    refuse_in_the_way(ledger, "choose another output, or take the file elsewhere");
+}
 
 void BlockOutput::check(const std::string& output, const Path& ledger, const BlockOutputOptions& options) {
   const OutputPlace place = place_of(output, ledger, options);
@@ -114,6 +123,7 @@ std::optional<Path> BlockOutput::other_place(const std::string& output, const Pa
 
 BlockOutput::BlockOutput(const std::string& output, Path ledger, const Json& identity, BlockOutputOptions options)
     : place_(place_of(output, ledger, options)), ledger_path_(std::move(ledger)), options_(std::move(options)) {
+  refuse_foreign_ledger(ledger_path_);
   ledger_.identity = without_place(identity, ledger_path_.parent_path());
   ledger_.output = output_place(place_);
   const Path quarantine = quarantine_of(place_, output, ledger_path_);
@@ -248,6 +258,7 @@ void BlockOutput::open_files() {
       publish_new(file, part_of(file));  // a kill inside finish(), which comes again
   }
   if (!goes_on) {
+    refuse_foreign_ledger(ledger_path_);
     remove_file(ledger_path_);
     if (ledger_.output.has_parent_path()) make_directory(ledger_.output.parent_path());
     const Json files = {place_text(ledger_.output), place_text(ledger_.quarantine)};

@@ -238,6 +238,14 @@ std::deque<ShardBytes> open_quarantines(const std::vector<ShardOutput>& shards) 
   return files;
 }
 
+bool describes_job(const Path& file, const Json& job) {
+  try {
+    return parse_json(read_file(file, ExitCode::data, "shard"), file.string(), ExitCode::data).at("job") == job;
+  } catch (const std::exception&) {
+    return false;  // no file of a shard
+  }
+}
+
 // A merge that was killed between its two files leaves the first: the bad records of these very shards.
 bool is_left_by_killed_merge(const Path& quarantine, const std::vector<ShardOutput>& shards) {
   std::error_code error;
@@ -276,15 +284,18 @@ bool has_shard_file(const std::string& output) {
 
 void check_shard_file(const std::string& output, const Json& job, bool overwrite) {
   const Path file = shard_file(output);
-  if (overwrite || !is_there(file, ExitCode::resources)) return;
-  try {
-    if (parse_json(read_file(file, ExitCode::data, "shard"), file.string(), ExitCode::data).at("job") == job) return;
-  } catch (const std::exception&) {
-    // No file of a shard: nothing that may be written over.
+  const OutputPlace place = find_output(file.string(), {.make_folder = true});
+  if (place.through) {
+    fail(ExitCode::resources, {.what = "the file that describes the shard cannot be written into a pipe or a device",
+                               .where = file.string(),
+                               .advice = "choose another output, or take away what is there"});
   }
-  fail(ExitCode::resources, {.what = "a file that this run did not write is in the way",
-                             .where = file.string(),
-                             .advice = "choose another output, or have the file replaced: --overwrite"});
+  if (place.exists && !overwrite && !describes_job(file, job)) {
+    fail(ExitCode::resources, {.what = "a file that this run did not write is in the way",
+                               .where = file.string(),
+                               .advice = "choose another output, or have the file replaced: --overwrite"});
+  }
+  check_output(file.string(), {.overwrite = true, .make_folder = true});
 }
 
 void write_shard_file(const std::string& output, BlockOutput& blocks, const Json& job, const Shard& shard,
@@ -312,7 +323,9 @@ void write_shard_file(const std::string& output, BlockOutput& blocks, const Json
                {"sha256", {sha256, quarantine_sha256}},
                {"blocks", list}};
   if (input.hash != 0) json["input"] = input.hash;
-  write_file_atomic(shard_file(output), dump_json(json) + "\n");
+  Output file(shard_file(output).string(), {.overwrite = true});
+  file.write(dump_json(json) + "\n");
+  file.finish();
 }
 
 std::optional<Merged> merge_shards(const std::string& to, const std::vector<std::string>& outputs,

@@ -1,5 +1,6 @@
 #include "steerlm/stages/inputs.h"
 
+#include "stages/recipe_shard.h"
 #include "steerlm/core/paths.h"
 #include "steerlm/hf/adapter.h"
 #include "steerlm/recipe/load.h"
@@ -41,7 +42,10 @@ BlockOutputOptions output_options(const Recipe& recipe, const Context& context) 
   if (!recipe.run_dir.empty()) {
     for (std::string& file : run_directory_files(recipe.run_dir)) inputs.push_back(std::move(file));
   }
-  return {.fresh = context.fresh, .overwrite = context.overwrite, .inputs = std::move(inputs)};
+  return {.fresh = context.fresh,
+          .overwrite = context.overwrite,
+          .inputs = std::move(inputs),
+          .is_shard = recipe_shard(recipe).is_part()};
 }
 
 Json output_identity(const Recipe& recipe, const Json& inputs) {

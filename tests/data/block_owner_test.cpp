@@ -309,6 +309,39 @@ TEST_F(BlockOwnerTest, InputsAreNoFilesBesideTheOutput) {
   }
 }
 
+TEST_F(BlockOwnerTest, AnInputIsNotWhatDescribesAShard) {
+  make_directory(output().parent_path());
+  const Path input = output().string() + ".shard.json";
+  std::ofstream(input) << "precious\n";
+  BlockOutputOptions options{.overwrite = true, .inputs = {input.string()}, .is_shard = true};
+  EXPECT_THAT(message_of(ExitCode::recipe, [&] { BlockOutput::check(output(), ledger(), options); }),
+              HasSubstr(input.string() + ": the output is an input"));
+  options.is_shard = false;  // nothing is written there
+  BlockOutput::check(output(), ledger(), options);
+}
+
+// The first line of a ledger is written whole, so that no kill leaves one without.
+TEST_F(BlockOwnerTest, AFileAtTheLedgersPlaceThatIsNoLedgerStays) {
+  start(1);
+  const std::string head = read_all(ledger()).substr(0, read_all(ledger()).find('\n'));
+  for (const std::string& bytes : {std::string("precious\n"), std::string(), std::string("{}\n"), head}) {
+    std::filesystem::remove_all(output().parent_path());
+    std::ofstream(ledger()) << bytes;
+    for (const bool fresh : {false, true}) {
+      EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3, fresh, true); }),
+                  HasSubstr(ledger().string() + ": a file that this run did not write is in the way"));
+    }
+    EXPECT_EQ(read_all(ledger()), bytes);
+    EXPECT_FALSE(std::filesystem::exists(output()));
+  }
+  // Also one that appears while the first block is made.
+  std::filesystem::remove(ledger());
+  BlockOutput out = open();
+  std::ofstream(ledger()) << "precious\n";
+  EXPECT_NE(message_of(ExitCode::resources, [&] { out.append(3, lines(0), "", Json::object()); }), "");
+  EXPECT_EQ(read_all(ledger()), "precious\n");
+}
+
 TEST_F(BlockOwnerTest, TwoRunsNeverMixInOnePartFile) {
   start(0);
   BlockOutput first = open();
