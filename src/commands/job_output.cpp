@@ -10,6 +10,7 @@
 #include "steerlm/cli/notes.h"
 #include "steerlm/core/run_place.h"
 #include "steerlm/core/stop.h"
+#include "steerlm/data/dataset_file.h"
 #include "steerlm/report/table.h"
 
 namespace steerlm {
@@ -64,16 +65,19 @@ JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& op
   // Two equal commands would take each other's files for their own.
   std::unique_ptr<OutputLock> lock;
   if (!place.through) lock = std::make_unique<OutputLock>(arguments.output, place.file.string() + ".part.lock");
-  Json job;
+  Json job, identity;
   KnownFiles known;
-  if (!place.through)
+  if (!place.through) {
     job = {{"command", settings.at("command")},
            {"settings", settings},
            {"inputs", describe_inputs(std::move(inputs), known)}};
+    identity = {{"job", job}, {"shard", shard_text(shard)}, {"reading", dataset_file_format}};
+    job["reading"] = dataset_file_format;
+  }
   if (shard.is_part()) check_shard_file(arguments.output, job, arguments.overwrite);
-  JobOutput output{std::move(lock), shard, job, arguments.output,
-                   BlockOutput(arguments.output, place.through ? Path() : ledger_of(arguments.output),
-                               {{"job", job}, {"shard", shard_text(shard)}}, block_options)};
+  JobOutput output{
+      std::move(lock), shard, job, arguments.output,
+      BlockOutput(arguments.output, place.through ? Path() : ledger_of(arguments.output), identity, block_options)};
   return output;
 }
 

@@ -68,6 +68,16 @@ OutputPlace place_of(const std::string& output, const Path& ledger, const BlockO
   return place;
 }
 
+// How records were read, 0 where it is not said, and all that an identity says beside it.
+std::pair<Json, Json> split_reading(Json identity) {
+  Json reading = 0;
+  if (identity.is_object() && identity.contains("reading")) {
+    reading = identity.at("reading");
+    identity.erase("reading");
+  }
+  return {std::move(reading), std::move(identity)};
+}
+
 Path output_place(const OutputPlace& place) { return place.through ? Path() : absolute_place(place.file); }
 
 }  // namespace
@@ -189,7 +199,9 @@ void BlockOutput::adopt_ledger() {
   };
   // One that an earlier version has begun has all paths in full: it goes on where it lies as it lay.
   const Json begun = without_place(found->identity, ledger_path_.parent_path());
-  if (begun != ledger_.identity) refuse(dump_json(begun), dump_json(ledger_.identity));
+  const auto [reading, begun_apart] = split_reading(begun);
+  const auto [reading_now, wanted_apart] = split_reading(ledger_.identity);
+  if (begun_apart != wanted_apart) refuse(dump_json(begun), dump_json(ledger_.identity));
   const auto counted = [&](const Block& block) {
     return block.counts.is_object() &&
            std::ranges::all_of(options_.counts, [&](const std::string& key) { return is_count(block.counts, key); });
@@ -198,7 +210,9 @@ void BlockOutput::adopt_ledger() {
   const bool whole = found->finished && has_sha256(found->output, found->output_sha256);
   const bool same_place = found->output == ledger_.output && found->quarantine == ledger_.quarantine;
   const bool listed = !options_.needs_quarantine || has_quarantine(*found, found->quarantine);
-  if (same_place && whole && listed && uncounted == found->blocks.end()) {
+  // A finished output is what it is; of a shard the description says how records were read.
+  const bool read_alike = reading == reading_now;
+  if (same_place && whole && listed && uncounted == found->blocks.end() && (read_alike || !options_.is_shard)) {
     ledger_ = std::move(*found);
     own_ = own_files(ledger_);
     return;
@@ -208,11 +222,19 @@ void BlockOutput::adopt_ledger() {
                                .where = place_.named,
                                .advice = "take it elsewhere, or have it replaced: --overwrite"});
   }
+  if (!read_alike && same_place && found->own && (whole || !found->finished) && !found->blocks.empty()) {
+    fail(ExitCode::recipe,
+         {.what = "this output was begun by another version of the program, which reads records in another way",
+          .where = ledger_path_.string(),
+          .found = "reading " + dump_json(reading),
+          .expected = "reading " + dump_json(reading_now),
+          .advice = "start over with --fresh, or go on with that version"});
+  }
   if (same_place && whole && !listed) found->finished = false;  // goes on behind the last block that is listed
-  // Begun anew: what was finished and is not there any more, what was written straight through, and what is the output
-  // of the run directory that this one is a copy of.
+  // Begun anew: what was finished and is not there any more, what was written straight through, what is the output of
+  // the run directory that this one is a copy of, and what another version left before its first block.
   const bool left = found->finished && (same_place || !is_regular(found->output));
-  if (left || found->output.empty() || !found->own) {
+  if (left || found->output.empty() || !found->own || (!read_alike && same_place)) {
     own_ = own_files(*found);
     return;
   }

@@ -105,6 +105,23 @@ ShardOutput read_shard(const std::string& output) {
   return shard;
 }
 
+// Two jobs that differ in how their version of the program reads records and in nothing else.
+void refuse_other_reading(const ShardOutput& one, const ShardOutput& other) {
+  Json a = one.job, b = other.job;
+  a.erase("reading");
+  b.erase("reading");
+  if (a != b) return;
+  const auto reading = [](const ShardOutput& shard) { return shard.job.value("reading", Json(0)); };
+  const ShardOutput& older = reading(one) < reading(other) ? one : other;
+  const ShardOutput& newer = &older == &one ? other : one;
+  fail(ExitCode::data,
+       {.what = "the shard was made by an earlier version of the program, which reads records in another way",
+        .where = older.output,
+        .found = "reading " + dump_json(reading(older)),
+        .expected = "reading " + dump_json(reading(newer)) + ", as " + newer.output + " has",
+        .advice = once_more});
+}
+
 // The shards in their order, all of one job of the command, each there once.
 std::vector<ShardOutput> read_shards(const std::vector<std::string>& outputs, const std::string& command) {
   std::vector<ShardOutput> shards;
@@ -120,6 +137,7 @@ std::vector<ShardOutput> read_shards(const std::vector<std::string>& outputs, co
             .advice = named ? "steerlm " + shard.command + " --merge puts its shards together" : once_more});
     }
     if (!shards.empty() && shard.job != shards.front().job) {
+      refuse_other_reading(shard, shards.front());
       const auto [found, expected] = first_difference(shard.job, shards.front().job);
       fail(ExitCode::data, {.what = "the shards are not of one job",
                             .where = output,

@@ -342,6 +342,55 @@ TEST_F(BlockOwnerTest, AFileAtTheLedgersPlaceThatIsNoLedgerStays) {
   EXPECT_EQ(read_all(ledger()), "precious\n");
 }
 
+// "reading" of an identity: what another version has begun, and how that reads records, is not gone on with.
+TEST_F(BlockOwnerTest, BlocksOfTwoReadingsAreNotMixed) {
+  const Json before{{"name", "run"}}, now{{"name", "run"}, {"reading", 5}};
+  const auto begin = [&](const Json& identity, const BlockOutputOptions& options = {}) {
+    return BlockOutput(output(), ledger(), identity, options);
+  };
+  begin(before).append(3, lines(0), "", Json::object());
+  for (const Json& other : {now, Json{{"name", "run"}, {"reading", 6}}}) {
+    EXPECT_THAT(message_of(ExitCode::recipe, [&] { begin(other); }),
+                HasSubstr("this output was begun by another version of the program, which reads records in another way "
+                          "(found reading 0, expected reading " +
+                          dump_json(other.at("reading")) + "); start over with --fresh"));
+  }
+  EXPECT_THAT(message_of(ExitCode::recipe,
+                         [&] {
+                           begin({{"name", "another"}, {"reading", 5}});
+                         }),
+              HasSubstr("another run has begun this output"));
+  {
+    BlockOutput fresh = begin(now, {.fresh = true});
+    fresh.append(3, lines(1), "", Json::object());
+    EXPECT_EQ(read_all(part()), lines(1));
+  }
+  EXPECT_EQ(begin(now).completed_blocks(), 1);
+  begin(now).finish();
+  // A finished output stays as it is; of a shard it would be described as one that this version has made.
+  const Json later{{"name", "run"}, {"reading", 6}};
+  EXPECT_TRUE(begin(later).finished());
+  EXPECT_THAT(message_of(ExitCode::recipe, [&] { begin(later, {.is_shard = true}); }), HasSubstr("reading 5"));
+  // One that is gone is made again.
+  std::filesystem::remove(output());
+  {
+    BlockOutput again = begin(later);
+    EXPECT_EQ(again.completed_blocks(), 0);
+    again.append(3, lines(2), "", Json::object());
+  }
+  EXPECT_EQ(begin(later).completed_blocks(), 1);
+}
+
+TEST_F(BlockOwnerTest, WhatAnotherVersionLeftBeforeItsFirstBlockIsBegunAnew) {
+  start(1);
+  std::string bytes = read_all(ledger());
+  std::ofstream(ledger()) << bytes.substr(0, bytes.find("{\"block\""));
+  const Json now{{"name", "run"}, {"reading", 5}};
+  BlockOutput(output(), ledger(), now, {}).append(3, lines(1), "", Json::object());
+  EXPECT_EQ(read_all(part()), lines(1));
+  EXPECT_EQ(BlockOutput(output(), ledger(), now, {}).completed_blocks(), 1);
+}
+
 TEST_F(BlockOwnerTest, TwoRunsNeverMixInOnePartFile) {
   start(0);
   BlockOutput first = open();

@@ -252,6 +252,22 @@ TEST_F(ShardTest, AFileThatDescribesAnotherJobIsNotWrittenOver) {
   check_shard_file(output(0), {{"command", "another"}}, true);
 }
 
+TEST_F(ShardTest, OfTwoReadingsAreNotPutTogether) {
+  const Json before = {{"command", "tests"}, {"is", "this"}},
+             now = {{"command", "tests"}, {"is", "this"}, {"reading", 5}};
+  run_shard({0, 2}, 40, output(0), now);
+  run_shard({1, 2}, 40, output(1), before);
+  for (const std::vector<std::string>& outputs :
+       {std::vector{output(0), output(1)}, std::vector{output(1), output(0)}}) {
+    EXPECT_THAT(refused(outputs), HasSubstr(output(1) +
+                                            ": the shard was made by an earlier version of the program, which reads "
+                                            "records in another way (found reading 0, expected reading 5, as " +
+                                            output(0) + " has); run the shard again with --fresh --overwrite"));
+  }
+  run_shard({0, 2}, 40, output(2), before);  // of an earlier version alone
+  EXPECT_EQ(merge_shards(merged(), {output(2), output(1)}, "tests", false)->records, 40);
+}
+
 // As every output does: a link stays, and what is no file is not replaced.
 TEST_F(ShardTest, TheFileThatDescribesAShardGoesWhereALinkLeads) {
   const Path link = shard_file(output(0)), kept = folder_.path() / "kept.json";

@@ -60,7 +60,8 @@ struct BlockEnd {
 class BlockOutput {
  public:
   // `identity` says which run this is (recipe, inputs). Paths in it that lie in a run directory around the ledger's, as
-  // the ledger's path spells that, count as seen from the ledger's folder: it may have been moved.
+  // the ledger's path spells that, count as seen from the ledger's folder: it may have been moved. "reading" in it says
+  // how records are read: blocks of two readings are never mixed, a finished output stays as it is.
   // Looks only: nothing is written or removed before the first append() or finish(). Throws recipe for a ledger of
   // another run, and as find_output; resources for a file in the way that is not this run's own.
   BlockOutput(const std::string& output, Path ledger, const Json& identity, BlockOutputOptions options);
