@@ -10,6 +10,7 @@
 #include "steerlm/cli/notes.h"
 #include "steerlm/core/run_place.h"
 #include "steerlm/core/stop.h"
+#include "steerlm/data/dataset_file.h"
 #include "steerlm/report/table.h"
 
 namespace steerlm {
@@ -32,6 +33,12 @@ Context begin_job(const JobArguments& arguments, Log& log) {
 
 OutputPlace check_job_output(const JobArguments& arguments, const OutputOptions& options) {
   OutputPlace place = find_output(arguments.output, options);
+  if (!place.through) {
+    refuse_input_as_output(ledger_of(arguments.output).string(), options.inputs);
+    if (parse_shard(arguments.shard, "--shard").is_part())
+      refuse_input_as_output(shard_file(arguments.output).string(), options.inputs);
+    BlockOutput::refuse_foreign_ledger(ledger_of(arguments.output));
+  }
   if (place.exists) {
     const std::vector<Path> own = BlockOutput::own_files(ledger_of(arguments.output));
     if (std::ranges::find(own, absolute_place(place.file)) != own.end()) return place;
@@ -52,21 +59,25 @@ JobOutput open_job_output(const JobArguments& arguments, const OutputOptions& op
       .fresh = arguments.fresh,
       .overwrite = arguments.overwrite,
       .inputs = options.inputs,
+      .is_shard = shard.is_part(),
       .advice = "give the command as it was, choose another output, or start over with --fresh",
       .counts = std::move(counts)};
   // Two equal commands would take each other's files for their own.
   std::unique_ptr<OutputLock> lock;
   if (!place.through) lock = std::make_unique<OutputLock>(arguments.output, place.file.string() + ".part.lock");
-  Json job;
+  Json job, identity;
   KnownFiles known;
-  if (!place.through)
+  if (!place.through) {
     job = {{"command", settings.at("command")},
            {"settings", settings},
            {"inputs", describe_inputs(std::move(inputs), known)}};
+    identity = {{"job", job}, {"shard", shard_text(shard)}, {"reading", dataset_file_format}};
+    job["reading"] = dataset_file_format;
+  }
   if (shard.is_part()) check_shard_file(arguments.output, job, arguments.overwrite);
-  JobOutput output{std::move(lock), shard, job, arguments.output,
-                   BlockOutput(arguments.output, place.through ? Path() : ledger_of(arguments.output),
-                               {{"job", job}, {"shard", shard_text(shard)}}, block_options)};
+  JobOutput output{
+      std::move(lock), shard, job, arguments.output,
+      BlockOutput(arguments.output, place.through ? Path() : ledger_of(arguments.output), identity, block_options)};
   return output;
 }
 

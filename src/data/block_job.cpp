@@ -11,6 +11,7 @@
 #include "steerlm/core/stop.h"
 #include "steerlm/core/utf8.h"
 #include "steerlm/data/compressor.h"
+#include "steerlm/data/shard.h"
 
 namespace steerlm {
 namespace {
@@ -30,20 +31,22 @@ bool is_among(const std::vector<Path>& files, const Path& file) {
   return std::ranges::find(files, file) != files.end();
 }
 
+[[noreturn]] void refuse_in_the_way(const Path& path, const std::string& advice) {
+  fail(ExitCode::resources,
+       {.what = "a file that this run did not write is in the way", .where = path.string(), .advice = advice});
+}
+
 // An output's files, whose part files count too, may be there only as the run's own.
 void refuse_foreign(const std::vector<Path>& files, const std::vector<Path>& own, bool overwrite) {
-  const auto refuse = [](const Path& path, const std::string& advice) {
-    fail(ExitCode::resources,
-         {.what = "a file that this run did not write is in the way", .where = path.string(), .advice = advice});
-  };
   for (const Path& path : files) {
     if (path.empty()) continue;
     if (is_there(path) && !is_among(own, path)) {
-      if (!overwrite) refuse(path, "choose another output, or have the file replaced: --overwrite");
+      if (!overwrite) refuse_in_the_way(path, "choose another output, or have the file replaced: --overwrite");
       check_output(path.string(), {.overwrite = true});
     }
     if (is_there(part_of(path)) && !is_among(own, part_of(path)))
-      refuse(part_of(path), "another run writes it, or has left it behind: choose another output, or remove the file");
+      refuse_in_the_way(part_of(path),
+                        "another run writes it, or has left it behind: choose another output, or remove the file");
   }
 }
 
@@ -60,13 +63,29 @@ OutputPlace place_of(const std::string& output, const Path& ledger, const BlockO
   std::vector<Path> beside;
   if (!quarantine.empty()) beside = {quarantine, part_of(quarantine)};
   if (!place.through) beside.push_back(part_of(place.file));
+  if (options.is_shard) beside.push_back(shard_file(output));
   for (const Path& path : beside) refuse_input_as_output(path.string(), options.inputs);
   return place;
+}
+
+// How records were read, 0 where it is not said, and all that an identity says beside it.
+std::pair<Json, Json> split_reading(Json identity) {
+  Json reading = 0;
+  if (identity.is_object() && identity.contains("reading")) {
+    reading = identity.at("reading");
+    identity.erase("reading");
+  }
+  return {std::move(reading), std::move(identity)};
 }
 
 Path output_place(const OutputPlace& place) { return place.through ? Path() : absolute_place(place.file); }
 
 }  // namespace
+
+void BlockOutput::refuse_foreign_ledger(const Path& ledger) {
+  if (!ledger.empty() && is_there(ledger) && !read_ledger(ledger))
+    refuse_in_the_way(ledger, "choose another output, or take the file elsewhere");
+}
 
 void BlockOutput::check(const std::string& output, const Path& ledger, const BlockOutputOptions& options) {
   const OutputPlace place = place_of(output, ledger, options);
@@ -114,6 +133,7 @@ std::optional<Path> BlockOutput::other_place(const std::string& output, const Pa
 
 BlockOutput::BlockOutput(const std::string& output, Path ledger, const Json& identity, BlockOutputOptions options)
     : place_(place_of(output, ledger, options)), ledger_path_(std::move(ledger)), options_(std::move(options)) {
+  refuse_foreign_ledger(ledger_path_);
   ledger_.identity = without_place(identity, ledger_path_.parent_path());
   ledger_.output = output_place(place_);
   const Path quarantine = quarantine_of(place_, output, ledger_path_);
@@ -179,7 +199,9 @@ void BlockOutput::adopt_ledger() {
   };
   // One that an earlier version has begun has all paths in full: it goes on where it lies as it lay.
   const Json begun = without_place(found->identity, ledger_path_.parent_path());
-  if (begun != ledger_.identity) refuse(dump_json(begun), dump_json(ledger_.identity));
+  const auto [reading, begun_apart] = split_reading(begun);
+  const auto [reading_now, wanted_apart] = split_reading(ledger_.identity);
+  if (begun_apart != wanted_apart) refuse(dump_json(begun), dump_json(ledger_.identity));
   const auto counted = [&](const Block& block) {
     return block.counts.is_object() &&
            std::ranges::all_of(options_.counts, [&](const std::string& key) { return is_count(block.counts, key); });
@@ -188,7 +210,9 @@ void BlockOutput::adopt_ledger() {
   const bool whole = found->finished && has_sha256(found->output, found->output_sha256);
   const bool same_place = found->output == ledger_.output && found->quarantine == ledger_.quarantine;
   const bool listed = !options_.needs_quarantine || has_quarantine(*found, found->quarantine);
-  if (same_place && whole && listed && uncounted == found->blocks.end()) {
+  // A finished output is what it is; of a shard the description says how records were read.
+  const bool read_alike = reading == reading_now;
+  if (same_place && whole && listed && uncounted == found->blocks.end() && (read_alike || !options_.is_shard)) {
     ledger_ = std::move(*found);
     own_ = own_files(ledger_);
     return;
@@ -198,11 +222,19 @@ void BlockOutput::adopt_ledger() {
                                .where = place_.named,
                                .advice = "take it elsewhere, or have it replaced: --overwrite"});
   }
+  if (!read_alike && same_place && found->own && (whole || !found->finished) && !found->blocks.empty()) {
+    fail(ExitCode::recipe,
+         {.what = "this output was begun by another version of the program, which reads records in another way",
+          .where = ledger_path_.string(),
+          .found = "reading " + dump_json(reading),
+          .expected = "reading " + dump_json(reading_now),
+          .advice = "start over with --fresh, or go on with that version"});
+  }
   if (same_place && whole && !listed) found->finished = false;  // goes on behind the last block that is listed
-  // Begun anew: what was finished and is not there any more, what was written straight through, and what is the output
-  // of the run directory that this one is a copy of.
+  // Begun anew: what was finished and is not there any more, what was written straight through, what is the output of
+  // the run directory that this one is a copy of, and what another version left before its first block.
   const bool left = found->finished && (same_place || !is_regular(found->output));
-  if (left || found->output.empty() || !found->own) {
+  if (left || found->output.empty() || !found->own || (!read_alike && same_place)) {
     own_ = own_files(*found);
     return;
   }
@@ -248,6 +280,7 @@ void BlockOutput::open_files() {
       publish_new(file, part_of(file));  // a kill inside finish(), which comes again
   }
   if (!goes_on) {
+    refuse_foreign_ledger(ledger_path_);
     remove_file(ledger_path_);
     if (ledger_.output.has_parent_path()) make_directory(ledger_.output.parent_path());
     const Json files = {place_text(ledger_.output), place_text(ledger_.quarantine)};

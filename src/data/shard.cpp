@@ -105,6 +105,23 @@ ShardOutput read_shard(const std::string& output) {
   return shard;
 }
 
+// Two jobs that differ in how their version of the program reads records and in nothing else.
+void refuse_other_reading(const ShardOutput& one, const ShardOutput& other) {
+  Json a = one.job, b = other.job;
+  a.erase("reading");
+  b.erase("reading");
+  if (a != b) return;
+  const auto reading = [](const ShardOutput& shard) { return shard.job.value("reading", Json(0)); };
+  const ShardOutput& older = reading(one) < reading(other) ? one : other;
+  const ShardOutput& newer = &older == &one ? other : one;
+  fail(ExitCode::data,
+       {.what = "the shard was made by an earlier version of the program, which reads records in another way",
+        .where = older.output,
+        .found = "reading " + dump_json(reading(older)),
+        .expected = "reading " + dump_json(reading(newer)) + ", as " + newer.output + " has",
+        .advice = once_more});
+}
+
 // The shards in their order, all of one job of the command, each there once.
 std::vector<ShardOutput> read_shards(const std::vector<std::string>& outputs, const std::string& command) {
   std::vector<ShardOutput> shards;
@@ -120,6 +137,7 @@ std::vector<ShardOutput> read_shards(const std::vector<std::string>& outputs, co
             .advice = named ? "steerlm " + shard.command + " --merge puts its shards together" : once_more});
     }
     if (!shards.empty() && shard.job != shards.front().job) {
+      refuse_other_reading(shard, shards.front());
       const auto [found, expected] = first_difference(shard.job, shards.front().job);
       fail(ExitCode::data, {.what = "the shards are not of one job",
                             .where = output,
@@ -238,6 +256,14 @@ std::deque<ShardBytes> open_quarantines(const std::vector<ShardOutput>& shards) 
   return files;
 }
 
+bool describes_job(const Path& file, const Json& job) {
+  try {
+    return parse_json(read_file(file, ExitCode::data, "shard"), file.string(), ExitCode::data).at("job") == job;
+  } catch (const std::exception&) {
+    return false;  // no file of a shard
+  }
+}
+
 // A merge that was killed between its two files leaves the first: the bad records of these very shards.
 bool is_left_by_killed_merge(const Path& quarantine, const std::vector<ShardOutput>& shards) {
   std::error_code error;
@@ -276,15 +302,18 @@ bool has_shard_file(const std::string& output) {
 
 void check_shard_file(const std::string& output, const Json& job, bool overwrite) {
   const Path file = shard_file(output);
-  if (overwrite || !is_there(file, ExitCode::resources)) return;
-  try {
-    if (parse_json(read_file(file, ExitCode::data, "shard"), file.string(), ExitCode::data).at("job") == job) return;
-  } catch (const std::exception&) {
-    // No file of a shard: nothing that may be written over.
+  const OutputPlace place = find_output(file.string(), {.make_folder = true});
+  if (place.through) {
+    fail(ExitCode::resources, {.what = "the file that describes the shard cannot be written into a pipe or a device",
+                               .where = file.string(),
+                               .advice = "choose another output, or take away what is there"});
   }
-  fail(ExitCode::resources, {.what = "a file that this run did not write is in the way",
-                             .where = file.string(),
-                             .advice = "choose another output, or have the file replaced: --overwrite"});
+  if (place.exists && !overwrite && !describes_job(file, job)) {
+    fail(ExitCode::resources, {.what = "a file that this run did not write is in the way",
+                               .where = file.string(),
+                               .advice = "choose another output, or have the file replaced: --overwrite"});
+  }
+  check_output(file.string(), {.overwrite = true, .make_folder = true});
 }
 
 void write_shard_file(const std::string& output, BlockOutput& blocks, const Json& job, const Shard& shard,
@@ -312,7 +341,9 @@ void write_shard_file(const std::string& output, BlockOutput& blocks, const Json
                {"sha256", {sha256, quarantine_sha256}},
                {"blocks", list}};
   if (input.hash != 0) json["input"] = input.hash;
-  write_file_atomic(shard_file(output), dump_json(json) + "\n");
+  Output file(shard_file(output).string(), {.overwrite = true});
+  file.write(dump_json(json) + "\n");
+  file.finish();
 }
 
 std::optional<Merged> merge_shards(const std::string& to, const std::vector<std::string>& outputs,

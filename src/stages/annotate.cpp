@@ -197,7 +197,7 @@ InputCounts count_input(RecordReader reader, const OpenModel& predictor, const S
 
 Outcome run_annotate(const Recipe& recipe, const Context& context) {
   const AnnotateOptions& options = recipe.annotate;
-  const Shard shard = recipe_shard(options.shard, options.output);
+  const Shard shard = recipe_shard(recipe);
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
   warn_notes(recipe.without_effect, context);

@@ -231,9 +231,10 @@ std::optional<std::string> fact_of_no_labels(const Recipe& recipe, const KnownFi
     if (!sha256) return std::nullopt;
     sources.push_back(source_key(source, *sha256));
   }
-  return "no labels: " +
-         sha256_hex(dump_json(
-             {{"steerlm", program_version()}, {"method", enum_name(recipe.method)}, {"train", std::move(sources)}}));
+  return "no labels: " + sha256_hex(dump_json({{"steerlm", program_version()},
+                                               {"reading", dataset_file_format},
+                                               {"method", enum_name(recipe.method)},
+                                               {"train", std::move(sources)}}));
 }
 
 }  // namespace steerlm

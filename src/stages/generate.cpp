@@ -18,7 +18,7 @@ namespace steerlm {
 
 Outcome run_generate(const Recipe& recipe, const Context& context) {
   const GenerateOptions& options = recipe.generate;
-  const Shard shard = recipe_shard(options.shard, options.output);
+  const Shard shard = recipe_shard(recipe);
   std::optional<RunDirectory> run = begin_run(recipe, context);
   if (run && run->finished()) return Outcome::done;
   warn_notes(recipe.without_effect, context);

@@ -1,6 +1,8 @@
 #include "steerlm/stages/inputs.h"
 
+#include "stages/recipe_shard.h"
 #include "steerlm/core/paths.h"
+#include "steerlm/data/dataset_file.h"
 #include "steerlm/hf/adapter.h"
 #include "steerlm/recipe/load.h"
 #include "steerlm/stages/run_directory.h"
@@ -41,7 +43,10 @@ BlockOutputOptions output_options(const Recipe& recipe, const Context& context) 
   if (!recipe.run_dir.empty()) {
     for (std::string& file : run_directory_files(recipe.run_dir)) inputs.push_back(std::move(file));
   }
-  return {.fresh = context.fresh, .overwrite = context.overwrite, .inputs = std::move(inputs)};
+  return {.fresh = context.fresh,
+          .overwrite = context.overwrite,
+          .inputs = std::move(inputs),
+          .is_shard = recipe_shard(recipe).is_part()};
 }
 
 Json output_identity(const Recipe& recipe, const Json& inputs) {
@@ -56,7 +61,7 @@ Json output_identity(const Recipe& recipe, const Json& inputs) {
   same.generate.on_bad_record = GenerateOptions().on_bad_record;
   same.generate.max_bad_share = GenerateOptions().max_bad_share;
   same.steerlm2.batch_tokens = Steerlm2Options().batch_tokens;
-  return {{"inputs", inputs}, {"recipe", dump_recipe(same)}};
+  return {{"inputs", inputs}, {"reading", dataset_file_format}, {"recipe", dump_recipe(same)}};
 }
 
 Json shard_job(const Recipe& recipe, const Json& inputs) {

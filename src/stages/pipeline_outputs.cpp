@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "stages/places.h"
+#include "stages/recipe_shard.h"
 #include "steerlm/stages/inputs.h"
 #include "steerlm/stages/recipe_files.h"
 
@@ -41,6 +42,7 @@ std::vector<Written> written_by(const Step& step) {
       places.push_back(file);
       places.push_back(file.string() + ".part");
     }
+    if (recipe_shard(step.recipe).is_part()) places.push_back(place_of(shard_file(output)));
     written.push_back({output, std::move(places)});
   }
   return written;

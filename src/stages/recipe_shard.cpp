@@ -5,8 +5,11 @@
 
 namespace steerlm {
 
-Shard recipe_shard(const std::string& shard, const std::string& output) {
-  const Shard parsed = parse_shard(shard, "shard");
+Shard recipe_shard(const Recipe& recipe) {
+  if (recipe.stage != Stage::annotate && recipe.stage != Stage::generate) return {};
+  const bool annotates = recipe.stage == Stage::annotate;
+  const Shard parsed = parse_shard(annotates ? recipe.annotate.shard : recipe.generate.shard, "shard");
+  const std::string& output = annotates ? recipe.annotate.output : recipe.generate.output;
   if (parsed.is_part() && find_output(output, {.make_folder = true}).through) {
     fail(ExitCode::recipe, {.what = "a shard is written into a file, beside which a second one describes it",
                             .where = "output",

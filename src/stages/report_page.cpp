@@ -67,12 +67,15 @@ void close_figure(HtmlWriter& page, const std::string& caption) {
   page.close("figure");
 }
 
-std::string make_report(std::span<const std::string> runs) {
+std::string make_report(std::span<const std::string> runs, std::vector<std::string>* outputs) {
   std::vector<ReportRun> read;
   std::string names;
   for (const std::string& run : runs) {
     for (ReportRun& each : read_runs(run)) read.push_back(std::move(each));
     names += (names.empty() ? "" : ", ") + run;
+  }
+  for (const ReportRun& run : read) {
+    if (outputs != nullptr) outputs->insert(outputs->end(), run.outputs.begin(), run.outputs.end());
   }
   HtmlWriter page;
   page.open("html", {{"lang", "en"}});

@@ -184,6 +184,7 @@ void read_annotated(ReportRun& run) {
   for (const Path& folder : {run.folder, run.folder.parent_path()}) {
     if (!is_there(output, ExitCode::data)) output = folder / output.filename();
   }
+  run.outputs.push_back(output.string());
   if (!is_there(output, ExitCode::data)) {
     run.faults.push_back(fmt::format(
         "{}: the output of the annotation is not there, seen from here; its labels are not shown. Make the report from "
@@ -249,6 +250,7 @@ ReportRun read_run(const std::string& name, const Path& folder) {
 
 void read_results(ReportRun& run) {
   or_note(run, [&] { run.recipe = load_recipe_text(run.recipe_yaml, (run.folder / "recipe.yaml").string()); });
+  if (run.recipe) run.outputs = recipe_outputs(*run.recipe);
   read_metrics(run);
   if (has_file(run, "evaluation.json")) read_evaluation(run);
   read_answers(run);

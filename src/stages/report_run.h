@@ -49,6 +49,7 @@ struct ReportRun {
   std::vector<ReliabilityCurve> reliability;                      // likewise
   std::vector<ExperimentFigures> experiments;                     // of the folder of `steerlm experiment`
   std::vector<AnnotatedAttribute> annotated;
+  std::vector<std::string> outputs;     // that its recipe names, and where that of an annotation was found
   std::vector<std::string> data_lines;  // what log.txt says of the data
   std::vector<std::string> faults;      // sentences: what is missing, damaged or left out
 };

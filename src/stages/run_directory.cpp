@@ -321,10 +321,8 @@ namespace {
 
 // OUTPUT.shard.json of a shard: another job's stays, the run's own makes way for that of other settings.
 void check_shard_description(const Recipe& recipe, const RunLook& look, const Context& context) {
-  if (recipe.stage != Stage::annotate && recipe.stage != Stage::generate) return;
+  if (!recipe_shard(recipe).is_part()) return;
   const std::string output = recipe_outputs(recipe).front();
-  const std::string& text = recipe.stage == Stage::annotate ? recipe.annotate.shard : recipe.generate.shard;
-  if (!recipe_shard(text, output).is_part()) return;
   if (look.marked && RunFiles::read(recipe.run_dir).owns_output(shard_file(output))) return;
   check_shard_file(output, shard_job(recipe, look.inputs), context.overwrite);
 }

@@ -309,6 +309,88 @@ TEST_F(BlockOwnerTest, InputsAreNoFilesBesideTheOutput) {
   }
 }
 
+TEST_F(BlockOwnerTest, AnInputIsNotWhatDescribesAShard) {
+  make_directory(output().parent_path());
+  const Path input = output().string() + ".shard.json";
+  std::ofstream(input) << "precious\n";
+  BlockOutputOptions options{.overwrite = true, .inputs = {input.string()}, .is_shard = true};
+  EXPECT_THAT(message_of(ExitCode::recipe, [&] { BlockOutput::check(output(), ledger(), options); }),
+              HasSubstr(input.string() + ": the output is an input"));
+  options.is_shard = false;  // nothing is written there
+  BlockOutput::check(output(), ledger(), options);
+}
+
+// The first line of a ledger is written whole, so that no kill leaves one without.
+TEST_F(BlockOwnerTest, AFileAtTheLedgersPlaceThatIsNoLedgerStays) {
+  start(1);
+  const std::string head = read_all(ledger()).substr(0, read_all(ledger()).find('\n'));
+  for (const std::string& bytes : {std::string("precious\n"), std::string(), std::string("{}\n"), head}) {
+    std::filesystem::remove_all(output().parent_path());
+    std::ofstream(ledger()) << bytes;
+    for (const bool fresh : {false, true}) {
+      EXPECT_THAT(message_of(ExitCode::resources, [&] { run(3, fresh, true); }),
+                  HasSubstr(ledger().string() + ": a file that this run did not write is in the way"));
+    }
+    EXPECT_EQ(read_all(ledger()), bytes);
+    EXPECT_FALSE(std::filesystem::exists(output()));
+  }
+  // Also one that appears while the first block is made.
+  std::filesystem::remove(ledger());
+  BlockOutput out = open();
+  std::ofstream(ledger()) << "precious\n";
+  EXPECT_NE(message_of(ExitCode::resources, [&] { out.append(3, lines(0), "", Json::object()); }), "");
+  EXPECT_EQ(read_all(ledger()), "precious\n");
+}
+
+// "reading" of an identity: what another version has begun, and how that reads records, is not gone on with.
+TEST_F(BlockOwnerTest, BlocksOfTwoReadingsAreNotMixed) {
+  const Json before{{"name", "run"}}, now{{"name", "run"}, {"reading", 5}};
+  const auto begin = [&](const Json& identity, const BlockOutputOptions& options = {}) {
+    return BlockOutput(output(), ledger(), identity, options);
+  };
+  begin(before).append(3, lines(0), "", Json::object());
+  for (const Json& other : {now, Json{{"name", "run"}, {"reading", 6}}}) {
+    EXPECT_THAT(message_of(ExitCode::recipe, [&] { begin(other); }),
+                HasSubstr("this output was begun by another version of the program, which reads records in another way "
+                          "(found reading 0, expected reading " +
+                          dump_json(other.at("reading")) + "); start over with --fresh"));
+  }
+  EXPECT_THAT(message_of(ExitCode::recipe,
+                         [&] {
+                           begin({{"name", "another"}, {"reading", 5}});
+                         }),
+              HasSubstr("another run has begun this output"));
+  {
+    BlockOutput fresh = begin(now, {.fresh = true});
+    fresh.append(3, lines(1), "", Json::object());
+    EXPECT_EQ(read_all(part()), lines(1));
+  }
+  EXPECT_EQ(begin(now).completed_blocks(), 1);
+  begin(now).finish();
+  // A finished output stays as it is; of a shard it would be described as one that this version has made.
+  const Json later{{"name", "run"}, {"reading", 6}};
+  EXPECT_TRUE(begin(later).finished());
+  EXPECT_THAT(message_of(ExitCode::recipe, [&] { begin(later, {.is_shard = true}); }), HasSubstr("reading 5"));
+  // One that is gone is made again.
+  std::filesystem::remove(output());
+  {
+    BlockOutput again = begin(later);
+    EXPECT_EQ(again.completed_blocks(), 0);
+    again.append(3, lines(2), "", Json::object());
+  }
+  EXPECT_EQ(begin(later).completed_blocks(), 1);
+}
+
+TEST_F(BlockOwnerTest, WhatAnotherVersionLeftBeforeItsFirstBlockIsBegunAnew) {
+  start(1);
+  std::string bytes = read_all(ledger());
+  std::ofstream(ledger()) << bytes.substr(0, bytes.find("{\"block\""));
+  const Json now{{"name", "run"}, {"reading", 5}};
+  BlockOutput(output(), ledger(), now, {}).append(3, lines(1), "", Json::object());
+  EXPECT_EQ(read_all(part()), lines(1));
+  EXPECT_EQ(BlockOutput(output(), ledger(), now, {}).completed_blocks(), 1);
+}
+
 TEST_F(BlockOwnerTest, TwoRunsNeverMixInOnePartFile) {
   start(0);
   BlockOutput first = open();

@@ -2,6 +2,7 @@
 #include "steerlm/data/shard.h"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
@@ -249,6 +250,43 @@ TEST_F(ShardTest, AFileThatDescribesAnotherJobIsNotWrittenOver) {
   check_shard_file(output(1), {{"command", "tests"}, {"is", "this"}}, false);
   EXPECT_NE(message_of(ExitCode::resources, [&] { check_shard_file(output(0), {{"command", "another"}}, false); }), "");
   check_shard_file(output(0), {{"command", "another"}}, true);
+}
+
+TEST_F(ShardTest, OfTwoReadingsAreNotPutTogether) {
+  const Json before = {{"command", "tests"}, {"is", "this"}},
+             now = {{"command", "tests"}, {"is", "this"}, {"reading", 5}};
+  run_shard({0, 2}, 40, output(0), now);
+  run_shard({1, 2}, 40, output(1), before);
+  for (const std::vector<std::string>& outputs :
+       {std::vector{output(0), output(1)}, std::vector{output(1), output(0)}}) {
+    EXPECT_THAT(refused(outputs), HasSubstr(output(1) +
+                                            ": the shard was made by an earlier version of the program, which reads "
+                                            "records in another way (found reading 0, expected reading 5, as " +
+                                            output(0) + " has); run the shard again with --fresh --overwrite"));
+  }
+  run_shard({0, 2}, 40, output(2), before);  // of an earlier version alone
+  EXPECT_EQ(merge_shards(merged(), {output(2), output(1)}, "tests", false)->records, 40);
+}
+
+// As every output does: a link stays, and what is no file is not replaced.
+TEST_F(ShardTest, TheFileThatDescribesAShardGoesWhereALinkLeads) {
+  const Path link = shard_file(output(0)), kept = folder_.path() / "kept.json";
+  std::ofstream(kept) << "precious\n";
+  std::filesystem::create_symlink("kept.json", link);
+  const Json job = {{"command", "tests"}, {"is", "this"}};
+  EXPECT_NE(message_of(ExitCode::resources, [&] { check_shard_file(output(0), job, false); }), "");
+  check_shard_file(output(0), job, true);
+  run_shard({0, 1}, 8, output(0));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(parse_json(read_all(kept), "kept", ExitCode::data).at("job"), job);
+  check_shard_file(output(0), job, false);
+
+  make_directory(shard_file(output(1)));
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { check_shard_file(output(1), job, true); }),
+              HasSubstr("a folder where a file is expected"));
+  ASSERT_EQ(::mkfifo(shard_file(output(2)).c_str(), 0644), 0);
+  EXPECT_THAT(message_of(ExitCode::resources, [&] { check_shard_file(output(2), job, true); }),
+              HasSubstr("cannot be written into a pipe or a device"));
 }
 
 }  // namespace

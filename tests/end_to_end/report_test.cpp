@@ -43,6 +43,21 @@ TEST_F(Report, AnOutputInsideARunThatIsReadIsRefused) {
   EXPECT_FALSE(exists("run/page.html"));
 }
 
+// The page has figures of it, and the run knows its bytes.
+TEST_F(Report, TheOutputOfARunThatIsReadStays) {
+  write("generate.yaml",
+        "stage: generate\nmodel: run/model\nprompts: prompts.jsonl\noutput: out.jsonl\nrun_dir: answers\n"
+        "sampling: {max_new_tokens: 2}\n");
+  write("prompts.jsonl", "{\"prompt\":\"a\"}\n");
+  ASSERT_EQ(run("run generate.yaml").code, 0) << read("err.txt");
+  std::filesystem::create_symlink("out.jsonl", path("link"));
+  const auto before = contents();
+  for (const char* out : {"out.jsonl", "./out.jsonl", "link"})
+    expect_refused(run(std::string("report answers --overwrite --out ") + out), 2, "the output is an input");
+  EXPECT_EQ(changes_since(before), "");
+  EXPECT_EQ(run("report answers --out other.html").code, 0);
+}
+
 TEST_F(Report, WhatIsNoRunDirectoryIsRefused) {
   std::filesystem::create_directory(path("empty"));
   for (const char* other : {"empty", "none", "sft.yaml", "run/model"}) {

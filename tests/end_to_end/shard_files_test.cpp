@@ -94,6 +94,7 @@ TEST_F(ShardFiles, OfAnotherJobAreFoundBeforeAnythingIsRemoved) {
   }
 }
 
+<<<<<<< HEAD
 TEST_F(ShardFiles, GoWithTheOldRunDirectoryOfAStep) {
   write("pipeline.yaml",
         "stage: pipeline\nrun_dir: pipe\nsteps:\n  - {name: labels, stage: annotate, predictor: predictor, input: "
@@ -103,6 +104,29 @@ TEST_F(ShardFiles, GoWithTheOldRunDirectoryOfAStep) {
   EXPECT_EQ(run("pipeline pipeline.yaml steps.labels.human_labels=keep").code, 0) << read("err.txt");
   EXPECT_EQ(read("pipe/labels.previous/outputs/s0.jsonl.shard.json"), old);
   EXPECT_NE(read("s0.jsonl.shard.json"), old);
+=======
+TEST_F(ShardFiles, AnInputIsNoneOfTheFilesThatAreMadeBesideAnOutput) {
+  std::filesystem::copy_file(path("in.jsonl"), path("s0.jsonl.shard.json"));
+  std::filesystem::copy_file(path("in.jsonl"), path("o.jsonl.part.ledger"));
+  std::filesystem::create_directory(path("folder.jsonl.shard.json"));
+  const auto before = contents();
+  for (const std::string how : {"", " --overwrite"}) {
+    expect_refused(run(shard("annotate", "0") + " input=s0.jsonl.shard.json" + how), 2, "the output is an input");
+    const std::string score = "score --model predictor" + how + " --input ";
+    expect_refused(run(score + "s0.jsonl.shard.json --shard 0/2 --output s0.jsonl"), 2, "the output is an input");
+    expect_refused(run(score + "o.jsonl.part.ledger --output o.jsonl"), 2, "the output is an input");
+    expect_refused(run(score + "in.jsonl --output o.jsonl"), 5,
+                   "o.jsonl.part.ledger: a file that this run did not write is in the way");
+    expect_refused(run("generate --model model --prompt a --output o.jsonl" + how), 5, "o.jsonl.part.ledger");
+    expect_refused(run(score + "in.jsonl --shard 0/2 --output folder.jsonl"), 5, "folder.jsonl.shard.json");
+    write("two.yaml",
+          "stage: pipeline\nrun_dir: two\nsteps:\n"
+          "  - {name: a, stage: annotate, predictor: predictor, input: in.jsonl, output: s.jsonl, shard: 0/2}\n"
+          "  - {name: b, stage: annotate, predictor: predictor, input: in.jsonl, output: s.jsonl.shard.json}\n");
+    expect_refused(run("pipeline two.yaml" + how), 2, "step b cannot be here: step a writes s.jsonl");
+  }
+  EXPECT_EQ(changes_since(before), "two.yaml ");
+>>>>>>> mend5
 }
 
 // The list of a run without shards is its reader's.

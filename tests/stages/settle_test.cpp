@@ -2,12 +2,16 @@
 #include "stages/settle.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <map>
 
+#include "stages/encoded_data.h"
 #include "steerlm/core/error.h"
+#include "steerlm/core/hash.h"
+#include "steerlm/core/version.h"
 #include "steerlm/hf/model_folder.h"
 #include "steerlm/recipe/load.h"
 #include "support/message_of.h"
@@ -183,6 +187,31 @@ TEST_F(SettleAttributes, WithoutAttributesOfTheFolderTheMethodFillsIn) {
             "mean 'humor'?");
   EXPECT_THAT(fault("{defaults: {quality: 10}}"), HasSubstr("found 10, expected an integer from 0 to 9"));
   EXPECT_EQ(fault("{min: 9}"), "recipe:6:19: 'attributes.max' must be above 'attributes.min' (found 9 to 9)");
+}
+
+// A version that reads records in another way may have found none where this one finds some.
+TEST(NoLabels, AreRememberedOfOneReadingAlone) {
+  const TemporaryFolder temporary;
+  const std::string path = (temporary.path() / "train.jsonl").string();
+  std::ofstream(path) << std::string(2 << 20, ' ');
+  ::usleep(2'100'000);  // what was just written is not trusted
+  const Recipe recipe = load_recipe_text(
+      "stage: sft\nrun_dir: r\nmodel: {path: m}\ndata: {train: [{path: " + path + "}]}\ntrain: {steps: 1}\n", "recipe");
+  KnownFiles known;
+  EXPECT_EQ(fact_of_no_labels(recipe, known), std::nullopt);
+  const std::string sha256 = known.sha256(path, ExitCode::data);
+  const SourceOptions& source = recipe.data.train.front();
+  const Json key = {{"sha256", sha256},         {"ending", ".jsonl"},    {"format", enum_name(source.format)},
+                    {"repeat", source.repeat},  {"limit", source.limit}, {"labels", enum_name(source.labels)},
+                    {"without", source.without}};
+  Json sources = Json::array();
+  sources.push_back(key);
+  const auto fact_of = [&](int reading) {
+    const Json of = {
+        {"steerlm", program_version()}, {"reading", reading}, {"method", enum_name(recipe.method)}, {"train", sources}};
+    return "no labels: " + sha256_hex(dump_json(of));
+  };
+  EXPECT_EQ(fact_of_no_labels(recipe, known), fact_of(dataset_file_format));
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ struct BlockOutputOptions {
   bool fresh = false;               // what an earlier run of this ledger has written is removed
   bool overwrite = false;           // a file that is not this run's own is replaced by finish()
   std::vector<std::string> inputs;  // what the run reads: the output is none of it
+  bool is_shard = false;            // OUTPUT.shard.json is written beside it (data/shard)
   std::string advice = "choose another run_dir, or start over with --fresh";  // where another run has begun the output
   std::vector<std::string> counts;  // what append() is given: a block of the ledger without these numbers is not whole
   bool needs_quarantine = false;    // a finished run whose list of bad records is lost or changed makes it again
@@ -59,11 +60,15 @@ struct BlockEnd {
 class BlockOutput {
  public:
   // `identity` says which run this is (recipe, inputs). Paths in it that lie in a run directory around the ledger's, as
-  // the ledger's path spells that, count as seen from the ledger's folder: it may have been moved.
+  // the ledger's path spells that, count as seen from the ledger's folder: it may have been moved. "reading" in it says
+  // how records are read: blocks of two readings are never mixed, a finished output stays as it is.
   // Looks only: nothing is written or removed before the first append() or finish(). Throws recipe for a ledger of
   // another run, and as find_output; resources for a file in the way that is not this run's own.
   BlockOutput(const std::string& output, Path ledger, const Json& identity, BlockOutputOptions options);
 
+  // Throws resources for a file at the place of a ledger that no BlockOutput has begun: its first line is written
+  // whole.
+  static void refuse_foreign_ledger(const Path& ledger);
   // The same look at the places, for the start of a command. The files of a finished run are taken for its own without
   // a look into them: who runs it again keeps a changed one aside first.
   static void check(const std::string& output, const Path& ledger, const BlockOutputOptions& options);

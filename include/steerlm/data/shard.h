@@ -40,7 +40,8 @@ std::string shard_text(const Shard& shard);  // "i/n"
 
 Path shard_file(const std::string& output);  // OUTPUT.shard.json
 
-// Throws resources where such a file is there that is not this job's, unless `overwrite`.
+// Throws resources where such a file is there that is not this job's, unless `overwrite`; and as check_output where
+// what is there is not to be replaced, or is no file.
 void check_shard_file(const std::string& output, const Json& job, bool overwrite);
 
 // Whether the output is there, and that file beside it says what it should.

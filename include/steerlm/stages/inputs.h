@@ -22,7 +22,8 @@ std::vector<std::string> run_directory_files(const std::string& run_dir);
 
 // For an output that a recipe names: its inputs, the recipe's own file, and the files of its run directory.
 BlockOutputOptions output_options(const Recipe& recipe, const Context& context);
-// What makes two outputs the same: the recipe without the keys that a run may change, and the inputs.
+// What makes two outputs the same: the recipe without the keys that a run may change, the inputs, and how records are
+// read.
 Json output_identity(const Recipe& recipe, const Json& inputs);
 // What the shards of one job have in common.
 Json shard_job(const Recipe& recipe, const Json& inputs);
