@@ -94,7 +94,6 @@ TEST_F(ShardFiles, OfAnotherJobAreFoundBeforeAnythingIsRemoved) {
   }
 }
 
-<<<<<<< HEAD
 TEST_F(ShardFiles, GoWithTheOldRunDirectoryOfAStep) {
   write("pipeline.yaml",
         "stage: pipeline\nrun_dir: pipe\nsteps:\n  - {name: labels, stage: annotate, predictor: predictor, input: "
@@ -104,7 +103,8 @@ TEST_F(ShardFiles, GoWithTheOldRunDirectoryOfAStep) {
   EXPECT_EQ(run("pipeline pipeline.yaml steps.labels.human_labels=keep").code, 0) << read("err.txt");
   EXPECT_EQ(read("pipe/labels.previous/outputs/s0.jsonl.shard.json"), old);
   EXPECT_NE(read("s0.jsonl.shard.json"), old);
-=======
+}
+
 TEST_F(ShardFiles, AnInputIsNoneOfTheFilesThatAreMadeBesideAnOutput) {
   std::filesystem::copy_file(path("in.jsonl"), path("s0.jsonl.shard.json"));
   std::filesystem::copy_file(path("in.jsonl"), path("o.jsonl.part.ledger"));
@@ -126,7 +126,6 @@ TEST_F(ShardFiles, AnInputIsNoneOfTheFilesThatAreMadeBesideAnOutput) {
     expect_refused(run("pipeline two.yaml" + how), 2, "step b cannot be here: step a writes s.jsonl");
   }
   EXPECT_EQ(changes_since(before), "two.yaml ");
->>>>>>> mend5
 }
 
 // The list of a run without shards is its reader's.

@@ -26,13 +26,9 @@
 namespace steerlm {
 
 // Raised whenever other examples are made of the same data, or their bytes are laid out otherwise: a test notices both.
-<<<<<<< HEAD
-inline constexpr int dataset_file_format = 6;
-=======
 // It stands for how records are read wherever what two versions have made must not be mixed: "reading" in ledgers, in
 // descriptions of shards and in what is known of input files.
-inline constexpr int dataset_file_format = 5;
->>>>>>> mend5
+inline constexpr int dataset_file_format = 6;
 
 // Writes what `encode` adds to the builder. `key` says what the examples are made of. False: `encode` was stopped, and
 // the file is of no use.
