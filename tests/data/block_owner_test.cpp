@@ -408,7 +408,7 @@ TEST_F(BlockOwnerTest, BlocksOfTwoReadingsAreNotMixed) {
   }
   EXPECT_THAT(message_of(ExitCode::recipe,
                          [&] {
-                           begin({{"name", "another"}, {"reading", 5}});
+                           begin(Json{{"name", "another"}});
                          }),
               HasSubstr("another run has begun this output"));
   {
