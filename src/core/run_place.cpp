@@ -125,6 +125,9 @@ Path place_now(const Path& place, const Json& identity, const Path& folder) {
   std::error_code error;
   const bool replaced = stdfs::exists(before, error) && !stdfs::equivalent(before, now, error);
   if (replaced) return moved;
+  // A link that stands where the folder was leads to the same file, whose name is the one in the folder as it lies now.
+  const Path around = stdfs::weakly_canonical(place.parent_path(), error);
+  if (!error && around / place.filename() == moved) return moved;
   return is_begun(place) || !is_begun(moved) ? place : moved;
 }
 
@@ -172,9 +175,12 @@ Path place_in_run(const Path& place, const Json& by, const Path& folder) {
   if (error) return {};
   const Path around =
       resolved(folder_above(spelled.has_filename() ? spelled : spelled.parent_path(), runs_around(folder)));
-  const Path now = (resolved(folder) / place.lexically_relative(before)).lexically_normal();
-  const Path inside = now.lexically_relative(around);
-  return inside.empty() || *inside.begin() == ".." ? Path() : now;
+  const Path own = resolved(folder), now = (own / place.lexically_relative(before)).lexically_normal();
+  const auto is_in = [&](const Path& above) {
+    const Path inside = now.lexically_relative(above);
+    return !inside.empty() && *inside.begin() != "..";
+  };
+  return is_in(own) || is_in(around) ? now : Path();  // the folder itself may be linked to from those around it
 }
 
 // runs/1/sft, which is in runs/1 -> "@/x" for "runs/1/sft/x", "@/../base/model" for "runs/1/base/model": the same

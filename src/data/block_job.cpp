@@ -201,18 +201,27 @@ void BlockOutput::adopt_ledger() {
   const Json begun = without_place(found->identity, ledger_path_.parent_path());
   const auto [reading, begun_apart] = split_reading(begun);
   const auto [reading_now, wanted_apart] = split_reading(ledger_.identity);
+  const bool read_alike = reading == reading_now;
+  const bool whole = found->finished && has_sha256(found->output, found->output_sha256);
+  const bool same_place = found->output == ledger_.output && found->quarantine == ledger_.quarantine;
+  // A finished output is what it is; of a shard the description says how records were read.
+  const bool would_mix = !found->finished || (whole && options_.is_shard);
+  if (!read_alike && same_place && found->own && would_mix && !found->blocks.empty()) {
+    fail(ExitCode::recipe,
+         {.what = "this output was begun by another version of the program, which reads records in another way",
+          .where = ledger_path_.string(),
+          .found = "reading " + dump_json(reading),
+          .expected = "reading " + dump_json(reading_now),
+          .advice = "start over with --fresh, or go on with that version"});
+  }
   if (begun_apart != wanted_apart) refuse(dump_json(begun), dump_json(ledger_.identity));
   const auto counted = [&](const Block& block) {
     return block.counts.is_object() &&
            std::ranges::all_of(options_.counts, [&](const std::string& key) { return is_count(block.counts, key); });
   };
   const auto uncounted = std::ranges::find_if_not(found->blocks, counted);
-  const bool whole = found->finished && has_sha256(found->output, found->output_sha256);
-  const bool same_place = found->output == ledger_.output && found->quarantine == ledger_.quarantine;
   const bool listed = !options_.needs_quarantine || has_quarantine(*found, found->quarantine);
-  // A finished output is what it is; of a shard the description says how records were read.
-  const bool read_alike = reading == reading_now;
-  if (same_place && whole && listed && uncounted == found->blocks.end() && (read_alike || !options_.is_shard)) {
+  if (same_place && whole && listed && uncounted == found->blocks.end()) {
     ledger_ = std::move(*found);
     own_ = own_files(ledger_);
     return;
@@ -221,14 +230,6 @@ void BlockOutput::adopt_ledger() {
     fail(ExitCode::resources, {.what = "the output was changed after it was finished",
                                .where = place_.named,
                                .advice = "take it elsewhere, or have it replaced: --overwrite"});
-  }
-  if (!read_alike && same_place && found->own && (whole || !found->finished) && !found->blocks.empty()) {
-    fail(ExitCode::recipe,
-         {.what = "this output was begun by another version of the program, which reads records in another way",
-          .where = ledger_path_.string(),
-          .found = "reading " + dump_json(reading),
-          .expected = "reading " + dump_json(reading_now),
-          .advice = "start over with --fresh, or go on with that version"});
   }
   if (same_place && whole && !listed) found->finished = false;  // goes on behind the last block that is listed
   // Begun anew: what was finished and is not there any more, what was written straight through, what is the output of

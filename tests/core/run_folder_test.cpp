@@ -40,5 +40,24 @@ TEST(RunFolder, OfAnotherStageIsRefusedWithBothStages) {
                 "run_dir");
 }
 
+// Moved with its output, and a link where both were: the output's place is the one in the folder as it lies now. A link
+// to what is somebody else's makes nothing the run's own.
+TEST(RunFolder, ThatIsLinkedToFromItsOldPlaceOwnsWhatCameAlong) {
+  const TemporaryFolder folder;
+  const Path project = folder.path() / "project", disk = folder.path() / "disk",
+             output = project / "data" / "out.jsonl";
+  std::filesystem::create_directories(output.parent_path());
+  std::ofstream(output) << "lines";
+  { RunFiles::open(project / "run", {}).enter_output(output, true); }
+  std::filesystem::rename(project, disk);
+  std::filesystem::create_directory_symlink(disk, project);
+  EXPECT_TRUE(RunFiles::read(project / "run").owns_output(output));
+  EXPECT_TRUE(RunFiles::read(project / "run").output_differences().empty());
+
+  std::filesystem::rename(disk / "data", folder.path() / "others");
+  std::filesystem::create_directory_symlink(folder.path() / "others", disk / "data");
+  EXPECT_FALSE(RunFiles::read(project / "run").owns_output(output));
+}
+
 }  // namespace
 }  // namespace steerlm

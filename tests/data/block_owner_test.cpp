@@ -138,6 +138,57 @@ TEST_F(BlockOwnerTest, ARunThatWasMovedWithItsOutputGoesOn) {
   EXPECT_EQ(read_all(moved / "o.jsonl"), lines(0) + lines(1));
 }
 
+// As one does when a disk is full. What lies beside the new place of the run is somebody else's.
+TEST_F(BlockOwnerTest, ARunThatWasMovedAndLinkedToFromItsOldPlaceGoesOn) {
+  const Path root = folder_.path() / "run", moved = folder_.path() / "disk" / "run";
+  for (const Path& output : {root / "o.jsonl", folder_.path() / "o.jsonl"}) {
+    const auto begin = [&](const BlockOutputOptions& options = {}) {
+      return BlockOutput(output, root / "ledger.jsonl", Json{{"name", "run"}}, options);
+    };
+    RunFiles::open(root, {});
+    begin().append(3, lines(0), "", Json::object());
+    make_directory(moved.parent_path());
+    std::filesystem::rename(root, moved);
+    std::filesystem::create_directory_symlink(moved, root);
+    const Path other = moved.parent_path() / "o.jsonl.part";
+    std::ofstream(other) << "precious\n";
+    EXPECT_EQ(begin().completed_blocks(), 1) << output;
+    for (const bool fresh : {false, true}) {
+      BlockOutput out = begin({.fresh = fresh});
+      out.append(3, lines(1), "", Json::object());
+    }
+    EXPECT_EQ(read_all(output.string() + ".part"), lines(1));
+    begin().finish();
+    EXPECT_TRUE(begin().finished());
+    EXPECT_EQ(BlockOutput::own_files(root / "ledger.jsonl").size(), 1u);
+    EXPECT_EQ(read_all(other), "precious\n");
+    for (const Path& each : {root, moved.parent_path(), output}) std::filesystem::remove_all(each);
+  }
+}
+
+// The step of a pipeline that was copied to another disk, with a link in its place.
+TEST_F(BlockOwnerTest, AStepThatIsLinkedToOwnsWhatLiesInItsOwnFolder) {
+  const Path pipeline = folder_.path() / "pipeline", step = pipeline / "step", disk = folder_.path() / "disk";
+  for (const char* file : {"step/o.jsonl", "beside.jsonl"}) {
+    const auto begin = [&] { return BlockOutput(pipeline / file, step / "ledger.jsonl", Json{{"name", "run"}}, {}); };
+    for (const Path& root : {pipeline, step}) RunFiles::open(root, {});
+    begin().append(3, lines(0), "bad one\n", Json::object());
+    // As the folder of a file system of its own would be, it is another one and not the one that was moved.
+    std::filesystem::copy(step, disk, std::filesystem::copy_options::recursive);
+    std::filesystem::rename(step, folder_.path() / "original");
+    std::filesystem::create_directory_symlink(disk, step);
+    const bool inside = file == std::string("step/o.jsonl");
+    EXPECT_EQ(BlockOutput::own_files(step / "ledger.jsonl").size(), inside ? 2u : 0u) << file;
+    if (inside) {
+      EXPECT_EQ(begin().completed_blocks(), 1);
+    } else {
+      EXPECT_NE(message_of(ExitCode::resources, [&] { begin(); }), "") << "a copy owns nothing beside it";
+    }
+    EXPECT_EQ(BlockOutput::own_files(folder_.path() / "original" / "ledger.jsonl").size(), inside ? 2u : 0u);
+    for (const Path& each : {pipeline, disk, folder_.path() / "original"}) std::filesystem::remove_all(each);
+  }
+}
+
 // Moved to another disk, say: what lies in the run directories around the ledger has come along, and the original keeps
 // its own.
 TEST_F(BlockOwnerTest, ACopiedRunDirectoryOwnsWhatLiesInIt) {
@@ -357,7 +408,7 @@ TEST_F(BlockOwnerTest, BlocksOfTwoReadingsAreNotMixed) {
   }
   EXPECT_THAT(message_of(ExitCode::recipe,
                          [&] {
-                           begin({{"name", "another"}, {"reading", 5}});
+                           begin(Json{{"name", "another"}});
                          }),
               HasSubstr("another run has begun this output"));
   {

@@ -122,6 +122,21 @@ TEST_F(MovedRuns, AnUnfinishedPipelineGoesOnWhereItIsMoved) {
   EXPECT_EQ(read("p" / (folder / Path("one/o.jsonl.quarantine.jsonl"))), read("p/whole/one/o.jsonl.quarantine.jsonl"));
 }
 
+// As one does when a disk is full.
+TEST_F(MovedRuns, AnUnfinishedRunGoesOnBehindALinkFromItsOldPlace) {
+  ASSERT_EQ(annotate("p", "block_records=2 run_dir=whole output=whole.jsonl").code, 0);
+  const std::string command = "block_records=2 run_dir=new output=new/out.jsonl ";
+  ASSERT_EQ(annotate("p", command + "max_minutes=1e-9").code, 75);
+  std::filesystem::create_directory(path("p/disk"));
+  std::filesystem::rename(path("p/new"), path("p/disk/new"));
+  std::filesystem::create_directory_symlink("disk/new", path("p/new"));
+  expect_says(annotate("p", command), "goes on after 2 records");
+  EXPECT_EQ(read("p/disk/new/out.jsonl"), read("p/whole.jsonl"));
+  expect_says(annotate("p", command), "nothing to do");
+  EXPECT_EQ(annotate("p", command + "--fresh").code, 0) << read("err.txt");
+  EXPECT_EQ(read("p/disk/new/out.jsonl"), read("p/whole.jsonl"));
+}
+
 // The folder around both is a run directory too, and stays where it is.
 TEST_F(MovedRuns, AnUnfinishedPipelineGoesOnUnderAnotherNameInARunDirectory) {
   write_pipeline(", block_records: 2");

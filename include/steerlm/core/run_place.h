@@ -20,14 +20,15 @@ bool is_identity_of(const Json& identity, const Path& folder);
 Path absolute_place(const Path& file);
 
 // Where the file is now that the folder of `identity`, which is `folder`, has recorded at `place`: the two may have
-// been moved together, or be mounted elsewhere.
+// been moved together, or be mounted elsewhere, and a link may lead there from where they were.
 Path place_now(const Path& place, const Json& identity, const Path& folder);
 
 // How many run directories lie around that one, each in the next: that of the pipeline whose step it is, say, and that
 // of the seeds whose pipeline that is.
 int runs_around(const Path& run_dir);
 // Where a file of a ledger in `folder` is that was at `place` when that folder was the one of the identity `by`: the
-// same way from there. Empty where this is in none of the run directories around the ledger, or that is none.
+// same way from there. Empty where this is neither in that folder nor in one of the run directories around it, or it is
+// no run directory.
 Path place_in_run(const Path& place, const Json& by, const Path& folder);
 // The identity of a run in `run_dir` that lies in others: the paths in the outermost of these begin with "@/" and lead
 // on from `run_dir`. What has moved together keeps them, however deep it lies.
