@@ -10,6 +10,7 @@
 #include "steerlm/cli/notes.h"
 #include "steerlm/core/json_fields.h"
 #include "steerlm/core/output.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/data/compressor.h"
 #include "steerlm/data/human_label.h"

@@ -141,7 +141,7 @@ void write_recipe(const RecipeArguments& arguments, const std::string& path, con
   output.write(text);
   output.finish();
   if (!find_output(path, {}).through)
-    std::cerr << path << ": written; 'steerlm recipe check " << path << "' checks it\n";
+    std::cerr << path << ": written; `steerlm recipe check " << shell_word(path) << "` checks it\n";
 }
 
 // What a copied recipe needs beside it, which the program does not put there: the pipeline of an experiment, which is
@@ -151,11 +151,11 @@ void tell_what_it_needs(const Path& folder, const Path& recipe, const std::strin
     const Path pipeline = load_experiment({recipe.string(), text}).pipeline;
     const Path beside = Path(copied).parent_path() / pipeline.lexically_relative(recipe.parent_path());
     const Path name = pipeline.lexically_relative(folder).replace_extension();
-    std::cerr << copied << ": an experiment on " << beside.string() << ", which 'steerlm recipe copy " << name.string()
-              << " " << beside.string() << "' writes\n";
+    std::cerr << copied << ": an experiment on " << beside.string() << ", which `steerlm recipe copy " << name.string()
+              << " " << shell_word(beside.string()) << "` writes\n";
   }
   if (text.find("data/toy/") != text.npos)
-    std::cerr << copied << ": it reads data/toy, which 'steerlm data make-toy --output data/toy' writes\n";
+    std::cerr << copied << ": it reads data/toy, which `steerlm data make-toy --output data/toy` writes\n";
 }
 
 int copy(const RecipeArguments& arguments) {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "core/end_signals.h"
+#include "steerlm/core/paths.h"
 
 namespace steerlm {
 namespace {
@@ -187,7 +188,7 @@ void require_folder(const OutputPlace& place, bool make_folder) {
   const Path folder = folder_of(place.file);
   const auto status = status_of(folder);
   if (!status && errno == ENOENT && !make_folder) {
-    refuse(place.named, "its folder does not exist", "make it first: mkdir -p '" + folder.string() + "'");
+    refuse(place.named, "its folder does not exist", "make it first: mkdir -p " + shell_word(folder.string()));
   }
   if (!status && errno != ENOENT) refuse_errno(place.named, errno);
   const Path made_in = status ? folder : existing_folder(place.file);

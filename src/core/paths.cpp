@@ -128,6 +128,12 @@ std::string download_advice(const std::string& path) {
          " --repo-type dataset --local-dir DIR";
 }
 
+std::string shell_word(const std::string& text) {
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return word + "'";
+}
+
 std::string utf8_text(const Path& path) {
   static constexpr char digits[] = "0123456789ABCDEF";
   std::string_view rest = path.native();

@@ -40,10 +40,10 @@ void copy_files(const Path& from, const Path& to) {
 void copy_folder(const ModelFolder& folder, const Path& output, const TensorSource& tensors,
                  std::uint64_t max_shard_bytes, const Edit& edit) {
   if (folder.adapter) {
-    fail(ExitCode::model,
-         {.what = "the folder is an adapter, not a whole model",
-          .where = folder.path.string(),
-          .advice = "merge it first: steerlm model merge --model '" + folder.path.string() + "' --output DIR"});
+    fail(ExitCode::model, {.what = "the folder is an adapter, not a whole model",
+                           .where = folder.path.string(),
+                           .advice = "merge it first: steerlm model merge --model " + shell_word(folder.path.string()) +
+                                     " --output DIR"});
   }
   const char* const named_templates = "additional_chat_templates";  // where Transformers 5 keeps all but the first
   write_directory_atomic(output, [&](const Path& part) {

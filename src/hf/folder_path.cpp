@@ -26,7 +26,7 @@ bool is_hub_character(char c) {
   const std::string extension = path.extension().string();
   if (extension == ".gguf")
     refuse(path, "not a folder but a GGUF file",
-           "make a model folder of it: steerlm model import --gguf " + path.string() + " --output FOLDER");
+           "make a model folder of it: steerlm model import --gguf " + shell_word(path.string()) + " --output FOLDER");
   if (extension == ".safetensors" || extension == ".json" || extension == ".model")
     refuse(path, "not a folder but a file of one", "name the folder that it is in");
   if (extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".ckpt")

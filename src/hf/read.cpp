@@ -175,8 +175,8 @@ Path find_base(const Path& path, const Adapter& adapter, const Path& given) {
                          .found = base.string(),
                          .expected = "a Hugging Face model folder",
                          .advice = (hub.empty() ? "run where this path leads to it" : hub) +
-                                   ", or name its folder: steerlm model merge --model '" + path.string() +
-                                   "' --base DIR --output MERGED"});
+                                   ", or name its folder: steerlm model merge --model " + shell_word(path.string()) +
+                                   " --base DIR --output MERGED"});
 }
 
 // from_pretrained of Transformers applies an adapter that lies among the files of a whole model. Here an adapter has a
@@ -193,8 +193,8 @@ void refuse_adapter_beside_model(const Path& path) {
           .expected = "one of the two",
           .advice = "move adapter_config.json and " + adapter +
                     " into a folder of their own: then this one is the model without the adapter, and the model with "
-                    "it is written by 'steerlm model merge --model THAT_FOLDER --base " +
-                    path.string() + " --output DIR'"});
+                    "it is written by `steerlm model merge --model THAT_FOLDER --base " +
+                    shell_word(path.string()) + " --output DIR`"});
   }
 }
 
@@ -246,12 +246,14 @@ ModelFolder open_model_folder(const Path& path, const Path& base) {
     const Adapter adapter = read_adapter_config(path);
     const Path base_path = find_base(path, adapter, base);
     if (is_adapter_folder(base_path)) {
-      fail(ExitCode::model, {.what = "an adapter of an adapter",
-                             .where = (path / "adapter_config.json").string(),
-                             .found = base_path.string(),
-                             .advice = "merge that one first: steerlm model merge --model '" + base_path.string() +
-                                       "' --output DIR; then this one: steerlm model merge --model '" + path.string() +
-                                       "' --base DIR --output MERGED"});
+      fail(ExitCode::model,
+           {.what = "an adapter of an adapter",
+            .where = (path / "adapter_config.json").string(),
+            .found = base_path.string(),
+            .advice = "merge that one first: steerlm model merge --model " + shell_word(base_path.string()) +
+                      " --output DIR; then this one: steerlm model "
+                      "merge --model " +
+                      shell_word(path.string()) + " --base DIR --output MERGED"});
     }
     ModelFolder folder = open_model_folder(base_path);
     apply_adapter(folder, path, adapter);
@@ -353,11 +355,11 @@ void check_vocabulary(const ModelFolder& folder, const Tokenizer& tokenizer) {
   constexpr std::int64_t most_missing_rows = 1024;  // with more it is another model's tokenizer
   if (folder.config.vocab_size >= tokenizer.vocab_size()) return;
   const std::string piece = tokenizer.piece(static_cast<std::int32_t>(folder.config.vocab_size));
-  const std::string name = piece.empty() || piece.find_first_of(",'") != std::string::npos ? "" : piece;
+  const std::string name = piece.empty() || piece.find(',') != std::string::npos ? "" : piece;
   std::string advice = "use the tokenizer that the model was trained with";
   if (!folder.adapter && tokenizer.vocab_size() - folder.config.vocab_size <= most_missing_rows) {
-    advice += ", or make the embedding larger: steerlm model add-tokens --model '" + folder.path.string() +
-              "' --output DIR" + (name.empty() ? "" : " --tokens '" + name + "'");
+    advice += ", or make the embedding larger: steerlm model add-tokens --model " + shell_word(folder.path.string()) +
+              " --output DIR" + (name.empty() ? "" : " --tokens " + shell_word(name));
   }
   fail(ExitCode::model, {.what = "the embedding has fewer rows than the tokenizer has pieces" +
                                  (piece.empty() ? "" : ": the first without a row is '" + piece + "'"),

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "recipe/hints.h"
+#include "steerlm/core/paths.h"
 #include "steerlm/core/utf8.h"
 
 namespace steerlm {
@@ -47,8 +48,8 @@ bool is_override(const Yaml& node) { return node.where.starts_with("override '")
 // it was given: of a step of a pipeline the path here is another one.
 std::string quoted_for_shell(const Yaml& node) {
   const size_t begin = node.where.find('\'') + 1;
-  return "quote it, and for the shell once more: '" + node.where.substr(begin, node.where.find('=') - begin) + "=\"" +
-         node.text + "\"'";
+  return "quote it, and for the shell once more: " +
+         shell_word(node.where.substr(begin, node.where.find('=') - begin) + "=\"" + node.text + "\"");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "steerlm/core/paths.h"
 #include "steerlm/core/suggest.h"
 #include "steerlm/nn/device.h"
 #include "steerlm/nn/init.h"
@@ -42,7 +43,8 @@ NamedTensors read_base_weights(const Recipe& recipe, const ModelFolder& folder, 
           .where = "lora",
           .found = fmt::format("rank {}, alpha {}, {}", ours.rank, ours.alpha, join(ours.targets)),
           .expected = fmt::format("rank {}, alpha {}, {}", theirs.rank, theirs.alpha, join(theirs.targets)),
-          .advice = "merge it first: steerlm model merge --model '" + folder.path.string() + "' --output DIR"});
+          .advice =
+              "merge it first: steerlm model merge --model " + shell_word(folder.path.string()) + " --output DIR"});
   }
   const ModelFolder base = open_model_folder(folder.weights_path);
   NamedTensors tensors =

@@ -285,15 +285,23 @@ TEST_F(RecipeCommandsTest, CopySaysWhatARecipeNeedsBeside) {
   std::filesystem::create_directory(folder_.path() / "mine");
   const Outcome copied = run({"copy", "experiments/m1-dials", file});
   EXPECT_EQ(copied.code, 0) << copied.err;
-  EXPECT_NE(copied.err.find("mine/x.yaml: an experiment on mine/toy.yaml, which 'steerlm recipe copy experiments/toy "
-                            "mine/toy.yaml' writes\n"),
+  EXPECT_NE(copied.err.find("mine/x.yaml: an experiment on mine/toy.yaml, which `steerlm recipe copy experiments/toy "
+                            "'mine/toy.yaml'` writes\n"),
             std::string::npos)
       << copied.err;
   EXPECT_EQ(run({"check", file}).code, 2) << "its pipeline is missing";
   const Outcome pipeline = run({"copy", "experiments/toy", beside});
-  EXPECT_NE(pipeline.err.find("'steerlm data make-toy --output data/toy' writes"), std::string::npos) << pipeline.err;
+  EXPECT_NE(pipeline.err.find("`steerlm data make-toy --output data/toy` writes"), std::string::npos) << pipeline.err;
   EXPECT_EQ(run({"check", file}).code, 0);
   EXPECT_EQ(run({"copy", "experiments/m1-dials", "-"}).err, "");
+}
+
+// The commands in what is printed are words of a shell.
+TEST_F(RecipeCommandsTest, NamesInCommandsAreQuoted) {
+  const std::string file = (folder_.path() / "my sft's.yaml").string();
+  EXPECT_EQ(run({"init", "sft", file}).err,
+            R"(my sft's.yaml: written; `steerlm recipe check 'my sft'\''s.yaml'` checks it)"
+            "\n");
 }
 
 // Each command with a recipe says what an experiment is run by.

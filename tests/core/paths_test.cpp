@@ -86,6 +86,11 @@ TEST(PathsTest, NamesOfTheHub) {
   std::filesystem::current_path(before);
 }
 
+TEST(PathsTest, AWordOfAShellIsTheText) {
+  EXPECT_EQ(shell_word("a b.jsonl"), "'a b.jsonl'");
+  EXPECT_EQ(shell_word("it's a.jsonl"), R"('it'\''s a.jsonl')");
+}
+
 TEST(PathsTest, Utf8TextIsTheSameUnlessBytesAreNone) {
   EXPECT_EQ(utf8_text("a/ä.json"), "a/ä.json");
   EXPECT_EQ(utf8_text("m\xe9/\xff"), "m\\xE9/\\xFF");

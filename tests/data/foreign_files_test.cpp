@@ -446,10 +446,5 @@ TEST(ForeignFiles, APatternIsNotExpanded) {
               HasSubstr("a pattern is not expanded here"));
 }
 
-TEST(ForeignFiles, PathsAreQuotedForAShell) {
-  EXPECT_EQ(shell_word("a b.jsonl"), "'a b.jsonl'");
-  EXPECT_EQ(shell_word("it's a.jsonl"), R"('it'\''s a.jsonl')");
-}
-
 }  // namespace
 }  // namespace steerlm

@@ -118,6 +118,11 @@ INSTANTIATE_TEST_SUITE_P(
                "merge it first: steerlm model merge --model 'run/model' --output DIR",
                "steerlm model merge --model 'run/model' --output DIR && "
                "steerlm model export --model DIR --output out --dtype bf16"},
+        Advice{"quoted_adapter", adapter + R"( && mv run/model "it's one")",
+               R"(model export --model "it's one" --output out --dtype bf16)",
+               R"(merge it first: steerlm model merge --model 'it'\''s one' --output DIR)",
+               R"(steerlm model merge --model 'it'\''s one' --output DIR && )"
+               "steerlm model export --model DIR --output out --dtype bf16"},
         Advice{"another_adapter", adapter, "sft lora.yaml model.path=run/model run_dir=more lora.rank=2",
                "merge it first: steerlm model merge --model 'run/model' --output DIR",
                "steerlm model merge --model 'run/model' --output DIR && "
@@ -190,6 +195,9 @@ INSTANTIATE_TEST_SUITE_P(
                "sed -i 's/\"add_bos_token\": true/\"add_bos_token\": false/' base/tokenizer_config.json",
                "generate --model base --raw --max-new-tokens 2 --prompt ''", "give the model a text to go on from",
                "steerlm generate --model base --raw --max-new-tokens 2 --prompt text"},
+        Advice{"output_in_no_folder", "", generate("base") + R"( --output "it's new/out.jsonl")",
+               R"(make it first: mkdir -p 'it'\''s new')",
+               R"(mkdir -p 'it'\''s new' && steerlm )" + generate("base") + R"( --output "it's new/out.jsonl")"},
         Advice{"values_of_one_digit", "steerlm train-predictor predictor.yaml attributes.max=12",
                "annotate annotate.yaml predictor=run/model",
                "train the predictor on a range of one digit (attributes.max: 9 or less)",

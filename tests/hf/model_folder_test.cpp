@@ -246,7 +246,7 @@ TEST_F(ModelFolderTest, WhatIsNoModelFolderIsNamed) {
   EXPECT_THAT(read_message("./owner/model"), Not(HasSubstr("hf download")));
   EXPECT_THAT(read_message(std::string(5000, 'x')), HasSubstr("cannot look at the path: File name too long"));
   for (const auto& [name, words] : std::vector<std::pair<std::string, std::string>>{
-           {"m.gguf", "steerlm model import --gguf "},
+           {"it's m.gguf", R"(/it'\''s m.gguf' --output FOLDER)"},
            {"model.safetensors", "name the folder that it is in"},
            {"pytorch_model.bin", "a pickle file, which can run code and is never read"},
            {"notes.txt", "not a folder"}}) {

@@ -34,6 +34,9 @@ std::string advice_of_open(int error);
 // (nvidia/HelpSteer2) or like an address; else "".
 std::string download_advice(const std::string& path);
 
+// A path, or another text, as one word of a shell, for commands that a message gives: 'it'\''s a.jsonl'.
+std::string shell_word(const std::string& text);
+
 // For JSON, which is UTF-8: bytes of the path that are none are written as \xE9.
 std::string utf8_text(const Path& path);
 
