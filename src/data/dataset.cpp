@@ -60,6 +60,17 @@ void keep(Example example, std::vector<Example>& examples, DatasetCounts& counts
   examples.push_back(std::move(example));
 }
 
+// Adds what an answer's label says of each attribute.
+void count_labels(const std::vector<float>& labels, DatasetCounts& counts) {
+  counts.label_sums.resize(std::max(counts.label_sums.size(), labels.size()));
+  counts.label_values.resize(counts.label_sums.size());
+  for (size_t a = 0; a < labels.size(); ++a) {
+    if (std::isnan(labels[a])) continue;
+    counts.label_sums[a] += static_cast<double>(labels[a]);
+    ++counts.label_values[a];
+  }
+}
+
 void encode_conversation(const Record& record, const Conversation& conversation,
                          const ConversationTemplate& conversation_template, const EncodeOptions& options,
                          std::vector<Example>& examples, DatasetCounts& counts) {
@@ -155,7 +166,12 @@ void encode_record(const Record& record, const ConversationTemplate& conversatio
   Conversation conversation = record.conversation;
   conversation.type = ConversationType::text_to_value;
   conversation.masked_roles = {"User", "System"};
+  const size_t before = examples.size();
   encode_conversation(record, conversation, conversation_template, options, examples, counts);
+  if (examples.size() == before) return;
+  for (const Turn& turn : turns) {  // a label is the target itself: the example has none beside it
+    if (is_labelled_answer(turn) && !turn.context_only) count_labels(turn.label->values, counts);
+  }
 }
 
 std::vector<Example> encode_dataset(std::span<const Record> records, const ConversationTemplate& conversation_template,
@@ -220,13 +236,7 @@ void DatasetBuilder::add(Part& part, const Example& example) {
   ExampleEntry& entry = part.entries.emplace_back(append_example(example, bytes_));
   if (example.group >= 0 && example.group == part.last_group) entry.flags |= ExampleEntry::continues_group;
   part.last_group = example.group;
-  part.counts.label_sums.resize(std::max(part.counts.label_sums.size(), example.labels.size()));
-  part.counts.label_values.resize(part.counts.label_sums.size());
-  for (size_t a = 0; a < example.labels.size(); ++a) {
-    if (std::isnan(example.labels[a])) continue;
-    part.counts.label_sums[a] += static_cast<double>(example.labels[a]);
-    ++part.counts.label_values[a];
-  }
+  count_labels(example.labels, part.counts);
   if (dropped_) bytes_.resize(begin);
   advance(begin, entry.offset);
 }

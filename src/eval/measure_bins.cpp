@@ -84,8 +84,9 @@ std::vector<double> quantile_edges(std::span<const float> values, int levels) {
 }
 
 int level_of(double value, std::span<const double> edges, int min) {
-  const auto kept = static_cast<double>(static_cast<float>(value));
-  return min + static_cast<int>(std::lower_bound(edges.begin(), edges.end(), kept) - edges.begin());
+  const auto below = [](double edge, float kept) { return static_cast<float>(edge) < kept; };
+  const auto level = std::lower_bound(edges.begin(), edges.end(), static_cast<float>(value), below);
+  return min + static_cast<int>(level - edges.begin());
 }
 
 Json to_json(const MeasureBins& bins) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 #include "steerlm/eval/correlation.h"
 
@@ -57,7 +58,7 @@ AttributeMetrics column_metrics(std::span<const double> scores, std::span<const 
 std::vector<AttributeMetrics> predictor_metrics(std::span<const std::string> names, int min, int max,
                                                 std::span<const double> scores, std::span<const float> labels,
                                                 std::span<const double> baseline) {
-  const std::vector<double> own_means = label_means(names.size(), labels);
+  if (baseline.size() != names.size()) throw std::logic_error("a baseline of other attributes");
   std::vector<AttributeMetrics> all;
   for (size_t a = 0; a < names.size(); ++a) {
     std::vector<double> column, known;
@@ -66,8 +67,7 @@ std::vector<AttributeMetrics> predictor_metrics(std::span<const std::string> nam
       column.push_back(scores[i]);
       known.push_back(static_cast<double>(labels[i]));
     }
-    const bool given = a < baseline.size() && !std::isnan(baseline[a]);
-    all.push_back(column_metrics(column, known, min, max, given ? baseline[a] : own_means[a]));
+    all.push_back(column_metrics(column, known, min, max, baseline[a]));
     all.back().name = names[a];
   }
   return all;

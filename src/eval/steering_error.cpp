@@ -24,9 +24,9 @@ std::vector<double> difference(const std::vector<double>& a, const std::vector<d
 
 SteeringFigure figure(std::vector<double> values) {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  if (values.empty()) return {nan, nan, nan};
+  if (values.empty()) return {nan, nan, nan, 0};
   std::ranges::sort(values);
-  return {quantile(values, 0.5), quantile(values, 0.25), quantile(values, 0.75)};
+  return {quantile(values, 0.5), quantile(values, 0.25), quantile(values, 0.75), std::ssize(values)};
 }
 
 }  // namespace
@@ -41,10 +41,11 @@ SteeringErrors steering_errors(std::span<const SteeringRequest> requests) {
     errors.push_back(std::sqrt(dot(missed, missed)));
     if (asked_length == 0) continue;
     miscalibrations.push_back(std::abs(dot(missed, asked)) / (asked_length * asked_length));
-    if (moved_length == 0 || moved.size() < 2) continue;
+    if (moved.size() < 2) continue;
     const double along = dot(moved, asked) / asked_length;
     const double across = std::sqrt(std::max(0.0, moved_length * moved_length - along * along));
-    side_effects.push_back(std::min(1.0, across / moved_length));
+    // The published code divides by |z^ - z0| plus a ten-thousandth of |z* - z0|: 0 / 0 is 0 there.
+    side_effects.push_back(moved_length == 0 ? 0 : std::min(1.0, across / moved_length));
   }
   return {figure(errors), figure(miscalibrations), figure(side_effects)};
 }

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
+#include <utility>
 
-#include "steerlm/core/error.h"
 #include "steerlm/kernels/device.h"
 #include "steerlm/kernels/finite.h"
 #include "steerlm/kernels/linear.h"
@@ -25,14 +26,20 @@ struct Writer {
   std::vector<std::int32_t> value_tokens;  // the token that spells each allowed value
 };
 
-// Where the values of the attribute are told apart: sets goal and value_tokens, and takes back what the cache holds
-// beyond.
-void aim(Writer& writer, const Tokenizer& tokenizer, const Attributes& attributes,
-         const std::vector<std::int32_t>& prefix) {
+// Where the values of an attribute are told apart, and by which tokens.
+struct ValuePlace {
+  std::vector<std::int32_t> goal;          // the prefix and what all values have in common behind it
+  std::vector<std::int32_t> value_tokens;  // the token behind it that spells each allowed value
+};
+
+// `text`: the label line up to the attribute's name. Nothing where two values go on with the same token.
+std::optional<ValuePlace> value_place(const Tokenizer& tokenizer, const std::string& text, int min, int max,
+                                      const std::vector<std::int32_t>& prefix) {
+  if (max - min >= tokenizer.vocab_size()) return std::nullopt;
   std::vector<std::vector<std::int32_t>> candidates;
-  for (int value = attributes.min; value <= attributes.max; ++value) {
+  for (int value = min; value <= max; ++value) {
     std::vector<std::int32_t> ids = prefix;
-    tokenizer.append_continuation(writer.text + attributes.names[writer.attribute] + ":" + std::to_string(value), ids);
+    tokenizer.append_continuation(text + ":" + std::to_string(value), ids);
     candidates.push_back(std::move(ids));
   }
   size_t common = candidates[0].size();
@@ -40,23 +47,36 @@ void aim(Writer& writer, const Tokenizer& tokenizer, const Attributes& attribute
     const auto mismatch = std::mismatch(candidates[0].begin(), candidates[0].end(), ids.begin(), ids.end());
     common = std::min(common, static_cast<size_t>(mismatch.first - candidates[0].begin()));
   }
-  writer.goal.assign(candidates[0].begin(), candidates[0].begin() + static_cast<std::ptrdiff_t>(common));
-  writer.value_tokens.clear();
+  ValuePlace place{.goal = {candidates[0].begin(), candidates[0].begin() + static_cast<std::ptrdiff_t>(common)},
+                   .value_tokens = {}};
   std::set<std::int32_t> distinct;
   for (const auto& ids : candidates) {
-    if (common < ids.size()) distinct.insert(ids[common]);
-    writer.value_tokens.push_back(common < ids.size() ? ids[common] : 0);
+    if (common == ids.size() || !distinct.insert(ids[common]).second) return std::nullopt;
+    place.value_tokens.push_back(ids[common]);
   }
-  if (distinct.size() != candidates.size()) {
-    fail(
-        ExitCode::model,
-        {.what = "the tokenizer does not tell all values of an attribute apart by one piece",
-         .where = attributes.names[writer.attribute],
-         .expected = "values from " + std::to_string(attributes.min) + " to " + std::to_string(attributes.max) +
-                     " that start with different pieces",
-         .advice =
-             "train the predictor on a range of one digit (attributes.max: 9 or less), or with head.kind: regression"});
-  }
+  return place;
+}
+
+[[noreturn]] void refuse_values(const Tokenizer& tokenizer, const Attributes& attributes, const std::string& name,
+                                ExitCode code) {
+  const bool digits = value_place(tokenizer, name, 0, 9, {}).has_value();
+  fail(code, {.what = "the tokenizer does not tell all values of an attribute apart by one piece",
+              .where = name,
+              .expected = "values from " + std::to_string(attributes.min) + " to " + std::to_string(attributes.max) +
+                          " that start with different pieces",
+              .advice = digits ? "train the predictor with head.kind: regression, or on labels of one digit "
+                                 "(attributes.min: 0 or more, attributes.max: 9 or less)"
+                               : "train the predictor with head.kind: regression"});
+}
+
+// Sets goal and value_tokens, and takes back what the cache holds beyond.
+void aim(Writer& writer, const Tokenizer& tokenizer, const Attributes& attributes,
+         const std::vector<std::int32_t>& prefix) {
+  const std::string& name = attributes.names[writer.attribute];
+  std::optional<ValuePlace> place = value_place(tokenizer, writer.text + name, attributes.min, attributes.max, prefix);
+  if (!place) refuse_values(tokenizer, attributes, name, ExitCode::model);
+  writer.goal = std::move(place->goal);
+  writer.value_tokens = std::move(place->value_tokens);
   // A longer label may be split otherwise: what differs is fed again. At least the last token is, its hidden state is
   // needed.
   const auto mismatch = std::mismatch(writer.fed.begin(), writer.fed.end(), writer.goal.begin(), writer.goal.end());
@@ -87,6 +107,15 @@ void read_value(Writer& writer, std::span<const float> logits, const Attributes&
 }
 
 }  // namespace
+
+void check_label_values(const Tokenizer& tokenizer, const Attributes& attributes, ExitCode code) {
+  std::string text;
+  for (const std::string& name : attributes.names) {
+    if (!value_place(tokenizer, text + name, attributes.min, attributes.max, {}))
+      refuse_values(tokenizer, attributes, name, code);
+    text += name + ":" + std::to_string(attributes.min) + ",";
+  }
+}
 
 std::vector<DecodedLabel> decode_labels(const Transformer& model, const Tokenizer& tokenizer,
                                         const Attributes& attributes,

@@ -205,7 +205,7 @@ Outcome run_annotate(const Recipe& recipe, const Context& context) {
   const OpenModel predictor = open_model(options.predictor, computing_of(recipe), template_request(recipe));
   tell_template(predictor.folder, context);
   warn_notes(predictor.notes, context);
-  require_predictor(predictor.folder);
+  require_predictor(predictor);
   if (is_pairwise(predictor.folder.head.loss)) {
     context.log->warn(fmt::format(
         "{} was trained on preferences (head.loss {}): its scores order responses and are on no scale, so that labels "

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <optional>
 #include <set>
 
@@ -63,9 +65,14 @@ std::vector<Label> select_labels(std::vector<Label> labels, const BootstrapOptio
                                  const Attributes& attributes, const Context& context) {
   for (const auto& [name, wanted] : options.select) {
     const size_t index = named_attribute(attributes, name, "select");
-    float largest = -1;
+    float largest = -std::numeric_limits<float>::infinity();
     for (const Label& label : labels) largest = std::max(largest, label.values[index]);  // NaN never is
     const bool max = wanted == "max";
+    if (max && std::isinf(largest)) {
+      fail(ExitCode::data, {.what = fmt::format("no label of {} names {}", options.labels_from, name),
+                            .where = "select." + name,
+                            .advice = "take it out of select; `steerlm data stats` lists what the labels name"});
+    }
     const float value = max ? largest : std::stof(wanted);
     if (!max && (value < static_cast<float>(attributes.min) || value > static_cast<float>(attributes.max))) {
       fail(ExitCode::recipe, {.what = "a value outside the range of " + name,

@@ -38,7 +38,7 @@ constexpr const char *crossvalidate_stage = "crossvalidate", *text_name = "cross
 struct HeldOut {
   std::vector<double> scores;    // (n, a) row-major
   std::vector<float> labels;     // (n, a), NaN unknown
-  std::vector<double> baseline;  // (a); empty: the training gives none
+  std::vector<double> baseline;  // (a): the mean labels of the training part
 };
 
 std::string fold_name(std::int64_t k) { return "fold-" + std::to_string(k); }
@@ -95,11 +95,15 @@ HeldOut read_fold(const Path& run_dir, const std::vector<std::string>& names, st
   HeldOut held_out;
   const Json done =
       parse_json(read_file(done_path, ExitCode::resources, "end of the run"), done_path.string(), ExitCode::resources);
-  if (done.contains("training_means")) {
-    for (const std::string& name : names) {
-      const Json& mean = done["training_means"].at(name);
-      held_out.baseline.push_back(mean.is_number() ? mean.get<double>() : std::nan(""));
-    }
+  if (!done.contains("training_means")) {
+    fail(ExitCode::resources, {.what = "the fold's run does not say the mean labels of its training part",
+                               .where = done_path.string(),
+                               .expected = "the key 'training_means'",
+                               .advice = "an earlier version made it: run all folds again with --fresh"});
+  }
+  for (const std::string& name : names) {
+    const Json& mean = done["training_means"].at(name);
+    held_out.baseline.push_back(mean.is_number() ? mean.get<double>() : std::nan(""));
   }
   std::istringstream lines(read_file(path, ExitCode::resources, "held-out answers"));
   for (std::string text; std::getline(lines, text);) {
@@ -142,8 +146,10 @@ std::vector<AttributeMetrics> pool(const std::vector<HeldOut>& folds,
     all.scores.insert(all.scores.end(), fold.scores.begin(), fold.scores.end());
     all.labels.insert(all.labels.end(), fold.labels.begin(), fold.labels.end());
   }
-  std::vector<AttributeMetrics> pooled = predictor_metrics(attributes.names, static_cast<int>(attributes.min),
-                                                           static_cast<int>(attributes.max), all.scores, all.labels);
+  all.baseline.assign(attributes.names.size(), std::nan(""));
+  std::vector<AttributeMetrics> pooled =
+      predictor_metrics(attributes.names, static_cast<int>(attributes.min), static_cast<int>(attributes.max),
+                        all.scores, all.labels, all.baseline);
   for (size_t a = 0; a < pooled.size(); ++a) {
     double errors = 0, squares = 0;
     for (const auto& fold : metrics) {

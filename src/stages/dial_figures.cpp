@@ -179,7 +179,8 @@ std::vector<SweepPoint> sweep_points(const Sweep& sweep, const Attributes& attri
 Json figure_json(const SteeringFigure& figure) {
   return {{"median", number_or_null(figure.median)},
           {"lower_quartile", number_or_null(figure.lower_quartile)},
-          {"upper_quartile", number_or_null(figure.upper_quartile)}};
+          {"upper_quartile", number_or_null(figure.upper_quartile)},
+          {"requests", figure.count}};
 }
 
 std::string figure_text(const SteeringFigure& figure) {

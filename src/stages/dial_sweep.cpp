@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "stages/dial_figures.h"
 #include "stages/interval_format.h"
@@ -220,7 +221,9 @@ std::string level_text(const DialTable& table, const Sweep& sweep) {
 std::string dial_text(const DialTable& table, const Sweep& sweep) {
   std::vector<std::vector<std::string>> rows{{"dial", "measure"}};
   if (table.rows.empty()) return "";
-  for (int level : table.rows[0].levels) rows[0].push_back("at " + std::to_string(level));
+  std::set<int> levels;  // a row lacks those of which no answer could be judged
+  for (const DialRow& row : table.rows) levels.insert(row.levels.begin(), row.levels.end());
+  for (int level : levels) rows[0].push_back("at " + std::to_string(level));
   rows[0].insert(rows[0].end(), {"Spearman", "slope", "95 % of slope", "side effect"});
   for (const DialRow& row : table.rows) {
     for (size_t m = 0; m < table.measures.size(); ++m) {
@@ -229,7 +232,10 @@ std::string dial_text(const DialTable& table, const Sweep& sweep) {
       const bool of_text = m >= table.attributes && table.measures[m] != "words" && sweep.measured.attributes.empty();
       if (!own && !of_text && measure.empty()) continue;
       std::vector<std::string> cells{row.name, table.measures[m] + (measure.empty() ? "" : " (" + measure + ")")};
-      for (size_t l = 0; l < row.levels.size(); ++l) cells.push_back(format_number(row.means[l][m], 2));
+      for (int level : levels) {
+        const auto at = std::ranges::find(row.levels, level) - row.levels.begin();
+        cells.push_back(at < std::ssize(row.levels) ? format_number(row.means[static_cast<size_t>(at)][m], 2) : "–");
+      }
       cells.push_back(format_number(row.spearman[m], 3));
       cells.push_back(format_number(row.slope[m], 3));
       cells.push_back(own ? interval_text(row.own_slope_interval, 2) : "");

@@ -147,7 +147,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
     other = open_perplexity_model(recipe.dials->perplexity_model, computing_of(recipe), context);
   // Of a predictor that declares no attributes a reward can be made, but no label.
   const bool predicts = predictor && !recipe.data.validation.empty();
-  if (predictor && (predicts || recipe.dials)) require_predictor(predictor->folder);
+  if (predictor && (predicts || recipe.dials)) require_predictor(*predictor);
   if (model && model->folder.head.kind != HeadKind::language_model) {
     fail(ExitCode::model,
          {.what = "the model is not a language model", .where = recipe.model.path, .advice = "name it as `predictor`"});
@@ -159,7 +159,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   std::vector<Preference> preferences;
   std::vector<double> weights;
   if (recipe.pairs) {
-    if (predictor->folder.head.kind == HeadKind::language_model) require_predictor(predictor->folder);
+    if (predictor->folder.head.kind == HeadKind::language_model) require_predictor(*predictor);
     weights = reward_weights(score_names(*predictor), recipe.pairs->attribute_weights, "pairs.attribute_weights");
     preferences = read_preferences(recipe.pairs->sources, predictor->folder.text_template.system);
   }

@@ -115,7 +115,7 @@ Verdict judge(const ThresholdOptions& threshold, const std::vector<MeasureOption
   };
   const Figure& figure = figure_of(threshold.measure);
   std::vector<std::string> expected;
-  bool reached = true, open = false;
+  bool reached = true, open = std::isnan(figure.mean);  // a figure that is not defined says nothing
   if (threshold.at_least) {
     expected.push_back(fmt::format("at least {:g}", *threshold.at_least));
     reached = reached && figure.mean >= *threshold.at_least;
@@ -131,7 +131,7 @@ Verdict judge(const ThresholdOptions& threshold, const std::vector<MeasureOption
     for (size_t seed = 0; seed < figure.values.size(); ++seed)
       differences.push_back(figure.values[seed] - other.values[seed]);
     const Interval interval = interval_of_mean(differences);
-    open = std::isnan(interval.low);  // one seed says nothing of the next
+    open = open || std::isnan(interval.low);  // one seed says nothing of the next
     reached = reached && interval.low > 0;
   }
   return {threshold.measure + " " + fmt::format("{}", fmt::join(expected, ", ")), open      ? "open"

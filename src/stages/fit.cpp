@@ -13,6 +13,7 @@
 #include "stages/validation_metrics.h"
 #include "steerlm/core/stop.h"
 #include "steerlm/data/order.h"
+#include "steerlm/eval/intervals.h"
 #include "steerlm/kernels/device.h"
 #include "steerlm/kernels/finite.h"
 #include "steerlm/kernels/linear.h"
@@ -277,8 +278,8 @@ Metrics metrics_of(const StepResult& step, const StepSpeed& speed, const Loss& l
 // `flops`: FLOP/s of each step.
 void tell_median_speed(std::vector<double> flops, double peak_flops, const Context& context) {
   if (flops.empty()) return;
-  std::ranges::nth_element(flops, flops.begin() + static_cast<std::ptrdiff_t>(flops.size() / 2));
-  const double median = flops[flops.size() / 2];
+  std::ranges::sort(flops);
+  const double median = quantile(flops, 0.5);
   const std::string share =
       peak_flops > 0 ? fmt::format(", {:.1f} % of the card's printed peak", 100 * median / peak_flops) : "";
   context.log->info(fmt::format("the median step computed {:.3g} TFLOP/s of the model{}", median / 1e12, share));

@@ -198,6 +198,12 @@ void require_predictor(const ModelFolder& folder) {
                      : "train one with `steerlm train-predictor`"});
 }
 
+void require_predictor(const OpenModel& predictor) {
+  require_predictor(predictor.folder);
+  if (predictor.folder.head.kind == HeadKind::language_model)
+    check_label_values(predictor.tokenizer, predictor.attributes, ExitCode::model);
+}
+
 void require_range(const ModelFolder& predictor, const AttributeOptions& policy) {
   const AttributeOptions& own = predictor.attributes;
   if (own.min == policy.min && own.max == policy.max) return;

@@ -128,7 +128,7 @@ bool is_rated(const Turn& turn) {
 
 PredictorReport report_predictor(const OpenModel& predictor, std::span<const Record> records,
                                  const std::vector<double>& baseline, const Context& context) {
-  require_predictor(predictor.folder);
+  require_predictor(predictor);
   return report_predictions(predictor.attributes, records, predict_records(predictor, records, default_batch_tokens),
                             baseline, context);
 }
@@ -157,7 +157,9 @@ PredictorReport report_predictions(const Attributes& attributes, std::span<const
     context.log->warn(std::to_string(report.skipped) +
                       " validation records are longer than the predictor's context and were left out");
   if (report.rows == 0) context.log->warn("no validation record has a labelled assistant turn");
-  report.metrics = predictor_metrics(attributes.names, attributes.min, attributes.max, scores, labels, baseline);
+  const std::vector<double> own_means = label_means(attributes.names.size(), labels);
+  report.metrics = predictor_metrics(attributes.names, attributes.min, attributes.max, scores, labels,
+                                     baseline.empty() ? own_means : baseline);
   std::vector<Calibration> calibrations(attributes.names.size());
   for (size_t i = 0; i < labels.size(); ++i) {
     if (!std::isnan(labels[i])) calibrations[i % calibrations.size()].add(scores[i], static_cast<double>(labels[i]));
@@ -173,8 +175,9 @@ PredictorReport report_predictions(const Attributes& attributes, std::span<const
     report.json[m.name] = to_json(m);
     report.json[m.name]["calibration"] = to_json(calibrations[a]);
   }
-  report.table = format_table(rows) +
-                 "mean MAE, mean RMSE: of the baseline that always predicts the mean label\n"
+  report.table = format_table(rows) + "mean MAE, mean RMSE: of the baseline that always predicts the mean label of " +
+                 (baseline.empty() ? "these records" : "the training part") +
+                 "\n"
                  "calibration error: mean distance of score and label over the answers whose score rounds alike\n";
   return report;
 }

@@ -37,7 +37,8 @@ void leave_out_long_records(const OpenModel& predictor, const DataOptions& data,
 // Whether an assistant turn has a label to measure by; "" is none.
 bool is_rated(const Turn& turn);
 
-// `baseline`: what predict-the-mean says; empty: the mean of these labels. Warns where nothing is labelled or records
+// `baseline`: what predict-the-mean says, the mean labels of the training part; empty: of these records, which the
+// table then says. Warns where nothing is labelled or records
 // are too long.
 PredictorReport report_predictor(const OpenModel& predictor, std::span<const Record> records,
                                  const std::vector<double>& baseline, const Context& context);
@@ -56,7 +57,7 @@ std::vector<float> label_rows(std::span<const Example> examples);
 // The mean label of each attribute, NaN where none is known.
 std::vector<double> label_means(const DatasetCounts& counts);
 
-// done.json's `training_means`, the baseline of the tables; nothing where there are none.
+// done.json's `training_means`, the baseline of the tables.
 void add_training_means(Json& summary, const std::vector<std::string>& names, const std::vector<double>& means);
 
 }  // namespace steerlm

@@ -56,12 +56,11 @@ void add_evaluation_rows(const ReportRun& run, std::vector<std::vector<std::stri
 void add_validation_rows(const ReportRun& run, std::vector<std::vector<std::string>>& rows) {
   for (const std::string& name : validated_attributes(run)) {
     const auto text = [&](const char* metric) {
-      const auto found = run.metrics.find(fmt::format("validation/{}/{}", metric, name));
-      return found == run.metrics.end() ? "–" : format_number(found->second.back().y, 3);
+      return format_number(validation_figure(run, fmt::format("validation/{}/{}", metric, name)), 3);
     };
-    const double step = run.metrics.at("validation/mae/" + name).back().x;
-    rows.push_back({run.name, name, fmt::format("validation, step {:.0f}", step), "–", text("mae"), "–", text("rmse"),
-                    "–", text("pearson"), text("exact"), text("within_one"), text("kappa"), "–"});
+    const auto step = validated_step(run);
+    rows.push_back({run.name, name, step ? fmt::format("validation, step {}", *step) : "validation", "–", text("mae"),
+                    "–", text("rmse"), "–", text("pearson"), text("exact"), text("within_one"), text("kappa"), "–"});
   }
 }
 

@@ -364,6 +364,20 @@ void add_run(std::vector<ReportRun>& runs, const std::string& name, const Path& 
 
 }  // namespace
 
+double validation_figure(const ReportRun& run, const std::string& key) {
+  if (run.done.is_object() && run.done.contains(key)) return number_or_nan(run.done[key]);
+  const auto found = run.metrics.find(key);
+  return found == run.metrics.end() ? no_number : found->second.back().y;
+}
+
+std::optional<std::int64_t> validated_step(const ReportRun& run) {
+  if (run.done.is_object() && run.done.contains("weights_step") && run.done["weights_step"].is_number_integer())
+    return run.done["weights_step"].get<std::int64_t>();
+  const auto found = run.metrics.find("validation/loss");
+  if (found == run.metrics.end()) return std::nullopt;
+  return static_cast<std::int64_t>(found->second.back().x);
+}
+
 std::vector<ReportRun> read_runs(const std::string& folder) {
   const RunFiles::Place place = RunFiles::look(folder);
   if (place.kind != RunFiles::Place::Kind::marked) {

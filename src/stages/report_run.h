@@ -54,6 +54,12 @@ struct ReportRun {
   std::vector<std::string> faults;      // sentences: what is missing, damaged or left out
 };
 
+// What validation says of the weights in model/: done.json names their step, which need not be the last one. Of a run
+// that is not finished, the last validation. NaN where there is none.
+double validation_figure(const ReportRun& run, const std::string& key);
+// The step of these weights; nothing where none is known.
+std::optional<std::int64_t> validated_step(const ReportRun& run);
+
 // A run, or a pipeline with its steps, or a bootstrap with its three, in their order. Throws resources where the folder
 // is no run directory.
 std::vector<ReportRun> read_runs(const std::string& folder);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "stages/report_sections.h"
+#include "steerlm/eval/intervals.h"
 #include "steerlm/report/html_table.h"
 #include "steerlm/report/table.h"
 
@@ -27,7 +28,16 @@ double last_finite(const ReportRun& run, const std::string& key) {
 double validation(const ReportRun& run, const std::string& key) {
   if (run.evaluation.is_object() && run.evaluation.contains(key) && run.evaluation[key].is_number())
     return run.evaluation[key].get<double>();
-  return last_finite(run, key);
+  return validation_figure(run, key);
+}
+
+// With its step where that is not the last one.
+std::string validation_loss_text(const ReportRun& run) {
+  const std::string text = format_number(validation(run, "validation/loss"), 4);
+  const std::optional<std::int64_t> step = validated_step(run);
+  const auto trained = run.metrics.find("train/loss");
+  if (!step || trained == run.metrics.end() || static_cast<double>(*step) == trained->second.back().x) return text;
+  return text + fmt::format(" at step {}", *step);
 }
 
 double median_speed(const ReportRun& run) {
@@ -38,8 +48,8 @@ double median_speed(const ReportRun& run) {
     if (std::isfinite(point.y)) values.push_back(point.y);
   }
   if (values.empty()) return no_number;
-  std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
-  return values[values.size() / 2];
+  std::ranges::sort(values);
+  return quantile(values, 0.5);
 }
 
 std::string steps_text(const ReportRun& run) {
@@ -95,9 +105,11 @@ void write_recipe(HtmlWriter& page, const ReportRun& run) {
 
 void write_summary(HtmlWriter& page, ReportRuns runs) {
   page.element("p",
-               "One row a run. Losses are those of the last step and the last validation; speed is the median over the "
-               "steps. The loss of a predictor with a regression head is a squared error and cannot be compared with "
-               "that of a language model.");
+               "One row a run. The training loss is that of the last step. What validation says is of the weights in "
+               "model/, with checkpoint.keep_best those of the best step, and of the last validation where the run is "
+               "not finished. Speed is the median over the steps. The losses of language models, of SteerLM 2.0, of "
+               "predictors with a regression head and of predictors of pairs have units of their own and cannot be "
+               "compared with each other.");
   open_table(page, "Runs");
   page.open("thead");
   page.open("tr");
@@ -117,11 +129,11 @@ void write_summary(HtmlWriter& page, ReportRuns runs) {
     const std::string outcome = run.outcome + (run.faults.empty() ? "" : ", parts are missing here");
     for (const std::string& text : {run.stage, outcome, run.said}) page.element("td", text);
     const double speed = median_speed(run);
-    for (const std::string& text : {steps_text(run), format_number(last_finite(run, "train/loss"), 4),
-                                    format_number(validation(run, "validation/loss"), 4),
-                                    format_number(validation(run, "validation/perplexity"), 3),
-                                    std::isfinite(speed) ? format_count(std::llround(speed)) : "–",
-                                    run.metrics.empty() ? "–" : format_duration(run.seconds)})
+    for (const std::string& text :
+         {steps_text(run), format_number(last_finite(run, "train/loss"), 4), validation_loss_text(run),
+          format_number(validation(run, "validation/perplexity"), 3),
+          std::isfinite(speed) ? format_count(std::llround(speed)) : "–",
+          run.metrics.empty() ? "–" : format_duration(run.seconds)})
       page.element("td", text, {{"class", "number"}});
     page.close("tr");
   }

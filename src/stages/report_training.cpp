@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "stages/report_sections.h"
@@ -17,9 +18,21 @@ struct Curve {
   bool markers;
 };
 
-bool has_regression_head(const ReportRun& run) {
-  return run.stage == enum_name(Stage::train_predictor) && run.recipe &&
-         run.recipe->head.kind == PredictorKind::regression;
+// Runs whose losses have one unit.
+struct Group {
+  const char* title;
+  const char* loss_unit;
+  std::vector<const ReportRun*> runs;
+};
+
+enum LossKind : size_t { of_text, of_responses, of_ratings, of_pairs };
+
+LossKind loss_kind(const ReportRun& run) {
+  if (run.metrics.contains("train/distance")) return of_responses;  // steerlm2
+  const bool head = run.stage == enum_name(Stage::train_predictor) && run.recipe &&
+                    run.recipe->head.kind == PredictorKind::regression;
+  if (!head) return of_text;
+  return is_pairwise(run.recipe->head.loss) ? of_pairs : of_ratings;
 }
 
 double last_step(const std::vector<const ReportRun*>& runs) {
@@ -45,21 +58,22 @@ void write_curve(HtmlWriter& page, const Curve& curve, const std::vector<const R
   close_figure(page, fmt::format("{} Data: key {} of each run's metrics.jsonl.", curve.meaning, curve.key));
 }
 
-void write_group(HtmlWriter& page, const std::string& title, const char* loss_unit,
-                 const std::vector<const ReportRun*>& runs) {
+void write_group(HtmlWriter& page, const Group& group) {
+  const std::vector<const ReportRun*>& runs = group.runs;
   if (runs.empty()) return;
-  page.element("h3", title);
+  page.element("h3", group.title);
   std::vector<std::string> names;
   for (const ReportRun* run : runs) names.push_back(run->name);
   write_legend(page, names);
   page.open("div", {{"class", "plots"}});
   write_curve(page,
-              {"train/loss", "Training loss", loss_unit,
+              {"train/loss", "Training loss", group.loss_unit,
                "The loss of each optimiser step, before the step; of a long run the smallest and largest value of each "
                "stretch of steps.",
                false},
               runs);
-  write_curve(page, {"validation/loss", "Validation loss", loss_unit, "The loss on the data that was held out.", true},
+  write_curve(page,
+              {"validation/loss", "Validation loss", group.loss_unit, "The loss on the data that was held out.", true},
               runs);
   write_curve(
       page,
@@ -79,12 +93,14 @@ bool trained(const ReportRun& run) { return run.metrics.contains("train/loss"); 
 bool has_training(ReportRuns runs) { return std::ranges::any_of(runs, trained); }
 
 void write_training(HtmlWriter& page, ReportRuns runs) {
-  std::vector<const ReportRun*> language_models, regressions;
+  std::array<Group, 4> groups{{{"Language models", "nats per target token", {}},
+                               {"SteerLM 2.0", "KL divergence per target token", {}},
+                               {"Predictors with a regression head", "squared error of a rating", {}},
+                               {"Predictors of pairs", "loss of a pair", {}}}};
   for (const ReportRun& run : runs) {
-    if (trained(run)) (has_regression_head(run) ? regressions : language_models).push_back(&run);
+    if (trained(run)) groups[loss_kind(run)].runs.push_back(&run);
   }
-  write_group(page, "Language models", "nats per target token", language_models);
-  write_group(page, "Predictors with a regression head", "squared error of a rating", regressions);
+  for (const Group& group : groups) write_group(page, group);
 }
 
 }  // namespace steerlm

@@ -7,6 +7,7 @@
 #include "stages/preference_report.h"
 #include "stages/train.h"
 #include "stages/validation_metrics.h"
+#include "steerlm/infer/label_decoder.h"
 #include "steerlm/report/table.h"
 #include "steerlm/stages/stages.h"
 #include "steerlm/train/losses.h"
@@ -26,6 +27,8 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   const Attributes attributes = make_attributes(base.folder.attributes);
   const ConversationTemplate conversation_template(base.folder.text_template, base.tokenizer);
   const bool regression = recipe.head.kind == PredictorKind::regression, pairwise = is_pairwise(recipe.head.loss);
+  if (recipe.head.kind == PredictorKind::language_model)
+    check_label_values(base.tokenizer, attributes, ExitCode::recipe);
   const DataOptions data = within_context(recipe.data, base.folder.config, context);
   const std::vector<double> weights =
       pairwise ? reward_weights(attributes.names, recipe.head.attribute_weights, "head.attribute_weights")
@@ -68,7 +71,7 @@ Outcome run_train_predictor(const Recipe& recipe, const Context& context) {
   const std::vector<Record> held_out = validates ? validation_records(attributes, base.folder.text_template.system,
                                                                       data, recipe.bad_records.on_bad_record)
                                                  : std::vector<Record>();
-  const std::vector<double> baseline = regression ? label_means(dataset.train_counts) : std::vector<double>();
+  const std::vector<double> baseline = label_means(dataset.train_counts);
 
   FitTask task;
   task.examples = &dataset.train;

@@ -32,7 +32,8 @@ std::vector<double> quantile_edges(std::span<const float> values, int levels);
 
 // min + the number of edges below the value: one that stands on an edge has the lower level. Where many values are
 // equal several edges may coincide; the levels between them then get nothing, and the smallest value has the level min.
-// The value is compared as a float, which is how the values that gave the edges were kept.
+// Value and edge are compared as floats, which is how the values that gave the edges were kept: 0.8 stands on an edge
+// of 0.8.
 int level_of(double value, std::span<const double> edges, int min);
 
 Json to_json(const MeasureBins& bins);

@@ -25,11 +25,11 @@ struct AttributeMetrics {
 };
 
 // `scores`: raw, (n, a) row-major; `labels`: (n, a), NaN unknown, known ones whole numbers in min..max. `baseline`:
-// what the baseline says for each attribute, as a rule label_means() of the training labels; empty, or NaN for an
-// attribute: the mean of `labels` themselves.
+// what the baseline says for each attribute, as a rule label_means() of the training labels; NaN: its figures are not
+// defined.
 std::vector<AttributeMetrics> predictor_metrics(std::span<const std::string> names, int min, int max,
                                                 std::span<const double> scores, std::span<const float> labels,
-                                                std::span<const double> baseline = {});
+                                                std::span<const double> baseline);
 
 // The mean known label of each of `attributes` columns, NaN where none is known.
 std::vector<double> label_means(size_t attributes, std::span<const float> labels);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
@@ -16,15 +17,16 @@ struct SteeringRequest {
   std::vector<double> reached;  // z^
 };
 
-// Over the requests; NaN where no request says anything of a figure.
+// Over the `count` requests that say something of a figure; NaN where none does.
 struct SteeringFigure {
   double median = 0;
   double lower_quartile = 0, upper_quartile = 0;
+  std::int64_t count = 0;
 };
 struct SteeringErrors {
   SteeringFigure error;           // |z^ - z*|
   SteeringFigure miscalibration;  // |part of z* - z^ along z* - z0| / |z* - z0|; only requests that ask for a change
-  // |part of z^ - z0 across z* - z0| / |z^ - z0|; only requests that ask for a change and changed something, and
+  // |part of z^ - z0 across z* - z0| / |z^ - z0|, 0 where nothing was changed; only requests that ask for a change, and
   // nothing where a single attribute is measured, which leaves no other direction.
   SteeringFigure side_effect;
 };

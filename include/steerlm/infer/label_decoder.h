@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "steerlm/core/error.h"
 #include "steerlm/nn/transformer.h"
 #include "steerlm/text/attributes.h"
 #include "steerlm/text/tokenizer.h"
@@ -17,6 +18,10 @@ struct DecodedLabel {
   std::vector<float> best;      // the most probable allowed value of each attribute; the smaller one on a tie
   std::vector<float> expected;  // expectation over the allowed values
 };
+
+// Throws `code` where the tokenizer does not tell the values of an attribute apart by one piece, as a rule those of a
+// range of both signs or of numbers with two digits: a language model cannot be their predictor.
+void check_label_values(const Tokenizer& tokenizer, const Attributes& attributes, ExitCode code);
 
 // `prefixes`: token ids up to where the label begins (ConversationTemplate::encode_label_prefix). Throws model where
 // the tokenizer does not tell two values apart by one piece, data where a prefix leaves no room for the label. `go_on`
