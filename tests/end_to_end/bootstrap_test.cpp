@@ -101,6 +101,20 @@ TEST_F(Bootstrap, WhatCannotBeSelectedIsRefused) {
   EXPECT_FALSE(exists("run/model"));
 }
 
+// Of labels below -1 alone, too.
+TEST_F(Bootstrap, TheLargestValueThatOccursMayBeNegative) {
+  for (const std::string model : {"model", "predictor"})
+    write(model + "/steerlm.json", R"({"attributes": {"names": ["quality", "humor", "length"], "min": -4, "max": 4},
+                                       "template": {"system": "Be good."}})");
+  write("labelled.jsonl", conversation("a", "b", "quality:-3,humor:1") + conversation("c", "d", "quality:-2,humor:4") +
+                              conversation("e", "f", "quality:-2,humor:0"));
+  const Result result = run("bootstrap bootstrap.yaml --dry-run");
+  expect_says(result, "the largest quality that occurs in labelled.jsonl is -2, the range goes to 4");
+  expect_says(result, "at 2 distinct labels");
+  expect_refused(run("bootstrap bootstrap.yaml select='{length: max}' --dry-run"), 3,
+                 "no label of labelled.jsonl names length");
+}
+
 TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   write_evaluation("prompts.jsonl", "humor", "predictor");
   const Result result = run("evaluate evaluate.yaml");
