@@ -126,7 +126,8 @@ TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   const size_t details = all.find("\nin detail\n\n");
   ASSERT_NE(details, std::string::npos) << all;
   EXPECT_EQ(result.output, all.substr(0, details) + "\nmore tables are in run/evaluation.txt\n\n");
-  for (const char* table : {"predictor predictor\n", "validation/perplexity", "dials, judged by predictor"})
+  for (const char* table : {"predictor predictor\n", "always predicts the mean label of these records",
+                            "validation/perplexity", "dials, judged by predictor"})
     EXPECT_NE(result.output.find(table), std::string::npos) << table;
   for (const char* table : {"steerability matrix", "distinct-1", "steering error"}) {
     EXPECT_GT(all.find(table), details) << table;
@@ -182,6 +183,7 @@ TEST_F(Bootstrap, EvaluationKeepsTheAnswersOfASweep) {
     const std::string response = answer.at("response").get<std::string>();
     EXPECT_EQ(answer.at("figures").at("characters"),
               std::ranges::count_if(response, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+    EXPECT_EQ(answer.at("figures").at("grade").is_null(), answer.at("figures").at("words") == 0) << response;
     total["humor " + std::to_string(level)] += answer.at("scores").at("humor").get<double>() / 4;
     total["words " + std::to_string(level)] += answer.at("figures").at("words").get<double>() / 4;
   }
