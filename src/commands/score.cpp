@@ -188,12 +188,13 @@ int score_groups(const OpenModel& model, const ScoreArguments& arguments, JobOut
   return 0;
 }
 
-void check_score_options(const ScoreArguments& arguments, const ModelFolder& folder) {
+void check_score_options(const ScoreArguments& arguments, const OpenModel& model) {
+  const ModelFolder& folder = model.folder;
   if (arguments.no_labels && asks_predictor(arguments, folder)) {
     fail(ExitCode::recipe, {.what = "--no-labels is for the log-probabilities of a language model, not for scores",
                             .where = folder.path.string()});
   }
-  if (asks_predictor(arguments, folder) && (arguments.label_logprob || arguments.responses)) require_predictor(folder);
+  if (asks_predictor(arguments, folder) && (arguments.label_logprob || arguments.responses)) require_predictor(model);
   if (!asks_predictor(arguments, folder)) require_language_model(folder, "--model");
   if (!asks_predictor(arguments, folder) && folder.text_template.name == TemplateName::plain) {
     fail(ExitCode::recipe,
@@ -350,7 +351,7 @@ int commands::score(const ScoreArguments& arguments) {
                                      parse_template(arguments.text_template));
   print_notes(model.notes);
   print_template(model.folder);
-  check_score_options(arguments, model.folder);
+  check_score_options(arguments, model);
   const std::vector<std::string> counts =
       arguments.responses ? std::vector<std::string>{} : std::vector<std::string>{"turns", "judged"};
   JobOutput output = open_job_output(arguments.job, output_options, settings_of(arguments, model),

@@ -216,38 +216,6 @@ std::string level_text(const DialTable& table, const Sweep& sweep) {
   return rows.size() > 1 ? format_table(rows) + "\n" : "";
 }
 
-// Requested level x measured mean of the dial's own attribute, and of the figures that say most of a text; of judge:
-// text of all measured attributes.
-std::string dial_text(const DialTable& table, const Sweep& sweep) {
-  std::vector<std::vector<std::string>> rows{{"dial", "measure"}};
-  if (table.rows.empty()) return "";
-  std::set<int> levels;  // a row lacks those of which no answer could be judged
-  for (const DialRow& row : table.rows) levels.insert(row.levels.begin(), row.levels.end());
-  for (int level : levels) rows[0].push_back("at " + std::to_string(level));
-  rows[0].insert(rows[0].end(), {"Spearman", "slope", "95 % of slope", "side effect"});
-  for (const DialRow& row : table.rows) {
-    for (size_t m = 0; m < table.measures.size(); ++m) {
-      const bool own = row.own == static_cast<int>(m);
-      const std::string measure = measure_name(sweep, m);
-      const bool of_text = m >= table.attributes && table.measures[m] != "words" && sweep.measured.attributes.empty();
-      if (!own && !of_text && measure.empty()) continue;
-      std::vector<std::string> cells{row.name, table.measures[m] + (measure.empty() ? "" : " (" + measure + ")")};
-      for (int level : levels) {
-        const auto at = std::ranges::find(row.levels, level) - row.levels.begin();
-        cells.push_back(at < std::ssize(row.levels) ? format_number(row.means[static_cast<size_t>(at)][m], 2) : "–");
-      }
-      cells.push_back(format_number(row.spearman[m], 3));
-      cells.push_back(format_number(row.slope[m], 3));
-      cells.push_back(own ? interval_text(row.own_slope_interval, 2) : "");
-      cells.push_back(!own                                            ? ""
-                      : row.steers() && std::isfinite(row.side_share) ? format_number(100 * row.side_share, 0) + " %"
-                                                                      : "–");
-      rows.push_back(std::move(cells));
-    }
-  }
-  return format_table(rows);
-}
-
 // A line of answers.jsonl: the input line, what was asked of the model, what it answered, what the judge says.
 Json answer_json(const Sweep& sweep, size_t i, const Attributes& attributes, const GenerationResult& result,
                  const Judgement& judgement) {
@@ -278,6 +246,36 @@ std::vector<std::string> replaced_by_answers(const Prompt& prompt) {
 }
 
 }  // namespace
+
+std::string dial_text(const DialTable& table, const Sweep& sweep) {
+  std::vector<std::vector<std::string>> rows{{"dial", "measure"}};
+  if (table.rows.empty()) return "";
+  std::set<int> levels;  // a row lacks those of which no answer could be judged
+  for (const DialRow& row : table.rows) levels.insert(row.levels.begin(), row.levels.end());
+  for (int level : levels) rows[0].push_back("at " + std::to_string(level));
+  rows[0].insert(rows[0].end(), {"Spearman", "slope", "95 % of slope", "side effect"});
+  for (const DialRow& row : table.rows) {
+    for (size_t m = 0; m < table.measures.size(); ++m) {
+      const bool own = row.own == static_cast<int>(m);
+      const std::string measure = measure_name(sweep, m);
+      const bool of_text = m >= table.attributes && table.measures[m] != "words" && sweep.measured.attributes.empty();
+      if (!own && !of_text && measure.empty()) continue;
+      std::vector<std::string> cells{row.name, table.measures[m] + (measure.empty() ? "" : " (" + measure + ")")};
+      for (int level : levels) {
+        const auto at = std::ranges::find(row.levels, level) - row.levels.begin();
+        cells.push_back(at < std::ssize(row.levels) ? format_number(row.means[static_cast<size_t>(at)][m], 2) : "–");
+      }
+      cells.push_back(format_number(row.spearman[m], 3));
+      cells.push_back(format_number(row.slope[m], 3));
+      cells.push_back(own ? interval_text(row.own_slope_interval, 2) : "");
+      cells.push_back(!own                                            ? ""
+                      : row.steers() && std::isfinite(row.side_share) ? format_number(100 * row.side_share, 0) + " %"
+                                                                      : "–");
+      rows.push_back(std::move(cells));
+    }
+  }
+  return format_table(rows);
+}
 
 Sweep plan_sweep(const Recipe& recipe, const OpenModel& model) {
   const DialOptions& options = *recipe.dials;

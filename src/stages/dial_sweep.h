@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "steerlm/eval/measure_bins.h"
+#include "steerlm/eval/steerability.h"
 #include "steerlm/recipe/recipe.h"
 #include "steerlm/stages/context.h"
 #include "steerlm/stages/sample.h"
@@ -31,6 +32,10 @@ struct Sweep {
 
 // Throws recipe for an unknown dial, model for a folder without any, data for prompts that cannot be read.
 Sweep plan_sweep(const Recipe& recipe, const OpenModel& model);
+
+// Requested level x measured mean of the dial's own attribute, and of the figures that say most of a text; of judge:
+// text of all measured attributes. A column a level that any dial has; a dash where no answer to it could be judged.
+std::string dial_text(const DialTable& table, const Sweep& sweep);
 
 struct SweepReport {
   // "dials", "steerability", "responses", "unfinished", "unjudged"; of judge: text with measures "measures"

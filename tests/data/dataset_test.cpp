@@ -107,6 +107,24 @@ TEST_F(DatasetTest, RecordsThatTrainLabelsAreCountedAmongResponses) {
   EXPECT_EQ(load(labelled, Objective::regression).train_counts.label_examples, 0);
 }
 
+// The mean labels of the training part, which a predictor is compared with, whatever its head.
+TEST_F(DatasetTest, TheLabelsOfTheExamplesAreSummed) {
+  for (const Objective objective : {Objective::label, Objective::regression}) {
+    const DatasetCounts counts = load(labelled + unlabelled + user_only + weightless, objective).train_counts;
+    ASSERT_GE(counts.label_sums.size(), 3u);
+    EXPECT_EQ(counts.label_sums[0], 2) << "quality";
+    EXPECT_EQ(counts.label_values[0], 1);
+    EXPECT_EQ(counts.label_sums[2], 1 + 3 + 3) << "humor, without the turn of weight 0";
+    EXPECT_EQ(counts.label_values[2], 3);
+  }
+  DataOptions data;
+  data.max_tokens = static_cast<std::int64_t>(load(weightless, Objective::label).train[0].ids.size());
+  const DatasetCounts dropped = load(labelled + weightless, Objective::label, data).train_counts;
+  ASSERT_EQ(dropped.dropped_over_length, 1) << "the longer one";
+  EXPECT_EQ(dropped.label_sums[2], 3);
+  EXPECT_EQ(dropped.label_values[2], 1) << "of a conversation that is dropped no label counts";
+}
+
 TEST_F(DatasetTest, Regression) {
   const Dataset dataset = load(labelled + unlabelled + user_only, Objective::regression);
   ASSERT_EQ(dataset.train.size(), 2u);

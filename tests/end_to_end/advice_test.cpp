@@ -198,14 +198,22 @@ INSTANTIATE_TEST_SUITE_P(
         Advice{"output_in_no_folder", "", generate("base") + R"( --output "it's new/out.jsonl")",
                R"(make it first: mkdir -p 'it'\''s new')",
                R"(mkdir -p 'it'\''s new' && steerlm )" + generate("base") + R"( --output "it's new/out.jsonl")"},
-        Advice{"values_of_one_digit", "steerlm train-predictor predictor.yaml attributes.max=12",
-               "annotate annotate.yaml predictor=run/model",
-               "train the predictor on a range of one digit (attributes.max: 9 or less)",
+        Advice{"values_of_one_digit", "", "train-predictor predictor.yaml attributes.max=12 --dry-run",
+               "or on labels of one digit (attributes.min: 0 or more, attributes.max: 9 or less)",
+               "steerlm train-predictor predictor.yaml attributes.max=9 && "
+               "steerlm annotate annotate.yaml predictor=run/model"},
+        Advice{"values_without_a_sign", "", "train-predictor predictor.yaml attributes.min=-2",
+               "or on labels of one digit (attributes.min: 0 or more, attributes.max: 9 or less)",
+               "steerlm train-predictor predictor.yaml attributes.min=0 && "
+               "steerlm annotate annotate.yaml predictor=run/model"},
+        Advice{"values_of_a_score", "", "train-predictor predictor.yaml attributes.min=-2 attributes.max=12",
+               "train the predictor with head.kind: regression",
+               "steerlm train-predictor predictor.yaml attributes.min=-2 attributes.max=12 head.kind=regression && "
+               "steerlm annotate annotate.yaml predictor=run/model"},
+        Advice{"values_of_a_folder",
+               "steerlm train-predictor predictor.yaml && sed -i 's/\"max\": 4/\"max\": 12/' run/model/steerlm.json",
+               "annotate annotate.yaml predictor=run/model --dry-run", "or on labels of one digit",
                "steerlm train-predictor predictor.yaml attributes.max=9 run_dir=new && "
-               "steerlm annotate annotate.yaml predictor=new/model"},
-        Advice{"values_of_a_score", "steerlm train-predictor predictor.yaml attributes.max=12",
-               "annotate annotate.yaml predictor=run/model", "or with head.kind: regression",
-               "steerlm train-predictor predictor.yaml attributes.max=12 head.kind=regression run_dir=new && "
                "steerlm annotate annotate.yaml predictor=new/model"}),
     [](const auto& test) { return test.param.name; });
 

@@ -163,6 +163,20 @@ TEST_F(Bootstrap, WhatWasSampledCanBeTrainedOnWhenTheTrainingChanges) {
   EXPECT_EQ(read("tuned/model/model.safetensors"), read("run/model/model.safetensors"));
 }
 
+// Of labels below -1 alone, too.
+TEST_F(Bootstrap, TheLargestValueThatOccursMayBeNegative) {
+  for (const std::string model : {"model", "predictor"})
+    write(model + "/steerlm.json", R"({"attributes": {"names": ["quality", "humor", "length"], "min": -4, "max": 4},
+                                       "template": {"system": "Be good."}})");
+  write("labelled.jsonl", conversation("a", "b", "quality:-3,humor:1") + conversation("c", "d", "quality:-2,humor:4") +
+                              conversation("e", "f", "quality:-2,humor:0"));
+  const Result result = run("bootstrap bootstrap.yaml --dry-run");
+  expect_says(result, "the largest quality that occurs in labelled.jsonl is -2, the range goes to 4");
+  expect_says(result, "at 2 distinct labels");
+  expect_refused(run("bootstrap bootstrap.yaml select='{length: max}' --dry-run"), 3,
+                 "no label of labelled.jsonl names length");
+}
+
 TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   write_evaluation("prompts.jsonl", "humor", "predictor");
   const Result result = run("evaluate evaluate.yaml");
@@ -174,7 +188,8 @@ TEST_F(Bootstrap, EvaluationWritesItsTablesOnce) {
   const size_t details = all.find("\nin detail\n\n");
   ASSERT_NE(details, std::string::npos) << all;
   EXPECT_EQ(result.output, all.substr(0, details) + "\nmore tables are in run/evaluation.txt\n\n");
-  for (const char* table : {"predictor predictor\n", "validation/perplexity", "dials, judged by predictor"})
+  for (const char* table : {"predictor predictor\n", "always predicts the mean label of these records",
+                            "validation/perplexity", "dials, judged by predictor"})
     EXPECT_NE(result.output.find(table), std::string::npos) << table;
   for (const char* table : {"steerability matrix", "distinct-1", "steering error"}) {
     EXPECT_GT(all.find(table), details) << table;
@@ -230,6 +245,7 @@ TEST_F(Bootstrap, EvaluationKeepsTheAnswersOfASweep) {
     const std::string response = answer.at("response").get<std::string>();
     EXPECT_EQ(answer.at("figures").at("characters"),
               std::ranges::count_if(response, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+    EXPECT_EQ(answer.at("figures").at("grade").is_null(), answer.at("figures").at("words") == 0) << response;
     total["humor " + std::to_string(level)] += answer.at("scores").at("humor").get<double>() / 4;
     total["words " + std::to_string(level)] += answer.at("figures").at("words").get<double>() / 4;
   }

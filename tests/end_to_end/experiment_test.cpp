@@ -121,6 +121,37 @@ TEST_F(ExperimentProgram, MoreSeedsAndQuickRunWhatIsNew) {
   EXPECT_EQ(figures("out/m1.json")["seeds"], 2) << "a quick run is no result";
 }
 
+// The correlation with labels that do not vary is null: no threshold of it is reached or missed.
+TEST_F(ExperimentProgram, AThresholdOfAFigureThatIsNotDefinedIsOpen) {
+  std::string alike;
+  for (int i = 0; i < 4; ++i) alike += conversation("question " + std::to_string(i), "answer", "quality:2");
+  write("alike.jsonl", alike);
+  std::string pipeline = read("toy.yaml");
+  pipeline.replace(pipeline.rfind("train.jsonl"), 11, "alike.jsonl");
+  write("toy.yaml", pipeline);
+  write("m2.yaml", R"(mirrors: table 3
+question: How alike is it?
+shows: something
+cannot_show: anything else
+pipeline: toy.yaml
+seeds: 2
+measures:
+  - {name: pearson, step: measured, at: /predictor/quality/pearson}
+  - {name: count, step: measured, at: /predictor/quality/count}
+thresholds:
+  - {measure: pearson, at_least: 0.1}
+  - {measure: pearson, at_most: 0.1}
+  - {measure: pearson, above: count}
+  - {measure: count, at_most: 1}
+)");
+  const Result result = run("experiment m2.yaml --out out");
+  ASSERT_EQ(result.code, 0) << result.errors;
+  const Json found = figures("out/m2.json");
+  EXPECT_TRUE(found["measures"][0]["mean"].is_null());
+  for (size_t t = 0; t < 3; ++t) EXPECT_EQ(found["thresholds"][t]["outcome"], "open") << t;
+  EXPECT_EQ(found["thresholds"][3]["outcome"], "missed") << "four answers are more than one";
+}
+
 TEST_F(ExperimentProgram, FaultsKeepTheirCodes) {
   write("bad.yaml", "question: x\n");
   EXPECT_EQ(run("experiment bad.yaml --out out").code, 2);

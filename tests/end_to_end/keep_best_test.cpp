@@ -35,6 +35,9 @@ TEST_F(KeepBest, TheBestStepsWeightsArePublishedAndNotTheLastOnes) {
   char shown[32];
   std::snprintf(shown, sizeof shown, "%.4g", loss);
   EXPECT_NE(read("run/model/README.md").find(shown), std::string::npos) << read("run/model/README.md");
+  std::snprintf(shown, sizeof shown, "%.4f at step ", loss);
+  const std::string page = run("report run --out -").output;
+  EXPECT_NE(page.find(shown + std::to_string(best) + "<"), std::string::npos) << page;
 }
 
 TEST_F(KeepBest, ARunThatGoesOnAfterItsBestStepDescribesThatStep) {
@@ -91,6 +94,18 @@ TEST_F(KeepBest, OfAPredictorMayBeAnAttributesMetric) {
     EXPECT_NE(metrics.find('"' + name + "\":"), std::string::npos) << name;
   EXPECT_EQ(count, 8);
   expect_says(run(arguments + "validation/kappa/quality run_dir=worst"), "larger is better, which mode: max keeps");
+
+  // The report's row is of the weights that were kept: the largest of two errors, whichever step has it.
+  ASSERT_EQ(run(arguments + "validation/mae/quality checkpoint.keep_best.mode=max run_dir=first").code, 0);
+  const auto errors = metric("first", "validation/mae/quality");
+  ASSERT_NE(errors.at(1), errors.at(2));
+  const int step = errors.at(1) > errors.at(2) ? 1 : 2;
+  char error[32];
+  std::snprintf(error, sizeof error, "%.3f", errors.at(step));
+  const std::string page = run("report first --out -").output;
+  const size_t row = page.find("validation, step " + std::to_string(step) + "<");
+  ASSERT_NE(row, std::string::npos) << page;
+  EXPECT_NE(page.substr(row, 200).find(std::string(">") + error + "<"), std::string::npos) << page.substr(row, 200);
 }
 
 TEST_F(KeepBest, NeedsValidationDataBeforeTheFirstStep) {

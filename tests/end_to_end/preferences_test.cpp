@@ -88,6 +88,14 @@ TEST_F(Preferences, TheHeadOfARegressionIsKept) {
   expect_says(run("annotate annotate.yaml"), "was trained on preferences (head.loss scaled)");
   expect_says(run("annotate annotate.yaml predictor=regression/model output=o2.jsonl run_dir=a2"), "12 records");
   EXPECT_EQ(read("err.txt").find("was trained on preferences"), std::string::npos);
+
+  // Each loss is drawn among those of its unit.
+  const std::string both = run("report regression predictor --out -").output;
+  EXPECT_NE(both.find("<h3>Predictors with a regression head</h3>"), std::string::npos) << both;
+  EXPECT_NE(both.find("<h3>Predictors of pairs</h3>"), std::string::npos);
+  const std::string pairs = run("report predictor --out -").output;
+  EXPECT_NE(pairs.find("loss of a pair"), std::string::npos);
+  EXPECT_EQ(pairs.find("squared error of a rating"), std::string::npos);
 }
 
 TEST_F(Preferences, DataCheckCountsPairs) {

@@ -190,8 +190,8 @@ def check_training(tree, run):
     validated = [line for line in lines if "validation/loss" in line][-1]
     check("summary", row[1:3] + row[4:8], ["sft", "finished", "6", f"{last['train/loss']:.4f}", f"{validated['validation/loss']:.4f}",
                                            f"{validated['validation/perplexity']:.3f}"])
-    speeds = sorted(line["train/tokens_per_second"] for line in lines if "train/tokens_per_second" in line)
-    check("median speed", row[8], f"{round(speeds[len(speeds) // 2]):,}")
+    speeds = [line["train/tokens_per_second"] for line in lines if "train/tokens_per_second" in line]
+    check("median speed", row[8], f"{math.floor(statistics.median(speeds) + 0.5):,}")
 
 
 def fixed(value, decimals):

@@ -291,6 +291,41 @@ TEST_F(RidgeProgram, CrossvalidationOfATraining) {
   EXPECT_TRUE(exists("run/fold-2/checkpoints"));
 }
 
+// Whatever the head, the baseline is the mean label of the folds that were trained on.
+TEST_F(RidgeProgram, CrossvalidationOfALanguageModelHasTheBaselineOfTheTrainingPart) {
+  const Result result = run(
+      "crossvalidate ridge.yaml head.kind=language_model template.system='Be good.' train.steps=1 train.batch_size=4 "
+      "--folds 2");
+  ASSERT_EQ(result.code, 0) << result.errors;
+  EXPECT_THAT(result.errors, HasSubstr("always predicts the mean label of the training part")) << "each fold's table";
+  const Json quality = json("run/crossvalidation.json").at("attributes").at("quality");
+  double all = 0;
+  for (int fold = 1; fold <= 2; ++fold) {
+    const Path run_dir = Path("run") / ("fold-" + std::to_string(fold));
+    std::vector<double> labels;
+    double total = 0, errors = 0;
+    for (const Json& line : json_lines(read(run_dir / "validation.jsonl"))) {
+      labels.push_back(line["labels"]["quality"].get<double>());
+      total += labels.back();
+    }
+    const double count = static_cast<double>(labels.size()), mean = (80 - total) / (40 - count);
+    EXPECT_NE(mean, total / count) << "both parts have one mean: the test would see nothing";
+    for (const double label : labels) errors += std::abs(label - mean);
+    EXPECT_NEAR(json(run_dir / "done.json")["training_means"]["quality"].get<double>(), mean, 1e-9);
+    EXPECT_NEAR(quality["each_fold"][fold - 1]["mean_mae"].get<double>(), errors / count, 1e-9);
+    all += errors;
+  }
+  EXPECT_NEAR(quality["pooled"]["mean_mae"].get<double>(), all / 40, 1e-9);
+
+  // A fold that does not say its baseline gets no other one.
+  Json done = json("run/fold-1/done.json");
+  done.erase("training_means");
+  write("run/fold-1/done.json", done.dump());
+  expect_refused(run("crossvalidate ridge.yaml head.kind=language_model template.system='Be good.' train.steps=1 "
+                     "train.batch_size=4 --folds 2"),
+                 5, "the fold's run does not say the mean labels of its training part");
+}
+
 TEST_F(RidgeProgram, CrossvalidationRefusesADataSplitOfTheRecipe) {
   const Result result = run("crossvalidate ridge.yaml data.validation_fraction=0.1");
   EXPECT_EQ(result.code, 2);

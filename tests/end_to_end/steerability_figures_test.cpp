@@ -43,7 +43,7 @@ class SteerabilityFiguresTest : public Program {
     if (value.is_null()) return NAN;
     double level = 0;
     for (const Json& edge : edges)
-      level += static_cast<double>(static_cast<float>(value.get<double>())) > edge.get<double>() ? 1 : 0;
+      level += static_cast<float>(value.get<double>()) > static_cast<float>(edge.get<double>()) ? 1 : 0;
     return level / 4;
   }
 };
@@ -126,6 +126,9 @@ TEST_F(SteerabilityFiguresTest, AreThoseOfTheAnswers) {
   EXPECT_EQ(steering.at("requests"), errors.size());
   EXPECT_NEAR(steering.at("error").at("median").get<double>(), median_of(errors), 1e-9);
   EXPECT_NEAR(steering.at("miscalibration").at("median").get<double>(), median_of(miscalibrations), 1e-9);
+  EXPECT_EQ(steering.at("error").at("requests"), errors.size());
+  EXPECT_EQ(steering.at("miscalibration").at("requests"), miscalibrations.size());
+  EXPECT_EQ(steering.at("side_effect").at("requests"), miscalibrations.size()) << "also of what did not move";
   EXPECT_EQ(figures["steering"]["dials"]["humor"]["requests"], 0) << "nothing measures humor";
   EXPECT_EQ(figures["steering"]["requests"], errors.size());
   EXPECT_EQ(figures["steering"]["attributes"], (Json{"verbosity", "complexity"}));

@@ -85,6 +85,10 @@ TEST_F(Steerlm2Program, TwoIterationsOfSamplingScoresAndTraining) {
   const auto before = contents();
   expect_says(run("steerlm2 steerlm2.yaml"), "finished already");
   EXPECT_EQ(changes_since(before), "");
+  // A KL divergence is not drawn among the losses of fine-tunings.
+  const std::string page = run("report run --out -").output;
+  EXPECT_THAT(page, testing::HasSubstr("<h3>SteerLM 2.0</h3>"));
+  EXPECT_THAT(page, testing::Not(testing::HasSubstr("nats per target token")));
 }
 
 TEST_F(Steerlm2Program, StoppedAndKilledInEachPartItGivesTheBytesOfAnUndisturbedRun) {

@@ -48,6 +48,15 @@ TEST(MeasureBins, AValueOnAnEdgeHasTheLowerLevel) {
   EXPECT_EQ(level_of(0.7, quantile_edges(values, 2), 0), 0);
 }
 
+// 0.1, 0.2, 0.4, 0.6 and 0.8 are smaller as doubles than as floats, 0.7 and 0.9 are larger.
+TEST(MeasureBins, AValueOnAnEdgeOfOnesOwnHasTheLowerLevel) {
+  const std::vector<double> edges{0.1, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9};
+  for (size_t e = 0; e < edges.size(); ++e) {
+    EXPECT_EQ(level_of(edges[e], edges, 0), static_cast<int>(e)) << edges[e];
+    EXPECT_EQ(level_of(edges[e] + 1e-6, edges, 0), static_cast<int>(e) + 1) << edges[e];
+  }
+}
+
 // The place of the 7th of 10 edges among 91 values is 0.7 * 90 = 63, which a product of doubles misses by a hair.
 TEST(MeasureBins, AnEdgeOnAValueIsThatValue) {
   std::vector<float> values;

@@ -4,19 +4,21 @@
 
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 namespace steerlm {
 namespace {
 
 const float unknown = std::numeric_limits<float>::quiet_NaN();
 const std::vector<std::string> one_name{"quality"};
+const std::vector<double> zero{0};  // a baseline that nothing is asked of
 const std::vector<double> scores{0.2, 1.5, 2.5, 3.7, 4.6, -0.8, 2.2, 3.1, 0.9, 1.1};
 const std::vector<float> labels{0, 1, 2, 4, 4, 0, 3, 1, 1, 2};
 
 // Expected values: numpy, scipy 1.17.1 (pearsonr, spearmanr), scikit-learn 1.9.1 (cohen_kappa_score,
 // weights="quadratic", of the scores after np.rint and np.clip).
 TEST(PredictorMetrics, EqualsScipyAndScikitLearn) {
-  const AttributeMetrics metrics = predictor_metrics(one_name, 0, 4, scores, labels).at(0);
+  const AttributeMetrics metrics = predictor_metrics(one_name, 0, 4, scores, labels, label_means(1, labels)).at(0);
   EXPECT_EQ(metrics.name, "quality");
   EXPECT_EQ(metrics.count, 10);
   EXPECT_NEAR(metrics.mae, 0.68, 1e-12);
@@ -36,7 +38,8 @@ TEST(PredictorMetrics, TheBaselineCanComeFromTheTrainingLabels) {
   EXPECT_NEAR(metrics.mean_mae, 1.4, 1e-12);
   EXPECT_NEAR(metrics.mean_rmse, 1.5652475842498528, 1e-12);
   const std::vector<double> nothing_known{std::nan("")};
-  EXPECT_NEAR(predictor_metrics(one_name, 0, 4, scores, labels, nothing_known).at(0).mean_mae, 1.2, 1e-12);
+  EXPECT_TRUE(std::isnan(predictor_metrics(one_name, 0, 4, scores, labels, nothing_known).at(0).mean_mae));
+  EXPECT_THROW(predictor_metrics(one_name, 0, 4, scores, labels, {}), std::logic_error) << "none is not another one";
 }
 
 TEST(PredictorMetrics, UnknownLabelsCountForNothing) {
@@ -44,7 +47,7 @@ TEST(PredictorMetrics, UnknownLabelsCountForNothing) {
   // (3, 3): `a` is known twice, `b` once, `c` never.
   const std::vector<float> known{1, unknown, unknown, unknown, 2, unknown, 3, unknown, unknown};
   const std::vector<double> given{2, 99, 99, 99, 2, 99, 3, 99, 99};
-  const auto metrics = predictor_metrics(names, 0, 4, given, known);
+  const auto metrics = predictor_metrics(names, 0, 4, given, known, label_means(3, known));
   EXPECT_EQ(metrics[0].count, 2);
   EXPECT_EQ(metrics[0].mae, 0.5);
   EXPECT_EQ(metrics[0].rmse, std::sqrt(0.5));
@@ -66,16 +69,16 @@ TEST(PredictorMetrics, UnknownLabelsCountForNothing) {
 TEST(PredictorMetrics, RoundsHalfToEvenAndClamps) {
   const std::vector<double> halves{0.5, 1.5, 2.5, 3.5, 7, -3};
   const std::vector<float> rounded{0, 2, 2, 4, 4, 0};
-  EXPECT_EQ(predictor_metrics(one_name, 0, 4, halves, rounded).at(0).exact, 1);
-  EXPECT_EQ(predictor_metrics(one_name, 0, 4, halves, rounded).at(0).kappa, 1);
-  EXPECT_GT(predictor_metrics(one_name, 0, 4, halves, rounded).at(0).mae, 1)
+  EXPECT_EQ(predictor_metrics(one_name, 0, 4, halves, rounded, zero).at(0).exact, 1);
+  EXPECT_EQ(predictor_metrics(one_name, 0, 4, halves, rounded, zero).at(0).kappa, 1);
+  EXPECT_GT(predictor_metrics(one_name, 0, 4, halves, rounded, zero).at(0).mae, 1)
       << "scores themselves are neither rounded nor clamped";
 }
 
 TEST(PredictorMetrics, KappaOfChanceIsZeroAndOfContradictionMinusOne) {
   const std::vector<float> truth{0, 0, 4, 4};
-  EXPECT_EQ(predictor_metrics(one_name, 0, 4, std::vector<double>{0, 4, 0, 4}, truth).at(0).kappa, 0);
-  EXPECT_EQ(predictor_metrics(one_name, 0, 4, std::vector<double>{4, 4, 0, 0}, truth).at(0).kappa, -1);
+  EXPECT_EQ(predictor_metrics(one_name, 0, 4, std::vector<double>{0, 4, 0, 4}, truth, zero).at(0).kappa, 0);
+  EXPECT_EQ(predictor_metrics(one_name, 0, 4, std::vector<double>{4, 4, 0, 0}, truth, zero).at(0).kappa, -1);
 }
 
 }  // namespace

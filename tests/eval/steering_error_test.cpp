@@ -34,11 +34,27 @@ TEST(SteeringError, TellsAShortStepFromAStepAside) {
   EXPECT_DOUBLE_EQ(aside.miscalibration.median, 0);
   EXPECT_NEAR(aside.side_effect.median, std::sqrt(0.5), 1e-15);
   EXPECT_DOUBLE_EQ(nothing.miscalibration.median, 1);
-  EXPECT_TRUE(std::isnan(nothing.side_effect.median)) << "what changed nothing has no direction";
+  EXPECT_DOUBLE_EQ(nothing.side_effect.median, 0) << "what changed nothing has moved nothing aside";
   const std::vector<SteeringRequest> no_change{{source, source, {0.1, 0}}};
   EXPECT_DOUBLE_EQ(steering_errors(no_change).error.median, 0.1);
   EXPECT_TRUE(std::isnan(steering_errors(no_change).miscalibration.median));
   EXPECT_TRUE(std::isnan(steering_errors({}).error.median));
+}
+
+// SteerBench's get_orthogonality of these points: 0, 1 / 1.0001 and 0, whose median is 0. A goal that is the source has
+// no direction: its request is in the error alone.
+TEST(SteeringError, AnAnswerThatDidNotMoveIsInTheMedian) {
+  const std::vector<double> source{0, 0}, goal{1, 0};
+  const std::vector<SteeringRequest> requests{
+      {source, goal, source}, {source, goal, {0, 1}}, {source, goal, source}, {source, source, {0, 0.5}}};
+  const SteeringErrors found = steering_errors(requests);
+  EXPECT_DOUBLE_EQ(found.side_effect.median, 0);
+  EXPECT_DOUBLE_EQ(found.side_effect.upper_quartile, 0.5);
+  EXPECT_EQ(found.side_effect.count, 3);
+  EXPECT_EQ(found.miscalibration.count, 3);
+  EXPECT_EQ(found.error.count, 4);
+  EXPECT_DOUBLE_EQ(found.error.median, 1);
+  EXPECT_EQ(steering_errors({}).error.count, 0);
 }
 
 TEST(SteeringError, QuartilesByHand) {

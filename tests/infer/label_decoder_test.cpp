@@ -13,6 +13,7 @@
 #include "steerlm/core/json.h"
 #include "steerlm/core/rng.h"
 #include "steerlm/infer/score.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace steerlm {
@@ -142,6 +143,16 @@ TEST_F(LabelDecoder, ValuesThatOnePieceDoesNotTellApartAreRefused) {
     FAIL() << "was accepted";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::model);
+  }
+}
+
+TEST_F(LabelDecoder, ARangeThatOnePieceDoesNotTellApartIsKnownBeforeAnythingIsTrained) {
+  check_label_values(tokenizer_, attributes_, ExitCode::recipe);
+  for (const auto& [min, max] : {std::pair{-2, 3}, std::pair{0, 10}, std::pair{-1'000'000, 1'000'000}}) {
+    const Attributes attributes = make_attributes({.names = {"quality"}, .min = min, .max = max});
+    const std::string message =
+        message_of(ExitCode::recipe, [&] { check_label_values(tokenizer_, attributes, ExitCode::recipe); });
+    EXPECT_NE(message.find("head.kind: regression, or on labels of one digit"), std::string::npos) << message;
   }
 }
 

@@ -46,8 +46,8 @@ struct DatasetCounts {
   std::int64_t target_tokens = 0;
   std::int64_t longest = 0;                      // tokens of the longest sequence seen, dropped ones included
   std::map<std::string, std::int64_t> unobeyed;  // ReadNotes::unobeyed
-  // Of the labelled answers in the examples (objectives label and regression), for each attribute: the sum of the
-  // labels, and how many are known.
+  // Of the labelled answers in the examples (objectives label, where a conversation that was cut counts whole, and
+  // regression), for each attribute: the sum of the labels, and how many are known.
   std::vector<double> label_sums;
   std::vector<std::int64_t> label_values;
   // Of responses to compare (data/response_group.h):
