@@ -28,7 +28,7 @@ size_t distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::string suggest(std::string_view wrong, const std::vector<std::string>& names) {
+std::string suggest(std::string_view wrong, const std::vector<std::string>& names, const std::string& above) {
   size_t best = std::max<size_t>(1, wrong.size() / 3) + 1;
   const std::string* nearest = nullptr;
   for (const std::string& name : names) {
@@ -38,7 +38,7 @@ std::string suggest(std::string_view wrong, const std::vector<std::string>& name
       nearest = &name;
     }
   }
-  return nearest == nullptr ? "" : "did you mean '" + *nearest + "'?";
+  return nearest == nullptr ? "" : "did you mean '" + above + *nearest + "'?";
 }
 
 std::string join(const std::vector<std::string>& names, std::string_view separator) {

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "steerlm/core/paths.h"
+#include "steerlm/core/run_files.h"
 
 namespace steerlm {
 namespace {
@@ -37,6 +38,21 @@ bool is_hub_character(char c) {
   refuse(path, "not a folder");
 }
 
+// A run directory has its model in a folder of its own.
+void refuse_run_directory(const Path& path) {
+  const auto is_model = [](const Path& folder) {
+    return is_there(folder / "config.json", ExitCode::model) ||
+           is_there(folder / "adapter_config.json", ExitCode::model);
+  };
+  if (is_model(path)) return;
+  if (is_model(path / "model"))
+    refuse(path, "not a model folder, but one that holds one, as a run directory does",
+           "name the model in it: " + (path / "model").string());
+  if (is_folder(path / run_mark_folder, ExitCode::model))
+    refuse(path, "not a model folder but a run directory, in which no model is",
+           "name that of a training that has ended; a pipeline has the model of each step in STEP/model");
+}
+
 }  // namespace
 
 std::string hub_advice(const std::string& name) {
@@ -53,8 +69,9 @@ std::string hub_advice(const std::string& name) {
 
 void check_model_folder(const Path& path) {
   if (is_folder(path, ExitCode::model)) {
-    if (::access(path.c_str(), X_OK) == 0) return;
-    refuse(path, std::string("cannot enter the model folder: ") + std::strerror(errno));
+    if (::access(path.c_str(), X_OK) != 0)
+      refuse(path, std::string("cannot enter the model folder: ") + std::strerror(errno));
+    return refuse_run_directory(path);
   }
   if (is_there(path, ExitCode::model)) refuse_file(path);
   refuse(path, "no such model folder", hub_advice(path.string()));

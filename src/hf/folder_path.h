@@ -8,7 +8,7 @@
 namespace steerlm {
 
 // Throws model where `path` is no folder or may not be entered, and names what it is instead: a GGUF or weight file, a
-// name on the Hugging Face hub, nothing.
+// run directory, a name on the Hugging Face hub, nothing.
 void check_model_folder(const Path& path);
 
 // "owner/name", where a model of that name may be on the hub: advice on how to fetch it, else "".

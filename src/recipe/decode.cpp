@@ -42,14 +42,34 @@ std::string written_out(const std::string& path) {
   return text + end;
 }
 
-bool is_override(const Yaml& node) { return node.where.starts_with("override '"); }
+bool is_override(const std::string& where) { return where.starts_with("override '"); }
 
-// How a value is given that the command line takes for another one: the shell takes a pair of quotes off. The key is as
-// it was given: of a step of a pipeline the path here is another one.
+// The key of an override as it was given: of a step of a pipeline the path here is another one.
+std::string given_key(const std::string& where) {
+  const size_t begin = where.find('\'') + 1;
+  return where.substr(begin, where.find('=') - begin);
+}
+
+// How a value is given that the command line takes for another one: the shell takes a pair of quotes off. A value in a
+// list or a section that is given as a whole is quoted in there.
 std::string quoted_for_shell(const Yaml& node) {
-  const size_t begin = node.where.find('\'') + 1;
-  return "quote it, and for the shell once more: " +
-         shell_word(node.where.substr(begin, node.where.find('=') - begin) + "=\"" + node.text + "\"");
+  if (!node.where.ends_with("=" + node.text + "'"))
+    return "quote it: \"" + node.text + "\", and put the whole override into single quotes for the shell";
+  return "quote it, and for the shell once more: " + shell_word(given_key(node.where) + "=\"" + node.text + "\"");
+}
+
+// What an override writes before `end`, the end of its key; "" where that is no key of an override.
+std::string given_before(const std::string& where, const std::string& end) {
+  if (!is_override(where)) return "";
+  const std::string key = given_key(where);
+  const std::string above = key.ends_with(end) ? key.substr(0, key.size() - end.size()) : "";
+  return above.ends_with('.') ? above : "";
+}
+
+// Texts of one form, of which a check of their own says what is expected: none becomes right by quotes.
+bool has_a_form(const std::string& path) {
+  const std::string key = without_indices(path);
+  return key == "device" || key == "shard" || key == "data.fold" || key == "attributes.names" || key == "lora.targets";
 }
 
 }  // namespace
@@ -76,7 +96,10 @@ void Decoder::unknown_key(const YamlEntry& entry, const std::string& section, co
   const std::string path = section.empty() ? entry.key : section + "." + entry.key;
   const std::string stage(enum_name(stage_));
   const std::vector<std::string> users = stages_with(without_indices(path));
-  const std::string elsewhere = path_ending_in(describe({.stage = stage_}), entry.key);
+  // On the command line a key is named from the root of the recipe, "steps.sft." in front.
+  const std::string above = given_before(entry.where, path);
+  std::string elsewhere = path_ending_in(describe({.stage = stage_}), entry.key);
+  if (!elsewhere.empty()) elsewhere = above + elsewhere;
   if (!users.empty() && entry.key.find('.') != std::string::npos) {
     note(path, {.what = "unknown key '" + entry.key + "'",
                 .where = entry.where,
@@ -90,8 +113,8 @@ void Decoder::unknown_key(const YamlEntry& entry, const std::string& section, co
           .advice = "it belongs to " + join(users) + (elsewhere.empty() ? "" : "; here there is '" + elsewhere + "'")});
     return;
   }
-  std::string advice = foreign_advice(entry.key, stage_);
-  if (advice.empty()) advice = suggest(entry.key, known);
+  std::string advice = foreign_advice(entry.key, stage_, above);
+  if (advice.empty()) advice = suggest(entry.key, known, given_before(entry.where, entry.key));
   if (advice.empty() && !elsewhere.empty()) advice = "did you mean '" + elsewhere + "'?";
   if (advice.empty()) advice = "known are " + join(known);
   note(path, {.what = "unknown key '" + path + "'", .where = entry.where, .advice = advice});
@@ -166,10 +189,11 @@ void Decoder::value(const Yaml& node, std::string& out, const std::string& path,
   if (node.kind != Yaml::Kind::scalar || is_null(node)) {
     KeyInfo info = limits;
     info.type = KeyInfo::Type::text;
-    const bool empty = is_override(node) && node.kind == Yaml::Kind::scalar && node.text.empty();
+    const bool empty = is_override(node.where) && node.kind == Yaml::Kind::scalar && node.text.empty();
     wrong(node, path, expected_text(info), empty ? "for an empty text " + quoted_for_shell(node) : "");
-  } else if (!node.quoted && (looks_like_number(node.text) || node.text == "true" || node.text == "false")) {
-    wrong(node, path, "a text", is_override(node) ? quoted_for_shell(node) : "quote it: \"" + node.text + "\"");
+  } else if (!node.quoted && !has_a_form(path) &&
+             (looks_like_number(node.text) || node.text == "true" || node.text == "false")) {
+    wrong(node, path, "a text", is_override(node.where) ? quoted_for_shell(node) : "quote it: \"" + node.text + "\"");
   } else {
     out = node.text;
   }

@@ -13,6 +13,7 @@ namespace {
 constexpr std::string_view step_size =
     "all conversations of an optimiser step; 'train.micro_batch_tokens' bounds the memory";
 constexpr std::string_view in_steps = "it is a number of steps";
+constexpr std::string_view recompute = "none or block: a block keeps its input alone";
 constexpr std::string_view sources = "a file, or a list of files";
 
 // "": there is no such key.
@@ -37,7 +38,9 @@ constexpr ForeignKey table[] = {
     {"gradient_accumulation_steps", "train.batch_size", step_size},
     {"grad_accum", "train.batch_size", step_size},
     {"grad_accumulation_steps", "train.batch_size", step_size},
-    {"gradient_checkpointing", "train.micro_batch_tokens", "it bounds the memory of a step"},
+    {"gradient_checkpointing", "train.recompute", recompute},
+    {"activation_checkpointing", "train.recompute", recompute},
+    {"activations_checkpoint_granularity", "train.recompute", recompute},
     {"lr", "optimizer.learning_rate"},
     {"peak_lr", "optimizer.learning_rate"},
     {"max_lr", "optimizer.learning_rate"},
@@ -173,6 +176,7 @@ const ForeignKey* find_foreign(std::string_view key) {
 }  // namespace
 
 std::string device_advice(const std::string& device) {
+  if (const std::string numbered = "cuda:" + device; is_device_name(numbered)) return "a GPU is '" + numbered + "'";
   for (const char* gpu : {"gpu", "nvidia"}) {
     if (device == gpu) return "a GPU is 'cuda'";
   }
@@ -182,12 +186,12 @@ std::string device_advice(const std::string& device) {
   return suggest(device, {"auto", "cpu", "cuda"});
 }
 
-std::string foreign_advice(std::string_view key, Stage stage) {
+std::string foreign_advice(std::string_view key, Stage stage, const std::string& above) {
   const ForeignKey* const foreign = find_foreign(key);
   if (foreign == nullptr) return "";
   if (foreign->ours.empty()) return std::string(foreign->note);
   if (!has_key(describe({.stage = stage}), foreign->ours)) return "";
-  std::string advice = "did you mean '" + std::string(foreign->ours) + "'?";
+  std::string advice = "did you mean '" + above + std::string(foreign->ours) + "'?";
   if (!foreign->note.empty()) advice.append(" (").append(foreign->note).append(")");
   return advice;
 }

@@ -19,6 +19,7 @@ struct ForeignKey {
 std::span<const ForeignKey> foreign_keys();
 
 // "did you mean 'train.steps'?" for the key `max_steps` in a recipe of this stage; "" where nothing comes to mind.
-std::string foreign_advice(std::string_view key, Stage stage);
+// `above`: what stands before each key, "steps.sft." in an override of a step.
+std::string foreign_advice(std::string_view key, Stage stage, const std::string& above = "");
 
 }  // namespace steerlm

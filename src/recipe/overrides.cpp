@@ -131,7 +131,8 @@ Yaml* step_into(Yaml& node, const Part& part, const std::string& above, const st
     if (missing == Missing::fault) {
       std::vector<std::string> keys;
       for (const YamlEntry& entry : node.entries) keys.push_back(entry.key);
-      faults.push_back(not_set(path_of(above, part), where, suggest(part.key, keys)));
+      const std::string path = path_of(above, part);
+      faults.push_back(not_set(path, where, suggest(part.key, keys, path.substr(0, path.size() - part.key.size()))));
       return nullptr;
     }
     node.entries.push_back({part.key, where, {.text = "null", .where = where}});

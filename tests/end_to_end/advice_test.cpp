@@ -118,6 +118,8 @@ INSTANTIATE_TEST_SUITE_P(
                "merge it first: steerlm model merge --model 'run/model' --output DIR",
                "steerlm model merge --model 'run/model' --output DIR && "
                "steerlm model export --model DIR --output out --dtype bf16"},
+        Advice{"run_directory", model, generate("run"), "name the model in it: run/model",
+               "steerlm " + generate("run/model")},
         Advice{"quoted_adapter", adapter + R"( && mv run/model "it's one")",
                R"(model export --model "it's one" --output out --dtype bf16)",
                R"(merge it first: steerlm model merge --model 'it'\''s one' --output DIR)",

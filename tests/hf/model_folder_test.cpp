@@ -253,7 +253,13 @@ TEST_F(ModelFolderTest, WhatIsNoModelFolderIsNamed) {
     write(folder_.path() / name, "x");
     EXPECT_THAT(read_message(folder_.path() / name), HasSubstr(words));
   }
+  std::filesystem::create_directory(folder_.path() / ".steerlm-run");
+  EXPECT_THAT(read_message(folder_.path()), HasSubstr("a run directory, in which no model is"));
   const Path path = copy("untied");
+  std::filesystem::copy(path, folder_.path() / "model");
+  EXPECT_THAT(read_message(folder_.path()),
+              HasSubstr("; name the model in it: " + (folder_.path() / "model").string()));
+  EXPECT_EQ(read_message(folder_.path() / "model"), "") << "the advice followed";
   std::filesystem::remove(path / "model.safetensors");
   write(path / "model.gguf", "GGUF");
   EXPECT_THAT(read_message(path), HasSubstr("steerlm model import --gguf FILE --output FOLDER"));

@@ -14,7 +14,7 @@ const std::map<std::string, std::string> values{{"train.steps", "3"},
                                                 {"train.epochs", "3"},
                                                 {"train.max_minutes", "3"},
                                                 {"train.batch_size", "3"},
-                                                {"train.micro_batch_tokens", "3"},
+                                                {"train.recompute", "block"},
                                                 {"optimizer.learning_rate", "1e-5"},
                                                 {"optimizer.weight_decay", "0.1"},
                                                 {"optimizer.betas", "[0.9, 0.95]"},
@@ -103,6 +103,10 @@ TEST(HintsTest, DevicesOfOtherNames) {
               std::string::npos);
   EXPECT_EQ(faults(smallest(Stage::sft), {"device=cpu"}), "");
   EXPECT_EQ(device_advice("cuad"), "did you mean 'cuda'?");
+  EXPECT_EQ(faults(smallest(Stage::sft), {"device=1"}),
+            "override 'device=1': wrong value of 'device' (found '1', expected auto, cpu, cuda or cuda:N); a GPU is "
+            "'cuda:1'");
+  EXPECT_EQ(faults(smallest(Stage::sft), {"device=cuda:1"}), "") << "the advice followed";
 }
 
 }  // namespace

@@ -48,9 +48,41 @@ TEST(OverridesTest, FaultsOfValuesNameTheOverride) {
             "number from 0 "
             "to 1)");
   EXPECT_EQ(faults(smallest(Stage::sft), {"optimizer.learning_rat=1"}),
-            "override 'optimizer.learning_rat=1': unknown key 'optimizer.learning_rat'; did you mean 'learning_rate'?");
+            "override 'optimizer.learning_rat=1': unknown key 'optimizer.learning_rat'; did you mean "
+            "'optimizer.learning_rate'?");
   EXPECT_EQ(faults(smallest(Stage::sft), {"data.train[0].pth=x"}),
-            "override 'data.train[0].pth=x': unknown key 'data.train[0].pth'; did you mean 'path'?");
+            "override 'data.train[0].pth=x': unknown key 'data.train[0].pth'; did you mean 'data.train[0].path'?");
+  EXPECT_EQ(faults(smallest(Stage::sft), {"data.train.pth=x"}),
+            "override 'data.train.pth=x': unknown key 'data.train[0].pth'; did you mean 'data.train.path'?");
+  EXPECT_EQ(faults(smallest(Stage::sft), {"train={step: 5}"}),
+            "override 'train={step: 5}': unknown key 'train.step'; did you mean 'steps'?");
+  EXPECT_EQ(faults(smallest(Stage::sft), {"data.fold=1"}),
+            "override 'data.fold=1': wrong value of 'data.fold' (found '1', expected k/n, such as 1/5)");
+}
+
+TEST(OverridesTest, AValueInAListIsQuotedInThere) {
+  const std::string keep = "checkpoint.keep_best={metric: ", fraction = "data.validation_fraction=0.1";
+  const std::string found = faults(smallest(Stage::sft), {keep + "1, mode: min}", fraction});
+  EXPECT_NE(found.find("; quote it: \"1\", and put the whole override into single quotes for the shell"), found.npos)
+      << found;
+  EXPECT_EQ(faults(smallest(Stage::sft), {keep + "\"1\", mode: min}", fraction}), "") << "the advice followed";
+  EXPECT_EQ(faults(smallest(Stage::sft), {"attributes.names=[1]"}),
+            "override 'attributes.names=[1]': not an attribute name (found '1', expected letters, digits and _, no "
+            "digit first)");
+}
+
+// What is suggested for a key of a step is a key of the command line too.
+TEST(OverridesTest, KeysOfAStepAreSuggestedWithTheStep) {
+  const std::string step = "{name: a, stage: sft, model: m, data: {train: [x]}}";
+  const std::string text = "stage: pipeline\nrun_dir: r\nsteps: [" + step + "]\n";
+  for (const std::string above : {"steps.a.", "steps[0]."}) {
+    for (const auto& [wrong, right] :
+         {std::pair{"train.step", "train.steps"}, {"max_steps", "train.steps"}, {"batch_size", "train.batch_size"}}) {
+      const std::string found = faults(text, {above + wrong + "=5"});
+      EXPECT_NE(found.find("; did you mean '" + above + right + "'?"), std::string::npos) << found;
+      EXPECT_EQ(faults(text, {above + right + "=5"}), "");
+    }
+  }
 }
 
 struct Malformed {
@@ -173,7 +205,7 @@ TEST(OverridesTest, UnsettingWhatIsNotSetIsAFault) {
   EXPECT_EQ(faults(text, {"lora.rank=null"}), "override 'lora.rank=null'" + nothing + "'lora' is not set");
   EXPECT_EQ(faults(text, {"~optimizer.learning_rat"}),
             "override '~optimizer.learning_rat'" + nothing +
-                "'optimizer.learning_rat' is not set; did you mean 'learning_rate'?");
+                "'optimizer.learning_rat' is not set; did you mean 'optimizer.learning_rate'?");
   EXPECT_EQ(faults(text, {"~data.train[1]"}),
             "override '~data.train[1]'" + nothing + "'data.train[1]' is not set; 'data.train' has 1 items");
   EXPECT_EQ(faults(text, {"~optimizer.learning_rate", "~optimizer.learning_rate"}),

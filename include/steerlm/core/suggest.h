@@ -8,7 +8,8 @@ namespace steerlm {
 
 // "did you mean 'learning_rate'?" for the name nearest to `wrong` (Damerau-Levenshtein, at most a third of its length),
 // else "".
-std::string suggest(std::string_view wrong, const std::vector<std::string>& names);
+// `above` stands before the name: "optimizer." gives "did you mean 'optimizer.learning_rate'?".
+std::string suggest(std::string_view wrong, const std::vector<std::string>& names, const std::string& above = "");
 
 // "a, b, c"
 std::string join(const std::vector<std::string>& names, std::string_view separator = ", ");
