@@ -17,6 +17,7 @@
 #include "steerlm/stages/inputs.h"
 #include "steerlm/stages/predict.h"
 #include "steerlm/stages/run_directory.h"
+#include "steerlm/stages/sample.h"
 #include "steerlm/stages/stages.h"
 
 namespace steerlm {
@@ -148,10 +149,7 @@ Outcome run_evaluate(const Recipe& recipe, const Context& context) {
   // Of a predictor that declares no attributes a reward can be made, but no label.
   const bool predicts = predictor && !recipe.data.validation.empty();
   if (predictor && (predicts || recipe.dials)) require_predictor(*predictor);
-  if (model && model->folder.head.kind != HeadKind::language_model) {
-    fail(ExitCode::model,
-         {.what = "the model is not a language model", .where = recipe.model.path, .advice = "name it as `predictor`"});
-  }
+  if (model) require_language_model(model->folder, "model");
   std::vector<Record> records;
   std::vector<Example> examples;
   DatasetCounts counts;
