@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "steerlm/core/suggest.h"
+#include "steerlm/text/label_advice.h"
 #include "steerlm/text/template.h"
 
 namespace steerlm {
@@ -28,7 +29,8 @@ LabelValues parse_undeclared(const std::string& text, const std::string& where) 
       fail(ExitCode::data, {.what = "an entry of the label cannot be read",
                             .where = where,
                             .found = "'" + entry + "'",
-                            .expected = "name:integer, entries joined by commas"});
+                            .expected = "name:integer, entries joined by commas",
+                            .advice = advice_for_label_value(entry.substr(std::min(colon + 1, entry.size())))});
     }
     const bool twice =
         std::any_of(values.begin(), values.end(), [&](const auto& known) { return known.first == name; });

@@ -7,6 +7,7 @@
 
 #include "steerlm/core/error.h"
 #include "steerlm/core/suggest.h"
+#include "steerlm/text/label_advice.h"
 
 namespace steerlm {
 namespace {
@@ -71,21 +72,6 @@ std::string advice_for_range(const Attributes& attributes, std::int64_t value) {
          " to `steerlm data`; for a model that is trained already bring them into its range";
 }
 
-// What to do about a value that is no integer.
-std::string advice_for_number(std::string_view number) {
-  std::string written(number);
-  std::erase(written, ' ');
-  const std::string each = "jq -c '(.. | objects | .label | strings) |= ";
-  if (written != number && parse_integer(written))
-    return "write it without spaces: " + each + "gsub(\" \"; \"\")' FILE > NEW.jsonl";
-  double real = 0;
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), real);
-  if (error != std::errc{} || end != number.data() + number.size() || !std::isfinite(real)) return "";
-  return "round it: " + each +
-         "(split(\",\") | map(split(\":\") | \"\\(.[0]):\\(.[1] | tonumber | round)\") | join(\",\"))' FILE > "
-         "NEW.jsonl";
-}
-
 // "name:integer"
 void parse_entry(const Attributes& attributes, std::string_view entry, const std::string& where,
                  std::vector<float>& values) {
@@ -104,7 +90,7 @@ void parse_entry(const Attributes& attributes, std::string_view entry, const std
   if (!value || *value < attributes.min || *value > attributes.max) {
     fail_label("the label's value of '" + std::string(name) + "' is " + (value ? "out of range" : "not an integer"),
                where, number, range_text(attributes.min, attributes.max),
-               value ? advice_for_range(attributes, *value) : advice_for_number(number));
+               value ? advice_for_range(attributes, *value) : advice_for_label_value(number));
   }
   if (!std::isnan(values[*index]))
     fail_label("the label names an attribute twice", where, name, "each attribute at most once");
@@ -112,6 +98,20 @@ void parse_entry(const Attributes& attributes, std::string_view entry, const std
 }
 
 }  // namespace
+
+std::string advice_for_label_value(std::string_view number) {
+  std::string written(number);
+  std::erase(written, ' ');
+  const std::string each = "jq -c '(.. | objects | .label | strings) |= ";
+  if (written != number && parse_integer(written))
+    return "write it without spaces: " + each + "gsub(\" \"; \"\")' FILE > NEW.jsonl";
+  double real = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), real);
+  if (error != std::errc{} || end != number.data() + number.size() || !std::isfinite(real)) return "";
+  return "round it: " + each +
+         "(split(\",\") | map(split(\":\") | \"\\(.[0]):\\(.[1] | tonumber | round)\") | join(\",\"))' FILE > "
+         "NEW.jsonl";
+}
 
 std::optional<size_t> Attributes::index(std::string_view name) const {
   const auto found = std::ranges::find(names, name);

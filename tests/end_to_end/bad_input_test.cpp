@@ -78,7 +78,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadLine{"folder_as_recipe", "", "sft model", 2, "model"},
         BadLine{"empty_recipe", "", "sft - </dev/null", 2, "empty"},
         BadLine{"data_as_recipe", "", "sft train.jsonl", 2, "train.jsonl"},
-        BadLine{"misspelt_key", "", "sft sft.yaml optimizer.learning_rat=1e-3", 2, "did you mean 'learning_rate'?"},
+        BadLine{"misspelt_key", "", "sft sft.yaml optimizer.learning_rat=1e-3", 2,
+                "did you mean 'optimizer.learning_rate'?"},
         BadLine{"malformed_override", "", "sft sft.yaml data.train[0.path=x", 2, "data.train[0.path=x"},
         BadLine{"wrong_stage", "", "annotate sft.yaml", 2, "'sft'"},
         BadLine{"unknown_command", "", "stf sft.yaml", 2, "did you mean 'sft'?"},
@@ -233,9 +234,9 @@ TEST_F(BadInput, ATemplateThatWasChangedIsNoticed) {
   expect_refused(run("score --model run/model --input in.jsonl --output out.jsonl"), 4, message);
   expect_refused(run("data show-mask --model run/model --input in.jsonl"), 4, message);
   expect_refused(run("model info --model run/model"), 4, message);
-  write("annotate.yaml",
-        "stage: annotate\npredictor: run/model\ninput: in.jsonl\noutput: out.jsonl\nrun_dir: annotate\n");
-  expect_refused(run("annotate annotate.yaml"), 4, message);
+  write("generate.yaml",
+        "stage: generate\nmodel: run/model\nprompts: in.jsonl\noutput: out.jsonl\nrun_dir: generate\n");
+  expect_refused(run("run generate.yaml"), 4, message);
   expect_refused(run("sft sft.yaml model.path=run/model run_dir=again"), 4, message);
   EXPECT_FALSE(exists("out.jsonl"));
   EXPECT_FALSE(exists("again/model"));
@@ -286,7 +287,7 @@ TEST_F(BadInput, ANameThatIsTooLongIsTold) {
   expect_refused(run("score --merge o " + name), 3, name + ": cannot look at the path: File name too long; a name has");
   const std::string beside(250, 'n');
   expect_refused(run("score --model model --input train.jsonl --output " + beside), 5,
-                 "File name too long; choose a shorter name: this one has 260 bytes, and 255 are the most");
+                 "File name too long; choose a shorter name: this one has 262 bytes, and 255 are the most");
 }
 
 TEST_F(BadInput, AFolderThatWasRemovedIsWorkedInAsFarAsItGoes) {

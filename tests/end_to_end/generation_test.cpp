@@ -229,6 +229,7 @@ TEST_F(Generation, NothingToDoIsNoSuccess) {
   expect_refused(run("run g.yaml"), 3, "nothing to answer");
   expect_refused(run("run g.yaml --dry-run"), 3, "nothing to answer");
   write("labels.jsonl", conversation("a", "b", "quality:4,humor:0"));
+  declare_attributes("model", R"("quality", "humor", "length")");  // as the predictor has them
   write("b.yaml",
         "stage: bootstrap\npolicy: model\npredictor: predictor\nprompts: [empty.jsonl]\nlabels_from: labels.jsonl\n"
         "run_dir: b\n");

@@ -100,6 +100,7 @@ TEST_F(InstructModel, AMergedAdapterKeepsTheTemplateThatItHad) {
        {"tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/default.jinja"}) {
     const bool in_config = place == "tokenizer_config.json";
     write("smol/tokenizer_config.json", in_config ? config : bare.dump());
+    std::filesystem::create_directories(path("smol/" + place).parent_path());
     if (!in_config) write("smol/" + place, chat_template("smollm2"));
     for (const bool with_tokenizer : {true, false}) {
       if (!with_tokenizer) {

@@ -165,12 +165,13 @@ TEST_F(RidgeProgram, AFolderOfAStageHoldsNoFeatures) {
   EXPECT_EQ(result.code, 2);
   EXPECT_THAT(result.errors, HasSubstr("run: the folder holds a run of another stage (found train-predictor"));
   const std::string done = read("run/done.json");
+  std::filesystem::create_directory(path("mine"));
+  write("mine/notes.txt", "");
   for (const char* how : {" --fresh", " --fresh --dry-run"}) {
-    write("other/notes.txt", "mine");
-    expect_refused(run(std::string("train-predictor ridge.yaml head.features=other") + how), 5, "other");
+    expect_refused(run(std::string("train-predictor ridge.yaml head.features=mine") + how), 5, "mine");
     EXPECT_EQ(read("run/done.json"), done) << how;
   }
-  std::filesystem::remove_all(path("other"));
+  std::filesystem::remove_all(path("mine"));
   copy_model("untied", "model");
   const auto before = contents();
   expect_refused(run("train-predictor ridge.yaml model.path=model run_dir=new head.features=model/features"), 2,

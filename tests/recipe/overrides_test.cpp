@@ -52,8 +52,6 @@ TEST(OverridesTest, FaultsOfValuesNameTheOverride) {
             "'optimizer.learning_rate'?");
   EXPECT_EQ(faults(smallest(Stage::sft), {"data.train[0].pth=x"}),
             "override 'data.train[0].pth=x': unknown key 'data.train[0].pth'; did you mean 'data.train[0].path'?");
-  EXPECT_EQ(faults(smallest(Stage::sft), {"data.train.pth=x"}),
-            "override 'data.train.pth=x': unknown key 'data.train[0].pth'; did you mean 'data.train.path'?");
   EXPECT_EQ(faults(smallest(Stage::sft), {"train={step: 5}"}),
             "override 'train={step: 5}': unknown key 'train.step'; did you mean 'steps'?");
   EXPECT_EQ(faults(smallest(Stage::sft), {"data.fold=1"}),
