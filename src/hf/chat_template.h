@@ -33,8 +33,8 @@ bool encodes_segments_alike(const Tokenizer& tokenizer);
 // apply_chat_template takes itself. Other dials keep their defaults in a rendered prompt.
 bool is_keyword_dial(std::string_view name);
 
-// Puts the template, a text or a list of named ones, into the tokenizer_config.json that is in `folder`, in place of one
-// that is there; "": takes that out.
+// Puts the template, a text or a list of named ones, into the tokenizer_config.json that is in `folder`, in place of
+// one that is there; "": takes that out.
 void set_chat_template(const Path& folder, const Json& chat_template);
 
 }  // namespace steerlm
