@@ -217,8 +217,8 @@ void check_folders(const Recipe& recipe) {
   require_dials(policy);
   check_dials(policy, recipe);
   const TemplateRequest request = template_request(annotate_recipe(recipe, "", ""));
-  const ModelFolder predictor = open_folder(recipe.bootstrap.predictor, request).folder;
-  require_predictor(predictor);
+  const auto [predictor, tokenizer] = open_folder(recipe.bootstrap.predictor, request);
+  require_predictor(predictor, tokenizer);
   check_labels(predictor, recipe);
   check_weights(predictor, own_weights(predictor));
   // The predictor's labels must be such that the policy can be trained on them.

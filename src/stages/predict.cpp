@@ -175,7 +175,7 @@ std::string example_declaration(const ModelFolder& folder) {
 
 }  // namespace
 
-void require_predictor(const ModelFolder& folder) {
+void require_predictor(const ModelFolder& folder, const Tokenizer& tokenizer) {
   if (!folder.attributes.names.empty() && folder.writes == Writes::text) {
     fail(ExitCode::model, {.what = "the model folder is not an attribute predictor: it was trained to write answers",
                            .where = folder.path.string(),
@@ -183,8 +183,11 @@ void require_predictor(const ModelFolder& folder) {
                            .expected = "a regression head, or a language model that writes labels",
                            .advice = "train one with `steerlm train-predictor`"});
   }
-  if (!folder.attributes.names.empty()) return;
   const bool regression = folder.head.kind == HeadKind::regression;
+  if (!folder.attributes.names.empty()) {
+    if (!regression) check_label_values(tokenizer, make_attributes(folder.attributes), ExitCode::model);
+    return;
+  }
   fail(
       ExitCode::model,
       {.what = regression ? "the model folder scores, but does not say which attributes, so that it can write no labels"
@@ -198,11 +201,7 @@ void require_predictor(const ModelFolder& folder) {
                      : "train one with `steerlm train-predictor`"});
 }
 
-void require_predictor(const OpenModel& predictor) {
-  require_predictor(predictor.folder);
-  if (predictor.folder.head.kind == HeadKind::language_model)
-    check_label_values(predictor.tokenizer, predictor.attributes, ExitCode::model);
-}
+void require_predictor(const OpenModel& predictor) { require_predictor(predictor.folder, predictor.tokenizer); }
 
 void require_range(const ModelFolder& predictor, const AttributeOptions& policy) {
   const AttributeOptions& own = predictor.attributes;

@@ -43,8 +43,8 @@ void check_folders(const Recipe& recipe, const Context& context) {
     context.log->warn(
         options.prior + " has attributes (" + join(prior.attributes.names) +
         "): P(y|x) is read without a label, which a model has seen if it was trained with `labels: drop`");
-  const ModelFolder predictor = open_folder(options.predictor).folder;
-  require_predictor(predictor);
+  const auto [predictor, tokenizer] = open_folder(options.predictor);
+  require_predictor(predictor, tokenizer);
   for (const ModelFolder& folder : {prior, predictor}) check_weights(folder, own_weights(folder));
   const AttributeOptions &ours = policy.attributes, &theirs = predictor.attributes;
   for (const std::string& name : ours.names) {

@@ -112,6 +112,8 @@ TEST_F(Bootstrap, WhatWouldEndFineTuningIsFoundBeforeAnythingIsSampled) {
   copy_model("classifier", "words");
   std::filesystem::remove(path("words/tokenizer.model"));
   write("words/steerlm.json", read("predictor/steerlm.json"));
+  copy_model("untied", "numbers");
+  write("numbers/steerlm.json", R"({"attributes": {"names": ["quality", "humor", "length"], "min": 0, "max": 12}})");
   write("adapter.yaml",
         "stage: sft\nmodel: model\ndata: {train: labelled.jsonl, max_tokens: 256}\nrun_dir: adapter\n"
         "train: {steps: 1, batch_size: 4}\nlora: {rank: 4, alpha: 8, targets: [q_proj]}\n");
@@ -132,6 +134,7 @@ TEST_F(Bootstrap, WhatWouldEndFineTuningIsFoundBeforeAnythingIsSampled) {
       {"data.validation_fraction=0.999999999", 3, "the answers to all prompts are held out"},
       {"start_from=base model.path=bare", 4, "bare"},
       {"predictor=words", 4, "words"},
+      {"predictor=numbers", 4, "the tokenizer does not tell all values of an attribute apart"},
       {"policy=adapter/model lora='{rank: 2, alpha: 8, targets: [q_proj]}'", 2, "another adapter than the one in"}};
   for (const auto& [arguments, code, message] : faults) {
     for (const std::string option : {" --dry-run ", " "}) {

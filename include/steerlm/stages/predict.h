@@ -20,9 +20,9 @@ struct RecordPrediction {
 };
 
 // Throws model where the folder is no predictor of attributes: a language model without attributes or one that says
-// that it was trained to write answers, or a reward model that declares none.
-void require_predictor(const ModelFolder& folder);
-// Likewise, and where a language model cannot write its labels, as check_label_values says.
+// that it was trained to write answers, or a reward model that declares none; and where a language model cannot write
+// its labels, as check_label_values says.
+void require_predictor(const ModelFolder& folder, const Tokenizer& tokenizer);
 void require_predictor(const OpenModel& predictor);
 // Throws recipe where its range is not that of the policy's dials.
 void require_range(const ModelFolder& predictor, const AttributeOptions& policy);
